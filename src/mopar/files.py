@@ -1,0 +1,78 @@
+"""JSON forms of what the stages exchange, and files that are whole or absent."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from mopar.types import MoparError
+
+T = TypeVar("T")
+
+_CHUNK = 1 << 20
+
+
+def to_json(value: Any) -> bytes:
+    """A dataclass (or plain data) as indented UTF-8 JSON, ending in a newline."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def from_json(data: bytes, kind: type[T], *, what: str, error: type[MoparError]) -> T:
+    """The ``kind`` that ``data`` encodes.
+
+    Raises:
+        error: ``data`` is not JSON, or not of that form; the message names ``what`` and the field.
+    """
+    try:
+        value = msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        raise error(f"{what}: not a valid {kind.__name__.lower()} file: {cause}") from cause
+    expected = kind.__dataclass_fields__["schema"].default if hasattr(kind, "__dataclass_fields__") else None
+    found = getattr(value, "schema", expected)
+    if found != expected:
+        raise error(f"{what}: schema version {found}, this mopar reads {expected}; make the file again")
+    return value
+
+
+def read_json(path: Path, kind: type[T], *, error: type[MoparError]) -> T:
+    """The ``kind`` that a file holds. Raises ``error`` where it is missing or malformed."""
+    try:
+        data = path.read_bytes()
+    except OSError as cause:
+        raise error(f"{path}: {cause.strerror or cause}") from cause
+    return from_json(data, kind, what=str(path), error=error)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that replaces it at the end, or vanishes on an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``data`` so that ``path`` is either as it was or complete."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,76 @@
+"""What was built: the plan, plus files and their digests, plus what each graph takes and gives."""
+
+from dataclasses import dataclass
+
+from mopar.types.plan import Plan
+from mopar.types.tensor import TensorSpec
+
+MANIFEST_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A file of the bundle: a relative path, its size and its SHA-256."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How ONNX Runtime loads and runs a graph.
+
+    Attributes:
+        optimize: ``all`` at load, or ``none`` where the file is optimised already.
+        prepack: whether weights are packed at load (no effect on weights that are packed in the file).
+        arena: whether ONNX Runtime's own memory arena is used.
+        memory_pattern: whether activations are allocated in one planned block.
+    """
+
+    optimize: str = "all"
+    prepack: bool = True
+    arena: bool = True
+    memory_pattern: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PackedEntry:
+    """A graph optimised and prepacked ahead of time for one kind of CPU and engine."""
+
+    cpu_kind: str
+    onnxruntime: str
+    options: EngineOptions
+    files: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphEntry:
+    """A graph of a function.
+
+    ``files[0]`` is the portable ONNX file, the rest its external data; ``packed`` is the form that
+    runs where the CPU is of the same kind.
+    """
+
+    id: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    files: tuple[FileEntry, ...]
+    options: EngineOptions
+    packed: PackedEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A bundle's table of contents.
+
+    ``inputs`` and ``outputs`` are the whole model's, symbolic dimensions kept.
+    """
+
+    name: str
+    plan: Plan
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    graphs: tuple[GraphEntry, ...]
+    mopar: str
+    schema: int = MANIFEST_SCHEMA

@@ -1,0 +1,136 @@
+"""What was decided: functions, the graphs they hold, and the calls that make up a request."""
+
+from dataclasses import dataclass, field
+
+PLAN_SCHEMA = 1
+REQUEST = "request"
+"""The producer of the model's own inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a tensor: elements ``start`` to ``stop`` (exclusive) along ``axis``."""
+
+    axis: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A tensor as one call made it. ``producer`` is a call's id or ``REQUEST``."""
+
+    producer: str
+    tensor: str
+    region: Region | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallInput:
+    """One input of a call's graph.
+
+    Attributes:
+        tensor: the graph's input.
+        sources: what it is made of; one, unless ``combine`` joins several.
+        combine: ``none``, ``concat`` (along ``axis``) or ``sum``.
+        axis: of the concatenation; None otherwise.
+    """
+
+    tensor: str
+    sources: tuple[Source, ...]
+    combine: str = "none"
+    axis: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One use of a function within a request."""
+
+    id: str
+    function: str
+    graph: str
+    inputs: tuple[CallInput, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A run of layers that a function holds: ``start`` to ``stop`` (exclusive).
+
+    ``inputs`` and ``outputs`` name its boundary tensors, so that a plan can be read, and checked
+    against a model, without the profile.
+    """
+
+    id: str
+    start: int
+    stop: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A serverless function. ``memory_mib`` is the limit that is set and billed."""
+
+    name: str
+    graphs: tuple[str, ...]
+    memory_mib: int
+    cpu: float
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedFunction:
+    """What is expected of a function, per request: before headroom and rounding."""
+
+    name: str
+    memory_mib: float
+    latency_ms: float
+    billed_ms: float
+    init_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What a plan is expected to take, by the arithmetic of DESIGN.md, section 4."""
+
+    latency_ms: float
+    gb_s_per_request: float
+    cost_per_million_usd: float
+    efficiency: float
+    compute_gb_s: float
+    communication_gb_s: float
+    functions: tuple[PredictedFunction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Functions and calls; calls stand in an order in which they can run.
+
+    Attributes:
+        model: the model's name.
+        graph_sha256: of the canonical form that ``graphs`` count their layers in.
+        platform: where it will run; ``prices`` names the book that it was priced by.
+        objective: ``cost``, ``latency``, ``balanced``, ``uniform`` or ``cuts``.
+        verdict: ``split`` or ``unsplit``; ``reason`` says why in one line.
+        outputs: the model's outputs, each as (tensor, call id or ``REQUEST``).
+        codecs: tensor -> codec; a tensor that is absent travels as it is.
+        predicted: of this plan; ``unsplit`` of the whole model in one function.
+    """
+
+    model: str
+    graph_sha256: str
+    platform: str
+    prices: str
+    objective: str
+    verdict: str
+    reason: str
+    functions: tuple[Function, ...]
+    graphs: tuple[Graph, ...]
+    calls: tuple[Call, ...]
+    outputs: tuple[tuple[str, str], ...]
+    predicted: Predicted
+    unsplit: Predicted
+    codecs: dict[str, str] = field(default_factory=dict)
+    slo_ms: float | None = None
+    schema: int = PLAN_SCHEMA

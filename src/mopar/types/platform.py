@@ -1,0 +1,62 @@
+"""What a platform charges and forbids: data, dated and with its source."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """A platform's prices, memory steps and billing unit.
+
+    Attributes:
+        name: as ``--prices`` takes it.
+        date: when the prices were read (ISO 8601); ``source`` where.
+        gib_s_usd: price of one GiB held for a second.
+        vcpu_s_usd: price of one CPU held for a second; 0 where CPU is not billed.
+        request_usd: price of one call.
+        memory_min_mib, memory_max_mib, memory_step_mib: sizes that can be bought.
+        billing_unit_ms: durations are rounded up to it; 0 for none.
+        mib_per_vcpu: memory that buys one CPU where the two are coupled; None where they are apart.
+        cpu_per_function: CPUs of a function where memory and CPU are apart.
+        init_billed: whether initialisation is billed.
+        cold_rate: share of calls that meet a cold function.
+    """
+
+    name: str
+    date: str
+    source: str
+    gib_s_usd: float
+    vcpu_s_usd: float
+    request_usd: float
+    memory_min_mib: int
+    memory_max_mib: int
+    memory_step_mib: int
+    billing_unit_ms: float
+    mib_per_vcpu: float | None
+    cpu_per_function: float
+    init_billed: bool
+    cold_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformLimits:
+    """What a platform forbids; None where it forbids nothing.
+
+    Attributes:
+        name: as ``--platform`` takes it.
+        prices: its own price book.
+        max_functions: functions per deployment.
+        payload_bytes: encoded body of one call, all its tensors together.
+        payload_factor: encoded bytes per tensor byte (base64: 4/3).
+        package_bytes: files of one function.
+        hop_ms, hop_ms_per_mib: what a call adds to latency there; None where the profile's own
+            measurement holds (one machine, shared memory).
+    """
+
+    name: str
+    prices: str
+    max_functions: int | None
+    payload_bytes: int | None
+    payload_factor: float
+    package_bytes: int | None
+    hop_ms: float | None
+    hop_ms_per_mib: float | None

@@ -1,0 +1,196 @@
+"""What was measured of a model: the only thing that the planner sees of it."""
+
+from dataclasses import dataclass, field
+
+from mopar.types.tensor import TensorSpec
+
+PROFILE_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where a measurement was made. ``cpu_kind`` names what packed weights belong to."""
+
+    cpu_model: str
+    cpu_kind: str
+    cores: int
+    memory_mib: int
+    kernel: str
+    python: str
+    onnxruntime: str
+    mopar: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """The model's identity. ``graph_sha256`` is over the canonical form, weights included."""
+
+    name: str
+    sha256: str
+    graph_sha256: str
+    opset: int
+    parameters: int
+    weight_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class InputRecipe:
+    """How one input of the measured run was made.
+
+    Attributes:
+        name: the input.
+        dtype: its element type.
+        shape: the measured point.
+        source: ``normal``, ``integers``, ``ones`` (masks), ``strings``, or ``file``.
+        seed: of the random generator; None for ``file``.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    source: str
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorProfile:
+    """A tensor that crosses at least one cut position, an input or an output of the model.
+
+    Attributes:
+        name: its name in the graph.
+        dtype: element type.
+        shape: at the measured point.
+        bytes: at the measured point.
+        producer: index of the layer that makes it; -1 for an input of the request.
+        consumers: indices of the layers that read it; the number of layers stands for the response.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+    producer: int
+    consumers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightProfile:
+    """A weight, once, however many nodes share it.
+
+    Attributes:
+        name: the initializer.
+        bytes: as stored in the model.
+        resident_bytes: what the engine keeps of it in memory at run time (packed copies included,
+            an original that only its packed copy replaces left out).
+        file_bytes: what it takes in the built, prepacked file.
+    """
+
+    name: str
+    bytes: int
+    resident_bytes: int
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerProfile:
+    """The smallest unit that the planner moves.
+
+    Attributes:
+        index: position in the topological order.
+        nodes: names of the canonical graph's nodes.
+        operators: their operator types, in order.
+        weights: names of the weights that they read.
+        latency_ms: median time inside the whole optimised run.
+        spread_ms: interquartile range of the same samples.
+        weight_bytes: unpacked bytes of ``weights``.
+        activation_bytes: largest sum of tensors that are live while one of its nodes runs.
+        workspace_bytes: scratch that its kernels need beyond live tensors, as far as known.
+    """
+
+    index: int
+    nodes: tuple[str, ...]
+    operators: tuple[str, ...]
+    weights: tuple[str, ...]
+    latency_ms: float
+    spread_ms: float
+    weight_bytes: int
+    activation_bytes: int
+    workspace_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CutPosition:
+    """A place between layers ``index - 1`` and ``index``: what is live across it.
+
+    Attributes:
+        index: 1 .. number of layers - 1.
+        tensors: names of the boundary tensors.
+        bytes: their sum.
+        overhead_ms: time that cutting here adds beyond the hop itself: broken fusions and layout
+            changes, as far as measured.
+    """
+
+    index: int
+    tensors: tuple[str, ...]
+    bytes: int
+    overhead_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WholeProfile:
+    """The unsplit model, tuned: one worker, one CPU.
+
+    Attributes:
+        latency_ms: median engine time of a run.
+        spread_ms: interquartile range.
+        memory_mib: required memory of the whole as one function (DESIGN.md, section 4).
+        init_ms: from exec to ready.
+        unattributed_ms: latency that no layer claims.
+    """
+
+    latency_ms: float
+    spread_ms: float
+    memory_mib: float
+    init_ms: float
+    unattributed_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeCosts:
+    """What every function pays on this machine, measured.
+
+    Attributes:
+        base_mib: required memory of a worker whose graph does nothing.
+        hop_ms: gateway to worker and back, small tensors.
+        wire_ms_per_mib: added time per MiB of a tensor that crosses, in shared memory.
+        init_ms: from exec to ready, without weights.
+    """
+
+    base_mib: float
+    hop_ms: float
+    wire_ms_per_mib: float
+    init_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A model measured on a machine at one point of its input shapes.
+
+    ``inputs`` and ``outputs`` keep symbolic dimensions; ``tensors`` have the measured point's.
+    ``cpu`` is the share of one CPU under which it was measured.
+    """
+
+    model: ModelInfo
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    tensors: tuple[TensorProfile, ...]
+    weights: tuple[WeightProfile, ...]
+    layers: tuple[LayerProfile, ...]
+    cut_positions: tuple[CutPosition, ...]
+    whole: WholeProfile
+    runtime: RuntimeCosts
+    recipes: tuple[InputRecipe, ...]
+    machine: Machine
+    cpu: float = 1.0
+    patterns: dict[str, object] = field(default_factory=dict)
+    schema: int = PROFILE_SCHEMA
