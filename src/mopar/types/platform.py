@@ -50,6 +50,9 @@ class PlatformLimits:
         package_bytes: files of one function.
         hop_ms, hop_ms_per_mib: what a call adds to latency there; None where the profile's own
             measurement holds (one machine, shared memory).
+        hop_billed_share, wire_billed_share: how much of the two passes inside the function, and is
+            billed; the rest is latency alone.
+        package_base_bytes: what the runtime takes of ``package_bytes``.
     """
 
     name: str
@@ -60,3 +63,6 @@ class PlatformLimits:
     package_bytes: int | None
     hop_ms: float | None
     hop_ms_per_mib: float | None
+    hop_billed_share: float = 0.5
+    wire_billed_share: float = 1.0
+    package_base_bytes: int = 0

@@ -1,0 +1,96 @@
+"""Price books and limits: all that ship load; a user's mistakes are named by file and key."""
+
+from pathlib import Path
+
+import pytest
+
+from mopar.platforms.books import book_names, limit_names, load_book, load_limits
+from mopar.types import UsageError
+
+GOOD = """
+date = "2026-01-01"
+source = "a test"
+gib_s_usd = 0.00001
+vcpu_s_usd = 0
+request_usd = 0.0
+memory_min_mib = 64
+memory_max_mib = 4096
+memory_step_mib = 64
+billing_unit_ms = 1
+cpu_per_function = 1
+init_billed = false
+cold_rate = 0.0
+"""
+
+
+def test_every_book_and_limit_that_ships_loads_dated_and_sourced() -> None:
+    assert {"paper", "aws-lambda-x86", "aws-lambda-arm", "cloud-run", "openfaas"} <= set(book_names())
+    for name in book_names():
+        book = load_book(name)
+        assert book.name == name
+        assert book.date and book.source
+    assert {"local", "openfaas", "aws-lambda"} <= set(limit_names())
+    for name in limit_names():
+        assert load_limits(name).prices in book_names()
+
+
+def test_known_prices() -> None:
+    """Figures that people check by heart: what a GiB-hour, a vCPU-hour and a million requests cost."""
+    assert load_book("openfaas").gib_s_usd * 3600 == pytest.approx(0.004445, rel=1e-6)
+    assert load_book("openfaas").vcpu_s_usd * 3600 == pytest.approx(0.04048, rel=1e-6)
+    assert load_book("aws-lambda-x86").request_usd * 1e6 == pytest.approx(0.20)
+    assert load_book("aws-lambda-x86").mib_per_vcpu == 1769
+    assert load_book("paper").billing_unit_ms == 0
+    assert load_limits("local").max_functions == 14
+    assert load_limits("aws-lambda").hop_ms_per_mib is not None
+
+
+def test_a_users_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "ours.toml"
+    path.write_text(GOOD)
+    book = load_book(str(path))
+    assert book.name == "ours"
+    assert book.mib_per_vcpu is None
+    assert book.memory_step_mib == 64
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("memory_step_mib = 64", "memory_step_mib = -1"), "memory_step_mib"),
+        (("memory_step_mib = 64", "memory_step_mib = 0"), "memory_step_mib"),
+        (("memory_step_mib = 64", "memory_step_mib = 1.5"), "memory_step_mib"),
+        (("cold_rate = 0.0", "cold_rate = 2.0"), "cold_rate"),
+        (("cold_rate = 0.0", "cold_rate = nan"), "cold_rate"),
+        (("cold_rate = 0.0", "colt_rate = 0.0"), "colt_rate"),
+        (("cold_rate = 0.0", ""), "cold_rate"),
+        (('date = "2026-01-01"', "date = 3"), "date"),
+        (("init_billed = false", "init_billed = 1"), "init_billed"),
+        (("gib_s_usd = 0.00001", "gib_s_usd = true"), "gib_s_usd"),
+        (("memory_max_mib = 4096", "memory_max_mib = 32"), "memory_max_mib"),
+        (("cold_rate = 0.0", "cold_rate ="), "not valid TOML"),
+    ],
+)
+def test_mistakes_name_file_and_key(tmp_path: Path, change: tuple[str, str], named: str) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text(GOOD.replace(*change))
+    with pytest.raises(UsageError, match=r"broken\.toml: .*") as caught:
+        load_book(str(path))
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_limits_must_be_dated(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.toml"
+    path.write_text('source = "x"\nprices = "paper"\npayload_factor = 1.0\n')
+    with pytest.raises(UsageError, match="date"):
+        load_limits(str(path))
+
+
+def test_unknown_names_list_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="paper"):
+        load_book("papr")
+    with pytest.raises(UsageError, match="local"):
+        load_limits("locl")
+    with pytest.raises(UsageError, match=r"absent\.toml"):
+        load_book(str(tmp_path / "absent.toml"))
