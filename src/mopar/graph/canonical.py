@@ -1,0 +1,142 @@
+"""The canonical form: the same function of the same inputs, in the fewest ways of writing it."""
+
+import onnx_ir as ir
+from onnx_ir.passes.common import (
+    ClearMetadataAndDocStringPass,
+    InlinePass,
+    RemoveInitializersFromInputsPass,
+    RemoveUnusedFunctionsPass,
+    RemoveUnusedNodesPass,
+    RemoveUnusedOpsetsPass,
+    ShapeInferencePass,
+)
+
+from mopar.graph.constants import lift_constants
+from mopar.graph.engine import optimised_form
+from mopar.graph.folding import fold_constants
+from mopar.graph.model import name_of
+from mopar.types import ModelError
+
+_ROUNDS = 4
+
+
+def canonicalise(model: ir.Model, what: str) -> None:
+    """Rewrite a model in place.
+
+    Local functions are inlined, constants are initializers of the main graph, shapes are inferred,
+    constants folded, dead nodes removed, nodes named uniquely. Names of inputs and outputs, the
+    opset and the order of nodes stay. Common subexpressions stay too: the engine finds them itself,
+    and joining them only lengthens the lives of tensors.
+
+    Raises:
+        ModelError: the graph is not valid; the message begins with ``what`` and names node or tensor.
+    """
+    ClearMetadataAndDocStringPass()(model)
+    _inline(model)
+    RemoveInitializersFromInputsPass()(model)
+    _check_values(model, what)
+    lift_constants(model)
+    _own_outputs(model)
+    _sort(model, what)
+    RemoveUnusedNodesPass()(model)
+    _forget_shapes(model)
+    for _ in range(_ROUNDS):
+        infer_shapes(model)
+        if not fold_constants(model):
+            break
+        RemoveUnusedNodesPass()(model)
+    RemoveUnusedFunctionsPass()(model)
+    RemoveUnusedOpsetsPass()(model)
+    _name_nodes(model)
+
+
+def _inline(model: ir.Model) -> None:
+    try:
+        InlinePass()(model)
+    except (ValueError, ir.passes.PassError, ir.passes.PreconditionError):
+        # A function of another opset or with bodies among its attributes: its calls stay single nodes.
+        return
+
+
+def _check_values(model: ir.Model, what: str) -> None:
+    """See that every value that is read is made somewhere, and that names are used once."""
+    graph = model.graph
+    seen: set[str] = set()
+    for value in (*graph.inputs, *(output for node in graph for output in node.outputs if output.name)):
+        if not value.name or value.name in seen:
+            raise ModelError(f"{what}: the tensor name {value.name!r} is used twice")
+        seen.add(value.name)
+    for node in graph.all_nodes():
+        for read in node.inputs:
+            if read is not None and read.graph is None and not read.is_initializer():
+                raise ModelError(
+                    f"{what}: node {node.name!r} ({node.op_type}) reads {read.name!r}, which nothing makes"
+                )
+    for value in graph.outputs:
+        if value.producer() is None and not value.is_graph_input() and not value.is_initializer():
+            raise ModelError(f"{what}: nothing makes the output {value.name!r}")
+
+
+def _own_outputs(model: ir.Model) -> None:
+    """Let a node make every output that is a stored constant, so that some layer makes it."""
+    graph = model.graph
+    for position, value in enumerate(graph.outputs):
+        if not value.is_initializer() or value.is_graph_input():
+            continue
+        name = name_of(value)
+        value.name = f"{name}/constant"
+        output = ir.Value(name=name, shape=value.shape, type=value.type)
+        graph.append(ir.Node("", "Identity", [value], outputs=[output]))
+        graph.outputs[position] = output
+
+
+def _sort(model: ir.Model, what: str) -> None:
+    try:
+        model.graph.sort()
+    except ValueError as cause:
+        raise ModelError(f"{what}: the graph has a cycle") from cause
+
+
+def _forget_shapes(model: ir.Model) -> None:
+    """Drop the shapes that the file claims for intermediate tensors.
+
+    They are often stale: exported at one batch size, edited later. The engine ignores them, but as
+    the inputs of a slice they would refuse what the whole model accepts.
+    """
+    outputs = set(model.graph.outputs)
+    for node in model.graph:
+        for value in node.outputs:
+            if value not in outputs:
+                value.shape = None
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Infer types and shapes with ONNX, and with the engine what ONNX has no schema for."""
+    ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    if all(value.type is not None for node in model.graph for value in node.outputs if value.name):
+        return
+    inferred = optimised_form(model, fuse=False)
+    if inferred is None:
+        return
+    known = ir.convenience.create_value_mapping(inferred.graph, include_subgraphs=False)
+    for node in model.graph:
+        for value in node.outputs:
+            other = known.get(value.name or "")
+            if other is None:
+                continue
+            value.type = value.type if value.type is not None else other.type
+            value.shape = value.shape if value.shape is not None else other.shape
+
+
+def _name_nodes(model: ir.Model) -> None:
+    """Give every node a name that no other has; one that has its own keeps it."""
+    taken: set[str] = set()
+    for node in model.graph.all_nodes():
+        outputs = (value.name for value in node.outputs if value.name)
+        base = node.name or f"{node.op_type}:{next(outputs, '')}"
+        name, count = base, 1
+        while name in taken:
+            count += 1
+            name = f"{base}_{count}"
+        taken.add(name)
+        node.name = name

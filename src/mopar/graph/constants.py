@@ -1,0 +1,93 @@
+"""Weights wherever they hide, as initializers of the main graph."""
+
+import numpy as np
+import onnx_ir as ir
+
+from mopar.graph.model import name_of
+
+# A body's own small constants stay in it; what could matter as a weight is lifted out.
+_WEIGHT_BYTES = 1024
+
+
+def lift_constants(model: ir.Model) -> None:
+    """Turn Constant nodes into initializers, and move the weights of bodies to the main graph."""
+    graph = model.graph
+    taken = _names(model)
+    for body in list(model.graphs()):
+        for node in list(body):
+            _lift_node(graph, body, node, taken)
+        if body is not graph:
+            for name, value in list(body.initializers.items()):
+                _lift_initializer(graph, body, name, value, taken)
+
+
+def _names(model: ir.Model) -> set[str]:
+    found: set[str] = set()
+    for graph in model.graphs():
+        found.update(name_of(value) for value in graph.inputs)
+        found.update(graph.initializers)
+        found.update(value.name for node in graph for value in node.outputs if value.name)
+    return found
+
+
+def _lift_node(graph: ir.Graph, body: ir.Graph, node: ir.Node, taken: set[str]) -> None:
+    if node.op_type != "Constant" or node.domain or node.outputs[0].is_graph_output():
+        return
+    output = node.outputs[0]
+    tensor = tensor_of_constant(node)
+    if tensor is None or (body is not graph and tensor.nbytes < _WEIGHT_BYTES):
+        return
+    name = name_of(output)
+    if body is not graph:
+        name = _free_name(name, taken)
+    # A tensor of the file is often called after its attribute; the initializer's own name counts.
+    value = ir.Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    output.replace_all_uses_with(value)
+    body.remove(node, safe=True)
+    graph.register_initializer(value)
+
+
+def _lift_initializer(graph: ir.Graph, body: ir.Graph, name: str, value: ir.Value, taken: set[str]) -> None:
+    tensor = value.const_value
+    if value.is_graph_input() or value.is_graph_output() or tensor is None or tensor.nbytes < _WEIGHT_BYTES:
+        return
+    body.initializers.pop(name)
+    value.name = _free_name(name, taken)
+    graph.register_initializer(value)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """A name derived from ``name`` that no value of the model has; it is taken from then on."""
+    free, count = name, 1
+    while free in taken:
+        count += 1
+        free = f"{name}_{count}"
+    taken.add(free)
+    return free
+
+
+def tensor_of_constant(node: ir.Node) -> ir.TensorProtocol | None:
+    """The tensor that a Constant node holds; None where it holds something else."""
+    if len(node.attributes) != 1:
+        return None
+    name, attribute = next(iter(node.attributes.items()))
+    if attribute.is_ref():
+        return None
+    match name:
+        case "value":
+            return attribute.as_tensor()
+        case "value_int":
+            return ir.Tensor(np.array(attribute.as_int(), dtype=np.int64))
+        case "value_ints":
+            return ir.Tensor(np.array(attribute.as_ints(), dtype=np.int64))
+        case "value_float":
+            return ir.Tensor(np.array(attribute.as_float(), dtype=np.float32))
+        case "value_floats":
+            return ir.Tensor(np.array(attribute.as_floats(), dtype=np.float32))
+        case "value_string":
+            return ir.StringTensor([attribute.as_string().encode()], shape=ir.Shape([]))
+        case "value_strings":
+            texts = [text.encode() for text in attribute.as_strings()]
+            return ir.StringTensor(texts, shape=ir.Shape([len(texts)]))
+        case _:
+            return None

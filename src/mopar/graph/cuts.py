@@ -1,0 +1,104 @@
+"""Cut positions, and what crosses them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from mopar.graph.layers import Layer
+from mopar.graph.model import Model, is_weight, name_of, reads_of, required_spec, spec_of
+from mopar.types import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A place between layers ``index - 1`` and ``index``.
+
+    Attributes:
+        index: 1 .. number of layers - 1.
+        tensors: made before the place and read after it, in the order in which they are made.
+        inputs: inputs of the model that are read after the place; the request brings them.
+    """
+
+    index: int
+    tensors: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """Where a tensor is made (-1 by the request) and in which layers it is read."""
+
+    value: ir.Value
+    made: int
+    read: tuple[int, ...]
+
+
+def cut_positions(model: Model, layers: Sequence[Layer]) -> tuple[Cut, ...]:
+    """Every place where the model can be cut.
+
+    A place that a sequence, an optional, a string or a value of unknown type crosses is none.
+    """
+    lives = _lives(model, layers)
+    cuts: list[Cut] = []
+    for index in range(1, len(layers)):
+        crossing = [life for life in lives if life.made < index and life.read and life.read[-1] >= index]
+        if not all(_can_travel(life.value) for life in crossing):
+            continue
+        tensors = tuple(name_of(life.value) for life in crossing if life.made >= 0)
+        cuts.append(Cut(index, tensors, tuple(name_of(life.value) for life in crossing if life.made < 0)))
+    return tuple(cuts)
+
+
+def boundary(
+    model: Model, layers: Sequence[Layer], start: int, stop: int
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """What layers ``start`` to ``stop`` (exclusive) read from outside, and what they make for others.
+
+    An input of the model that is itself an output of it is made by no layer, so it is in no run's
+    outputs: the request answers it.
+
+    Raises:
+        ModelError: something that crosses is no tensor of a known element type.
+    """
+    inputs, outputs = boundary_values(model, layers, start, stop)
+    what = f"{model.path.name}: layers {start} to {stop} cannot stand alone:"
+    return (
+        tuple(required_spec(value, what) for value in inputs),
+        tuple(required_spec(value, what) for value in outputs),
+    )
+
+
+def boundary_values(
+    model: Model, layers: Sequence[Layer], start: int, stop: int
+) -> tuple[list[ir.Value], list[ir.Value]]:
+    """The same as values of the canonical graph."""
+    assert 0 <= start < stop <= len(layers), f"no such run of layers: {start} to {stop} of {len(layers)}"
+    wanted = set(model.ir.graph.outputs)
+    inputs: list[ir.Value] = []
+    outputs: list[ir.Value] = []
+    for life in _lives(model, layers):
+        if life.made < start and any(start <= layer < stop for layer in life.read):
+            inputs.append(life.value)
+        if start <= life.made < stop and (life.value in wanted or any(layer >= stop for layer in life.read)):
+            outputs.append(life.value)
+    return inputs, outputs
+
+
+def _lives(model: Model, layers: Sequence[Layer]) -> list[_Life]:
+    """Inputs of the model, then what each layer makes, in order; values that nobody reads included."""
+    graph = model.ir.graph
+    read: dict[ir.Value, list[int]] = {}
+    made: dict[ir.Value, int] = {value: -1 for value in graph.inputs}
+    for layer in layers:
+        for node in model.nodes[layer.start : layer.stop]:
+            for value in reads_of(node, graph):
+                if not is_weight(value):
+                    read.setdefault(value, []).append(layer.index)
+            made.update((value, layer.index) for value in node.outputs if value.name)
+    return [_Life(value, layer, tuple(read.get(value, ()))) for value, layer in made.items()]
+
+
+def _can_travel(value: ir.Value) -> bool:
+    spec = spec_of(value)
+    return spec is not None and spec.dtype != "string"

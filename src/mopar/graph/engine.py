@@ -1,0 +1,135 @@
+"""ONNX Runtime asked about a graph: whether it loads, what it fuses, which types it infers.
+
+It is asked with a *skeleton*: the graph with every large weight replaced by zeros of the same shape,
+all of which share the holes of one sparse file. So the answers cost neither memory nor disk in
+proportion to the weights; the engine's fusions depend on shapes and on small constants only.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
+
+from mopar.graph.model import Model
+from mopar.types import ModelError
+
+ENGINE_ERRORS: tuple[type[Exception], ...] = (
+    *(
+        getattr(_state, name)
+        for name in (
+            "EPFail",
+            "EngineError",
+            "Fail",
+            "InvalidArgument",
+            "InvalidGraph",
+            "InvalidProtobuf",
+            "NoModel",
+            "NoSuchFile",
+            "NotImplemented",
+            "RuntimeException",
+        )
+    ),
+    RuntimeError,
+)
+"""What ONNX Runtime raises; its own exceptions have no common root."""
+
+# Constants that decide a fusion (shapes, scales, zero points, epsilons) are far smaller than this.
+_KEPT_BYTES = 1 << 16
+_QUIET = 4
+_ZEROS = "zeros.bin"
+
+
+def check_loadable(model: Model) -> None:
+    """See that ONNX Runtime has a kernel for every node of the model.
+
+    Raises:
+        ModelError: it has not, or refuses the graph for another reason; the message is the engine's.
+    """
+    with skeleton(model.ir) as path:
+        options = _options(ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
+        try:
+            ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except ENGINE_ERRORS as cause:
+            raise ModelError(f"{model.path.name}: {_refusal(model, str(cause))}") from cause
+
+
+def optimised_form(model: ir.Model, *, fuse: bool = True) -> ir.Model | None:
+    """The graph as the engine would run it, weights left out; None where the engine refuses it.
+
+    Args:
+        model: a canonical graph.
+        fuse: whether to optimise; without, the graph comes back with the engine's types and shapes.
+    """
+    level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL if fuse else ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    with skeleton(model) as path:
+        target = path.with_name("optimised.onnx")
+        # The engine insists on writing its weights; nobody needs them.
+        target.with_suffix(".data").symlink_to("/dev/null")
+        options = _options(level)
+        options.optimized_model_filepath = str(target)
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "optimised.data")
+        options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+        try:
+            ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except ENGINE_ERRORS:
+            return None
+        return ir.from_proto(onnx.load(target, format="protobuf", load_external_data=False))
+
+
+def _options(level: ort.GraphOptimizationLevel) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = level
+    options.log_severity_level = _QUIET
+    options.intra_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    return options
+
+
+@contextlib.contextmanager
+def skeleton(model: ir.Model) -> Iterator[Path]:
+    """The model as a file without its large weights, in a folder that vanishes."""
+    with tempfile.TemporaryDirectory(prefix="mopar-graph-") as folder:
+        path = Path(folder) / "skeleton.onnx"
+        copy = model.clone()
+        largest = 0
+        for value in copy.graph.initializers.values():
+            tensor = value.const_value
+            assert tensor is not None
+            if tensor.nbytes <= _KEPT_BYTES or tensor.dtype == ir.DataType.STRING:
+                value.const_value = _in_memory(tensor)
+            else:
+                largest = max(largest, tensor.nbytes)
+                value.const_value = _hole(tensor, str(value.name))
+        with (path.parent / _ZEROS).open("wb") as zeros:
+            zeros.truncate(largest)
+        path.write_bytes(ir.to_proto(copy).SerializeToString())
+        yield path
+
+
+def _hole(tensor: ir.TensorProtocol, name: str) -> ir.ExternalTensor:
+    shape = tensor.shape
+    assert isinstance(shape, ir.Shape)
+    return ir.ExternalTensor(_ZEROS, 0, tensor.nbytes, tensor.dtype, shape=shape, name=name)
+
+
+def _in_memory(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    if not isinstance(tensor, ir.ExternalTensor):
+        return tensor
+    return ir.Tensor(np.array(tensor.numpy()), dtype=tensor.dtype, name=tensor.name)
+
+
+def _refusal(model: Model, reason: str) -> str:
+    """One line on why the engine refuses the model, naming the node where the engine does."""
+    line = " ".join(reason.split())
+    for node in model.ir.graph.all_nodes():
+        if node.name and (f"{node.name}'" in line or f"({node.name})" in line or f"Node ({node.name}" in line):
+            operator = f"{node.domain or 'ai.onnx'}::{node.op_type}"
+            return f"ONNX Runtime cannot load operator {operator} of node {node.name!r}: {line}"
+    return f"ONNX Runtime cannot load it: {line}"

@@ -1,0 +1,131 @@
+"""Weights in files of their own: where they may stand, and digests that read them piece by piece."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx_ir as ir
+
+from mopar.graph.model import subgraphs_of
+from mopar.types import ModelError
+
+_CHUNK = 1 << 20
+
+
+def check_external(model: ir.Model, path: Path) -> tuple[Path, ...]:
+    """The external files of a model, sorted, each proven to lie in the model's folder.
+
+    Raises:
+        ModelError: a file is missing or too short, or its path leaves the folder: absolute, through
+            ``..``, or through a symbolic link. The message names the file.
+    """
+    folder = path.parent.resolve()
+    files: dict[Path, None] = {}
+    for tensor in tensors_of(model):
+        if not isinstance(tensor, ir.ExternalTensor):
+            continue
+        location = Path(tensor.location)
+        where = f"{path.name}: the external data file {str(location)!r} of tensor {tensor.name!r}"
+        if location.is_absolute() or ".." in location.parts:
+            raise ModelError(f"{where} leaves the model's folder; keep it beside the model")
+        target = (path.parent / location).resolve()
+        if not target.is_relative_to(folder):
+            raise ModelError(f"{where} leads out of the model's folder to {target}; copy it beside the model")
+        _check_file(target, tensor, where)
+        files[target] = None
+    return tuple(sorted(files))
+
+
+def _check_file(target: Path, tensor: ir.ExternalTensor, where: str) -> None:
+    if not target.is_file():
+        raise ModelError(f"{where} is missing; put it beside the model")
+    status = target.stat()
+    if status.st_nlink > 1:
+        raise ModelError(f"{where} has several hard links, so others can change it; replace it by a copy")
+    offset, size = tensor.offset or 0, tensor.nbytes
+    if tensor.length is not None and tensor.length < size:
+        raise ModelError(f"{where}: {tensor.length} bytes are recorded where {size} are needed")
+    if offset < 0 or offset + size > status.st_size:
+        raise ModelError(f"{where} is too short: {status.st_size} bytes, {offset + size} needed; fetch it again")
+
+
+def tensors_of(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    """Every tensor that the model stores: initializers at any depth, and attributes."""
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                yield value.const_value
+    for node in model.graph.all_nodes():
+        yield from _attribute_tensors(node)
+    for function in model.functions.values():
+        for node in function.all_nodes():
+            yield from _attribute_tensors(node)
+
+
+def _attribute_tensors(node: ir.Node) -> Iterator[ir.TensorProtocol]:
+    for attribute in node.attributes.values():
+        if attribute.is_ref() or subgraphs_of(attribute):
+            continue
+        if attribute.type == ir.AttributeType.TENSOR:
+            yield attribute.as_tensor()
+        elif attribute.type == ir.AttributeType.TENSORS:
+            yield from attribute.as_tensors()
+
+
+def sha256_of_files(files: tuple[Path, ...]) -> str:
+    """One SHA-256 over the files' contents, in the order given, read in pieces."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.stat().st_size.to_bytes(8, "little"))
+        with file.open("rb") as source:
+            while chunk := source.read(_CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+class _DigestFile:
+    """A file that only remembers the digest of what is written to it."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return len(data)
+
+
+def graph_sha256(model: ir.Model) -> str:
+    """SHA-256 of a canonical form: interface, nodes in order, weights by content.
+
+    Large weights are read in pieces where they stand in external files. Inferred shapes of
+    intermediate tensors do not count: a better inference would change them, not the model.
+    """
+    target = _DigestFile()
+    graph = model.graph
+    for domain, version in sorted(graph.opset_imports.items()):
+        target.write(f"opset {domain} {version}\n".encode())
+    for kind, values in (("input", graph.inputs), ("output", graph.outputs)):
+        for value in values:
+            target.write(f"{kind} {value.name} {value.type} {value.shape}\n".encode())
+    for node in graph:
+        target.write(ir.to_proto(node).SerializeToString(deterministic=True))
+    for identifier, function in sorted(model.functions.items()):
+        target.write(f"function {identifier}\n".encode())
+        target.write(ir.to_proto(function).SerializeToString(deterministic=True))
+    for name, value in sorted(graph.initializers.items()):
+        tensor = value.const_value
+        assert tensor is not None
+        target.write(f"weight {name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        _feed(tensor, target)
+    return target.digest.hexdigest()
+
+
+def _feed(tensor: ir.TensorProtocol, target: _DigestFile) -> None:
+    if isinstance(tensor, ir.ExternalTensor):
+        tensor.tofile(target)
+    elif tensor.dtype == ir.DataType.STRING:
+        for text in tensor.numpy().reshape(-1):
+            data = text if isinstance(text, bytes) else str(text).encode()
+            target.write(len(data).to_bytes(8, "little") + data)
+    else:
+        target.write(tensor.tobytes())

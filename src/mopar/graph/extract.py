@@ -1,0 +1,40 @@
+"""A run of layers as a model of its own."""
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedFunctionsPass, RemoveUnusedOpsetsPass
+
+from mopar.graph.cuts import boundary_values
+from mopar.graph.layers import Layer
+from mopar.graph.model import Model, is_weight, reads_of, required_spec
+
+
+def extract(model: Model, start: int, stop: int, layers: Sequence[Layer]) -> ir.Model:
+    """Layers ``start`` to ``stop`` (exclusive) as a valid model with only the weights that they read.
+
+    Its inputs and outputs are those of :func:`mopar.graph.boundary`. Weights are shared with
+    ``model``, not copied; nodes and values are its own.
+
+    Raises:
+        ModelError: something that crosses is no tensor of a known element type.
+    """
+    inputs, outputs = boundary_values(model, layers, start, stop)
+    for value in (*inputs, *outputs):
+        required_spec(value, f"{model.path.name}: layers {start} to {stop} cannot stand alone:")
+    graph = model.ir.graph
+    nodes = model.nodes[layers[start].start : layers[stop - 1].stop]
+    weights = dict.fromkeys(value for node in nodes for value in reads_of(node, graph) if is_weight(value))
+    view = ir.GraphView(
+        inputs,
+        outputs,
+        nodes=nodes,
+        initializers=tuple(weights),
+        opset_imports=dict(graph.opset_imports),
+        name=f"{model.name}.{start}-{stop}",
+    )
+    functions = [function.clone() for function in model.ir.functions.values()]
+    part = ir.Model(view.clone(), ir_version=model.ir.ir_version, producer_name="mopar", functions=functions)
+    RemoveUnusedFunctionsPass()(part)
+    RemoveUnusedOpsetsPass()(part)
+    return part

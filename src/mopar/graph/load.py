@@ -1,0 +1,81 @@
+"""Any ONNX file in, its canonical form out."""
+
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from mopar.graph.canonical import canonicalise
+from mopar.graph.external import check_external, graph_sha256, sha256_of_files
+from mopar.graph.model import Model, required_spec
+from mopar.graph.order import arrange
+from mopar.types import ModelError
+
+_PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
+_COUNTED = {"bool", "int16", "int32", "int64", "string", "uint16", "uint32", "uint64"}
+"""Element types of shape constants, indices and labels, which nobody calls parameters."""
+
+
+def load_model(path: Path) -> Model:
+    """Read an ONNX file and bring it into canonical form.
+
+    Weights in external files stay there and are mapped when read. The engine is asked once, without
+    the weights, what it fuses, so that ``Model.nodes`` keeps such nodes together.
+
+    Raises:
+        ModelError: the file or one of its external files is missing, is no ONNX, lies outside the
+            model's folder, or does not hold a valid graph of tensors.
+    """
+    model = _read(path)
+    files = check_external(model, path)
+    try:
+        canonicalise(model, path.name)
+        runs = arrange(model)
+    except (ir.passes.PassError, ValueError, TypeError, KeyError, NotImplementedError) as cause:
+        raise ModelError(f"{path}: the graph is not valid: {_first_line(cause)}") from cause
+    graph = model.graph
+    weights = [value.const_value for value in graph.initializers.values() if value.const_value is not None]
+    return Model(
+        name=path.stem,
+        path=path,
+        sha256=sha256_of_files((path, *files)),
+        graph_sha256=graph_sha256(model),
+        ir=model,
+        inputs=tuple(required_spec(value, f"{path.name}: the input") for value in graph.inputs),
+        outputs=tuple(required_spec(value, f"{path.name}: the output") for value in graph.outputs),
+        nodes=tuple(graph),
+        runs=runs,
+        opset=graph.opset_imports.get("", 0),
+        parameters=sum(weight.size for weight in weights if weight.dtype.name.lower() not in _COUNTED),
+        weight_bytes=sum(weight.nbytes for weight in weights),
+    )
+
+
+def _read(path: Path) -> ir.Model:
+    try:
+        size = path.stat().st_size
+        if size > _PROTOBUF_LIMIT_BYTES:
+            raise ModelError(
+                f"{path}: {size} bytes in one file, more than ONNX allows; save its weights as external data"
+            )
+        proto = onnx.load(path, format="protobuf", load_external_data=False)
+    except OSError as cause:
+        raise ModelError(f"{path}: {cause.strerror or cause}") from cause
+    except DecodeError as cause:
+        raise ModelError(f"{path}: not an ONNX file") from cause
+    if not proto.ir_version or not proto.HasField("graph") or not proto.graph.output:
+        raise ModelError(f"{path}: not an ONNX file, or one without a graph that has outputs")
+    try:
+        model = ir.from_proto(proto)
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RuntimeError) as cause:
+        raise ModelError(f"{path}: the graph cannot be read: {_first_line(cause)}") from cause
+    ir.external_data.set_base_dir(model.graph, path.absolute().parent)
+    return model
+
+
+def _first_line(cause: BaseException) -> str:
+    root = cause
+    while root.__cause__ is not None:
+        root = root.__cause__
+    return (str(root) or type(root).__name__).splitlines()[0]

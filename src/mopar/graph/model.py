@@ -1,0 +1,112 @@
+"""The canonical form of a model, and what is read off it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from mopar.types import Dim, ModelError, TensorSpec, dtype_of_code
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A model in canonical form.
+
+    Attributes:
+        name: the file's stem.
+        path: the ONNX file it came from.
+        sha256: of that file and its external data files.
+        graph_sha256: of the canonical form, weights included; equal in every process.
+        ir: the canonical form; weights that stand in external files stay there, mapped when read.
+        inputs: what a request brings; ``outputs`` what it gets. Symbolic dimensions are kept.
+        nodes: the nodes of the canonical graph in topological order.
+        runs: the same nodes by name, as contiguous runs that the engine does not take apart.
+        opset: version of the standard operators.
+        parameters: numbers in all weights, a shared weight once; integer shape constants left out.
+        weight_bytes: bytes of all weights, a shared weight once.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    graph_sha256: str
+    ir: ir.Model
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    nodes: tuple[ir.Node, ...]
+    runs: tuple[tuple[str, ...], ...]
+    opset: int
+    parameters: int
+    weight_bytes: int
+
+
+def reads_of(node: ir.Node, graph: ir.Graph) -> tuple[ir.Value, ...]:
+    """Every value of ``graph`` that the node reads, those captured by its subgraphs included, once each.
+
+    The order is that of the node's inputs, then of the captures.
+    """
+    found: dict[ir.Value, None] = {value: None for value in node.inputs if value is not None}
+    for attribute in node.attributes.values():
+        for body in subgraphs_of(attribute):
+            for inner in ir.traversal.RecursiveGraphIterator(body):
+                found.update((value, None) for value in inner.inputs if value is not None and value.graph is graph)
+            found.update((value, None) for value in body.outputs if value.graph is graph)
+    return tuple(found)
+
+
+def subgraphs_of(attribute: ir.Attr) -> tuple[ir.Graph, ...]:
+    """The graphs that an attribute holds: If branches, Loop and Scan bodies."""
+    if attribute.is_ref():
+        return ()
+    if attribute.type == ir.AttributeType.GRAPH:
+        return (attribute.as_graph(),)
+    if attribute.type == ir.AttributeType.GRAPHS:
+        return tuple(attribute.as_graphs())
+    return ()
+
+
+def is_weight(value: ir.Value) -> bool:
+    """Whether the value is a stored constant rather than something that a run computes or brings."""
+    return value.is_initializer() and not value.is_graph_input()
+
+
+def name_of(value: ir.Value) -> str:
+    """The value's name; canonical values have one."""
+    assert value.name, f"a value of {value.producer()} has no name"
+    return value.name
+
+
+def spec_of(value: ir.Value) -> TensorSpec | None:
+    """What is known of a tensor; None for sequences, optionals and values of unknown element type."""
+    if not isinstance(value.type, ir.TensorType):
+        return None
+    try:
+        dtype = dtype_of_code(int(value.type.dtype))
+    except KeyError:
+        return None
+    return TensorSpec(name_of(value), dtype.name, _dims_of(value.shape))
+
+
+def required_spec(value: ir.Value, what: str) -> TensorSpec:
+    """The same, where nothing but a tensor will do. Raises ModelError naming ``what`` and the value."""
+    spec = spec_of(value)
+    if spec is None:
+        kind = "a value of unknown type" if value.type is None else f"of type {value.type}"
+        raise ModelError(f"{what} {value.name!r} is {kind}; only tensors of a known element type can be served")
+    return spec
+
+
+def tensor_shapes(model: Model) -> dict[str, TensorSpec]:
+    """Name -> what inference knows of it, for inputs, weights and every node's outputs."""
+    graph = model.ir.graph
+    values = [*graph.inputs, *graph.initializers.values()]
+    for node in model.nodes:
+        values.extend(output for output in node.outputs if output.name)
+    specs = (spec_of(value) for value in values)
+    return {spec.name: spec for spec in specs if spec is not None}
+
+
+def _dims_of(shape: ir.Shape | None) -> tuple[Dim, ...] | None:
+    if shape is None:
+        return None
+    return tuple(dim if isinstance(dim, int) else dim.value for dim in shape)

@@ -1,0 +1,58 @@
+"""Models as files: one ONNX file, and one file of weights beside it that an engine can map."""
+
+import tempfile
+from pathlib import Path
+
+import onnx_ir as ir
+
+from mopar.types import ModelError
+
+_EXTERNAL_BYTES = 1024
+_PAGE_BYTES = 4096
+
+
+def save_model(model: ir.Model, path: Path) -> tuple[Path, ...]:
+    """Write a model so that its files are whole or absent.
+
+    Weights of at least 1 KiB go to ``<stem>.data`` beside ``path``, one after the other and never
+    all in memory; those of a page or more start on a page, so that an engine can map them.
+
+    Returns:
+        The files: the ONNX file first, then the weights, if there are any.
+
+    Raises:
+        ModelError: the weights would overwrite the file that they are read from, or cannot be read.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = path.with_name(f"{path.stem}.data")
+    _check_sources(model, data)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        try:
+            ir.save(
+                model,
+                temporary,
+                format="protobuf",
+                external_data=data.name,
+                # onnx-ir moves what is larger than this, not what is as large.
+                size_threshold_bytes=_EXTERNAL_BYTES - 1,
+                alignment=_PAGE_BYTES,
+                align_threshold=_PAGE_BYTES - 1,
+            )
+        except (OSError, ValueError) as cause:
+            raise ModelError(f"{path}: the model cannot be written: {cause}") from cause
+        written = (path, data) if (temporary.parent / data.name).exists() else (path,)
+        # Weights first: an ONNX file never stands without them.
+        for file in reversed(written):
+            (temporary.parent / file.name).chmod(0o644)
+            (temporary.parent / file.name).replace(file)
+    return written
+
+
+def _check_sources(model: ir.Model, data: Path) -> None:
+    if not data.exists():
+        return
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor) and Path(tensor.path).exists() and data.samefile(tensor.path):
+            raise ModelError(f"{data}: the model's own weights are read from it; choose another name")
