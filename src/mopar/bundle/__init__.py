@@ -1,1 +1,21 @@
+"""What is built of a plan: graphs with their weights, a manifest, and what equality means."""
 
+from mopar.bundle.build import MANIFEST, build, file_entries
+from mopar.bundle.equality import Difference, compare, compare_all
+from mopar.bundle.open import Bundle, fits_machine, open_bundle
+from mopar.bundle.pack import PACKED_OPTIONS, pack_graph, packed_entry
+
+__all__ = [
+    "MANIFEST",
+    "PACKED_OPTIONS",
+    "Bundle",
+    "Difference",
+    "build",
+    "compare",
+    "compare_all",
+    "file_entries",
+    "fits_machine",
+    "open_bundle",
+    "pack_graph",
+    "packed_entry",
+]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mopar.types.plan import Plan
+from mopar.types.plan import Call, Plan
 from mopar.types.tensor import TensorSpec
 
 MANIFEST_SCHEMA = 1
@@ -46,13 +46,14 @@ class PackedEntry:
 
 @dataclass(frozen=True, slots=True)
 class GraphEntry:
-    """A graph of a function.
+    """A graph that ``function`` holds, its inputs one per stretch of bytes.
 
     ``files[0]`` is the portable ONNX file, the rest its external data; ``packed`` is the form that
     runs where the CPU is of the same kind.
     """
 
     id: str
+    function: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     files: tuple[FileEntry, ...]
@@ -64,7 +65,9 @@ class GraphEntry:
 class Manifest:
     """A bundle's table of contents.
 
-    ``inputs`` and ``outputs`` are the whole model's, symbolic dimensions kept.
+    ``inputs`` and ``outputs`` are the whole model's, symbolic dimensions kept. ``calls`` are the plan's
+    in the form that workers take: each input has one source, and a region only where it is contiguous
+    in memory; their graphs are ids of ``graphs``.
     """
 
     name: str
@@ -72,5 +75,6 @@ class Manifest:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     graphs: tuple[GraphEntry, ...]
+    calls: tuple[Call, ...]
     mopar: str
     schema: int = MANIFEST_SCHEMA

@@ -1,1 +1,19 @@
+"""This machine as a platform: one process per function, tensors in shared memory, limits by cgroups."""
 
+from mopar.platforms.local.arena import Arena
+from mopar.platforms.local.deployment import LocalDeployment, worker_spec
+from mopar.platforms.local.function import CallResult, LocalFunction
+from mopar.platforms.local.process import GraphFile, WorkerProcess, WorkerSpec
+from mopar.platforms.local.segments import Segment
+
+__all__ = [
+    "Arena",
+    "CallResult",
+    "GraphFile",
+    "LocalDeployment",
+    "LocalFunction",
+    "Segment",
+    "WorkerProcess",
+    "WorkerSpec",
+    "worker_spec",
+]

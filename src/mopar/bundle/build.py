@@ -1,0 +1,153 @@
+"""A plan and its model become a bundle: a folder that is whole or absent."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import mopar
+from mopar.bundle.lowering import LoweredCall, apply_form, lower_call, part_name
+from mopar.bundle.pack import PACKED_OPTIONS, pack_graph, packed_entry
+from mopar.files import sha256_of, to_json, write_whole
+from mopar.graph import Layer, Model, boundary, extract, layers_of, save_model
+from mopar.machine import machine_facts
+from mopar.types import (
+    BundleError,
+    Call,
+    EngineOptions,
+    FileEntry,
+    Graph,
+    GraphEntry,
+    Manifest,
+    PackedEntry,
+    Plan,
+    TensorSpec,
+)
+
+MANIFEST = "manifest.json"
+
+Progress = Callable[[str, float | None], None]
+
+
+def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _stage, _share: None) -> Manifest:
+    """Write the bundle of ``plan`` to ``out``, replacing a bundle that is there.
+
+    Raises:
+        BundleError: the plan belongs to another model, or ``out`` is something else than a bundle.
+    """
+    if plan.graph_sha256 != model.graph_sha256:
+        raise BundleError(f"the plan was made for another model than {model.path}: profile and plan it again")
+    _check_target(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        manifest = _write(model, plan, staging, progress)
+        write_whole(staging / MANIFEST, to_json(manifest))
+        staging.chmod(0o755)
+        _replace(staging, out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return manifest
+
+
+def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest:
+    layers = layers_of(model)
+    graphs = {graph.id: graph for graph in plan.graphs}
+    entries: dict[tuple[str, str, tuple[object, ...]], GraphEntry] = {}
+    calls: list[Call] = []
+    for number, call in enumerate(plan.calls):
+        progress("building", number / len(plan.calls))
+        graph = graphs[call.graph]
+        inputs, outputs = _checked_boundary(model, layers, graph)
+        lowered = lower_call(call, {spec.name: spec for spec in inputs})
+        key = call.function, call.graph, lowered.form
+        if key not in entries:
+            name = f"{call.function}-{call.graph}" + (f"-form{len(entries)}" if lowered.form else "")
+            entries[key] = _write_graph(model, layers, graph, lowered, name, (inputs, outputs), root)
+        calls.append(Call(call.id, call.function, entries[key].id, lowered.call.inputs, call.outputs))
+    return Manifest(
+        name=model.name,
+        plan=plan,
+        inputs=model.inputs,
+        outputs=model.outputs,
+        graphs=tuple(entries.values()),
+        calls=tuple(calls),
+        mopar=mopar.__version__,
+    )
+
+
+def _checked_boundary(
+    model: Model, layers: tuple[Layer, ...], graph: Graph
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    if not 0 <= graph.start < graph.stop <= len(layers):
+        raise BundleError(f"graph {graph.id} is layers {graph.start} to {graph.stop} of a model with {len(layers)}")
+    inputs, outputs = boundary(model, layers, graph.start, graph.stop)
+    for what, specs, names in (("inputs", inputs, graph.inputs), ("outputs", outputs, graph.outputs)):
+        if {spec.name for spec in specs} != set(names):
+            found = ", ".join(spec.name for spec in specs)
+            raise BundleError(f"graph {graph.id}: its {what} in the model are {found}, not {', '.join(names)}")
+    return inputs, outputs
+
+
+def _write_graph(
+    model: Model,
+    layers: tuple[Layer, ...],
+    graph: Graph,
+    lowered: LoweredCall,
+    name: str,
+    specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
+    root: Path,
+) -> GraphEntry:
+    part = extract(model, graph.start, graph.stop, layers)
+    apply_form(part, lowered.form)
+    files = save_model(part, root / "graphs" / f"{name}.onnx")
+    by_name = {spec.name: spec for spec in specs[0]}
+    for item in lowered.form:
+        whole = by_name[item.tensor]
+        shape = None if whole.shape is None else (None,) * len(whole.shape)
+        for index in range(len(item.sources)):
+            part_spec = TensorSpec(part_name(item.tensor, index), whole.dtype, shape)
+            by_name[part_spec.name] = part_spec
+    return GraphEntry(
+        id=name,
+        function=lowered.call.function,
+        inputs=tuple(by_name[item.tensor] for item in lowered.call.inputs),
+        outputs=tuple(spec for output in lowered.call.outputs for spec in specs[1] if spec.name == output),
+        files=file_entries(root, files),
+        options=EngineOptions(),
+        packed=_pack(root, files[0], name),
+    )
+
+
+def _pack(root: Path, source: Path, name: str) -> PackedEntry:
+    kind = machine_facts().cpu_kind
+    files = pack_graph(source, root / "packed" / kind / f"{name}.onnx", PACKED_OPTIONS)
+    return packed_entry(kind, PACKED_OPTIONS, file_entries(root, files))
+
+
+def file_entries(root: Path, files: tuple[Path, ...]) -> tuple[FileEntry, ...]:
+    """Files of a bundle as its manifest lists them."""
+    return tuple(
+        FileEntry(path.relative_to(root).as_posix(), path.stat().st_size, sha256_of(path)) for path in files
+    )
+
+
+def _check_target(out: Path) -> None:
+    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise BundleError(f"{out} exists and is no bundle: choose another folder with -o")
+
+
+def _replace(staging: Path, out: Path) -> None:
+    """Put the finished folder in place; the old one is there until the new one is."""
+    if not out.exists():
+        staging.rename(out)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
+    out.rename(aside / "bundle")
+    try:
+        staging.rename(out)
+    except OSError:
+        (aside / "bundle").rename(out)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

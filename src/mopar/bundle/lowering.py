@@ -1,0 +1,139 @@
+"""A plan's calls as a worker can run them: every input is one stretch of bytes.
+
+A call's input may be a region of a tensor, or several tensors joined. Where a region is contiguous in
+memory, the worker reads it in place; anything else becomes nodes in front of the consumer's own graph,
+so that no process in between has to copy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from mopar.types import BundleError, Call, CallInput, Region, Source, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LoweredCall:
+    """A call whose inputs each have one source, and the form that its graph needs for that."""
+
+    call: Call
+    form: tuple[CallInput, ...]
+
+
+def lower_call(call: Call, specs: Mapping[str, TensorSpec]) -> LoweredCall:
+    """Split joined inputs into one input per source.
+
+    Args:
+        call: of a plan.
+        specs: the graph's tensors by name.
+
+    Returns:
+        The call with plain inputs; ``form`` lists the inputs that ``apply_form`` must rewrite.
+    """
+    inputs: list[CallInput] = []
+    form: list[CallInput] = []
+    for item in call.inputs:
+        in_place = item.combine == "none" and _contiguous(item.sources[0].region, specs[item.tensor])
+        if in_place:
+            inputs.append(item)
+            continue
+        form.append(_without_producers(item))
+        for index, source in enumerate(item.sources):
+            name = part_name(item.tensor, index)
+            inputs.append(CallInput(tensor=name, sources=(Source(source.producer, source.tensor),)))
+    plain = Call(call.id, call.function, call.graph, tuple(inputs), call.outputs)
+    return LoweredCall(plain, tuple(form))
+
+
+def part_name(tensor: str, index: int) -> str:
+    """Name of the graph input that takes source ``index`` of a joined or cut input."""
+    return f"{tensor}/part{index}"
+
+
+def apply_form(model: ir.Model, form: tuple[CallInput, ...]) -> None:
+    """Rewrite a graph's inputs in place: regions become Slice, joins become Concat or Sum.
+
+    Raises:
+        BundleError: an input is not one of the graph's, or a combination is unknown.
+    """
+    graph = model.graph
+    by_name = {value.name: value for value in graph.inputs}
+    for item in form:
+        value = by_name.get(item.tensor)
+        if value is None:
+            raise BundleError(f"{item.tensor} is no input of graph {graph.name}")
+        parts = [_part(graph, value, item, index) for index in range(len(item.sources))]
+        joined = _join(graph, item, parts)
+        value.replace_all_uses_with(joined)
+        position = list(graph.inputs).index(value)
+        graph.inputs[position : position + 1] = [part for part, _ in parts]
+
+
+def _part(graph: ir.Graph, value: ir.Value, item: CallInput, index: int) -> tuple[ir.Value, ir.Value]:
+    """A new graph input, and what is taken of it."""
+    region = item.sources[index].region
+    rank = len(value.shape) if value.shape is not None else None
+    shape = None if rank is None else ir.Shape([None] * rank)
+    part = ir.Value(name=part_name(item.tensor, index), type=value.type, shape=shape)
+    if region is None:
+        return part, part
+    bounds = [[region.start], [region.stop], [region.axis]]
+    names = ["starts", "ends", "axes"]
+    constants = [
+        _constant(graph, f"{part.name}/{name}", np.array(bound, dtype=np.int64))
+        for name, bound in zip(names, bounds, strict=True)
+    ]
+    return part, _prepend(graph, "Slice", [part, *constants], f"{part.name}/region", value.type)
+
+
+def _join(graph: ir.Graph, item: CallInput, parts: list[tuple[ir.Value, ir.Value]]) -> ir.Value:
+    taken = [value for _, value in parts]
+    if item.combine == "none":
+        return taken[0]
+    name = f"{item.tensor}/{item.combine}"
+    if item.combine == "concat" and item.axis is not None:
+        return _prepend(graph, "Concat", taken, name, taken[0].type, axis=item.axis)
+    if item.combine == "sum":
+        return _prepend(graph, "Sum", taken, name, taken[0].type)
+    raise BundleError(f"{item.tensor}: unknown way to combine sources: {item.combine}")
+
+
+def _constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    graph.register_initializer(value)
+    return value
+
+
+def _prepend(
+    graph: ir.Graph, op_type: str, inputs: list[ir.Value], name: str, kind: ir.TypeProtocol | None, **attributes: int
+) -> ir.Value:
+    attrs = [ir.AttrInt64(key, value) for key, value in attributes.items()]
+    node = ir.Node("", op_type, inputs, attrs, name=name)
+    node.outputs[0].name = name
+    node.outputs[0].type = kind
+    # After the nodes that earlier calls put in front, so that a join follows its regions.
+    ours = [n for n in graph if n.metadata_props.get("mopar.form")]
+    node.metadata_props["mopar.form"] = "1"
+    if ours:
+        graph.insert_after(ours[-1], node)
+    elif len(graph):
+        graph.insert_before(graph[0], node)
+    else:
+        graph.append(node)
+    return node.outputs[0]
+
+
+def _contiguous(region: Region | None, spec: TensorSpec) -> bool:
+    if region is None:
+        return True
+    if spec.shape is None or spec.dtype == "string":
+        return False
+    return region.axis >= 0 and all(dim == 1 for dim in spec.shape[: region.axis])
+
+
+def _without_producers(item: CallInput) -> CallInput:
+    """The same input whoever made it: two calls with equal forms share a graph."""
+    sources = tuple(Source("", item.tensor, source.region) for source in item.sources)
+    return CallInput(item.tensor, sources, item.combine, item.axis)

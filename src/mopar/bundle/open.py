@@ -1,0 +1,81 @@
+"""A bundle read back: every file is the one that was built, and none lies outside its folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mopar.bundle.build import MANIFEST
+from mopar.files import read_json, sha256_of
+from mopar.machine import machine_facts
+from mopar.types import BundleError, EngineOptions, FileEntry, GraphEntry, Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A built plan in ``root``."""
+
+    root: Path
+    manifest: Manifest
+
+    def graphs_of(self, function: str) -> tuple[GraphEntry, ...]:
+        """The graphs that a function loads, in the order in which calls number them."""
+        return tuple(graph for graph in self.manifest.graphs if graph.function == function)
+
+    def runnable(self, graph: GraphEntry) -> tuple[Path, EngineOptions]:
+        """The graph's file for this machine: the packed one where CPU and engine are of its kind."""
+        packed = graph.packed
+        if packed is not None and fits_machine(packed.cpu_kind, packed.onnxruntime):
+            return self.root / packed.files[0].path, packed.options
+        return self.root / graph.files[0].path, graph.options
+
+    def files_of(self, function: str) -> tuple[Path, ...]:
+        """Every file that a function's worker reads on this machine."""
+        paths: list[Path] = []
+        for graph in self.graphs_of(function):
+            first, _ = self.runnable(graph)
+            packed = graph.packed.files if graph.packed is not None else ()
+            files = packed if any(self.root / entry.path == first for entry in packed) else graph.files
+            paths.extend(self.root / entry.path for entry in files)
+        return tuple(paths)
+
+
+def fits_machine(cpu_kind: str, onnxruntime: str) -> bool:
+    """Whether a packed graph can be loaded here: another CPU or engine lays weights out differently."""
+    facts = machine_facts()
+    return facts.cpu_kind == cpu_kind and facts.onnxruntime == onnxruntime
+
+
+def open_bundle(root: Path, *, check: bool = True) -> Bundle:
+    """Read a bundle.
+
+    Args:
+        root: its folder.
+        check: whether to hold every file against its SHA-256.
+
+    Raises:
+        BundleError: it is incomplete, altered, of another version, or names a file outside its folder.
+    """
+    if not root.is_dir():
+        raise BundleError(f"{root}: no such bundle: make one with `mopar build`")
+    manifest = read_json(root / MANIFEST, Manifest, error=BundleError)
+    for graph in manifest.graphs:
+        for entry in (*graph.files, *(graph.packed.files if graph.packed is not None else ())):
+            _check_file(root, entry, check)
+    return Bundle(root, manifest)
+
+
+def _check_file(root: Path, entry: FileEntry, digest: bool) -> None:
+    relative = PurePosixPath(entry.path)
+    path = root / relative
+    if relative.is_absolute() or ".." in relative.parts or not _inside(root, path):
+        raise BundleError(f"{root}: file {entry.path} lies outside the bundle")
+    try:
+        size = path.stat().st_size
+    except OSError as cause:
+        raise BundleError(f"{path}: {cause.strerror}: build the bundle again") from cause
+    if size != entry.bytes or (digest and sha256_of(path) != entry.sha256):
+        raise BundleError(f"{path}: not the file that was built: build the bundle again")
+
+
+def _inside(root: Path, path: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))

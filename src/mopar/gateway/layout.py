@@ -1,0 +1,52 @@
+"""Shapes of a request's tensors, as far as they follow from the shapes of its inputs."""
+
+from collections.abc import Iterable, Mapping
+
+from mopar.types import RequestError, TensorSpec, dtype_of_name, element_count, format_shape
+
+Shape = tuple[int, ...]
+
+
+def bind_dimensions(specs: Iterable[TensorSpec], shapes: Mapping[str, Shape]) -> dict[str, int]:
+    """The sizes of symbolic dimensions.
+
+    Args:
+        specs: inputs, dimensions fixed, symbolic or unknown.
+        shapes: of the values given for them.
+
+    Raises:
+        RequestError: a shape does not fit its specification, or two sizes are given for one symbol.
+    """
+    sizes: dict[str, int] = {}
+    for spec in specs:
+        shape = shapes[spec.name]
+        if spec.shape is None:
+            continue
+        if len(shape) != len(spec.shape):
+            raise _misfit(spec, shape)
+        for dim, size in zip(spec.shape, shape, strict=True):
+            if isinstance(dim, int) and dim != size:
+                raise _misfit(spec, shape)
+            if isinstance(dim, str) and sizes.setdefault(dim, size) != size:
+                raise RequestError(
+                    f"input {spec.name}: dimension {dim} is {size} here and {sizes[dim]} in another input"
+                )
+    return sizes
+
+
+def resolve_shape(spec: TensorSpec, sizes: Mapping[str, int]) -> Shape | None:
+    """The tensor's shape where it follows from ``sizes``, else None."""
+    if spec.shape is None:
+        return None
+    shape = tuple(sizes.get(dim) if isinstance(dim, str) else dim for dim in spec.shape)
+    return None if any(dim is None for dim in shape) else tuple(dim for dim in shape if dim is not None)
+
+
+def tensor_bytes(dtype: str, shape: Shape) -> int | None:
+    """Bytes of a tensor; None for strings, whose size is not a matter of shape."""
+    kind = dtype_of_name(dtype)
+    return kind.nbytes(element_count(shape)) if kind.bits else None
+
+
+def _misfit(spec: TensorSpec, shape: Shape) -> RequestError:
+    return RequestError(f"input {spec.name} has shape {format_shape(shape)}, the model takes {format_shape(spec.shape)}")

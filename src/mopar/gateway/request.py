@@ -1,0 +1,137 @@
+"""One request on its way through the plan: which calls wait for what, and where its tensors lie."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mopar.gateway.layout import bind_dimensions, resolve_shape, tensor_bytes
+from mopar.platforms.local import Arena, CallResult
+from mopar.runtime.frames import NOWHERE, TensorRef
+from mopar.types import (
+    REQUEST,
+    Call,
+    GraphEntry,
+    Manifest,
+    Region,
+    RequestError,
+    TensorValue,
+    dtype_of_name,
+    element_count,
+)
+
+Made = tuple[str, str]
+"""A tensor and the call that made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """A call, its graph's index in its function, and the calls that it waits for."""
+
+    call: Call
+    graph: GraphEntry
+    index: int
+    producers: frozenset[str]
+
+
+def call_plans(manifest: Manifest) -> tuple[CallPlan, ...]:
+    """The manifest's calls with what is needed to run them."""
+    positions: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    entries = {graph.id: graph for graph in manifest.graphs}
+    for graph in manifest.graphs:
+        positions[graph.id] = counts.get(graph.function, 0)
+        counts[graph.function] = positions[graph.id] + 1
+    plans = []
+    for call in manifest.calls:
+        producers = frozenset(item.sources[0].producer for item in call.inputs) - {REQUEST}
+        plans.append(CallPlan(call, entries[call.graph], positions[call.graph], producers))
+    return tuple(plans)
+
+
+@dataclass(slots=True)
+class Timing:
+    """What one call took."""
+
+    call: str
+    function: str
+    busy_ns: int
+    compute_ns: int
+    attempts: int
+
+
+@dataclass(slots=True)
+class RequestState:
+    """Tensors of a request by (tensor, producing call), all in one arena."""
+
+    arena: Arena
+    tensors: dict[Made, TensorRef] = field(default_factory=dict)
+    timings: list[Timing] = field(default_factory=list)
+
+    def accept(self, values: Mapping[str, TensorValue]) -> None:
+        """Copy the request's inputs into shared memory: the only copy on their way.
+
+        Raises:
+            RequestError: a value has not as many bytes as its shape says.
+        """
+        for value in values.values():
+            data = memoryview(value.data).cast("B")
+            nbytes = len(data)
+            expected = tensor_bytes(value.dtype, value.shape)
+            if expected is not None and expected != nbytes:
+                raise RequestError(f"input {value.name} has {nbytes} bytes, its shape needs {expected}")
+            ref = self.arena.place(dtype_of_name(value.dtype).code, value.shape, nbytes)
+            if nbytes:
+                self.arena.view(ref)[:] = data
+            self.tensors[value.name, REQUEST] = ref
+
+    def prepare(self, plan: CallPlan) -> tuple[list[TensorRef], list[TensorRef]]:
+        """Places of a call's inputs and outputs; outputs of unknown size are NOWHERE."""
+        inputs = []
+        for item in plan.call.inputs:
+            source = item.sources[0]
+            ref = self.tensors[source.tensor, source.producer]
+            inputs.append(ref if source.region is None else region_of(ref, source.region, source.tensor))
+        shapes = {spec.name: ref.shape for spec, ref in zip(plan.graph.inputs, inputs, strict=True)}
+        sizes = bind_dimensions(plan.graph.inputs, shapes)
+        outputs = []
+        for spec in plan.graph.outputs:
+            shape = resolve_shape(spec, sizes)
+            nbytes = None if shape is None else tensor_bytes(spec.dtype, shape)
+            code = dtype_of_name(spec.dtype).code
+            if shape is None or nbytes is None:
+                outputs.append(TensorRef(code, (), NOWHERE, 0, 0))
+            else:
+                outputs.append(self.arena.place(code, shape, nbytes))
+        return inputs, outputs
+
+    def record(self, plan: CallPlan, result: CallResult) -> None:
+        """Keep what a call gave."""
+        call = plan.call
+        for name, ref in zip(call.outputs, result.outputs, strict=True):
+            self.tensors[name, call.id] = ref
+        self.timings.append(Timing(call.id, call.function, result.busy_ns, result.compute_ns, result.attempts))
+
+    def values(self, wanted: Sequence[tuple[str, str, str]]) -> list[TensorValue]:
+        """Outputs as views of shared memory; each wanted as (name, dtype, producing call)."""
+        values = []
+        for name, dtype, producer in wanted:
+            ref = self.tensors[name, producer]
+            values.append(TensorValue(name, dtype, ref.shape, self.arena.view(ref)))
+        return values
+
+
+def region_of(ref: TensorRef, region: Region, name: str) -> TensorRef:
+    """A contiguous region of a tensor, in place.
+
+    Raises:
+        RequestError: the region reaches past the tensor: the request's shape does not fit the plan.
+    """
+    size = ref.shape[region.axis]
+    if region.stop > size:
+        raise RequestError(
+            f"tensor {name} has {size} elements along axis {region.axis}, this plan needs {region.stop}"
+        )
+    assert element_count(ref.shape[: region.axis]) == 1, "a region that is not contiguous was not lowered"
+    step = ref.nbytes // size
+    length = region.stop - region.start
+    shape = (*ref.shape[: region.axis], length, *ref.shape[region.axis + 1 :])
+    return TensorRef(ref.code, shape, ref.segment, ref.offset + region.start * step, length * step)

@@ -1,0 +1,172 @@
+"""Runs the plan for each request: calls start as soon as what they need is there."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mopar.gateway.request import CallPlan, RequestState, Timing, call_plans
+from mopar.platforms.local import Arena, LocalFunction
+from mopar.types import Manifest, OverloadedError, RequestError, TensorSpec, TensorValue
+
+DEFAULT_QUEUE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A request's outputs, as views of shared memory that is kept until the answer is let go."""
+
+    outputs: Sequence[TensorValue]
+    timings: Sequence[Timing]
+
+
+class Runner:
+    """The gateway's backend for one bundle.
+
+    Args:
+        manifest: of the bundle.
+        functions: by name.
+        concurrency: requests on their way at once; by default one more than there are functions, so
+            that every function can be busy while a further request is taken in.
+        queue: requests that may wait for their turn beyond that.
+        observe: told the timings of every call.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        functions: Mapping[str, LocalFunction],
+        *,
+        name: str | None = None,
+        concurrency: int | None = None,
+        queue: int = DEFAULT_QUEUE,
+        observe: Callable[[Timing], None] = lambda _timing: None,
+    ) -> None:
+        self.name = name or manifest.name
+        self.inputs: tuple[TensorSpec, ...] = manifest.inputs
+        self.outputs: tuple[TensorSpec, ...] = manifest.outputs
+        self._functions = functions
+        self._plans = call_plans(manifest)
+        self._dependents = {
+            plan.call.id: [other for other in self._plans if plan.call.id in other.producers] for plan in self._plans
+        }
+        self._makers = dict(manifest.plan.outputs)
+        self._dtypes = {spec.name: spec.dtype for spec in manifest.outputs}
+        self._observe = observe
+        self._queue = queue
+        self._waiting = 0
+        self._slots = asyncio.Semaphore(concurrency or len(functions) + 1)
+        self._arenas: list[Arena] = []
+        self._stragglers: set[asyncio.Task[None]] = set()
+
+    def ready(self) -> bool:
+        """Whether every function would answer now."""
+        return all(function.ready() for function in self._functions.values())
+
+    @contextlib.asynccontextmanager
+    async def infer(
+        self, inputs: Mapping[str, TensorValue], outputs: Sequence[str] | None, deadline_s: float
+    ) -> AsyncIterator[Answer]:
+        """Answer one request; its outputs stay valid inside the ``async with`` block.
+
+        Args:
+            inputs: one value for each input of the model.
+            outputs: names of the outputs wanted; None for all.
+            deadline_s: seconds from now.
+
+        Raises:
+            RequestError: inputs do not fit the model.
+            OverloadedError: too many requests wait, or the deadline passed while waiting.
+            DeploymentError: a function failed twice, or did not answer in time.
+        """
+        wanted = self._wanted(outputs)
+        deadline = time.monotonic() + deadline_s
+        async with self._slot(deadline):
+            arena = self._arenas.pop() if self._arenas else Arena()
+            state = RequestState(arena)
+            task = asyncio.ensure_future(self._execute(state, inputs, deadline))
+            try:
+                await asyncio.shield(task)
+                yield Answer(state.values(wanted), state.timings)
+            finally:
+                if task.done():
+                    self._take_back(arena)
+                else:
+                    # The caller left; workers may still write into the arena.
+                    self._stragglers.add(task)
+                    task.add_done_callback(lambda done: self._straggler_ended(done, arena))
+
+    async def close(self) -> None:
+        """Wait for calls whose callers left, then give the shared memory back."""
+        while self._stragglers:
+            await asyncio.wait(self._stragglers)
+        for arena in self._arenas:
+            arena.close()
+        self._arenas.clear()
+
+    def _wanted(self, outputs: Sequence[str] | None) -> list[tuple[str, str, str]]:
+        names = [spec.name for spec in self.outputs] if outputs is None else outputs
+        for name in names:
+            if name not in self._dtypes:
+                raise RequestError(f"the model has no output {name}: it has {', '.join(self._dtypes)}")
+        return [(name, self._dtypes[name], self._makers[name]) for name in names]
+
+    @contextlib.asynccontextmanager
+    async def _slot(self, deadline: float) -> AsyncIterator[None]:
+        if self._slots.locked() and self._waiting >= self._queue:
+            raise OverloadedError(f"{self._waiting} requests are waiting already: try again later")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await self._slots.acquire()
+        except TimeoutError as cause:
+            raise OverloadedError("the deadline passed while the request waited for its turn") from cause
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    async def _execute(self, state: RequestState, inputs: Mapping[str, TensorValue], deadline: float) -> None:
+        state.accept(inputs)
+        missing = {plan.call.id: len(plan.producers) for plan in self._plans}
+        ready = deque(plan for plan in self._plans if not plan.producers)
+        running: set[asyncio.Task[CallPlan]] = set()
+        try:
+            while ready or running:
+                if len(ready) == 1 and not running:  # a chain needs no task of its own
+                    done = [await self._call(state, ready.popleft(), deadline)]
+                else:
+                    running |= {asyncio.create_task(self._call(state, plan, deadline)) for plan in ready}
+                    ready.clear()
+                    finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    done = [task.result() for task in finished]
+                for plan in done:
+                    for dependent in self._dependents[plan.call.id]:
+                        missing[dependent.call.id] -= 1
+                        if missing[dependent.call.id] == 0:
+                            ready.append(dependent)
+        finally:
+            if running:  # one call failed: the others still use the arena
+                await asyncio.gather(*running, return_exceptions=True)
+
+    async def _call(self, state: RequestState, plan: CallPlan, deadline: float) -> CallPlan:
+        inputs, outputs = state.prepare(plan)
+        function = self._functions[plan.call.function]
+        result = await function.call(plan.index, inputs, outputs, state.arena, deadline)
+        state.record(plan, result)
+        self._observe(state.timings[-1])
+        return plan
+
+    def _take_back(self, arena: Arena) -> None:
+        arena.reset()
+        self._arenas.append(arena)
+
+    def _straggler_ended(self, task: asyncio.Task[None], arena: Arena) -> None:
+        self._stragglers.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody is left to hear it
+        self._take_back(arena)

@@ -1,0 +1,51 @@
+"""The shared memory of one request in flight: tensors are placed one after another, and go together."""
+
+from mopar.platforms.local.segments import Segment
+from mopar.runtime.frames import TensorRef
+
+_ALIGNMENT = 64
+_SMALLEST_BYTES = 1 << 16
+
+
+class Arena:
+    """Places for tensors, in as few segments as possible.
+
+    A request that needs more than the arena has adds a segment; at the next reset one segment of the
+    whole size replaces them all, so that an arena used for requests of one size settles at one.
+    """
+
+    def __init__(self) -> None:
+        self.segments: list[Segment] = []
+        self._used = 0
+
+    def place(self, code: int, shape: tuple[int, ...], nbytes: int) -> TensorRef:
+        """Room for a tensor. Raises DeploymentError where the machine has no memory left."""
+        offset = -(-self._used // _ALIGNMENT) * _ALIGNMENT
+        if not self.segments or offset + nbytes > self.segments[-1].size:
+            self.segments.append(Segment(max(nbytes, _SMALLEST_BYTES, self._total())))
+            offset = 0
+        self._used = offset + nbytes
+        return TensorRef(code, shape, self.segments[-1].number, offset, nbytes)
+
+    def view(self, ref: TensorRef) -> memoryview:
+        """The bytes of a tensor."""
+        segment = next(segment for segment in self.segments if segment.number == ref.segment)
+        return segment.view[ref.offset : ref.offset + ref.nbytes]
+
+    def reset(self) -> None:
+        """Forget all tensors."""
+        self._used = 0
+        if len(self.segments) > 1:
+            total = self._total()
+            self.close()
+            self.segments = [Segment(total)]
+
+    def close(self) -> None:
+        """Give the memory back."""
+        for segment in self.segments:
+            segment.close()
+        self.segments = []
+        self._used = 0
+
+    def _total(self) -> int:
+        return sum(segment.size for segment in self.segments)

@@ -1,0 +1,100 @@
+"""A bundle running on this machine: a worker for each function, under the plan's limits."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from mopar.bundle import Bundle
+from mopar.limits import Cgroup, Cgroups, detect_cgroups, why_unavailable
+from mopar.platforms.local.function import LocalFunction
+from mopar.platforms.local.process import GraphFile, WorkerSpec
+from mopar.types import Function
+
+_MIB = 1 << 20
+
+
+def worker_spec(bundle: Bundle, function: Function, cores: tuple[int, ...] = ()) -> WorkerSpec:
+    """What the worker of a function runs on this machine."""
+    graphs = []
+    for entry in bundle.graphs_of(function.name):
+        path, options = bundle.runnable(entry)
+        inputs = tuple(spec.name for spec in entry.inputs)
+        outputs = tuple(spec.name for spec in entry.outputs)
+        graphs.append(GraphFile(path.resolve(), options, inputs, outputs))
+    return WorkerSpec(function.name, tuple(graphs), function.threads, cores)
+
+
+class LocalDeployment:
+    """Starts, owns and stops the functions of a bundle. Use it as an async context manager.
+
+    Args:
+        bundle: what to run.
+        limits: whether to set limits of memory and CPU; where the machine offers none, ``notice`` is told once.
+        cores: function -> cores to pin its worker to.
+        memory_mib: function -> limit in place of the plan's, for measurements.
+        notice: told what a user should know, once.
+        on_restart: told the function's name each time a worker is started again.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        limits: bool = True,
+        cores: Mapping[str, tuple[int, ...]] | None = None,
+        memory_mib: Mapping[str, int] | None = None,
+        notice: Callable[[str], None] = lambda _text: None,
+        on_restart: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self.bundle = bundle
+        groups = detect_cgroups() if limits else None
+        if limits and groups is None:
+            notice(f"functions run without limits of memory and CPU: {why_unavailable()}")
+        if groups is not None:
+            groups.sweep_stale()
+        self.functions: dict[str, LocalFunction] = {}
+        for function in bundle.manifest.plan.functions:
+            spec = worker_spec(bundle, function, (cores or {}).get(function.name, ()))
+            limit = (memory_mib or {}).get(function.name, function.memory_mib)
+            make = None if groups is None else _maker(groups, function, limit)
+            self.functions[function.name] = LocalFunction(spec, make, on_restart)
+
+    def ready(self) -> bool:
+        """Whether every function would answer now."""
+        return all(function.ready() for function in self.functions.values())
+
+    async def start(self) -> None:
+        """Start all functions at once; where one fails, none is left.
+
+        Raises:
+            EngineError, PlatformError: a function did not come up.
+        """
+        starts = [asyncio.create_task(function.start()) for function in self.functions.values()]
+        done = await asyncio.gather(*starts, return_exceptions=True)
+        failures = [outcome for outcome in done if isinstance(outcome, BaseException)]
+        if failures:
+            await self.close()
+            raise failures[0]
+
+    async def close(self) -> None:
+        """Stop all functions."""
+        await asyncio.gather(*(function.close() for function in self.functions.values()))
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _maker(groups: Cgroups, function: Function, memory_mib: int) -> Callable[[], Cgroup]:
+    def make() -> Cgroup:
+        cgroup = groups.create(function.name)
+        cgroup.limit(memory_mib * _MIB, function.cpu)
+        return cgroup
+
+    return make

@@ -1,0 +1,256 @@
+"""A function of the local platform: one worker, one call at a time, started again when it dies."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from mopar.limits import Cgroup
+from mopar.platforms.local.arena import Arena
+from mopar.platforms.local.process import WorkerProcess, WorkerSpec
+from mopar.platforms.local.segments import live_segments
+from mopar.runtime import frames
+from mopar.runtime.frames import TensorRef
+from mopar.types import DeploymentError, EngineError, MoparError, OverloadedError, PlatformError, RequestError
+
+_LOAD_S = 120.0
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 10.0
+_CALM_S = 30.0
+"""A worker that lived this long is started again at once when it dies."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """What a call gave: outputs in the graph's order, and its time."""
+
+    outputs: tuple[TensorRef, ...]
+    busy_ns: int
+    compute_ns: int
+    attempts: int
+
+
+class LocalFunction:
+    """Owner of a worker process.
+
+    Args:
+        spec: what it runs.
+        make_cgroup: a fresh cgroup with the function's limits for each start; None for no limits.
+        on_restart: told each time a worker has to be started again.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        make_cgroup: Callable[[], Cgroup] | None = None,
+        on_restart: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self.spec = spec
+        self._make_cgroup = make_cgroup
+        self._on_restart = on_restart
+        self._worker: WorkerProcess | None = None
+        self._cgroup: Cgroup | None = None
+        self._turn = asyncio.Lock()
+        self._reply: asyncio.Future[memoryview] | None = None
+        self._ready = asyncio.Event()
+        self._reviving: asyncio.Task[None] | None = None
+        self._closed = False
+        self._why_down = "has not been started"
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process number while it is up."""
+        return self._worker.pid if self._worker is not None else None
+
+    def ready(self) -> bool:
+        """Whether a call would be answered now."""
+        return self._ready.is_set()
+
+    async def start(self) -> None:
+        """Start the worker and wait until its graphs are loaded.
+
+        Raises:
+            EngineError: ONNX Runtime refused a graph.
+            PlatformError: it did not come up.
+        """
+        self._cgroup = self._make_cgroup() if self._make_cgroup is not None else None
+        try:
+            worker = WorkerProcess(self.spec, self._cgroup)
+            self._worker = worker
+            await asyncio.to_thread(worker.load, _LOAD_S)
+        except BaseException:
+            self._bury()
+            raise
+        worker.socket.setblocking(False)
+        asyncio.get_running_loop().add_reader(worker.socket, self._readable, worker)
+        self._born = time.monotonic()
+        self._ready.set()
+
+    async def call(
+        self, graph: int, inputs: list[TensorRef], outputs: list[TensorRef], arena: Arena, deadline: float
+    ) -> CallResult:
+        """Run a graph on tensors of ``arena``; a call that meets the worker's death is tried once more.
+
+        Args:
+            graph: index among the function's graphs.
+            inputs: places of its inputs.
+            outputs: places of its outputs; those at NOWHERE are placed in ``arena`` after the run.
+            arena: the request's memory.
+            deadline: on the clock of ``time.monotonic``.
+
+        Raises:
+            RequestError: the graph refused the inputs.
+            OverloadedError: the deadline passed before the worker was free.
+            DeploymentError: the worker died twice, or did not answer in time.
+        """
+        async with self._own_turn(deadline):
+            for attempt in (1, 2):
+                await self._until_ready(deadline)
+                try:
+                    result = await self._run(graph, inputs, outputs, arena, deadline)
+                    return CallResult(*result, attempts=attempt)
+                except PlatformError as error:
+                    if attempt == 2:
+                        raise DeploymentError(f"{error}, twice in one request") from error
+            raise AssertionError("unreachable")
+
+    async def close(self) -> None:
+        """Stop the worker and start no other."""
+        self._closed = True
+        if self._reviving is not None:
+            self._reviving.cancel()
+            with contextlib.suppress(asyncio.CancelledError, MoparError):
+                await self._reviving
+        self._bury()
+
+    @contextlib.asynccontextmanager
+    async def _own_turn(self, deadline: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout_at(_loop_time(deadline)):
+                await self._turn.acquire()
+        except TimeoutError as cause:
+            raise OverloadedError(f"function {self.spec.function} was busy until the deadline") from cause
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    async def _until_ready(self, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(_loop_time(deadline)):
+                await self._ready.wait()
+        except TimeoutError as cause:
+            raise OverloadedError(f"function {self.spec.function} {self._why_down} and was not back in time") from cause
+
+    async def _run(
+        self, graph: int, inputs: list[TensorRef], outputs: list[TensorRef], arena: Arena, deadline: float
+    ) -> tuple[tuple[TensorRef, ...], int, int]:
+        worker = self._worker
+        assert worker is not None
+        self._share(worker, arena)
+        reply = await self._ask(worker, frames.pack_run(graph, inputs, outputs), deadline)
+        busy_ns, compute_ns, made = frames.unpack_done(reply)
+        homeless = [i for i, ref in enumerate(made) if ref.segment == frames.NOWHERE]
+        if homeless:
+            for i in homeless:
+                made[i] = arena.place(made[i].code, made[i].shape, made[i].nbytes)
+            self._share(worker, arena)
+            reply = await self._ask(worker, frames.pack_fetch([made[i] for i in homeless]), deadline)
+            busy_ns += frames.unpack_done(reply)[0]
+        return tuple(made), busy_ns, compute_ns
+
+    def _share(self, worker: WorkerProcess, arena: Arena) -> None:
+        try:
+            for number in worker.attached - live_segments():
+                worker.detach(number)
+            for segment in arena.segments:
+                worker.attach(segment)
+        except OSError as cause:
+            raise PlatformError(f"function {self.spec.function} {worker.obituary()}") from cause
+
+    async def _ask(self, worker: WorkerProcess, frame: bytes, deadline: float) -> memoryview:
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[memoryview] = loop.create_future()
+        self._reply = reply
+        timer = loop.call_at(_loop_time(deadline), self._late, worker)
+        try:
+            worker.socket.send(frame)
+            return await reply
+        except OSError as cause:
+            self._died(worker)
+            raise PlatformError(f"function {self.spec.function} {self._why_down}") from cause
+        except asyncio.CancelledError:
+            # Its answer would be taken for the next call's.
+            self._died(worker)
+            raise
+        finally:
+            timer.cancel()
+            self._reply = None
+
+    def _readable(self, worker: WorkerProcess) -> None:
+        try:
+            data = worker.socket.recv(frames.MAX_FRAME)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._died(worker)
+        elif self._reply is not None and not self._reply.done():
+            if frames.kind_of(data) == frames.FAILED:
+                text = " ".join(frames.unpack_failed(memoryview(data)).split())
+                self._reply.set_exception(RequestError(f"the model refused these inputs: {text}"))
+            else:
+                self._reply.set_result(memoryview(data))
+
+    def _late(self, worker: WorkerProcess) -> None:
+        """The deadline passed during a call: the worker cannot be interrupted, only replaced."""
+        if self._reply is not None and not self._reply.done():
+            text = f"function {self.spec.function} did not answer before the deadline"
+            self._reply.set_exception(DeploymentError(text))
+        self._died(worker)
+
+    def _died(self, worker: WorkerProcess) -> None:
+        if worker is not self._worker:
+            return
+        self._ready.clear()
+        asyncio.get_running_loop().remove_reader(worker.socket)
+        self._why_down = self._cause_of_death(worker)
+        self._bury()
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(PlatformError(f"function {self.spec.function} {self._why_down}"))
+        if not self._closed:
+            self._on_restart(self.spec.function)
+            self._reviving = asyncio.get_running_loop().create_task(self._revive())
+
+    def _cause_of_death(self, worker: WorkerProcess) -> str:
+        if self._cgroup is not None and self._cgroup.oom_kills() > 0:
+            return "ran out of its memory limit and was killed"
+        return worker.obituary() if not worker.alive() else "was stopped"
+
+    async def _revive(self) -> None:
+        pause_s = 0.0 if time.monotonic() - self._born > _CALM_S else _FIRST_PAUSE_S
+        while not self._closed:
+            await asyncio.sleep(pause_s)
+            try:
+                await self.start()
+                return
+            except (EngineError, PlatformError) as error:
+                self._why_down = f"cannot be started again: {error}"
+                pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+
+    def _bury(self) -> None:
+        self._ready.clear()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            with contextlib.suppress(ValueError, RuntimeError):
+                asyncio.get_running_loop().remove_reader(worker.socket)
+            worker.stop()
+        cgroup, self._cgroup = self._cgroup, None
+        if cgroup is not None:
+            cgroup.remove()
+
+
+def _loop_time(deadline: float) -> float:
+    return asyncio.get_running_loop().time() + deadline - time.monotonic()

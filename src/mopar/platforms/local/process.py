@@ -1,0 +1,175 @@
+"""A worker as a process of this machine: started, spoken to, stopped. Blocking."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import mopar
+from mopar.limits import Cgroup
+from mopar.platforms.local.library import engine_library
+from mopar.platforms.local.segments import Segment
+from mopar.runtime import frames
+from mopar.types import EngineError, EngineOptions, PlatformError
+
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from mopar.runtime.worker import main; main()"
+_SEND_BUFFER_BYTES = 1 << 20
+_STOP_S = 5.0
+
+# One malloc arena: a worker allocates from one thread at a time.
+_ENVIRONMENT = {
+    "LANG": "C.UTF-8",
+    "MALLOC_ARENA_MAX": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GraphFile:
+    """A graph for a worker: its file, how to load it, and its inputs and outputs in order."""
+
+    path: Path
+    options: EngineOptions
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What a worker runs. ``cores`` pins it; empty leaves that to the scheduler."""
+
+    function: str
+    graphs: tuple[GraphFile, ...]
+    threads: int = 1
+    cores: tuple[int, ...] = ()
+
+
+class WorkerProcess:
+    """A running worker, one frame at a time.
+
+    Args:
+        spec: what it runs.
+        cgroup: it joins before exec, so that everything from the first page on is counted; or None.
+    """
+
+    def __init__(self, spec: WorkerSpec, cgroup: Cgroup | None = None) -> None:
+        self.spec = spec
+        self.attached: set[int] = set()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        self.socket = ours
+        command = [sys.executable, "-I", "-S", "-B", "-c", _BOOT, _package_root(), str(theirs.fileno())]
+        if cgroup is not None:
+            command = cgroup.join_command(command)
+        try:
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is the gateway's to handle
+            )
+        except OSError as cause:
+            ours.close()
+            raise PlatformError(f"function {spec.function} cannot be started: {cause}") from cause
+        finally:
+            theirs.close()
+        self.pid = self._process.pid
+        if spec.cores:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(self.pid, spec.cores)
+
+    def load(self, timeout_s: float) -> None:
+        """Wait until its graphs are loaded.
+
+        Raises:
+            EngineError: ONNX Runtime refused a graph.
+            PlatformError: the process died or took longer than ``timeout_s``.
+        """
+        deadline = time.monotonic() + timeout_s
+        self.ask(frames.pack_init(str(engine_library()), self.spec.threads), deadline - time.monotonic())
+        for graph in self.spec.graphs:
+            frame = frames.pack_load(
+                str(graph.path), _flags(graph.options), list(graph.inputs), list(graph.outputs)
+            )
+            self.ask(frame, max(deadline - time.monotonic(), 0.001))
+
+    def attach(self, segment: Segment) -> None:
+        """Share a segment with the worker, unless it has it already."""
+        if segment.number not in self.attached:
+            frame = frames.pack_attach(segment.number, segment.size)
+            socket.send_fds(self.socket, [frame], [segment.descriptor])
+            self.attached.add(segment.number)
+
+    def detach(self, number: int) -> None:
+        """Make the worker forget a segment."""
+        if number in self.attached:
+            self.attached.discard(number)
+            with contextlib.suppress(OSError):
+                self.socket.send(frames.pack_detach(number))
+
+    def ask(self, frame: bytes, timeout_s: float) -> memoryview:
+        """Send a frame and wait for its answer.
+
+        Raises:
+            EngineError: the worker answered FAILED.
+            PlatformError: it died, or did not answer within ``timeout_s``.
+        """
+        self.socket.settimeout(max(timeout_s, 0.001))
+        try:
+            self.socket.send(frame)
+            reply = self.socket.recv(frames.MAX_FRAME)
+        except TimeoutError as cause:
+            raise PlatformError(f"function {self.spec.function} did not answer within {timeout_s:.1f} s") from cause
+        except OSError as cause:
+            raise PlatformError(f"function {self.spec.function} {self.obituary()}") from cause
+        if not reply:
+            raise PlatformError(f"function {self.spec.function} {self.obituary()}")
+        if frames.kind_of(reply) == frames.FAILED:
+            raise EngineError(f"function {self.spec.function}: {frames.unpack_failed(memoryview(reply))}")
+        return memoryview(reply)
+
+    def obituary(self) -> str:
+        """How it ended, in words."""
+        try:
+            code = self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            return "closed its connection"
+        if code == -signal.SIGKILL:
+            return "was killed (out of memory, or by hand)"
+        return f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End it at once: a function keeps nothing worth saving between calls."""
+        self.socket.close()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        self._process.wait(timeout=_STOP_S)
+
+    def __enter__(self) -> "WorkerProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _flags(options: EngineOptions) -> int:
+    return (
+        frames.OPTIMIZE * (options.optimize == "all")
+        + frames.PREPACK * options.prepack
+        + frames.ARENA * options.arena
+        + frames.MEMORY_PATTERN * options.memory_pattern
+    )
+
+
+def _package_root() -> str:
+    return os.fspath(Path(mopar.__file__).resolve().parent.parent)

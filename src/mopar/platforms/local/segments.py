@@ -1,0 +1,53 @@
+"""Shared memory without names: nothing to leak, whoever dies.
+
+A segment is a ``memfd``: private to the processes that were handed its descriptor, and freed by the
+kernel with the last of them. Its pages are allocated by the gateway at once, so that memory limits of
+workers are not charged for them; required memory counts them (DESIGN.md, section 4).
+"""
+
+import contextlib
+import errno
+import itertools
+import mmap
+import os
+
+from mopar.types import DeploymentError
+
+_numbers = itertools.count(1)
+_live: set[int] = set()
+
+
+def live_segments() -> set[int]:
+    """Numbers of the segments that are not closed; a worker may forget all others."""
+    return _live
+
+
+class Segment:
+    """``size`` bytes that workers can map. ``view`` is the gateway's own mapping.
+
+    Raises:
+        DeploymentError: the machine has no memory left for it.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.number = next(_numbers)
+        self.size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        self.descriptor = os.memfd_create("mopar", os.MFD_CLOEXEC)
+        try:
+            os.posix_fallocate(self.descriptor, 0, self.size)
+            self._memory = mmap.mmap(self.descriptor, self.size)
+        except OSError as cause:
+            os.close(self.descriptor)
+            if cause.errno in {errno.ENOMEM, errno.ENOSPC}:
+                raise DeploymentError(f"no memory left for a segment of {self.size} bytes") from cause
+            raise
+        self.view = memoryview(self._memory)
+        _live.add(self.number)
+
+    def close(self) -> None:
+        """Give the memory back as soon as the last worker and view let go of it."""
+        _live.discard(self.number)
+        os.close(self.descriptor)
+        with contextlib.suppress(BufferError):  # a reply still reads from it: the mapping goes with its last view
+            self.view.release()
+            self._memory.close()

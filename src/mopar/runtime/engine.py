@@ -1,0 +1,237 @@
+"""Graphs loaded and run by ONNX Runtime on memory that the caller owns."""
+
+import ctypes
+from ctypes import byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
+
+from mopar.runtime.capi import DEFAULT_MEMORY, DEVICE_ALLOCATOR, LOG_ERROR, Api, Handle, OrtError
+from mopar.runtime.strings import pack_strings, unpack_strings
+
+STRING = 8
+"""ONNX's number of the string type, whose elements ONNX Runtime keeps to itself."""
+
+_BITS = {2: 8, 3: 8, 4: 16, 5: 16, 7: 64, 9: 8, 10: 16, 11: 64, 13: 64, 14: 64, 15: 128, 16: 16,
+         17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4}  # fmt: skip
+_BITS_DEFAULT = 32
+
+
+class Tensor:
+    """A tensor in memory: ONNX element type, dimensions, address and bytes."""
+
+    __slots__ = ("address", "code", "nbytes", "shape")
+
+    def __init__(self, code: int, shape: tuple[int, ...], address: int, nbytes: int) -> None:
+        self.code = code
+        self.shape = shape
+        self.address = address
+        self.nbytes = nbytes
+
+
+class Engine:
+    """ONNX Runtime with one environment.
+
+    Args:
+        library: path of ``libonnxruntime``.
+        threads: of an operator; one per whole CPU that the function has.
+
+    Raises:
+        OrtError: the library cannot be loaded.
+    """
+
+    def __init__(self, library: str, threads: int) -> None:
+        self.api = Api(library)
+        self.threads = threads
+        self.env = Handle()
+        self.api.function("CreateEnv")(LOG_ERROR, b"mopar", byref(self.env))
+        self.memory = Handle()
+        self.api.function("CreateCpuMemoryInfo")(DEVICE_ALLOCATOR, DEFAULT_MEMORY, byref(self.memory))
+        self.allocator = Handle()
+        self.api.function("GetAllocatorWithDefaultOptions")(byref(self.allocator))
+
+    def load(
+        self,
+        path: str,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        *,
+        optimize: bool,
+        prepack: bool,
+        arena: bool,
+        memory_pattern: bool,
+    ) -> "Session":
+        """A session of the graph in ``path``. Raises OrtError."""
+        options = Handle()
+        self.api.function("CreateSessionOptions")(byref(options))
+        try:
+            self._configure(options, optimize, prepack, arena, memory_pattern)
+            session = Handle()
+            self.api.function("CreateSession")(self.env, path.encode(), options, byref(session))
+        finally:
+            self.api.release("ReleaseSessionOptions")(options)
+        return Session(self, session, inputs, outputs)
+
+    def _configure(self, options: Handle, optimize: bool, prepack: bool, arena: bool, memory_pattern: bool) -> None:
+        function = self.api.function
+        function("SetIntraOpNumThreads")(options, self.threads)
+        function("SetInterOpNumThreads")(options, 1)
+        function("SetSessionGraphOptimizationLevel")(options, 99 if optimize else 0)
+        if not arena:
+            function("DisableCpuMemArena")(options)
+        if not memory_pattern:
+            function("DisableMemPattern")(options)
+        entry = function("AddSessionConfigEntry")
+        # A function under a CPU quota pays for every spin of an idle thread.
+        entry(options, b"session.intra_op.allow_spinning", b"0")
+        if not prepack:
+            entry(options, b"session.disable_prepacking", b"1")
+
+
+class Session:
+    """A loaded graph: runs on bound memory, without copies where shapes are known beforehand."""
+
+    def __init__(self, engine: Engine, handle: Handle, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+        self.engine = engine
+        self._handle = handle
+        api = engine.api
+        self._run = api.function("Run")
+        self._wrap = api.function("CreateTensorWithDataAsOrtValue")
+        self._release = api.release("ReleaseValue")
+        self._input_names = (c_char_p * len(inputs))(*[name.encode() for name in inputs])
+        self._output_names = (c_char_p * len(outputs))(*[name.encode() for name in outputs])
+        self._counts = len(inputs), len(outputs)
+
+    def run(self, inputs: list[Tensor], outputs: list[Tensor | None]) -> "Results":
+        """Run once.
+
+        Args:
+            inputs: in the order of the session's names.
+            outputs: where each output goes; None for one whose size is not known.
+
+        Returns:
+            All outputs, to be closed by the caller; those given a place are there already.
+
+        Raises:
+            OrtError: a kernel failed, or a shape or type does not fit.
+        """
+        n_inputs, n_outputs = self._counts
+        given = (c_void_p * n_inputs)()
+        made = (c_void_p * n_outputs)()
+        try:
+            for i, tensor in enumerate(inputs):
+                given[i] = self._value(tensor)
+            for i, place in enumerate(outputs):
+                made[i] = self._value(place) if place is not None else None
+            self._run(self._handle, None, self._input_names, given, n_inputs, self._output_names, n_outputs, made)
+        except OrtError:
+            self._drop(made)
+            raise
+        finally:
+            self._drop(given)
+        return Results(self.engine, made)
+
+    def close(self) -> None:
+        """Release the graph."""
+        self.engine.api.release("ReleaseSession")(self._handle)
+
+    def _value(self, tensor: Tensor) -> int:
+        rank = len(tensor.shape)
+        shape = (c_int64 * rank)(*tensor.shape)
+        value = Handle()
+        if tensor.code == STRING:
+            self._string_value(tensor, shape, rank, value)
+        else:
+            self._wrap(
+                self.engine.memory, tensor.address, tensor.nbytes, shape, rank, tensor.code, byref(value)
+            )
+        assert value.value is not None
+        return value.value
+
+    def _string_value(self, tensor: Tensor, shape: "ctypes.Array[c_int64]", rank: int, value: Handle) -> None:
+        function = self.engine.api.function
+        function("CreateTensorAsOrtValue")(self.engine.allocator, shape, rank, STRING, byref(value))
+        resize = function("GetResizedStringTensorElementBuffer")
+        for i, text in enumerate(unpack_strings(ctypes.string_at(tensor.address, tensor.nbytes))):
+            buffer = c_void_p()
+            resize(value, i, len(text), byref(buffer))
+            if text:
+                assert buffer.value is not None
+                ctypes.memmove(buffer.value, text, len(text))
+
+    def _drop(self, values: "ctypes.Array[c_void_p]") -> None:
+        for value in values:
+            if value:
+                self._release(c_void_p(value))
+
+
+class Results:
+    """The outputs of one run, held until closed."""
+
+    def __init__(self, engine: Engine, values: "ctypes.Array[c_void_p]") -> None:
+        self._engine = engine
+        self._values = values
+
+    def describe(self, index: int) -> Tensor:
+        """Type, shape, address and size of an output; a string tensor's size is that of its packed form.
+
+        Raises:
+            OrtError: the output is no tensor.
+        """
+        value = c_void_p(self._values[index])
+        function = self._engine.api.function
+        is_tensor = c_int()
+        function("IsTensor")(value, byref(is_tensor))
+        if not is_tensor.value:
+            raise OrtError(f"output {index} is a sequence, map or optional: only tensors can leave a function")
+        info = Handle()
+        function("GetTensorTypeAndShape")(value, byref(info))
+        try:
+            code, rank = c_int(), c_size_t()
+            function("GetTensorElementType")(info, byref(code))
+            function("GetDimensionsCount")(info, byref(rank))
+            dims = (c_int64 * rank.value)()
+            function("GetDimensions")(info, dims, rank.value)
+        finally:
+            self._engine.api.release("ReleaseTensorTypeAndShapeInfo")(info)
+        shape = tuple(dims)
+        count = 1
+        for dim in shape:
+            count *= dim
+        if code.value == STRING:
+            length = c_size_t()
+            function("GetStringTensorDataLength")(value, byref(length))
+            return Tensor(STRING, shape, 0, length.value + 4 * count)
+        address = c_void_p()
+        function("GetTensorMutableData")(value, byref(address))
+        bits = _BITS.get(code.value, _BITS_DEFAULT)
+        return Tensor(code.value, shape, address.value or 0, (count * bits + 7) // 8)
+
+    def copy(self, index: int, address: int) -> None:
+        """Copy an output to ``address``, where there is room for the size that ``describe`` gave."""
+        tensor = self.describe(index)
+        if tensor.code == STRING:
+            packed = self._packed_strings(index, tensor)
+            ctypes.memmove(address, packed, len(packed))
+        elif tensor.nbytes:
+            ctypes.memmove(address, tensor.address, tensor.nbytes)
+
+    def _packed_strings(self, index: int, tensor: Tensor) -> bytes:
+        count = 1
+        for dim in tensor.shape:
+            count *= dim
+        length = tensor.nbytes - 4 * count
+        text = ctypes.create_string_buffer(max(length, 1))
+        offsets = (c_size_t * count)()
+        value = c_void_p(self._values[index])
+        self._engine.api.function("GetStringTensorContent")(value, text, length, offsets, count)
+        ends = [*offsets[1:], length] if count else []
+        return pack_strings([text.raw[start:end] for start, end in zip(offsets, ends, strict=True)])
+
+    def close(self) -> None:
+        """Release the outputs."""
+        release = self._engine.api.release("ReleaseValue")
+        for value in self._values:
+            if value:
+                release(c_void_p(value))
+        self._values = (c_void_p * 0)()
+
+
+__all__ = ["STRING", "Engine", "OrtError", "Results", "Session", "Tensor"]

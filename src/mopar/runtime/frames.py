@@ -1,0 +1,184 @@
+"""Control frames between the gateway and a worker: one message of a SOCK_SEQPACKET socket each.
+
+Tensors never travel here: a frame says where in shared memory they lie. All numbers are little endian.
+
+    INIT    gateway -> worker   library of ONNX Runtime, threads
+    LOAD    gateway -> worker   a graph's file, how to load it, its inputs and outputs
+    READY   worker -> gateway   one for INIT, one for each LOAD
+    ATTACH  gateway -> worker   a shared memory segment (its descriptor travels with the frame)
+    DETACH  gateway -> worker   forget a segment
+    RUN     gateway -> worker   run a graph on these inputs; where outputs of known size go
+    FETCH   gateway -> worker   where the outputs of unknown size go
+    DONE    worker -> gateway   what the outputs are, how long it took; answers RUN and FETCH
+    FAILED  worker -> gateway   one line of text; answers any of the gateway's
+"""
+
+import struct
+
+INIT, LOAD, READY, ATTACH, DETACH, RUN, FETCH, DONE, FAILED = range(1, 10)
+
+MAX_FRAME = 1 << 17
+"""Longest frame in bytes: below the kernel's default limit of a message (208 KiB)."""
+
+NOWHERE = 0
+"""The segment of a tensor whose place is not decided yet; segments count from 1."""
+
+OPTIMIZE, PREPACK, ARENA, MEMORY_PATTERN = 1, 2, 4, 8
+
+_HEAD = struct.Struct("<BxHI")
+_TENSOR = struct.Struct("<BBxxIQQ")
+_TIMES = struct.Struct("<QQ")
+_SEGMENT = struct.Struct("<IxxxxQ")
+_TEXT = struct.Struct("<I")
+
+
+class TensorRef:
+    """A tensor's type, shape and place: ``nbytes`` at ``offset`` of a shared memory segment."""
+
+    __slots__ = ("code", "nbytes", "offset", "segment", "shape")
+
+    def __init__(self, code: int, shape: tuple[int, ...], segment: int, offset: int, nbytes: int) -> None:
+        self.code = code
+        self.shape = shape
+        self.segment = segment
+        self.offset = offset
+        self.nbytes = nbytes
+
+
+def kind_of(frame: bytes | memoryview) -> int:
+    """Which of the frames above this is."""
+    return frame[0]
+
+
+def pack_init(library: str, threads: int) -> bytes:
+    """INIT: path of ``libonnxruntime``, threads of an operator."""
+    return _HEAD.pack(INIT, threads, 0) + _pack_texts([library])
+
+
+def unpack_init(frame: memoryview) -> tuple[str, int]:
+    """Library and threads of INIT."""
+    _, threads, _ = _HEAD.unpack_from(frame)
+    return _unpack_texts(frame, _HEAD.size)[0], threads
+
+
+def pack_load(path: str, flags: int, inputs: list[str], outputs: list[str]) -> bytes:
+    """LOAD: graph file, a sum of OPTIMIZE, PREPACK, ARENA and MEMORY_PATTERN, names in order."""
+    frame = _HEAD.pack(LOAD, flags, len(inputs)) + _pack_texts([path, *inputs, *outputs])
+    if len(frame) > MAX_FRAME:
+        raise ValueError(f"{path}: the names of its {len(inputs) + len(outputs)} inputs and outputs are too long")
+    return frame
+
+
+def unpack_load(frame: memoryview) -> tuple[str, int, tuple[str, ...], tuple[str, ...]]:
+    """Path, flags, inputs and outputs of LOAD."""
+    _, flags, n_inputs = _HEAD.unpack_from(frame)
+    path, *names = _unpack_texts(frame, _HEAD.size)
+    return path, flags, tuple(names[:n_inputs]), tuple(names[n_inputs:])
+
+
+def pack_ready() -> bytes:
+    """READY."""
+    return _HEAD.pack(READY, 0, 0)
+
+
+def pack_attach(segment: int, size: int) -> bytes:
+    """ATTACH: a segment's number and its size in bytes."""
+    return _HEAD.pack(ATTACH, 0, 0) + _SEGMENT.pack(segment, size)
+
+
+def pack_detach(segment: int) -> bytes:
+    """DETACH: a segment's number."""
+    return _HEAD.pack(DETACH, 0, 0) + _SEGMENT.pack(segment, 0)
+
+
+def unpack_segment(frame: memoryview) -> tuple[int, int]:
+    """Number and size of ATTACH or DETACH."""
+    segment, size = _SEGMENT.unpack_from(frame, _HEAD.size)
+    return segment, size
+
+
+def pack_run(graph: int, inputs: list[TensorRef], outputs: list[TensorRef]) -> bytes:
+    """RUN: which of the loaded graphs; a place for every input, and for outputs or NOWHERE."""
+    frame = _HEAD.pack(RUN, graph, len(inputs)) + _pack_tensors(inputs) + _pack_tensors(outputs)
+    if len(frame) > MAX_FRAME:
+        raise ValueError(f"a call with {len(inputs)} inputs and {len(outputs)} outputs is too large for a frame")
+    return frame
+
+
+def unpack_run(frame: memoryview) -> tuple[int, list[TensorRef], list[TensorRef]]:
+    """Graph, inputs and outputs of RUN."""
+    _, graph, n_inputs = _HEAD.unpack_from(frame)
+    tensors = _unpack_tensors(frame, _HEAD.size)
+    return graph, tensors[:n_inputs], tensors[n_inputs:]
+
+
+def pack_fetch(outputs: list[TensorRef]) -> bytes:
+    """FETCH: a place for every output that had none."""
+    return _HEAD.pack(FETCH, 0, 0) + _pack_tensors(outputs)
+
+
+def unpack_fetch(frame: memoryview) -> list[TensorRef]:
+    """Places of FETCH."""
+    return _unpack_tensors(frame, _HEAD.size)
+
+
+def pack_done(busy_ns: int, compute_ns: int, outputs: list[TensorRef]) -> bytes:
+    """DONE: time from the frame's arrival to now, time inside the engine, every output as it is."""
+    return _HEAD.pack(DONE, 0, 0) + _TIMES.pack(busy_ns, compute_ns) + _pack_tensors(outputs)
+
+
+def unpack_done(frame: memoryview) -> tuple[int, int, list[TensorRef]]:
+    """Times and outputs of DONE."""
+    busy_ns, compute_ns = _TIMES.unpack_from(frame, _HEAD.size)
+    return busy_ns, compute_ns, _unpack_tensors(frame, _HEAD.size + _TIMES.size)
+
+
+def pack_failed(text: str) -> bytes:
+    """FAILED: what went wrong, shortened to fit."""
+    return _HEAD.pack(FAILED, 0, 0) + _pack_texts([text[:4096]])
+
+
+def unpack_failed(frame: memoryview) -> str:
+    """The text of FAILED."""
+    return _unpack_texts(frame, _HEAD.size)[0]
+
+
+def _pack_texts(texts: list[str]) -> bytes:
+    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+    return b"".join(part for text in encoded for part in (_TEXT.pack(len(text)), text))
+
+
+def _unpack_texts(frame: memoryview, position: int) -> list[str]:
+    texts = []
+    while position < len(frame):
+        (length,) = _TEXT.unpack_from(frame, position)
+        position += _TEXT.size
+        texts.append(bytes(frame[position : position + length]).decode("utf-8", "surrogateescape"))
+        position += length
+    return texts
+
+
+def _pack_tensors(tensors: list[TensorRef]) -> bytes:
+    return b"".join(
+        struct.pack(
+            f"<BBxxIQQ{len(tensor.shape)}q",
+            tensor.code,
+            len(tensor.shape),
+            tensor.segment,
+            tensor.offset,
+            tensor.nbytes,
+            *tensor.shape,
+        )
+        for tensor in tensors
+    )
+
+
+def _unpack_tensors(frame: memoryview, position: int) -> list[TensorRef]:
+    tensors = []
+    while position < len(frame):
+        code, rank, segment, offset, nbytes = _TENSOR.unpack_from(frame, position)
+        position += _TENSOR.size
+        shape = struct.unpack_from(f"<{rank}q", frame, position)
+        position += 8 * rank
+        tensors.append(TensorRef(code, shape, segment, offset, nbytes))
+    return tensors

@@ -1,0 +1,158 @@
+"""The process that runs one function: it loads its graphs, then answers one call at a time.
+
+It speaks frames over the inherited socket whose descriptor is its only argument, and ends when the
+other side closes it: a gateway that dies takes its workers with it, and nothing else is left behind.
+"""
+
+import array
+import ctypes
+import mmap
+import os
+import sys
+from _socket import SCM_RIGHTS, SOL_SOCKET, socket  # the module of C: ``socket`` costs 1.1 MiB more
+from time import perf_counter_ns
+
+from mopar.runtime import frames
+from mopar.runtime.engine import Engine, OrtError, Results, Session, Tensor
+from mopar.runtime.frames import TensorRef
+
+_ANCILLARY_BYTES = 64
+
+
+class Worker:
+    """The state of a function: engine, graphs, attached segments, and outputs not fetched yet."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._sessions: list[Session] = []
+        self._segments: dict[int, tuple[mmap.mmap, int]] = {}
+        self._results: Results | None = None
+        self._pending: list[int] = []
+
+    def answer(self, frame: memoryview, descriptors: list[int]) -> bytes | None:
+        """What to reply to a frame; None where it asks for no reply.
+
+        Raises:
+            OrtError: the engine refused.
+        """
+        arrived_ns = perf_counter_ns()
+        kind = frames.kind_of(frame)
+        if kind == frames.RUN:
+            return self._run(frame, arrived_ns)
+        if kind == frames.FETCH:
+            return self._fetch(frame, arrived_ns)
+        if kind == frames.ATTACH:
+            self._attach(frame, descriptors)
+            return None
+        if kind == frames.DETACH:
+            self._segments.pop(frames.unpack_segment(frame)[0], None)
+            return None
+        if kind == frames.INIT:
+            self._engine = Engine(*frames.unpack_init(frame))
+        elif kind == frames.LOAD:
+            self._load(frame)
+        else:
+            raise OrtError(f"a worker does not take frames of kind {kind}")
+        return frames.pack_ready()
+
+    def _load(self, frame: memoryview) -> None:
+        assert self._engine is not None, "LOAD before INIT"
+        path, flags, inputs, outputs = frames.unpack_load(frame)
+        session = self._engine.load(
+            path,
+            inputs,
+            outputs,
+            optimize=bool(flags & frames.OPTIMIZE),
+            prepack=bool(flags & frames.PREPACK),
+            arena=bool(flags & frames.ARENA),
+            memory_pattern=bool(flags & frames.MEMORY_PATTERN),
+        )
+        self._sessions.append(session)
+        # Loading leaves freed memory in the allocator: give it back before the first call.
+        ctypes.CDLL(None).malloc_trim(0)
+
+    def _attach(self, frame: memoryview, descriptors: list[int]) -> None:
+        segment, size = frames.unpack_segment(frame)
+        (descriptor,) = descriptors
+        try:
+            memory = mmap.mmap(descriptor, size)
+        finally:
+            os.close(descriptor)
+        self._segments[segment] = memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+    def _run(self, frame: memoryview, arrived_ns: int) -> bytes:
+        self._forget()
+        graph, inputs, outputs = frames.unpack_run(frame)
+        given = [self._place(ref) for ref in inputs]
+        places = [None if ref.segment == frames.NOWHERE else self._place(ref) for ref in outputs]
+        started_ns = perf_counter_ns()
+        results = self._sessions[graph].run(given, places)
+        compute_ns = perf_counter_ns() - started_ns
+        self._results = results
+        self._pending = [i for i, place in enumerate(places) if place is None]
+        made = [
+            _described(results.describe(i)) if place is None else ref
+            for i, (place, ref) in enumerate(zip(places, outputs, strict=True))
+        ]
+        if not self._pending:
+            self._forget()
+        return frames.pack_done(perf_counter_ns() - arrived_ns, compute_ns, made)
+
+    def _fetch(self, frame: memoryview, arrived_ns: int) -> bytes:
+        places = frames.unpack_fetch(frame)
+        if self._results is None:
+            raise OrtError("nothing to fetch")
+        for index, ref in zip(self._pending, places, strict=True):
+            self._results.copy(index, self._place(ref).address)
+        self._forget()
+        return frames.pack_done(perf_counter_ns() - arrived_ns, 0, [])
+
+    def _place(self, ref: TensorRef) -> Tensor:
+        memory, address = self._segments[ref.segment]
+        assert ref.offset + ref.nbytes <= len(memory), "a tensor reaches past its segment"
+        return Tensor(ref.code, ref.shape, address + ref.offset, ref.nbytes)
+
+    def _forget(self) -> None:
+        if self._results is not None:
+            self._results.close()
+            self._results = None
+        self._pending = []
+
+
+def _described(tensor: Tensor) -> TensorRef:
+    return TensorRef(tensor.code, tensor.shape, frames.NOWHERE, 0, tensor.nbytes)
+
+
+def serve(connection: socket) -> None:
+    """Answer frames until the other side closes."""
+    worker = Worker()
+    buffer = bytearray(frames.MAX_FRAME)
+    view = memoryview(buffer)
+    while True:
+        size, ancillary, _, _ = connection.recvmsg_into([buffer], _ANCILLARY_BYTES)
+        if size == 0:
+            return
+        try:
+            reply = worker.answer(view[:size], _descriptors(ancillary))
+        except OrtError as error:
+            reply = frames.pack_failed(str(error))
+        if reply is not None:
+            connection.send(reply)
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    numbers = array.array("i")
+    for level, kind, data in ancillary:
+        if level == SOL_SOCKET and kind == SCM_RIGHTS:
+            numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
+    return list(numbers)
+
+
+def main() -> None:
+    """Serve the socket whose descriptor is the first argument."""
+    try:
+        serve(socket(fileno=int(sys.argv[1])))
+    except (ConnectionError, BrokenPipeError, KeyboardInterrupt):
+        # The gateway is gone: there is nobody to tell.
+        os._exit(0)
+    os._exit(0)
