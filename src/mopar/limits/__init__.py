@@ -1,0 +1,20 @@
+"""Limits that the operating system keeps: cgroups of memory and CPU, and the page cache.
+
+Standard library only; below `profiling` (which measures under limits) and `platforms` (which run under them).
+"""
+
+from mopar.limits.cgroup import Cgroup, Cgroups, MemoryStat
+from mopar.limits.detect import detect_cgroups, why_unavailable
+from mopar.limits.pagecache import evict_files
+from mopar.limits.process import ResidentMemory, resident_memory
+
+__all__ = [
+    "Cgroup",
+    "Cgroups",
+    "MemoryStat",
+    "ResidentMemory",
+    "detect_cgroups",
+    "evict_files",
+    "resident_memory",
+    "why_unavailable",
+]

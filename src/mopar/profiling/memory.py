@@ -1,0 +1,174 @@
+"""Required memory of a function: the smallest limit under which it serves as if there were none.
+
+The definition is DESIGN.md's, section 4. A peak would be no measure: page cache fills any limit, and
+what a limit presses out without harm need not be paid for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mopar.limits import detect_cgroups, evict_files, resident_memory
+from mopar.profiling.trial import Bench, Launch, Trial, run_trial
+
+_MIB = 1 << 20
+_RESOLUTION_SHARE = 0.02
+_FLOOR_SLACK_BYTES = _MIB  # the kernel adds up a cgroup's statistics in batches
+_REFERENCE_EVERY = 2
+_HOPELESS = 2.0  # times slower than tolerated: no noise, no second try
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A limit that was tried.
+
+    Attributes:
+        limit_mib: the limit; None for a run without one.
+        failure: ``out of memory``, ``slow``, ``deadline`` or ``failed: ..``; None for success.
+        latency_ms: median latency; None where nothing was answered.
+    """
+
+    limit_mib: float | None
+    failure: str | None
+    latency_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMeasurement:
+    """What a function needs.
+
+    Attributes:
+        required_mib: required memory.
+        limit_mib: the smallest limit that was enough; None where no cgroup can be made here, and
+            ``required_mib`` is the peak of resident memory: an upper bound.
+        foreign_mib: mapped pages that are charged to other processes, after the last answer.
+        peak_mib: highest memory charged without a limit, page cache included.
+        latency_ms_unlimited: median latency without a limit.
+        limits_tried: every run, in order.
+    """
+
+    required_mib: float
+    limit_mib: float | None
+    foreign_mib: float
+    peak_mib: float
+    latency_ms_unlimited: float
+    limits_tried: tuple[Probe, ...]
+
+
+def required_memory(
+    launch: Launch,
+    *,
+    cpu: float,
+    requests: int = 20,
+    tolerance: float = 0.10,
+    resolution_mib: float = 2.0,
+    deadline_s: float = 600.0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> MemoryMeasurement:
+    """Measure the required memory of a function, by bisection to max(2 MiB, 2%).
+
+    Takes about six to eight runs under a limit and half as many without.
+
+    Args:
+        launch: how the function is started and asked.
+        cpu: share of CPUs that it gets.
+        requests: answers in a row that count as success.
+        tolerance: by which the median latency may exceed the unlimited one.
+        resolution_mib: of the limit, where 2% of it is less.
+        deadline_s: for a run without a limit.
+        progress: told one line per run.
+
+    Raises:
+        MoparError: the function fails without a limit.
+    """
+    groups = detect_cgroups()
+    if groups is None:
+        return _resident_peak(launch, requests)
+    search = _Search(Bench(launch, groups, cpu, requests), tolerance, resolution_mib * _MIB, deadline_s, progress)
+    return search.run()
+
+
+class _Search:
+    """The bisection, with the runs that it has made."""
+
+    def __init__(
+        self, bench: Bench, tolerance: float, resolution: float, deadline_s: float, progress: Callable[[str], None]
+    ) -> None:
+        self._bench, self._tolerance, self._resolution = bench, tolerance, resolution
+        self._deadline_s, self._progress = deadline_s, progress
+        self._probes: list[Probe] = []
+        self._references: list[Trial] = []
+        self._since_reference = 0
+
+    def run(self) -> MemoryMeasurement:
+        """Bisect between what cannot be reclaimed and what is used without a limit."""
+        first = self._reference()
+        best = self._reference()  # the first run may have warmed what all later ones find warm
+        too_small = max(0, max(first.floor_bytes, best.floor_bytes) - _FLOOR_SLACK_BYTES)
+        enough = peak = max(first.peak_bytes, best.peak_bytes)
+        guess: int | None = first.settled_bytes + 2 * _MIB
+        while enough - too_small > max(self._resolution, _RESOLUTION_SHARE * enough):
+            limit = guess if guess and too_small < guess < enough else (too_small + enough) // 2
+            guess = None
+            trial = self._limited(limit)
+            if trial.failure is None:
+                enough, best = limit, trial
+            else:
+                too_small = limit
+        # Foreign pages and the limit add up only as far as both are needed at once: a limit that loading sets leaves
+        # room for them afterwards, and while loading they could be pressed out.
+        return MemoryMeasurement(
+            required_mib=max(enough, best.settled_bytes + best.foreign_bytes) / _MIB,
+            limit_mib=enough / _MIB,
+            foreign_mib=best.foreign_bytes / _MIB,
+            peak_mib=peak / _MIB,
+            latency_ms_unlimited=self._reference_ms(),
+            limits_tried=tuple(self._probes),
+        )
+
+    def _limited(self, limit: int) -> Trial:
+        """Try a limit, once more where only a little slowness speaks against it: that may be noise."""
+        if self._since_reference >= _REFERENCE_EVERY:
+            self._reference()
+        trial = self._trial(limit)
+        if trial.failure == "slow" and trial.median_ms < _HOPELESS * self._slow_ms():
+            self._reference()
+            trial = self._trial(limit)
+        self._since_reference += bool(trial.latencies_ms)
+        return trial
+
+    def _trial(self, limit: int) -> Trial:
+        # Too small a limit can keep a process reclaiming for ever instead of killing it.
+        deadline_s = 5 * max(trial.duration_s for trial in self._references) + 5
+        return self._note(run_trial(self._bench, limit, deadline_s=deadline_s, slow_ms=self._slow_ms()), limit)
+
+    def _reference(self) -> Trial:
+        trial = self._note(run_trial(self._bench, None, deadline_s=self._deadline_s), None)
+        self._references.append(trial)
+        self._since_reference = 0
+        return trial
+
+    def _reference_ms(self) -> float:
+        """Median latency of the last two runs without a limit: machines drift."""
+        latencies = [latency for trial in self._references[-2:] for latency in trial.latencies_ms]
+        return Trial(tuple(latencies), None, 0.0).median_ms
+
+    def _slow_ms(self) -> float:
+        return self._reference_ms() * (1 + self._tolerance)
+
+    def _note(self, trial: Trial, limit: int | None) -> Trial:
+        latency_ms = trial.median_ms if trial.latencies_ms else None
+        self._probes.append(Probe(None if limit is None else limit / _MIB, trial.failure, latency_ms))
+        name = "no limit" if limit is None else f"limit {limit / _MIB:.1f} MiB"
+        timing = "" if latency_ms is None else f", {latency_ms:.2f} ms"
+        self._progress(f"memory: {name}: {trial.failure or 'ok'}{timing}")
+        return trial
+
+
+def _resident_peak(launch: Launch, requests: int) -> MemoryMeasurement:
+    """Without cgroups: the peak of resident memory, library pages included."""
+    evict_files(launch.files)
+    with launch.start(None) as running:
+        latencies = tuple(running.request() for _ in range(requests))
+        peak_mib = resident_memory(running.pid).peak / _MIB
+    trial = Trial(latencies, None, 0.0)
+    return MemoryMeasurement(peak_mib, None, 0.0, peak_mib, trial.median_ms, (Probe(None, None, trial.median_ms),))

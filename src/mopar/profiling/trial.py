@@ -1,0 +1,173 @@
+"""One run of a function under one memory limit: from exec through load to the last answer."""
+
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+from mopar.limits import Cgroup, Cgroups, evict_files, resident_memory
+from mopar.types import MoparError
+
+_WATCH_S = 0.01
+
+
+class Running(Protocol):
+    """A function's process, loaded and ready. Leaving the context ends it."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    @property
+    def pid(self) -> int:
+        """The process itself, not a shell around it."""
+
+    def request(self) -> float:
+        """Send one request; its latency in ms. Raises EngineError or DeploymentError where the process died."""
+
+
+class Launch(Protocol):
+    """How a function is started for a measurement.
+
+    Neither method needs a deadline of its own while it notices that the process died: the measurement kills what
+    takes too long.
+    """
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The bundle's files, which every run has to find outside the page cache."""
+
+    def start(self, cgroup: Cgroup | None) -> Running:
+        """Exec inside ``cgroup`` and load. Raises EngineError or DeploymentError where the process died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a run came to.
+
+    Attributes:
+        latencies_ms: of the requests that were answered.
+        failure: why it does not count as a success; None where it does.
+        duration_s: from exec to the last answer.
+        peak_bytes: highest memory charged, page cache included.
+        floor_bytes: highest unreclaimable memory that was seen.
+        settled_bytes: anonymous, kernel and mapped memory of the group after the last answer.
+        foreign_bytes: mapped pages after the last answer that are charged to other processes.
+    """
+
+    latencies_ms: tuple[float, ...]
+    failure: str | None
+    duration_s: float
+    peak_bytes: int = 0
+    floor_bytes: int = 0
+    settled_bytes: int = 0
+    foreign_bytes: int = 0
+
+    @property
+    def median_ms(self) -> float:
+        """Median latency of a request."""
+        return statistics.median(self.latencies_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all runs of one measurement share."""
+
+    launch: Launch
+    groups: Cgroups
+    cpu: float
+    requests: int
+
+
+def run_trial(bench: Bench, memory_bytes: int | None, *, deadline_s: float, slow_ms: float | None = None) -> Trial:
+    """Run the function in a fresh cgroup.
+
+    Args:
+        bench: the function and how it is run.
+        memory_bytes: the limit; None for none.
+        deadline_s: for the whole run; then it is killed. A process that barely does not fit reclaims for ever.
+        slow_ms: the run is given up once its median cannot be below.
+
+    Raises:
+        MoparError: the function fails without a limit: that is no measurement.
+    """
+    evict_files(bench.launch.files)
+    with bench.groups.create("measure") as group:
+        group.limit(memory_bytes, bench.cpu)
+        began = time.monotonic()
+        latencies: list[float] = []
+        with _killed_after(group, deadline_s) as expired, _watched(group) as floor:
+            try:
+                with bench.launch.start(group) as running:
+                    slow = 0
+                    while len(latencies) < bench.requests:
+                        latencies.append(running.request())
+                        slow += slow_ms is not None and latencies[-1] > slow_ms
+                        if 2 * slow > bench.requests:
+                            return Trial(tuple(latencies), "slow", time.monotonic() - began)
+                    return _settled(group, running.pid, latencies, time.monotonic() - began, floor)
+            except MoparError as cause:
+                if memory_bytes is None and not expired.is_set():
+                    raise
+                return Trial(tuple(latencies), _reason(group, expired, cause), time.monotonic() - began)
+
+
+def _settled(group: Cgroup, pid: int, latencies: list[float], duration_s: float, floor: list[int]) -> Trial:
+    """Read what the process holds now: after the last answer, before it ends."""
+    stat, resident = group.stat(), resident_memory(pid)
+    return Trial(
+        latencies_ms=tuple(latencies),
+        failure=None,
+        duration_s=duration_s,
+        peak_bytes=group.peak_bytes(),
+        floor_bytes=max(*floor, stat.unreclaimable),
+        settled_bytes=stat.anon + stat.kernel + max(stat.mapped, stat.shmem),
+        foreign_bytes=max(0, resident.file + resident.shmem - stat.mapped),
+    )
+
+
+def _reason(group: Cgroup, expired: threading.Event, cause: MoparError) -> str:
+    if expired.is_set():
+        return "deadline"
+    return "out of memory" if group.oom_kills() else f"failed: {cause}"
+
+
+@contextmanager
+def _killed_after(group: Cgroup, deadline_s: float) -> Iterator[threading.Event]:
+    """Kill the group once the deadline passes; the event tells that it did."""
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        group.kill_all()
+
+    timer = threading.Timer(deadline_s, expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+@contextmanager
+def _watched(group: Cgroup) -> Iterator[list[int]]:
+    """Collect the group's unreclaimable memory while it loads and runs."""
+    seen, stop = [0], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(_WATCH_S):
+            seen[0] = max(seen[0], group.stat().unreclaimable)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        thread.join()
