@@ -1,0 +1,151 @@
+"""``mopar import MODULE:CALLABLE``: somebody's code makes a module, which becomes an ONNX file and a side file."""
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mopar
+from mopar.capture._export import capture
+from mopar.capture._source import CaptureSource, source_path
+from mopar.capture._torch import Explained, require_torch
+from mopar.files import to_json, write_whole
+from mopar.shapes import InputArg, parse_input
+from mopar.types import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    Capturable = torch.nn.Module | torch.export.ExportedProgram
+
+
+def import_callable(spec: str, inputs: Sequence[str], output: Path, *, seed: int = 0) -> Path:
+    """Capture what ``MODULE:CALLABLE`` returns, or is.
+
+    Args:
+        spec: a module of the working directory or an installed one, and in it a callable without arguments that
+            returns a ``torch.nn.Module``, or such a module, or a ``torch.export`` program.
+        inputs: one ``NAME=SHAPE:DTYPE`` for each parameter of ``forward``; ``batch@2`` is a symbolic dimension and its
+            size in the example. A program of ``torch.export`` needs none: it brings its own.
+        output: the ONNX file; ``OUTPUT.source.json`` beside it remembers where it came from.
+        seed: of the weights that the callable draws, and of the example's values.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        UsageError: torch, the module or the callable is missing, it gives no module, or an input is malformed.
+        ModelError: the module cannot be captured, or its ONNX file answers differently.
+    """
+    require_torch()
+    import torch
+
+    arguments = [parse_input(text, symbolic=True) for text in inputs]
+    _check_symbols(arguments)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = load_callable(spec)
+        example = {item.name: _example(item) for item in arguments} or None
+        symbols = {item.name: {i: name for i, name in enumerate(item.symbols) if name} for item in arguments}
+        dynamic = symbols if any(symbols.values()) else None
+        is_program = isinstance(module, torch.export.ExportedProgram)
+        if is_program and dynamic:
+            raise UsageError(f"{spec} is a torch.export program, whose symbolic dimensions are fixed: give sizes only")
+        if not is_program and not example:
+            raise UsageError(f"{spec}: name each parameter of forward with --input NAME=SHAPE:DTYPE")
+        capture(module, example, output, dynamic_shapes=dynamic)
+    source = CaptureSource(spec, tuple(inputs), seed, str(torch.__version__), mopar.__version__)
+    write_whole(source_path(output), to_json(source))
+    return output
+
+
+def load_callable(spec: str) -> "Capturable":
+    """What ``MODULE:CALLABLE`` returns, or is.
+
+    Raises:
+        UsageError: torch, the module or the attribute is missing, its code fails, or it gives no module.
+    """
+    require_torch()
+    import torch
+
+    module_name, _, attribute = spec.partition(":")
+    if not module_name or not attribute:
+        raise UsageError(f"{spec}: write MODULE:CALLABLE, such as torchvision.models:resnet50")
+    with _working_directory_first():
+        found = _attribute(_imported(module_name, spec), attribute, spec)
+        if isinstance(found, torch.nn.Module | torch.export.ExportedProgram):
+            return found
+        if not callable(found):
+            raise UsageError(f"{spec} is a {type(found).__name__}; a callable or a torch.nn.Module is needed")
+        with Explained(f"{spec}() failed", UsageError):
+            made = found()
+    if isinstance(made, torch.nn.Module | torch.export.ExportedProgram):
+        return made
+    raise UsageError(f"{spec}() returned a {type(made).__name__}; a torch.nn.Module is needed")
+
+
+@contextlib.contextmanager
+def _working_directory_first() -> Iterator[None]:
+    """Let modules of the working directory be imported, as ``python -m`` does."""
+    here = os.getcwd()  # noqa: PTH109  sys.path holds strings
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(here)
+
+
+def _imported(name: str, spec: str) -> object:
+    try:
+        with Explained(f"{spec}: importing {name} failed", UsageError):
+            return importlib.import_module(name)
+    except UsageError as error:
+        cause = error.__cause__
+        if isinstance(cause, ModuleNotFoundError) and cause.name and f"{name}.".startswith(f"{cause.name}."):
+            where = "in the working directory or among the installed packages"
+            raise UsageError(f"{spec}: there is no module {cause.name!r} {where}") from cause
+        raise
+
+
+def _attribute(module: object, path: str, spec: str) -> object:
+    found = module
+    for name in path.split("."):
+        if not hasattr(found, name):
+            raise UsageError(f"{spec}: {spec.partition(':')[0]} has no attribute {path!r}")
+        found = getattr(found, name)
+    return found
+
+
+def _check_symbols(arguments: Sequence[InputArg]) -> None:
+    """Raise UsageError where an example could not keep its symbols apart."""
+    names = [item.name for item in arguments]
+    if len(set(names)) != len(names):
+        raise UsageError(f"--input: {next(name for name in names if names.count(name) > 1)!r} is given twice")
+    sizes: dict[str, int] = {}
+    for item in arguments:
+        for symbol, size in zip(item.symbols, item.shape, strict=True):
+            if symbol and size < 2:
+                raise UsageError(f"--input {item.name}: {symbol}@{size} would be taken as fixed; use 2 or more")
+            if symbol and sizes.setdefault(symbol, size) != size:
+                raise UsageError(f"--input {item.name}: {symbol} is both {sizes[symbol]} and {size}")
+
+
+def _example(item: InputArg) -> "torch.Tensor":
+    """A tensor of normal floats, integers 0 or 1, or ones for a mask."""
+    import torch
+
+    dtype = getattr(torch, item.dtype or "float32", None)
+    if not isinstance(dtype, torch.dtype):
+        raise UsageError(f"--input {item.name}: torch has no element type {item.dtype}")
+    made: torch.Tensor
+    if "mask" in item.name:
+        made = torch.ones(item.shape)
+    elif dtype.is_floating_point or dtype.is_complex:
+        made = torch.randn(item.shape)
+    else:
+        made = torch.randint(0, 2, item.shape)
+    return made.to(dtype)

@@ -1,0 +1,147 @@
+"""Export through ``torch.export`` to an ONNX file that is whole or absent."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mopar.capture._check import check_answers
+from mopar.capture._torch import Explained, evaluating, quiet, require_torch, unchanged_state
+from mopar.types import ModelError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+_EXTERNAL_BYTES = 1 << 30
+"""Weights above this go into a file of their own, which is written tensor by tensor instead of as one message."""
+
+Example = tuple[Any, ...] | Mapping[str, Any]
+
+
+def capture(
+    module: "torch.nn.Module | torch.export.ExportedProgram",
+    example_inputs: Example | None,
+    path: Path,
+    *,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    dynamic_shapes: Any = None,
+    check: bool = True,
+) -> Path:
+    """Write ``module`` as an ONNX file.
+
+    The module is captured in evaluation mode, and left in the mode it was in. Its weights are not copied on the way to
+    the file; more than 1 GiB of them go to ``PATH.data``.
+
+    Args:
+        module: the module, or a program of ``torch.export``.
+        example_inputs: arguments of ``forward``, as a tuple or by name; None for the program's own.
+        path: the file to write; it is replaced only once the whole is written.
+        input_names: names of the ONNX inputs, in order; default: the parameters of ``forward``.
+        output_names: names of the ONNX outputs, in order.
+        dynamic_shapes: as ``torch.export.export`` takes it; a string names a dimension in the file too.
+        check: whether to run both on the example and compare.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        UsageError: torch is missing, ``module`` is no module or the example is missing.
+        ModelError: the module cannot be captured, a dimension that was to stay symbolic did not, or the ONNX file
+            answers differently.
+    """
+    require_torch()
+    import torch
+
+    if not isinstance(module, torch.nn.Module | torch.export.ExportedProgram):
+        raise UsageError(f"{type(module).__name__} is no torch.nn.Module and no torch.export.ExportedProgram")
+    args, kwargs = _arguments(module, example_inputs)
+    name = type(module).__name__
+    with _runnable(module) as run, unchanged_state():
+        with quiet(), Explained(f"{name} cannot be captured by torch.export", ModelError):
+            program = torch.onnx.export(
+                module,
+                args,
+                kwargs=kwargs,
+                input_names=input_names,
+                output_names=output_names,
+                dynamic_shapes=dynamic_shapes,
+                dynamo=True,
+                verbose=False,
+            )
+        assert program is not None, "the torch.export based exporter returns its program"
+        _check_symbols(program.model.graph.inputs, dynamic_shapes)
+        with _beside(path) as written:
+            _save(program, written)
+            if check:
+                check_answers(run, args, kwargs, written, named=input_names is None)
+    return path
+
+
+@contextlib.contextmanager
+def _runnable(module: Any) -> "Iterator[torch.nn.Module]":
+    """The module in evaluation mode; of a program, whose mode is fixed, the module that it is."""
+    import torch
+
+    if isinstance(module, torch.nn.Module):
+        with evaluating(module):
+            yield module
+    else:
+        yield module.module()
+
+
+def _arguments(module: Any, example: Example | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The example as positional and named arguments. Raises UsageError where there is none."""
+    if example is None:
+        example = getattr(module, "example_inputs", None)
+        if not isinstance(example, tuple):
+            raise UsageError(f"{type(module).__name__}: example inputs are needed to capture a module")
+        args, kwargs = example
+        return tuple(args), dict(kwargs)
+    if isinstance(example, Mapping):
+        return (), dict(example)
+    return tuple(example), {}
+
+
+def _check_symbols(inputs: Sequence[Any], dynamic_shapes: Any) -> None:
+    """Raise ModelError where a dimension that was given a name has become fixed: torch specialises it silently."""
+    if isinstance(dynamic_shapes, Mapping):
+        pairs = [(item, dynamic_shapes.get(item.name)) for item in inputs]
+    elif isinstance(dynamic_shapes, tuple | list) and len(dynamic_shapes) == len(inputs):
+        pairs = list(zip(inputs, dynamic_shapes, strict=True))
+    else:
+        return
+    for item, dims in pairs:
+        named = {axis: name for axis, name in dims.items() if isinstance(name, str)} if isinstance(dims, dict) else {}
+        for axis, name in named.items():
+            if isinstance(item.shape[axis], int):
+                raise ModelError(
+                    f"input {item.name!r}: dimension {name!r} became fixed at {item.shape[axis]}, because the module "
+                    "depends on its value; give that size as a number"
+                )
+
+
+def _save(program: Any, path: Path) -> None:
+    """Write an ``ONNXProgram``; large weights beside it."""
+    sizes = (tensor.const_value.nbytes for tensor in program.model.graph.initializers.values())
+    with quiet(), Explained(f"{path.name} cannot be written", ModelError):
+        program.save(path, external_data=sum(sizes) > _EXTERNAL_BYTES)
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A path of the same name in a temporary folder; what stands there at the end moves to ``path``'s folder.
+
+    The name is kept because a model refers to its external data by name. The model itself moves last.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as cause:
+        raise UsageError(f"{path}: cannot be written: {cause.strerror or cause}") from cause
+    with temporary as folder:
+        written = Path(folder) / path.name
+        yield written
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file == written):
+            file.replace(path.with_name(file.name))

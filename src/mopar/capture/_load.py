@@ -1,0 +1,47 @@
+"""``mopar.load``: a model from a file or from PyTorch."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mopar.capture._export import Example, capture
+from mopar.graph import Model, load_model
+from mopar.types import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []
+"""A model maps its weights from its file, so the file stays; each folder is removed when the process ends."""
+
+
+def load(
+    source: "str | os.PathLike[str] | torch.nn.Module | torch.export.ExportedProgram",
+    example_inputs: Example | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    dynamic_shapes: Any = None,
+) -> Model:
+    """A model, ready to be profiled.
+
+    Args:
+        source: an ONNX file, a PyTorch module, or a program of ``torch.export``.
+        example_inputs: of a module: arguments of its ``forward``, as a tuple or by name.
+        path: where a module's ONNX file is written; default: a temporary file that goes when the process ends.
+        dynamic_shapes: of a module: as ``torch.export.export`` takes it.
+
+    Raises:
+        UsageError: arguments that do not go together, or torch is missing.
+        ModelError: the file cannot be read, or the module cannot be captured.
+    """
+    if isinstance(source, str | os.PathLike):
+        if example_inputs is not None or path is not None or dynamic_shapes is not None:
+            raise UsageError(f"{os.fspath(source)}: a file takes no example inputs, path or dynamic shapes")
+        return load_model(Path(source))
+    if path is not None:
+        return load_model(capture(source, example_inputs, Path(path), dynamic_shapes=dynamic_shapes))
+    folder = tempfile.TemporaryDirectory(prefix="mopar-")
+    _KEPT.append(folder)
+    captured = Path(folder.name) / f"{type(source).__name__.lower()}.onnx"
+    return load_model(capture(source, example_inputs, captured, dynamic_shapes=dynamic_shapes))
