@@ -1,1 +1,20 @@
+"""Measuring: layer times from inside the engine, tensors, weights, and required memory."""
 
+from mopar.profiling.engine_runs import RunBudget
+from mopar.profiling.inputs import Array, load_inputs, sample_inputs
+from mopar.profiling.layer_times import LayerTimes
+from mopar.profiling.measure import PACKED_OPTIONS, Progress, time_layers
+from mopar.profiling.profile import FunctionProbe, profile_model
+
+__all__ = [
+    "PACKED_OPTIONS",
+    "Array",
+    "FunctionProbe",
+    "LayerTimes",
+    "Progress",
+    "RunBudget",
+    "load_inputs",
+    "profile_model",
+    "sample_inputs",
+    "time_layers",
+]

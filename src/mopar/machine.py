@@ -1,0 +1,88 @@
+"""Facts of the machine that a measurement, or a packed file, belongs to."""
+
+import functools
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+from mopar.types import Machine
+
+_CPUINFO = Path("/proc/cpuinfo")
+_MEMINFO = Path("/proc/meminfo")
+_MIB_IN_KIB = 1024
+
+# What ONNX Runtime's kernels choose by, and so what the layout of a packed weight may depend on.
+_FEATURES = {
+    "x86_64": (
+        ("avx2", "avx2"),
+        ("fma", "fma"),
+        ("avx512f", "avx512"),
+        ("avx512bw", "bw"),
+        ("avx_vnni", "avxvnni"),
+        ("avx512_vnni", "vnni"),
+        ("avx512_bf16", "bf16"),
+        ("amx_tile", "amx"),
+        ("amx_int8", "amxint8"),
+        ("amx_bf16", "amxbf16"),
+    ),
+    "aarch64": (
+        ("asimd", "neon"),
+        ("asimdhp", "fp16"),
+        ("asimddp", "dot"),
+        ("i8mm", "i8mm"),
+        ("bf16", "bf16"),
+        ("sve", "sve"),
+        ("sme", "sme"),
+    ),
+}
+
+
+def cpu_kind(architecture: str, flags: frozenset[str]) -> str:
+    """A stable name of what packed weights belong to, such as ``x86_64-avx2-fma-avx512-bw-vnni-bf16``."""
+    names = [name for flag, name in _FEATURES.get(architecture, ()) if flag in flags]
+    return "-".join((architecture, *names))
+
+
+@functools.cache
+def machine_facts() -> Machine:
+    """This machine, as a profile or a bundle records it."""
+    fields = _cpu_fields()
+    flags = frozenset((fields.get("flags") or fields.get("Features") or "").split())
+    architecture = platform.machine()
+    return Machine(
+        cpu_model=fields.get("model name") or fields.get("CPU part") or platform.processor() or "unknown",
+        cpu_kind=cpu_kind(architecture, flags),
+        cores=len(os.sched_getaffinity(0)),
+        memory_mib=_memory_mib(),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        onnxruntime=importlib.metadata.version("onnxruntime"),
+        mopar=importlib.metadata.version("mopar"),
+    )
+
+
+def _cpu_fields() -> dict[str, str]:
+    """The first processor's lines of /proc/cpuinfo; empty where there is no such file."""
+    try:
+        text = _CPUINFO.read_text()
+    except OSError:
+        return {}
+    fields: dict[str, str] = {}
+    for line in text.split("\n\n", 1)[0].splitlines():
+        key, _, value = line.partition(":")
+        fields[key.strip()] = value.strip()
+    return fields
+
+
+def _memory_mib() -> int:
+    """The machine's memory; 0 where it is not told."""
+    try:
+        lines = _MEMINFO.read_text().splitlines()
+    except OSError:
+        return 0
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key == "MemTotal":
+            return int(value.split()[0]) // _MIB_IN_KIB
+    return 0

@@ -1,0 +1,45 @@
+"""Profiles that were measured before, by model, options and machine."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from mopar.files import from_json, to_json, write_whole
+from mopar.types import Profile, ProfileError
+
+
+def cache_directory() -> Path:
+    """``$XDG_CACHE_HOME/mopar``, or ``~/.cache/mopar``."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification tells to ignore a relative path.
+    return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "mopar"
+
+
+def profile_key(facts: object) -> str:
+    """A file name's worth of digest of whatever a profile depends on (dataclasses or plain data)."""
+    return hashlib.sha256(to_json(facts)).hexdigest()[:32]
+
+
+def cached_profile(key: str) -> Profile | None:
+    """The profile kept under ``key``; None where there is none, or one that this version cannot read."""
+    path = _path(key)
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    try:
+        return from_json(data, Profile, what=str(path), error=ProfileError)
+    except ProfileError:
+        return None
+
+
+def keep_profile(key: str, profile: Profile) -> None:
+    """Keep a profile; a cache that cannot be written is none."""
+    try:
+        write_whole(_path(key), to_json(profile))
+    except OSError:
+        return
+
+
+def _path(key: str) -> Path:
+    return cache_directory() / "profiles" / f"{key}.json"

@@ -1,0 +1,215 @@
+"""Timed runs of ONNX Runtime in a child process, pinned to a core."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from mopar.profiling.inputs import Array
+from mopar.profiling.trace import Trace, read_trace
+from mopar.types import EngineError, EngineOptions, TensorSpec, dtype_of_name
+
+_CHILD = Path(__file__).with_name("_timing_child.py")
+_MIN_EXTERNAL_BYTES = 1024
+_DEADLINE_S = 3600.0
+_DISTURBED = 0.01
+_FEWEST_TURNS = 7
+_WATCH_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class RunBudget:
+    """How long a measurement goes on: at least ``min_runs``, then until ``seconds`` or ``max_runs`` are spent.
+
+    It stops sooner, from 40 runs on, where the interquartile range is within 1% of the median, and goes
+    on up to 2.5 times as long where fewer than ``min_runs`` had the core to themselves.
+    """
+
+    seconds: float = 4.0
+    min_runs: int = 15
+    max_runs: int = 400
+    warm_runs: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRuns:
+    """What the timed runs came to.
+
+    Attributes:
+        trace: of the profiled session's timed runs (warm runs left out).
+        profiled_ms: latency of each run of the profiled session.
+        plain_ms: latency of each run without the profiler, taken by turns with the profiled ones; the
+            profiled ones again where there was no second session.
+        disturbed: turns left out because another process had the core in one of their runs.
+    """
+
+    trace: Trace
+    profiled_ms: tuple[float, ...]
+    plain_ms: tuple[float, ...]
+    disturbed: int = 0
+
+
+class _Answer(msgspec.Struct):
+    profile: str = ""
+    profiled: tuple[tuple[float, float], ...] = ()
+    plain: tuple[tuple[float, float], ...] = ()
+    error: str | None = None
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A directory that is gone afterwards; in ``TMPDIR``."""
+    with tempfile.TemporaryDirectory(prefix="mopar-profile-") as name:
+        yield Path(name)
+
+
+def run_engine(
+    model: Path,
+    inputs: Mapping[str, Array],
+    specs: Sequence[TensorSpec],
+    directory: Path,
+    *,
+    options: EngineOptions,
+    budget: RunBudget,
+    threads: int = 1,
+    core: int | None = None,
+    alternate: bool = True,
+    write: Path | None = None,
+) -> EngineRuns:
+    """Load ``model`` in a process of its own, run it, and give its profile back.
+
+    Args:
+        model: an ONNX file.
+        inputs: a value for each of ``specs``.
+        specs: the model's inputs.
+        directory: for what passes between the processes.
+        options: how the engine loads and runs.
+        budget: how many runs.
+        threads: of an operator.
+        core: the process is pinned to it; None leaves it where it is.
+        alternate: whether a second session without the profiler runs by turns with the first.
+        write: where to write the optimised model, its weights packed; beside it, its data as ``.data``.
+
+    Raises:
+        EngineError: ONNX Runtime refuses the model or the inputs, or its process dies.
+    """
+    feeds = {f"input{i}": _contiguous(inputs[spec.name]) for i, spec in enumerate(specs)}
+    np.savez(directory / "inputs.npz", allow_pickle=False, **feeds)
+    job = {
+        "model": str(model),
+        "inputs": str(directory / "inputs.npz"),
+        "names": [spec.name for spec in specs],
+        "codes": [dtype_of_name(spec.dtype).code for spec in specs],
+        "threads": threads,
+        "core": core,
+        "optimize": options.optimize == "all",
+        "prepack": options.prepack,
+        "arena": options.arena,
+        "memory_pattern": options.memory_pattern,
+        "write": str(write) if write else None,
+        "min_external_bytes": _MIN_EXTERNAL_BYTES,
+        "profile_prefix": str(directory / "engine"),
+        "alternate": alternate,
+        "seconds": budget.seconds,
+        "min_runs": budget.min_runs,
+        "max_runs": budget.max_runs,
+        "warm_runs": budget.warm_runs,
+        "answer": str(directory / "answer.json"),
+    }
+    answer = _run_child(job, directory, model)
+    profile = Path(answer.profile)
+    trace = read_trace(profile, skip_runs=budget.warm_runs)
+    profile.unlink()
+    turns = tuple(zip(answer.profiled, answer.plain, strict=True))
+    kept = undisturbed_turns(turns)
+    return EngineRuns(
+        Trace(tuple(trace.runs[turn] for turn in kept)),
+        profiled_ms=tuple(turns[turn][0][0] for turn in kept),
+        plain_ms=tuple(turns[turn][1][0] for turn in kept),
+        disturbed=len(turns) - len(kept),
+    )
+
+
+def undisturbed_turns(turns: Sequence[tuple[tuple[float, float], tuple[float, float]]]) -> tuple[int, ...]:
+    """Which turns to keep: those whose runs lost at most 1% to other processes on their core.
+
+    Where these are fewer than seven, the seven that lost least.
+
+    Args:
+        turns: of the profiled and the plain run, milliseconds in all and those that others took.
+    """
+    shares = [max(lost / wall if wall else 0.0 for wall, lost in turn) for turn in turns]
+    kept = [turn for turn, share in enumerate(shares) if share <= _DISTURBED]
+    if len(kept) < _FEWEST_TURNS:
+        kept = sorted(sorted(range(len(turns)), key=lambda turn: shares[turn])[:_FEWEST_TURNS])
+    return tuple(kept)
+
+
+def idlest_core() -> int:
+    """Of the cores that this process may use, the one that was idle most in the last tenth of a second."""
+    allowed = os.sched_getaffinity(0)
+    before = _idle_ticks()
+    time.sleep(_WATCH_S)
+    idle = {core: ticks - before.get(core, 0) for core, ticks in _idle_ticks().items()}
+    # The first core serves most interrupts, so it is the last choice of equals.
+    return max(allowed, key=lambda core: (idle.get(core, 0), core))
+
+
+def _idle_ticks() -> dict[int, int]:
+    """Ticks that each core was idle; empty where /proc does not tell."""
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+    except OSError:
+        return {}
+    fields = (line.split() for line in lines if line.startswith("cpu") and not line.startswith("cpu "))
+    return {int(name.removeprefix("cpu")): int(ticks[3]) for name, *ticks in fields}
+
+
+def _contiguous(value: Array) -> Array:
+    # Objects would need pickle; text does as well.
+    return value.astype(str) if value.dtype.kind == "O" else np.ascontiguousarray(value).reshape(value.shape)
+
+
+def _run_child(job: Mapping[str, object], directory: Path, model: Path) -> _Answer:
+    job_file, answer_file, log = directory / "job.json", directory / "answer.json", directory / "child.log"
+    job_file.write_text(json.dumps(job))
+    answer_file.unlink(missing_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with log.open("wb") as stderr:
+        try:
+            done = subprocess.run(
+                [sys.executable, "-P", str(_CHILD), str(job_file)],
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                env=environment,
+                timeout=_DEADLINE_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as cause:
+            raise EngineError(f"{model.name}: measuring took over {_DEADLINE_S:.0f} s") from cause
+    if done.returncode != 0:
+        raise EngineError(f"{model.name}: the measuring process {_ending(done.returncode, log)}")
+    answer = msgspec.json.decode(answer_file.read_bytes(), type=_Answer)
+    if answer.error is not None:
+        raise EngineError(f"{model.name}: ONNX Runtime: {' '.join(answer.error.split())}")
+    return answer
+
+
+def _ending(status: int, log: Path) -> str:
+    """How a process ended, in words."""
+    if status < 0:
+        hint = "; is there enough memory?" if -status == signal.SIGKILL else ""
+        return f"was killed by {signal.Signals(-status).name}{hint}"
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return f"failed: {lines[-1] if lines else f'exit status {status}'}"

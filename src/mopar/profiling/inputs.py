@@ -1,0 +1,167 @@
+"""Sample inputs: made from a seed, or read from a file, and checked against the model."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mopar.types import Dim, InputError, InputRecipe, TensorSpec, dtype_of_name, format_shape
+
+Array = NDArray[np.generic]
+"""A tensor's value. bfloat16 and float8 stand as the unsigned integers of their bits."""
+
+_FLOATS = {"float16", "float32", "float64"}
+_COMPLEX = {"complex64", "complex128"}
+_INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
+_BITS_AS = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e4m3fnuz": "uint8",
+            "float8_e5m2": "uint8", "float8_e5m2fnuz": "uint8"}  # fmt: skip
+
+
+def sample_inputs(
+    model_inputs: tuple[TensorSpec, ...],
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    dtypes: Mapping[str, str] | None = None,
+    seed: int = 0,
+    given: Mapping[str, Array] | None = None,
+) -> tuple[dict[str, Array], tuple[InputRecipe, ...]]:
+    """One value for every input of a model, and how each was made.
+
+    Floats are N(0, 1), integers uniform from 0 and 1, masks (booleans, and inputs whose name contains
+    ``mask``) 1, strings ``a``, unless ``given``. The same seed makes the same values.
+
+    Args:
+        model_inputs: what the model takes.
+        shapes: the point to measure, by input; may leave out inputs whose dimensions are fixed or
+            follow from another input's by the name of a dimension.
+        dtypes: by input, as the caller expects them; checked, never converted.
+        seed: of the random generator.
+        given: values to use as they are.
+
+    Raises:
+        InputError: a name is unknown, a dimension stays open or has two sizes, or a dtype or rank
+            differs from the model's.
+    """
+    shapes, dtypes, given = shapes or {}, dtypes or {}, given or {}
+    _check_names(model_inputs, {**shapes, **dtypes, **given})
+    for spec in model_inputs:
+        _check_dtype(spec, dtypes.get(spec.name), given.get(spec.name))
+    known = {**shapes, **{name: value.shape for name, value in given.items()}}
+    concrete = _concrete_shapes(model_inputs, known)
+    rng = np.random.default_rng(seed)
+    values: dict[str, Array] = {}
+    recipes = []
+    for spec in model_inputs:
+        shape = concrete[spec.name]
+        if spec.name in given:
+            values[spec.name], source = given[spec.name], "file"
+        else:
+            values[spec.name], source = _value(spec, shape, rng)
+        recipes.append(InputRecipe(spec.name, spec.dtype, shape, source, None if source == "file" else seed))
+    return values, tuple(recipes)
+
+
+def load_inputs(path: Path) -> dict[str, Array]:
+    """The arrays of an ``.npz`` file, by name.
+
+    Raises:
+        InputError: there is no such file, it is no ``.npz`` file, or an array in it is a pickled object.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: one array without a name; save inputs with numpy.savez(FILE, NAME=array)")
+            return {name: archive[name] for name in archive.files}
+    except OSError as cause:
+        raise InputError(f"{path}: {cause.strerror or 'not an .npz file'}") from cause
+    except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as cause:
+        raise InputError(f"{path}: not an .npz file of plain arrays; save it with numpy.savez") from cause
+
+
+def _check_names(specs: tuple[TensorSpec, ...], named: Mapping[str, object]) -> None:
+    names = [spec.name for spec in specs]
+    for name in named:
+        if name not in names:
+            raise InputError(f"the model has no input {name!r}; its inputs are {', '.join(names)}")
+
+
+def _check_dtype(spec: TensorSpec, wanted: str | None, value: Array | None) -> None:
+    if wanted is not None and wanted != spec.dtype:
+        raise InputError(f"input {spec.name!r} is {spec.dtype}, not {wanted}")
+    if value is None:
+        return
+    found = "string" if value.dtype.kind in "US" else value.dtype.name
+    if found != _BITS_AS.get(spec.dtype, spec.dtype):
+        raise InputError(f"input {spec.name!r} is {spec.dtype}, the given array is {found}")
+
+
+def _concrete_shapes(specs: tuple[TensorSpec, ...], known: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Every input's shape, where a symbol has one size throughout."""
+    sizes: dict[str, tuple[int, str]] = {}
+    for spec in specs:
+        if spec.name in known:
+            _bind(spec, known[spec.name], sizes)
+    shapes = {}
+    for spec in specs:
+        shape = known.get(spec.name)
+        if shape is None:
+            shape = tuple(_size(spec, dim, sizes) for dim in _dims(spec))
+        shapes[spec.name] = shape
+    return shapes
+
+
+def _dims(spec: TensorSpec) -> tuple[Dim, ...]:
+    if spec.shape is None:
+        raise InputError(f"input {spec.name!r} has an unknown rank; give its shape with --input {spec.name}=SHAPE")
+    return spec.shape
+
+
+def _bind(spec: TensorSpec, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]) -> None:
+    """Check ``shape`` against the model's, and note the sizes that it gives to symbols."""
+    if spec.shape is None:
+        return
+    declared = format_shape(spec.shape)
+    if len(shape) != len(spec.shape):
+        raise InputError(f"input {spec.name!r} has rank {len(spec.shape)} ({declared}), not {format_shape(shape)}")
+    for dim, size in zip(spec.shape, shape, strict=True):
+        if size < 0 or (isinstance(dim, int) and dim != size):
+            raise InputError(f"input {spec.name!r} is {declared}, which {format_shape(shape)} does not fit")
+        if isinstance(dim, str):
+            first, where = sizes.setdefault(dim, (size, spec.name))
+            if first != size:
+                raise InputError(
+                    f"dimension {dim!r} is {first} in input {where!r} but {size} in {spec.name!r}; "
+                    "give it one size throughout"
+                )
+
+
+def _size(spec: TensorSpec, dim: Dim, sizes: Mapping[str, tuple[int, str]]) -> int:
+    if isinstance(dim, int):
+        return dim
+    if isinstance(dim, str) and dim in sizes:
+        return sizes[dim][0]
+    open_dims = format_shape(spec.shape)
+    raise InputError(f"input {spec.name!r} has dynamic dimensions ({open_dims}); give --input {spec.name}=SHAPE")
+
+
+def _value(spec: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, str]:
+    """A value and the name of its recipe."""
+    dtype = spec.dtype
+    if dtype == "string":
+        return np.full(shape, "a"), "strings"
+    if dtype == "bool" or ("mask" in spec.name.lower() and dtype in _FLOATS | _INTEGERS):
+        return np.ones(shape, dtype), "ones"
+    if dtype in _FLOATS:
+        return rng.standard_normal(shape).astype(dtype), "normal"
+    if dtype in _INTEGERS:
+        return rng.integers(0, 2, shape).astype(dtype), "integers"
+    if dtype in _COMPLEX:
+        return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype), "normal"
+    if dtype == "bfloat16":
+        # bfloat16 is the upper half of float32.
+        bits = rng.standard_normal(shape).astype(np.float32).view(np.uint32)
+        return (bits >> 16).astype(np.uint16), "normal"
+    # Raises KeyError for a type that this table has never heard of: our own bug.
+    raise InputError(f"input {spec.name!r}: cannot make {dtype_of_name(dtype).name} values; give --inputs FILE.npz")

@@ -1,0 +1,123 @@
+"""A model measured inside the engine: layer times, tensor shapes, and the file that ran."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mopar.graph import Layer, Model, save_model
+from mopar.graph.kernels import Kernel, attribute_kernels
+from mopar.profiling.engine_runs import RunBudget, idlest_core, run_engine, scratch_directory
+from mopar.profiling.inputs import Array
+from mopar.profiling.layer_times import LayerTimes, first_run, layer_times
+from mopar.profiling.packed import optimised_graph
+from mopar.profiling.points import Point, tensor_points
+from mopar.profiling.trace import KernelEvent
+from mopar.types import EngineOptions
+
+Progress = Callable[[str, float | None], None]
+"""Told what is going on, and what share of all is done (None: unknown)."""
+
+PACKED_OPTIONS = EngineOptions(optimize="none", prepack=True, arena=False, memory_pattern=False)
+"""How a bundle's functions run a packed file."""
+
+_MAX_EVENTS = 150_000
+_FEWEST_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What running a model told.
+
+    Attributes:
+        times: of its layers.
+        points: its tensors at the measured point, by name.
+        packed: the optimised, prepacked file that ran.
+        kernels: that file's outermost kernels, in the order of its nodes.
+        events: one run of them, by node index.
+    """
+
+    times: LayerTimes
+    points: Mapping[str, Point]
+    packed: Path
+    kernels: tuple[Kernel, ...]
+    events: dict[int, KernelEvent]
+
+
+def time_layers(
+    model: Model,
+    layers: Sequence[Layer],
+    inputs: Mapping[str, Array],
+    *,
+    threads: int = 1,
+    core: int | None = None,
+    budget: RunBudget | None = None,
+    options: EngineOptions = PACKED_OPTIONS,
+) -> LayerTimes:
+    """Latency of every layer; see :func:`measure`."""
+    with scratch_directory() as directory:
+        return measure(
+            model, layers, inputs, directory, threads=threads, core=core, budget=budget, options=options
+        ).times
+
+
+def measure(
+    model: Model,
+    layers: Sequence[Layer],
+    inputs: Mapping[str, Array],
+    directory: Path,
+    *,
+    threads: int = 1,
+    core: int | None = None,
+    budget: RunBudget | None = None,
+    options: EngineOptions = PACKED_OPTIONS,
+    progress: Progress = lambda _stage, _fraction: None,
+) -> Measurement:
+    """Run a model as one optimised, prepacked file, pinned to one core.
+
+    Args:
+        model: in canonical form.
+        layers: of it.
+        inputs: a value for each of its inputs.
+        directory: keeps the files; large models need about three times their size.
+        threads: of an operator.
+        core: to run on; the idlest one, by default.
+        budget: how many runs.
+        options: of the timed sessions.
+        progress: told what goes on.
+
+    Raises:
+        EngineError: ONNX Runtime refuses the model or the inputs.
+    """
+    core = idlest_core() if core is None and threads == 1 else core
+    source, packed = directory / "model.onnx", directory / "packed.onnx"
+    progress("writing the model", None)
+    save_model(model.ir, source)
+    progress("reading shapes", 0.1)
+    plain = EngineOptions(optimize="none", prepack=False, arena=False, memory_pattern=False)
+    once = RunBudget(seconds=0.0, min_runs=1, max_runs=1, warm_runs=0)
+    first = run_engine(source, inputs, model.inputs, directory, options=plain, budget=once, alternate=False)
+    points = tensor_points(model, inputs, first.trace.runs[0])
+    progress("optimising", 0.2)
+    none = replace(once, min_runs=0, max_runs=0)
+    load = EngineOptions(optimize="all", prepack=options.prepack, arena=False)
+    run_engine(source, inputs, model.inputs, directory, options=load, budget=none, alternate=False, write=packed)
+    progress("timing layers", 0.3)
+    budget = _bounded(budget or RunBudget(), first.trace.events_per_run)
+    runs = run_engine(
+        packed, inputs, model.inputs, directory, options=options, budget=budget, threads=threads, core=core
+    )
+    kernels = outermost_kernels(model, packed)
+    times = layer_times(runs, kernels, [layer.nodes for layer in layers])
+    return Measurement(times, points, packed, kernels, first_run(runs.trace.runs[-1]))
+
+
+def outermost_kernels(model: Model, optimised: Path) -> tuple[Kernel, ...]:
+    """What each node of an optimised file computes, in the order in which a session numbers them."""
+    graph = optimised_graph(optimised)
+    return tuple(kernel for kernel in attribute_kernels(model.ir.graph, graph) if not kernel.nested)
+
+
+def _bounded(budget: RunBudget, events_per_run: int) -> RunBudget:
+    """As many runs as the engine's profiler keeps events for (a million), and as are quickly read."""
+    most = max(_FEWEST_RUNS, _MAX_EVENTS // max(events_per_run, 1))
+    return replace(budget, min_runs=min(budget.min_runs, most), max_runs=min(budget.max_runs, most))

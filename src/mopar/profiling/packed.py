@@ -1,0 +1,176 @@
+"""What an optimised, prepacked model file holds, and what of it stays in memory while it runs.
+
+ONNX Runtime writes each packed weight beside the original, in the same external file, and records it
+among the original's ``external_data`` entries::
+
+    prepacked_0 = "<operator>+<hash>|<offset>;<bytes>;<checksum>[|<offset>;<bytes>;<checksum>..]"
+
+Kernels of that operator read the packed copy, so the original's pages stay on disk.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from mopar.profiling.trace import KernelEvent
+from mopar.types import EngineError, dtype_of_code
+
+_PREPACKED = "prepacked_"
+_PAGE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWeight:
+    """An initializer of the optimised file.
+
+    Attributes:
+        name: in the optimised graph.
+        bytes: of the original.
+        packed: operator and bytes of each packed copy.
+        mapped: whether it stands in the external file, whose pages are read on demand.
+        readers: optimised nodes of the outermost graph that read it, by index (bodies count as their node).
+        operators: operator types of the nodes that read it themselves.
+        rows: its first dimension; None for a scalar.
+        gathered: whether nothing but Gather along the first axis reads it.
+    """
+
+    name: str
+    bytes: int
+    packed: tuple[tuple[str, int], ...]
+    mapped: bool
+    rows: int | None
+    readers: tuple[int, ...] = ()
+    operators: frozenset[str] = frozenset()
+    gathered: bool = False
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes in the built file."""
+        return self.bytes + sum(size for _, size in self.packed)
+
+    def resident_bytes(self, events: dict[int, KernelEvent]) -> int:
+        """Bytes that a run touches.
+
+        The original counts unless every reader is of an operator that has a packed copy. Of a mapped
+        table that is only gathered from, the pages of as many rows as there are indices count.
+
+        Args:
+            events: one run's kernels by node index, for the number of indices.
+        """
+        packed_for = {operator for operator, _ in self.packed}
+        packed = sum(size for _, size in self.packed)
+        if self.operators and self.operators <= packed_for:
+            return packed
+        if not (self.gathered and self.mapped and self.rows and all(node in events for node in self.readers)):
+            return self.bytes + packed
+        row_pages = math.ceil(self.bytes / self.rows / _PAGE) + 1
+        indices = sum(math.prod(events[node].inputs[1][1]) for node in self.readers)
+        return min(self.bytes, indices * row_pages * _PAGE) + packed
+
+
+@dataclass(slots=True)
+class _Readers:
+    nodes: list[int] = field(default_factory=list)
+    operators: set[str] = field(default_factory=set)
+    gathered: bool = True
+
+
+def stored_weights(optimised: Path) -> tuple[StoredWeight, ...]:
+    """Every initializer of an optimised file, those in bodies of control flow included.
+
+    Raises:
+        EngineError: a packed weight's record is not of the form that this module knows.
+    """
+    model = onnx.load(optimised, format="protobuf", load_external_data=False)
+    readers: dict[str, _Readers] = {}
+    for index, node in enumerate(model.graph.node):
+        for reader in (node, *_inner_nodes(node)):
+            _note_reader(readers, index, reader)
+    weights = []
+    for tensor in _initializers(model.graph):
+        read = readers.get(tensor.name, _Readers(gathered=False))
+        weights.append(
+            StoredWeight(
+                name=tensor.name,
+                bytes=_bytes_of(tensor),
+                packed=_packed_copies(tensor),
+                mapped=bool(tensor.external_data),
+                rows=tensor.dims[0] if tensor.dims else None,
+                readers=tuple(dict.fromkeys(read.nodes)),
+                operators=frozenset(read.operators),
+                gathered=read.gathered,
+            )
+        )
+    return tuple(weights)
+
+
+def optimised_graph(optimised: Path) -> ir.Graph:
+    """The graph of an optimised file; weights are named, not read."""
+    model = onnx.load(optimised, format="protobuf", load_external_data=False)
+    for tensor in _initializers(model.graph):
+        # onnx-ir warns of keys that it does not know.
+        known = [entry for entry in tensor.external_data if not entry.key.startswith(_PREPACKED)]
+        del tensor.external_data[:]
+        tensor.external_data.extend(known)
+    return ir.from_proto(model).graph
+
+
+def _note_reader(readers: dict[str, _Readers], index: int, node: onnx.NodeProto) -> None:
+    for position, name in enumerate(node.input):
+        if not name:
+            continue
+        entry = readers.setdefault(name, _Readers())
+        entry.nodes.append(index)
+        entry.operators.add(node.op_type)
+        entry.gathered &= position == 0 and node.op_type == "Gather" and _axis(node) == 0
+
+
+def _axis(node: onnx.NodeProto) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+
+
+def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _inner_nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    for body in _bodies(node):
+        for inner in body.node:
+            yield inner
+            yield from _inner_nodes(inner)
+
+
+def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for body in _bodies(node):
+            yield from _initializers(body)
+
+
+def _bytes_of(tensor: onnx.TensorProto) -> int:
+    dtype = dtype_of_code(tensor.data_type)
+    if dtype.bits == 0:
+        return sum(len(text) for text in tensor.string_data)
+    return dtype.nbytes(math.prod(tensor.dims))
+
+
+def _packed_copies(tensor: onnx.TensorProto) -> tuple[tuple[str, int], ...]:
+    copies = []
+    for entry in tensor.external_data:
+        if not entry.key.startswith(_PREPACKED):
+            continue
+        key, _, blobs = entry.value.partition("|")
+        operator, plus, _ = key.rpartition("+")
+        try:
+            size = sum(int(blob.split(";")[1]) for blob in blobs.split("|") if blob)
+        except (IndexError, ValueError) as cause:
+            raise EngineError(f"weight {tensor.name!r}: unknown record of a packed copy: {entry.value!r}") from cause
+        copies.append((operator if plus else key, size))
+    return tuple(copies)
