@@ -1,0 +1,100 @@
+"""What a call takes and costs: DESIGN's section 4, once, for numbers and for arrays of numbers.
+
+A call's time has two parts. *Inside* the function it computes, receives, decodes, encodes and sends:
+that is CPU work, is billed, and stretches when the function has less than a CPU. *Outside* it travels:
+that is latency alone.
+"""
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mopar.types import PlatformLimits, PriceBook, Profile
+
+Floats = npt.NDArray[np.float64]
+Num = TypeVar("Num", float, Floats)
+
+MIB = 1024.0 * 1024.0
+# Durations and sizes come from sums of floats: what is a hair above a whole unit is that unit.
+_HAIR = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class CallCosts:
+    """What a call takes beyond computing, on a CPU of its own.
+
+    Attributes:
+        inside_ms, outside_ms: per call.
+        inside_ms_per_mib, outside_ms_per_mib: per MiB of tensor that enters or leaves.
+    """
+
+    inside_ms: float
+    outside_ms: float
+    inside_ms_per_mib: float
+    outside_ms_per_mib: float
+
+
+def call_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
+    """The costs of a call on a platform: its own figures, or the profile's measurement.
+
+    The profile measures a tensor that crosses, written by one function and read by the next: each of the
+    two pays half. A platform's figure counts for each direction, since a body travels both ways.
+    """
+    hop_ms = profile.runtime.hop_ms if limits.hop_ms is None else limits.hop_ms
+    per_mib = profile.runtime.wire_ms_per_mib / 2 if limits.hop_ms_per_mib is None else limits.hop_ms_per_mib
+    return CallCosts(
+        inside_ms=hop_ms * limits.hop_billed_share,
+        outside_ms=hop_ms * (1 - limits.hop_billed_share),
+        inside_ms_per_mib=per_mib * limits.wire_billed_share,
+        outside_ms_per_mib=per_mib * (1 - limits.wire_billed_share),
+    )
+
+
+def elapsed_ms(profile: Profile) -> list[float]:
+    """Engine time of the first ``n`` layers, for n = 0 .. number of layers; the last is the whole's.
+
+    Layers are measured inside the whole run. The rest of its time, which no layer claims (and which is
+    negative where measuring slowed the layers down), is spread over them by their share.
+    """
+    layers = [max(layer.latency_ms, 0.0) for layer in profile.layers]
+    total = sum(layers)
+    if total <= 0:
+        layers, total = [1.0] * len(layers), float(len(layers))
+    scale = profile.whole.latency_ms / total
+    return list(accumulate((latency_ms * scale for latency_ms in layers), initial=0.0))
+
+
+def speed(profile: Profile, useful_cpu: Num) -> Num:
+    """How fast a function runs against the profile's measurement: inversely to its share of CPU.
+
+    ``useful_cpu`` is at most the function's threads, since a thread uses one CPU at most.
+    """
+    return useful_cpu / min(profile.cpu, 1.0)
+
+
+def round_up(value: Num, unit: float) -> Num:
+    """``value`` rounded up to a multiple of ``unit``; unchanged where ``unit`` is 0."""
+    if unit <= 0:
+        return value
+    return -((_HAIR - value / unit) // 1.0) * unit
+
+
+def held_usd_per_ms(book: PriceBook, memory_mib: Num, cpu: Num) -> Num:
+    """Price of a millisecond of a function of ``memory_mib`` and ``cpu`` CPUs."""
+    return (memory_mib / 1024.0 * book.gib_s_usd + cpu * book.vcpu_s_usd) / 1000.0
+
+
+def call_usd(book: PriceBook, memory_mib: Num, cpu: Num, billed_ms: Num, init_ms: Num) -> Num:
+    """Price of one call: what it holds, the fee, and its share of cold starts."""
+    cold_rate = book.cold_rate if book.init_billed else 0.0
+    return held_usd_per_ms(book, memory_mib, cpu) * (billed_ms + init_ms * cold_rate) + book.request_usd
+
+
+def init_ms(profile: Profile, file_bytes: Num) -> Num:
+    """From exec to ready of a function with ``file_bytes`` of weights: the whole's loading, by its share."""
+    loading_ms = max(profile.whole.init_ms - profile.runtime.init_ms, 0.0)
+    total = sum(weight.file_bytes for weight in profile.weights)
+    return file_bytes * (loading_ms / total if total else 0.0) + profile.runtime.init_ms

@@ -1,0 +1,22 @@
+"""Which tensors enter and leave a slice."""
+
+from mopar.types import Profile, TensorProfile
+
+
+def last_use(tensor: TensorProfile) -> int:
+    """Index of the last layer that reads a tensor (the number of layers: the response); -1 for none."""
+    return max(tensor.consumers, default=-1)
+
+
+def slice_inputs(profile: Profile, start: int, stop: int) -> tuple[TensorProfile, ...]:
+    """Tensors made before layer ``start`` (or by the request) that layers ``start`` to ``stop`` read."""
+    return tuple(
+        tensor
+        for tensor in profile.tensors
+        if tensor.producer < start and any(start <= reader < stop for reader in tensor.consumers)
+    )
+
+
+def slice_outputs(profile: Profile, start: int, stop: int) -> tuple[TensorProfile, ...]:
+    """Tensors made by layers ``start`` to ``stop`` that later layers or the response read."""
+    return tuple(tensor for tensor in profile.tensors if start <= tensor.producer < stop and last_use(tensor) >= stop)

@@ -1,0 +1,88 @@
+"""What every plan must be, checked on plans that come from files."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from mopar.types import REQUEST, Call, Graph, Plan, UsageError
+
+
+def check_plan(plan: Plan, n_layers: int) -> None:
+    """Check a plan against itself and the number of layers.
+
+    Every layer is in exactly one graph and every graph in exactly one function and some call; names are unique;
+    calls take their tensors from the request or from earlier calls that make them.
+
+    Raises:
+        UsageError: the first thing that does not hold.
+    """
+    _unique("function", (function.name for function in plan.functions))
+    _unique("graph", (graph.id for graph in plan.graphs))
+    _unique("call", (call.id for call in plan.calls))
+    _check_layers(plan.graphs, n_layers)
+    _check_functions(plan)
+    outputs = _check_calls(plan)
+    for tensor, producer in plan.outputs:
+        if producer != REQUEST and tensor not in outputs.get(producer, ()):
+            raise UsageError(f"plan: output {tensor!r} is not made by call {producer!r}")
+
+
+def _unique(what: str, names: Iterable[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1 or not name or name == REQUEST:
+            raise UsageError(f"plan: {what} name {name!r} is used {count} times, or reserved")
+
+
+def _check_layers(graphs: tuple[Graph, ...], n_layers: int) -> None:
+    upto = 0
+    for graph in sorted(graphs, key=lambda graph: graph.start):
+        if graph.start != upto or graph.stop <= graph.start:
+            raise UsageError(
+                f"plan: graph {graph.id!r} holds layers {graph.start} to {graph.stop}, expected to start at {upto}"
+            )
+        upto = graph.stop
+    if upto != n_layers:
+        raise UsageError(f"plan: the graphs end at layer {upto}, the model has {n_layers}")
+
+
+def _check_functions(plan: Plan) -> None:
+    held = Counter(graph for function in plan.functions for graph in function.graphs)
+    known = {graph.id for graph in plan.graphs}
+    for name in held.keys() ^ known:
+        raise UsageError(f"plan: graph {name!r} is in no function, or unknown")
+    for name, count in held.items():
+        if count > 1:
+            raise UsageError(f"plan: graph {name!r} is in {count} functions")
+    for function in plan.functions:
+        if function.memory_mib < 1 or not function.cpu > 0 or function.threads < 1:
+            raise UsageError(f"plan: function {function.name!r} needs memory_mib, cpu and threads over 0")
+
+
+def _check_calls(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """The outputs of each call, once all calls are found sound."""
+    graphs = {graph.id: graph for graph in plan.graphs}
+    held = {function.name: function.graphs for function in plan.functions}
+    made: dict[str, tuple[str, ...]] = {}
+    for call in plan.calls:
+        if call.graph not in held.get(call.function, ()):
+            raise UsageError(f"plan: call {call.id!r} runs graph {call.graph!r}, not in function {call.function!r}")
+        graph = graphs[call.graph]
+        if tuple(item.tensor for item in call.inputs) != graph.inputs or call.outputs != graph.outputs:
+            raise UsageError(f"plan: call {call.id!r} takes or gives other tensors than graph {graph.id!r}")
+        _check_sources(call, made)
+        made[call.id] = call.outputs
+    for name in graphs.keys() - {call.graph for call in plan.calls}:
+        raise UsageError(f"plan: graph {name!r} is never called")
+    return made
+
+
+def _check_sources(call: Call, made: dict[str, tuple[str, ...]]) -> None:
+    for item in call.inputs:
+        if not item.sources or (item.combine == "none" and len(item.sources) != 1):
+            raise UsageError(
+                f"plan: input {item.tensor!r} of call {call.id!r} has {len(item.sources)} sources to {item.combine}"
+            )
+        if item.combine not in {"none", "concat", "sum"} or (item.combine == "concat") != (item.axis is not None):
+            raise UsageError(f"plan: input {item.tensor!r} of call {call.id!r} is combined by {item.combine!r}")
+        for source in item.sources:
+            if source.producer != REQUEST and source.tensor not in made.get(source.producer, ()):
+                raise UsageError(f"plan: call {call.id!r} takes {source.tensor!r}, which {source.producer!r} does not make")

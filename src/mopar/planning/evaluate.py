@@ -1,0 +1,138 @@
+"""What a plan is expected to take: the one evaluation that search, verdicts and reports rest on."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mopar.planning.arithmetic import MIB, CallCosts, call_costs, call_usd, elapsed_ms, init_ms, round_up, speed
+from mopar.planning.memory import function_memory_mib
+from mopar.planning.shape import PlanShape
+from mopar.types import (
+    REQUEST,
+    Call,
+    Function,
+    Graph,
+    PlatformLimits,
+    Predicted,
+    PredictedFunction,
+    PriceBook,
+    Profile,
+    Source,
+    TensorProfile,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A call's times in ms: computing, all that passes inside the function, its bill, and the whole call."""
+
+    compute_ms: float
+    inside_ms: float
+    billed_ms: float
+    total_ms: float
+    need_gb_s: float
+
+
+def evaluate(profile: Profile, book: PriceBook, limits: PlatformLimits, shape: PlanShape) -> Predicted:
+    """The prediction for ``shape``: every call's time and price, and the longest path through the calls.
+
+    Calls that do not wait for each other run side by side. Functions hold no more than one call at a time; a
+    plan that calls one function twice at once is not a plan.
+
+    Raises:
+        KeyError: the shape names a tensor, function or graph that it or the profile does not have;
+            ``check_plan`` says so in the user's words.
+    """
+    functions = {function.name: function for function in shape.functions}
+    graphs = {graph.id: graph for graph in shape.graphs}
+    timing = _Timing(profile, book, call_costs(profile, limits))
+    timed = {call.id: timing.of(call, functions[call.function], graphs[call.graph]) for call in shape.calls}
+    per_function: dict[str, list[_Timed]] = defaultdict(list)
+    for call in shape.calls:
+        per_function[call.function].append(timed[call.id])
+    predicted = tuple(_function(profile, graphs, function, per_function[function.name]) for function in shape.functions)
+    init = {entry.name: entry.init_ms for entry in predicted}
+    usd = gb_s = compute_gb_s = 0.0
+    for function in shape.functions:
+        memory_mib = float(function.memory_mib)
+        for call_time in per_function[function.name]:
+            usd += call_usd(book, memory_mib, function.cpu, call_time.billed_ms, init[function.name])
+            gb_s += memory_mib / 1024 * call_time.billed_ms / 1000
+            compute_gb_s += memory_mib / 1024 * call_time.compute_ms / 1000
+    need_gb_s = sum(entry.need_gb_s for entry in timed.values())
+    return Predicted(
+        latency_ms=_longest_path_ms(shape, timed),
+        gb_s_per_request=gb_s,
+        cost_per_million_usd=usd * 1e6,
+        efficiency=need_gb_s / gb_s if gb_s > 0 else 0.0,
+        compute_gb_s=compute_gb_s,
+        communication_gb_s=gb_s - compute_gb_s,
+        functions=predicted,
+    )
+
+
+class _Timing:
+    """Times calls of one profile under one price book."""
+
+    def __init__(self, profile: Profile, book: PriceBook, costs: CallCosts) -> None:
+        self._profile, self._book, self._costs = profile, book, costs
+        self._elapsed_ms = elapsed_ms(profile)
+        self._overhead_ms = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
+        self._tensors = {tensor.name: tensor for tensor in profile.tensors}
+
+    def of(self, call: Call, function: Function, graph: Graph) -> _Timed:
+        costs, rate = self._costs, speed(self._profile, min(function.cpu, float(function.threads)))
+        compute = self._elapsed_ms[graph.stop] - self._elapsed_ms[graph.start] + self._overhead_ms.get(graph.start, 0.0)
+        entering = sum(source_bytes(source, self._tensors) for item in call.inputs for source in item.sources)
+        leaving = sum(self._tensors[name].bytes for name in call.outputs)
+        body_mib = (entering + leaving) / MIB
+        inside = (compute + costs.inside_ms + body_mib * costs.inside_ms_per_mib) / rate
+        outside = costs.outside_ms + body_mib * costs.outside_ms_per_mib
+        return _Timed(
+            compute_ms=compute / rate,
+            inside_ms=inside,
+            billed_ms=round_up(inside, self._book.billing_unit_ms),
+            total_ms=inside + outside,
+            need_gb_s=self._need_gb_s(graph) / rate,
+        )
+
+    def _need_gb_s(self, graph: Graph) -> float:
+        """Memory in need over time (DESIGN, section 4): weights of the running layer, and tensors that live."""
+        return sum(
+            (layer.weight_bytes + layer.activation_bytes)
+            / (MIB * 1024)
+            * (self._elapsed_ms[layer.index + 1] - self._elapsed_ms[layer.index])
+            / 1000
+            for layer in self._profile.layers[graph.start : graph.stop]
+        )
+
+
+def source_bytes(source: Source, tensors: Mapping[str, TensorProfile]) -> float:
+    """Bytes of a source: its tensor's, or its region's share of them."""
+    tensor, region = tensors[source.tensor], source.region
+    if region is None:
+        return tensor.bytes
+    return tensor.bytes * (region.stop - region.start) / tensor.shape[region.axis]
+
+
+def _function(
+    profile: Profile, graphs: Mapping[str, Graph], function: Function, calls: list[_Timed]
+) -> PredictedFunction:
+    spans = [(graphs[graph].start, graphs[graph].stop) for graph in function.graphs]
+    names = {name for start, stop in spans for layer in profile.layers[start:stop] for name in layer.weights}
+    file_bytes = sum(weight.file_bytes for weight in profile.weights if weight.name in names)
+    return PredictedFunction(
+        name=function.name,
+        memory_mib=function_memory_mib(profile, spans),
+        latency_ms=sum(call.inside_ms for call in calls),
+        billed_ms=sum(call.billed_ms for call in calls),
+        init_ms=init_ms(profile, float(file_bytes)),
+    )
+
+
+def _longest_path_ms(shape: PlanShape, timed: Mapping[str, _Timed]) -> float:
+    done_ms = {REQUEST: 0.0}
+    for call in shape.calls:
+        begin = max((done_ms[source.producer] for item in call.inputs for source in item.sources), default=0.0)
+        done_ms[call.id] = begin + timed[call.id].total_ms
+    return max(done_ms.values())

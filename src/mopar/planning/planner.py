@@ -1,0 +1,220 @@
+"""Plans from a profile: the best one, the given one, the uniform one and the unsplit one.
+
+All are chains of slices; the search adds up the latencies of the slices, one after the other. Where neighbouring
+slices do not wait for each other the prediction, which follows the calls, can only be shorter.
+"""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Literal
+
+from mopar.planning.decide import Decider
+from mopar.planning.feasibility import least_latency_ms
+from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE
+from mopar.planning.problem import Problem
+from mopar.planning.search import Chosen
+from mopar.planning.sizes import Sizing
+from mopar.planning.uniform import uniform_cuts
+from mopar.types import Plan, PlatformLimits, PriceBook, Profile, ProfileError, UsageError
+
+Slo = float | None | Literal["default"]
+
+OBJECTIVES = ("cost", "latency", "balanced")
+SLO_SLACK = 1.03
+"""The default SLO of a cost plan, as a multiple of the fastest unsplit function's latency."""
+
+
+def plan(
+    profile: Profile,
+    book: PriceBook,
+    limits: PlatformLimits,
+    *,
+    objective: str = "cost",
+    slo_ms: Slo = "default",
+    max_functions: int | None = None,
+    cpu: float | None = None,
+    headroom_share: float = HEADROOM_SHARE,
+    headroom_min_mib: float = HEADROOM_MIN_MIB,
+) -> Plan:
+    """The best plan over all cuts and sizes. O(n^2) memory, O(n^2 x functions) time for n cut positions.
+
+    Args:
+        profile: what was measured of the model.
+        book: prices, sizes and the billing unit.
+        limits: what the platform forbids, and what a call takes there.
+        objective: ``cost`` (the cheapest within the SLO), ``latency`` (the fastest, then the cheapest), ``balanced``
+            (the knee of the front of cost and latency: the point farthest from the line through its ends).
+        slo_ms: most latency of a request; None for any. ``default`` is 1.03 times the fastest unsplit
+            function's for ``cost``, any for the others.
+        max_functions: in place of the platform's own limit.
+        cpu: CPUs of each function, where the book sells them apart from memory.
+        headroom_share: of required memory, added to it.
+        headroom_min_mib: added at least.
+
+    Raises:
+        InfeasibleError: no plan keeps the limits; names the limit, its value and the nearest that would do.
+        UsageError: an argument makes no sense.
+        ProfileError: the profile has no layers, or lacks a tensor.
+    """
+    sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
+    decider = _decider(sizing, limits, objective, max_functions)
+    problem = decider.problem([0, *_cut_indices(profile), len(profile.layers)])
+    slo = _slo_ms(slo_ms, decider.whole() if objective == "cost" else None)
+    chosen = decider.choose(problem, slo)
+    unsplit = decider.choose_unsplit(slo)
+    reason = decider.reason(problem, chosen, unsplit, slo)
+    return _finished(decider, problem, chosen, slo, label=objective, reason=reason)
+
+
+def plan_cuts(
+    profile: Profile,
+    book: PriceBook,
+    limits: PlatformLimits,
+    cuts: Sequence[int],
+    *,
+    objective: str = "cost",
+    slo_ms: Slo = "default",
+    max_functions: int | None = None,
+    cpu: float | None = None,
+    headroom_share: float = HEADROOM_SHARE,
+    headroom_min_mib: float = HEADROOM_MIN_MIB,
+) -> Plan:
+    """The plan with exactly these cuts; only sizes are chosen. Arguments and errors as for ``plan``.
+
+    ``slo_ms="default"`` is 1.03 times what the cuts take at their fastest sizes, so that given cuts never
+    fail for an SLO that nobody asked for. A number that is no cut position is a UsageError that says which are near.
+    """
+    sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
+    decider = _decider(sizing, limits, objective, max_functions)
+    _require_cuts(profile, cuts)
+    reason = f"cut at {', '.join(map(str, sorted(set(cuts))))}, as asked" if cuts else "one function, as asked"
+    return _fixed(decider, sorted(set(cuts)), slo_ms, "cuts", reason)
+
+
+def plan_uniform(
+    profile: Profile,
+    book: PriceBook,
+    limits: PlatformLimits,
+    k: int,
+    *,
+    objective: str = "cost",
+    slo_ms: Slo = "default",
+    max_functions: int | None = None,
+    cpu: float | None = None,
+    headroom_share: float = HEADROOM_SHARE,
+    headroom_min_mib: float = HEADROOM_MIN_MIB,
+) -> Plan:
+    """The plan with ``k`` slices of times as equal as the cut positions allow; otherwise as ``plan_cuts``.
+
+    A model with fewer cut positions gives fewer slices, and ``reason`` says so.
+    """
+    if k < 1:
+        raise UsageError(f"uniform {k}: a plan has at least 1 slice")
+    sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
+    decider = _decider(sizing, limits, objective, max_functions)
+    most = len(_cut_indices(profile)) + 1
+    count = min(k, most)
+    reason = f"{count} slices of equal time, as asked"
+    if count < k:
+        reason = f"{count} slices of equal time: {k} were asked for, the model's cut positions allow {most}"
+    return _fixed(decider, uniform_cuts(profile, count), slo_ms, "uniform", reason)
+
+
+def plan_unsplit(
+    profile: Profile,
+    book: PriceBook,
+    limits: PlatformLimits,
+    *,
+    objective: str = "cost",
+    slo_ms: Slo = "default",
+    cpu: float | None = None,
+    headroom_share: float = HEADROOM_SHARE,
+    headroom_min_mib: float = HEADROOM_MIN_MIB,
+) -> Plan:
+    """The whole model as one function, at its best size; otherwise as ``plan_cuts``."""
+    sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
+    decider = _decider(sizing, limits, objective, None)
+    return _fixed(decider, [], slo_ms, objective, "one function, as asked")
+
+
+def _fixed(decider: Decider, cuts: Sequence[int], slo_ms: Slo, label: str, reason: str) -> Plan:
+    problem = decider.problem([0, *cuts, len(decider.sizing.profile.layers)], fixed=True)
+    slo = _slo_ms(slo_ms, problem if decider.objective == "cost" else None)
+    return _finished(decider, problem, decider.choose(problem, slo), slo, label=label, reason=reason)
+
+
+def _finished(
+    decider: Decider, problem: Problem, chosen: Chosen, slo_ms: float | None, *, label: str, reason: str
+) -> Plan:
+    profile = decider.sizing.profile
+    shape = decider.shape(problem, chosen)
+    unsplit = decider.shape(decider.whole(), decider.choose_unsplit(slo_ms))
+    return Plan(
+        model=profile.model.name,
+        graph_sha256=profile.model.graph_sha256,
+        platform=decider.limits.name,
+        prices=decider.sizing.book.name,
+        objective=label,
+        verdict="split" if len(shape.functions) > 1 else "unsplit",
+        reason=reason,
+        functions=shape.functions,
+        graphs=shape.graphs,
+        calls=shape.calls,
+        outputs=shape.outputs,
+        predicted=decider.predict(shape),
+        unsplit=decider.predict(unsplit),
+        slo_ms=slo_ms,
+    )
+
+
+def _sizing(
+    profile: Profile, book: PriceBook, cpu: float | None, headroom_share: float, headroom_min_mib: float
+) -> Sizing:
+    if not profile.layers:
+        raise ProfileError("the profile has no layers: profile the model again")
+    if headroom_share < 0 or headroom_min_mib < 0:
+        raise UsageError("headroom must be at least 0")
+    if book.mib_per_vcpu is not None:
+        if cpu is not None:
+            raise UsageError(f"cpu {cpu:g}: with prices {book.name} memory buys CPU; leave cpu out")
+        return Sizing(profile, book, None, headroom_share, headroom_min_mib)
+    cpu = book.cpu_per_function if cpu is None else cpu
+    if not (cpu > 0 and isfinite(cpu)):
+        raise UsageError(f"cpu {cpu:g}: a function needs more than 0 CPUs")
+    return Sizing(profile, book, cpu, headroom_share, headroom_min_mib)
+
+
+def _decider(sizing: Sizing, limits: PlatformLimits, objective: str, max_functions: int | None) -> Decider:
+    if objective not in OBJECTIVES:
+        raise UsageError(f"objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
+    if max_functions is not None and max_functions < 1:
+        raise UsageError(f"max_functions {max_functions}: a plan has at least 1 function")
+    return Decider(sizing, limits, limits.max_functions if max_functions is None else max_functions, objective)
+
+
+def _slo_ms(slo_ms: Slo, reference: Problem | None) -> float | None:
+    """The SLO as a number, where there is one; the default is relative to the fastest of ``reference``."""
+    if isinstance(slo_ms, str):
+        if slo_ms != "default":
+            raise UsageError(f"slo_ms {slo_ms!r}: give a number of ms, None or 'default'")
+        return None if reference is None else SLO_SLACK * least_latency_ms(reference)
+    if slo_ms is not None and not (slo_ms > 0 and isfinite(slo_ms)):
+        raise UsageError(f"slo_ms {slo_ms:g}: must be over 0")
+    return slo_ms
+
+
+def _cut_indices(profile: Profile) -> list[int]:
+    return sorted({cut.index for cut in profile.cut_positions})
+
+
+def _require_cuts(profile: Profile, cuts: Sequence[int]) -> None:
+    known = _cut_indices(profile)
+    for cut in cuts:
+        if cut in known:
+            continue
+        if not known:
+            raise UsageError(f"{cut} is no cut position: the model has none")
+        near = sorted(sorted(known, key=lambda index: abs(index - cut))[:6])
+        raise UsageError(
+            f"{cut} is no cut position: the nearest are {', '.join(map(str, near))} (of {known[0]} to {known[-1]})"
+        )

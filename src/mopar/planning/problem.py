@@ -1,0 +1,104 @@
+"""One planning question as the search sees it: slices that are allowed, what they cost, and the limits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mopar.planning.arithmetic import Floats, call_costs
+from mopar.planning.sizes import Sizing
+from mopar.planning.table import SliceTable, slice_table
+from mopar.types import PlatformLimits
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceLimit:
+    """A limit that each slice must keep by itself: ``quantity`` (per slice) at most ``value``."""
+
+    name: str
+    value: float
+    quantity: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Slices between ``table.positions``, by matrix.
+
+    Attributes:
+        sizing: how memory and CPU are bought.
+        table: what each slice needs.
+        candidates: slices that may be used at all: forward, and where cuts are given, those between them.
+        limits: of each slice.
+        allowed: candidates that keep all limits.
+        cost_usd, latency_ms: bounds of ``Sizing.bounds``; infinite where not allowed.
+        max_functions: None for no limit.
+    """
+
+    sizing: Sizing
+    table: SliceTable
+    candidates: Mask
+    limits: tuple[SliceLimit, ...]
+    allowed: Mask
+    cost_usd: Floats
+    latency_ms: Floats
+    max_functions: int | None
+
+    @property
+    def end(self) -> int:
+        """Number of the last position."""
+        return len(self.table.positions) - 1
+
+    def only(self, mask: Mask) -> "Problem":
+        """The same question with fewer slices allowed."""
+        return replace(
+            self,
+            allowed=self.allowed & mask,
+            cost_usd=np.where(mask, self.cost_usd, np.inf),
+            latency_ms=np.where(mask, self.latency_ms, np.inf),
+        )
+
+
+def make_problem(
+    sizing: Sizing,
+    limits: PlatformLimits,
+    positions: Sequence[int],
+    *,
+    max_functions: int | None,
+    fixed: bool = False,
+    limited: bool = True,
+) -> Problem:
+    """The question of cutting at some of ``positions``, or, where ``fixed``, at every one of them.
+
+    Without ``limited``, slices keep no limit: what the unsplit model would take can be said even where it is forbidden.
+    """
+    table = slice_table(sizing.profile, call_costs(sizing.profile, limits), positions)
+    count = len(positions)
+    candidates = np.eye(count, k=1, dtype=bool) if fixed else np.triu(np.ones((count, count), dtype=bool), k=1)
+    kept = _slice_limits(sizing, limits, table) if limited else ()
+    allowed = candidates.copy()
+    for limit in kept:
+        allowed &= limit.quantity <= limit.value
+    cost_usd, latency_ms = sizing.bounds(table)
+    return Problem(
+        sizing=sizing,
+        table=table,
+        candidates=candidates,
+        limits=kept,
+        allowed=allowed,
+        cost_usd=np.where(allowed, cost_usd, np.inf),
+        latency_ms=np.where(allowed, latency_ms, np.inf),
+        max_functions=max_functions,
+    )
+
+
+def _slice_limits(sizing: Sizing, limits: PlatformLimits, table: SliceTable) -> tuple[SliceLimit, ...]:
+    kept = [SliceLimit("memory_mib", sizing.book.memory_max_mib, sizing.floor_mib(table.memory_mib))]
+    if limits.payload_bytes is not None:
+        body = np.maximum(table.input_bytes, table.output_bytes) * limits.payload_factor
+        kept.append(SliceLimit("payload_bytes", limits.payload_bytes, body))
+    if limits.package_bytes is not None:
+        kept.append(SliceLimit("package_bytes", limits.package_bytes, table.file_bytes + limits.package_base_bytes))
+    return tuple(kept)

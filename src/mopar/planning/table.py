@@ -1,0 +1,159 @@
+"""Every possible slice of a profile, measured once: the search looks slices up instead of summing layers.
+
+Matrices are indexed by two positions, start and stop; what lies on or below the diagonal means nothing. They
+take O(n^2) numbers and time for n positions. numpy is here for speed alone: at 500 layers there are 125,000 slices, and
+the search sweeps them some hundred times, which plain loops would do in minutes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mopar.planning.arithmetic import MIB, CallCosts, Floats, elapsed_ms, init_ms
+from mopar.planning.boundary import last_use
+from mopar.planning.memory import required_mib, whole_bytes
+from mopar.types import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class SliceTable:
+    """What each slice needs, at the CPU share of the profile.
+
+    Attributes:
+        positions: layers at which a slice may start or stop, 0 and the number of layers included.
+        memory_mib: required memory, before headroom.
+        inside_ms, outside_ms: a call's time inside and outside the function.
+        input_bytes, output_bytes: of a call's tensors, not encoded.
+        file_bytes: of the weights in the built files.
+        init_ms: from exec to ready.
+    """
+
+    positions: tuple[int, ...]
+    memory_mib: Floats
+    inside_ms: Floats
+    outside_ms: Floats
+    input_bytes: Floats
+    output_bytes: Floats
+    file_bytes: Floats
+    init_ms: Floats
+
+
+def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) -> SliceTable:
+    """The table for slices that start and stop at ``positions`` (ascending, first 0, last the layer count)."""
+    points = np.array(positions)
+    elapsed = np.array(elapsed_ms(profile))[points]
+    overheads = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
+    overhead = np.array([overheads.get(position, 0.0) for position in positions])
+    compute = elapsed[None, :] - elapsed[:, None] + overhead[:, None]
+    resident = _weights(profile, {weight.name: weight.resident_bytes for weight in profile.weights}, points)
+    files = _weights(profile, {weight.name: weight.file_bytes for weight in profile.weights}, points)
+    tensors = _Tensors(profile)
+    inputs = np.array([tensors.input_bytes(start)[points] for start in positions])
+    active = np.array([tensors.active_bytes(start, positions) for start in positions])
+    live = np.array([tensors.live_bytes(start) for start in positions])
+    # Tensors that are live where a slice starts either enter it or pass over it.
+    active = np.maximum(active - (live[:, None] - inputs), 0.0)
+    outputs = np.array([tensors.output_bytes(stop)[points] for stop in positions]).T
+    body_mib = (inputs + outputs) / MIB
+    return SliceTable(
+        positions=tuple(positions),
+        memory_mib=required_mib(profile, resident + active, whole_bytes(profile)),
+        inside_ms=compute + costs.inside_ms + body_mib * costs.inside_ms_per_mib,
+        outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms,
+        input_bytes=inputs,
+        output_bytes=outputs,
+        file_bytes=files,
+        init_ms=init_ms(profile, files),
+    )
+
+
+def _weights(profile: Profile, sizes: dict[str, int], points: npt.NDArray[np.int_]) -> Floats:
+    """Bytes of the weights of each slice, a weight that several of its layers share once."""
+    count = len(profile.layers)
+    first = np.zeros(count)
+    again: list[tuple[int, int, int]] = []
+    seen: dict[str, int] = {}
+    for layer in profile.layers:
+        for name in set(layer.weights):
+            if name in seen:
+                again.append((seen[name], layer.index, sizes[name]))
+            else:
+                first[layer.index] += sizes[name]
+            seen[name] = layer.index
+    rows = []
+    for start in points:
+        added = first.copy()
+        for previous, index, size in again:
+            # Read before, but by no layer of a slice that starts here.
+            if previous < start <= index:
+                added[index] += size
+        total = np.concatenate(([0.0], np.cumsum(added)))
+        rows.append(total[points] - total[start])
+    return np.array(rows)
+
+
+class _Tensors:
+    """Boundary tensors of one profile as arrays over layers; the same definitions as in ``memory`` and ``boundary``."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._count = len(profile.layers)
+        used = [tensor for tensor in profile.tensors if tensor.consumers]
+        self._producer = np.array([tensor.producer for tensor in used], dtype=np.int64)
+        self._last = np.array([last_use(tensor) for tensor in used], dtype=np.int64)
+        self._bytes = np.array([tensor.bytes for tensor in used], dtype=np.float64)
+        self._readers = [np.array(sorted(tensor.consumers)) for tensor in used]
+        self._held = np.array([float(layer.activation_bytes + layer.workspace_bytes) for layer in profile.layers])
+        self._made = self._by_last_use()
+
+    def _by_last_use(self) -> list[list[tuple[int, float]]]:
+        """For each position, the tensors that are live across it, latest made first: (producer, bytes)."""
+        order = np.argsort(-self._producer, kind="stable")
+        live: list[list[tuple[int, float]]] = []
+        for position in range(self._count + 1):
+            across = order[(self._producer[order] < position) & (self._last[order] >= position)]
+            live.append(list(zip(self._producer[across].tolist(), self._bytes[across].tolist(), strict=True)))
+        return live
+
+    def live_bytes(self, start: int) -> float:
+        """Tensors made before ``start`` and read at or after it."""
+        return sum(size for _, size in self._made[start])
+
+    def input_bytes(self, start: int) -> Floats:
+        """For each stop 0 .. count: tensors made before ``start`` and read in [start, stop)."""
+        added = np.zeros(self._count + 2)
+        for number in np.flatnonzero((self._producer < start) & (self._last >= start)):
+            readers = self._readers[number]
+            # The first reader at or after the start; the response, at ``count``, is in no slice.
+            added[readers[np.searchsorted(readers, start)] + 1] += self._bytes[number]
+        return np.cumsum(added)[: self._count + 1]
+
+    def output_bytes(self, stop: int) -> Floats:
+        """For each start 0 .. count: tensors made in [start, stop) and read at or after ``stop``."""
+        added = np.zeros(self._count + 1)
+        for producer, size in self._made[stop]:
+            if producer >= 0:
+                added[producer] += size
+        return np.cumsum(added[::-1])[::-1]
+
+    def active_bytes(self, start: int, positions: Sequence[int]) -> list[float]:
+        """For each stop in ``positions``: the most bytes held while a layer of [start, stop) runs.
+
+        Tensors that pass over the slice are still in it. Inputs that no later layer reads stay; outputs are there
+        from the beginning, so layers before an output's producer hold it too.
+        """
+        entering = (self._producer < start) & (self._last >= start) & (self._last < self._count)
+        finished = np.bincount(self._last[entering] + 1, weights=self._bytes[entering], minlength=self._count + 1)
+        held = (self._held + np.cumsum(finished)[: self._count]).tolist()
+        so_far = np.concatenate((np.zeros(start), np.maximum.accumulate(held[start:]))).tolist()
+        most = []
+        for stop in positions:
+            peak, bound, upto = 0.0, 0.0, stop
+            for producer, size in self._made[stop] if stop > start else ():
+                if producer < start:
+                    break
+                peak = max(peak, max(held[producer:upto], default=0.0) + bound)
+                bound, upto = bound + size, producer
+            most.append(max(peak, so_far[upto - 1] + bound) if upto > start else peak)
+        return most
