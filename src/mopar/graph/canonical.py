@@ -1,5 +1,6 @@
 """The canonical form: the same function of the same inputs, in the fewest ways of writing it."""
 
+import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import (
     ClearMetadataAndDocStringPass,
@@ -8,11 +9,10 @@ from onnx_ir.passes.common import (
     RemoveUnusedFunctionsPass,
     RemoveUnusedNodesPass,
     RemoveUnusedOpsetsPass,
-    ShapeInferencePass,
 )
 
 from mopar.graph.constants import lift_constants
-from mopar.graph.engine import optimised_form
+from mopar.graph.engine import optimised_form, skeleton_proto
 from mopar.graph.folding import fold_constants
 from mopar.graph.model import name_of
 from mopar.types import ModelError
@@ -45,7 +45,7 @@ def canonicalise(model: ir.Model, what: str) -> None:
         if not fold_constants(model):
             break
         RemoveUnusedNodesPass()(model)
-    RemoveUnusedFunctionsPass()(model)
+    RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]
     RemoveUnusedOpsetsPass()(model)
     _name_nodes(model)
 
@@ -112,12 +112,21 @@ def _forget_shapes(model: ir.Model) -> None:
 
 def infer_shapes(model: ir.Model) -> None:
     """Infer types and shapes with ONNX, and with the engine what ONNX has no schema for."""
-    ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
-    if all(value.type is not None for node in model.graph for value in node.outputs if value.name):
-        return
-    inferred = optimised_form(model, fuse=False)
-    if inferred is None:
-        return
+    try:
+        inferred = onnx.shape_inference.infer_shapes(skeleton_proto(model), data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        # The engine has the last word on whether the model is valid.
+        pass
+    else:
+        _take_over(model, ir.from_proto(inferred))
+    if any(value.type is None for node in model.graph for value in node.outputs if value.name):
+        asked = optimised_form(model, fuse=False)
+        if asked is not None:
+            _take_over(model, asked)
+
+
+def _take_over(model: ir.Model, inferred: ir.Model) -> None:
+    """Fill in types and shapes that ``model`` lacks; what it has stands, but a known dimension beats a symbol."""
     known = ir.convenience.create_value_mapping(inferred.graph, include_subgraphs=False)
     for node in model.graph:
         for value in node.outputs:
@@ -125,7 +134,20 @@ def infer_shapes(model: ir.Model) -> None:
             if other is None:
                 continue
             value.type = value.type if value.type is not None else other.type
-            value.shape = value.shape if value.shape is not None else other.shape
+            value.shape = _merged(value.shape, other.shape)
+
+
+def _merged(shape: ir.Shape | None, other: ir.Shape | None) -> ir.Shape | None:
+    if shape is None or other is None or len(shape) != len(other):
+        return shape if shape is not None else other
+    return ir.Shape([_better(mine, theirs) for mine, theirs in zip(shape, other, strict=True)])
+
+
+def _better(mine: int | ir.SymbolicDim, theirs: int | ir.SymbolicDim) -> int | ir.SymbolicDim:
+    """A number before a symbol, a symbol before nothing, mine before theirs."""
+    if isinstance(mine, int) or (mine.value is not None and not isinstance(theirs, int)):
+        return mine
+    return theirs
 
 
 def _name_nodes(model: ir.Model) -> None:

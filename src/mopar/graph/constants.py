@@ -41,7 +41,8 @@ def _lift_node(graph: ir.Graph, body: ir.Graph, node: ir.Node, taken: set[str]) 
     if body is not graph:
         name = _free_name(name, taken)
     # A tensor of the file is often called after its attribute; the initializer's own name counts.
-    value = ir.Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    assert isinstance(tensor.shape, ir.Shape)
+    value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
     output.replace_all_uses_with(value)
     body.remove(node, safe=True)
     graph.register_initializer(value)
@@ -73,21 +74,11 @@ def tensor_of_constant(node: ir.Node) -> ir.TensorProtocol | None:
     name, attribute = next(iter(node.attributes.items()))
     if attribute.is_ref():
         return None
-    match name:
-        case "value":
-            return attribute.as_tensor()
-        case "value_int":
-            return ir.Tensor(np.array(attribute.as_int(), dtype=np.int64))
-        case "value_ints":
-            return ir.Tensor(np.array(attribute.as_ints(), dtype=np.int64))
-        case "value_float":
-            return ir.Tensor(np.array(attribute.as_float(), dtype=np.float32))
-        case "value_floats":
-            return ir.Tensor(np.array(attribute.as_floats(), dtype=np.float32))
-        case "value_string":
-            return ir.StringTensor([attribute.as_string().encode()], shape=ir.Shape([]))
-        case "value_strings":
-            texts = [text.encode() for text in attribute.as_strings()]
-            return ir.StringTensor(texts, shape=ir.Shape([len(texts)]))
-        case _:
-            return None
+    if name == "value":
+        return attribute.as_tensor()
+    if name in {"value_string", "value_strings"}:
+        texts = [attribute.as_string()] if name == "value_string" else list(attribute.as_strings())
+        shape = ir.Shape([] if name == "value_string" else [len(texts)])
+        return ir.StringTensor([text.encode() for text in texts], shape=shape)
+    dtypes = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+    return ir.Tensor(np.array(attribute.value, dtype=dtypes[name])) if name in dtypes else None

@@ -89,7 +89,7 @@ def _lives(model: Model, layers: Sequence[Layer]) -> list[_Life]:
     """Inputs of the model, then what each layer makes, in order; values that nobody reads included."""
     graph = model.ir.graph
     read: dict[ir.Value, list[int]] = {}
-    made: dict[ir.Value, int] = {value: -1 for value in graph.inputs}
+    made: dict[ir.Value, int] = dict.fromkeys(graph.inputs, -1)
     for layer in layers:
         for node in model.nodes[layer.start : layer.stop]:
             for value in reads_of(node, graph):

@@ -6,6 +6,7 @@ proportion to the weights; the engine's fusions depend on shapes and on small co
 """
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,10 @@ ENGINE_ERRORS: tuple[type[Exception], ...] = (
 # Constants that decide a fusion (shapes, scales, zero points, epsilons) are far smaller than this.
 _KEPT_BYTES = 1 << 16
 _QUIET = 4
+_NOISE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed:\s*"
+    r"|Exception during loading: |\S*/onnxruntime/\S+ "
+)
 _ZEROS = "zeros.bin"
 
 
@@ -97,20 +102,36 @@ def skeleton(model: ir.Model) -> Iterator[Path]:
     """The model as a file without its large weights, in a folder that vanishes."""
     with tempfile.TemporaryDirectory(prefix="mopar-graph-") as folder:
         path = Path(folder) / "skeleton.onnx"
-        copy = model.clone()
-        largest = 0
-        for value in copy.graph.initializers.values():
-            tensor = value.const_value
-            assert tensor is not None
-            if tensor.nbytes <= _KEPT_BYTES or tensor.dtype == ir.DataType.STRING:
-                value.const_value = _in_memory(tensor)
-            else:
-                largest = max(largest, tensor.nbytes)
-                value.const_value = _hole(tensor, str(value.name))
         with (path.parent / _ZEROS).open("wb") as zeros:
-            zeros.truncate(largest)
-        path.write_bytes(ir.to_proto(copy).SerializeToString())
+            zeros.truncate(max((_tensor_of(value).nbytes for value in _large_weights(model)), default=0))
+        path.write_bytes(skeleton_proto(model).SerializeToString())
         yield path
+
+
+def skeleton_proto(model: ir.Model) -> onnx.ModelProto:
+    """The model without its large weights: their types and shapes stand, their data is a hole."""
+    copy = model.clone()
+    large = set(_large_weights(copy))
+    for value in copy.graph.initializers.values():
+        tensor = _tensor_of(value)
+        value.const_value = _hole(tensor, str(value.name)) if value in large else _in_memory(tensor)
+    return ir.to_proto(copy)
+
+
+def _large_weights(model: ir.Model) -> list[ir.Value]:
+    return [
+        value
+        for value in model.graph.initializers.values()
+        if value.const_value is not None
+        and value.const_value.nbytes > _KEPT_BYTES
+        and value.const_value.dtype != ir.DataType.STRING
+    ]
+
+
+def _tensor_of(value: ir.Value) -> ir.TensorProtocol:
+    tensor = value.const_value
+    assert tensor is not None, f"initializer {value.name} has no data"
+    return tensor
 
 
 def _hole(tensor: ir.TensorProtocol, name: str) -> ir.ExternalTensor:
@@ -127,9 +148,12 @@ def _in_memory(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
 
 def _refusal(model: Model, reason: str) -> str:
     """One line on why the engine refuses the model, naming the node where the engine does."""
-    line = " ".join(reason.split())
-    for node in model.ir.graph.all_nodes():
-        if node.name and (f"{node.name}'" in line or f"({node.name})" in line or f"Node ({node.name}" in line):
-            operator = f"{node.domain or 'ai.onnx'}::{node.op_type}"
-            return f"ONNX Runtime cannot load operator {operator} of node {node.name!r}: {line}"
-    return f"ONNX Runtime cannot load it: {line}"
+    line = _NOISE.sub("", " ".join(reason.split()))
+    nodes = list(model.ir.graph.all_nodes())
+    named = [node for node in nodes if node.name and re.search(rf"[(']{re.escape(node.name)}[)':]", line)]
+    suspects = named or [node for node in nodes if re.search(rf"\b{re.escape(node.op_type)}\b", line)]
+    if not suspects:
+        return f"ONNX Runtime cannot load it: {line}"
+    node = suspects[0]
+    operator = f"{node.domain or 'ai.onnx'}::{node.op_type}"
+    return f"ONNX Runtime cannot load operator {operator} of node {node.name!r}: {line}"

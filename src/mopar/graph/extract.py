@@ -35,6 +35,6 @@ def extract(model: Model, start: int, stop: int, layers: Sequence[Layer]) -> ir.
     )
     functions = [function.clone() for function in model.ir.functions.values()]
     part = ir.Model(view.clone(), ir_version=model.ir.ir_version, producer_name="mopar", functions=functions)
-    RemoveUnusedFunctionsPass()(part)
+    RemoveUnusedFunctionsPass()(part)  # type: ignore[no-untyped-call]
     RemoveUnusedOpsetsPass()(part)
     return part

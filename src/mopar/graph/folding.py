@@ -1,5 +1,7 @@
 """Constants folded with the engine's own arithmetic."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
@@ -73,9 +75,11 @@ def _fold_shapes(graph: ir.Graph) -> bool:
         if node.op_type not in {"Shape", "Size"} or node.domain or source is None or source.shape is None:
             continue
         output = node.outputs[0]
-        if output.is_graph_output() or not all(isinstance(dim, int) for dim in _chosen(node, source.shape)):
+        chosen = _chosen(node, source.shape)
+        fixed = [dim for dim in chosen if isinstance(dim, int)]
+        if output.is_graph_output() or len(fixed) < len(chosen):
             continue
-        dims = np.array([int(dim) for dim in _chosen(node, source.shape)], dtype=np.int64)
+        dims = np.array(fixed, dtype=np.int64)
         _replace(graph, output, dims if node.op_type == "Shape" else np.array(dims.prod(), dtype=np.int64))
         changed = True
     return changed
@@ -120,13 +124,13 @@ def _is_plain(value: ir.Value) -> bool:
     return is_weight(value) and value.const_value is not None and value.const_value.dtype in _PLAIN
 
 
-def _bytes_of(values: list[ir.Value] | tuple[ir.Value, ...]) -> int | None:
+def _bytes_of(values: Sequence[ir.Value]) -> int | None:
     """Bytes of all values together; None where a size or type is not known or not plain."""
     total = 0
     for value in values:
         if not value.name:
             continue
-        if value.dtype not in _PLAIN or value.dtype is None or value.shape is None:
+        if value.dtype is None or value.dtype not in _PLAIN or value.shape is None:
             return None
         count = 1
         for dim in value.shape:
@@ -148,7 +152,7 @@ def _evaluate(model: ir.Model, nodes: list[ir.Node], results: list[ir.Value]) ->
         assert value.const_value is not None
         feeds[name_of(value)] = value.const_value.numpy()
     view = ir.GraphView(tuple(constants), results, nodes=nodes, opset_imports=dict(model.opset_imports), name="fold")
-    part = ir.Model(view, ir_version=model.ir_version)
+    part = ir.Model(view.clone(), ir_version=model.ir_version)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4

@@ -6,7 +6,7 @@ and a node that was merely moved keeps its own name. From the tensors that it ma
 everything back to tensors that other kernels make.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -52,17 +52,16 @@ def kernel_map(model: Model, optimised: ir.Model | Path) -> dict[str, Kernel]:
     """
     if isinstance(optimised, Path):
         optimised = ir.from_proto(onnx.load(optimised, format="protobuf", load_external_data=False))
-    kernels = attribute_kernels(model.ir.graph, optimised.graph)
     found: dict[str, Kernel] = {}
-    for kernel in kernels:
+    for kernel in attribute_kernels(model.ir.graph, optimised.graph):
         known = found.get(kernel.name)
-        if known is not None:
-            nodes = tuple(dict.fromkeys((*known.nodes, *kernel.nodes)))
-            kernel = Kernel(
-                kernel.name, kernel.operator, nodes, known.layout_only and kernel.layout_only, kernel.nested
-            )
-        found[kernel.name] = kernel
+        found[kernel.name] = kernel if known is None else _joined(known, kernel)
     return found
+
+
+def _joined(one: Kernel, other: Kernel) -> Kernel:
+    nodes = tuple(dict.fromkeys((*one.nodes, *other.nodes)))
+    return replace(one, nodes=nodes, layout_only=one.layout_only and other.layout_only)
 
 
 def attribute_kernels(graph: ir.Graph, optimised: ir.Graph) -> list[Kernel]:
@@ -108,13 +107,17 @@ class _Canon:
         if outputs:
             return tuple(str(name) for name in outputs)
         index = self.by_name.get(node.name or "")
-        if index is not None and self.nodes[index].op_type == node.op_type:
-            return tuple(name_of(value) for value in self.nodes[index].outputs if value.name)
-        return ()
+        return self._outputs(index) if index is not None and self.nodes[index].op_type == node.op_type else ()
+
+    def _outputs(self, index: int) -> tuple[str, ...]:
+        return tuple(name_of(value) for value in self.nodes[index].outputs if value.name)
 
     def _blocked_tensor(self, node: ir.Node) -> tuple[str, ...]:
         """The tensor of a node in the blocked layout, beyond the sum and activation fused after it was named."""
         tensor = (node.name or "").removesuffix(_NCHWC_SUFFIX)
+        if tensor not in self.producer and tensor in self.by_name:
+            # Where a transpose was moved past a node, the tensor between them is called after the node.
+            tensor = self._outputs(self.by_name[tensor])[0]
         if node.op_type in _LAYOUT_ONLY or tensor not in self.producer:
             return ()
         reordered = [

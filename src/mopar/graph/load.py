@@ -4,7 +4,7 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from mopar.graph.canonical import canonicalise
 from mopar.graph.external import check_external, graph_sha256, sha256_of_files
@@ -68,7 +68,7 @@ def _read(path: Path) -> ir.Model:
         raise ModelError(f"{path}: not an ONNX file, or one without a graph that has outputs")
     try:
         model = ir.from_proto(proto)
-    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RuntimeError) as cause:
+    except (ir.serde.SerdeError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as cause:
         raise ModelError(f"{path}: the graph cannot be read: {_first_line(cause)}") from cause
     ir.external_data.set_base_dir(model.graph, path.absolute().parent)
     return model

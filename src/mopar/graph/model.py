@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx_ir
 import onnx_ir as ir
 
 from mopar.types import Dim, ModelError, TensorSpec, dtype_of_code
@@ -30,10 +31,10 @@ class Model:
     path: Path
     sha256: str
     graph_sha256: str
-    ir: ir.Model
+    ir: onnx_ir.Model
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    nodes: tuple[ir.Node, ...]
+    nodes: tuple[onnx_ir.Node, ...]
     runs: tuple[tuple[str, ...], ...]
     opset: int
     parameters: int

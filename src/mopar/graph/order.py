@@ -1,6 +1,7 @@
 """A topological order in which what the engine fuses stands together."""
 
 import heapq
+from collections import Counter
 
 import onnx_ir as ir
 
@@ -9,6 +10,7 @@ from mopar.graph.kernels import attribute_kernels
 from mopar.graph.model import is_weight, name_of, reads_of
 
 _SHAPE_SOURCES = {"Shape", "Size"}
+_COSTLY = {"Conv", "ConvTranspose", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm", "GRU", "LSTM", "MatMul"}
 _VIEWS = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout"}
 
 
@@ -65,8 +67,11 @@ def _fused_groups(model: ir.Model, nodes: list[ir.Node], shapes: set[int]) -> li
     index = {str(node.name): position for position, node in enumerate(nodes)}
     groups: list[list[int]] = []
     taken: set[int] = set(shapes)
-    for kernel in attribute_kernels(model.graph, optimised.graph):
-        if kernel.layout_only or kernel.nested:
+    kernels = [k for k in attribute_kernels(model.graph, optimised.graph) if not (k.layout_only or k.nested)]
+    # Several costly kernels for the same nodes: names were lost on the way, not a fusion.
+    lost = Counter(kernel.nodes for kernel in kernels if kernel.operator in _COSTLY)
+    for kernel in kernels:
+        if lost[kernel.nodes] > 1:
             continue
         group = sorted(position for name in kernel.nodes if (position := index[name]) not in taken)
         taken.update(group)

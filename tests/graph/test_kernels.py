@@ -1,0 +1,57 @@
+"""Every kernel of the engine is attributed to nodes, and no layer boundary runs through one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onnxruntime as ort
+import pytest
+
+from mopar.graph import Kernel, Model, kernel_map, layers_of, load_model, save_model
+from tests.graph import tiny
+
+
+def _kernels(model: Model, folder: Path) -> dict[str, Kernel]:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    files = save_model(model.ir, folder / "canonical.onnx")
+    ort.InferenceSession(str(files[0]), options, providers=["CPUExecutionProvider"])
+    return kernel_map(model, folder / "optimised.onnx")
+
+
+@pytest.mark.parametrize("make", tiny.ALL, ids=lambda make: make.__name__)
+def test_the_map_is_total_and_keeps_to_layers(make: Callable[[Path], tiny.Made], tmp_path: Path) -> None:
+    model = load_model(make(tmp_path)[0])
+    layer_of = {name: layer.index for layer in layers_of(model) for name in layer.nodes}
+    costly = {"Conv", "MatMul", "Gemm", "LSTM", "Loop", "If"}
+    operator = {str(node.name): node.op_type for node in model.nodes}
+    for kernel in _kernels(model, tmp_path).values():
+        assert kernel.nodes, f"{kernel.name} is attributed to nothing"
+        if not kernel.layout_only:
+            assert len({layer_of[name] for name in kernel.nodes if operator[name] in costly}) <= 1
+
+
+def test_fused_convolutions_are_one_layer_each(tmp_path: Path) -> None:
+    model = load_model(tiny.skip(tmp_path)[0])
+    operators = [layer.operators for layer in layers_of(model)]
+    assert ("Conv", "BatchNormalization", "Relu") in operators
+    assert ("Conv", "Add", "Relu") in operators
+    kernels = _kernels(model, tmp_path)
+    fused = [kernel for kernel in kernels.values() if kernel.operator == "Conv" and len(kernel.nodes) == 3]
+    assert len(fused) == 2
+    assert all(kernel.nodes for kernel in kernels.values() if kernel.layout_only)
+
+
+def test_moved_transposes_do_not_melt_the_model_into_one_layer(tmp_path: Path) -> None:
+    model = load_model(tiny.transposed(tmp_path)[0])
+    assert all(layer.operators.count("Conv") <= 1 for layer in layers_of(model))
+    assert len(layers_of(model)) >= 3
+
+
+def test_kernels_in_bodies_belong_to_their_node(tmp_path: Path) -> None:
+    model = load_model(tiny.loop(tmp_path)[0])
+    kernels = _kernels(model, tmp_path).values()
+    loop = next(str(node.name) for node in model.nodes if node.op_type == "Loop")
+    nested = [kernel for kernel in kernels if kernel.nested]
+    assert nested
+    assert all(kernel.nodes == (loop,) for kernel in nested)
