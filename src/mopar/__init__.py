@@ -1,3 +1,28 @@
 """Cut a trained model into serverless functions of the right size."""
 
+TYPE_CHECKING = False  # typing costs memory, and this module is imported in every function
+if TYPE_CHECKING:
+    from mopar.capture import load as load
+
 __version__ = "0.1.0"
+
+__all__ = ["__version__", "load"]
+
+_HOMES = {"load": "mopar.capture"}
+"""Name -> the module that holds it, imported when the name is first used: ``import mopar`` loads none of them."""
+
+
+def __getattr__(name: str) -> object:
+    """A public name, from its module. Raises AttributeError where there is none."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return sorted(__all__)

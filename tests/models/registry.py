@@ -101,8 +101,8 @@ def sample_inputs(name: str, seed: int = 0) -> Arrays:
 def materialise(name: str, folder: Path | None = None) -> Path:
     """The ONNX file of a model, made where it is not there yet.
 
-    A deep model is made in a process of its own: the second export of an LSTM in one process silently fixes its time
-    axis, and torch's memory goes with the process.
+    A deep model is made in a process of its own: what one export leaves behind in torch changes the next one's symbolic
+    axes, and torch's memory goes with the process.
 
     Args:
         name: a key of ``MODELS``.

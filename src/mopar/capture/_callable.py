@@ -45,9 +45,9 @@ def import_callable(spec: str, inputs: Sequence[str], output: Path, *, seed: int
 
     arguments = [parse_input(text, symbolic=True) for text in inputs]
     _check_symbols(arguments)
+    module = load_callable(spec, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = load_callable(spec)
         example = {item.name: _example(item) for item in arguments} or None
         symbols = {item.name: {i: name for i, name in enumerate(item.symbols) if name} for item in arguments}
         dynamic = symbols if any(symbols.values()) else None
@@ -62,8 +62,12 @@ def import_callable(spec: str, inputs: Sequence[str], output: Path, *, seed: int
     return output
 
 
-def load_callable(spec: str) -> "Capturable":
-    """What ``MODULE:CALLABLE`` returns, or is.
+def load_callable(spec: str, *, seed: int = 0) -> "Capturable":
+    """What ``MODULE:CALLABLE`` returns, or is; the same seed gives the same weights.
+
+    Args:
+        spec: as ``import_callable`` takes it.
+        seed: of torch's random numbers while the module is imported, and again while the callable runs.
 
     Raises:
         UsageError: torch, the module or the attribute is missing, its code fails, or it gives no module.
@@ -74,12 +78,14 @@ def load_callable(spec: str) -> "Capturable":
     module_name, _, attribute = spec.partition(":")
     if not module_name or not attribute:
         raise UsageError(f"{spec}: write MODULE:CALLABLE, such as torchvision.models:resnet50")
-    with _working_directory_first():
+    with _working_directory_first(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         found = _attribute(_imported(module_name, spec), attribute, spec)
         if isinstance(found, torch.nn.Module | torch.export.ExportedProgram):
             return found
         if not callable(found):
             raise UsageError(f"{spec} is a {type(found).__name__}; a callable or a torch.nn.Module is needed")
+        torch.manual_seed(seed)  # whether or not the module was imported before
         with Explained(f"{spec}() failed", UsageError):
             made = found()
     if isinstance(made, torch.nn.Module | torch.export.ExportedProgram):

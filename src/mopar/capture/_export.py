@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mopar.capture._check import check_answers
+from mopar.capture._symbols import check_other_sizes, check_symbols
 from mopar.capture._torch import Explained, evaluating, quiet, require_torch, unchanged_state
 from mopar.types import ModelError, UsageError
 
@@ -71,11 +72,12 @@ def capture(
                 verbose=False,
             )
         assert program is not None, "the torch.export based exporter returns its program"
-        _check_symbols(program.model.graph.inputs, dynamic_shapes)
+        check_symbols(program.model.graph.inputs, dynamic_shapes)
         with _beside(path) as written:
             _save(program, written)
             if check:
                 check_answers(run, args, kwargs, written, named=input_names is None)
+                check_other_sizes(run, args, kwargs, written, dynamic_shapes, named=input_names is None)
     return path
 
 
@@ -102,24 +104,6 @@ def _arguments(module: Any, example: Example | None) -> tuple[tuple[Any, ...], d
     if isinstance(example, Mapping):
         return (), dict(example)
     return tuple(example), {}
-
-
-def _check_symbols(inputs: Sequence[Any], dynamic_shapes: Any) -> None:
-    """Raise ModelError where a dimension that was given a name has become fixed: torch specialises it silently."""
-    if isinstance(dynamic_shapes, Mapping):
-        pairs = [(item, dynamic_shapes.get(item.name)) for item in inputs]
-    elif isinstance(dynamic_shapes, tuple | list) and len(dynamic_shapes) == len(inputs):
-        pairs = list(zip(inputs, dynamic_shapes, strict=True))
-    else:
-        return
-    for item, dims in pairs:
-        named = {axis: name for axis, name in dims.items() if isinstance(name, str)} if isinstance(dims, dict) else {}
-        for axis, name in named.items():
-            if isinstance(item.shape[axis], int):
-                raise ModelError(
-                    f"input {item.name!r}: dimension {name!r} became fixed at {item.shape[axis]}, because the module "
-                    "depends on its value; give that size as a number"
-                )
 
 
 def _save(program: Any, path: Path) -> None:

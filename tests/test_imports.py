@@ -1,0 +1,31 @@
+"""Importing stays light: each function of a deployment pays for what it imports, and so does each command line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"numpy", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "rich", "torch", "transformers", "typer", "uvicorn"}
+
+
+def loaded_by(module: str) -> set[str]:
+    """What a fresh interpreter has loaded after importing ``module``, top-level names only."""
+    code = f"import json, sys, {module}; print(json.dumps([name.partition('.')[0] for name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("module", ["mopar", "mopar.types"])
+def test_the_core_loads_nothing_heavy(module: str) -> None:
+    assert loaded_by(module) & HEAVY == set()
+
+
+def test_what_runs_in_a_function_loads_the_standard_library_only() -> None:
+    """Not even dataclasses and the inspect module that it brings: every function holds what is imported."""
+    loaded = loaded_by("mopar.runtime.worker")
+    assert loaded & (HEAVY | {"dataclasses", "inspect", "msgspec"}) == set()
+
+
+def test_capture_loads_torch_only_to_capture() -> None:
+    assert "torch" not in loaded_by("mopar.capture")
