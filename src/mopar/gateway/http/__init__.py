@@ -1,0 +1,6 @@
+"""The gateway's HTTP side: the Open Inference Protocol v2 and Prometheus metrics."""
+
+from mopar.gateway.http.messages import HttpLimits
+from mopar.gateway.http.server import serve
+
+__all__ = ["HttpLimits", "serve"]

@@ -1,0 +1,35 @@
+"""A request's body, assembled once."""
+
+import numpy as np
+
+
+class Body:
+    """Collects a body's chunks in one buffer.
+
+    An announced length is allocated at once and never touched before its bytes arrive: a client that announces
+    much and sends little costs address space, not memory. An unknown length doubles.
+
+    Args:
+        announced: the Content-Length; None for a chunked body.
+    """
+
+    __slots__ = ("_buffer", "filled")
+
+    def __init__(self, announced: int | None) -> None:
+        # np.empty, not bytearray: the latter writes zeros over all of it.
+        self._buffer = np.empty(1 << 16 if announced is None else announced, np.uint8)
+        self.filled = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Append the next chunk."""
+        stop = self.filled + len(chunk)
+        if stop > len(self._buffer):
+            grown = np.empty(max(stop, 2 * len(self._buffer)), np.uint8)
+            grown[: self.filled] = self._buffer[: self.filled]
+            self._buffer = grown
+        self._buffer[self.filled : stop] = np.frombuffer(chunk, np.uint8)
+        self.filled = stop
+
+    def view(self) -> memoryview:
+        """What has arrived."""
+        return self._buffer.data[: self.filled]

@@ -1,0 +1,232 @@
+"""One client's connection: reads requests, answers them in order, and waits for nothing without a limit."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from mopar.gateway.http.messages import Chunk, Handler, HttpLimits, Request, Response, error_response
+from mopar.gateway.http.metrics import HttpMetrics
+from mopar.gateway.http.parser import Budget, RequestParser
+from mopar.types import RequestError
+
+_log = logging.getLogger(__name__)
+
+
+class Host(Budget, Protocol):
+    """What a connection needs of its server."""
+
+    @property
+    def limits(self) -> HttpLimits:
+        """Bounds for every connection."""
+
+    @property
+    def metrics(self) -> HttpMetrics:
+        """What is counted."""
+
+    @property
+    def handler(self) -> Handler:
+        """Answers a request."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server only finishes what it has begun."""
+
+    def joined(self, connection: "Connection") -> bool:
+        """Admit a connection; False where there are too many."""
+
+    def left(self, connection: "Connection") -> None:
+        """Forget a connection."""
+
+
+class Connection(asyncio.Protocol):
+    """A keep-alive HTTP/1.1 connection.
+
+    One timer guards it at any time: for a request's head, its body, the next request, or a refused upload's rest. A
+    response has a timeout of its own. Requests that arrive while one is answered wait; reading pauses meanwhile.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._parser = RequestParser(host.limits, host)
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._flushed = asyncio.Event()
+        self._flushed.set()
+        self._phase = ""
+        self._refusal: Response | None = None
+        self._refused = self._ended = False
+        self._sent = self._keep_alive = False
+
+    # --- asyncio's callbacks ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        # "Flushed" must mean that nothing is left to send: views of shared memory are let go then.
+        transport.set_write_buffer_limits(high=0)
+        if self._host.joined(self):
+            self._enter("head", self._host.limits.header_timeout_s, self._time_out)
+        else:
+            self._refuse(error_response(503, "too many connections: try again"))
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and answer what is whole."""
+        if self._refused:
+            return
+        try:
+            self._parser.feed(data)
+        except RequestError as error:
+            self._refusal = error_response(error.status, str(error))
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; what it has asked is still answered."""
+        self._ended = True
+        return self._task is not None and not self._refused
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Nobody is there to answer."""
+        self._stop_timer()
+        self._flushed.set()
+        if self._task is not None:
+            self._task.cancel()
+        for request in self._parser.requests:
+            self._parser.release(request)
+        self._parser.requests.clear()
+        self._parser.close()
+        self._host.left(self)
+
+    def pause_writing(self) -> None:
+        """Not all could be sent at once."""
+        self._flushed.clear()
+
+    def resume_writing(self) -> None:
+        """All has been sent."""
+        self._flushed.set()
+
+    # --- requests ---
+
+    def stop(self) -> None:
+        """Close at once where idle; otherwise after the request that is being received or answered."""
+        if self._task is None and not self._parser.begun and not self._refused:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._transport.abort()
+
+    def _advance(self) -> None:
+        """Start on the next request, refuse what cannot be one, or wait for more of it."""
+        if self._task is not None:
+            self._transport.pause_reading()
+        elif self._parser.requests:
+            self._stop_timer()
+            request = self._parser.requests.popleft()
+            self._task = self._loop.create_task(self._answer(request))
+            self._task.add_done_callback(lambda task: self._answered(task, request))
+        elif self._refusal is not None:
+            self._refuse(self._refusal)
+        elif self._ended:
+            self._transport.close()
+        elif self._parser.reading_body:
+            self._enter("body", self._host.limits.transfer_s(self._parser.announced), self._time_out)
+            if self._parser.wants_continue:
+                self._parser.wants_continue = False
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif self._parser.begun:
+            self._enter("head", self._host.limits.header_timeout_s, self._time_out)
+
+    async def _answer(self, request: Request) -> None:
+        async def send(response: Response) -> None:
+            assert not self._sent, "a request has one response"
+            self._sent = True
+            self._keep_alive = request.keep_alive and not self._host.stopping
+            await self._write(response, keep_alive=self._keep_alive, bodiless=request.method == "HEAD")
+
+        self._sent = False
+        await self._host.handler(request, send)
+
+    def _answered(self, task: "asyncio.Task[None]", request: Request) -> None:
+        self._task = None
+        self._parser.release(request)
+        if self._transport.is_closing() or task.cancelled():
+            return
+        if (cause := task.exception()) is not None:
+            _log.error("answering %s %s failed", request.method, request.path, exc_info=cause)
+            if self._sent:
+                self._transport.abort()
+                return
+            self._refuse(error_response(500, "internal error: the server's log has the cause"))
+        elif not self._keep_alive:
+            self._transport.close()
+        else:
+            self._transport.resume_reading()
+            if not self._parser.begun:
+                self._enter("idle", self._host.limits.idle_timeout_s, self._transport.close)
+            self._advance()
+
+    async def _write(self, response: Response, *, keep_alive: bool, bodiless: bool) -> None:
+        """Send a response; its chunks are not used after this returns."""
+        chunks: list[Chunk] = [response.head(keep_alive=keep_alive)]
+        chunks += [] if bodiless else response.chunks
+        try:
+            async with asyncio.timeout(self._host.limits.transfer_s(response.length)):
+                for chunk in _batches(chunks):
+                    self._transport.write(chunk)
+                    await self._flushed.wait()
+        except TimeoutError:
+            # The client does not read: there is no way left to tell it so.
+            self._transport.abort()
+
+    # --- timeouts and refusals ---
+
+    def _enter(self, phase: str, seconds: float, then: Callable[[], None]) -> None:
+        """Arm the timer for a phase; more data within the same phase do not extend it."""
+        if phase != self._phase or self._timer is None:
+            self._stop_timer()
+            self._phase = phase
+            self._timer = self._loop.call_later(seconds, then)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_out(self) -> None:
+        if self._parser.begun:
+            self._refuse(error_response(408, f"the request's {self._phase} took too long to arrive"))
+        else:
+            self._transport.close()
+
+    def _refuse(self, response: Response) -> None:
+        """Answer and end the stream, but read on for a while.
+
+        Closing with unread data would reset the connection, and a client that is still sending would lose the answer.
+        """
+        self._refused = True
+        self._host.metrics.refused(response.status)
+        self._transport.write(response.head(keep_alive=False) + b"".join(response.chunks))
+        if self._transport.can_write_eof() and not self._ended:
+            self._transport.write_eof()
+        self._transport.resume_reading()
+        if self._ended:
+            self._transport.close()
+        else:
+            self._enter("linger", self._host.limits.linger_s, self._transport.abort)
+
+
+def _batches(chunks: list[Chunk]) -> list[Chunk]:
+    """Chunks with neighbouring small ones joined: a system call costs more than copying a few KiB."""
+    batches: list[Chunk] = []
+    small: list[Chunk] = []
+    for chunk in chunks:
+        if memoryview(chunk).nbytes <= 1 << 14:
+            small.append(chunk)
+        else:
+            batches += [b"".join(small), chunk] if small else [chunk]
+            small = []
+    return [*batches, b"".join(small)] if small else batches

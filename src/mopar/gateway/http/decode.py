@@ -1,0 +1,185 @@
+"""From a request's body to checked tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from mopar.gateway.arrays import Buffer, dtype_of, oip_of, unpack_strings
+from mopar.gateway.http.jsondata import JSON_TYPES, from_json_data
+from mopar.gateway.http.schema import InferRequest, InputTensor, flag, parse_request, refuse_extensions, size
+from mopar.types import (
+    Dim,
+    RequestError,
+    TensorSpec,
+    TensorValue,
+    dtype_of_name,
+    element_count,
+    format_shape,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """A request for the backend, and how its answer is to be written.
+
+    Attributes:
+        id: to echo; None where the request has none.
+        inputs: by name.
+        outputs: names asked for, in order; None for all.
+        binary: names of the outputs that are to be binary data.
+    """
+
+    id: str | None
+    inputs: dict[str, TensorValue]
+    outputs: tuple[str, ...] | None
+    binary: frozenset[str]
+
+
+def decode(
+    body: memoryview, header_length: str | None, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+) -> Inference:
+    """Decode and check an inference request.
+
+    Args:
+        body: of the HTTP request; the values' data are views of it where they came as binary data.
+        header_length: the header ``Inference-Header-Content-Length``; None where it is absent.
+        inputs: what the model takes.
+        outputs: what it gives.
+
+    Raises:
+        RequestError: it is malformed, or does not fit the model.
+    """
+    split = _header_length(header_length, len(body))
+    request = parse_request(body[:split])
+    refuse_extensions(request.parameters, "the request")
+    values = _inputs(request, body[split:], {spec.name: spec for spec in inputs})
+    _check_symbols(values, inputs)
+    names, binary = _wanted(request, outputs)
+    return Inference(request.id, values, names, binary)
+
+
+def _header_length(header: str | None, length: int) -> int:
+    if header is None:
+        return length
+    # isdecimal alone would let other scripts' digits through; no length has more digits than this.
+    if not (header.isascii() and header.isdecimal() and len(header) < 20 and int(header) <= length):
+        raise RequestError(f"Inference-Header-Content-Length must be a number of bytes up to the body's {length}")
+    return int(header)
+
+
+def _inputs(request: InferRequest, binary: memoryview, specs: dict[str, TensorSpec]) -> dict[str, TensorValue]:
+    values: dict[str, TensorValue] = {}
+    at = 0
+    for tensor in request.inputs:
+        what = f"input {tensor.name}"
+        if tensor.name not in specs:
+            raise RequestError(f"{what} is unknown: the model takes {_names(specs)}")
+        if tensor.name in values:
+            raise RequestError(f"{what} is given twice")
+        refuse_extensions(tensor.parameters, what)
+        _check_spec(tensor, specs[tensor.name], what)
+        nbytes = size(tensor.parameters, "binary_data_size", what)
+        stop = at + (nbytes or 0)
+        if stop > len(binary):
+            raise RequestError(
+                f"{what}: binary_data_size {nbytes}, but {len(binary) - at} bytes of binary data are left"
+            )
+        data = _data(tensor, None if nbytes is None else binary[at:stop], what, specs[tensor.name].dtype)
+        values[tensor.name] = TensorValue(tensor.name, specs[tensor.name].dtype, tuple(tensor.shape), data)
+        at = stop
+    if at != len(binary):
+        raise RequestError(f"{len(binary) - at} bytes of binary data belong to no input")
+    missing = [name for name in specs if name not in values]
+    if missing:
+        raise RequestError(f"input {missing[0]} is missing: the model takes {_names(specs)}")
+    return values
+
+
+def _names(specs: dict[str, TensorSpec]) -> str:
+    return ", ".join(specs) or "no inputs"
+
+
+def _check_spec(tensor: InputTensor, spec: TensorSpec, what: str) -> None:
+    """Datatype, rank and fixed dimensions."""
+    try:
+        dtype = dtype_of(tensor.datatype)
+    except KeyError as cause:
+        raise RequestError(f"{what}: unknown datatype {tensor.datatype}") from cause
+    if dtype.name != spec.dtype:
+        raise RequestError(f"{what} is {oip_of(dtype)}, the model takes {oip_of(dtype_of_name(spec.dtype))}")
+    # Beside a dimension of 0, others of any size would pass for no data; no engine can address them.
+    if element_count(max(dim, 1) for dim in tensor.shape) >= 1 << 48:
+        raise RequestError(f"{what}: no tensor can have shape {format_shape(tensor.shape)}")
+    if spec.shape is None:
+        return
+    fits = len(spec.shape) == len(tensor.shape) and all(
+        want == got for want, got in zip(spec.shape, tensor.shape, strict=True) if isinstance(want, int)
+    )
+    if not fits:
+        got = format_shape(tensor.shape)
+        raise RequestError(f"{what} has shape {got}, the model takes {format_shape(spec.shape)}")
+
+
+def _check_symbols(values: dict[str, TensorValue], specs: Sequence[TensorSpec]) -> None:
+    """The same symbolic name must be the same size, across all inputs."""
+    seen: dict[str, tuple[int, str]] = {}
+    for spec in specs:
+        shape: tuple[Dim, ...] = spec.shape or ()
+        for symbol, got in zip(shape, values[spec.name].shape, strict=False):
+            if not isinstance(symbol, str):
+                continue
+            known, where = seen.setdefault(symbol, (got, spec.name))
+            if known != got:
+                raise RequestError(f"dimension {symbol} is {known} in input {where} but {got} in input {spec.name}")
+
+
+def _data(tensor: InputTensor, binary: memoryview | None, what: str, dtype: str) -> Buffer:
+    shape = tuple(tensor.shape)
+    if binary is None:
+        if tensor.data is msgspec.UNSET:
+            raise RequestError(f"{what} has neither data nor binary_data_size")
+        return from_json_data(tensor.data, tensor.name, dtype, shape)
+    if tensor.data is not msgspec.UNSET:
+        raise RequestError(f"{what} has both data and binary_data_size")
+    count = element_count(shape)
+    if dtype == "string":
+        _check_strings(binary, count, what)
+    elif len(binary) != (need := dtype_of_name(dtype).nbytes(count)):
+        raise RequestError(f"{what}: {len(binary)} bytes of data, shape {format_shape(shape)} of {dtype} takes {need}")
+    if dtype == "bool" and (np.frombuffer(binary, np.uint8) > 1).any():
+        raise RequestError(f"{what}: the bytes of a BOOL are 0 and 1")
+    return binary
+
+
+def _check_strings(binary: memoryview, count: int, what: str) -> None:
+    try:
+        found = sum(1 for _ in unpack_strings(binary))
+    except ValueError as cause:
+        raise RequestError(f"{what}: not valid BYTES data: {cause}") from cause
+    if found != count:
+        raise RequestError(f"{what}: {found} strings in its data, its shape holds {count}")
+
+
+def _wanted(request: InferRequest, specs: Sequence[TensorSpec]) -> tuple[tuple[str, ...] | None, frozenset[str]]:
+    """Which outputs, and which of them as binary data. Refused before the model runs, where they cannot be written."""
+    dtypes = {spec.name: spec.dtype for spec in specs}
+    default = flag(request.parameters, "binary_data_output", "the request") or False
+    asked = dict.fromkeys(dtypes, default) if not request.outputs else {}
+    for output in request.outputs:
+        what = f"output {output.name}"
+        if output.name not in dtypes:
+            raise RequestError(f"{what} is unknown: the model gives {', '.join(dtypes)}")
+        if output.name in asked:
+            raise RequestError(f"{what} is asked for twice")
+        refuse_extensions(output.parameters, what)
+        own = flag(output.parameters, "binary_data", what)
+        asked[output.name] = default if own is None else own
+    for name, binary in asked.items():
+        if not binary and dtypes[name] not in JSON_TYPES:
+            message = (
+                f"output {name}: {dtypes[name]} has no JSON form in the protocol: ask for it with binary_data true"
+            )
+            raise RequestError(message)
+    return tuple(asked) if request.outputs else None, frozenset(name for name, binary in asked.items() if binary)

@@ -1,0 +1,136 @@
+"""Tensors as JSON arrays, by way of numpy."""
+
+import json
+import math
+from itertools import chain
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mopar.gateway.arrays import Array, Buffer, numpy_dtype, pack_strings, to_array, unpack_strings
+from mopar.types import RequestError, TensorValue, element_count, format_shape
+
+_FLOATS = frozenset({"float32", "float64"})
+_INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
+JSON_TYPES = _FLOATS | _INTEGERS | {"bool", "string"}
+"""Element types that the protocol can write as JSON; the others travel as binary data only."""
+
+
+def parse_json(text: Buffer) -> object:
+    """Plain data from JSON, NaN, Infinity and -Infinity included: Triton and its clients write them.
+
+    Raises:
+        RequestError: it is not JSON.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+        raw = bytes(text)
+        if isinstance(cause, RecursionError) or not (b"NaN" in raw or b"Infinity" in raw):
+            raise RequestError(f"the body is not valid JSON: {cause}") from cause
+    try:
+        value: object = json.loads(raw, parse_float=_finite)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could not be echoed
+    except (ValueError, RecursionError) as cause:
+        raise RequestError(f"the body is not valid JSON: {cause}") from cause
+    return value
+
+
+def _finite(text: str) -> float:
+    """A number that is written as digits; one that overflows is a mistake, not an infinity."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text[:20]} is out of range")
+    return value
+
+
+def from_json_data(data: object, name: str, dtype: str, shape: tuple[int, ...]) -> Buffer:
+    """The elements of a tensor's ``data``, flat or nested, as ``TensorValue.data``.
+
+    Raises:
+        RequestError: the dtype has no JSON form, or count, nesting, element types or ranges do not fit.
+    """
+    what = f"input {name}"
+    if dtype not in JSON_TYPES:
+        raise RequestError(f"{what}: {dtype} has no JSON form in the protocol: send it as binary data")
+    flat = _flatten(data, what, shape)
+    kinds = set(map(type, flat))
+    if dtype == "string":
+        _expect(kinds, {str}, what, "strings")
+        return pack_strings(item.encode() for item in flat)
+    if dtype in _FLOATS:
+        _expect(kinds, {int, float}, what, "numbers")
+        return _bytes(_floats(flat, dtype, what))
+    if dtype == "bool":
+        _expect(kinds, {bool, int}, what, "booleans")
+        if not all(item in (0, 1) for item in flat):
+            raise RequestError(f"{what}: booleans are true and false, or 1 and 0")
+        return _bytes(np.array(flat, np.bool_))
+    _expect(kinds, {int}, what, "integers")
+    return _bytes(_integers(flat, dtype, what))
+
+
+def to_json_data(value: TensorValue) -> bytes:
+    """A tensor's elements as a flat JSON array.
+
+    Raises:
+        RequestError: a string is not UTF-8.
+    """
+    if value.dtype == "string":
+        try:
+            return msgspec.json.encode([item.decode() for item in unpack_strings(value.data)])
+        except UnicodeDecodeError as cause:
+            message = f"output {value.name} holds bytes that are not UTF-8: ask for it with binary_data true"
+            raise RequestError(message) from cause
+    array = to_array(value).reshape(-1)
+    if value.dtype in _FLOATS and not np.isfinite(array).all():
+        return json.dumps(array.tolist()).encode()
+    return msgspec.json.encode(array.tolist())
+
+
+def _flatten(data: object, what: str, shape: tuple[int, ...]) -> list[Any]:
+    if not isinstance(data, list):
+        raise RequestError(f"{what}: data must be an array")
+    if not data or not isinstance(data[0], list):
+        if len(data) != element_count(shape):
+            raise RequestError(
+                f"{what}: {len(data)} elements in data, shape {format_shape(shape)} holds another number"
+            )
+        return data
+    level: list[Any] = [data]
+    for dim in shape:
+        if set(map(type, level)) - {list} or set(map(len, level)) - {dim}:
+            raise RequestError(f"{what}: the nesting of data does not follow shape {format_shape(shape)}")
+        level = list(chain.from_iterable(level))
+    return level
+
+
+def _expect(kinds: set[type], allowed: set[type], what: str, words: str) -> None:
+    if kinds - allowed:
+        wrong = sorted("null" if kind is type(None) else kind.__name__ for kind in kinds - allowed)
+        raise RequestError(f"{what}: data must hold {words}, found {', '.join(wrong)}")
+
+
+def _floats(flat: list[Any], dtype: str, what: str) -> Array:
+    try:
+        wide = np.array(flat, np.float64)
+    except OverflowError as cause:
+        raise RequestError(f"{what}: a number is out of the range of {dtype}") from cause
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(numpy_dtype(dtype))
+    if (np.isinf(narrow) & np.isfinite(wide)).any():
+        raise RequestError(f"{what}: a number is out of the range of {dtype}")
+    return narrow
+
+
+def _integers(flat: list[int], dtype: str, what: str) -> Array:
+    # Compared as Python integers: exact at all 64 bits, on every version of numpy.
+    info = np.iinfo(dtype)
+    if flat and not (info.min <= min(flat) and max(flat) <= info.max):
+        raise RequestError(f"{what}: a number is out of the range of {dtype}")
+    return np.array(flat, numpy_dtype(dtype))
+
+
+def _bytes(array: Array) -> memoryview:
+    return array.view(np.uint8).data

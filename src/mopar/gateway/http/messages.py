@@ -1,0 +1,94 @@
+"""Requests and responses, and the limits that a server sets them."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import msgspec
+
+Chunk = bytes | bytearray | memoryview
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Bounds on what one client can make the server hold or wait for.
+
+    Attributes:
+        max_body_bytes: of one request.
+        max_buffered_bytes: bodies of all connections together.
+        max_header_bytes: request line and headers; also chunk extensions and trailers.
+        max_connections: more are told 503 at once.
+        header_timeout_s: from connecting, or a request's first byte, to the end of its headers.
+        idle_timeout_s: between two requests of a connection.
+        transfer_timeout_s: for a body or a response to pass, plus what its size takes at ``min_rate_bytes_s``.
+        linger_s: how long a refused upload is read and dropped, so that its sender sees the answer.
+        drain_s: how long a shutdown waits for requests in flight.
+    """
+
+    max_body_bytes: int = 64 << 20
+    max_buffered_bytes: int = 512 << 20
+    max_header_bytes: int = 32 << 10
+    max_connections: int = 512
+    header_timeout_s: float = 10.0
+    idle_timeout_s: float = 75.0
+    transfer_timeout_s: float = 30.0
+    min_rate_bytes_s: int = 64 << 10
+    linger_s: float = 2.0
+    drain_s: float = 30.0
+
+    def transfer_s(self, size: int) -> float:
+        """Seconds that ``size`` bytes may take to pass."""
+        return self.transfer_timeout_s + size / self.min_rate_bytes_s
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A whole request. ``headers`` has lower-case names; of a repeated one, the values joined by commas."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: memoryview
+    keep_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole response; ``chunks`` may be views of memory that is valid until it has been sent."""
+
+    status: int
+    chunks: Sequence[Chunk]
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """Bytes of the body."""
+        return sum(memoryview(chunk).nbytes for chunk in self.chunks)
+
+    def head(self, *, keep_alive: bool) -> bytes:
+        """The status line and headers."""
+        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}", f"content-type: {self.content_type}"]
+        lines.append(f"content-length: {self.length}")
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        if not keep_alive:
+            lines.append("connection: close")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+Send = Callable[[Response], Awaitable[None]]
+Handler = Callable[[Request, Send], Awaitable[None]]
+
+
+def json_response(status: int, value: object, headers: Mapping[str, str] | None = None) -> Response:
+    """A response whose body is ``value`` as JSON."""
+    return Response(status, [msgspec.json.encode(value)], headers=headers or {})
+
+
+def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error as the protocol writes it. 503 tells when to try again."""
+    extra = {"retry-after": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    # A name from the request may be in it, and be of any length.
+    text = message if len(message) <= 500 else message[:500] + "..."
+    return json_response(status, {"error": text}, {**extra, **(headers or {})})

@@ -1,0 +1,151 @@
+"""The Open Inference Protocol's paths, answered by a backend."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import mopar
+from mopar.gateway.backend import Backend
+from mopar.gateway.http.decode import decode
+from mopar.gateway.http.encode import VERSION, encode, metadata
+from mopar.gateway.http.messages import Request, Response, Send, error_response, json_response
+from mopar.gateway.http.metrics import HttpMetrics
+from mopar.types import MoparError, OverloadedError, RequestError
+
+_GRACE_S = 5.0
+"""Added to a request's deadline, which the backend keeps itself: the last resort against one that does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    name: str
+    methods: tuple[str, ...]
+    answer: Callable[[Request, Send], Awaitable[int]]
+
+
+class Routes:
+    """Answers every whole request: each with exactly one response.
+
+    Args:
+        backend: the model.
+        metrics: what is counted.
+        deadline_s: given to every inference.
+    """
+
+    def __init__(self, backend: Backend, metrics: HttpMetrics, deadline_s: float) -> None:
+        self._backend, self._metrics, self._deadline_s = backend, metrics, deadline_s
+        get = ("GET", "HEAD")
+        self._server: dict[tuple[str, ...], _Route] = {
+            ("metrics",): _Route("metrics", get, _fixed(metrics.exposition)),
+            ("v2",): _Route("server", get, _fixed(self._about)),
+            ("v2", "health", "live"): _Route("live", get, _fixed(lambda: json_response(200, {"live": True}))),
+            ("v2", "health", "ready"): _Route("ready", get, _fixed(self._ready)),
+            ("v2", "repository", "index"): _Route("index", ("POST",), _fixed(self._index)),
+        }
+        self._model: dict[tuple[str, ...], _Route] = {
+            (): _Route("model", get, _fixed(self._metadata)),
+            ("ready",): _Route("model_ready", get, _fixed(self._model_ready)),
+            ("infer",): _Route("infer", ("POST",), self._infer),
+        }
+
+    async def __call__(self, request: Request, send: Send) -> None:
+        """Answer a request."""
+        start = time.perf_counter()
+        name, status = "none", 500
+        with self._metrics.in_flight.track_inprogress():
+            try:
+                route = self._find(request.path)
+                name = route.name
+                if request.method not in route.methods:
+                    allow = {"allow": ", ".join(route.methods)}
+                    message = f"{request.method} is not allowed here: use {route.methods[0]}"
+                    status = await _send(send, error_response(405, message, allow))
+                else:
+                    status = await route.answer(request, send)
+            except RequestError as error:
+                status = await _send(send, error_response(error.status, str(error)))
+            except OverloadedError as error:
+                self._metrics.rejected()
+                status = await _send(send, error_response(503, str(error)))
+            except MoparError as error:
+                status = await _send(send, error_response(500, str(error)))
+            except asyncio.CancelledError:
+                status = 499  # the client went away; nginx's number for it
+                raise
+            finally:
+                self._metrics.observe(name, status, time.perf_counter() - start)
+
+    def _find(self, path: str) -> _Route:
+        parts = tuple(unquote(part) for part in path.strip("/").split("/"))
+        if parts[:2] == ("v2", "models") and len(parts) > 2:
+            return self._find_model(path, parts[2], parts[3:])
+        if parts not in self._server:
+            raise RequestError(f"no such path: {path[:200]}", 404)
+        return self._server[parts]
+
+    def _find_model(self, path: str, model: str, rest: tuple[str, ...]) -> _Route:
+        if model != self._backend.name:
+            raise RequestError(f"no model {model[:200]}: {self._backend.name} is served here", 404)
+        if rest[:1] == ("versions",) and len(rest) > 1:
+            if rest[1] != VERSION:
+                raise RequestError(f"no version {rest[1][:200]} of {model}: only {VERSION}", 404)
+            rest = rest[2:]
+        if rest not in self._model:
+            raise RequestError(f"no such path: {path[:200]}", 404)
+        return self._model[rest]
+
+    def _about(self) -> Response:
+        return json_response(
+            200,
+            {"name": "mopar", "version": mopar.__version__, "extensions": ["binary_tensor_data", "model_repository"]},
+        )
+
+    def _ready(self) -> Response:
+        ready = self._backend.ready()
+        return json_response(200 if ready else 503, {"ready": ready})
+
+    def _model_ready(self) -> Response:
+        ready = self._backend.ready()
+        return json_response(200 if ready else 503, {"name": self._backend.name, "ready": ready})
+
+    def _index(self) -> Response:
+        state = "READY" if self._backend.ready() else "UNAVAILABLE"
+        return json_response(200, [{"name": self._backend.name, "version": VERSION, "state": state, "reason": ""}])
+
+    def _metadata(self) -> Response:
+        return json_response(200, metadata(self._backend.name, self._backend.inputs, self._backend.outputs))
+
+    async def _infer(self, request: Request, send: Send) -> int:
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise RequestError("compressed requests are not accepted: send the body as it is", 415)
+        if not {"content-length", "transfer-encoding"} & request.headers.keys():
+            raise RequestError("an inference request needs a Content-Length, or a chunked body", 411)
+        backend = self._backend
+        length = request.headers.get("inference-header-content-length")
+        inference = decode(request.body, length, backend.inputs, backend.outputs)
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._deadline_s + _GRACE_S):
+                    run = backend.infer(inference.inputs, inference.outputs, self._deadline_s)
+                    answer = await stack.enter_async_context(run)
+            except TimeoutError as cause:
+                raise OverloadedError(f"no answer within {self._deadline_s:g} s: try again") from cause
+            # Sent inside the context: the outputs are views of memory that it holds.
+            return await _send(send, encode(backend.name, inference, answer.outputs))
+
+
+async def _send(send: Send, response: Response) -> int:
+    await send(response)
+    return response.status
+
+
+def _fixed(make: Callable[[], Response]) -> Callable[[Request, Send], Awaitable[int]]:
+    """A route whose response depends on nothing in the request."""
+
+    async def answer(_request: Request, send: Send) -> int:
+        return await _send(send, make())
+
+    return answer

@@ -1,0 +1,123 @@
+"""Listens, admits connections, and shuts down in order."""
+
+import asyncio
+import contextlib
+import errno
+from collections.abc import Callable
+from dataclasses import replace
+
+from prometheus_client import CollectorRegistry
+
+from mopar.gateway.backend import Backend
+from mopar.gateway.http.connection import Connection
+from mopar.gateway.http.messages import Handler, HttpLimits
+from mopar.gateway.http.metrics import HttpMetrics
+from mopar.gateway.http.routes import Routes
+from mopar.types import PlatformError
+
+
+class _Server:
+    """The connections' host: their limits, their number, and the memory of their bodies."""
+
+    def __init__(self, limits: HttpLimits, metrics: HttpMetrics, handler: Handler) -> None:
+        self.limits, self.metrics, self.handler = limits, metrics, handler
+        self.stopping = False
+        self._connections: set[Connection] = set()
+        self._buffered = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def take(self, count: int) -> bool:
+        if self._buffered + count > self.limits.max_buffered_bytes:
+            return False
+        self._buffered += count
+        return True
+
+    def give(self, count: int) -> None:
+        self._buffered -= count
+
+    def joined(self, connection: Connection) -> bool:
+        admitted = len(self._connections) < self.limits.max_connections
+        # One that is told to go is counted too: it stays until its client has read that.
+        self._connections.add(connection)
+        self._empty.clear()
+        self.metrics.connections.set(len(self._connections))
+        return admitted
+
+    def left(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self.metrics.connections.set(len(self._connections))
+        if not self._connections:
+            self._empty.set()
+
+    async def drain(self) -> None:
+        """Close what is idle, wait for what is not, drop what takes too long."""
+        self.stopping = True
+        for connection in tuple(self._connections):
+            connection.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.limits.drain_s):
+                await self._empty.wait()
+        for connection in tuple(self._connections):
+            connection.abort()
+        # Aborted connections report themselves lost in the loop's next turn.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._empty.wait()
+
+
+async def serve(
+    backend: Backend,
+    host: str,
+    port: int,
+    *,
+    registry: CollectorRegistry,
+    shutdown: asyncio.Event,
+    on_ready: Callable[[int], None],
+    max_body_bytes: int | None = None,
+    deadline_s: float = 30.0,
+    limits: HttpLimits | None = None,
+) -> None:
+    """Serve a model until ``shutdown`` is set, then finish what is in flight.
+
+    Args:
+        backend: the model.
+        host: the address to listen on.
+        port: 0 takes a free one.
+        registry: where the server's metrics are registered, and what ``/metrics`` shows.
+        shutdown: ends the service.
+        on_ready: told the real port, once connections are accepted.
+        max_body_bytes: of a request's body; in place of the one in ``limits``.
+        deadline_s: given to every inference.
+        limits: of connections and transfers.
+
+    Raises:
+        PlatformError: the address cannot be listened on.
+    """
+    bounds = limits or HttpLimits()
+    if max_body_bytes is not None:
+        bounds = replace(bounds, max_body_bytes=max_body_bytes)
+    metrics = HttpMetrics(registry)
+    server = _Server(bounds, metrics, Routes(backend, metrics, deadline_s))
+    listener = await _listen(server, host, port)
+    try:
+        on_ready(listener.sockets[0].getsockname()[1])
+        await shutdown.wait()
+    finally:
+        listener.close()
+        await server.drain()
+
+
+async def _listen(server: _Server, host: str, port: int) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(lambda: Connection(server), host, port, backlog=512)
+    except OverflowError as cause:
+        raise PlatformError(f"port {port} is no port: choose one from 0 to 65535 with --port") from cause
+    except OSError as cause:
+        if cause.errno == errno.EADDRINUSE:
+            message = f"port {port} on {host} is in use: choose another with --port"
+        elif cause.errno == errno.EACCES:
+            message = f"port {port} on {host} needs privileges: choose one from 1024 with --port"
+        else:
+            message = f"cannot listen on {host}: {cause.strerror or cause}: choose another with --host"
+        raise PlatformError(message) from cause

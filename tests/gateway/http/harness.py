@@ -1,0 +1,194 @@
+"""A backend that answers in the test's process, and the real server in front of it, on a thread of its own."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from mopar.gateway.http import HttpLimits, serve
+from mopar.types import DTYPES, MoparError, TensorSpec, TensorValue
+
+PATIENCE_S = 20.0
+
+
+@dataclass(frozen=True)
+class EchoAnswer:
+    outputs: Sequence[TensorValue]
+
+
+@dataclass
+class EchoBackend:
+    """Answers each input under its own name. ``gate`` holds requests back; ``error`` fails them."""
+
+    inputs: tuple[TensorSpec, ...]
+    name: str = "echo"
+    is_ready: bool = True
+    error: BaseException | None = None
+    gate: asyncio.Event | None = None
+    arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    calls: int = 0
+    open_answers: int = 0
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self.inputs
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    @contextlib.asynccontextmanager
+    async def infer(
+        self, inputs: Mapping[str, TensorValue], outputs: Sequence[str] | None, deadline_s: float
+    ) -> AsyncIterator[EchoAnswer]:
+        assert deadline_s > 0
+        self.calls += 1
+        self.arrived.release()
+        if self.error is not None:
+            raise self.error
+        if self.gate is not None:
+            await self.gate.wait()
+        self.open_answers += 1
+        names = tuple(inputs) if outputs is None else outputs
+        memory = {name: bytearray(inputs[name].data) for name in names}
+        yield EchoAnswer([_replaced(inputs[name], memory[name]) for name in names])
+        # What was not copied out in time is lost, as in shared memory that is used again.
+        for block in memory.values():
+            block[:] = b"\xee" * len(block)
+        self.open_answers -= 1
+
+
+def _replaced(value: TensorValue, data: bytearray) -> TensorValue:
+    return TensorValue(value.name, value.dtype, value.shape, memoryview(data))
+
+
+def any_shape_backend(**options: Any) -> EchoBackend:
+    """One input of every element type, of any shape, named after its type; and one called ``x``, 2 x n of float32."""
+    return EchoBackend((TensorSpec("x", "float32", (2, "n")), TensorSpec("y", "int64", ("n", None))), **options)
+
+
+def one_input(dtype: str) -> EchoBackend:
+    return EchoBackend((TensorSpec("x", dtype, None),))
+
+
+ALL_TYPES = tuple(dtype.name for dtype in DTYPES)
+
+
+@dataclass
+class Server:
+    port: int
+    backend: EchoBackend
+    registry: CollectorRegistry
+    loop: asyncio.AbstractEventLoop
+    shutdown: asyncio.Event
+    thread: threading.Thread
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Run in the server's loop."""
+        self.loop.call_soon_threadsafe(function)
+
+    def stop(self) -> None:
+        self.call(self.shutdown.set)
+
+
+@contextlib.contextmanager
+def running(backend: EchoBackend, limits: HttpLimits | None = None) -> Iterator[Server]:
+    """The server on a free port; stopped, and checked to have stopped, at the end."""
+    registry, started = CollectorRegistry(), threading.Event()
+    server = Server(0, backend, registry, asyncio.new_event_loop(), asyncio.Event(), threading.Thread())
+
+    def on_ready(port: int) -> None:
+        server.port = port
+        started.set()
+
+    def run() -> None:
+        with contextlib.closing(server.loop):
+            server.loop.run_until_complete(
+                serve(
+                    backend,
+                    "127.0.0.1",
+                    0,
+                    registry=registry,
+                    shutdown=server.shutdown,
+                    on_ready=on_ready,
+                    limits=limits,
+                )
+            )
+
+    server.thread = threading.Thread(target=run)
+    server.thread.start()
+    assert started.wait(PATIENCE_S)
+    try:
+        yield server
+    finally:
+        if server.thread.is_alive():
+            server.stop()
+        server.thread.join(PATIENCE_S)
+        assert not server.thread.is_alive()
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Wire:
+    """A socket that speaks bytes, so that requests can be wrong in any way."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self) -> "Wire":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def reply(self, *, head_only: bool = False) -> Reply:
+        """The next response. Fails where the connection ends before it."""
+        status = self.file.readline().split()
+        assert status, "the connection ended without a response"
+        headers: dict[str, str] = {}
+        while line := self.file.readline().strip():
+            name, _, value = line.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        length = 0 if head_only or status[1] == b"100" else int(headers["content-length"])
+        return Reply(int(status[1]), headers, self.file.read(length))
+
+    def ended(self) -> bool:
+        """Whether the server closes without a further byte; waits for it."""
+        try:
+            return self.file.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+def post(body: bytes, *headers: str, path: str = "/v2/models/echo/infer") -> bytes:
+    head = [f"POST {path} HTTP/1.1", "Host: t", f"Content-Length: {len(body)}", *headers]
+    return ("\r\n".join(head) + "\r\n\r\n").encode() + body
+
+
+def get(path: str, method: str = "GET") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode()
+
+
+def infer_body(**changes: Any) -> dict[str, Any]:
+    """A good request for ``any_shape_backend`` with fields of its first input, ``x``, changed (None removes)."""
+    x = {"name": "x", "datatype": "FP32", "shape": [2, 2], "data": [1, 2, 3, 4], **changes}
+    y = {"name": "y", "datatype": "INT64", "shape": [2, 1], "data": [5, 6]}
+    return {"inputs": [{key: value for key, value in x.items() if value is not None}, y]}
