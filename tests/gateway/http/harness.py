@@ -7,12 +7,12 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
 
 from mopar.gateway.http import HttpLimits, serve
-from mopar.types import DTYPES, MoparError, TensorSpec, TensorValue
+from mopar.types import TensorSpec, TensorValue
 
 PATIENCE_S = 20.0
 
@@ -32,8 +32,8 @@ class EchoBackend:
     error: BaseException | None = None
     gate: asyncio.Event | None = None
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    closed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     calls: int = 0
-    open_answers: int = 0
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
@@ -53,14 +53,15 @@ class EchoBackend:
             raise self.error
         if self.gate is not None:
             await self.gate.wait()
-        self.open_answers += 1
         names = tuple(inputs) if outputs is None else outputs
         memory = {name: bytearray(inputs[name].data) for name in names}
-        yield EchoAnswer([_replaced(inputs[name], memory[name]) for name in names])
-        # What was not copied out in time is lost, as in shared memory that is used again.
-        for block in memory.values():
-            block[:] = b"\xee" * len(block)
-        self.open_answers -= 1
+        try:
+            yield EchoAnswer([_replaced(inputs[name], memory[name]) for name in names])
+        finally:
+            # What was not sent in time is lost, as in shared memory that is used again.
+            for block in memory.values():
+                block[:] = b"\xee" * len(block)
+            self.closed.release()
 
 
 def _replaced(value: TensorValue, data: bytearray) -> TensorValue:
@@ -68,15 +69,12 @@ def _replaced(value: TensorValue, data: bytearray) -> TensorValue:
 
 
 def any_shape_backend(**options: Any) -> EchoBackend:
-    """One input of every element type, of any shape, named after its type; and one called ``x``, 2 x n of float32."""
+    """``x``, 2 x n of float32, and ``y``, n x anything of int64."""
     return EchoBackend((TensorSpec("x", "float32", (2, "n")), TensorSpec("y", "int64", ("n", None))), **options)
 
 
 def one_input(dtype: str) -> EchoBackend:
     return EchoBackend((TensorSpec("x", dtype, None),))
-
-
-ALL_TYPES = tuple(dtype.name for dtype in DTYPES)
 
 
 @dataclass
@@ -149,7 +147,7 @@ class Wire:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         self.file = self.socket.makefile("rb")
 
-    def __enter__(self) -> "Wire":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -50,7 +50,7 @@ def test_metadata_names_the_tensors_and_shows_free_sizes_as_minus_one(server: Se
 def test_server_metadata_promises_only_what_is_there(server: Server) -> None:
     status, about = _json(server, get("/v2"))
     assert status == 200
-    assert about["extensions"] == ["binary_tensor_data", "model_repository"]
+    assert about["extensions"] == ["binary_tensor_data"]
 
 
 def test_a_backend_that_is_not_ready_is_alive() -> None:
@@ -141,7 +141,6 @@ def test_half_precision_travels_as_binary_only() -> None:
         (ZeroDivisionError("a bug"), 500),
     ],
 )
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_backends_errors_become_statuses_with_json(error: Exception, status: int) -> None:
     with running(any_shape_backend(error=error)) as server, Wire(server.port) as wire:
         wire.send(post(json.dumps(infer_body()).encode()))

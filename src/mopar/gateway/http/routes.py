@@ -100,7 +100,7 @@ class Routes:
     def _about(self) -> Response:
         return json_response(
             200,
-            {"name": "mopar", "version": mopar.__version__, "extensions": ["binary_tensor_data", "model_repository"]},
+            {"name": "mopar", "version": mopar.__version__, "extensions": ["binary_tensor_data"]},
         )
 
     def _ready(self) -> Response:
