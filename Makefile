@@ -4,6 +4,8 @@ PYTHON ?= python3
 CONSTRAINTS ?= -c requirements.lock
 # What to test: `make test TESTS=tests/planning`.
 TESTS ?=
+# What to measure: `make bench BENCHMARKS=benchmarks/planner_growth.py`.
+BENCHMARKS ?= $(sort $(wildcard benchmarks/*.py))
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -39,7 +41,7 @@ slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow $(TESTS)
 
 bench: .venv/.dev
-	$(BIN)/python -m benchmarks
+	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
 
 format: .venv/.dev
 	$(BIN)/ruff format .
@@ -52,7 +54,7 @@ wheel: .venv/.dev
 	$(BIN)/python -m build
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
