@@ -6,7 +6,7 @@ Standard library only; below `profiling` (which measures under limits) and `plat
 from mopar.limits.cgroup import Cgroup, Cgroups, MemoryStat
 from mopar.limits.detect import detect_cgroups, why_unavailable
 from mopar.limits.pagecache import evict_files
-from mopar.limits.process import ResidentMemory, resident_memory
+from mopar.limits.process import ResidentMemory, major_faults, resident_memory
 
 __all__ = [
     "Cgroup",
@@ -15,6 +15,7 @@ __all__ = [
     "ResidentMemory",
     "detect_cgroups",
     "evict_files",
+    "major_faults",
     "resident_memory",
     "why_unavailable",
 ]

@@ -37,3 +37,12 @@ def resident_memory(pid: int) -> ResidentMemory:
     except KeyError as cause:
         raise PlatformError(f"process {pid}: it has ended, and holds no memory") from cause
     return ResidentMemory(anon, file, shmem, peak)
+
+
+def major_faults(pid: int) -> int:
+    """Pages that the process had to wait for from a disk. Raises PlatformError where it is gone."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_text()
+    except OSError as cause:
+        raise PlatformError(f"process {pid}: {cause.strerror}; it has ended") from cause
+    return int(line.rpartition(")")[2].split()[9])

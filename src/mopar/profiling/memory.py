@@ -13,6 +13,7 @@ from mopar.profiling.trial import Bench, Launch, Trial, run_trial
 _MIB = 1 << 20
 _RESOLUTION_SHARE = 0.02
 _FLOOR_SLACK_BYTES = _MIB  # the kernel adds up a cgroup's statistics in batches
+_GUESS_SLACK_BYTES = 2 * _MIB
 _REFERENCE_EVERY = 2
 _HOPELESS = 2.0  # times slower than tolerated: no noise, no second try
 
@@ -101,11 +102,12 @@ class _Search:
 
     def run(self) -> MemoryMeasurement:
         """Bisect between what cannot be reclaimed and what is used without a limit."""
-        first = self._reference()
-        best = self._reference()  # the first run may have warmed what all later ones find warm
-        too_small = max(0, max(first.floor_bytes, best.floor_bytes) - _FLOOR_SLACK_BYTES)
-        enough = peak = max(first.peak_bytes, best.peak_bytes)
-        guess: int | None = first.settled_bytes + 2 * _MIB
+        self._reference()  # brings library pages in, which the later runs then find charged elsewhere
+        best = self._reference()
+        too_small = max(0, *(trial.floor_bytes - _FLOOR_SLACK_BYTES for trial in self._references))
+        enough = peak = best.peak_bytes
+        guess: int | None = best.settled_bytes + _GUESS_SLACK_BYTES
+        serving_bound = False
         while enough - too_small > max(self._resolution, _RESOLUTION_SHARE * enough):
             limit = guess if guess and too_small < guess < enough else (too_small + enough) // 2
             guess = None
@@ -113,11 +115,9 @@ class _Search:
             if trial.failure is None:
                 enough, best = limit, trial
             else:
-                too_small = limit
-        # Foreign pages and the limit add up only as far as both are needed at once: a limit that loading sets leaves
-        # room for them afterwards, and while loading they could be pressed out.
+                too_small, serving_bound = limit, bool(trial.latencies_ms)
         return MemoryMeasurement(
-            required_mib=max(enough, best.settled_bytes + best.foreign_bytes) / _MIB,
+            required_mib=_required_bytes(enough, best, serving_bound=serving_bound) / _MIB,
             limit_mib=enough / _MIB,
             foreign_mib=best.foreign_bytes / _MIB,
             peak_mib=peak / _MIB,
@@ -162,6 +162,17 @@ class _Search:
         timing = "" if latency_ms is None else f", {latency_ms:.2f} ms"
         self._progress(f"memory: {name}: {trial.failure or 'ok'}{timing}")
         return trial
+
+
+def _required_bytes(limit: int, trial: Trial, *, serving_bound: bool) -> int:
+    """Limit and foreign pages together, as far as both are needed at the same time.
+
+    Where serving needs the limit, it needs the foreign pages beside it. Where only loading does, that leaves
+    room for them afterwards, and while loading they could be pressed out.
+    """
+    if serving_bound:
+        return limit + trial.foreign_bytes
+    return max(limit, trial.settled_bytes + trial.foreign_bytes)
 
 
 def _resident_peak(launch: Launch, requests: int) -> MemoryMeasurement:

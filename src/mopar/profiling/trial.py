@@ -1,5 +1,6 @@
 """One run of a function under one memory limit: from exec through load to the last answer."""
 
+import math
 import statistics
 import threading
 import time
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from mopar.limits import Cgroup, Cgroups, evict_files, resident_memory
+from mopar.limits import Cgroup, Cgroups, evict_files, major_faults, resident_memory
 from mopar.types import MoparError
 
 _WATCH_S = 0.01
@@ -83,14 +84,14 @@ class Bench:
     requests: int
 
 
-def run_trial(bench: Bench, memory_bytes: int | None, *, deadline_s: float, slow_ms: float | None = None) -> Trial:
+def run_trial(bench: Bench, memory_bytes: int | None, *, deadline_s: float, slow_ms: float = math.inf) -> Trial:
     """Run the function in a fresh cgroup.
 
     Args:
         bench: the function and how it is run.
         memory_bytes: the limit; None for none.
         deadline_s: for the whole run; then it is killed. A process that barely does not fit reclaims for ever.
-        slow_ms: the run is given up once its median cannot be below.
+        slow_ms: the run fails where the limit lifts the median latency above it.
 
     Raises:
         MoparError: the function fails without a limit: that is no measurement.
@@ -103,17 +104,29 @@ def run_trial(bench: Bench, memory_bytes: int | None, *, deadline_s: float, slow
         with _killed_after(group, deadline_s) as expired, _watched(group) as floor:
             try:
                 with bench.launch.start(group) as running:
-                    slow = 0
-                    while len(latencies) < bench.requests:
-                        latencies.append(running.request())
-                        slow += slow_ms is not None and latencies[-1] > slow_ms
-                        if 2 * slow > bench.requests:
-                            return Trial(tuple(latencies), "slow", time.monotonic() - began)
+                    if not _serve(running, bench.requests, slow_ms, latencies):
+                        return Trial(tuple(latencies), "slow", time.monotonic() - began)
                     return _settled(group, running.pid, latencies, time.monotonic() - began, floor)
             except MoparError as cause:
-                if memory_bytes is None and not expired.is_set():
+                if memory_bytes is None:
                     raise
                 return Trial(tuple(latencies), _reason(group, expired, cause), time.monotonic() - began)
+
+
+def _serve(running: Running, requests: int, slow_ms: float, latencies: list[float]) -> bool:
+    """Send the requests; False as soon as the limit is sure to hold the median above ``slow_ms``.
+
+    A limit slows requests down by taking away pages that they then wait for, as major faults tell. A slow request
+    without any was slowed down by the machine, and says nothing about the limit.
+    """
+    slow, faults = 0, major_faults(running.pid)
+    while len(latencies) < requests:
+        latencies.append(running.request())
+        faults, before = major_faults(running.pid), faults
+        slow += latencies[-1] > slow_ms and faults > before
+        if 2 * slow > requests:
+            return False
+    return True
 
 
 def _settled(group: Cgroup, pid: int, latencies: list[float], duration_s: float, floor: list[int]) -> Trial:
