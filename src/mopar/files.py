@@ -32,10 +32,10 @@ def from_json(data: bytes, kind: type[T], *, what: str, error: type[MoparError])
         value = msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
         raise error(f"{what}: not a valid {kind.__name__.lower()} file: {cause}") from cause
-    expected = kind.__dataclass_fields__["schema"].default if hasattr(kind, "__dataclass_fields__") else None
-    found = getattr(value, "schema", expected)
-    if found != expected:
-        raise error(f"{what}: schema version {found}, this mopar reads {expected}; make the file again")
+    field = getattr(kind, "__dataclass_fields__", {}).get("schema")
+    if field is not None and getattr(value, "schema", None) != field.default:
+        found = getattr(value, "schema", None)
+        raise error(f"{what}: schema version {found}, this mopar reads {field.default}; make the file again")
     return value
 
 

@@ -14,6 +14,10 @@ class Answer(Protocol):
     def outputs(self) -> Sequence[TensorValue]:
         """Values whose data are views into memory that the context holds; strings in BYTES form."""
 
+    @property
+    def server_timing(self) -> str:
+        """Where the time went, as an HTTP ``Server-Timing`` header; empty to send none."""
+
 
 class Backend(Protocol):
     """A model that can be asked. ``name``, ``inputs`` and ``outputs`` do not change while it serves."""

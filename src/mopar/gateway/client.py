@@ -31,6 +31,8 @@ class Client:
         self.url = url
         self._connection = _connection(url, timeout_s)
         self._used = False
+        self.timings: dict[str, dict[str, float]] = {}
+        """Of the last answer: function -> billed and engine time in ms, all its calls together."""
         before, found, model = urlsplit(url).path.rstrip("/").partition("/v2/models/")
         self._prefix = before.removesuffix("/v2")
         self._model = unquote(model) if found else None
@@ -117,6 +119,7 @@ class Client:
         response, data = self._exchange(method, self._prefix + path, body, headers or {})
         if response.status >= 400:
             raise _error(response.status, response.reason, data, self.url)
+        self.timings = _timings(response.headers.get("Server-Timing", ""))
         return data, int(response.headers.get("Inference-Header-Content-Length", len(data)))
 
     def _exchange(
@@ -162,6 +165,18 @@ def _connection(url: str, timeout_s: float) -> http.client.HTTPConnection:
     if parts.scheme not in kinds or not host:
         raise UsageError(f"{url} is no URL of a server: write http://HOST:PORT")
     return kinds[parts.scheme](host, port, timeout=timeout_s)
+
+
+def _timings(header: str) -> dict[str, dict[str, float]]:
+    """The gateway's ``Server-Timing``: ``f0;dur=1.5, f0-engine;dur=1.4``."""
+    timings: dict[str, dict[str, float]] = {}
+    for entry in header.split(","):
+        name, found, duration = entry.strip().partition(";dur=")
+        if found:
+            function, _, part = name.partition("-")
+            parts = timings.setdefault(function, {"billed": 0.0, "engine": 0.0})
+            parts["engine" if part else "billed"] += float(duration)
+    return timings
 
 
 def _error(status: int, reason: str, data: bytes, url: str) -> Exception:

@@ -21,6 +21,14 @@ class Answer:
     outputs: Sequence[TensorValue]
     timings: Sequence[Timing]
 
+    @property
+    def server_timing(self) -> str:
+        """Per call: what the function was busy (billed), and what of it the engine ran, in ms."""
+        return ", ".join(
+            f"{timing.function};dur={timing.busy_ns / 1e6:.4f}, {timing.function}-engine;dur={timing.compute_ns / 1e6:.4f}"
+            for timing in self.timings
+        )
+
 
 class Runner:
     """The gateway's backend for one bundle.
@@ -82,6 +90,9 @@ class Runner:
             DeploymentError: a function failed twice, or did not answer in time.
         """
         wanted = self._wanted(outputs)
+        for spec in self.inputs:
+            if spec.name not in inputs:
+                raise RequestError(f"input {spec.name} is missing")
         deadline = time.monotonic() + deadline_s
         async with self._slot(deadline):
             arena = self._arenas.pop() if self._arenas else Arena()

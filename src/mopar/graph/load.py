@@ -39,6 +39,7 @@ def load_model(path: Path) -> Model:
     return Model(
         name=path.stem,
         path=path,
+        files=(path, *files),
         sha256=sha256_of_files((path, *files)),
         graph_sha256=graph_sha256(model),
         ir=model,

@@ -16,6 +16,7 @@ class Model:
     Attributes:
         name: the file's stem.
         path: the ONNX file it came from.
+        files: that file, then its external data files.
         sha256: of that file and its external data files.
         graph_sha256: of the canonical form, weights included; equal in every process.
         ir: the canonical form; weights that stand in external files stay there, mapped when read.
@@ -29,6 +30,7 @@ class Model:
 
     name: str
     path: Path
+    files: tuple[Path, ...]
     sha256: str
     graph_sha256: str
     ir: onnx_ir.Model

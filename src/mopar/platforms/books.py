@@ -91,7 +91,7 @@ def _build(kind: type[T], path: Path) -> T:
         if isinstance(value, int | float) and not 0 <= value < math.inf:
             raise UsageError(f"{path}: {key} must be a number of at least 0, not {value}")
     # What a platform does not forbid may be left out.
-    absent = {key: None for key in _OPTIONAL & fields - data.keys()}
+    absent = dict.fromkeys(_OPTIONAL & fields - data.keys())
     try:
         return msgspec.convert({"name": path.stem, **absent, **data}, type=kind)
     except msgspec.ValidationError as cause:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from mopar.types.profile import InputRecipe
+
 PLAN_SCHEMA = 1
 REQUEST = "request"
 """The producer of the model's own inputs."""
@@ -116,6 +118,7 @@ class Plan:
         outputs: the model's outputs, each as (tensor, call id or ``REQUEST``).
         codecs: tensor -> codec; a tensor that is absent travels as it is.
         predicted: of this plan; ``unsplit`` of the whole model in one function.
+        recipes: the request that was measured, so that it can be made again.
     """
 
     model: str
@@ -133,4 +136,5 @@ class Plan:
     unsplit: Predicted
     codecs: dict[str, str] = field(default_factory=dict)
     slo_ms: float | None = None
+    recipes: tuple[InputRecipe, ...] = ()
     schema: int = PLAN_SCHEMA

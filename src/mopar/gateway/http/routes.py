@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 import mopar
@@ -134,7 +134,10 @@ class Routes:
             except TimeoutError as cause:
                 raise OverloadedError(f"no answer within {self._deadline_s:g} s: try again") from cause
             # Sent inside the context: the outputs are views of memory that it holds.
-            return await _send(send, encode(backend.name, inference, answer.outputs))
+            response = encode(backend.name, inference, answer.outputs)
+            if answer.server_timing:
+                response = replace(response, headers={**response.headers, "server-timing": answer.server_timing})
+            return await _send(send, response)
 
 
 async def _send(send: Send, response: Response) -> int:

@@ -40,12 +40,21 @@ class GraphFile:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """What a worker runs. ``cores`` pins it; empty leaves that to the scheduler."""
+    """What a worker runs.
+
+    Attributes:
+        function: its name.
+        graphs: in the order in which calls number them.
+        threads: of an operator.
+        cores: that it is pinned to; empty leaves that to the scheduler.
+        library: ONNX Runtime's, where it is not the installed one.
+    """
 
     function: str
     graphs: tuple[GraphFile, ...]
     threads: int = 1
     cores: tuple[int, ...] = ()
+    library: Path | None = None
 
 
 class WorkerProcess:
@@ -92,7 +101,8 @@ class WorkerProcess:
             PlatformError: the process died or took longer than ``timeout_s``.
         """
         deadline = time.monotonic() + timeout_s
-        self.ask(frames.pack_init(str(engine_library()), self.spec.threads), deadline - time.monotonic())
+        library = self.spec.library or engine_library()
+        self.ask(frames.pack_init(str(library), self.spec.threads), deadline - time.monotonic())
         for graph in self.spec.graphs:
             frame = frames.pack_load(
                 str(graph.path), _flags(graph.options), list(graph.inputs), list(graph.outputs)

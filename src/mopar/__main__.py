@@ -1,0 +1,5 @@
+"""``python -m mopar``: the command line."""
+
+from mopar.cli import main
+
+main()

@@ -1,0 +1,102 @@
+"""``mopar bench``: a model in several configurations, side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mopar.cli.options import (
+    InputsFile,
+    InputShapes,
+    Json,
+    ModelPath,
+    NoCache,
+    Platform,
+    Prices,
+    Slo,
+    parse_inputs,
+    parse_slo,
+    shapes_of,
+)
+from mopar.cli.output import Output, run, table
+from mopar.evaluation.bench import BenchReport
+
+
+def command(
+    model: ModelPath,
+    inputs: InputsFile = None,
+    input_shapes: InputShapes = None,
+    platform: Platform = "local",
+    prices: Prices = None,
+    slo_ms: Slo = None,
+    baselines: Annotated[str, typer.Option(help="Of ort, ort-tuned, uniform, torch.")] = "ort,ort-tuned,uniform",
+    torch: Annotated[str | None, typer.Option(metavar="MODULE:CALLABLE", help="The module, for torch.")] = None,
+    requests: Annotated[int, typer.Option(min=1, help="Counted requests to each configuration.")] = 100,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> None:
+    """Measure the unsplit model, uniform slices and mopar's plans, all served the same way.
+
+    Example: mopar bench resnet50.onnx --requests 100
+    """
+
+    def verb(out: Output) -> None:
+        from mopar.evaluation.bench import BenchOptions, bench
+        from mopar.evaluation.stages import PlanOptions
+
+        options = BenchOptions(
+            plan=PlanOptions(platform=platform, prices=prices, slo_ms=parse_slo(slo_ms)),
+            baselines=tuple(part.strip() for part in baselines.split(",") if part.strip()),
+            torch=torch,
+            requests=requests,
+            inputs=inputs,
+            shapes=shapes_of(parse_inputs(input_shapes)),
+            use_cache=not no_cache,
+        )
+        report = bench(model, options, out.progress)
+        out.result(report, lambda console: render_bench(console, report))
+
+    run(as_json, verb)
+
+
+def render_bench(console: Console, report: BenchReport) -> None:
+    """The benchmark as tables."""
+    machine = report.machine
+    console.print(
+        f"{report.model}: {report.requests} requests to each configuration by turns, {report.cpu:g} CPU per function; "
+        f"{machine.cpu_model}, {machine.cores} cores, onnxruntime {machine.onnxruntime}",
+        highlight=False,
+    )
+    rows = [
+        (
+            row.config,
+            str(row.functions),
+            f"{row.latency_ms.p50:.2f}",
+            f"{row.latency_ms.p95:.2f}",
+            f"{row.engine_ms:.2f}",
+            "+".join(map(str, row.memory_mib)),
+            f"{row.gb_s_per_request:.5f}",
+            f"{row.gb_s_with_gateway:.5f}",
+            f"{row.cost_per_million_usd:.4f}",
+            f"{row.cost_lambda_usd:.4f}",
+            f"{row.efficiency:.2f}",
+            "yes" if row.equal else "NO",
+        )
+        for row in report.rows
+    ]
+    columns = ("configuration", "functions", "p50 ms", "p95 ms", "engine ms", "limits MiB", "GB-s", "GB-s with gateway", f"USD/M {report.prices}", "USD/M aws-lambda-x86", "efficiency", "equal")
+    console.print(table(None, columns, rows))
+    predictions = [
+        (row.config, str(row.functions), f"{row.predicted_latency_ms:.2f}", f"{row.latency_ms.p50:.2f}", f"{row.predicted_gb_s:.5f}", f"{row.gb_s_per_request:.5f}")
+        for row in report.rows
+        if row.predicted_latency_ms is not None and row.predicted_gb_s is not None
+    ]
+    console.print(
+        table(None, ("configuration", "functions", "predicted ms", "measured ms", "predicted GB-s", "measured GB-s"), predictions)
+    )
+    for name, ratio in report.ratios.items():
+        if name.startswith("mopar-"):
+            console.print(f"{name}: {ratio:.3f}", highlight=False)
+    for note in report.notes:
+        console.print(f"note: {note}", highlight=False)

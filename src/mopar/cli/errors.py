@@ -1,0 +1,46 @@
+"""Which exit code an error has: one table, complete by a test."""
+
+from mopar.types import (
+    BundleError,
+    DeploymentError,
+    EngineError,
+    InfeasibleError,
+    InputError,
+    ModelError,
+    MoparError,
+    OverloadedError,
+    PlatformError,
+    ProfileError,
+    RequestError,
+    UsageError,
+)
+
+FAILED, WRONG_USE, INFEASIBLE, INTERRUPTED = 1, 2, 3, 130
+
+EXIT_CODES: dict[type[MoparError], int] = {
+    UsageError: WRONG_USE,
+    ModelError: WRONG_USE,
+    InputError: WRONG_USE,
+    ProfileError: WRONG_USE,
+    BundleError: WRONG_USE,
+    RequestError: WRONG_USE,
+    InfeasibleError: INFEASIBLE,
+    EngineError: FAILED,
+    PlatformError: FAILED,
+    DeploymentError: FAILED,
+    OverloadedError: FAILED,
+}
+
+
+def exit_code(error: MoparError) -> int:
+    """The exit code of an error."""
+    return EXIT_CODES.get(type(error), FAILED)
+
+
+def error_document(error: MoparError) -> dict[str, object]:
+    """The error as ``--json`` prints it."""
+    kind = type(error).__name__.removesuffix("Error").lower()
+    document: dict[str, object] = {"kind": kind, "message": str(error)}
+    if isinstance(error, InfeasibleError):
+        document |= {"limit": error.limit, "value": error.value, "nearest": error.nearest}
+    return {"error": document}

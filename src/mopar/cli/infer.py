@@ -1,0 +1,69 @@
+"""``mopar infer``: one request to a bundle or to a server."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mopar.cli.options import Json
+from mopar.cli.output import Output, run, table
+
+
+def command(
+    target: Annotated[str, typer.Argument(metavar="BUNDLE|URL", help="A bundle, or a server's address.")],
+    inputs: Annotated[Path, typer.Option("--inputs", metavar="FILE.npz", help="Values, by input.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT.npz", help="Where to write the answers.")],
+    timeout_s: Annotated[float, typer.Option(min=0.001, help="For the whole request.")] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Answer one request, from a server or from a bundle run for the occasion.
+
+    Example: mopar infer http://127.0.0.1:8000/v2/models/resnet50 --inputs in.npz -o out.npz
+    """
+
+    def verb(out: Output) -> None:
+        import numpy as np
+
+        from mopar.files import whole_file
+        from mopar.profiling import load_inputs
+
+        values = load_inputs(inputs)
+        out.progress("asking")
+        if target.startswith(("http://", "https://")):
+            from mopar.gateway.client import infer
+
+            answers = infer(target, values, timeout_s=timeout_s)
+        else:
+            answers = _ask_bundle(Path(target), values, timeout_s, out)
+        with whole_file(output) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **{name: _storable(value) for name, value in answers.items()})
+        document = {
+            "outputs": [
+                {"name": name, "dtype": str(value.dtype), "shape": list(value.shape)} for name, value in answers.items()
+            ],
+            "file": str(output),
+        }
+        out.result(document, lambda console: _render(console, answers, output))
+
+    run(as_json, verb)
+
+
+def _ask_bundle(path: Path, values: Mapping[str, "Array"], timeout_s: float, out: Output) -> dict[str, "Array"]:  # noqa: F821
+    from mopar.bundle import open_bundle
+    from mopar.evaluation.once import answer_once
+
+    return asyncio.run(answer_once(open_bundle(path), values, timeout_s, out.notice))
+
+
+def _storable(value: "Array") -> "Array":  # noqa: F821
+    """Text instead of objects, which only pickle could store."""
+    return value.astype(str) if value.dtype.kind == "O" else value
+
+
+def _render(console: Console, answers: Mapping[str, "Array"], path: Path) -> None:  # noqa: F821
+    rows = [(name, str(value.dtype), "x".join(map(str, value.shape)) or "scalar") for name, value in answers.items()]
+    console.print(table(None, ("output", "dtype", "shape"), rows))
+    console.print(f"written to {path}", highlight=False)

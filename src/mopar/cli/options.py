@@ -1,0 +1,76 @@
+"""Options that several verbs share, said once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mopar.shapes import InputArg, parse_input
+from mopar.types import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The model.")]
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder made by `mopar build`.")]
+InputShapes = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="NAME=SHAPE[:DTYPE]", help="Shape to measure at, such as image=1x3x224x224."),
+]
+InputsFile = Annotated[
+    Path | None, typer.Option("--inputs", metavar="FILE.npz", help="Values to measure with, by input.")
+]
+Platform = Annotated[str, typer.Option("--platform", metavar="NAME", help="Where it will run.")]
+Prices = Annotated[
+    str | None, typer.Option("--prices", metavar="BOOK", help="A price book, or a TOML file; default: the platform's.")
+]
+Objective = Annotated[str, typer.Option("--objective", help="cost, latency or balanced.")]
+Slo = Annotated[
+    str | None,
+    typer.Option("--slo-ms", metavar="MS", help="Most latency of a request, or none; default for cost: 1.03x unsplit."),
+]
+MaxFunctions = Annotated[int | None, typer.Option("--max-functions", min=1, help="Most functions of a plan.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Measure again what was measured before.")]
+Cpu = Annotated[float, typer.Option("--cpu", help="Share of a CPU that a function gets.")]
+
+
+def shapes_of(arguments: Sequence[InputArg]) -> dict[str, tuple[int, ...]]:
+    """Shape by input."""
+    return {argument.name: argument.shape for argument in arguments}
+
+
+def dtypes_of(arguments: Sequence[InputArg]) -> dict[str, str]:
+    """Element type by input, where one was named."""
+    return {argument.name: argument.dtype for argument in arguments if argument.dtype is not None}
+
+
+def parse_inputs(texts: Sequence[str] | None) -> list[InputArg]:
+    """All ``--input`` of a command. Raises UsageError where one is malformed or given twice."""
+    arguments = [parse_input(text) for text in texts or ()]
+    names = [argument.name for argument in arguments]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"--input {name} is given twice")
+    return arguments
+
+
+def parse_slo(text: str | None) -> float | None | str:
+    """``default`` where it was not given, None for ``none``. Raises UsageError."""
+    if text is None:
+        return "default"
+    if text == "none":
+        return None
+    try:
+        value = float(text)
+    except ValueError as cause:
+        raise UsageError(f"--slo-ms {text}: write milliseconds, or none") from cause
+    if not value > 0:
+        raise UsageError(f"--slo-ms {text}: write milliseconds above 0, or none")
+    return value
+
+
+def parse_cuts(text: str) -> list[int]:
+    """``3,7,12`` as numbers. Raises UsageError."""
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError as cause:
+        raise UsageError(f"--cuts {text}: write cut positions as the profile numbers them, such as 3,7,12") from cause

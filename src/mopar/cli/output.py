@@ -1,0 +1,113 @@
+"""What the verbs print: results on stdout, progress and errors on stderr."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from mopar.cli.errors import INTERRUPTED, error_document, exit_code
+from mopar.files import to_json
+from mopar.types import MoparError
+
+_SLOW_S = 1.0
+
+
+class Output:
+    """Where a verb's output goes.
+
+    Args:
+        as_json: one JSON document on stdout instead of text.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._stdout = Console(soft_wrap=True)
+        self._stderr = Console(stderr=True, soft_wrap=True)
+        self._status: Status | None = None
+        self._stage = ""
+        self._started = time.monotonic()
+        self._said = self._started
+
+    def progress(self, stage: str, share: float | None = None) -> None:
+        """Show what goes on, once it takes longer than a second."""
+        text = stage if share is None else f"{stage} ({share:.0%})"
+        if self._stderr.is_terminal:
+            if self._status is None:
+                self._status = self._stderr.status(text)
+                self._status.start()
+            self._status.update(text)
+            return
+        now = time.monotonic()
+        if stage != self._stage and now - self._started > _SLOW_S and now - self._said > _SLOW_S:
+            self._said = now
+            self._stderr.print(f"{text} ..", highlight=False)
+        self._stage = stage
+
+    def step(self, line: str) -> None:
+        """Progress without a share."""
+        self.progress(line, None)
+
+    def notice(self, text: str) -> None:
+        """Something that a user should know."""
+        self._stderr.print(f"note: {text}", highlight=False, markup=False)
+
+    def result(self, document: Any, render: Callable[[Console], None]) -> None:
+        """Print the result: ``document`` with ``--json``, else what ``render`` writes."""
+        self.done()
+        if self.as_json:
+            sys.stdout.write(to_json(document).decode())
+            sys.stdout.flush()
+        else:
+            render(self._stdout)
+
+    def text(self, render: Callable[[Console], None]) -> None:
+        """Print something before the result, unless the result is JSON."""
+        self.done()
+        if not self.as_json:
+            render(self._stdout)
+
+    def done(self) -> None:
+        """Take the progress line away."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def fail(self, error: MoparError) -> typer.Exit:
+        """Print an error; the exit to raise."""
+        self.done()
+        if self.as_json:
+            sys.stdout.write(to_json(error_document(error)).decode())
+        self._stderr.print(f"error: {' '.join(str(error).split())}", style="red", highlight=False, markup=False)
+        return typer.Exit(exit_code(error))
+
+
+def run(as_json: bool, verb: Callable[[Output], int | None]) -> None:
+    """Run a verb; errors become one line and an exit code, Ctrl-C a clean end."""
+    output = Output(as_json)
+    try:
+        code = verb(output)
+    except MoparError as error:
+        raise output.fail(error) from None
+    except KeyboardInterrupt:
+        output.done()
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:  # the reader of stdout left
+        raise typer.Exit(0) from None
+    output.done()
+    if code:
+        raise typer.Exit(code)
+
+
+def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table whose columns after the first are aligned to the right."""
+    drawn = Table(title=title, title_justify="left", header_style="bold")
+    for number, column in enumerate(columns):
+        drawn.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn

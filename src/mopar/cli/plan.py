@@ -1,0 +1,89 @@
+"""``mopar plan``: decide how to cut a model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mopar.cli.options import Json, MaxFunctions, Objective, Platform, Prices, Slo, parse_cuts, parse_slo
+from mopar.cli.output import Output, run, table
+from mopar.types import Plan
+
+
+def command(
+    profile: Annotated[Path, typer.Argument(metavar="PROFILE", help="A file made by `mopar profile`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write.")] = Path("plan.json"),
+    platform: Platform = "local",
+    prices: Prices = None,
+    objective: Objective = "cost",
+    slo_ms: Slo = None,
+    max_functions: MaxFunctions = None,
+    uniform: Annotated[int | None, typer.Option(metavar="K", min=1, help="K slices of equal time instead.")] = None,
+    cuts: Annotated[str | None, typer.Option(metavar="I,J,..", help="Exactly these cut positions instead.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the cuts and sizes that are cheapest, fastest, or in between.
+
+    Example: mopar plan profile.json --platform local --objective cost -o plan.json
+    """
+
+    def verb(out: Output) -> None:
+        from mopar.evaluation.stages import PlanOptions, make_plan
+        from mopar.files import read_json, to_json, write_whole
+        from mopar.types import Profile, ProfileError
+
+        options = PlanOptions(
+            platform=platform,
+            prices=prices,
+            objective=objective,
+            slo_ms=parse_slo(slo_ms),
+            max_functions=max_functions,
+            cuts=None if cuts is None else tuple(parse_cuts(cuts)),
+            uniform=uniform,
+        )
+        out.progress("planning")
+        made = make_plan(read_json(profile, Profile, error=ProfileError), options)
+        write_whole(output, to_json(made))
+        out.result(plan_document(made), lambda console: render_plan(console, made, output))
+
+    run(as_json, verb)
+
+
+def plan_document(plan: Plan) -> dict[str, object]:
+    """The plan as ``--json`` prints it: each function with its layers."""
+    graphs = {graph.id: graph for graph in plan.graphs}
+    functions = [
+        {
+            "name": function.name,
+            "layers": [layer for name in function.graphs for layer in range(graphs[name].start, graphs[name].stop)],
+            "memory_mib": function.memory_mib,
+            "cpu": function.cpu,
+            "threads": function.threads,
+            "graphs": function.graphs,
+        }
+        for function in plan.functions
+    ]
+    fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name != "functions"}
+    return {**fields, "functions": functions}
+
+
+def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
+    """The plan as a table, beside the unsplit one."""
+    graphs = {graph.id: graph for graph in plan.graphs}
+    predicted = {function.name: function for function in plan.predicted.functions}
+    rows = []
+    for function in plan.functions:
+        spans = [f"{graphs[name].start}-{graphs[name].stop - 1}" for name in function.graphs]
+        expected = predicted[function.name]
+        rows.append((function.name, ", ".join(spans), f"{expected.billed_ms:.2f}", f"{expected.memory_mib:.1f}", str(function.memory_mib)))
+    console.print(f"{plan.model} on {plan.platform}, prices {plan.prices}: {plan.verdict}: {plan.reason}", highlight=False)
+    console.print(table(None, ("function", "layers", "ms", "needs MiB", "limit MiB"), rows))
+    columns = ("predicted", "functions", "latency ms", "GB-s per request", "USD per million", "efficiency")
+    lines = [
+        (name, str(len(part.functions)), f"{part.latency_ms:.2f}", f"{part.gb_s_per_request:.5f}", f"{part.cost_per_million_usd:.4f}", f"{part.efficiency:.2f}")
+        for name, part in (("this plan", plan.predicted), ("unsplit", plan.unsplit))
+    ]
+    console.print(table(None, columns, lines))
+    if path is not None:
+        console.print(f"written to {path}", highlight=False)

@@ -1,0 +1,75 @@
+"""``mopar profile``: measure a model's layers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mopar.cli.options import Cpu, InputsFile, InputShapes, Json, ModelPath, NoCache, dtypes_of, parse_inputs, shapes_of
+from mopar.cli.output import Output, run, table
+from mopar.types import Profile
+
+_SHOWN = 12
+_MIB = 1 << 20
+
+
+def command(
+    model: ModelPath,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write.")] = Path(
+        "profile.json"
+    ),
+    input_shapes: InputShapes = None,
+    inputs: InputsFile = None,
+    cpu: Cpu = 1.0,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> None:
+    """Measure each layer's time, weights and activations, and the memory that the whole needs.
+
+    Example: mopar profile resnet50.onnx --input image=1x3x224x224 -o profile.json
+    """
+
+    def verb(out: Output) -> None:
+        from mopar.evaluation.stages import measure_model
+        from mopar.files import to_json, write_whole
+
+        arguments = parse_inputs(input_shapes)
+        _, measured = measure_model(
+            model,
+            inputs=inputs,
+            shapes=shapes_of(arguments),
+            dtypes=dtypes_of(arguments),
+            cpu=cpu,
+            use_cache=not no_cache,
+            progress=out.progress,
+        )
+        write_whole(output, to_json(measured))
+        out.result(measured, lambda console: _render(console, measured, output))
+
+    run(as_json, verb)
+
+
+def _render(console: Console, profile: Profile, path: Path) -> None:
+    whole = profile.whole
+    console.print(
+        f"{profile.model.name}: {profile.model.parameters / 1e6:.1f} M parameters, {len(profile.layers)} layers, "
+        f"{len(profile.cut_positions)} cut positions; whole: {whole.latency_ms:.2f} ms, {whole.memory_mib:.0f} MiB, "
+        f"{whole.unattributed_ms:+.2f} ms in no layer",
+        highlight=False,
+    )
+    slowest = sorted(profile.layers, key=lambda layer: -layer.latency_ms)[:_SHOWN]
+    rows = [
+        (
+            str(layer.index),
+            "+".join(layer.operators),
+            f"{layer.latency_ms:.3f}",
+            f"{layer.latency_ms / whole.latency_ms:.1%}",
+            f"{layer.weight_bytes / _MIB:.2f}",
+            f"{layer.activation_bytes / _MIB:.2f}",
+        )
+        for layer in sorted(slowest, key=lambda layer: layer.index)
+    ]
+    columns = ("layer", "operators", "ms", "share", "weights MiB", "activations MiB")
+    console.print(table(f"The {len(rows)} slowest layers", columns, rows))
+    console.print(f"written to {path}", highlight=False)

@@ -1,0 +1,68 @@
+"""``mopar serve``: a bundle behind the Open Inference Protocol."""
+
+import asyncio
+import signal
+from typing import Annotated
+
+import typer
+
+from mopar.cli.options import BundlePath, Json
+from mopar.cli.output import Output, run
+from mopar.gateway.runner import DEFAULT_QUEUE
+
+
+def command(
+    bundle: BundlePath,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.")] = 8000,
+    name: Annotated[str | None, typer.Option(help="Of the model; default: the model file's stem.")] = None,
+    queue: Annotated[int, typer.Option(min=0, help="Requests that may wait.")] = DEFAULT_QUEUE,
+    deadline_s: Annotated[float, typer.Option(min=0.001, help="For each request, waiting included.")] = 30.0,
+    max_body_mib: Annotated[int, typer.Option(min=1, help="Largest request body.")] = 64,
+    limits: Annotated[bool, typer.Option(help="Keep functions to the plan's memory and CPU.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Serve a bundle on this machine until Ctrl-C.
+
+    Example: mopar serve bundle/ --port 8000, then: curl localhost:8000/v2/models
+    """
+
+    def verb(out: Output) -> None:
+        from mopar.bundle import open_bundle
+        from mopar.gateway.service import ServeOptions
+
+        opened = open_bundle(bundle)
+        options = ServeOptions(
+            host=host,
+            port=port,
+            name=name,
+            queue=queue,
+            deadline_s=deadline_s,
+            max_body_mib=max_body_mib,
+            limits=limits,
+        )
+        serve_until_signal(out, opened, options)
+
+    run(as_json, verb)
+
+
+def serve_until_signal(out: Output, bundle: "Bundle", options: "ServeOptions") -> None:  # noqa: F821
+    """Serve in the foreground; SIGINT and SIGTERM end it in order."""
+    from mopar.gateway.service import serve_bundle
+
+    name = options.name or bundle.manifest.name
+
+    async def serve() -> None:
+        shutdown = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, shutdown.set)
+        await serve_bundle(bundle, options, shutdown, ready, out.notice)
+
+    def ready(port: int) -> None:
+        count = len(bundle.manifest.plan.functions)
+        url = f"http://{options.host}:{port}/v2/models/{name}"
+        out.result({"url": url}, lambda console: console.print(f"{name}: {count} functions ready at {url}", highlight=False))
+
+    out.progress("starting functions")
+    asyncio.run(serve())

@@ -1,0 +1,69 @@
+"""``mopar up``: from a model to a service in one go."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mopar.cli.options import (
+    InputsFile,
+    InputShapes,
+    MaxFunctions,
+    ModelPath,
+    NoCache,
+    Objective,
+    Platform,
+    Prices,
+    Slo,
+    parse_inputs,
+    parse_slo,
+    shapes_of,
+)
+from mopar.cli.output import Output, run
+from mopar.cli.plan import render_plan
+from mopar.cli.serve import serve_until_signal
+
+
+def command(
+    model: ModelPath,
+    input_shapes: InputShapes = None,
+    inputs: InputsFile = None,
+    platform: Platform = "local",
+    prices: Prices = None,
+    objective: Objective = "cost",
+    slo_ms: Slo = None,
+    max_functions: MaxFunctions = None,
+    work: Annotated[Path | None, typer.Option(metavar="DIR", help="What is made goes there; default: MODEL.mopar.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.")] = 8000,
+    name: Annotated[str | None, typer.Option(help="Of the model; default: the model file's stem.")] = None,
+    no_cache: NoCache = False,
+) -> None:
+    """Profile, plan, build and serve a model; what was done before is not done again.
+
+    Example: mopar up resnet50.onnx --port 8000
+    """
+
+    def verb(out: Output) -> None:
+        from mopar.evaluation.stages import PlanOptions
+        from mopar.evaluation.up import prepare, workplace_of
+        from mopar.gateway.service import ServeOptions
+        from mopar.types import UsageError
+
+        if platform != "local":
+            raise UsageError(f"--platform {platform}: mopar up serves on local; use plan and build for others")
+        options = PlanOptions(platform, prices, objective, parse_slo(slo_ms), max_functions)
+        bundle = prepare(
+            model,
+            workplace_of(model, work),
+            options,
+            inputs=inputs,
+            shapes=shapes_of(parse_inputs(input_shapes)),
+            use_cache=not no_cache,
+            progress=out.progress,
+        )
+        out.done()
+        out.text(lambda console: render_plan(console, bundle.manifest.plan))
+        serve_until_signal(out, bundle, ServeOptions(host=host, port=port, name=name))
+
+    run(as_json=False, verb=verb)

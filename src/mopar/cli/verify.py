@@ -1,0 +1,75 @@
+"""``mopar verify``: hold a bundle against its model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mopar.cli.options import BundlePath, InputsFile, InputShapes, Json, parse_inputs, shapes_of
+from mopar.cli.output import Output, run, table
+from mopar.evaluation.verify import Verification
+
+
+def command(
+    bundle: BundlePath,
+    against: Annotated[Path, typer.Option("--against", metavar="MODEL.onnx", help="The model it was built from.")],
+    inputs: InputsFile = None,
+    input_shapes: InputShapes = None,
+    memory: Annotated[bool, typer.Option(help="Search each function's required memory (slower).")] = True,
+    as_json: Json = False,
+) -> None:
+    """Compare a bundle's answers, memory and time with its model and its plan.
+
+    Exit code 1: not equal, or a function did not survive its limit.
+
+    Example: mopar verify bundle/ --against resnet50.onnx
+    """
+
+    def verb(out: Output) -> int:
+        from mopar.bundle import open_bundle
+        from mopar.evaluation.stages import requests_for
+        from mopar.evaluation.verify import verify
+        from mopar.evaluation.whole import WholeModel
+
+        opened = open_bundle(bundle)
+        shapes = shapes_of(parse_inputs(input_shapes))
+        requests = requests_for(opened.manifest.inputs, opened.manifest.plan.recipes, inputs=inputs, shapes=shapes)
+        out.progress("reading the model")
+        found = verify(opened, WholeModel(against), requests, measure_memory=memory, progress=out.progress)
+        out.result(found, lambda console: render_verification(console, found))
+        return 0 if found.passed else 1
+
+    run(as_json, verb)
+
+
+def render_verification(console: Console, found: Verification) -> None:
+    """The verification as a table, predicted beside measured."""
+    word = "equal" if found.equal else "NOT EQUAL"
+    console.print(
+        f"{word} on {found.inputs} requests: largest relative error {found.max_rel_error:.2g}, "
+        f"tolerance {found.tolerance:.2g}",
+        highlight=False,
+    )
+    rows = [
+        (
+            function.name,
+            f"{function.predicted_mib:.1f}",
+            _figure(function.measured_mib, ".1f"),
+            str(function.limit_mib),
+            f"{function.predicted_ms:.2f}",
+            _figure(function.measured_ms, ".2f"),
+            "yes" if function.survived else f"NO: {function.why}",
+        )
+        for function in found.functions
+    ]
+    columns = ("function", "predicted MiB", "measured MiB", "limit MiB", "predicted ms", "measured ms", "survived")
+    console.print(table(None, columns, rows))
+    latency = found.latency_ms
+    console.print(
+        f"latency: predicted {latency.predicted:.2f} ms, measured {_figure(latency.measured, '.2f')} ms", highlight=False
+    )
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

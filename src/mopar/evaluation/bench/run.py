@@ -1,0 +1,175 @@
+"""A benchmark from the model's file to its rows."""
+
+import math
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mopar.evaluation.bench.configs import Config, planned, resized, untouched
+from mopar.evaluation.bench.rows import (
+    BenchReport,
+    BenchRow,
+    GatewayCost,
+    cost_per_million,
+    gb_s,
+    latency_of,
+    ratios_of,
+)
+from mopar.evaluation.bench.served import Samples, sample
+from mopar.evaluation.inprocess import engine_ms
+from mopar.evaluation.launch import FunctionLaunch, private_library
+from mopar.evaluation.recording import record
+from mopar.evaluation.stages import PlanOptions, measure_model, requests_for
+from mopar.evaluation.whole import WholeModel
+from mopar.gateway.arrays import Array
+from mopar.graph import Model
+from mopar.machine import machine_facts
+from mopar.planning import with_headroom
+from mopar.platforms.books import load_book, load_limits
+from mopar.profiling.memory import required_memory
+from mopar.types import PriceBook, Profile, UsageError
+
+BENCH_BASELINES = {"ort": "ort-unsplit", "ort-tuned": "ort-tuned-unsplit", "uniform": "uniform", "torch": "torch-unsplit"}
+_OWN = ("mopar-cost", "mopar-balanced", "mopar-latency")
+
+Progress = Callable[[str, float | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """What ``mopar bench`` takes.
+
+    Attributes:
+        plan: platform, prices and SLO.
+        baselines: keys of BENCH_BASELINES.
+        torch: MODULE:CALLABLE of the module, for ``torch``.
+        requests: counted requests to each configuration.
+        inputs: values of the request; ``shapes`` of those that are made.
+        use_cache: whether an earlier profile will do.
+    """
+
+    plan: PlanOptions
+    baselines: tuple[str, ...] = ("ort", "ort-tuned", "uniform")
+    torch: str | None = None
+    requests: int = 100
+    inputs: Path | None = None
+    shapes: Mapping[str, tuple[int, ...]] | None = None
+    use_cache: bool = True
+
+
+def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage, _share: None) -> BenchReport:
+    """Measure a model in all configurations, one request at a time, by turns.
+
+    Every function's limit is its required memory, measured alone as on an empty node, plus the same
+    headroom, in every configuration.
+
+    Raises:
+        UsageError: a baseline is unknown, or torch is asked for without its module.
+        MoparError: as the stages raise.
+    """
+    _check(options)
+    model, profile = measure_model(
+        path, inputs=options.inputs, shapes=options.shapes, use_cache=options.use_cache, progress=progress
+    )
+    inputs = requests_for(model.inputs, profile.recipes, inputs=options.inputs, shapes=options.shapes, count=1)[0]
+    want = WholeModel(path).answer(inputs)
+    limits = load_limits(options.plan.platform)
+    book = load_book(options.plan.prices or limits.prices)
+    with tempfile.TemporaryDirectory(prefix=".mopar-bench-", dir=path.resolve().parent) as folder:
+        configs = _configs(model, profile, options, Path(folder), progress)
+        needs = [_needs(config, inputs, progress) for config in configs]
+        sized = [resized(config, {name: math.ceil(mib) for name, mib in need.items()}) for config, need in zip(configs, needs, strict=True)]
+        engines = [engine_ms(config.bundle, inputs) for config in sized]
+        samples: list[Samples] = []
+        for number, samples in sample([config.bundle.root for config in sized], inputs, want, options.requests):  # noqa: B007
+            progress("asking all configurations by turns", number / options.requests)
+    rows = tuple(
+        _row(config, need, engine, taken, book, profile)
+        for config, need, engine, taken in zip(sized, needs, engines, samples, strict=True)
+    )
+    return BenchReport(
+        model=model.name,
+        prices=book.name,
+        requests=options.requests,
+        cpu=1.0,
+        machine=machine_facts(),
+        rows=rows,
+        ratios=ratios_of(rows),
+    )
+
+
+def _check(options: BenchOptions) -> None:
+    for name in options.baselines:
+        if name not in BENCH_BASELINES:
+            raise UsageError(f"--baselines {name}: choose from {', '.join(BENCH_BASELINES)}")
+    if "torch" in options.baselines and options.torch is None:
+        raise UsageError("--baselines torch: name the module with --torch MODULE:CALLABLE")
+
+
+def _configs(
+    model: Model, profile: Profile, options: BenchOptions, root: Path, progress: Progress
+) -> list[Config]:
+    configs = []
+    if "ort" in options.baselines:
+        configs.append(untouched(model, root))
+    names = tuple(BENCH_BASELINES[name] for name in ("ort-tuned", "uniform") if name in options.baselines)
+    return configs + planned(
+        model, profile, options.plan, (*names, *_OWN), root, lambda line: progress(line, None)
+    )
+
+
+def _needs(config: Config, inputs: Mapping[str, Array], progress: Progress) -> dict[str, float]:
+    """Required memory of each function with headroom, in MiB."""
+    recording = record(config.bundle, inputs)
+    needs = {}
+    with private_library() as library:
+        for number, function in enumerate(config.bundle.manifest.plan.functions):
+            share = number / len(config.bundle.manifest.plan.functions)
+            progress(f"measuring the memory of {config.name}", share)
+            launch = FunctionLaunch(config.bundle, function, recording.calls[function.name], library)
+            needs[function.name] = with_headroom(required_memory(launch, cpu=function.cpu).required_mib)
+    return needs
+
+
+def _row(
+    config: Config, needs: Mapping[str, float], engine: float, taken: Samples, book: PriceBook, profile: Profile
+) -> BenchRow:
+    functions = config.bundle.manifest.plan.functions
+    memory_mib = tuple(function.memory_mib for function in functions)
+    billed_ms = [statistics.median(taken.billed_ms[function.name]) for function in functions]
+    compute_ms = [statistics.median(taken.engine_ms[function.name]) for function in functions]
+    held, computed = gb_s(memory_mib, billed_ms), gb_s(memory_mib, compute_ms)
+    latency = latency_of(taken.latency_ms)
+    required = [needs[function.name] for function in functions]
+    predicted = config.plan.predicted if config.plan is not None else None
+    return BenchRow(
+        config=config.name,
+        functions=len(functions),
+        latency_ms=latency,
+        engine_ms=engine,
+        memory_mib=memory_mib,
+        gb_s_per_request=held,
+        compute_gb_s=computed,
+        communication_gb_s=held - computed,
+        gateway=GatewayCost(taken.gateway_mib, taken.gateway_cpu_ms),
+        gb_s_with_gateway=held + (taken.gateway_mib / 1024 * latency.p50 / 1e3 if len(functions) > 1 else 0.0),
+        cost_per_million_usd=cost_per_million(book, required, billed_ms),
+        cost_lambda_usd=cost_per_million(load_book("aws-lambda-x86"), required, billed_ms),
+        efficiency=needed_gb_s(profile) / held,
+        equal=taken.equal,
+        predicted_latency_ms=predicted.latency_ms if predicted is not None else None,
+        predicted_gb_s=predicted.gb_s_per_request if predicted is not None else None,
+        billed_ms=tuple(billed_ms),
+        samples_ms=tuple(taken.latency_ms),
+    )
+
+
+def needed_gb_s(profile: Profile) -> float:
+    """Memory in need over the whole request, in GiB-s (DESIGN.md, section 4)."""
+    weights = {weight.name: weight.bytes for weight in profile.weights}
+    return sum(
+        (sum(weights[name] for name in layer.weights) + layer.activation_bytes) / (1 << 30) * layer.latency_ms / 1e3
+        for layer in profile.layers
+    )

@@ -1,0 +1,123 @@
+"""Configurations served side by side, each by a gateway process of its own, asked by turns."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from mopar.bundle import compare_all
+from mopar.gateway.arrays import Array
+from mopar.gateway.client import Client
+from mopar.limits import resident_memory
+from mopar.types import DeploymentError
+
+_START_S = 300.0
+_STOP_S = 60.0
+_REQUEST_S = 300.0
+_MIB = 1 << 20
+_WARM = 3
+
+
+class _Ready(msgspec.Struct):
+    url: str
+
+
+@dataclass(slots=True)
+class Samples:
+    """What the requests to one configuration came to; durations in ms, by function where mapped."""
+
+    latency_ms: list[float] = field(default_factory=list)
+    billed_ms: dict[str, list[float]] = field(default_factory=dict)
+    engine_ms: dict[str, list[float]] = field(default_factory=dict)
+    equal: bool = True
+    gateway_mib: float = 0.0
+    gateway_cpu_ms: float = 0.0
+
+
+class Server:
+    """``mopar serve`` as a process, and a client of it."""
+
+    def __init__(self, bundle: Path) -> None:
+        command = [sys.executable, "-m", "mopar", "serve", str(bundle), "--port", "0", "--json"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+        )
+        self.client = Client(self._url(bundle), timeout_s=_REQUEST_S)
+
+    def _url(self, bundle: Path) -> str:
+        assert self._process.stdout is not None
+        document = b""
+        while line := self._process.stdout.readline():
+            document += line
+            with contextlib.suppress(msgspec.DecodeError):
+                return msgspec.json.decode(document, type=_Ready).url
+        self._process.wait(timeout=_START_S)
+        raise DeploymentError(f"{bundle}: the server ended with status {self._process.returncode} before it was ready")
+
+    @property
+    def pid(self) -> int:
+        """The gateway's process."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End it as Ctrl-C would."""
+        self.client.close()
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(timeout=_STOP_S)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def sample(
+    bundles: Sequence[Path], inputs: Mapping[str, Array], want: Mapping[str, Array], requests: int
+) -> Iterator[tuple[int, list[Samples]]]:
+    """Ask all configurations by turns, so that the machine's drift meets all of them.
+
+    Yields:
+        After each round its number, and the samples so far (the same objects each time).
+
+    Raises:
+        DeploymentError: a server does not come up or fails.
+    """
+    samples = [Samples() for _ in bundles]
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for bundle in bundles:
+            servers.append(Server(bundle))
+            stack.callback(servers[-1].stop)
+        for _ in range(_WARM):
+            for server in servers:
+                server.client.infer(inputs)
+        before = [_cpu_ms(server.pid) for server in servers]
+        for number in range(requests):
+            for server, taken in zip(servers, samples, strict=True):
+                _ask(server, inputs, want, taken)
+            yield number + 1, samples
+        for server, taken, cpu_ms in zip(servers, samples, before, strict=True):
+            taken.gateway_cpu_ms = (_cpu_ms(server.pid) - cpu_ms) / requests
+            taken.gateway_mib = resident_memory(server.pid).rss / _MIB
+
+
+def _ask(server: Server, inputs: Mapping[str, Array], want: Mapping[str, Array], taken: Samples) -> None:
+    started = time.perf_counter()
+    got = server.client.infer(inputs)
+    taken.latency_ms.append((time.perf_counter() - started) * 1e3)
+    taken.equal = taken.equal and all(difference.equal for difference in compare_all(got, want))
+    for function, parts in server.client.timings.items():
+        taken.billed_ms.setdefault(function, []).append(parts["billed"])
+        taken.engine_ms.setdefault(function, []).append(parts["engine"])
+
+
+def _cpu_ms(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1e3 / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,126 @@
+"""A function of a bundle, as the measurement of required memory starts and asks it."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from mopar.bundle import Bundle
+from mopar.evaluation.recording import RecordedCall, run_call
+from mopar.profiling.cache import cache_directory
+from mopar.platforms.local.library import engine_library
+from mopar.limits import Cgroup
+from mopar.platforms.local import Arena, CallResult, WorkerProcess, WorkerSpec, worker_spec
+from mopar.runtime.frames import NOWHERE, TensorRef
+from mopar.types import Function, TensorValue, dtype_of_name
+
+_LOAD_S = 300.0
+
+
+@contextlib.contextmanager
+def private_library() -> Iterator[Path]:
+    """A copy of ONNX Runtime's library: its pages are charged to the function that is measured.
+
+    Pages that another worker mapped first would be charged to that one, whatever is reclaimed of them.
+    The copy lies in mopar's cache, as a temporary folder may be in memory itself.
+    """
+    cache = cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="library-", dir=cache) as folder:
+        copy = Path(folder) / engine_library().name
+        shutil.copyfile(engine_library(), copy)
+        with copy.open("rb") as file:
+            os.fsync(file.fileno())  # pages not yet written cannot be evicted
+        yield copy
+
+
+class FunctionLaunch:
+    """How one function is started, alone, and given its calls of one recorded request.
+
+    Args:
+        bundle: that the function belongs to.
+        function: of its plan.
+        calls: the function's, as recorded.
+        library: a copy of ONNX Runtime's library that no other process maps (see ``private_library``).
+    """
+
+    def __init__(self, bundle: Bundle, function: Function, calls: tuple[RecordedCall, ...], library: Path) -> None:
+        self._spec = replace(worker_spec(bundle, function), library=library)
+        self._calls = calls
+        self.files: tuple[Path, ...] = (*bundle.files_of(function.name), library)
+
+    def start(self, cgroup: Cgroup | None) -> "FunctionRun":
+        """Exec inside ``cgroup`` and load."""
+        return FunctionRun(self._spec, self._calls, cgroup)
+
+
+class FunctionRun:
+    """A function's process with its tensors in place."""
+
+    def __init__(self, spec: WorkerSpec, calls: tuple[RecordedCall, ...], cgroup: Cgroup | None) -> None:
+        self._arena = Arena()
+        self._worker = WorkerProcess(spec, cgroup)
+        self.results: list[CallResult] = []
+        """Of the last request, one per call."""
+        try:
+            self._worker.load(_LOAD_S)
+            self._calls = [self._placed(call) for call in calls]
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The worker's process."""
+        return self._worker.pid
+
+    def request(self) -> float:
+        """Run the function's calls of one request; ms from the first frame out to the last answer in."""
+        started = time.perf_counter()
+        self.results = [
+            run_call(self._worker, call.graph, call.inputs, call.places, self._arena, lambda i, _ref: call.homes[i])
+            for call in self._calls
+        ]
+        return (time.perf_counter() - started) * 1e3
+
+    def close(self) -> None:
+        """End the process and give its shared memory back."""
+        self._worker.stop()
+        self._arena.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _placed(self, call: RecordedCall) -> "_PlacedCall":
+        inputs = []
+        for value in call.inputs:
+            ref = self._place(value)
+            self._arena.view(ref)[:] = value.data
+            inputs.append(ref)
+        homes = [self._place(value) for value in call.outputs]
+        places = [
+            home if bound else TensorRef(home.code, (), NOWHERE, 0, 0)
+            for home, bound in zip(homes, call.bound, strict=True)
+        ]
+        return _PlacedCall(call.graph, inputs, places, homes)
+
+    def _place(self, value: TensorValue) -> TensorRef:
+        return self._arena.place(dtype_of_name(value.dtype).code, value.shape, len(value.data))
+
+
+@dataclass(frozen=True, slots=True)
+class _PlacedCall:
+    """A recorded call in shared memory; ``homes`` are where all outputs end up."""
+
+    graph: int
+    inputs: list[TensorRef]
+    places: list[TensorRef]
+    homes: list[TensorRef]

@@ -1,0 +1,123 @@
+"""One request taken apart: what every call of a plan gets and gives."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mopar.bundle import Bundle
+from mopar.gateway.arrays import Array, from_array, to_array
+from mopar.gateway.request import RequestState, call_plans
+from mopar.platforms.local import Arena, CallResult, WorkerProcess, worker_spec
+from mopar.runtime import frames
+from mopar.types import TensorValue, dtype_of_code
+
+_LOAD_S = 300.0
+_CALL_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """A call's inputs, and its outputs' types and shapes.
+
+    ``graph`` is the index among its function's graphs; ``bound`` says of each output whether its size
+    is known beforehand, so that the engine writes it into shared memory itself.
+    """
+
+    id: str
+    graph: int
+    inputs: tuple[TensorValue, ...]
+    outputs: tuple[TensorValue, ...]
+    bound: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A request's calls by function, and its answer."""
+
+    calls: Mapping[str, tuple[RecordedCall, ...]]
+    outputs: Mapping[str, Array]
+
+
+def record(bundle: Bundle, inputs: Mapping[str, Array]) -> Recording:
+    """Run one request, function by function, with no limits and one worker at a time per function.
+
+    Raises:
+        EngineError, PlatformError: a function cannot be loaded or refuses its inputs.
+        RequestError: the inputs do not fit the model.
+    """
+    manifest = bundle.manifest
+    workers: dict[str, WorkerProcess] = {}
+    calls: dict[str, list[RecordedCall]] = {function.name: [] for function in manifest.plan.functions}
+    state = RequestState(Arena())
+    try:
+        for function in manifest.plan.functions:
+            workers[function.name] = WorkerProcess(worker_spec(bundle, function))
+            workers[function.name].load(_LOAD_S)
+        state.accept({name: from_array(name, value) for name, value in inputs.items()})
+        for plan in call_plans(manifest):
+            refs, places = state.prepare(plan)
+            result = run_call(workers[plan.call.function], plan.index, refs, places, state.arena, _placer(state.arena))
+            state.record(plan, result)
+            calls[plan.call.function].append(
+                RecordedCall(
+                    id=plan.call.id,
+                    graph=plan.index,
+                    inputs=tuple(_kept(state.arena, item.tensor, ref) for item, ref in zip(plan.call.inputs, refs, strict=True)),
+                    outputs=tuple(_kept(state.arena, name, ref) for name, ref in zip(plan.call.outputs, result.outputs, strict=True)),
+                    bound=tuple(place.segment != frames.NOWHERE for place in places),
+                )
+            )
+        dtypes = {spec.name: spec.dtype for spec in manifest.outputs}
+        wanted = [(name, dtypes[name], maker) for name, maker in manifest.plan.outputs]
+        outputs = {value.name: to_array(value).copy() for value in state.values(wanted)}
+    finally:
+        for worker in workers.values():
+            worker.stop()
+        state.arena.close()
+    return Recording({name: tuple(found) for name, found in calls.items()}, outputs)
+
+
+def run_call(
+    worker: WorkerProcess,
+    graph: int,
+    inputs: Sequence[frames.TensorRef],
+    places: Sequence[frames.TensorRef],
+    arena: Arena,
+    home: Callable[[int, frames.TensorRef], frames.TensorRef],
+) -> CallResult:
+    """Run one call and wait for it.
+
+    Args:
+        worker: of the call's function.
+        graph: index among its graphs.
+        inputs: places of the inputs.
+        places: places of the outputs; NOWHERE where the size is not known.
+        arena: where all of them lie.
+        home: gives a place, by index and size, to each output that had none.
+
+    Raises:
+        EngineError, PlatformError: the graph refused, or the worker died.
+    """
+    _share(worker, arena)
+    reply = worker.ask(frames.pack_run(graph, list(inputs), list(places)), _CALL_S)
+    busy_ns, compute_ns, made = frames.unpack_done(reply)
+    homeless = [i for i, ref in enumerate(made) if ref.segment == frames.NOWHERE]
+    if homeless:
+        for i in homeless:
+            made[i] = home(i, made[i])
+        _share(worker, arena)
+        reply = worker.ask(frames.pack_fetch([made[i] for i in homeless]), _CALL_S)
+        busy_ns += frames.unpack_done(reply)[0]
+    return CallResult(tuple(made), busy_ns, compute_ns, attempts=1)
+
+
+def _share(worker: WorkerProcess, arena: Arena) -> None:
+    for segment in arena.segments:
+        worker.attach(segment)
+
+
+def _placer(arena: Arena) -> Callable[[int, frames.TensorRef], frames.TensorRef]:
+    return lambda _index, ref: arena.place(ref.code, ref.shape, ref.nbytes)
+
+
+def _kept(arena: Arena, name: str, ref: frames.TensorRef) -> TensorValue:
+    return TensorValue(name, dtype_of_code(ref.code).name, ref.shape, bytes(arena.view(ref)))

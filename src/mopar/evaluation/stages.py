@@ -1,0 +1,120 @@
+"""The pipeline's stages as the command line and the benchmarks call them, each with its measurements."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mopar.evaluation.probe import WorkerProbe
+from mopar.gateway.arrays import Array
+from mopar.graph import Model, check_loadable, load_model
+from mopar.planning import check_plan, plan, plan_cuts, plan_uniform
+from mopar.platforms.books import load_book, load_limits
+from mopar.profiling import load_inputs, profile_model, sample_inputs
+from mopar.types import InputRecipe, Plan, Profile, TensorSpec, UsageError
+
+Progress = Callable[[str, float | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What ``mopar plan`` takes. ``cuts`` and ``uniform`` exclude each other."""
+
+    platform: str = "local"
+    prices: str | None = None
+    objective: str = "cost"
+    slo_ms: float | None | Literal["default"] = "default"
+    max_functions: int | None = None
+    cuts: tuple[int, ...] | None = None
+    uniform: int | None = None
+
+
+def measure_model(
+    path: Path,
+    *,
+    inputs: Path | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    dtypes: Mapping[str, str] | None = None,
+    cpu: float = 1.0,
+    use_cache: bool = True,
+    progress: Progress = lambda _stage, _share: None,
+) -> tuple[Model, Profile]:
+    """Load a model and measure it with workers of this machine.
+
+    Raises:
+        ModelError, InputError, EngineError, PlatformError, UsageError.
+    """
+    progress("reading the model", None)
+    model = load_model(path)
+    check_loadable(model)
+    probe = WorkerProbe(cpu=cpu, use_cache=use_cache, progress=lambda line: progress(line, None))
+    given = load_inputs(inputs) if inputs is not None else None
+    profile = profile_model(
+        model, probe, inputs=given, shapes=shapes, dtypes=dtypes, cpu=cpu, use_cache=use_cache, progress=progress
+    )
+    return model, profile
+
+
+def make_plan(profile: Profile, options: PlanOptions) -> Plan:
+    """The plan that the options ask for.
+
+    Raises:
+        UsageError, InfeasibleError.
+    """
+    if options.cuts is not None and options.uniform is not None:
+        raise UsageError("--cuts and --uniform exclude each other: each says where to cut")
+    limits = load_limits(options.platform)
+    book = load_book(options.prices or limits.prices)
+    if options.cuts is not None:
+        return plan_cuts(
+            profile, book, limits, options.cuts, slo_ms=options.slo_ms, max_functions=options.max_functions
+        )
+    if options.uniform is not None:
+        return plan_uniform(
+            profile, book, limits, options.uniform, slo_ms=options.slo_ms, max_functions=options.max_functions
+        )
+    return plan(
+        profile,
+        book,
+        limits,
+        objective=options.objective,
+        slo_ms=options.slo_ms,
+        max_functions=options.max_functions,
+    )
+
+
+def checked_plan(loaded: Plan) -> Plan:
+    """A plan read from a file, once its parts are known to fit. Raises UsageError."""
+    check_plan(loaded, max((graph.stop for graph in loaded.graphs), default=0))
+    return loaded
+
+
+def requests_for(
+    specs: tuple[TensorSpec, ...],
+    recipes: Sequence[InputRecipe],
+    *,
+    inputs: Path | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    count: int = 3,
+) -> list[dict[str, Array]]:
+    """Requests to compare answers on: the file's, or the measured one first; then others of its shape.
+
+    Args:
+        specs: the model's inputs.
+        recipes: how the measured request was made.
+        inputs: a file of values, which come first.
+        shapes: in place of the measured point's.
+        count: how many requests.
+
+    Raises:
+        InputError: names, element types or shapes do not fit the model.
+    """
+    point = {recipe.name: recipe.shape for recipe in recipes} | dict(shapes or {})
+    given = load_inputs(inputs) if inputs is not None else None
+    requests = []
+    if given is not None:
+        requests.append(sample_inputs(specs, given=given)[0])
+        point = {name: value.shape for name, value in requests[0].items()}
+    for seed in range(count - len(requests)):
+        requests.append(sample_inputs(specs, shapes=point, seed=seed)[0])
+    return requests

@@ -1,0 +1,190 @@
+"""Does a bundle answer as its model does, under its limits, and as predicted?"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mopar.bundle import Bundle, Difference, compare_all
+from mopar.evaluation.launch import FunctionLaunch, private_library
+from mopar.evaluation.recording import Recording, record
+from mopar.evaluation.whole import WholeModel
+from mopar.gateway.arrays import Array, from_array, to_array
+from mopar.gateway.runner import Answer, Runner
+from mopar.limits import detect_cgroups
+from mopar.platforms.local import LocalDeployment
+from mopar.profiling.memory import required_memory
+from mopar.types import Function, MoparError, PredictedFunction
+
+REQUESTS = 20
+_MIB = 1 << 20
+_DEADLINE_S = 300.0
+
+Inputs = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFunction:
+    """A function, as predicted and as it is. ``why`` says what killed it where it did not survive."""
+
+    name: str
+    predicted_mib: float
+    measured_mib: float | None
+    limit_mib: int
+    predicted_ms: float
+    measured_ms: float | None
+    survived: bool
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedMeasured:
+    """A figure, as predicted and as measured; None where it could not be measured."""
+
+    predicted: float
+    measured: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What ``mopar verify`` found. ``inputs`` is how many requests were compared."""
+
+    equal: bool
+    max_abs_error: float
+    max_rel_error: float
+    tolerance: float
+    inputs: int
+    functions: tuple[VerifiedFunction, ...]
+    latency_ms: PredictedMeasured
+
+    @property
+    def passed(self) -> bool:
+        """Equal, and every function lived under its limit."""
+        return self.equal and all(function.survived for function in self.functions)
+
+
+def verify(
+    bundle: Bundle,
+    whole: WholeModel,
+    requests: Sequence[Inputs],
+    *,
+    measure_memory: bool = True,
+    rounds: int = REQUESTS,
+    progress: Callable[[str, float | None], None] = lambda _stage, _share: None,
+) -> Verification:
+    """Hold a bundle against its model.
+
+    Args:
+        bundle: what was built.
+        whole: what it was built from.
+        requests: inputs to compare; the first is the point at which time and memory are measured.
+        measure_memory: whether to search each function's required memory, independently of its limit.
+        rounds: requests in a row that every function must survive under its limit.
+        progress: told what goes on.
+
+    Raises:
+        InputError: the model itself refuses an input.
+        EngineError, PlatformError: a function fails even without limits.
+    """
+    differences: list[Difference] = []
+    recordings: list[Recording] = []
+    for number, inputs in enumerate(requests):
+        progress("comparing answers", number / len(requests))
+        recordings.append(record(bundle, inputs))
+        differences += compare_all(recordings[-1].outputs, whole.answer(inputs))
+    functions = _functions(bundle, recordings[0], measure_memory, rounds, progress)
+    latency_ms = None
+    if all(function.survived for function in functions):
+        progress("measuring latency", None)
+        latency_ms, served = asyncio.run(_serve(bundle, requests[0], rounds))
+        differences += compare_all(served, whole.answer(requests[0]))
+    worst = max(differences, key=lambda difference: (not difference.equal, difference.max_rel_error))
+    return Verification(
+        equal=worst.equal,
+        max_abs_error=max(difference.max_abs_error for difference in differences),
+        max_rel_error=worst.max_rel_error,
+        tolerance=worst.tolerance,
+        inputs=len(requests),
+        functions=functions,
+        latency_ms=PredictedMeasured(bundle.manifest.plan.predicted.latency_ms, latency_ms),
+    )
+
+
+def _functions(
+    bundle: Bundle,
+    recording: Recording,
+    measure_memory: bool,
+    rounds: int,
+    progress: Callable[[str, float | None], None],
+) -> tuple[VerifiedFunction, ...]:
+    plan = bundle.manifest.plan
+    predictions = {predicted.name: predicted for predicted in plan.predicted.functions}
+    found = []
+    with private_library() as library:
+        for number, function in enumerate(plan.functions):
+            progress(f"running {function.name} under its limit", number / len(plan.functions))
+            launch = FunctionLaunch(bundle, function, recording.calls[function.name], library)
+            found.append(_function(launch, function, predictions[function.name], measure_memory, rounds))
+    return tuple(found)
+
+
+def _function(
+    launch: FunctionLaunch, function: Function, predicted: PredictedFunction, measure_memory: bool, rounds: int
+) -> VerifiedFunction:
+    busy_ms, why = _under_limit(launch, function, rounds)
+    measured_mib = None
+    if measure_memory:
+        measured_mib = required_memory(launch, cpu=function.cpu).required_mib
+    return VerifiedFunction(
+        name=function.name,
+        predicted_mib=predicted.memory_mib,
+        measured_mib=measured_mib,
+        limit_mib=function.memory_mib,
+        predicted_ms=predicted.billed_ms,
+        measured_ms=busy_ms,
+        survived=why is None,
+        why=why,
+    )
+
+
+def _under_limit(launch: FunctionLaunch, function: Function, rounds: int) -> tuple[float | None, str | None]:
+    """Median billed ms of a request under the function's own limit, and what killed it, if anything did."""
+    groups = detect_cgroups()
+    samples = []
+    group = groups.create(function.name) if groups is not None else None
+    try:
+        if group is not None:
+            group.limit(function.memory_mib * _MIB, function.cpu)
+        with launch.start(group) as running:
+            for _ in range(rounds):
+                running.request()
+                samples.append(sum(result.busy_ns for result in running.results) / 1e6)
+    except MoparError as error:
+        killed = group is not None and group.oom_kills() > 0
+        why = f"out of memory at {function.memory_mib} MiB" if killed else str(error)
+        return (statistics.median(samples) if samples else None), why
+    finally:
+        if group is not None:
+            group.remove()
+    return statistics.median(samples), None
+
+
+async def _serve(bundle: Bundle, inputs: Inputs, rounds: int) -> tuple[float, dict[str, Array]]:
+    """Median latency of a request through all functions under their limits, and the answer."""
+    values = {name: from_array(name, value) for name, value in inputs.items()}
+    samples: list[float] = []
+    answers: dict[str, Array] = {}
+    async with LocalDeployment(bundle) as deployment:
+        runner = Runner(bundle.manifest, deployment.functions)
+        for _ in range(rounds + 1):
+            started = time.perf_counter()
+            async with runner.infer(values, None, _DEADLINE_S) as answer:
+                samples.append((time.perf_counter() - started) * 1e3)
+                answers = _copied(answer)
+        await runner.close()
+    return statistics.median(samples[1:]), answers
+
+
+def _copied(answer: Answer) -> dict[str, Array]:
+    return {value.name: to_array(value).copy() for value in answer.outputs}
