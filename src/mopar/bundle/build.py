@@ -127,9 +127,7 @@ def _pack(root: Path, source: Path, name: str) -> PackedEntry:
 
 def file_entries(root: Path, files: tuple[Path, ...]) -> tuple[FileEntry, ...]:
     """Files of a bundle as its manifest lists them."""
-    return tuple(
-        FileEntry(path.relative_to(root).as_posix(), path.stat().st_size, sha256_of(path)) for path in files
-    )
+    return tuple(FileEntry(path.relative_to(root).as_posix(), path.stat().st_size, sha256_of(path)) for path in files)
 
 
 def _check_target(out: Path) -> None:

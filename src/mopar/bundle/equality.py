@@ -46,9 +46,10 @@ def compare(name: str, got: Array, want: Array) -> Difference:
     wide = np.complex128 if want.dtype.kind == "c" else np.float64
     got_wide, want_wide = got.astype(wide), want.astype(wide)
     finite = np.isfinite(want_wide)
-    if not np.array_equal(got_wide[~finite], want_wide[~finite], equal_nan=True) or not np.isfinite(
-        got_wide[finite]
-    ).all():
+    if (
+        not np.array_equal(got_wide[~finite], want_wide[~finite], equal_nan=True)
+        or not np.isfinite(got_wide[finite]).all()
+    ):
         return Difference(name, float("inf"), float("inf"), tolerance)
     error = float(np.abs(got_wide[finite] - want_wide[finite]).max(initial=0.0))
     scale = float(np.abs(want_wide[finite]).max(initial=0.0))

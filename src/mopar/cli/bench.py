@@ -1,7 +1,6 @@
 """``mopar bench``: a model in several configurations, side by side."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -20,7 +19,9 @@ from mopar.cli.options import (
     shapes_of,
 )
 from mopar.cli.output import Output, run, table
-from mopar.evaluation.bench import BenchReport
+
+if TYPE_CHECKING:
+    from mopar.evaluation.bench import BenchReport
 
 
 def command(
@@ -60,7 +61,7 @@ def command(
     run(as_json, verb)
 
 
-def render_bench(console: Console, report: BenchReport) -> None:
+def render_bench(console: Console, report: "BenchReport") -> None:
     """The benchmark as tables."""
     machine = report.machine
     console.print(
@@ -85,15 +86,39 @@ def render_bench(console: Console, report: BenchReport) -> None:
         )
         for row in report.rows
     ]
-    columns = ("configuration", "functions", "p50 ms", "p95 ms", "engine ms", "limits MiB", "GB-s", "GB-s with gateway", f"USD/M {report.prices}", "USD/M aws-lambda-x86", "efficiency", "equal")
+    columns = (
+        "configuration",
+        "functions",
+        "p50 ms",
+        "p95 ms",
+        "engine ms",
+        "limits MiB",
+        "GB-s",
+        "GB-s with gateway",
+        f"USD/M {report.prices}",
+        "USD/M aws-lambda-x86",
+        "efficiency",
+        "equal",
+    )
     console.print(table(None, columns, rows))
     predictions = [
-        (row.config, str(row.functions), f"{row.predicted_latency_ms:.2f}", f"{row.latency_ms.p50:.2f}", f"{row.predicted_gb_s:.5f}", f"{row.gb_s_per_request:.5f}")
+        (
+            row.config,
+            str(row.functions),
+            f"{row.predicted_latency_ms:.2f}",
+            f"{row.latency_ms.p50:.2f}",
+            f"{row.predicted_gb_s:.5f}",
+            f"{row.gb_s_per_request:.5f}",
+        )
         for row in report.rows
         if row.predicted_latency_ms is not None and row.predicted_gb_s is not None
     ]
     console.print(
-        table(None, ("configuration", "functions", "predicted ms", "measured ms", "predicted GB-s", "measured GB-s"), predictions)
+        table(
+            None,
+            ("configuration", "functions", "predicted ms", "measured ms", "predicted GB-s", "measured GB-s"),
+            predictions,
+        )
     )
     for name, ratio in report.ratios.items():
         if name.startswith("mopar-"):

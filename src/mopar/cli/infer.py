@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from mopar.cli.options import Json
 from mopar.cli.output import Output, run, table
+
+if TYPE_CHECKING:
+    from mopar.gateway.arrays import Array
 
 
 def command(
@@ -51,19 +54,19 @@ def command(
     run(as_json, verb)
 
 
-def _ask_bundle(path: Path, values: Mapping[str, "Array"], timeout_s: float, out: Output) -> dict[str, "Array"]:  # noqa: F821
+def _ask_bundle(path: Path, values: Mapping[str, "Array"], timeout_s: float, out: Output) -> dict[str, "Array"]:
     from mopar.bundle import open_bundle
     from mopar.evaluation.once import answer_once
 
     return asyncio.run(answer_once(open_bundle(path), values, timeout_s, out.notice))
 
 
-def _storable(value: "Array") -> "Array":  # noqa: F821
+def _storable(value: "Array") -> "Array":
     """Text instead of objects, which only pickle could store."""
     return value.astype(str) if value.dtype.kind == "O" else value
 
 
-def _render(console: Console, answers: Mapping[str, "Array"], path: Path) -> None:  # noqa: F821
+def _render(console: Console, answers: Mapping[str, "Array"], path: Path) -> None:
     rows = [(name, str(value.dtype), "x".join(map(str, value.shape)) or "scalar") for name, value in answers.items()]
     console.print(table(None, ("output", "dtype", "shape"), rows))
     console.print(f"written to {path}", highlight=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -53,7 +53,7 @@ def parse_inputs(texts: Sequence[str] | None) -> list[InputArg]:
     return arguments
 
 
-def parse_slo(text: str | None) -> float | None | str:
+def parse_slo(text: str | None) -> float | Literal["default"] | None:
     """``default`` where it was not given, None for ``none``. Raises UsageError."""
     if text is None:
         return "default"

@@ -76,12 +76,29 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
     for function in plan.functions:
         spans = [f"{graphs[name].start}-{graphs[name].stop - 1}" for name in function.graphs]
         expected = predicted[function.name]
-        rows.append((function.name, ", ".join(spans), f"{expected.billed_ms:.2f}", f"{expected.memory_mib:.1f}", str(function.memory_mib)))
-    console.print(f"{plan.model} on {plan.platform}, prices {plan.prices}: {plan.verdict}: {plan.reason}", highlight=False)
+        rows.append(
+            (
+                function.name,
+                ", ".join(spans),
+                f"{expected.billed_ms:.2f}",
+                f"{expected.memory_mib:.1f}",
+                str(function.memory_mib),
+            )
+        )
+    console.print(
+        f"{plan.model} on {plan.platform}, prices {plan.prices}: {plan.verdict}: {plan.reason}", highlight=False
+    )
     console.print(table(None, ("function", "layers", "ms", "needs MiB", "limit MiB"), rows))
     columns = ("predicted", "functions", "latency ms", "GB-s per request", "USD per million", "efficiency")
     lines = [
-        (name, str(len(part.functions)), f"{part.latency_ms:.2f}", f"{part.gb_s_per_request:.5f}", f"{part.cost_per_million_usd:.4f}", f"{part.efficiency:.2f}")
+        (
+            name,
+            str(len(part.functions)),
+            f"{part.latency_ms:.2f}",
+            f"{part.gb_s_per_request:.5f}",
+            f"{part.cost_per_million_usd:.4f}",
+            f"{part.efficiency:.2f}",
+        )
         for name, part in (("this plan", plan.predicted), ("unsplit", plan.unsplit))
     ]
     console.print(table(None, columns, lines))

@@ -2,13 +2,16 @@
 
 import asyncio
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mopar.cli.options import BundlePath, Json
 from mopar.cli.output import Output, run
-from mopar.gateway.runner import DEFAULT_QUEUE
+from mopar.gateway.options import DEFAULT_QUEUE, ServeOptions
+
+if TYPE_CHECKING:
+    from mopar.bundle import Bundle
 
 
 def command(
@@ -29,7 +32,6 @@ def command(
 
     def verb(out: Output) -> None:
         from mopar.bundle import open_bundle
-        from mopar.gateway.service import ServeOptions
 
         opened = open_bundle(bundle)
         options = ServeOptions(
@@ -46,11 +48,17 @@ def command(
     run(as_json, verb)
 
 
-def serve_until_signal(out: Output, bundle: "Bundle", options: "ServeOptions") -> None:  # noqa: F821
+def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions) -> None:
     """Serve in the foreground; SIGINT and SIGTERM end it in order."""
     from mopar.gateway.service import serve_bundle
 
     name = options.name or bundle.manifest.name
+
+    def ready(port: int) -> None:
+        count = len(bundle.manifest.plan.functions)
+        url = f"http://{options.host}:{port}/v2/models/{name}"
+        line = f"{name}: {count} functions ready at {url}"
+        out.result({"url": url}, lambda console: console.print(line, highlight=False))
 
     async def serve() -> None:
         shutdown = asyncio.Event()
@@ -58,11 +66,6 @@ def serve_until_signal(out: Output, bundle: "Bundle", options: "ServeOptions") -
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, shutdown.set)
         await serve_bundle(bundle, options, shutdown, ready, out.notice)
-
-    def ready(port: int) -> None:
-        count = len(bundle.manifest.plan.functions)
-        url = f"http://{options.host}:{port}/v2/models/{name}"
-        out.result({"url": url}, lambda console: console.print(f"{name}: {count} functions ready at {url}", highlight=False))
 
     out.progress("starting functions")
     asyncio.run(serve())

@@ -22,6 +22,7 @@ from mopar.cli.options import (
 from mopar.cli.output import Output, run
 from mopar.cli.plan import render_plan
 from mopar.cli.serve import serve_until_signal
+from mopar.gateway.options import ServeOptions
 
 
 def command(
@@ -33,7 +34,9 @@ def command(
     objective: Objective = "cost",
     slo_ms: Slo = None,
     max_functions: MaxFunctions = None,
-    work: Annotated[Path | None, typer.Option(metavar="DIR", help="What is made goes there; default: MODEL.mopar.")] = None,
+    work: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="What is made goes there; default: MODEL.mopar.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.")] = 8000,
     name: Annotated[str | None, typer.Option(help="Of the model; default: the model file's stem.")] = None,
@@ -47,7 +50,6 @@ def command(
     def verb(out: Output) -> None:
         from mopar.evaluation.stages import PlanOptions
         from mopar.evaluation.up import prepare, workplace_of
-        from mopar.gateway.service import ServeOptions
         from mopar.types import UsageError
 
         if platform != "local":

@@ -1,14 +1,16 @@
 """``mopar verify``: hold a bundle against its model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from mopar.cli.options import BundlePath, InputsFile, InputShapes, Json, parse_inputs, shapes_of
 from mopar.cli.output import Output, run, table
-from mopar.evaluation.verify import Verification
+
+if TYPE_CHECKING:
+    from mopar.evaluation.verify import Verification
 
 
 def command(
@@ -43,7 +45,7 @@ def command(
     run(as_json, verb)
 
 
-def render_verification(console: Console, found: Verification) -> None:
+def render_verification(console: Console, found: "Verification") -> None:
     """The verification as a table, predicted beside measured."""
     word = "equal" if found.equal else "NOT EQUAL"
     console.print(
@@ -67,7 +69,8 @@ def render_verification(console: Console, found: Verification) -> None:
     console.print(table(None, columns, rows))
     latency = found.latency_ms
     console.print(
-        f"latency: predicted {latency.predicted:.2f} ms, measured {_figure(latency.measured, '.2f')} ms", highlight=False
+        f"latency: predicted {latency.predicted:.2f} ms, measured {_figure(latency.measured, '.2f')} ms",
+        highlight=False,
     )
 
 

@@ -1,6 +1,7 @@
 """What every function pays on this machine, measured on graphs that do next to nothing."""
 
 import asyncio
+import contextlib
 import statistics
 import tempfile
 import time
@@ -45,10 +46,8 @@ def runtime_costs(*, use_cache: bool = True, progress: Callable[[str], None] = l
         except (OSError, ProfileError):
             progress("measuring what every function costs on this machine")
     costs = _measure()
-    try:
+    with contextlib.suppress(OSError):  # a cache that cannot be written is none
         write_whole(path, to_json(costs))
-    except OSError:
-        pass  # a cache that cannot be written is none
     return costs
 
 
@@ -67,7 +66,10 @@ def _pair(root: Path, size: int) -> tuple[Bundle, Bundle]:
     """The same two operators in one function, and in two."""
     specs = {name: TensorSpec(name, "float32", (size,)) for name in ("x", "y", "z")}
     whole = _write(root, f"whole{size}", specs, ("Abs", "Neg"), "xyz")
-    parts = tuple((_write(root, f"part{i}-{size}", specs, (op,), names),) for i, (op, names) in enumerate((("Abs", "xy"), ("Neg", "yz"))))
+    parts = tuple(
+        (_write(root, f"part{i}-{size}", specs, (op,), names),)
+        for i, (op, names) in enumerate((("Abs", "xy"), ("Neg", "yz")))
+    )
     one = chain_bundle("costs", ((whole,),), ((specs["x"],), (specs["z"],)), PACKED_OPTIONS)
     two = chain_bundle("costs", parts, ((specs["x"],), (specs["y"],), (specs["z"],)), PACKED_OPTIONS)
     return one, two
@@ -77,9 +79,7 @@ def _write(root: Path, name: str, specs: Mapping[str, TensorSpec], operators: tu
     values = [
         ir.Value(name=n, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(specs[n].shape or ())) for n in names
     ]
-    nodes = [
-        ir.Node("", op, [values[i]], outputs=[values[i + 1]], name=f"{op}{i}") for i, op in enumerate(operators)
-    ]
+    nodes = [ir.Node("", op, [values[i]], outputs=[values[i + 1]], name=f"{op}{i}") for i, op in enumerate(operators)]
     graph = ir.Graph([values[0]], [values[-1]], nodes=nodes, opset_imports={"": 17}, name=name)
     return save_model(ir.Model(graph, ir_version=8), root / f"{name}.onnx")[0]
 
@@ -129,5 +129,3 @@ async def _added(one: Bundle, two: Bundle, size: int) -> float:
 
 def _request(size: int) -> dict[str, Array]:
     return {"x": np.linspace(-1, 1, size, dtype=np.float32)}
-
-

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from mopar.bundle import Bundle
 from mopar.evaluation.launch import FunctionRun
-from mopar.evaluation.recording import record
+from mopar.evaluation.recording import RecordedCall, record
 from mopar.gateway.arrays import Array
-from mopar.platforms.local import worker_spec
+from mopar.platforms.local import GraphFile, worker_spec
 
 _ROUNDS = 20
 
@@ -16,7 +16,8 @@ _ROUNDS = 20
 def engine_ms(bundle: Bundle, inputs: Mapping[str, Array], rounds: int = _ROUNDS) -> float:
     """Median engine time of a request whose calls run one after the other in one process, in ms."""
     recording = record(bundle, inputs)
-    graphs, calls = [], []
+    graphs: list[GraphFile] = []
+    calls: list[RecordedCall] = []
     for function in bundle.manifest.plan.functions:
         spec = worker_spec(bundle, function)
         calls += [replace(call, graph=call.graph + len(graphs)) for call in recording.calls[function.name]]

@@ -12,10 +12,10 @@ from typing import Self
 
 from mopar.bundle import Bundle
 from mopar.evaluation.recording import RecordedCall, run_call
-from mopar.profiling.cache import cache_directory
-from mopar.platforms.local.library import engine_library
 from mopar.limits import Cgroup
 from mopar.platforms.local import Arena, CallResult, WorkerProcess, WorkerSpec, worker_spec
+from mopar.platforms.local.library import engine_library
+from mopar.profiling.cache import cache_directory
 from mopar.runtime.frames import NOWHERE, TensorRef
 from mopar.types import Function, TensorValue, dtype_of_name
 
@@ -83,8 +83,7 @@ class FunctionRun:
         """Run the function's calls of one request; ms from the first frame out to the last answer in."""
         started = time.perf_counter()
         self.results = [
-            run_call(self._worker, call.graph, call.inputs, call.places, self._arena, lambda i, _ref: call.homes[i])
-            for call in self._calls
+            run_call(self._worker, call.graph, call.inputs, call.places, self._arena, call.home) for call in self._calls
         ]
         return (time.perf_counter() - started) * 1e3
 
@@ -124,3 +123,7 @@ class _PlacedCall:
     inputs: list[TensorRef]
     places: list[TensorRef]
     homes: list[TensorRef]
+
+    def home(self, index: int, _size: TensorRef) -> TensorRef:
+        """The place of an output whose size was not known before the run."""
+        return self.homes[index]

@@ -61,8 +61,13 @@ def record(bundle: Bundle, inputs: Mapping[str, Array]) -> Recording:
                 RecordedCall(
                     id=plan.call.id,
                     graph=plan.index,
-                    inputs=tuple(_kept(state.arena, item.tensor, ref) for item, ref in zip(plan.call.inputs, refs, strict=True)),
-                    outputs=tuple(_kept(state.arena, name, ref) for name, ref in zip(plan.call.outputs, result.outputs, strict=True)),
+                    inputs=tuple(
+                        _kept(state.arena, item.tensor, ref) for item, ref in zip(plan.call.inputs, refs, strict=True)
+                    ),
+                    outputs=tuple(
+                        _kept(state.arena, name, ref)
+                        for name, ref in zip(plan.call.outputs, result.outputs, strict=True)
+                    ),
                     bound=tuple(place.segment != frames.NOWHERE for place in places),
                 )
             )

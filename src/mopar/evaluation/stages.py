@@ -23,7 +23,7 @@ class PlanOptions:
     platform: str = "local"
     prices: str | None = None
     objective: str = "cost"
-    slo_ms: float | None | Literal["default"] = "default"
+    slo_ms: float | Literal["default"] | None = "default"
     max_functions: int | None = None
     cuts: tuple[int, ...] | None = None
     uniform: int | None = None
@@ -115,6 +115,5 @@ def requests_for(
     if given is not None:
         requests.append(sample_inputs(specs, given=given)[0])
         point = {name: value.shape for name, value in requests[0].items()}
-    for seed in range(count - len(requests)):
-        requests.append(sample_inputs(specs, shapes=point, seed=seed)[0])
+    requests.extend(sample_inputs(specs, shapes=point, seed=seed)[0] for seed in range(count - len(requests)))
     return requests

@@ -49,4 +49,6 @@ def tensor_bytes(dtype: str, shape: Shape) -> int | None:
 
 
 def _misfit(spec: TensorSpec, shape: Shape) -> RequestError:
-    return RequestError(f"input {spec.name} has shape {format_shape(shape)}, the model takes {format_shape(spec.shape)}")
+    return RequestError(
+        f"input {spec.name} has shape {format_shape(shape)}, the model takes {format_shape(spec.shape)}"
+    )

@@ -15,9 +15,7 @@ class FunctionMetrics:
         self._retries = Counter(
             "mopar_function_retries", "Calls tried again because the worker died.", ["function"], registry=registry
         )
-        self._restarts = Counter(
-            "mopar_function_restarts", "Workers started again.", ["function"], registry=registry
-        )
+        self._restarts = Counter("mopar_function_restarts", "Workers started again.", ["function"], registry=registry)
         self._billed = Histogram(
             "mopar_function_billed_seconds",
             "From a call's arrival at the function to its answer.",

@@ -127,9 +127,7 @@ def region_of(ref: TensorRef, region: Region, name: str) -> TensorRef:
     """
     size = ref.shape[region.axis]
     if region.stop > size:
-        raise RequestError(
-            f"tensor {name} has {size} elements along axis {region.axis}, this plan needs {region.stop}"
-        )
+        raise RequestError(f"tensor {name} has {size} elements along axis {region.axis}, this plan needs {region.stop}")
     assert element_count(ref.shape[: region.axis]) == 1, "a region that is not contiguous was not lowered"
     step = ref.nbytes // size
     length = region.stop - region.start

@@ -7,11 +7,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mopar.gateway.options import DEFAULT_QUEUE
 from mopar.gateway.request import CallPlan, RequestState, Timing, call_plans
 from mopar.platforms.local import Arena, LocalFunction
 from mopar.types import Manifest, OverloadedError, RequestError, TensorSpec, TensorValue
-
-DEFAULT_QUEUE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +24,9 @@ class Answer:
     def server_timing(self) -> str:
         """Per call: what the function was busy (billed), and what of it the engine ran, in ms."""
         return ", ".join(
-            f"{timing.function};dur={timing.busy_ns / 1e6:.4f}, {timing.function}-engine;dur={timing.compute_ns / 1e6:.4f}"
+            f"{name};dur={ns / 1e6:.4f}"
             for timing in self.timings
+            for name, ns in ((timing.function, timing.busy_ns), (f"{timing.function}-engine", timing.compute_ns))
         )
 
 

@@ -3,40 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
 from mopar.bundle import Bundle
 from mopar.gateway.http import serve
 from mopar.gateway.metrics import FunctionMetrics
-from mopar.gateway.runner import DEFAULT_QUEUE, Runner
+from mopar.gateway.options import ServeOptions
+from mopar.gateway.runner import Runner
 from mopar.platforms.local import LocalDeployment
 
 _MIB = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
-    """How a bundle is served.
-
-    Attributes:
-        host: to listen on.
-        port: to listen on; 0 for any that is free.
-        name: of the model in the protocol's paths; None for the bundle's own.
-        queue: requests that may wait.
-        deadline_s: for each request, waiting included.
-        max_body_mib: largest request body.
-        limits: whether functions run under the plan's limits of memory and CPU.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    name: str | None = None
-    queue: int = DEFAULT_QUEUE
-    deadline_s: float = 30.0
-    max_body_mib: int = 64
-    limits: bool = True
 
 
 async def serve_bundle(
@@ -82,14 +59,21 @@ async def serve_bundle(
 @contextlib.asynccontextmanager
 async def serving(bundle: Bundle, options: ServeOptions) -> AsyncIterator[int]:
     """Serve in the background of an ``async with`` block, which gets the port."""
-    shutdown = asyncio.Event()
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    task = asyncio.ensure_future(serve_bundle(bundle, options, shutdown, ready.set_result))
+    shutdown, started = asyncio.Event(), asyncio.Event()
+    ports: list[int] = []
+
+    def ready(port: int) -> None:
+        ports.append(port)
+        started.set()
+
+    service = asyncio.create_task(serve_bundle(bundle, options, shutdown, ready))
+    waiting = asyncio.create_task(started.wait())
     try:
-        await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
-            await task
-        yield ready.result()
+        await asyncio.wait({service, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not ports:
+            await service  # raises what kept it from starting
+        yield ports[0]
     finally:
+        waiting.cancel()
         shutdown.set()
-        await task
+        await service

@@ -139,9 +139,7 @@ class Session:
         if tensor.code == STRING:
             self._string_value(tensor, shape, rank, value)
         else:
-            self._wrap(
-                self.engine.memory, tensor.address, tensor.nbytes, shape, rank, tensor.code, byref(value)
-            )
+            self._wrap(self.engine.memory, tensor.address, tensor.nbytes, shape, rank, tensor.code, byref(value))
         assert value.value is not None
         return value.value
 

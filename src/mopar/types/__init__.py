@@ -1,6 +1,6 @@
 """What the stages exchange: frozen dataclasses, standard library only.
 
-    model -> graph -> Profile -> Plan -> Manifest (bundle) -> deployment -> answers
+model -> graph -> Profile -> Plan -> Manifest (bundle) -> deployment -> answers
 """
 
 from mopar.types.dtypes import DTYPES, DType, dtype_of_code, dtype_of_name, dtype_of_oip

@@ -20,6 +20,7 @@ PATIENCE_S = 20.0
 @dataclass(frozen=True)
 class EchoAnswer:
     outputs: Sequence[TensorValue]
+    server_timing: str = ""
 
 
 @dataclass

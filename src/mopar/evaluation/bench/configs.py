@@ -36,9 +36,14 @@ def untouched(model: Model, root: Path) -> Config:
 
 
 def planned(
-    model: Model, profile: Profile, options: PlanOptions, names: tuple[str, ...], root: Path, notice: Callable[[str], None]
+    model: Model,
+    profile: Profile,
+    options: PlanOptions,
+    names: tuple[str, ...],
+    root: Path,
+    notice: Callable[[str], None],
 ) -> list[Config]:
-    """mopar's plans and the uniform ones; equal plans are built once and reported under each name."""
+    """The planner's plans and the uniform ones; equal plans are built once and reported under each name."""
     plans: list[tuple[str, Plan]] = []
     cost = make_plan(profile, replace(options, objective="cost"))
     for name in names:
@@ -49,7 +54,9 @@ def planned(
         elif name == "uniform":
             plans += [("uniform", found) for found in _uniform(profile, options, len(cost.functions))]
         else:
-            plans.append((name, make_plan(profile, replace(options, objective=name.removeprefix("mopar-"), slo_ms="default"))))
+            plans.append(
+                (name, make_plan(profile, replace(options, objective=name.removeprefix("mopar-"), slo_ms="default")))
+            )
     configs = []
     for number, (name, made) in enumerate(plans):
         folder = root / f"{number}-{name}"
@@ -62,9 +69,7 @@ def planned(
 def resized(config: Config, memory_mib: dict[str, int]) -> Config:
     """The configuration with other memory limits, written over its manifest."""
     manifest = config.bundle.manifest
-    functions = tuple(
-        replace(function, memory_mib=memory_mib[function.name]) for function in manifest.plan.functions
-    )
+    functions = tuple(replace(function, memory_mib=memory_mib[function.name]) for function in manifest.plan.functions)
     changed = replace(manifest, plan=replace(manifest.plan, functions=functions))
     write_whole(config.bundle.root / MANIFEST, to_json(changed))
     return replace(config, bundle=Bundle(config.bundle.root, changed))
@@ -94,5 +99,3 @@ def _linked(source: Path, target: Path) -> Path:
     except OSError:
         shutil.copyfile(source, target)
     return target
-
-

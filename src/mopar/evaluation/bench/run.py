@@ -31,7 +31,12 @@ from mopar.platforms.books import load_book, load_limits
 from mopar.profiling.memory import required_memory
 from mopar.types import PriceBook, Profile, UsageError
 
-BENCH_BASELINES = {"ort": "ort-unsplit", "ort-tuned": "ort-tuned-unsplit", "uniform": "uniform", "torch": "torch-unsplit"}
+BENCH_BASELINES = {
+    "ort": "ort-unsplit",
+    "ort-tuned": "ort-tuned-unsplit",
+    "uniform": "uniform",
+    "torch": "torch-unsplit",
+}
 _OWN = ("mopar-cost", "mopar-balanced", "mopar-latency")
 
 Progress = Callable[[str, float | None], None]
@@ -80,7 +85,10 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
     with tempfile.TemporaryDirectory(prefix=".mopar-bench-", dir=path.resolve().parent) as folder:
         configs = _configs(model, profile, options, Path(folder), progress)
         needs = [_needs(config, inputs, progress) for config in configs]
-        sized = [resized(config, {name: math.ceil(mib) for name, mib in need.items()}) for config, need in zip(configs, needs, strict=True)]
+        sized = [
+            resized(config, {name: math.ceil(mib) for name, mib in need.items()})
+            for config, need in zip(configs, needs, strict=True)
+        ]
         engines = [engine_ms(config.bundle, inputs) for config in sized]
         samples: list[Samples] = []
         for number, samples in sample([config.bundle.root for config in sized], inputs, want, options.requests):  # noqa: B007
@@ -108,16 +116,12 @@ def _check(options: BenchOptions) -> None:
         raise UsageError("--baselines torch: name the module with --torch MODULE:CALLABLE")
 
 
-def _configs(
-    model: Model, profile: Profile, options: BenchOptions, root: Path, progress: Progress
-) -> list[Config]:
+def _configs(model: Model, profile: Profile, options: BenchOptions, root: Path, progress: Progress) -> list[Config]:
     configs = []
     if "ort" in options.baselines:
         configs.append(untouched(model, root))
     names = tuple(BENCH_BASELINES[name] for name in ("ort-tuned", "uniform") if name in options.baselines)
-    return configs + planned(
-        model, profile, options.plan, (*names, *_OWN), root, lambda line: progress(line, None)
-    )
+    return configs + planned(model, profile, options.plan, (*names, *_OWN), root, lambda line: progress(line, None))
 
 
 def _needs(config: Config, inputs: Mapping[str, Array], progress: Progress) -> dict[str, float]:

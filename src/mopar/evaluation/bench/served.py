@@ -105,7 +105,7 @@ def sample(
             yield number + 1, samples
         for server, taken, cpu_ms in zip(servers, samples, before, strict=True):
             taken.gateway_cpu_ms = (_cpu_ms(server.pid) - cpu_ms) / requests
-            taken.gateway_mib = resident_memory(server.pid).rss / _MIB
+            taken.gateway_mib = _resident_mib(server.pid)
 
 
 def _ask(server: Server, inputs: Mapping[str, Array], want: Mapping[str, Array], taken: Samples) -> None:
@@ -116,6 +116,11 @@ def _ask(server: Server, inputs: Mapping[str, Array], want: Mapping[str, Array],
     for function, parts in server.client.timings.items():
         taken.billed_ms.setdefault(function, []).append(parts["billed"])
         taken.engine_ms.setdefault(function, []).append(parts["engine"])
+
+
+def _resident_mib(pid: int) -> float:
+    held = resident_memory(pid)
+    return (held.anon + held.file + held.shmem) / _MIB
 
 
 def _cpu_ms(pid: int) -> float:

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import mopar
 from mopar.limits import Cgroup
@@ -104,9 +105,7 @@ class WorkerProcess:
         library = self.spec.library or engine_library()
         self.ask(frames.pack_init(str(library), self.spec.threads), deadline - time.monotonic())
         for graph in self.spec.graphs:
-            frame = frames.pack_load(
-                str(graph.path), _flags(graph.options), list(graph.inputs), list(graph.outputs)
-            )
+            frame = frames.pack_load(str(graph.path), _flags(graph.options), list(graph.inputs), list(graph.outputs))
             self.ask(frame, max(deadline - time.monotonic(), 0.001))
 
     def attach(self, segment: Segment) -> None:
@@ -165,7 +164,7 @@ class WorkerProcess:
             self._process.kill()
         self._process.wait(timeout=_STOP_S)
 
-    def __enter__(self) -> "WorkerProcess":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

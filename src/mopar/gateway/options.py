@@ -1,0 +1,29 @@
+"""How a bundle is served."""
+
+from dataclasses import dataclass
+
+DEFAULT_QUEUE = 64
+"""Requests that may wait for their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """How a bundle is served.
+
+    Attributes:
+        host: to listen on.
+        port: to listen on; 0 for any that is free.
+        name: of the model in the protocol's paths; None for the bundle's own.
+        queue: requests that may wait.
+        deadline_s: for each request, waiting included.
+        max_body_mib: largest request body.
+        limits: whether functions run under the plan's limits of memory and CPU.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    name: str | None = None
+    queue: int = DEFAULT_QUEUE
+    deadline_s: float = 30.0
+    max_body_mib: int = 64
+    limits: bool = True
