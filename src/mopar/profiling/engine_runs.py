@@ -22,7 +22,8 @@ from mopar.types import EngineError, EngineOptions, TensorSpec, dtype_of_name
 _CHILD = Path(__file__).with_name("_timing_child.py")
 _MIN_EXTERNAL_BYTES = 1024
 _DEADLINE_S = 3600.0
-_DISTURBED = 0.01
+DISTURBED = 0.01
+"""Share of a run above which what others took of the core counts as a disturbance."""
 _FEWEST_TURNS = 7
 _WATCH_S = 0.1
 
@@ -47,16 +48,19 @@ class EngineRuns:
 
     Attributes:
         trace: of the profiled session's timed runs (warm runs left out).
-        profiled_ms: latency of each run of the profiled session.
+        profiled_ms: latency of each run of the profiled session. Time in which another process had the
+            core is taken off where one thread ran.
         plain_ms: latency of each run without the profiler, taken by turns with the profiled ones; the
             profiled ones again where there was no second session.
-        disturbed: turns left out because another process had the core in one of their runs.
+        lost: of each profiled run, the share of its time in which another process had the core.
+        disturbed: turns left out because another process had the core for longer than in those kept.
     """
 
     trace: Trace
     profiled_ms: tuple[float, ...]
     plain_ms: tuple[float, ...]
-    disturbed: int = 0
+    lost: tuple[float, ...]
+    disturbed: int
 
 
 class _Answer(msgspec.Struct):
@@ -134,24 +138,36 @@ def run_engine(
     kept = undisturbed_turns(turns)
     return EngineRuns(
         Trace(tuple(trace.runs[turn] for turn in kept)),
-        profiled_ms=tuple(turns[turn][0][0] for turn in kept),
-        plain_ms=tuple(turns[turn][1][0] for turn in kept),
+        profiled_ms=tuple(_own_ms(*turns[turn][0], threads) for turn in kept),
+        plain_ms=tuple(_own_ms(*turns[turn][1], threads) for turn in kept),
+        lost=tuple(_lost_share(turns[turn][0]) for turn in kept),
         disturbed=len(turns) - len(kept),
     )
+
+
+def _own_ms(wall_ms: float, lost_ms: float, threads: int) -> float:
+    """A run's latency as on a core of its own; with several threads nobody can tell."""
+    return wall_ms - lost_ms if threads == 1 else wall_ms
+
+
+def _lost_share(run: tuple[float, float]) -> float:
+    wall_ms, lost_ms = run
+    return lost_ms / wall_ms if wall_ms else 0.0
 
 
 def undisturbed_turns(turns: Sequence[tuple[tuple[float, float], tuple[float, float]]]) -> tuple[int, ...]:
     """Which turns to keep: those whose runs lost at most 1% to other processes on their core.
 
-    Where these are fewer than seven, the seven that lost least.
+    Where these are fewer than a quarter, or than seven, the quarter (the seven) that lost least.
 
     Args:
         turns: of the profiled and the plain run, milliseconds in all and those that others took.
     """
-    shares = [max(lost / wall if wall else 0.0 for wall, lost in turn) for turn in turns]
-    kept = [turn for turn, share in enumerate(shares) if share <= _DISTURBED]
-    if len(kept) < _FEWEST_TURNS:
-        kept = sorted(sorted(range(len(turns)), key=lambda turn: shares[turn])[:_FEWEST_TURNS])
+    shares = [max(_lost_share(run) for run in turn) for turn in turns]
+    fewest = max(_FEWEST_TURNS, len(turns) // 4)
+    kept = [turn for turn, share in enumerate(shares) if share <= DISTURBED]
+    if len(kept) < fewest:
+        kept = sorted(sorted(range(len(turns)), key=lambda turn: shares[turn])[:fewest])
     return tuple(kept)
 
 

@@ -5,19 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.graph.kernels import Kernel
-from mopar.profiling.engine_runs import EngineRuns
+from mopar.profiling.engine_runs import DISTURBED, EngineRuns
 from mopar.profiling.trace import KernelEvent
 
 _US_PER_MS = 1000.0
 # Above this it is noise: two to four microseconds were seen.
 _MOST_PROFILER_MS = 0.005
+_HIT_FACTOR, _HIT_MS = 1.1, 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class LayerTimes:
     """Where the time of a run goes. Nothing is rescaled.
 
-    From an If, Loop or Scan, the profiler's own work on the kernels of its body is taken off.
+    From an If, Loop or Scan, the profiler's own work on the kernels of its body is taken off; time in which
+    another process had the core counts for nobody, as far as it can be told.
 
     Attributes:
         latency_ms: of each layer, the median over runs of the sum of its kernels.
@@ -68,17 +70,29 @@ def layer_times(runs: EngineRuns, kernels: Sequence[Kernel], layers: Sequence[Se
             samples[number][layer] += max(0.0, duration_ms - event.inner * overhead_ms)
             if kernels[event.node].layout_only:
                 layout[number][layer] += duration_ms
-    columns = list(zip(*samples, strict=True)) if layers else []
+    columns = [undisturbed_samples(column, runs.lost) for column in zip(*samples, strict=True)]
     return LayerTimes(
         latency_ms=tuple(statistics.median(column) for column in columns),
         spread_ms=tuple(interquartile_range(column) for column in columns),
         whole_ms=statistics.median(runs.plain_ms),
         whole_spread_ms=interquartile_range(runs.plain_ms),
         profiled_ms=statistics.median(runs.profiled_ms),
-        layout_ms=tuple(statistics.median(column) for column in zip(*layout, strict=True)) if layers else (),
+        layout_ms=tuple(statistics.median(column) for column in zip(*layout, strict=True)),
         runs=len(runs.plain_ms),
         disturbed=runs.disturbed,
     )
+
+
+def undisturbed_samples(samples: Sequence[float], lost: Sequence[float]) -> list[float]:
+    """A layer's samples without those in which, by the looks of it, another process had the core.
+
+    How much of a run others took is known, but not in which layer. An interruption takes the better part of a
+    millisecond: in a run that had one, a sample counts as hit where it lies 10% and 0.1 ms above the lower quartile.
+    """
+    if len(samples) < 2:
+        return list(samples)
+    most = _HIT_FACTOR * statistics.quantiles(samples, n=4)[0] + _HIT_MS
+    return [sample for sample, share in zip(samples, lost, strict=True) if share <= DISTURBED or sample <= most]
 
 
 def _profiler_ms_per_event(runs: EngineRuns) -> float:

@@ -1,0 +1,122 @@
+"""The parts of a profile: what was measured, in the terms that the planner reads."""
+
+from mopar.graph import Layer, Model, cut_positions
+from mopar.graph.model import is_weight, name_of, reads_of
+from mopar.profiling.engine_runs import idlest_core
+from mopar.profiling.layout import blocked_tensors, cut_overhead_ms, measure_reorders
+from mopar.profiling.liveness import Step, live_bytes
+from mopar.profiling.measure import Measurement
+from mopar.profiling.packed import stored_weights
+from mopar.profiling.points import point_of
+from mopar.profiling.weights import weight_profiles
+from mopar.types import CutPosition, LayerProfile, ModelInfo, TensorProfile, WeightProfile
+
+
+def model_info(model: Model) -> ModelInfo:
+    """The model's identity."""
+    return ModelInfo(
+        name=model.name,
+        sha256=model.sha256,
+        graph_sha256=model.graph_sha256,
+        opset=model.opset,
+        parameters=model.parameters,
+        weight_bytes=model.weight_bytes,
+    )
+
+
+def weights_of(model: Model, measured: Measurement) -> tuple[WeightProfile, ...]:
+    """Each weight in the built file and in memory, as the packed file of the measured run has it."""
+    graph = model.ir.graph
+    readers: dict[str, list[str]] = {}
+    for node in model.nodes:
+        for value in reads_of(node, graph):
+            if is_weight(value):
+                readers.setdefault(name_of(value), []).append(str(node.name))
+    return weight_profiles(
+        _weight_bytes(model), readers, stored_weights(measured.packed), measured.kernels, measured.events
+    )
+
+
+def _weight_bytes(model: Model) -> dict[str, int]:
+    initializers = model.ir.graph.initializers.items()
+    return {name: value.const_value.nbytes for name, value in initializers if value.const_value is not None}
+
+
+def cuts_of(model: Model, layers: tuple[Layer, ...], measured: Measurement) -> tuple[CutPosition, ...]:
+    """Where the model can be cut, and what crosses there."""
+    cuts = cut_positions(model, layers)
+    crossing = frozenset(name for cut in cuts for name in cut.tensors)
+    sizes = {name: point_of(measured.points, name).bytes for name in crossing}
+    makes = {str(node.name): [str(value.name) for value in node.outputs] for node in model.nodes}
+    blocked = blocked_tensors(measured.packed, measured.kernels, makes, crossing)
+    costs = measure_reorders(idlest_core()) if blocked else None
+    return tuple(
+        CutPosition(
+            index=cut.index,
+            tensors=cut.tensors,
+            bytes=sum(sizes[name] for name in cut.tensors),
+            overhead_ms=cut_overhead_ms(cut.tensors, sizes, blocked, costs) if costs else 0.0,
+        )
+        for cut in cuts
+    )
+
+
+def tensors_of(
+    model: Model, layers: tuple[Layer, ...], cuts: tuple[CutPosition, ...], measured: Measurement
+) -> tuple[TensorProfile, ...]:
+    """Inputs of the model, what crosses cut positions, and outputs; each once, in this order."""
+    producer = {spec.name: -1 for spec in model.inputs}
+    consumers: dict[str, list[int]] = {}
+    for layer in layers:
+        for step in _steps(model, layer):
+            producer.update(dict.fromkeys(step.makes, layer.index))
+            for name in step.reads:
+                consumers.setdefault(name, []).append(layer.index)
+    for spec in model.outputs:
+        consumers.setdefault(spec.name, []).append(len(layers))
+    names = dict.fromkeys(spec.name for spec in model.inputs)
+    names.update(dict.fromkeys(name for cut in cuts for name in cut.tensors))
+    names.update(dict.fromkeys(spec.name for spec in model.outputs))
+    found = []
+    for name in names:
+        point = point_of(measured.points, name)
+        readers = tuple(dict.fromkeys(consumers.get(name, ())))
+        found.append(TensorProfile(name, point.dtype, point.shape, point.bytes, producer[name], readers))
+    return tuple(found)
+
+
+def layer_profiles(model: Model, layers: tuple[Layer, ...], measured: Measurement) -> tuple[LayerProfile, ...]:
+    """Each layer's time, weights and live activations."""
+    steps = [step for layer in layers for step in _steps(model, layer)]
+    known = {name: point.bytes for name, point in measured.points.items()}
+    # A sequence or an optional has no size of its own to speak of: its elements were counted as tensors.
+    sizes = {name: known.get(name, 0) for step in steps for name in (*step.reads, *step.makes)} | known
+    live = live_bytes(steps, sizes, [s.name for s in model.inputs], [s.name for s in model.outputs], len(layers))
+    weight_bytes = _weight_bytes(model)
+    times = measured.times
+    return tuple(
+        LayerProfile(
+            index=layer.index,
+            nodes=layer.nodes,
+            operators=layer.operators,
+            weights=layer.weights,
+            latency_ms=times.latency_ms[layer.index],
+            spread_ms=times.spread_ms[layer.index],
+            weight_bytes=sum(weight_bytes[name] for name in layer.weights),
+            activation_bytes=live[layer.index],
+        )
+        for layer in layers
+    )
+
+
+def _steps(model: Model, layer: Layer) -> list[Step]:
+    graph = model.ir.graph
+    return [
+        Step(
+            layer.index,
+            node.op_type,
+            tuple(name_of(value) for value in reads_of(node, graph) if not is_weight(value)),
+            tuple(str(value.name) for value in node.outputs if value.name),
+        )
+        for node in model.nodes[layer.start : layer.stop]
+    ]
