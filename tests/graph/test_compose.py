@@ -47,6 +47,13 @@ def test_strings_and_sequences_cross_no_cut(tmp_path: Path) -> None:
         assert not forbidden.intersection(name for cut in cuts for name in (*cut.tensors, *cut.inputs))
 
 
+def test_types_that_onnx_cannot_infer_come_from_the_engine(tmp_path: Path) -> None:
+    path, feeds = tiny.contrib(tmp_path)
+    model, layers, cuts = composed_equals_whole(path, feeds)
+    assert len(cuts) == len(layers) - 1 == 4
+    assert tensor_shapes(model)["m"].shape == ("n", 4, 16)
+
+
 def test_a_part_holds_only_its_own_weights_and_shares_them(tmp_path: Path) -> None:
     model = load_model(tiny.branches(tmp_path)[0])
     layers = layers_of(model)
@@ -54,11 +61,17 @@ def test_a_part_holds_only_its_own_weights_and_shares_them(tmp_path: Path) -> No
     part = extract(model, index, index + 1, layers)
     stored = part.graph.initializers
     assert set(stored) == set(layers[index].weights)
-    # The branch's own weight counts too, and the other matrix does not come along.
-    assert len(stored) == 2
+    # The branches' own weights count too, and the other matrix does not come along.
+    assert len(stored) == 3
     assert "w2" not in stored
     for name, value in stored.items():
         assert value.const_value is model.ir.graph.initializers[name].const_value
+
+
+def test_both_branches_keep_their_own_weight(tmp_path: Path) -> None:
+    path, feeds = tiny.branches(tmp_path)
+    for flag in (True, False):
+        composed_equals_whole(path, {**feeds, "flag": np.array(flag)}, every=3)
 
 
 def test_symbolic_dimensions_stay_symbolic(tmp_path: Path) -> None:

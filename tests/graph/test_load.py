@@ -81,7 +81,7 @@ def test_external_data_stays_in_the_folder(tmp_path: Path) -> None:
     outside = tmp_path / "outside.bin"
     outside.write_bytes(bytes(1 << 20))
     (inside / "link.bin").symlink_to(outside)
-    for location in (str(outside), "../outside.bin", "a/../../outside.bin", "link.bin"):
+    for location in (str(outside), str(inside / "weights.bin"), "../outside.bin", "a/../../outside.bin", "link.bin"):
         with pytest.raises(ModelError, match=location.replace(".", r"\.") + r".*folder"):
             load_model(_place(inside, location))
     with pytest.raises(ModelError, match=r"gone\.bin.*missing"):

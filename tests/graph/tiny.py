@@ -101,11 +101,12 @@ def constant_nodes(folder: Path) -> Made:
 
 
 def branches(folder: Path) -> Made:
-    """If with branches that capture tensors, an inner weight and an outer weight."""
-    then = helper.make_graph(
-        [helper.make_node("MatMul", ["a", "inner"], ["t"])], "then", [], [info("t", 2, 16)], [weight("inner", 16, 16)]
-    )
-    other = helper.make_graph([helper.make_node("Add", ["b", "w"], ["o"])], "else", [], [info("o", 2, 16)])
+    """If with branches that capture tensors and an outer weight; their own weights have the same name."""
+    then_nodes = [helper.make_node("MatMul", ["a", "inner"], ["t"])]
+    then = helper.make_graph(then_nodes, "then", [], [info("t", 2, 16)], [weight("inner", 16, 16)])
+    other_nodes = [helper.make_node("MatMul", ["b", "inner"], ["q"]), helper.make_node("Add", ["q", "w"], ["o"])]
+    inner = numpy_helper.from_array(np.eye(16, dtype=np.float32), "inner")
+    other = helper.make_graph(other_nodes, "else", [], [info("o", 2, 16)], [inner])
     nodes = [
         helper.make_node("Sigmoid", ["x"], ["a"]),
         helper.make_node("MatMul", ["a", "w2"], ["b"]),

@@ -12,7 +12,7 @@ from onnx_ir.passes.common import (
 )
 
 from mopar.graph.constants import lift_constants
-from mopar.graph.engine import optimised_form, skeleton_proto
+from mopar.graph.engine import engine_types, skeleton_proto
 from mopar.graph.folding import fold_constants
 from mopar.graph.model import name_of
 from mopar.types import ModelError
@@ -112,6 +112,17 @@ def _forget_shapes(model: ir.Model) -> None:
 
 def infer_shapes(model: ir.Model) -> None:
     """Infer types and shapes with ONNX, and with the engine what ONNX has no schema for."""
+    _infer_with_onnx(model)
+    unknown = {name_of(value): value for node in model.graph for value in node.outputs if value.name and not value.type}
+    if unknown:
+        for name, (dtype, shape) in engine_types(model, list(unknown)).items():
+            unknown[name].type = ir.TensorType(dtype)
+            unknown[name].shape = shape
+        # What follows them can be told now.
+        _infer_with_onnx(model)
+
+
+def _infer_with_onnx(model: ir.Model) -> None:
     try:
         inferred = onnx.shape_inference.infer_shapes(skeleton_proto(model), data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
@@ -119,10 +130,6 @@ def infer_shapes(model: ir.Model) -> None:
         pass
     else:
         _take_over(model, ir.from_proto(inferred))
-    if any(value.type is None for node in model.graph for value in node.outputs if value.name):
-        asked = optimised_form(model, fuse=False)
-        if asked is not None:
-            _take_over(model, asked)
 
 
 def _take_over(model: ir.Model, inferred: ir.Model) -> None:

@@ -8,7 +8,7 @@ proportion to the weights; the engine's fusions depend on shapes and on small co
 import contextlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,8 @@ _NOISE = re.compile(
     r"|Exception during loading: |\S*/onnxruntime/\S+ "
 )
 _ZEROS = "zeros.bin"
+_TENSOR = re.compile(r"tensor\((\w+)\)")
+_ELEMENTS = {"float": "FLOAT", "double": "DOUBLE"}
 
 
 def check_loadable(model: Model) -> None:
@@ -64,27 +66,47 @@ def check_loadable(model: Model) -> None:
             raise ModelError(f"{model.path.name}: {_refusal(model, str(cause))}") from cause
 
 
-def optimised_form(model: ir.Model, *, fuse: bool = True) -> ir.Model | None:
-    """The graph as the engine would run it, weights left out; None where the engine refuses it.
-
-    Args:
-        model: a canonical graph.
-        fuse: whether to optimise; without, the graph comes back with the engine's types and shapes.
-    """
-    level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL if fuse else ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+def optimised_form(model: ir.Model) -> ir.Model | None:
+    """The graph as the engine would run it, weights left out; None where the engine refuses it."""
     with skeleton(model) as path:
         target = path.with_name("optimised.onnx")
         # The engine insists on writing its weights; nobody needs them.
         target.with_suffix(".data").symlink_to("/dev/null")
-        options = _options(level)
+        options = _options(ort.GraphOptimizationLevel.ORT_ENABLE_ALL)
         options.optimized_model_filepath = str(target)
         options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "optimised.data")
         options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
         try:
             ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            return ir.from_proto(onnx.load(target, format="protobuf", load_external_data=False))
         except ENGINE_ERRORS:
+            # Refused, or (onnx-ir's own RuntimeError) written in a way that cannot be read back.
             return None
-        return ir.from_proto(onnx.load(target, format="protobuf", load_external_data=False))
+
+
+def engine_types(model: ir.Model, names: Sequence[str]) -> dict[str, tuple[ir.DataType, ir.Shape]]:
+    """Types and shapes that the engine infers for tensors; those that it cannot tell are left out.
+
+    It tells them of outputs only, so each tensor is made one for the occasion.
+    """
+    copy = model.clone()
+    values = ir.convenience.create_value_mapping(copy.graph, include_subgraphs=False)
+    known = set(copy.graph.outputs)
+    copy.graph.outputs.extend(values[name] for name in names if values[name] not in known)
+    with skeleton(copy) as path:
+        options = _options(ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
+        try:
+            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except ENGINE_ERRORS:
+            return {}
+    found: dict[str, tuple[ir.DataType, ir.Shape]] = {}
+    for argument in session.get_outputs():
+        element = _TENSOR.fullmatch(argument.type)
+        if element is not None and argument.name in names:
+            name = _ELEMENTS.get(element[1], element[1].upper())
+            if name in ir.DataType.__members__:
+                found[argument.name] = (ir.DataType[name], ir.Shape(argument.shape))
+    return found
 
 
 def _options(level: ort.GraphOptimizationLevel) -> ort.SessionOptions:

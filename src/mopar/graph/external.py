@@ -1,7 +1,7 @@
 """Weights in files of their own: where they may stand, and digests that read them piece by piece."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -94,8 +94,10 @@ class _DigestFile:
         return len(data)
 
 
-def graph_sha256(model: ir.Model) -> str:
-    """SHA-256 of a canonical form: interface, nodes in order, weights by content.
+def graph_sha256(model: ir.Model, runs: Sequence[Sequence[str]]) -> str:
+    """SHA-256 of a canonical form: interface, nodes in order and in ``runs``, weights by content.
+
+    The runs count since plans number them; an engine that fuses otherwise makes another form.
 
     Large weights are read in pieces where they stand in external files. Inferred shapes of
     intermediate tensors do not count: a better inference would change them, not the model.
@@ -107,6 +109,7 @@ def graph_sha256(model: ir.Model) -> str:
     for kind, values in (("input", graph.inputs), ("output", graph.outputs)):
         for value in values:
             target.write(f"{kind} {value.name} {value.type} {value.shape}\n".encode())
+    target.write(f"runs {[len(run) for run in runs]}\n".encode())
     for node in graph:
         target.write(ir.to_proto(node).SerializeToString(deterministic=True))
     for identifier, function in sorted(model.functions.items()):

@@ -32,7 +32,7 @@ def load_model(path: Path) -> Model:
     try:
         canonicalise(model, path.name)
         runs = arrange(model)
-    except (ir.passes.PassError, ValueError, TypeError, KeyError, NotImplementedError) as cause:
+    except (ir.passes.PassError, ir.serde.SerdeError, ValueError, TypeError, KeyError, NotImplementedError) as cause:
         raise ModelError(f"{path}: the graph is not valid: {_first_line(cause)}") from cause
     graph = model.graph
     weights = [value.const_value for value in graph.initializers.values() if value.const_value is not None]
@@ -41,7 +41,7 @@ def load_model(path: Path) -> Model:
         path=path,
         files=(path, *files),
         sha256=sha256_of_files((path, *files)),
-        graph_sha256=graph_sha256(model),
+        graph_sha256=graph_sha256(model, runs),
         ir=model,
         inputs=tuple(required_spec(value, f"{path.name}: the input") for value in graph.inputs),
         outputs=tuple(required_spec(value, f"{path.name}: the output") for value in graph.outputs),

@@ -18,7 +18,8 @@ class Model:
         path: the ONNX file it came from.
         files: that file, then its external data files.
         sha256: of that file and its external data files.
-        graph_sha256: of the canonical form, weights included; equal in every process.
+        graph_sha256: of the canonical form, weights included; equal in every process
+            with the same engine on the same kind of CPU.
         ir: the canonical form; weights that stand in external files stay there, mapped when read.
         inputs: what a request brings; ``outputs`` what it gets. Symbolic dimensions are kept.
         nodes: the nodes of the canonical graph in topological order.

@@ -18,8 +18,9 @@ def arrange(model: ir.Model) -> tuple[tuple[str, ...], ...]:
     """Sort the graph in place so that every run of the result is contiguous, and return the runs.
 
     A run is what one kernel of the engine computes, plus nodes that cost nothing and follow it:
-    computations on shapes, and views. Shape computations are made as soon as their tensor exists, so
-    that no large tensor stays live for the sake of its shape. The order is stable otherwise.
+    computations on shapes, and views. A shape is taken as soon as its tensor exists, so that no large
+    tensor stays live for the sake of it; what is computed from it waits for its turn, so that few
+    small tensors cross the cuts. The order is stable otherwise.
 
     Raises:
         ValueError: the graph has a cycle.
@@ -30,7 +31,8 @@ def arrange(model: ir.Model) -> tuple[tuple[str, ...], ...]:
     dependencies = _dependencies(graph, nodes)
     shapes = _shape_computations(graph, nodes)
     groups = _fused_groups(model, nodes, shapes)
-    order = _schedule(len(nodes), dependencies, groups, shapes)
+    sources = {index for index in shapes if nodes[index].op_type in _SHAPE_SOURCES}
+    order = _schedule(len(nodes), dependencies, groups, sources)
     graph.remove(nodes)
     graph.extend([nodes[index] for group in order for index in group])
     return tuple(tuple(str(nodes[index].name) for index in run) for run in _join(order, graph, nodes, shapes))
