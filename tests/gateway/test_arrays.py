@@ -47,6 +47,7 @@ def _is_text(raw: bytes) -> bool:
 def test_int4_is_stored_low_half_first_with_its_sign() -> None:
     value = from_array("t", np.array([1, -2, 7], ml_dtypes.int4))
     assert bytes(value.data) == bytes([0xE1, 0x07])
+    assert to_array(value).tolist() == [1, -2, 7]
 
 
 def test_layout_and_byte_order_of_an_array_do_not_matter() -> None:

@@ -45,15 +45,12 @@ def test_arrays_come_back_as_they_were_sent(server: Server, path: str) -> None:
 
 
 def test_one_connection_serves_many_requests_and_survives_its_closing() -> None:
-    limits = HttpLimits(idle_timeout_s=0.05)
-    with running(EchoBackend((TensorSpec("x", "int64", ("n",)),)), limits) as server:
-        with Client(f"http://127.0.0.1:{server.port}") as client:
-            for number in range(20):
-                assert client.infer({"x": np.array([number])})["x"].tolist() == [number]
-            assert client._connection.sock.recv(1, socket.MSG_PEEK) == b"", (
-                "the server closed it, the client has yet to see"
-            )
-            assert client.infer({"x": np.array([7])}, ["x"])["x"].tolist() == [7]
+    backend, limits = EchoBackend((TensorSpec("x", "int64", ("n",)),)), HttpLimits(idle_timeout_s=0.2)
+    with running(backend, limits) as server, Client(f"http://127.0.0.1:{server.port}") as client:
+        for number in range(20):
+            assert client.infer({"x": np.array([number])})["x"].tolist() == [number]
+        assert client._connection.sock.recv(1, socket.MSG_PEEK) == b"", "closed by the server, unseen by the client"
+        assert client.infer({"x": np.array([7])}, ["x"])["x"].tolist() == [7]
 
 
 def test_metadata_and_readiness(server: Server) -> None:

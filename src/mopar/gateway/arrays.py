@@ -129,6 +129,4 @@ def _pack_nibbles(flat: Array) -> bytes:
 def _unpack_nibbles(data: Buffer, count: int, dtype: np.dtype[Any]) -> Array:
     packed = np.frombuffer(data, np.uint8)
     nibbles = np.stack([packed & 0x0F, packed >> 4], axis=1).reshape(-1)[:count].astype(np.int8)
-    if dtype.name == "int4":
-        nibbles = np.where(nibbles > 7, nibbles - 16, nibbles).astype(np.int8)
-    return nibbles.astype(dtype)
+    return nibbles.astype(dtype)  # which takes the fourth bit of an int4 for its sign

@@ -53,7 +53,11 @@ class EchoBackend:
         if self.error is not None:
             raise self.error
         if self.gate is not None:
-            await self.gate.wait()
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.closed.release()
+                raise
         names = tuple(inputs) if outputs is None else outputs
         memory = {name: bytearray(inputs[name].data) for name in names}
         try:
