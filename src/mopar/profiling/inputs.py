@@ -70,7 +70,9 @@ def load_inputs(path: Path) -> dict[str, Array]:
         InputError: there is no such file, it is no ``.npz`` file, or an array in it is a pickled object.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because numpy leaves a damaged archive open.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(f"{path}: one array without a name; save inputs with numpy.savez(FILE, NAME=array)")
             return {name: archive[name] for name in archive.files}

@@ -1,0 +1,185 @@
+"""Whole profiles of small models, run by the real engine in its child process."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from mopar.files import from_json, to_json
+from mopar.graph import Model, extract, layers_of, load_model
+from mopar.graph.engine import optimised_form
+from mopar.profiling import Array, RunBudget, profile_model
+from mopar.profiling.cache import cache_directory
+from mopar.profiling.engine_runs import run_engine
+from mopar.profiling.packed import stored_weights
+from mopar.types import EngineError, EngineOptions, Profile, ProfileError, RuntimeCosts, TensorSpec
+from tests.models.builder import Builder
+
+QUICK = RunBudget(seconds=0.0, min_runs=5, max_runs=5, warm_runs=1)
+COSTS = RuntimeCosts(base_mib=45.0, hop_ms=0.1, wire_ms_per_mib=0.1, init_ms=100.0)
+
+
+class FakeProbe:
+    """Measures nothing, and keeps what the built file holds while it is there."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.data_bytes = 0
+        self.stored_bytes = 0
+
+    def whole(self, model: Model, packed: Path, inputs: Mapping[str, Array]) -> tuple[float, float]:
+        assert set(inputs) == {spec.name for spec in model.inputs}
+        self.calls += 1
+        data = packed.with_name(f"{packed.name}.data")
+        self.data_bytes = data.stat().st_size if data.exists() else 0
+        self.stored_bytes = sum(weight.file_bytes for weight in stored_weights(packed))
+        return 64.0, 120.0
+
+    def runtime(self) -> RuntimeCosts:
+        return COSTS
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def _profile(path: Path, probe: FakeProbe | None = None, **shapes: tuple[int, ...]) -> Profile:
+    return profile_model(load_model(path), probe or FakeProbe(), shapes=shapes, budget=QUICK)
+
+
+def test_a_profile_holds_together_and_survives_its_json(reference: Callable[[str], Path]) -> None:
+    profile = _profile(reference("conv_chain"))
+    tensors = {tensor.name: tensor for tensor in profile.tensors}
+    for cut in profile.cut_positions:
+        assert cut.bytes == sum(tensors[name].bytes for name in cut.tensors)
+        for name in cut.tensors:
+            assert tensors[name].producer < cut.index <= max(tensors[name].consumers)
+    weights = {weight.name: weight for weight in profile.weights}
+    for layer in profile.layers:
+        assert layer.weight_bytes == sum(weights[name].bytes for name in layer.weights)
+    attributed = sum(layer.latency_ms for layer in profile.layers)
+    assert profile.whole.latency_ms == pytest.approx(attributed + profile.whole.unattributed_ms)
+    assert profile.layers[0].latency_ms > 0
+    assert (profile.whole.memory_mib, profile.runtime) == (64.0, COSTS)
+    assert from_json(to_json(profile), Profile, what="profile", error=ProfileError) == profile
+
+
+def test_a_cut_costs_overhead_where_its_slices_reorder_more_than_the_whole(tmp_path: Path) -> None:
+    path = tmp_path / "blocks.onnx"
+    _blocked_chain(path)
+    model = load_model(path)
+    layers = layers_of(model)
+    whole = _reorderings(model.ir)
+    for cut in _profile(path).cut_positions:
+        parts = (extract(model, 0, cut.index, layers), extract(model, cut.index, len(layers), layers))
+        assert (cut.overhead_ms > 0) == (sum(map(_reorderings, parts)) > whole), cut
+
+
+def _blocked_chain(path: Path) -> None:
+    """Convolutions with as many channels as any block has, then a head in the plain layout."""
+    graph = Builder("blocks")
+    x = graph.input("image", (1, 3, 16, 16))
+    for channels in (3, 32, 32):
+        convolved = graph.add("Conv", x, graph.weight(32, channels, 3, 3), pads=[1, 1, 1, 1])
+        x = graph.add("Relu", convolved)
+    flat = graph.add("Flatten", graph.add("GlobalAveragePool", x))
+    graph.output(graph.add("Gemm", flat, graph.weight(32, 4), output="y"), (1, 4))
+    graph.save(path)
+
+
+def _reorderings(model: ir.Model) -> int:
+    optimised = optimised_form(model)
+    assert optimised is not None
+    return sum(node.op_type.startswith("Reorder") for node in optimised.graph)
+
+
+@pytest.mark.parametrize("name", ["conv_chain", "mlp", "shared_weights", "lstm", "loop_capture", "external"])
+def test_the_weights_share_out_the_whole_built_file(reference: Callable[[str], Path], name: str) -> None:
+    """Whatever the engine renamed, packed or joined: per-layer sums must not lose or double bytes."""
+    probe = FakeProbe()
+    profile = _profile(reference(name), probe)
+    in_file = sum(weight.file_bytes for weight in profile.weights)
+    # Shape constants that the engine makes for itself belong to no weight.
+    assert in_file == pytest.approx(probe.stored_bytes, abs=512)
+    assert probe.data_bytes - 4096 * 2 * len(profile.weights) <= in_file
+
+
+def test_a_packed_weight_counts_instead_of_its_original(reference: Callable[[str], Path]) -> None:
+    profile = _profile(reference("lstm"))
+    packed = [weight for weight in profile.weights if weight.file_bytes > weight.bytes]
+    assert packed
+    assert all(weight.resident_bytes == weight.file_bytes - weight.bytes for weight in packed)
+
+
+def test_of_a_gathered_table_only_the_rows_that_are_read_are_resident(tmp_path: Path) -> None:
+    table = onnx.numpy_helper.from_array(np.ones((20_000, 64), np.float32), "table")
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Gather", ["table", "ids"], ["rows"], name="gather")],
+        "embed",
+        [info("ids", onnx.TensorProto.INT64, [3])],
+        [info("rows", onnx.TensorProto.FLOAT, [3, 64])],
+        [table],
+    )
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), tmp_path / "embed.onnx")
+    (weight,) = _profile(tmp_path / "embed.onnx").weights
+    assert weight.bytes == weight.file_bytes == 20_000 * 64 * 4
+    assert 3 * 64 * 4 <= weight.resident_bytes <= 3 * 2 * 4096
+
+
+@pytest.mark.parametrize("name", ["if_capture", "loop_capture", "unknown_size", "sequence", "multi_output", "half"])
+def test_tensors_have_the_shapes_of_the_run(reference: Callable[[str], Path], name: str) -> None:
+    """The oracle: the engine's own outputs, where shapes depend on data or stand behind control flow."""
+    import onnxruntime
+
+    from mopar.profiling import sample_inputs
+
+    path = reference(name)
+    profile = _profile(path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    values, _ = sample_inputs(load_model(path).inputs)
+    tensors = {tensor.name: tensor for tensor in profile.tensors}
+    for output, got in zip(session.get_outputs(), session.run(None, values), strict=True):
+        assert tensors[output.name].shape == got.shape
+        assert tensors[output.name].bytes == got.nbytes
+
+
+def test_a_profile_measured_before_is_given_back_until_something_changes(reference: Callable[[str], Path]) -> None:
+    probe = FakeProbe()
+    model = load_model(reference("symbolic"))
+    first = profile_model(model, probe, shapes={"x": (2, 5, 16)}, budget=QUICK)
+    assert profile_model(model, probe, shapes={"x": (2, 5, 16)}, budget=QUICK) == first
+    assert probe.calls == 1
+    profile_model(model, probe, shapes={"x": (2, 6, 16)}, budget=QUICK)
+    profile_model(model, probe, shapes={"x": (2, 5, 16)}, seed=1, budget=QUICK)
+    profile_model(model, probe, shapes={"x": (2, 5, 16)}, budget=QUICK, use_cache=False)
+    assert probe.calls == 4
+
+
+def test_a_damaged_cache_entry_is_measured_again(reference: Callable[[str], Path]) -> None:
+    probe = FakeProbe()
+    _profile(reference("mlp"), probe)
+    (kept,) = (cache_directory() / "profiles").iterdir()
+    kept.write_bytes(kept.read_bytes()[:100])
+    _profile(reference("mlp"), probe)
+    assert probe.calls == 2
+
+
+def test_a_model_that_the_engine_refuses_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    spec = TensorSpec("x", "float32", (1,))
+    with pytest.raises(EngineError, match=r"broken\.onnx: ONNX Runtime: ") as caught:
+        run_engine(
+            tmp_path / "broken.onnx",
+            {"x": np.zeros(1, np.float32)},
+            (spec,),
+            tmp_path,
+            options=EngineOptions(),
+            budget=QUICK,
+        )
+    assert "\n" not in str(caught.value)
