@@ -181,18 +181,22 @@ def searched(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> MemoryMeasure
 @given(st.data())
 @settings(deadline=None)
 def test_search_finds_the_need_in_few_runs_whatever_sets_it(data: st.DataObject) -> None:
-    peak = data.draw(st.integers(10, 4000), "peak")
-    machine = Machine(
-        loading=data.draw(st.integers(2, peak), "loading"),
-        serving=data.draw(st.integers(1, peak), "serving"),
-        peak=peak,
-        noisy=data.draw(st.booleans(), "noisy"),
-    )
+    loading = data.draw(st.integers(2, 1000), "loading")
+    serving = data.draw(st.integers(1, 1000), "serving")
+    need = max(loading, serving)
+    peak = data.draw(st.integers(need, 4 * need), "peak")  # page cache beyond four times the need is unusual
+    machine = Machine(loading, serving, peak, noisy=data.draw(st.booleans(), "noisy"))
     with pytest.MonkeyPatch.context() as patch:
         found = searched(machine, patch)
-    need = max(machine.loading, machine.serving)
     assert need <= found.required_mib <= need + max(2.0, 0.02 * found.required_mib) + 0.01
-    assert len(set(machine.limits)) <= 8
+    assert len(set(machine.limits)) <= 12
+
+
+def test_where_serving_needs_what_it_maps_hardly_any_limit_is_far_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(loading=20, serving=400, peak=900)
+    searched(machine, monkeypatch)
+    assert len(machine.limits) == 2
+    assert min(machine.limits) > 380, "each limit far below costs minutes of reclaim"
 
 
 def test_foreign_pages_are_added_where_serving_needs_them_and_not_on_top_of_a_larger_load(
