@@ -11,9 +11,10 @@ import pytest
 from mopar.files import from_json, to_json
 from mopar.graph import Model, extract, layers_of, load_model
 from mopar.graph.engine import optimised_form
-from mopar.profiling import Array, RunBudget, profile_model
+from mopar.profiling import Array, RunBudget, parts, profile_model
 from mopar.profiling.cache import cache_directory
 from mopar.profiling.engine_runs import run_engine
+from mopar.profiling.layout import ReorderCosts
 from mopar.profiling.packed import stored_weights
 from mopar.types import EngineError, EngineOptions, Profile, ProfileError, RuntimeCosts, TensorSpec
 from tests.models.builder import Builder
@@ -68,15 +69,18 @@ def test_a_profile_holds_together_and_survives_its_json(reference: Callable[[str
     assert from_json(to_json(profile), Profile, what="profile", error=ProfileError) == profile
 
 
-def test_a_cut_costs_overhead_where_its_slices_reorder_more_than_the_whole(tmp_path: Path) -> None:
+def test_a_cut_costs_what_its_slices_reorder_more_than_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "measure_reorders", lambda _core: ReorderCosts(1.0, 1.0))
     path = tmp_path / "blocks.onnx"
     _blocked_chain(path)
     model = load_model(path)
     layers = layers_of(model)
     whole = _reorderings(model.ir)
     for cut in _profile(path).cut_positions:
-        parts = (extract(model, 0, cut.index, layers), extract(model, cut.index, len(layers), layers))
-        assert (cut.overhead_ms > 0) == (sum(map(_reorderings, parts)) > whole), cut
+        slices = (extract(model, 0, cut.index, layers), extract(model, cut.index, len(layers), layers))
+        assert cut.overhead_ms == cut.bytes * (sum(map(_reorderings, slices)) - whole), cut
 
 
 def _blocked_chain(path: Path) -> None:
