@@ -1,6 +1,5 @@
 """The configurations that are compared: baselines as users have them, and mopar's own plans."""
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from mopar.graph import Model
 from mopar.types import EngineOptions, InfeasibleError, Plan, Profile
 
 _UNIFORM_MOST = 8
+_TORCH_WORKER = "mopar.evaluation.torch_worker"  # by name: only the worker itself imports torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,19 @@ def untouched(model: Model, root: Path) -> Config:
     folder = root / "ort-unsplit"
     folder.mkdir()
     home = model.path.parent
-    files = tuple(_linked(path, folder / path.relative_to(home)) for path in model.files)
+    files = tuple(_copied(path, folder / path.relative_to(home)) for path in model.files)
     bundle = chain_bundle(model.name, (files,), (model.inputs, model.outputs), EngineOptions())
     return Config("ort-unsplit", bundle, None)
+
+
+def torch_module(model: Model, spec: str, root: Path) -> Config:
+    """The torch module itself, as one function: ``spec`` is its MODULE:CALLABLE."""
+    folder = root / "torch-unsplit"
+    folder.mkdir()
+    file = folder / "callable.txt"
+    file.write_text(spec)
+    bundle = chain_bundle(model.name, ((file,),), (model.inputs, model.outputs), EngineOptions())
+    return Config("torch-unsplit", replace(bundle, worker=_TORCH_WORKER), None)
 
 
 def planned(
@@ -72,7 +82,7 @@ def resized(config: Config, memory_mib: dict[str, int]) -> Config:
     functions = tuple(replace(function, memory_mib=memory_mib[function.name]) for function in manifest.plan.functions)
     changed = replace(manifest, plan=replace(manifest.plan, functions=functions))
     write_whole(config.bundle.root / MANIFEST, to_json(changed))
-    return replace(config, bundle=Bundle(config.bundle.root, changed))
+    return replace(config, bundle=replace(config.bundle, manifest=changed))
 
 
 def _uniform(profile: Profile, options: PlanOptions, count: int) -> list[Plan]:
@@ -91,11 +101,8 @@ def _uniform(profile: Profile, options: PlanOptions, count: int) -> list[Plan]:
     return [alike] if alike is best else [alike, best]
 
 
-def _linked(source: Path, target: Path) -> Path:
-    """The file under another name: a hard link where the disk allows, else a copy."""
+def _copied(source: Path, target: Path) -> Path:
+    """The file in another folder. A copy: the engine refuses weights behind links."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
+    shutil.copyfile(source, target)
     return target
