@@ -118,7 +118,7 @@ def chain(count: int, *, latency_ms: float = 4.0, weight: int = 8 * MIB, activat
 
 
 @st.composite
-def profiles(draw: st.DrawFn, most_layers: int = 6) -> Profile:
+def profiles(draw: st.DrawFn, most_layers: int = 5) -> Profile:
     """A random profile of 1 to ``most_layers`` layers."""
     count = draw(st.integers(1, most_layers))
     size = st.integers(0, 4 * MIB // 4).map(lambda words: 4 * words)
@@ -176,7 +176,7 @@ def books(draw: st.DrawFn) -> PriceBook:
         billing_unit_ms=draw(st.sampled_from([0.0, 1.0, 10.0])),
         request_usd=draw(st.sampled_from([0.0, 2e-7])),
         vcpu_s_usd=draw(st.sampled_from([0.0, 2.4e-5])),
-        memory_step_mib=draw(st.sampled_from([32, 64] if coupled else [1, 64])),
+        memory_step_mib=draw(st.sampled_from([64, 96] if coupled else [1, 64])),
         memory_max_mib=draw(st.sampled_from([1024, 1024, 320])),
     )
 

@@ -63,8 +63,8 @@ def elapsed_ms(profile: Profile) -> list[float]:
     total = sum(layers)
     if total <= 0:
         layers, total = [1.0] * len(layers), float(len(layers))
-    scale = profile.whole.latency_ms / total
-    return list(accumulate((latency_ms * scale for latency_ms in layers), initial=0.0))
+    shares = (latency_ms / total for latency_ms in layers)
+    return list(accumulate((share * profile.whole.latency_ms for share in shares), initial=0.0))
 
 
 def speed(profile: Profile, useful_cpu: Num) -> Num:

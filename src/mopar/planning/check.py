@@ -85,4 +85,4 @@ def _check_sources(call: Call, made: dict[str, tuple[str, ...]]) -> None:
             raise UsageError(f"plan: input {item.tensor!r} of call {call.id!r} is combined by {item.combine!r}")
         for source in item.sources:
             if source.producer != REQUEST and source.tensor not in made.get(source.producer, ()):
-                raise UsageError(f"plan: call {call.id!r} takes {source.tensor!r}, which {source.producer!r} does not make")
+                raise UsageError(f"plan: call {call.id!r} takes {source.tensor!r}, not made by {source.producer!r}")

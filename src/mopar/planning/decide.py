@@ -7,6 +7,7 @@ import numpy as np
 
 from mopar.planning.evaluate import evaluate
 from mopar.planning.feasibility import least_latency_ms, require_slo
+from mopar.planning.paths import to_go
 from mopar.planning.problem import Problem, make_problem
 from mopar.planning.search import Chosen, Objective, solve
 from mopar.planning.shape import PlanShape, Slice, chain_shape
@@ -14,6 +15,7 @@ from mopar.planning.sizes import Sizing
 from mopar.types import InfeasibleError, PlatformLimits, Predicted
 
 _HAIR = 1e-9
+_TIE = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Decider:
             return solve(problem, Objective(slo_ms=least_ms))
         if self.objective == "balanced":
             return _knee(problem, least_ms, slo_ms)
-        return solve(problem, Objective(slo_ms=slo_ms))
+        return solve(problem, _cheapest(problem, slo_ms))
 
     def choose_unsplit(self, slo_ms: float | None) -> Chosen:
         """The best size of the unsplit model; its fastest where none keeps the SLO."""
@@ -74,7 +76,7 @@ class Decider:
             )
         else:
             text = self._why_unsplit(problem, chosen, slo_ms)
-        return text + (f"; within {chosen.gap:.1%} of the optimum" if chosen.gap else "")
+        return text + (f"; within {chosen.gap:.3%} of the optimum" if chosen.gap else "")
 
     def _unsplit_note(self, slo_ms: float | None) -> str:
         positions = [0, len(self.sizing.profile.layers)]
@@ -100,12 +102,19 @@ class Decider:
         return f"the best split has {len(split.slices)} functions: {_compared(split, chosen)} of unsplit"
 
 
+def _cheapest(problem: Problem, slo_ms: float | None) -> Objective:
+    """The least cost, and of plans that cost the same up to a ten-millionth, the faster."""
+    least_usd, least_ms = to_go(problem.cost_usd, None).least, to_go(problem.latency_ms, None).least
+    priced = least_usd > 0 and least_ms > 0
+    return Objective(latency=_TIE * least_usd / least_ms if priced else 1.0, slo_ms=slo_ms)
+
+
 def _knee(problem: Problem, least_ms: float, slo_ms: float | None) -> Chosen:
     """The point of the front of cost and latency that lies farthest below the line through the front's ends.
 
     That point is the least of a weighted sum, with weights that make both ends equal, so no front is needed.
     """
-    cheap = solve(problem, Objective(slo_ms=slo_ms))
+    cheap = solve(problem, _cheapest(problem, slo_ms))
     fast = solve(problem, Objective(slo_ms=least_ms))
     spread_usd, spread_ms = fast.cost_usd - cheap.cost_usd, cheap.latency_ms - fast.latency_ms
     if spread_usd <= _HAIR * fast.cost_usd:

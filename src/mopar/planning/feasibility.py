@@ -1,9 +1,11 @@
 """Whether any plan keeps all limits, and if not, which limit is hit and what value would do."""
 
+from typing import NoReturn
+
 import numpy as np
 
 from mopar.planning.arithmetic import Floats
-from mopar.planning.paths import ToGo
+from mopar.planning.paths import to_go
 from mopar.planning.problem import Mask, Problem, SliceLimit
 from mopar.types import InfeasibleError
 
@@ -27,7 +29,10 @@ def least_latency_ms(problem: Problem) -> float:
             value=most,
             nearest=fewest,
         )
-    return ToGo(problem.latency_ms, most).least
+    free = to_go(problem.latency_ms, None)
+    if most is None or len(free.path()) <= most:
+        return free.least
+    return float(np.min(to_go(problem.latency_ms, most).rows[:, 0]))
 
 
 def require_slo(least_ms: float, slo_ms: float) -> None:
@@ -42,28 +47,28 @@ def require_slo(least_ms: float, slo_ms: float) -> None:
 
 
 def _fewest(problem: Problem) -> int:
-    return round(ToGo(np.where(problem.allowed, 1.0, np.inf), None).least)
+    return round(to_go(np.where(problem.allowed, 1.0, np.inf), None).least)
 
 
 def _require_slices(problem: Problem) -> None:
     if _connected(problem.allowed):
         return
-    # The limit to blame is one whose lifting alone would do; failing that, the first that forbids by itself.
-    for others_too in (True, False):
-        for limit in problem.limits:
-            rest = problem.candidates.copy()
-            if others_too:
-                for other in problem.limits:
-                    if other is not limit:
-                        rest &= other.quantity <= other.value
-            if _connected(rest):
-                _blame(limit, _bottleneck(limit.quantity, rest))
+    if not _connected(problem.candidates):
+        raise InfeasibleError("the model has no cut position", limit="cut_positions", value=0, nearest=None)
+    # The limit to blame is one whose lifting alone would do; failing that, limits are lifted one after another.
+    limits = problem.limits
+    alone = [(limit, [other for other in limits if other is not limit]) for limit in limits]
+    in_turn = [(limit, list(limits[number + 1 :])) for number, limit in enumerate(limits)]
+    for limit, others in [*alone, *in_turn]:
+        rest = problem.candidates.copy()
+        for other in others:
+            rest &= other.quantity <= other.value
+        if _connected(rest):
+            _blame(limit, _bottleneck(limit.quantity, rest))
     raise AssertionError("slices without any limit make a path")
 
 
-def _blame(limit: SliceLimit, nearest: float) -> None:
-    if nearest <= limit.value:
-        return
+def _blame(limit: SliceLimit, nearest: float) -> NoReturn:
     raise InfeasibleError(
         f"{limit.name}: {_WORDS[limit.name].format(nearest=nearest, value=limit.value)}",
         limit=limit.name,
@@ -73,7 +78,7 @@ def _blame(limit: SliceLimit, nearest: float) -> None:
 
 
 def _connected(allowed: Mask) -> bool:
-    return bool(np.isfinite(ToGo(np.where(allowed, 1.0, np.inf), None).least))
+    return bool(np.isfinite(to_go(np.where(allowed, 1.0, np.inf), None).least))
 
 
 def _bottleneck(quantity: Floats, allowed: Mask) -> float:

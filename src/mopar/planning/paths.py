@@ -1,9 +1,8 @@
 """Best chains of slices by one weight, and chains that a second weight limits, by Lagrangian bounds.
 
-A plan is a path through the positions, an edge a slice. ``ToGo`` holds, for every position and number of
-functions left, the least weight from there to the end (Bellman, backwards). ``bracket`` finds the multiplier that turns
-a limit on latency into a price, after Handler and Zang, "A dual algorithm for the constrained shortest path problem"
-(Networks 10, 1980).
+A plan is a path through the positions, an edge a slice. ``ToGo`` holds, for every position, the least weight from there
+to the end (Bellman, backwards). ``bracket`` finds the multiplier that turns a limit on latency into a price, after
+Handler and Zang, "A dual algorithm for the constrained shortest path problem" (Networks 10, 1980).
 """
 
 from dataclasses import dataclass
@@ -19,34 +18,27 @@ Path = tuple[tuple[int, int], ...]
 """Slices as pairs of position numbers, first to last."""
 
 
+@dataclass(frozen=True, slots=True)
 class ToGo:
-    """Least weight from each position to the end, with at most so many functions. O(n^2) per function count."""
+    """Least weight from each position to the end.
 
-    def __init__(self, weight: Floats, max_functions: int | None) -> None:
-        self._weight = weight
-        count = len(weight)
-        # As many functions as there are slices at most is no limit, and one sweep suffices.
-        self._limited = max_functions is not None and max_functions < count - 1
-        self.rows = self._by_count(max_functions or 0) if self._limited else self._sweep()
+    Attributes:
+        weight: of each slice.
+        rows: by number of functions left, exactly; a single row where any number will do.
+        functions: of a whole path; None for any number.
+    """
 
-    def _sweep(self) -> Floats:
-        count = len(self._weight)
-        togo = np.full(count, np.inf)
-        togo[-1] = 0.0
-        for position in range(count - 2, -1, -1):
-            togo[position] = np.min(self._weight[position, position + 1 :] + togo[position + 1 :])
-        return togo[None, :]
+    weight: Floats
+    rows: Floats
+    functions: int | None = None
 
-    def _by_count(self, max_functions: int) -> Floats:
-        rows = np.full((max_functions + 1, len(self._weight)), np.inf)
-        rows[:, -1] = 0.0
-        for left in range(1, max_functions + 1):
-            rows[left, :-1] = np.min(self._weight[:-1] + rows[left - 1], axis=1)
-        return rows
+    def of(self, functions: int) -> "ToGo":
+        """The same for paths of exactly so many functions, at most those that ``rows`` were made for."""
+        return ToGo(self.weight, self.rows, functions)
 
     def after(self, used: int) -> Floats:
         """Least weight to the end from each position, once ``used`` functions are used."""
-        row: Floats = self.rows[max(len(self.rows) - 1 - used, 0) if self._limited else 0]
+        row: Floats = self.rows[0 if self.functions is None else self.functions - used]
         return row
 
     @property
@@ -57,12 +49,28 @@ class ToGo:
     def path(self) -> Path:
         """A path of least weight. There must be one."""
         edges: list[tuple[int, int]] = []
-        position, end = 0, len(self._weight) - 1
+        position, end = 0, len(self.weight) - 1
         while position != end:
-            following = int(np.argmin(self._weight[position] + self.after(len(edges) + 1)))
+            following = int(np.argmin(self.weight[position] + self.after(len(edges) + 1)))
             edges.append((position, following))
             position = following
         return tuple(edges)
+
+
+def to_go(weight: Floats, functions: int | None) -> ToGo:
+    """Bellman's backward sweep: O(n^2), times the number of functions where it is fixed."""
+    count = len(weight)
+    if functions is None:
+        togo = np.full(count, np.inf)
+        togo[-1] = 0.0
+        for position in range(count - 2, -1, -1):
+            togo[position] = np.min(weight[position, position + 1 :] + togo[position + 1 :])
+        return ToGo(weight, togo[None, :])
+    rows = np.full((functions + 1, count), np.inf)
+    rows[0, -1] = 0.0
+    for left in range(1, functions + 1):
+        rows[left] = np.min(weight + rows[left - 1], axis=1)
+    return ToGo(weight, rows, functions)
 
 
 def weigh(weight: Floats, path: Path) -> float:
@@ -72,45 +80,47 @@ def weigh(weight: Floats, path: Path) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """What a limit costs at least.
+    """What keeping a limit costs at least.
 
     Attributes:
         price: multiplier of the limited weight.
         togo: least ``weight + price x limited`` from each position to the end.
         path: the best path found that keeps the limit.
+        least: no path that keeps the limit weighs less.
     """
 
     price: float
     togo: ToGo
     path: Path
+    least: float
 
 
-def bracket(weight: Floats, limited: Floats, limit: float, max_functions: int | None) -> Bracket:
+def bracket(weight: ToGo, limited: ToGo, limit: float) -> Bracket:
     """The best Lagrangian bound on ``weight`` among paths whose ``limited`` sums to at most ``limit``.
 
     Some path must keep the limit.
     """
-    togo = ToGo(weight, max_functions)
-    over = togo.path()
-    if weigh(limited, over) <= limit:
-        return Bracket(0.0, togo, over)
-    under = ToGo(limited, max_functions).path()
-    best = Bracket(0.0, togo, under)
+    over = weight.path()
+    if weigh(limited.weight, over) <= limit:
+        return Bracket(0.0, weight, over, weight.least)
+    under = limited.path()
+    best = Bracket(0.0, weight, under, weight.least)
     # Where no slice is allowed both weights are infinite, and 0 x infinity is no number.
-    finite = np.where(np.isfinite(limited), limited, 0.0)
+    finite = np.where(np.isfinite(limited.weight), limited.weight, 0.0)
     for _ in range(_ROUNDS):
-        saved = weigh(limited, over) - weigh(limited, under)
+        saved = weigh(finite, over) - weigh(finite, under)
         if saved <= 0:
             break
-        price = max((weigh(weight, under) - weigh(weight, over)) / saved, 0.0)
-        togo = ToGo(weight + price * finite, max_functions)
-        path = togo.path()
-        best = Bracket(price, togo, under)
-        known = weigh(weight, under) + price * weigh(limited, under)
+        price = max((weigh(weight.weight, under) - weigh(weight.weight, over)) / saved, 0.0)
+        togo = to_go(weight.weight + price * finite, weight.functions)
+        if togo.least - price * limit > best.least:
+            best = Bracket(price, togo, under, togo.least - price * limit)
+        known = weigh(togo.weight, under)
         if togo.least >= known - _SAME * abs(known):
             break
-        if weigh(limited, path) <= limit:
+        path = togo.path()
+        if weigh(finite, path) <= limit:
             under = path
         else:
             over = path
-    return Bracket(best.price, best.togo, under)
+    return Bracket(best.price, best.togo, under, best.least)

@@ -164,6 +164,7 @@ def _finished(
         predicted=decider.predict(shape),
         unsplit=decider.predict(unsplit),
         slo_ms=slo_ms,
+        recipes=profile.recipes,
     )
 
 

@@ -55,6 +55,7 @@ class Problem:
         """The same question with fewer slices allowed."""
         return replace(
             self,
+            candidates=self.candidates & mask,
             allowed=self.allowed & mask,
             cost_usd=np.where(mask, self.cost_usd, np.inf),
             latency_ms=np.where(mask, self.latency_ms, np.inf),

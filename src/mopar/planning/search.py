@@ -1,27 +1,34 @@
 """The cheapest chain of slices and sizes within limits: label setting with bounds, exact.
 
-A label is a way to reach a position: weight, latency, functions used. A label is dropped when another one at the
-same position is at least as good in all three (dominance), or when even the best way on from it cannot beat the best
-plan known (bounds of ``paths``). The gap between bound and optimum is small, so few labels survive; where they would
-not, the search settles for a stated gap.
+A label is a way to reach a position. It is dropped when another one at the same position is at least as cheap and as
+fast (dominance), or when even the best way on from it cannot beat the best plan known (the bounds of ``paths``).
+Where the number of functions is limited, each number is a question of its own: with the number fixed the bounds are
+tight even for models whose layers are all alike. Few labels survive; where they would not, the search settles for a
+stated gap.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from mopar.planning.arithmetic import Floats
-from mopar.planning.paths import Bracket, ToGo, bracket
+from mopar.planning.labels import Label, Step, undominated
+from mopar.planning.paths import Bracket, Path, ToGo, bracket, to_go
 from mopar.planning.problem import Mask, Problem
 from mopar.planning.sizes import Sizes
 
 # A plan must beat the best one by this share to replace it; each following value is tried
 # when the one before needed more than _MOST_LABELS labels.
-_GAPS = (1e-9, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-_MOST_LABELS = 100_000
+_GAPS = (1e-11, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+_MOST_LABELS = 20_000
+# Up to this many functions at most, each number is searched by itself.
+_MOST_COUNTED = 64
 # Latency is a sum of floats: a limit is kept when it is kept up to this share.
 _HAIR = 1e-9
+
+Edge = tuple[int, int]
+Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,157 +56,163 @@ class Chosen:
     gap: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Label:
-    weight: float
-    cost_usd: float
-    latency_ms: float
-    used: int
-    slices: "_Step | None"
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    before: "_Step | None"
-    start: int
-    stop: int
-    memory_mib: int
-
-
-_Indices = npt.NDArray[np.intp]
-
-
 def solve(problem: Problem, objective: Objective) -> Chosen:
     """The best chain. A chain within all limits must exist (``feasibility`` says whether)."""
-    search = _Search(problem, objective)
-    for number, gap in enumerate(_GAPS):
-        best = search.run(gap, capped=number < len(_GAPS) - 1)
-        if best is not None:
-            return _chosen(best, gap if number else 0.0)
-    raise AssertionError("the last gap is searched without a cap")
+    most = problem.max_functions
+    if most is not None and most >= problem.end:
+        most = None
+    if most is not None and most > _MOST_COUNTED:
+        # So many functions are rarely worth having: without the limit, the answer usually keeps it.
+        free = _Question(problem, objective, None).answer()
+        if len(free.slices) <= most:
+            return free
+    return _Question(problem, objective, most).answer()
 
 
-class _Search:
-    def __init__(self, problem: Problem, objective: Objective) -> None:
-        self._problem, self._objective = problem, objective
-        self._slo_ms = np.inf if objective.slo_ms is None else objective.slo_ms * (1 + _HAIR)
-        self._sizes: dict[tuple[int, int], Sizes] = {}
-        with np.errstate(invalid="ignore"):
-            weight = objective.cost * problem.cost_usd + objective.latency * problem.latency_ms
-        self._weight = np.where(problem.allowed, weight, np.inf)
-        most = problem.max_functions
-        self._fastest = ToGo(problem.latency_ms, most)
-        self._cheapest = ToGo(self._weight, most)
-        self._bracket = bracket(self._weight, problem.latency_ms, self._slo_ms, most)
-        self._best = min(self._first_plans(self._bracket), key=lambda label: label.weight)
+@dataclass(slots=True)
+class _Best:
+    """The best plan known, and the gap that was settled for."""
 
-    def _label(self, edges: list[tuple[int, int]], picks: list[int]) -> _Label:
-        label = _Label(0.0, 0.0, 0.0, 0, None)
-        for edge, pick in zip(edges, picks, strict=True):
-            label = self._extend(label, edge, pick)
+    label: Label | None = None
+    gap: float = 0.0
+
+    @property
+    def weight(self) -> float:
+        return np.inf if self.label is None else self.label.weight
+
+    def offer(self, label: Label) -> None:
+        if label.weight < self.weight:
+            self.label = label
+
+
+class _Question:
+    """One problem and objective, with at most ``most`` functions (None: any number)."""
+
+    def __init__(self, problem: Problem, objective: Objective, most: int | None) -> None:
+        self.problem, self.objective = problem, objective
+        self.slo_ms = np.inf if objective.slo_ms is None else objective.slo_ms * (1 + _HAIR)
+        finite = np.where(problem.allowed, problem.latency_ms, 0.0)
+        cost = np.where(problem.allowed, problem.cost_usd, 0.0)
+        self.weight = np.where(problem.allowed, objective.cost * cost + objective.latency * finite, np.inf)
+        self.counts = [None] if most is None else list(range(1, most + 1))
+        self.cheapest, self.fastest = to_go(self.weight, most), to_go(problem.latency_ms, most)
+        self._sizes: dict[Edge, Sizes] = {}
+
+    def answer(self) -> Chosen:
+        best = _Best()
+        searches = []
+        for count in self.counts:
+            cheapest = self.cheapest if count is None else self.cheapest.of(count)
+            fastest = self.fastest if count is None else self.fastest.of(count)
+            if fastest.least <= self.slo_ms:
+                found = bracket(cheapest, fastest, self.slo_ms)
+                searches.append(_Search(self, cheapest, fastest, found))
+                self._offer_path(best, found)
+        for search in sorted(searches, key=lambda search: search.found.least):
+            search.improve(best)
+        assert best.label is not None, "no chain keeps the limits"
+        return Chosen(best.label.slices(), best.label.cost_usd, best.label.latency_ms, best.gap)
+
+    def _offer_path(self, best: _Best, found: Bracket) -> None:
+        """Plans on the best path known: all functions as fast as can be, and sized by the latency's price."""
+        fastest = [len(self.sizes(edge).memory_mib) - 1 for edge in found.path]
+        best.offer(self._along(found.path, fastest))
+        priced = [int(np.argmin(self.weights(edge) + found.price * self.sizes(edge).latency_ms)) for edge in found.path]
+        plan = self._along(found.path, priced)
+        if plan.latency_ms <= self.slo_ms:
+            best.offer(plan)
+
+    def _along(self, path: Path, picks: list[int]) -> Label:
+        label = Label()
+        for edge, pick in zip(path, picks, strict=True):
+            label = self.extend(label, edge, pick)
         return label
 
-    def _first_plans(self, found: Bracket) -> list[_Label]:
-        """Plans on the best path known, all functions as fast as can be, or sized by the latency's price."""
-        edges = list(found.path)
-        fastest = [len(self._sizes_of(edge).memory_mib) - 1 for edge in edges]
-        plans = [self._label(edges, fastest)]
-        priced = [int(np.argmin(self._weights(edge) + found.price * self._sizes_of(edge).latency_ms)) for edge in edges]
-        plan = self._label(edges, priced)
-        return [*plans, plan] if plan.latency_ms <= self._slo_ms else plans
-
-    def _sizes_of(self, edge: tuple[int, int]) -> Sizes:
+    def sizes(self, edge: Edge) -> Sizes:
         if edge not in self._sizes:
-            self._sizes[edge] = self._problem.sizing.sizes(self._problem.table, *edge)
+            self._sizes[edge] = self.problem.sizing.sizes(self.problem.table, *edge)
         return self._sizes[edge]
 
-    def _weights(self, edge: tuple[int, int]) -> Floats:
-        sizes = self._sizes_of(edge)
-        return self._objective.cost * sizes.cost_usd + self._objective.latency * sizes.latency_ms
+    def weights(self, edge: Edge) -> Floats:
+        sizes = self.sizes(edge)
+        return self.objective.cost * sizes.cost_usd + self.objective.latency * sizes.latency_ms
 
-    def _extend(self, label: _Label, edge: tuple[int, int], pick: int) -> _Label:
-        sizes = self._sizes_of(edge)
+    def extend(self, label: Label, edge: Edge, pick: int) -> Label:
+        sizes = self.sizes(edge)
         cost, latency = float(sizes.cost_usd[pick]), float(sizes.latency_ms[pick])
-        return _Label(
-            weight=label.weight + self._objective.cost * cost + self._objective.latency * latency,
+        return Label(
+            weight=label.weight + self.objective.cost * cost + self.objective.latency * latency,
             cost_usd=label.cost_usd + cost,
             latency_ms=label.latency_ms + latency,
             used=label.used + 1,
-            slices=_Step(label.slices, *edge, round(float(sizes.memory_mib[pick]))),
+            last=Step(label.last, *edge, round(float(sizes.memory_mib[pick]))),
         )
 
-    def run(self, gap: float, *, capped: bool) -> _Label | None:
-        """The best plan up to ``gap``; None where it takes too many labels."""
-        problem = self._problem
-        waiting: list[list[_Label]] = [[] for _ in range(problem.end + 1)]
-        waiting[0] = [_Label(0.0, 0.0, 0.0, 0, None)]
+
+@dataclass(slots=True)
+class _Search:
+    """The labels of one question with one number of functions, or any."""
+
+    question: _Question
+    cheapest: ToGo
+    fastest: ToGo
+    found: Bracket
+    _made: int = field(default=0, init=False)
+
+    def improve(self, best: _Best) -> None:
+        """Offer ``best`` all plans that may beat it, by the smallest gap that takes few enough labels."""
+        # A gap that one number of functions needed holds for the answer, so the others need no smaller one.
+        for gap in (gap for gap in _GAPS if gap >= best.gap):
+            settled = self.found.least >= best.weight * (1 - gap)
+            if settled or self._run(best, gap, capped=gap != _GAPS[-1]):
+                best.gap = gap if gap != _GAPS[0] else 0.0
+                return
+
+    def _run(self, best: _Best, gap: float, *, capped: bool) -> bool:
+        """Search all labels; False where there are too many."""
+        end, counted = self.question.problem.end, self.cheapest.functions is not None
+        waiting: list[list[Label]] = [[] for _ in range(end + 1)]
+        waiting[0] = [Label()]
         made = 0
-        for position in range(problem.end):
-            for label in _undominated(waiting[position], problem.max_functions is not None):
-                for stop in self._promising(label, position, gap):
-                    edge = (position, int(stop))
-                    for pick in self._picks(label, edge, gap):
-                        following = self._extend(label, edge, int(pick))
-                        made += 1
-                        if edge[1] != problem.end:
-                            waiting[edge[1]].append(following)
-                        elif following.weight < self._best.weight:
-                            self._best = following
+        for position in range(end):
+            for label in undominated(waiting[position], counted=counted):
+                for following in self._following(label, position, best, gap):
+                    made += 1
+                    if following.last is not None and following.last.stop == end:
+                        best.offer(following)
+                    elif following.last is not None:
+                        waiting[following.last.stop].append(following)
                 if capped and made > _MOST_LABELS:
-                    return None
+                    return False
             waiting[position] = []
-        return self._best
+        return True
 
-    def _promising(self, label: _Label, position: int, gap: float) -> _Indices:
-        """Positions to go to from a label: those from which the best plan can still be beaten, in time."""
-        used = label.used + 1
-        weight = label.weight + self._weight[position]
-        latency = label.latency_ms + self._problem.latency_ms[position]
-        return np.flatnonzero(self._beats(weight, latency, slice(None), used, gap))
+    def _following(self, label: Label, position: int, best: _Best, gap: float) -> list[Label]:
+        """A label's extensions by one slice that can still lead to a better plan."""
+        question, used = self.question, label.used + 1
+        if self.cheapest.functions is not None and used > self.cheapest.functions:
+            return []
+        target = best.weight * (1 - gap)
+        latency = label.latency_ms + question.problem.latency_ms[position]
+        stops = np.flatnonzero(self._beats(label.weight + question.weight[position], latency, used, target))
+        following = []
+        for stop in stops.tolist():
+            edge = (position, stop)
+            weight = label.weight + question.weights(edge)
+            latency = label.latency_ms + question.sizes(edge).latency_ms
+            picks = np.flatnonzero(self._beats(weight, latency, used, target, stop))
+            following += [question.extend(label, edge, pick) for pick in picks.tolist()]
+        return following
 
-    def _picks(self, label: _Label, edge: tuple[int, int], gap: float) -> _Indices:
-        """Sizes to give a slice after a label, by the same test as ``_promising`` with the sizes' own figures."""
-        weight = label.weight + self._weights(edge)
-        latency = label.latency_ms + self._sizes_of(edge).latency_ms
-        return np.flatnonzero(self._beats(weight, latency, edge[1], label.used + 1, gap))
+    def _beats(self, weight: Floats, latency: Floats, used: int, target: float, stop: int | None = None) -> Mask:
+        """Whether chains of that weight and latency can lead to a plan below ``target``, in time.
 
-    def _beats(
-        self,
-        weight: Floats,
-        latency: Floats,
-        stop: int | slice,
-        used: int,
-        gap: float,
-    ) -> Mask:
-        most = self._problem.max_functions
-        if most is not None and used > most:
-            return np.zeros(len(weight), dtype=bool)
-        target = self._best.weight * (1 - gap)
-        found = self._bracket
-        in_time = latency + self._fastest.after(used)[stop] <= self._slo_ms
-        cheap = weight + self._cheapest.after(used)[stop] < target
-        if found.price == 0:
-            return np.asarray(in_time & cheap)
-        bound = weight + found.price * (latency - self._slo_ms) + found.togo.after(used)[stop]
-        return np.asarray(in_time & cheap & (bound < target))
-
-
-def _undominated(labels: list[_Label], counted: bool) -> list[_Label]:
-    """Labels that no other one equals or beats in weight, latency and, where functions are limited, their number."""
-    least_ms = [np.inf] * (1 + max((label.used for label in labels), default=0))
-    kept: list[_Label] = []
-    for label in sorted(labels, key=lambda label: (label.weight, label.latency_ms, label.used)):
-        used = label.used if counted else 0
-        if label.latency_ms < min(least_ms[: used + 1]):
-            least_ms[used] = label.latency_ms
-            kept.append(label)
-    return kept
-
-
-def _chosen(label: _Label, gap: float) -> Chosen:
-    slices: list[tuple[int, int, int]] = []
-    step = label.slices
-    while step is not None:
-        slices.append((step.start, step.stop, step.memory_mib))
-        step = step.before
-    return Chosen(tuple(reversed(slices)), label.cost_usd, label.latency_ms, gap)
+        The chains end at ``stop``, or where it is None, one at each position.
+        """
+        at = slice(None) if stop is None else stop
+        in_time = latency + self.fastest.after(used)[at] <= self.question.slo_ms
+        good = in_time & (weight + self.cheapest.after(used)[at] < target)
+        if self.found.price > 0:
+            lateness = np.where(np.isfinite(latency), latency, 0.0) - self.question.slo_ms
+            good &= weight + self.found.price * lateness + self.found.togo.after(used)[at] < target
+        return np.asarray(good)

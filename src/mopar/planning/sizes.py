@@ -90,10 +90,6 @@ class Sizing:
         cost = call_usd(
             self.book, memory, self.cpu_of(memory), billed, np.full_like(memory, table.init_ms[start, stop])
         )
-        keep, cheapest = [], np.inf
-        for number in range(len(memory) - 1, -1, -1):
-            if cost[number] < cheapest * (1 - _SAME):
-                keep.append(number)
-                cheapest = cost[number]
-        order = keep[::-1]
-        return Sizes(memory[order], cost[order], latency[order])
+        larger = np.append(np.minimum.accumulate(cost[:0:-1])[::-1], np.inf)
+        keep = cost < larger * (1 - _SAME)
+        return Sizes(memory[keep], cost[keep], latency[keep])

@@ -1,0 +1,107 @@
+"""How planning time grows with the number of layers: synthetic profiles, one core.
+
+    python benchmarks/planner_growth.py [LAYERS ..]
+
+Layers get random times, weights and tensors (fixed seed), with skip connections over two layers; every position may
+be cut. For each platform and objective one line: seconds, verdict, functions, cost against unsplit.
+"""
+
+import platform
+import random
+import sys
+import time
+from dataclasses import replace
+
+from mopar.planning import plan
+from mopar.platforms.books import load_book, load_limits
+from mopar.types import (
+    CutPosition,
+    LayerProfile,
+    Machine,
+    ModelInfo,
+    Profile,
+    RuntimeCosts,
+    TensorProfile,
+    TensorSpec,
+    WeightProfile,
+    WholeProfile,
+)
+
+MIB = 1 << 20
+SEED = 20240402
+# (platform, objective, SLO, functions at most)
+QUESTIONS = (
+    ("local", "cost", "default", None),
+    ("local", "cost", None, None),
+    ("local", "balanced", "default", None),
+    ("openfaas", "cost", 1.5, None),
+    ("aws-lambda", "cost", "default", None),
+    ("aws-lambda", "latency", "default", None),
+)
+
+
+def synthetic(count: int) -> Profile:
+    """A profile of ``count`` layers that together take 300 ms and weigh about 400 MiB."""
+    rng = random.Random(SEED)
+    sizes = [4 * rng.randint(1, max(1, 4 * MIB * (count - index) // count // 4)) for index in range(count)]
+    tensors = [TensorProfile("x", "float32", (1, 150528), 602112, -1, (0,))]
+    weights, layers = [], []
+    for index in range(count):
+        readers = {index + 1} if rng.random() < 0.7 else {index + 1, min(index + 3, count)}
+        tensors.append(
+            TensorProfile(f"t{index}", "float32", (1, sizes[index] // 4), sizes[index], index, tuple(sorted(readers)))
+        )
+        size = int(800 * MIB * rng.random() * (index + 1) / count / count * 2)
+        weights.append(WeightProfile(f"w{index}", size, size, size))
+        before = sizes[index - 1] if index else 602112
+        layers.append(
+            LayerProfile(
+                index=index,
+                nodes=(f"n{index}",),
+                operators=("Conv",),
+                weights=(f"w{index}",),
+                latency_ms=300 / count * (0.2 + 1.6 * rng.random()),
+                spread_ms=0.0,
+                weight_bytes=size,
+                activation_bytes=before + sizes[index] + sum(sizes[max(index - 3, 0) : index - 1]),
+            )
+        )
+    cuts = []
+    for index in range(1, count):
+        across = [tensor for tensor in tensors[index - 3 if index > 3 else 0 : index + 1] if tensor.producer < index]
+        across = [tensor for tensor in across if max(tensor.consumers) >= index]
+        cuts.append(CutPosition(index, tuple(t.name for t in across), sum(t.bytes for t in across), 0.02))
+    whole_ms = sum(layer.latency_ms for layer in layers)
+    return Profile(
+        model=ModelInfo("synthetic", "", "", 17, 0, sum(weight.bytes for weight in weights)),
+        inputs=(TensorSpec("x", "float32", (1, 150528)),),
+        outputs=(TensorSpec(f"t{count - 1}", "float32", (1, sizes[-1] // 4)),),
+        tensors=tuple(tensors),
+        weights=tuple(weights),
+        layers=tuple(layers),
+        cut_positions=tuple(cuts),
+        whole=WholeProfile(whole_ms, 0.0, 52.0 + 1.1 * sum(w.bytes for w in weights) / MIB, 400.0, 0.0),
+        runtime=RuntimeCosts(52.0, 0.13, 0.07, 150.0),
+        recipes=(),
+        machine=Machine("", "", 1, 0, "", "", "", ""),
+    )
+
+
+def main() -> None:
+    counts = [int(text) for text in sys.argv[1:]] or [50, 100, 200, 500, 1000]
+    print(f"Python {platform.python_version()}, {platform.machine()}, seed {SEED}")
+    print(f"{'layers':>6} {'platform':<11} {'objective':<9} {'slo':>8} {'s':>7}  verdict")
+    for count in counts:
+        profile = synthetic(count)
+        for name, objective, slo, most in QUESTIONS:
+            limits = replace(load_limits(name), package_bytes=None)
+            book = load_book(limits.prices)
+            slo_ms = slo * profile.whole.latency_ms if isinstance(slo, float) else slo
+            begin = time.perf_counter()
+            found = plan(profile, book, limits, objective=objective, slo_ms=slo_ms, max_functions=most)
+            seconds = time.perf_counter() - begin
+            print(f"{count:>6} {name:<11} {objective:<9} {slo!s:>8} {seconds:>7.3f}  {found.verdict}: {found.reason}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The arithmetic on cases that a reader can follow with a pencil."""
+
+from dataclasses import replace
+
+import pytest
+
+from mopar.planning import PlanShape, Slice, chain_shape, evaluate, plan_unsplit, slice_memory_mib, with_headroom
+from mopar.planning.arithmetic import MIB as MIB_BYTES
+from mopar.planning.arithmetic import round_up
+from mopar.planning.memory import bought_mib
+from mopar.types import (
+    REQUEST,
+    Call,
+    CallInput,
+    Function,
+    Graph,
+    LayerProfile,
+    Source,
+    WeightProfile,
+    WholeProfile,
+)
+from tests.planning.strategies import COUPLED, FREE, MIB, PAPER, chain, make_profile, tensor
+
+
+def test_a_chain_of_two() -> None:
+    """4 layers of 4 ms; hop 0.2 ms, half of it inside; 0.1 ms per MiB that crosses, half in either function."""
+    profile = chain(4)
+    shape = chain_shape(profile, [Slice(0, 2, 128, 1.0), Slice(2, 4, 256, 1.0)])
+    got = evaluate(profile, PAPER, FREE, shape)
+    # A call computes 8 ms, takes in 1 MiB and gives out 1 MiB.
+    inside = 8 + 0.1 + 2 * 0.05
+    assert got.latency_ms == pytest.approx(2 * (inside + 0.1))
+    assert got.gb_s_per_request == pytest.approx((128 + 256) / 1024 * inside / 1000)
+    assert got.cost_per_million_usd == pytest.approx(got.gb_s_per_request * PAPER.gib_s_usd * 1e6)
+    assert got.compute_gb_s == pytest.approx((128 + 256) / 1024 * 8 / 1000)
+    assert got.communication_gb_s == pytest.approx(got.gb_s_per_request - got.compute_gb_s)
+    # Each layer needs 8 MiB of weights and 2 MiB of tensors while it runs.
+    assert got.efficiency == pytest.approx(10 / 1024 * 16 / 1000 / got.gb_s_per_request)
+    assert [function.billed_ms for function in got.functions] == pytest.approx([inside, inside])
+
+
+def test_half_a_cpu_takes_twice_as_long_and_two_help_no_single_thread() -> None:
+    profile = chain(2)
+    shapes = [chain_shape(profile, [Slice(0, 2, 128, cpu)]) for cpu in (0.5, 1.0, 2.0)]
+    half, one, two = (evaluate(profile, PAPER, FREE, shape) for shape in shapes)
+    assert half.functions[0].billed_ms == pytest.approx(2 * one.functions[0].billed_ms)
+    assert two.functions[0].billed_ms == one.functions[0].billed_ms
+    assert half.efficiency == pytest.approx(one.efficiency)
+
+
+def test_fees_rounding_and_cold_starts() -> None:
+    profile = chain(2)
+    book = replace(COUPLED, mib_per_vcpu=None, vcpu_s_usd=1e-5, billing_unit_ms=100.0, cold_rate=0.5)
+    got = evaluate(profile, book, FREE, chain_shape(profile, [Slice(0, 2, 512, 1.0)]))
+    per_ms = (0.5 * book.gib_s_usd + 1e-5) / 1000
+    # 8.2 ms of work are 100 ms of bill; the whole takes 300 ms to get ready.
+    assert got.cost_per_million_usd == pytest.approx((per_ms * (100 + 0.5 * 300) + 2e-7) * 1e6)
+    free_init = evaluate(profile, replace(book, init_billed=False), FREE, chain_shape(profile, [Slice(0, 2, 512, 1.0)]))
+    assert free_init.cost_per_million_usd == pytest.approx((per_ms * 100 + 2e-7) * 1e6)
+
+
+def test_independent_calls_run_side_by_side() -> None:
+    """A diamond of calls: the latency is the longest path, the bill is the sum."""
+    profile = chain(4)
+    graphs = tuple(
+        Graph(f"g{n}", n, n + 1, ("x",) if n == 0 else ("t0",) if n < 3 else ("t1", "t2"), (f"t{n}",)) for n in range(4)
+    )
+    sources = [(REQUEST, "x")], [("c0", "t0")], [("c0", "t0")], [("c1", "t1"), ("c2", "t2")]
+    calls = tuple(
+        Call(f"c{n}", f"f{n}", f"g{n}", tuple(CallInput(t, (Source(p, t),)) for p, t in sources[n]), (f"t{n}",))
+        for n in range(4)
+    )
+    functions = tuple(Function(f"f{n}", (f"g{n}",), 128, 1.0) for n in range(4))
+    got = evaluate(profile, PAPER, FREE, PlanShape(functions, graphs, calls, (("t3", "c3"),)))
+    each = 4 + 0.2 + 2 * 0.05
+    assert got.latency_ms == pytest.approx(2 * each + each + 0.05)
+    assert len(got.functions) == 4
+
+
+def test_layer_times_are_stretched_to_the_whole() -> None:
+    profile = chain(2)
+    slower = replace(profile, whole=replace(profile.whole, latency_ms=10.0, unattributed_ms=2.0))
+    assert plan_unsplit(slower, PAPER, FREE).predicted.latency_ms == pytest.approx(10 + 0.2 + 0.1)
+
+
+def test_the_whole_model_predicts_its_measurement_and_a_slice_less() -> None:
+    profile = chain(4)
+    assert slice_memory_mib(profile, 0, 4) == pytest.approx(profile.whole.memory_mib)
+    assert profile.runtime.base_mib < slice_memory_mib(profile, 1, 2) < slice_memory_mib(profile, 1, 3)
+
+
+def test_boundary_and_passing_tensors() -> None:
+    """Layer 1 alone holds its input, its output and its own work, not the skip tensor that passes over it."""
+    tensors = (
+        tensor("x", 4 * MIB, -1, (0,)),
+        tensor("t0", 8 * MIB, 0, (1,)),
+        tensor("skip", 16 * MIB, 0, (2,)),
+        tensor("t1", 2 * MIB, 1, (2,)),
+        tensor("t2", 4 * MIB, 2, (3,)),
+    )
+    live = [28 * MIB, 26 * MIB, 22 * MIB]
+    layers = tuple(LayerProfile(n, (f"n{n}",), ("Conv",), ("w",), 1.0, 0.0, 0, live[n]) for n in range(3))
+    weights = (WeightProfile("w", 10 * MIB, 10 * MIB, 10 * MIB),)
+    # The whole holds most in layer 1: 26 MiB that live, x (which stays), t2 (bound from the start) and the weight.
+    profile = make_profile(layers, tensors, weights, (1, 2), whole=WholeProfile(3.0, 0.0, 45.0 + 44.0, 250.0, 0.0))
+    assert slice_memory_mib(profile, 0, 3) == pytest.approx(45 + 44)
+    assert slice_memory_mib(profile, 1, 2) == pytest.approx(45 + 10 + 10)
+    # t0 stays in shared memory while layer 2 writes, t2 is there while layer 1 does.
+    assert slice_memory_mib(profile, 1, 3) == pytest.approx(45 + 10 + 22 + 8)
+    # The shared weight counts once.
+    assert slice_memory_mib(profile, 0, 2) == pytest.approx(45 + 10 + 28 + 2)
+    assert MIB_BYTES == MIB
+
+
+@pytest.mark.parametrize(("memory_mib", "want"), [(10.0, 14.0), (80.0, 84.0), (100.0, 105.0), (1000.0, 1050.0)])
+def test_headroom(memory_mib: float, want: float) -> None:
+    assert with_headroom(memory_mib) == pytest.approx(want)
+
+
+def test_sizes_and_durations_round_up_but_not_past_a_hair() -> None:
+    assert bought_mib(COUPLED, 10.0) == 64
+    assert bought_mib(COUPLED, 64.5) == 96
+    assert bought_mib(COUPLED, 96.0 + 1e-10) == 96
+    assert round_up(2.0000000001, 1.0) == 2
+    assert round_up(2.1, 1.0) == 3
+    assert round_up(2.1, 0.0) == 2.1
