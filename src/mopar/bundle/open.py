@@ -9,13 +9,21 @@ from mopar.files import read_json, sha256_of
 from mopar.machine import machine_facts
 from mopar.types import BundleError, EngineOptions, FileEntry, GraphEntry, Manifest
 
+WORKER = "mopar.runtime.worker"
+"""The module whose ``main`` runs in a function."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A built plan in ``root``."""
+    """A built plan in ``root``.
+
+    ``worker`` runs in each function in place of ``WORKER``. It is chosen by whoever opens the bundle and never read
+    from it: a bundle is data, and must not name code.
+    """
 
     root: Path
     manifest: Manifest
+    worker: str = WORKER
 
     def graphs_of(self, function: str) -> tuple[GraphEntry, ...]:
         """The graphs that a function loads, in the order in which calls number them."""
@@ -45,12 +53,13 @@ def fits_machine(cpu_kind: str, onnxruntime: str) -> bool:
     return facts.cpu_kind == cpu_kind and facts.onnxruntime == onnxruntime
 
 
-def open_bundle(root: Path, *, check: bool = True) -> Bundle:
+def open_bundle(root: Path, *, check: bool = True, worker: str = WORKER) -> Bundle:
     """Read a bundle.
 
     Args:
         root: its folder.
         check: whether to hold every file against its SHA-256.
+        worker: what runs in its functions.
 
     Raises:
         BundleError: it is incomplete, altered, of another version, or names a file outside its folder.
@@ -61,7 +70,7 @@ def open_bundle(root: Path, *, check: bool = True) -> Bundle:
     for graph in manifest.graphs:
         for entry in (*graph.files, *(graph.packed.files if graph.packed is not None else ())):
             _check_file(root, entry, check)
-    return Bundle(root, manifest)
+    return Bundle(root, manifest, worker)
 
 
 def _check_file(root: Path, entry: FileEntry, digest: bool) -> None:

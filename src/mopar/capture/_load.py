@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mopar.capture._export import Example, capture
-from mopar.graph import Model, load_model
 from mopar.types import UsageError
 
 if TYPE_CHECKING:
     import torch
+
+    from mopar.graph import Model
 
 _KEPT: list[tempfile.TemporaryDirectory[str]] = []
 """A model maps its weights from its file, so the file stays; each folder is removed when the process ends."""
@@ -22,7 +23,7 @@ def load(
     *,
     path: str | os.PathLike[str] | None = None,
     dynamic_shapes: Any = None,
-) -> Model:
+) -> "Model":
     """A model, ready to be profiled.
 
     Args:
@@ -35,6 +36,8 @@ def load(
         UsageError: arguments that do not go together, or torch is missing.
         ModelError: the file cannot be read, or the module cannot be captured.
     """
+    from mopar.graph import load_model
+
     if isinstance(source, str | os.PathLike):
         if example_inputs is not None or path is not None or dynamic_shapes is not None:
             raise UsageError(f"{os.fspath(source)}: a file takes no example inputs, path or dynamic shapes")

@@ -23,6 +23,7 @@ def command(
     deadline_s: Annotated[float, typer.Option(min=0.001, help="For each request, waiting included.")] = 30.0,
     max_body_mib: Annotated[int, typer.Option(min=1, help="Largest request body.")] = 64,
     limits: Annotated[bool, typer.Option(help="Keep functions to the plan's memory and CPU.")] = True,
+    worker: Annotated[str | None, typer.Option(hidden=True, help="Module that runs in the functions.")] = None,
     as_json: Json = False,
 ) -> None:
     """Serve a bundle on this machine until Ctrl-C.
@@ -31,9 +32,9 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.bundle import open_bundle
+        from mopar.bundle import WORKER, open_bundle
 
-        opened = open_bundle(bundle)
+        opened = open_bundle(bundle, worker=worker or WORKER)
         options = ServeOptions(
             host=host,
             port=port,

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import mopar
-from mopar.bundle import Bundle
+from mopar.bundle import Bundle, file_entries
 from mopar.types import (
     REQUEST,
     Call,
     CallInput,
     EngineOptions,
-    FileEntry,
     Function,
     Graph,
     GraphEntry,
@@ -53,8 +52,7 @@ def chain_bundle(
         functions.append(Function(f"f{i}", (f"g{i}",), memory_mib, 1.0))
         graphs.append(Graph(f"g{i}", i, i + 1, *names))
         calls.append(Call(f"c{i}", f"f{i}", f"g{i}", taken, names[1]))
-        listed = tuple(FileEntry(path.relative_to(root).as_posix(), path.stat().st_size, "") for path in paths)
-        entries.append(GraphEntry(f"g{i}", f"f{i}", inputs, outputs, listed, options, None))
+        entries.append(GraphEntry(f"g{i}", f"f{i}", inputs, outputs, file_entries(root, paths), options, None))
     answers = tuple((spec.name, f"c{len(files) - 1}") for spec in boundaries[-1])
     verdict = "unsplit" if len(files) == 1 else "split"
     plan = Plan(

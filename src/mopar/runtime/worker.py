@@ -4,7 +4,6 @@ It speaks frames over the inherited socket whose descriptor is its only argument
 other side closes it: a gateway that dies takes its workers with it, and nothing else is left behind.
 """
 
-import array
 import ctypes
 import mmap
 import os
@@ -13,20 +12,34 @@ from _socket import SCM_RIGHTS, SOL_SOCKET, socket  # the module of C: ``socket`
 from time import perf_counter_ns
 
 from mopar.runtime import frames
-from mopar.runtime.engine import Engine, OrtError, Results, Session, Tensor
+from mopar.runtime.engine import Engine, OrtError, Tensor
 from mopar.runtime.frames import TensorRef
 
+TYPE_CHECKING = False  # typing costs memory
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mopar.runtime.interface import AnyEngine, AnyResults, AnySession
+
+    MakeEngine = Callable[[str, int], AnyEngine]
+
 _ANCILLARY_BYTES = 64
+_INT_BYTES = 4
 
 
 class Worker:
-    """The state of a function: engine, graphs, attached segments, and outputs not fetched yet."""
+    """The state of a function: engine, graphs, attached segments, and outputs not fetched yet.
 
-    def __init__(self) -> None:
-        self._engine: Engine | None = None
-        self._sessions: list[Session] = []
+    Args:
+        make_engine: from the library's path and a number of threads.
+    """
+
+    def __init__(self, make_engine: "MakeEngine" = Engine) -> None:
+        self._make_engine = make_engine
+        self._engine: AnyEngine | None = None
+        self._sessions: list[AnySession] = []
         self._segments: dict[int, tuple[mmap.mmap, int]] = {}
-        self._results: Results | None = None
+        self._results: AnyResults | None = None
         self._pending: list[int] = []
 
     def answer(self, frame: memoryview, descriptors: list[int]) -> bytes | None:
@@ -48,7 +61,7 @@ class Worker:
             self._segments.pop(frames.unpack_segment(frame)[0], None)
             return None
         if kind == frames.INIT:
-            self._engine = Engine(*frames.unpack_init(frame))
+            self._engine = self._make_engine(*frames.unpack_init(frame))
         elif kind == frames.LOAD:
             self._load(frame)
         else:
@@ -123,9 +136,9 @@ def _described(tensor: Tensor) -> TensorRef:
     return TensorRef(tensor.code, tensor.shape, frames.NOWHERE, 0, tensor.nbytes)
 
 
-def serve(connection: socket) -> None:
+def serve(connection: socket, make_engine: "MakeEngine" = Engine) -> None:
     """Answer frames until the other side closes."""
-    worker = Worker()
+    worker = Worker(make_engine)
     buffer = bytearray(frames.MAX_FRAME)
     view = memoryview(buffer)
     while True:
@@ -136,22 +149,25 @@ def serve(connection: socket) -> None:
             reply = worker.answer(view[:size], _descriptors(ancillary))
         except OrtError as error:
             reply = frames.pack_failed(str(error))
+        if reply is not None and len(reply) > frames.MAX_FRAME:
+            reply = frames.pack_failed(f"{len(reply)} bytes to say what the outputs are: too many outputs for a frame")
         if reply is not None:
             connection.send(reply)
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-    numbers = array.array("i")
+    numbers: list[int] = []
     for level, kind, data in ancillary:
         if level == SOL_SOCKET and kind == SCM_RIGHTS:
-            numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
-    return list(numbers)
+            # Not the module ``array``: it brings ``collections``, 0.4 MiB.
+            numbers += memoryview(data)[: len(data) // _INT_BYTES * _INT_BYTES].cast("i")
+    return numbers
 
 
-def main() -> None:
+def main(make_engine: "MakeEngine" = Engine) -> None:
     """Serve the socket whose descriptor is the first argument."""
     try:
-        serve(socket(fileno=int(sys.argv[1])))
+        serve(socket(fileno=int(sys.argv[1])), make_engine)
     except (ConnectionError, BrokenPipeError, KeyboardInterrupt):
         # The gateway is gone: there is nobody to tell.
         os._exit(0)

@@ -5,9 +5,10 @@ import statistics
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from mopar.evaluation.bench.configs import Config, planned, resized, untouched
+from mopar.evaluation.bench.configs import Config, planned, resized, torch_module, untouched
 from mopar.evaluation.bench.rows import (
     BenchReport,
     BenchRow,
@@ -49,7 +50,7 @@ class BenchOptions:
     Attributes:
         plan: platform, prices and SLO.
         baselines: keys of BENCH_BASELINES.
-        torch: MODULE:CALLABLE of the module, for ``torch``.
+        torch: MODULE:CALLABLE of the module; ``torch`` is then among the baselines.
         requests: counted requests to each configuration.
         inputs: values of the request; ``shapes`` of those that are made.
         use_cache: whether an earlier profile will do.
@@ -91,7 +92,7 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
         ]
         engines = [engine_ms(config.bundle, inputs) for config in sized]
         samples: list[Samples] = []
-        for number, samples in sample([config.bundle.root for config in sized], inputs, want, options.requests):  # noqa: B007
+        for number, samples in sample([config.bundle for config in sized], inputs, want, options.requests):  # noqa: B007
             progress("asking all configurations by turns", number / options.requests)
     rows = tuple(
         _row(config, need, engine, taken, book, profile)
@@ -114,12 +115,16 @@ def _check(options: BenchOptions) -> None:
             raise UsageError(f"--baselines {name}: choose from {', '.join(BENCH_BASELINES)}")
     if "torch" in options.baselines and options.torch is None:
         raise UsageError("--baselines torch: name the module with --torch MODULE:CALLABLE")
+    if options.torch is not None and find_spec("torch") is None:
+        raise UsageError(f'--torch {options.torch}: PyTorch is not installed: pip install "mopar[torch]"')
 
 
 def _configs(model: Model, profile: Profile, options: BenchOptions, root: Path, progress: Progress) -> list[Config]:
     configs = []
     if "ort" in options.baselines:
         configs.append(untouched(model, root))
+    if options.torch is not None:
+        configs.append(torch_module(model, options.torch, root))
     names = tuple(BENCH_BASELINES[name] for name in ("ort-tuned", "uniform") if name in options.baselines)
     return configs + planned(model, profile, options.plan, (*names, *_OWN), root, lambda line: progress(line, None))
 

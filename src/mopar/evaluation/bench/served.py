@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from mopar.bundle import compare_all
+from mopar.bundle import Bundle, compare_all
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
 from mopar.limits import resident_memory
@@ -43,12 +43,13 @@ class Samples:
 class Server:
     """``mopar serve`` as a process, and a client of it."""
 
-    def __init__(self, bundle: Path) -> None:
-        command = [sys.executable, "-m", "mopar", "serve", str(bundle), "--port", "0", "--json"]
+    def __init__(self, bundle: Bundle) -> None:
+        command = [sys.executable, "-m", "mopar", "serve", str(bundle.root), "--port", "0", "--json"]
+        command += ["--worker", bundle.worker]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
         )
-        self.client = Client(self._url(bundle), timeout_s=_REQUEST_S)
+        self.client = Client(self._url(bundle.root), timeout_s=_REQUEST_S)
 
     def _url(self, bundle: Path) -> str:
         assert self._process.stdout is not None
@@ -79,7 +80,7 @@ class Server:
 
 
 def sample(
-    bundles: Sequence[Path], inputs: Mapping[str, Array], want: Mapping[str, Array], requests: int
+    bundles: Sequence[Bundle], inputs: Mapping[str, Array], want: Mapping[str, Array], requests: int
 ) -> Iterator[tuple[int, list[Samples]]]:
     """Ask all configurations by turns, so that the machine's drift meets all of them.
 

@@ -22,7 +22,7 @@ def worker_spec(bundle: Bundle, function: Function, cores: tuple[int, ...] = ())
         inputs = tuple(spec.name for spec in entry.inputs)
         outputs = tuple(spec.name for spec in entry.outputs)
         graphs.append(GraphFile(path.resolve(), options, inputs, outputs))
-    return WorkerSpec(function.name, tuple(graphs), function.threads, cores)
+    return WorkerSpec(function.name, tuple(graphs), function.threads, cores, module=bundle.worker)
 
 
 class LocalDeployment:

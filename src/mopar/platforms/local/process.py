@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Self
 
 import mopar
+from mopar.bundle import WORKER
 from mopar.limits import Cgroup
 from mopar.platforms.local.library import engine_library
 from mopar.platforms.local.segments import Segment
 from mopar.runtime import frames
 from mopar.types import EngineError, EngineOptions, PlatformError
 
-_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from mopar.runtime.worker import main; main()"
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
 _SEND_BUFFER_BYTES = 1 << 20
 _STOP_S = 5.0
 
@@ -49,6 +50,7 @@ class WorkerSpec:
         threads: of an operator.
         cores: that it is pinned to; empty leaves that to the scheduler.
         library: ONNX Runtime's, where it is not the installed one.
+        module: whose ``main`` serves the frames; one other than ``WORKER`` may import installed packages.
     """
 
     function: str
@@ -56,6 +58,7 @@ class WorkerSpec:
     threads: int = 1
     cores: tuple[int, ...] = ()
     library: Path | None = None
+    module: str = WORKER
 
 
 class WorkerProcess:
@@ -72,7 +75,9 @@ class WorkerProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self.socket = ours
-        command = [sys.executable, "-I", "-S", "-B", "-c", _BOOT, _package_root(), str(theirs.fileno())]
+        flags = ["-I", "-S"] if spec.module == WORKER else ["-I"]
+        boot = _BOOT.format(spec.module)
+        command = [sys.executable, *flags, "-B", "-c", boot, _package_root(), str(theirs.fileno())]
         if cgroup is not None:
             command = cgroup.join_command(command)
         try:
