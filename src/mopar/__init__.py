@@ -1,5 +1,10 @@
 """Cut a trained model into serverless functions of the right size."""
 
+import os
+
+# Set before anything loads ONNX Runtime, which from 1.29 on tells its makers about every model that it loads.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 TYPE_CHECKING = False  # typing costs memory, and this module is imported in every function
 if TYPE_CHECKING:
     from mopar.capture import load as load

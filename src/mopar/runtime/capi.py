@@ -6,13 +6,16 @@ API is a struct of function pointers whose order never changes: later versions o
 """
 
 import ctypes
-from collections.abc import Callable
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_void_p
+
+TYPE_CHECKING = False  # typing and collections cost memory
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 API_VERSION = 14
 """The oldest version of the API that has every function named here."""
 
-LOG_ERROR = 3
+LOG_FATAL = 4
 DEVICE_ALLOCATOR = 0
 DEFAULT_MEMORY = 0
 
@@ -96,7 +99,7 @@ class Api:
             for name, (index, arguments) in _FUNCTIONS.items()
         }
 
-    def function(self, name: str) -> Callable[..., None]:
+    def function(self, name: str) -> "Callable[..., None]":
         """A function by its name in the C API, which raises OrtError where it returns a status."""
         raw = self._functions[name]
 
@@ -107,7 +110,7 @@ class Api:
 
         return call
 
-    def release(self, name: str) -> Callable[[Handle], None]:
+    def release(self, name: str) -> "Callable[[Handle], None]":
         """A ``Release...`` function by its name."""
         return self._releases[name]
 

@@ -1,9 +1,10 @@
 """Graphs loaded and run by ONNX Runtime on memory that the caller owns."""
 
 import ctypes
+import os
 from ctypes import byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
 
-from mopar.runtime.capi import DEFAULT_MEMORY, DEVICE_ALLOCATOR, LOG_ERROR, Api, Handle, OrtError
+from mopar.runtime.capi import DEFAULT_MEMORY, DEVICE_ALLOCATOR, LOG_FATAL, Api, Handle, OrtError
 from mopar.runtime.strings import pack_strings, unpack_strings
 
 STRING = 8
@@ -41,7 +42,8 @@ class Engine:
         self.api = Api(library)
         self.threads = threads
         self.env = Handle()
-        self.api.function("CreateEnv")(LOG_ERROR, b"mopar", byref(self.env))
+        # Errors come back as a status, and from there to whoever asked; in a log they would be said twice.
+        self.api.function("CreateEnv")(LOG_FATAL, b"mopar", byref(self.env))
         self.memory = Handle()
         self.api.function("CreateCpuMemoryInfo")(DEVICE_ALLOCATOR, DEFAULT_MEMORY, byref(self.memory))
         self.allocator = Handle()
@@ -64,7 +66,7 @@ class Engine:
         try:
             self._configure(options, optimize, prepack, arena, memory_pattern)
             session = Handle()
-            self.api.function("CreateSession")(self.env, path.encode(), options, byref(session))
+            self.api.function("CreateSession")(self.env, os.fsencode(path), options, byref(session))
         finally:
             self.api.release("ReleaseSessionOptions")(options)
         return Session(self, session, inputs, outputs)
@@ -144,10 +146,16 @@ class Session:
         return value.value
 
     def _string_value(self, tensor: Tensor, shape: "ctypes.Array[c_int64]", rank: int, value: Handle) -> None:
+        try:
+            texts = unpack_strings(ctypes.string_at(tensor.address, tensor.nbytes))
+        except ValueError as cause:
+            raise OrtError(f"not a packed string tensor: {cause}") from cause
+        if len(texts) != element_count(tensor.shape):
+            raise OrtError(f"{len(texts)} strings are given where the shape {list(tensor.shape)} needs another number")
         function = self.engine.api.function
         function("CreateTensorAsOrtValue")(self.engine.allocator, shape, rank, STRING, byref(value))
         resize = function("GetResizedStringTensorElementBuffer")
-        for i, text in enumerate(unpack_strings(ctypes.string_at(tensor.address, tensor.nbytes))):
+        for i, text in enumerate(texts):
             buffer = c_void_p()
             resize(value, i, len(text), byref(buffer))
             if text:
@@ -190,9 +198,7 @@ class Results:
         finally:
             self._engine.api.release("ReleaseTensorTypeAndShapeInfo")(info)
         shape = tuple(dims)
-        count = 1
-        for dim in shape:
-            count *= dim
+        count = element_count(shape)
         if code.value == STRING:
             length = c_size_t()
             function("GetStringTensorDataLength")(value, byref(length))
@@ -212,16 +218,15 @@ class Results:
             ctypes.memmove(address, tensor.address, tensor.nbytes)
 
     def _packed_strings(self, index: int, tensor: Tensor) -> bytes:
-        count = 1
-        for dim in tensor.shape:
-            count *= dim
+        count = element_count(tensor.shape)
         length = tensor.nbytes - 4 * count
-        text = ctypes.create_string_buffer(max(length, 1))
+        buffer = ctypes.create_string_buffer(max(length, 1))
         offsets = (c_size_t * count)()
         value = c_void_p(self._values[index])
-        self._engine.api.function("GetStringTensorContent")(value, text, length, offsets, count)
+        self._engine.api.function("GetStringTensorContent")(value, buffer, length, offsets, count)
+        text = buffer.raw
         ends = [*offsets[1:], length] if count else []
-        return pack_strings([text.raw[start:end] for start, end in zip(offsets, ends, strict=True)])
+        return pack_strings([text[start:end] for start, end in zip(offsets, ends, strict=True)])
 
     def close(self) -> None:
         """Release the outputs."""
@@ -232,4 +237,12 @@ class Results:
         self._values = (c_void_p * 0)()
 
 
-__all__ = ["STRING", "Engine", "OrtError", "Results", "Session", "Tensor"]
+def element_count(shape: tuple[int, ...]) -> int:
+    """How many elements a tensor of this shape holds (1 for a scalar)."""
+    count = 1
+    for dim in shape:
+        count *= dim
+    return count
+
+
+__all__ = ["STRING", "Engine", "OrtError", "Results", "Session", "Tensor", "element_count"]

@@ -1,0 +1,103 @@
+"""The worker's process: what it loads, and that it ends with its gateway."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import mopar
+from mopar.platforms.local import WorkerProcess, WorkerSpec
+from mopar.platforms.local.library import engine_library
+from mopar.platforms.local.process import GraphFile
+from mopar.runtime import frames
+from mopar.types import EngineError, EngineOptions
+
+PATIENCE_S = 20.0
+ROOT = str(Path(mopar.__file__).parents[1])
+BARE = [sys.executable, "-I", "-S", "-B", "-c"]
+
+OURS = {"mopar"} | {
+    f"mopar.{name}"
+    for name in ("runtime", "runtime.capi", "runtime.engine", "runtime.frames", "runtime.strings", "runtime.worker")
+}
+CTYPES = {"_ctypes", "ctypes", "ctypes._endian", "types"}
+SYSTEM = {"_collections_abc", "_stat", "genericpath", "os", "os.path", "posixpath", "stat"}
+MODULES = OURS | CTYPES | SYSTEM | {"_socket", "_struct", "mmap", "struct"}
+"""All that a function holds beside Python and ONNX Runtime: 4 MiB. Adding to it is a decision to measure."""
+
+LOADED = """
+import sys
+before = set(sys.modules)
+sys.path.insert(0, sys.argv[1])
+from mopar.runtime import frames
+from mopar.runtime.worker import Worker
+worker = Worker()
+worker.answer(memoryview(frames.pack_init(sys.argv[2], 1)), [])
+worker.answer(memoryview(frames.pack_load(sys.argv[3], 0, ["x"], ["y"])), [])
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+def test_a_function_holds_these_modules_and_no_others(reference: Callable[[str], Path]) -> None:
+    """Counted after a graph is loaded, so that what is imported late counts too."""
+    command = [*BARE, LOADED, ROOT, str(engine_library()), str(reference("mlp"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
+    assert set(done.stdout.split()) <= MODULES
+
+
+@pytest.fixture
+def worker(reference: Callable[[str], Path]) -> Iterator[WorkerProcess]:
+    graph = GraphFile(reference("mlp"), EngineOptions(), ("x",), ("y",))
+    with WorkerProcess(WorkerSpec("f0", (graph,))) as process:
+        yield process
+
+
+def test_it_ends_when_its_gateway_closes_while_it_is_idle(worker: WorkerProcess) -> None:
+    worker.load(PATIENCE_S)
+    worker.socket.close()
+    assert worker._process.wait(PATIENCE_S) == 0
+
+
+def test_it_ends_when_its_gateway_closes_while_it_loads(worker: WorkerProcess) -> None:
+    """It has frames to read and answers to send, which nobody will hear."""
+    (graph,) = worker.spec.graphs
+    worker.socket.send(frames.pack_init(str(engine_library()), 1))
+    for _ in range(5):
+        worker.socket.send(frames.pack_load(str(graph.path), 0, list(graph.inputs), list(graph.outputs)))
+    worker.socket.close()
+    assert worker._process.wait(PATIENCE_S) == 0
+
+
+def test_it_ends_when_its_gateway_closes_before_it_is_up(worker: WorkerProcess) -> None:
+    worker.socket.close()
+    assert worker._process.wait(PATIENCE_S) == 0
+
+
+def test_a_second_worker_does_not_keep_the_first_alive(worker: WorkerProcess) -> None:
+    """It would, if it inherited the gateway's end of the first one's socket."""
+    with WorkerProcess(worker.spec):
+        worker.load(PATIENCE_S)
+        worker.socket.close()
+        assert worker._process.wait(PATIENCE_S) == 0
+
+
+def test_frames_that_make_no_sense_are_answered(worker: WorkerProcess) -> None:
+    """The next ones are answered too."""
+    worker.load(PATIENCE_S)
+    with pytest.raises(EngineError, match="does not take frames of kind 3"):
+        worker.ask(frames.pack_ready(), PATIENCE_S)
+    with pytest.raises(EngineError, match="nothing to fetch"):
+        worker.ask(frames.pack_fetch([]), PATIENCE_S)
+    assert frames.kind_of(worker.ask(frames.pack_init(str(engine_library()), 1), PATIENCE_S)) == frames.READY
+
+
+def test_it_sees_nothing_of_its_gateway(worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the environment, where secrets live, nor descriptors beyond its socket and the standard ones."""
+    monkeypatch.setenv("MOPAR_TEST_SECRET", "1")
+    worker.load(PATIENCE_S)
+    home = Path(f"/proc/{worker.pid}")
+    assert b"MOPAR_TEST_SECRET" not in (home / "environ").read_bytes()
+    beyond = [link.readlink().as_posix() for link in (home / "fd").iterdir() if int(link.name) > 2]
+    assert [link.partition(":")[0] for link in beyond] == ["socket"]
