@@ -1,0 +1,69 @@
+"""The label-setting search on longer chains than brute force over plans can do: limits on latency that bind."""
+
+from dataclasses import replace
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mopar.planning import search
+from mopar.planning.problem import Problem, make_problem
+from mopar.planning.search import Objective, solve
+from mopar.planning.sizes import Sizing
+from mopar.types import Profile, RuntimeCosts, WeightProfile
+from tests.planning.strategies import FREE, MIB, PAPER, chain, make_profile, tensor
+
+COUNT = 9
+
+
+@st.composite
+def uneven(draw: st.DrawFn) -> Profile:
+    """A chain whose cuts differ in what they save and in what they cost in latency."""
+    plain = chain(COUNT)
+    size = st.integers(1, 8).map(lambda number: number * MIB)
+    tensors = tuple(tensor(f"t{n}", draw(size), n, (n + 1,)) for n in range(-1, COUNT))
+    weights = tuple(WeightProfile(f"w{n}", 0, 8 * draw(size), 0) for n in range(COUNT))
+    layers = tuple(replace(layer, latency_ms=draw(st.floats(0.5, 5.0))) for layer in plain.layers)
+    costs = RuntimeCosts(45.0, 0.05, 0.5, 120.0)
+    return make_profile(layers, tensors, weights, tuple(range(1, COUNT)), runtime=costs)
+
+
+def paths(most: int) -> list[tuple[tuple[int, int], ...]]:
+    """All chains of at most so many slices, by position number."""
+    inner = range(1, COUNT)
+    return [tuple(pairwise((0, *cuts, COUNT))) for number in range(most) for cuts in combinations(inner, number)]
+
+
+def problem_of(profile: Profile, most: int | None) -> Problem:
+    return make_problem(Sizing(profile, PAPER, 1.0), FREE, range(COUNT + 1), max_functions=most)
+
+
+@settings(max_examples=300, deadline=None)
+@given(uneven(), st.floats(0.0, 1.0), st.sampled_from([None, 2, 3, 4]))
+def test_an_slo_between_the_fastest_and_the_cheapest(profile: Profile, share: float, most: int | None) -> None:
+    problem = problem_of(profile, most)
+    figures = [
+        (float(sum(problem.cost_usd[edge] for edge in path)), float(sum(problem.latency_ms[edge] for edge in path)))
+        for path in paths(most or COUNT)
+    ]
+    fastest_ms, cheapest_ms = min(ms for _, ms in figures), min(figures)[1]
+    slo_ms = fastest_ms + share * (cheapest_ms - fastest_ms)
+    found = solve(problem, Objective(slo_ms=slo_ms))
+    assert found.gap == 0
+    assert found.latency_ms <= slo_ms * (1 + 1e-6)
+    assert found.cost_usd == pytest.approx(min(usd for usd, ms in figures if ms <= slo_ms * (1 + 1e-9)), rel=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(uneven(), st.floats(0.2, 0.8))
+def test_too_many_labels_settle_for_a_gap_that_holds(profile: Profile, share: float) -> None:
+    problem = problem_of(profile, None)
+    fast, cheap = solve(problem, Objective(cost=0.0, latency=1.0)), solve(problem, Objective())
+    slo_ms = fast.latency_ms + share * (cheap.latency_ms - fast.latency_ms)
+    exact = solve(problem, Objective(slo_ms=slo_ms))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "_MOST_LABELS", 0)
+        rough = solve(problem, Objective(slo_ms=slo_ms))
+    assert exact.cost_usd <= rough.cost_usd * (1 + 1e-9)
+    assert rough.cost_usd * (1 - rough.gap) <= exact.cost_usd * (1 + 1e-9)
