@@ -28,7 +28,8 @@ def test_every_book_and_limit_that_ships_loads_dated_and_sourced() -> None:
     for name in book_names():
         book = load_book(name)
         assert book.name == name
-        assert book.date and book.source
+        assert book.date
+        assert book.source
     assert {"local", "openfaas", "aws-lambda"} <= set(limit_names())
     for name in limit_names():
         assert load_limits(name).prices in book_names()
