@@ -7,9 +7,19 @@ from typing import Any
 import pytest
 
 from mopar.gateway.http import HttpLimits
-from tests.gateway.http.harness import Server, Wire, any_shape_backend, get, infer_body, one_input, post, running
+from tests.gateway.http.harness import (
+    PATIENCE_S,
+    Server,
+    Wire,
+    any_shape_backend,
+    get,
+    infer_body,
+    one_input,
+    post,
+    running,
+)
 
-LIMITS = HttpLimits(max_body_bytes=1 << 16, max_header_bytes=1 << 12, linger_s=0.2)
+LIMITS = HttpLimits(max_body_bytes=1 << 16, max_header_bytes=1 << 12, linger_s=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
