@@ -10,19 +10,20 @@ _SMALLEST_BYTES = 1 << 16
 class Arena:
     """Places for tensors, in as few segments as possible.
 
-    A request that needs more than the arena has adds a segment; at the next reset one segment of the
+    A request that needs more than the arena has adds a segment; after the next reset one segment of the
     whole size replaces them all, so that an arena used for requests of one size settles at one.
     """
 
     def __init__(self) -> None:
         self.segments: list[Segment] = []
         self._used = 0
+        self._first_bytes = _SMALLEST_BYTES
 
     def place(self, code: int, shape: tuple[int, ...], nbytes: int) -> TensorRef:
         """Room for a tensor. Raises DeploymentError where the machine has no memory left."""
         offset = -(-self._used // _ALIGNMENT) * _ALIGNMENT
         if not self.segments or offset + nbytes > self.segments[-1].size:
-            self.segments.append(Segment(max(nbytes, _SMALLEST_BYTES, self._total())))
+            self.segments.append(Segment(max(nbytes, self._first_bytes, self._total())))
             offset = 0
         self._used = offset + nbytes
         return TensorRef(code, shape, self.segments[-1].number, offset, nbytes)
@@ -33,12 +34,11 @@ class Arena:
         return segment.view[ref.offset : ref.offset + ref.nbytes]
 
     def reset(self) -> None:
-        """Forget all tensors."""
+        """Forget all tensors. Several segments are given back; one for all is made when it is needed."""
         self._used = 0
         if len(self.segments) > 1:
-            total = self._total()
+            self._first_bytes = self._total()
             self.close()
-            self.segments = [Segment(total)]
 
     def close(self) -> None:
         """Give the memory back."""

@@ -9,7 +9,7 @@ from mopar.bundle import Bundle
 from mopar.limits import Cgroup, Cgroups, detect_cgroups, why_unavailable
 from mopar.platforms.local.function import LocalFunction
 from mopar.platforms.local.process import GraphFile, WorkerSpec
-from mopar.types import Function
+from mopar.types import Function, PlatformError
 
 _MIB = 1 << 20
 
@@ -58,7 +58,7 @@ class LocalDeployment:
             spec = worker_spec(bundle, function, (cores or {}).get(function.name, ()))
             limit = (memory_mib or {}).get(function.name, function.memory_mib)
             make = None if groups is None else _maker(groups, function, limit)
-            self.functions[function.name] = LocalFunction(spec, make, on_restart)
+            self.functions[function.name] = LocalFunction(spec, make, on_restart, memory_mib=limit)
 
     def ready(self) -> bool:
         """Whether every function would answer now."""
@@ -71,7 +71,12 @@ class LocalDeployment:
             EngineError, PlatformError: a function did not come up.
         """
         starts = [asyncio.create_task(function.start()) for function in self.functions.values()]
-        done = await asyncio.gather(*starts, return_exceptions=True)
+        try:
+            done = await asyncio.gather(*starts, return_exceptions=True)
+        except asyncio.CancelledError:
+            await asyncio.gather(*starts, return_exceptions=True)  # they were cancelled with us
+            await self.close()
+            raise
         failures = [outcome for outcome in done if isinstance(outcome, BaseException)]
         if failures:
             await self.close()
@@ -94,7 +99,11 @@ class LocalDeployment:
 def _maker(groups: Cgroups, function: Function, memory_mib: int) -> Callable[[], Cgroup]:
     def make() -> Cgroup:
         cgroup = groups.create(function.name)
-        cgroup.limit(memory_mib * _MIB, function.cpu)
+        try:
+            cgroup.limit(memory_mib * _MIB, function.cpu)
+        except PlatformError:
+            cgroup.remove()
+            raise
         return cgroup
 
     return make

@@ -12,7 +12,7 @@ from mopar.platforms.local.process import WorkerProcess, WorkerSpec
 from mopar.platforms.local.segments import live_segments
 from mopar.runtime import frames
 from mopar.runtime.frames import TensorRef
-from mopar.types import DeploymentError, EngineError, MoparError, OverloadedError, PlatformError, RequestError
+from mopar.types import DeploymentError, MoparError, OverloadedError, PlatformError, RequestError
 
 _LOAD_S = 120.0
 _FIRST_PAUSE_S = 0.1
@@ -38,6 +38,7 @@ class LocalFunction:
         spec: what it runs.
         make_cgroup: a fresh cgroup with the function's limits for each start; None for no limits.
         on_restart: told each time a worker has to be started again.
+        memory_mib: the limit that ``make_cgroup`` sets, for messages.
     """
 
     def __init__(
@@ -45,10 +46,12 @@ class LocalFunction:
         spec: WorkerSpec,
         make_cgroup: Callable[[], Cgroup] | None = None,
         on_restart: Callable[[str], None] = lambda _name: None,
+        memory_mib: int | None = None,
     ) -> None:
         self.spec = spec
         self._make_cgroup = make_cgroup
         self._on_restart = on_restart
+        self._memory_mib = memory_mib
         self._worker: WorkerProcess | None = None
         self._cgroup: Cgroup | None = None
         self._turn = asyncio.Lock()
@@ -56,6 +59,7 @@ class LocalFunction:
         self._ready = asyncio.Event()
         self._reviving: asyncio.Task[None] | None = None
         self._closed = False
+        self._born = 0.0
         self._why_down = "has not been started"
 
     @property
@@ -65,7 +69,7 @@ class LocalFunction:
 
     def ready(self) -> bool:
         """Whether a call would be answered now."""
-        return self._ready.is_set()
+        return self._ready.is_set() and not self._closed
 
     async def start(self) -> None:
         """Start the worker and wait until its graphs are loaded.
@@ -79,8 +83,11 @@ class LocalFunction:
             worker = WorkerProcess(self.spec, self._cgroup)
             self._worker = worker
             await asyncio.to_thread(worker.load, _LOAD_S)
-        except BaseException:
+        except BaseException as error:
+            starved = isinstance(error, PlatformError) and self._out_of_memory()
             self._bury()
+            if starved:
+                raise PlatformError(f"function {self.spec.function} {starved}") from error
             raise
         worker.socket.setblocking(False)
         asyncio.get_running_loop().add_reader(worker.socket, self._readable, worker)
@@ -102,7 +109,7 @@ class LocalFunction:
         Raises:
             RequestError: the graph refused the inputs.
             OverloadedError: the deadline passed before the worker was free.
-            DeploymentError: the worker died twice, or did not answer in time.
+            DeploymentError: the worker died twice, did not answer in time, or is being stopped.
         """
         async with self._own_turn(deadline):
             for attempt in (1, 2):
@@ -116,13 +123,15 @@ class LocalFunction:
             raise AssertionError("unreachable")
 
     async def close(self) -> None:
-        """Stop the worker and start no other."""
+        """Stop the worker and start no other. Calls that wait or run fail."""
         self._closed = True
         if self._reviving is not None:
             self._reviving.cancel()
             with contextlib.suppress(asyncio.CancelledError, MoparError):
                 await self._reviving
         self._bury()
+        self._fail("was stopped")
+        self._ready.set()  # who waits for a start waits in vain
 
     @contextlib.asynccontextmanager
     async def _own_turn(self, deadline: float) -> AsyncIterator[None]:
@@ -139,17 +148,24 @@ class LocalFunction:
     async def _until_ready(self, deadline: float) -> None:
         try:
             async with asyncio.timeout_at(_loop_time(deadline)):
-                await self._ready.wait()
+                while not self._ready.is_set():  # it may have died again since it was set
+                    await self._ready.wait()
         except TimeoutError as cause:
             raise OverloadedError(f"function {self.spec.function} {self._why_down} and was not back in time") from cause
+        if self._closed:
+            raise DeploymentError(f"function {self.spec.function} was stopped")
 
     async def _run(
         self, graph: int, inputs: list[TensorRef], outputs: list[TensorRef], arena: Arena, deadline: float
     ) -> tuple[tuple[TensorRef, ...], int, int]:
         worker = self._worker
         assert worker is not None
+        try:
+            frame = frames.pack_run(graph, inputs, outputs)
+        except ValueError as cause:
+            raise DeploymentError(f"function {self.spec.function}: {cause}") from cause
         self._share(worker, arena)
-        reply = await self._ask(worker, frames.pack_run(graph, inputs, outputs), deadline)
+        reply = await self._ask(worker, frame, deadline)
         busy_ns, compute_ns, made = frames.unpack_done(reply)
         homeless = [i for i, ref in enumerate(made) if ref.segment == frames.NOWHERE]
         if homeless:
@@ -167,7 +183,8 @@ class LocalFunction:
             for segment in arena.segments:
                 worker.attach(segment)
         except OSError as cause:
-            raise PlatformError(f"function {self.spec.function} {worker.obituary()}") from cause
+            self._died(worker)
+            raise PlatformError(f"function {self.spec.function} {self._why_down}") from cause
 
     async def _ask(self, worker: WorkerProcess, frame: bytes, deadline: float) -> memoryview:
         loop = asyncio.get_running_loop()
@@ -178,11 +195,12 @@ class LocalFunction:
             worker.socket.send(frame)
             return await reply
         except OSError as cause:
+            self._reply = None
             self._died(worker)
             raise PlatformError(f"function {self.spec.function} {self._why_down}") from cause
         except asyncio.CancelledError:
             # Its answer would be taken for the next call's.
-            self._died(worker)
+            self._died(worker, "was stopped in the middle of a call")
             raise
         finally:
             timer.cancel()
@@ -206,28 +224,33 @@ class LocalFunction:
 
     def _late(self, worker: WorkerProcess) -> None:
         """The deadline passed during a call: the worker cannot be interrupted, only replaced."""
+        why = "did not answer before the deadline"
         if self._reply is not None and not self._reply.done():
-            text = f"function {self.spec.function} did not answer before the deadline"
-            self._reply.set_exception(DeploymentError(text))
-        self._died(worker)
+            self._reply.set_exception(DeploymentError(f"function {self.spec.function} {why}"))
+        self._died(worker, why)
 
-    def _died(self, worker: WorkerProcess) -> None:
+    def _died(self, worker: WorkerProcess, why: str | None = None) -> None:
+        """Replace a worker that ended, or that has to end because of ``why``."""
         if worker is not self._worker:
             return
-        self._ready.clear()
-        asyncio.get_running_loop().remove_reader(worker.socket)
-        self._why_down = self._cause_of_death(worker)
+        self._why_down = why or self._out_of_memory() or worker.obituary()
         self._bury()
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(PlatformError(f"function {self.spec.function} {self._why_down}"))
+        self._fail(self._why_down)
         if not self._closed:
             self._on_restart(self.spec.function)
             self._reviving = asyncio.get_running_loop().create_task(self._revive())
 
-    def _cause_of_death(self, worker: WorkerProcess) -> str:
-        if self._cgroup is not None and self._cgroup.oom_kills() > 0:
-            return "ran out of its memory limit and was killed"
-        return worker.obituary() if not worker.alive() else "was stopped"
+    def _fail(self, why: str) -> None:
+        """Tell the call in flight, if there is one."""
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(PlatformError(f"function {self.spec.function} {why}"))
+
+    def _out_of_memory(self) -> str:
+        """What to say where the kernel killed it for want of memory; empty where it did not."""
+        if self._cgroup is None or self._cgroup.oom_kills() == 0:
+            return ""
+        limit = "" if self._memory_mib is None else f" of {self._memory_mib} MiB"
+        return f"ran out of memory at its limit{limit} and was killed"
 
     async def _revive(self) -> None:
         pause_s = 0.0 if time.monotonic() - self._born > _CALM_S else _FIRST_PAUSE_S
@@ -236,7 +259,7 @@ class LocalFunction:
             try:
                 await self.start()
                 return
-            except (EngineError, PlatformError) as error:
+            except MoparError as error:
                 self._why_down = f"cannot be started again: {error}"
                 pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
 
@@ -249,7 +272,8 @@ class LocalFunction:
             worker.stop()
         cgroup, self._cgroup = self._cgroup, None
         if cgroup is not None:
-            cgroup.remove()
+            with contextlib.suppress(PlatformError):  # the next deployment sweeps what is left
+                cgroup.remove()
 
 
 def _loop_time(deadline: float) -> float:

@@ -17,20 +17,14 @@ from mopar.limits import Cgroup
 from mopar.platforms.local.library import engine_library
 from mopar.platforms.local.segments import Segment
 from mopar.runtime import frames
+from mopar.runtime.environment import ENVIRONMENT
 from mopar.types import EngineError, EngineOptions, PlatformError
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
 _SEND_BUFFER_BYTES = 1 << 20
 _STOP_S = 5.0
+_NOT_JOINED = 125
 
-_ENVIRONMENT = {
-    "LANG": "C.UTF-8",
-    # One malloc arena: a worker allocates from one thread at a time.
-    "MALLOC_ARENA_MAX": "1",
-    # Without it, ONNX Runtime from 1.29 on tells its makers about every model that it loads, which also costs
-    # each function a thread and 2 MiB.
-    "ORT_DISABLE_TELEMETRY": "1",
-}
 _INHERITED = ("LD_LIBRARY_PATH",)  # a Python may need it to find its own library
 
 
@@ -76,7 +70,10 @@ class WorkerProcess:
     def __init__(self, spec: WorkerSpec, cgroup: Cgroup | None = None) -> None:
         self.spec = spec
         self.attached: set[int] = set()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as cause:
+            raise PlatformError(f"function {spec.function} cannot be started: {cause.strerror}") from cause
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self.socket = ours
         flags = ["-I", "-S"] if spec.module == WORKER else ["-I"]
@@ -88,7 +85,7 @@ class WorkerProcess:
             self._process = subprocess.Popen(
                 command,
                 pass_fds=[theirs.fileno()],
-                env=_ENVIRONMENT | {name: os.environ[name] for name in _INHERITED if name in os.environ},
+                env=ENVIRONMENT | {name: os.environ[name] for name in _INHERITED if name in os.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is the gateway's to handle
@@ -99,9 +96,13 @@ class WorkerProcess:
         finally:
             theirs.close()
         self.pid = self._process.pid
-        if spec.cores:
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(self.pid, spec.cores)
+        try:
+            self._pin(spec.cores)
+        except OSError as cause:
+            self.stop()
+            raise PlatformError(
+                f"function {spec.function} cannot run on cores {spec.cores}: {cause.strerror}"
+            ) from cause
 
     def load(self, timeout_s: float) -> None:
         """Wait until its graphs are loaded.
@@ -114,7 +115,12 @@ class WorkerProcess:
         library = self.spec.library or engine_library()
         self.ask(frames.pack_init(str(library), self.spec.threads), deadline - time.monotonic())
         for graph in self.spec.graphs:
-            frame = frames.pack_load(str(graph.path), _flags(graph.options), list(graph.inputs), list(graph.outputs))
+            try:
+                frame = frames.pack_load(
+                    str(graph.path), _flags(graph.options), list(graph.inputs), list(graph.outputs)
+                )
+            except ValueError as cause:
+                raise EngineError(f"function {self.spec.function}: {cause}") from cause
             self.ask(frame, max(deadline - time.monotonic(), 0.001))
 
     def attach(self, segment: Segment) -> None:
@@ -158,6 +164,8 @@ class WorkerProcess:
             code = self._process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
             return "closed its connection"
+        if code == _NOT_JOINED:
+            return "could not join its cgroup"
         if code == -signal.SIGKILL:
             return "was killed (out of memory, or by hand)"
         return f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
@@ -171,7 +179,13 @@ class WorkerProcess:
         self.socket.close()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        self._process.wait(timeout=_STOP_S)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel, and ends when it leaves it
+            self._process.wait(timeout=_STOP_S)
+
+    def _pin(self, cores: tuple[int, ...]) -> None:
+        if cores:
+            with contextlib.suppress(ProcessLookupError):  # whoever speaks to it will hear how it ended
+                os.sched_setaffinity(self.pid, cores)
 
     def __enter__(self) -> Self:
         return self

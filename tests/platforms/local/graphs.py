@@ -1,0 +1,47 @@
+"""Graphs whose runs can be held: what a call does while it is under way is up to the test."""
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from mopar.platforms.local import GraphFile, WorkerSpec
+from mopar.types import EngineOptions
+from tests.models.builder import Builder
+from tests.runtime.running import save
+
+FOREVER = 1 << 62
+
+
+def spin(path: Path) -> Path:
+    """``y`` counts to ``n``; with ``FOREVER`` it does not come back."""
+    body = Builder("body")
+    body.input("i", [], TensorProto.INT64)
+    body.input("go_on", [], TensorProto.BOOL)
+    body.input("state", [], TensorProto.INT64)
+    body.add("Identity", "go_on", output="go_on_out")
+    body.add("Add", "state", body.value(np.int64(1)), output="state_out")
+    body.output("go_on_out", [], TensorProto.BOOL)
+    body.output("state_out", [], TensorProto.INT64)
+    nodes = [
+        helper.make_node("Constant", [], ["start"], value_int=0),
+        helper.make_node("Loop", ["n", "", "start"], ["y"], body=body.graph()),
+    ]
+    return save(path, nodes, [("n", "int64", ())], [("y", "int64", ())])
+
+
+def allocate(path: Path) -> Path:
+    """``y`` is the sum of ``n`` ones, which stand in memory first."""
+    nodes = [
+        helper.make_node(
+            "ConstantOfShape", ["n"], ["ones"], value=helper.make_tensor("one", TensorProto.FLOAT, [1], [1])
+        ),
+        helper.make_node("ReduceSum", ["ones"], ["y"], keepdims=0),
+    ]
+    return save(path, nodes, [("n", "int64", (1,))], [("y", "float32", ())])
+
+
+def spec(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> WorkerSpec:
+    """A worker of one graph."""
+    options = EngineOptions(arena=False, memory_pattern=False)
+    return WorkerSpec("f0", (GraphFile(path, options, inputs, outputs),))

@@ -1,0 +1,84 @@
+"""Shared memory: tensors never overlap, and nothing stays allocated."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mopar.platforms.local import Arena, Segment
+from mopar.platforms.local.segments import live_segments
+from mopar.types import DeploymentError
+from tests.platforms.local.leftovers import segments_of
+
+SIZES = st.lists(st.integers(0, 100_000) | st.sampled_from([0, 64, 1 << 16, (1 << 16) + 1]), max_size=12)
+
+
+@given(st.lists(SIZES, max_size=3))
+def test_tensors_of_a_request_are_aligned_and_apart(requests: list[list[int]]) -> None:
+    """Each keeps what was written to it, whatever is placed after it, in every request that the arena serves."""
+    held = segments_of(os.getpid())
+    arena = Arena()
+    for sizes in requests:
+        refs = [arena.place(2, (size,), size) for size in sizes]
+        for number, ref in enumerate(refs):
+            assert ref.offset % 64 == 0
+            arena.view(ref)[:] = bytes([number]) * ref.nbytes
+        for number, ref in enumerate(refs):
+            assert bytes(arena.view(ref)) == bytes([number]) * ref.nbytes
+        arena.reset()
+    arena.close()
+    assert segments_of(os.getpid()) == held
+
+
+def test_an_arena_settles_at_one_segment_for_requests_of_one_size() -> None:
+    """A worker attaches every segment once: a request like the last one needs no new one."""
+    arena = Arena()
+
+    def request() -> set[int]:
+        used = {arena.place(2, (size,), size).segment for size in (50_000, 200_000, 700_000)}
+        arena.reset()
+        return used
+
+    assert len(request()) > 1
+    assert request() == request()
+    assert len(arena.segments) == 1
+    arena.close()
+
+
+def test_a_view_outlives_its_segment() -> None:
+    """A reply that is still being written reads what it was given."""
+    segment = Segment(10)
+    segment.view[:3] = b"abc"
+    array = np.frombuffer(segment.view, np.uint8, 3)
+    segment.close()
+    assert array.tobytes() == b"abc"
+    assert segment.number not in live_segments()
+
+
+@pytest.mark.parametrize("code", [errno.ENOMEM, errno.ENOSPC])
+def test_a_machine_without_memory_is_an_error_that_leaks_nothing(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def refuse(_descriptor: int, _offset: int, _size: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    held = segments_of(os.getpid())
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    arena = Arena()
+    with pytest.raises(DeploymentError, match="no memory left for a segment of 65536 bytes"):
+        arena.place(2, (5,), 5)
+    monkeypatch.undo()
+    assert segments_of(os.getpid()) == held
+    assert bytes(arena.view(arena.place(2, (5,), 5))) == bytes(5)
+    arena.close()
+
+
+def test_two_segments_never_share_a_number() -> None:
+    """Workers know them by it, also where a descriptor's number is used again."""
+    numbers = []
+    for _ in range(3):
+        segment = Segment(1)
+        numbers.append(segment.number)
+        segment.close()
+    assert len(set(numbers)) == 3
