@@ -3,11 +3,10 @@
 from mopar.bundle.build import MANIFEST, build, file_entries
 from mopar.bundle.equality import Difference, compare, compare_all
 from mopar.bundle.open import WORKER, Bundle, fits_machine, open_bundle
-from mopar.bundle.pack import PACKED_OPTIONS, pack_graph, packed_entry
+from mopar.bundle.pack import pack_graph, packed_entry
 
 __all__ = [
     "MANIFEST",
-    "PACKED_OPTIONS",
     "WORKER",
     "Bundle",
     "Difference",

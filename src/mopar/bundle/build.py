@@ -7,11 +7,12 @@ from pathlib import Path
 
 import mopar
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call, part_name
-from mopar.bundle.pack import PACKED_OPTIONS, pack_graph, packed_entry
+from mopar.bundle.pack import pack_graph, packed_entry
 from mopar.files import sha256_of, to_json, write_whole
 from mopar.graph import Layer, Model, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
 from mopar.types import (
+    PACKED_OPTIONS,
     BundleError,
     Call,
     EngineOptions,

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from mopar.bundle import PACKED_OPTIONS, Bundle
-from mopar.evaluation.launch import FunctionLaunch, private_library
+from mopar.bundle import Bundle
+from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.evaluation.single import chain_bundle
 from mopar.files import from_json, to_json, write_whole
@@ -23,7 +23,7 @@ from mopar.machine import machine_facts
 from mopar.platforms.local import LocalDeployment
 from mopar.profiling.cache import cache_directory, profile_key
 from mopar.profiling.memory import required_memory
-from mopar.types import ProfileError, RuntimeCosts, TensorSpec
+from mopar.types import PACKED_OPTIONS, ProfileError, RuntimeCosts, TensorSpec
 
 _SMALL = 768
 _LARGE = 1 << 20
@@ -88,11 +88,10 @@ def _base(bundle: Bundle) -> tuple[float, float]:
     """Required memory of a worker whose graph does nothing, and its time from exec to ready."""
     recording = record(bundle, _request(_SMALL))
     (function,) = bundle.manifest.plan.functions
-    with private_library() as library:
-        launch = FunctionLaunch(bundle, function, recording.calls[function.name], library)
-        # A graph this small spends its time in the hop, which is noise: what counts is that it answers.
-        measured = required_memory(launch, cpu=1.0, tolerance=1.0, resolution_mib=0.5)
-        return measured.required_mib, init_ms(launch)
+    launch = FunctionLaunch(bundle, function, recording.calls[function.name])
+    # A graph this small spends its time in the hop, which is noise: what counts is that it answers.
+    measured = required_memory(launch, cpu=1.0, tolerance=1.0, resolution_mib=0.5)
+    return measured.required_mib, init_ms(launch)
 
 
 def init_ms(launch: FunctionLaunch, rounds: int = 3) -> float:

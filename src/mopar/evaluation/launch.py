@@ -1,12 +1,7 @@
 """A function of a bundle, as the measurement of required memory starts and asks it."""
 
-import contextlib
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -14,29 +9,10 @@ from mopar.bundle import Bundle
 from mopar.evaluation.recording import RecordedCall, run_call
 from mopar.limits import Cgroup
 from mopar.platforms.local import Arena, CallResult, WorkerProcess, WorkerSpec, worker_spec
-from mopar.platforms.local.library import engine_library
-from mopar.profiling.cache import cache_directory
 from mopar.runtime.frames import NOWHERE, TensorRef
 from mopar.types import Function, TensorValue, dtype_of_name
 
 _LOAD_S = 300.0
-
-
-@contextlib.contextmanager
-def private_library() -> Iterator[Path]:
-    """A copy of ONNX Runtime's library: its pages are charged to the function that is measured.
-
-    Pages that another worker mapped first would be charged to that one, whatever is reclaimed of them.
-    The copy lies in mopar's cache, as a temporary folder may be in memory itself.
-    """
-    cache = cache_directory()
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="library-", dir=cache) as folder:
-        copy = Path(folder) / engine_library().name
-        shutil.copyfile(engine_library(), copy)
-        with copy.open("rb") as file:
-            os.fsync(file.fileno())  # pages not yet written cannot be evicted
-        yield copy
 
 
 class FunctionLaunch:
@@ -46,13 +22,12 @@ class FunctionLaunch:
         bundle: that the function belongs to.
         function: of its plan.
         calls: the function's, as recorded.
-        library: a copy of ONNX Runtime's library that no other process maps (see ``private_library``).
     """
 
-    def __init__(self, bundle: Bundle, function: Function, calls: tuple[RecordedCall, ...], library: Path) -> None:
-        self._spec = replace(worker_spec(bundle, function), library=library)
+    def __init__(self, bundle: Bundle, function: Function, calls: tuple[RecordedCall, ...]) -> None:
+        self._spec = worker_spec(bundle, function)
         self._calls = calls
-        self.files: tuple[Path, ...] = (*bundle.files_of(function.name), library)
+        self.files: tuple[Path, ...] = bundle.files_of(function.name)
 
     def start(self, cgroup: Cgroup | None) -> "FunctionRun":
         """Exec inside ``cgroup`` and load."""

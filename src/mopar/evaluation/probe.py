@@ -3,15 +3,14 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mopar.bundle import PACKED_OPTIONS
 from mopar.evaluation.costs import init_ms, runtime_costs
-from mopar.evaluation.launch import FunctionLaunch, private_library
+from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.evaluation.single import chain_bundle
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.profiling.memory import required_memory
-from mopar.types import RuntimeCosts
+from mopar.types import PACKED_OPTIONS, RuntimeCosts
 
 
 class WorkerProbe:
@@ -35,10 +34,9 @@ class WorkerProbe:
         bundle = chain_bundle(model.name, (_with_weights(packed),), (model.inputs, model.outputs), PACKED_OPTIONS)
         (function,) = bundle.manifest.plan.functions
         recording = record(bundle, inputs)
-        with private_library() as library:
-            launch = FunctionLaunch(bundle, function, recording.calls[function.name], library)
-            measured = required_memory(launch, cpu=self._cpu, progress=self._progress)
-            return measured.required_mib, init_ms(launch)
+        launch = FunctionLaunch(bundle, function, recording.calls[function.name])
+        measured = required_memory(launch, cpu=self._cpu, progress=self._progress)
+        return measured.required_mib, init_ms(launch)
 
     def runtime(self) -> RuntimeCosts:
         """What every function pays on this machine."""

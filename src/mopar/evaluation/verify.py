@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.bundle import Bundle, Difference, compare_all
-from mopar.evaluation.launch import FunctionLaunch, private_library
+from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import Recording, record
 from mopar.evaluation.whole import WholeModel
 from mopar.gateway.arrays import Array, from_array, to_array
@@ -121,11 +121,10 @@ def _functions(
     plan = bundle.manifest.plan
     predictions = {predicted.name: predicted for predicted in plan.predicted.functions}
     found = []
-    with private_library() as library:
-        for number, function in enumerate(plan.functions):
-            progress(f"running {function.name} under its limit", number / len(plan.functions))
-            launch = FunctionLaunch(bundle, function, recording.calls[function.name], library)
-            found.append(_function(launch, function, predictions[function.name], measure_memory, rounds))
+    for number, function in enumerate(plan.functions):
+        progress(f"running {function.name} under its limit", number / len(plan.functions))
+        launch = FunctionLaunch(bundle, function, recording.calls[function.name])
+        found.append(_function(launch, function, predictions[function.name], measure_memory, rounds))
     return tuple(found)
 
 

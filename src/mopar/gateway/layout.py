@@ -2,9 +2,28 @@
 
 from collections.abc import Iterable, Mapping
 
-from mopar.types import RequestError, TensorSpec, dtype_of_name, element_count, format_shape
+from mopar.types import RequestError, TensorSpec, TensorValue, dtype_of_name, element_count, format_shape
 
 Shape = tuple[int, ...]
+
+
+def check_values(specs: Iterable[TensorSpec], values: Mapping[str, TensorValue]) -> None:
+    """Hold a request's values against what the model takes, before anything is allocated or run.
+
+    Raises:
+        RequestError: one is missing, unknown, of another element type, or of a shape that does not fit.
+    """
+    by_name = {spec.name: spec for spec in specs}
+    takes = f"the model takes {', '.join(by_name) or 'no inputs'}"
+    for name, spec in by_name.items():
+        if name not in values:
+            raise RequestError(f"input {name} is missing: {takes}")
+        if values[name].dtype != spec.dtype:
+            raise RequestError(f"input {name} is {values[name].dtype}, the model takes {spec.dtype}")
+    for name in values:
+        if name not in by_name:
+            raise RequestError(f"input {name} is unknown: {takes}")
+    bind_dimensions(by_name.values(), {name: value.shape for name, value in values.items()})
 
 
 def bind_dimensions(specs: Iterable[TensorSpec], shapes: Mapping[str, Shape]) -> dict[str, int]:

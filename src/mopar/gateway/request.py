@@ -24,12 +24,16 @@ Made = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """A call, its graph's index in its function, and the calls that it waits for."""
+    """A call, its graph's index in its function, and the calls that it waits for.
+
+    ``regions`` are all that the plan takes of the call's sources, those included that its graph cuts out itself.
+    """
 
     call: Call
     graph: GraphEntry
     index: int
     producers: frozenset[str]
+    regions: tuple[tuple[Made, Region], ...]
 
 
 def call_plans(manifest: Manifest) -> tuple[CallPlan, ...]:
@@ -40,11 +44,17 @@ def call_plans(manifest: Manifest) -> tuple[CallPlan, ...]:
     for graph in manifest.graphs:
         positions[graph.id] = counts.get(graph.function, 0)
         counts[graph.function] = positions[graph.id] + 1
+    regions = {call.id: _regions(call) for call in manifest.plan.calls}
     plans = []
     for call in manifest.calls:
         producers = frozenset(item.sources[0].producer for item in call.inputs) - {REQUEST}
-        plans.append(CallPlan(call, entries[call.graph], positions[call.graph], producers))
+        plans.append(CallPlan(call, entries[call.graph], positions[call.graph], producers, regions[call.id]))
     return tuple(plans)
+
+
+def _regions(call: Call) -> tuple[tuple[Made, Region], ...]:
+    sources = [source for item in call.inputs for source in item.sources]
+    return tuple(((source.tensor, source.producer), source.region) for source in sources if source.region is not None)
 
 
 @dataclass(slots=True)
@@ -60,9 +70,13 @@ class Timing:
 
 @dataclass(slots=True)
 class RequestState:
-    """Tensors of a request by (tensor, producing call), all in one arena."""
+    """Tensors of a request by (tensor, producing call), all in one arena.
+
+    ``abandoned`` once nobody waits for the answer any more: calls on their way end, no others begin.
+    """
 
     arena: Arena
+    abandoned: bool = False
     tensors: dict[Made, TensorRef] = field(default_factory=dict)
     timings: list[Timing] = field(default_factory=list)
 
@@ -84,12 +98,19 @@ class RequestState:
             self.tensors[value.name, REQUEST] = ref
 
     def prepare(self, plan: CallPlan) -> tuple[list[TensorRef], list[TensorRef]]:
-        """Places of a call's inputs and outputs; outputs of unknown size are NOWHERE."""
+        """Places of a call's inputs and outputs; outputs of unknown size are NOWHERE.
+
+        Raises:
+            RequestError: a tensor's shape does not fit the call, as the request's shapes do not fit the plan.
+            DeploymentError: the machine has no memory left.
+        """
+        for made, region in plan.regions:
+            check_region(made[0], self.tensors[made].shape, region)
         inputs = []
         for item in plan.call.inputs:
             source = item.sources[0]
             ref = self.tensors[source.tensor, source.producer]
-            inputs.append(ref if source.region is None else region_of(ref, source.region, source.tensor))
+            inputs.append(ref if source.region is None else region_of(ref, source.region))
         shapes = {spec.name: ref.shape for spec, ref in zip(plan.graph.inputs, inputs, strict=True)}
         sizes = bind_dimensions(plan.graph.inputs, shapes)
         outputs = []
@@ -119,17 +140,18 @@ class RequestState:
         return values
 
 
-def region_of(ref: TensorRef, region: Region, name: str) -> TensorRef:
-    """A contiguous region of a tensor, in place.
+def check_region(name: str, shape: tuple[int, ...], region: Region) -> None:
+    """Whether a tensor has the region that a plan takes of it. Raises RequestError."""
+    size = shape[region.axis]
+    if region.stop > size or region.size not in {None, size}:
+        needed = f"{region.stop} at least" if region.size is None else str(region.size)
+        raise RequestError(f"tensor {name} has {size} elements along axis {region.axis}, this plan needs {needed}")
 
-    Raises:
-        RequestError: the region reaches past the tensor: the request's shape does not fit the plan.
-    """
-    size = ref.shape[region.axis]
-    if region.stop > size:
-        raise RequestError(f"tensor {name} has {size} elements along axis {region.axis}, this plan needs {region.stop}")
+
+def region_of(ref: TensorRef, region: Region) -> TensorRef:
+    """A contiguous region of a tensor, in place."""
     assert element_count(ref.shape[: region.axis]) == 1, "a region that is not contiguous was not lowered"
-    step = ref.nbytes // size
+    step = ref.nbytes // ref.shape[region.axis]
     length = region.stop - region.start
     shape = (*ref.shape[: region.axis], length, *ref.shape[region.axis + 1 :])
     return TensorRef(ref.code, shape, ref.segment, ref.offset + region.start * step, length * step)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mopar.gateway.layout import check_values
 from mopar.gateway.options import DEFAULT_QUEUE
 from mopar.gateway.request import CallPlan, RequestState, Timing, call_plans
 from mopar.platforms.local import Arena, LocalFunction
@@ -90,24 +91,22 @@ class Runner:
             DeploymentError: a function failed twice, or did not answer in time.
         """
         wanted = self._wanted(outputs)
-        for spec in self.inputs:
-            if spec.name not in inputs:
-                raise RequestError(f"input {spec.name} is missing")
+        check_values(self.inputs, inputs)
         deadline = time.monotonic() + deadline_s
-        async with self._slot(deadline):
-            arena = self._arenas.pop() if self._arenas else Arena()
-            state = RequestState(arena)
-            task = asyncio.ensure_future(self._execute(state, inputs, deadline))
-            try:
-                await asyncio.shield(task)
-                yield Answer(state.values(wanted), state.timings)
-            finally:
-                if task.done():
-                    self._take_back(arena)
-                else:
-                    # The caller left; workers may still write into the arena.
-                    self._stragglers.add(task)
-                    task.add_done_callback(lambda done: self._straggler_ended(done, arena))
+        await self._take_slot(deadline)
+        state = RequestState(self._arenas.pop() if self._arenas else Arena())
+        task = asyncio.ensure_future(self._execute(state, inputs, deadline))
+        try:
+            await asyncio.shield(task)
+            yield Answer(state.values(wanted), state.timings)
+        finally:
+            if task.done():
+                self._ended(task, state)
+            else:
+                # The caller left; workers may still write into the arena, so the request keeps arena and slot.
+                state.abandoned = True
+                self._stragglers.add(task)
+                task.add_done_callback(lambda _task: self._ended(task, state))
 
     async def close(self) -> None:
         """Wait for calls whose callers left, then give the shared memory back."""
@@ -124,8 +123,7 @@ class Runner:
                 raise RequestError(f"the model has no output {name}: it has {', '.join(self._dtypes)}")
         return [(name, self._dtypes[name], self._makers[name]) for name in names]
 
-    @contextlib.asynccontextmanager
-    async def _slot(self, deadline: float) -> AsyncIterator[None]:
+    async def _take_slot(self, deadline: float) -> None:
         if self._slots.locked() and self._waiting >= self._queue:
             raise OverloadedError(f"{self._waiting} requests are waiting already: try again later")
         self._waiting += 1
@@ -136,25 +134,24 @@ class Runner:
             raise OverloadedError("the deadline passed while the request waited for its turn") from cause
         finally:
             self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._slots.release()
 
     async def _execute(self, state: RequestState, inputs: Mapping[str, TensorValue], deadline: float) -> None:
+        if state.abandoned:  # the caller left before this began, and its inputs with it
+            return
         state.accept(inputs)
         missing = {plan.call.id: len(plan.producers) for plan in self._plans}
         ready = deque(plan for plan in self._plans if not plan.producers)
         running: set[asyncio.Task[CallPlan]] = set()
         try:
-            while ready or running:
+            while running or (ready and not state.abandoned):
                 if len(ready) == 1 and not running:  # a chain needs no task of its own
                     done = [await self._call(state, ready.popleft(), deadline)]
                 else:
-                    running |= {asyncio.create_task(self._call(state, plan, deadline)) for plan in ready}
-                    ready.clear()
+                    if not state.abandoned:
+                        running |= {asyncio.create_task(self._call(state, plan, deadline)) for plan in ready}
+                        ready.clear()
                     finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    done = [task.result() for task in finished]
+                    done = _results(finished)
                 for plan in done:
                     for dependent in self._dependents[plan.call.id]:
                         missing[dependent.call.id] -= 1
@@ -172,12 +169,19 @@ class Runner:
         self._observe(state.timings[-1])
         return plan
 
-    def _take_back(self, arena: Arena) -> None:
-        arena.reset()
-        self._arenas.append(arena)
-
-    def _straggler_ended(self, task: asyncio.Task[None], arena: Arena) -> None:
+    def _ended(self, task: asyncio.Task[None], state: RequestState) -> None:
+        """Nothing uses the request's memory any more: the next request may."""
         self._stragglers.discard(task)
         if not task.cancelled():
-            task.exception()  # nobody is left to hear it
-        self._take_back(arena)
+            task.exception()  # heard by whoever waited, if anybody did
+        state.arena.reset()
+        self._arenas.append(state.arena)
+        self._slots.release()
+
+
+def _results(finished: set[asyncio.Task[CallPlan]]) -> list[CallPlan]:
+    """What calls gave; raises the error of one where some failed, once all are heard."""
+    errors = [error for task in finished if (error := task.exception()) is not None]
+    if errors:
+        raise errors[0]
+    return [task.result() for task in finished]

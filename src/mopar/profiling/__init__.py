@@ -3,11 +3,10 @@
 from mopar.profiling.engine_runs import RunBudget
 from mopar.profiling.inputs import Array, load_inputs, sample_inputs
 from mopar.profiling.layer_times import LayerTimes
-from mopar.profiling.measure import PACKED_OPTIONS, Progress, time_layers
+from mopar.profiling.measure import Progress, time_layers
 from mopar.profiling.profile import FunctionProbe, profile_model
 
 __all__ = [
-    "PACKED_OPTIONS",
     "Array",
     "FunctionProbe",
     "LayerTimes",

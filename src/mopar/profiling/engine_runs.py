@@ -17,6 +17,7 @@ import numpy as np
 
 from mopar.profiling.inputs import Array
 from mopar.profiling.trace import Trace, read_trace
+from mopar.runtime.environment import ENVIRONMENT
 from mopar.types import EngineError, EngineOptions, TensorSpec, dtype_of_name
 
 _CHILD = Path(__file__).with_name("_timing_child.py")
@@ -200,7 +201,7 @@ def _run_child(job: Mapping[str, object], directory: Path, model: Path) -> _Answ
     job_file, answer_file, log = directory / "job.json", directory / "answer.json", directory / "child.log"
     job_file.write_text(json.dumps(job))
     answer_file.unlink(missing_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with log.open("wb") as stderr:
         try:
             done = subprocess.run(

@@ -12,13 +12,10 @@ from mopar.profiling.layer_times import LayerTimes, first_run, layer_times
 from mopar.profiling.packed import optimised_graph
 from mopar.profiling.points import Point, tensor_points
 from mopar.profiling.trace import KernelEvent
-from mopar.types import EngineOptions
+from mopar.types import PACKED_OPTIONS, EngineOptions
 
 Progress = Callable[[str, float | None], None]
 """Told what is going on, and what share of all is done (None: unknown)."""
-
-PACKED_OPTIONS = EngineOptions(optimize="none", prepack=True, arena=False, memory_pattern=False)
-"""How a bundle's functions run a packed file."""
 
 _MAX_EVENTS = 150_000
 _FEWEST_RUNS = 3

@@ -117,7 +117,7 @@ class _Search:
             if trial.failure is None:
                 enough, best = limit, trial
                 # Below a good guess go in small steps at first: a limit far too small takes longest to fail.
-                step = self._resolution_at(limit) if guessed else 4 * step
+                step = self._resolution_at(limit) if guessed else 2 * step
             else:
                 too_small, step, serving_bound = limit, math.inf, bool(trial.latencies_ms)
         return self._measured(enough, best, serving_bound=serving_bound)

@@ -10,9 +10,9 @@ from mopar.machine import machine_facts
 from mopar.profiling.cache import cached_profile, keep_profile, profile_key
 from mopar.profiling.engine_runs import RunBudget, scratch_directory
 from mopar.profiling.inputs import Array, sample_inputs
-from mopar.profiling.measure import PACKED_OPTIONS, Progress, measure
+from mopar.profiling.measure import Progress, measure
 from mopar.profiling.parts import cuts_of, layer_profiles, model_info, tensors_of, weights_of
-from mopar.types import EngineOptions, Profile, RuntimeCosts, UsageError, WholeProfile
+from mopar.types import PACKED_OPTIONS, EngineOptions, Profile, RuntimeCosts, UsageError, WholeProfile
 from mopar.types.profile import PROFILE_SCHEMA
 
 

@@ -14,6 +14,9 @@ from mopar.limits import Cgroup, Cgroups, evict_files, major_faults, resident_me
 from mopar.types import MoparError
 
 _WATCH_S = 0.01
+_HOPELESS = 1.5
+_HOPELESS_RUN = 4
+"""So many requests in a row that are so many times slower than tolerated need no more to follow."""
 
 
 class Running(Protocol):
@@ -124,7 +127,7 @@ def _serve(running: Running, requests: int, slow_ms: float, latencies: list[floa
         latencies.append(running.request())
         faults, before = major_faults(running.pid), faults
         slow += latencies[-1] > slow_ms and faults > before
-        if 2 * slow > requests:
+        if 2 * slow > requests or (slow >= _HOPELESS_RUN and min(latencies[-_HOPELESS_RUN:]) > _HOPELESS * slow_ms):
             return False
     return True
 

@@ -14,6 +14,7 @@ from time import perf_counter_ns
 from mopar.runtime import frames
 from mopar.runtime.engine import Engine, OrtError, Tensor
 from mopar.runtime.frames import TensorRef
+from mopar.runtime.trim import trim_memory
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ class Worker:
             memory_pattern=bool(flags & frames.MEMORY_PATTERN),
         )
         self._sessions.append(session)
-        # Loading leaves freed memory in the allocator: give it back before the first call.
-        ctypes.CDLL(None).malloc_trim(0)
+        trim_memory()
 
     def _attach(self, frame: memoryview, descriptors: list[int]) -> None:
         segment, size = frames.unpack_segment(frame)

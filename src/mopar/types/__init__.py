@@ -18,7 +18,7 @@ from mopar.types.errors import (
     RequestError,
     UsageError,
 )
-from mopar.types.manifest import EngineOptions, FileEntry, GraphEntry, Manifest, PackedEntry
+from mopar.types.manifest import PACKED_OPTIONS, EngineOptions, FileEntry, GraphEntry, Manifest, PackedEntry
 from mopar.types.plan import (
     REQUEST,
     Call,
@@ -48,6 +48,7 @@ from mopar.types.tensor import Dim, TensorSpec, TensorValue, element_count, form
 
 __all__ = [
     "DTYPES",
+    "PACKED_OPTIONS",
     "REQUEST",
     "BundleError",
     "Call",

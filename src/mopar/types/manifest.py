@@ -34,6 +34,11 @@ class EngineOptions:
     memory_pattern: bool = True
 
 
+PACKED_OPTIONS = EngineOptions(optimize="none", prepack=True, arena=False, memory_pattern=False)
+"""How a prepacked graph runs. Arena and memory pattern both round up; the allocator's settings of a worker's
+environment are as fast without (``mopar.runtime.environment``)."""
+
+
 @dataclass(frozen=True, slots=True)
 class PackedEntry:
     """A graph optimised and prepacked ahead of time for one kind of CPU and engine."""

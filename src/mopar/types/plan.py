@@ -11,11 +11,15 @@ REQUEST = "request"
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of a tensor: elements ``start`` to ``stop`` (exclusive) along ``axis``."""
+    """A part of a tensor: elements ``start`` to ``stop`` (exclusive) along ``axis``.
+
+    ``size`` is the whole axis's where the plan holds for that size alone; a request that makes another is refused.
+    """
 
     axis: int
     start: int
     stop: int
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from mopar.evaluation.bench.rows import (
 )
 from mopar.evaluation.bench.served import Samples, sample
 from mopar.evaluation.inprocess import engine_ms
-from mopar.evaluation.launch import FunctionLaunch, private_library
+from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.evaluation.stages import PlanOptions, measure_model, requests_for
 from mopar.evaluation.whole import WholeModel
@@ -133,12 +133,11 @@ def _needs(config: Config, inputs: Mapping[str, Array], progress: Progress) -> d
     """Required memory of each function with headroom, in MiB."""
     recording = record(config.bundle, inputs)
     needs = {}
-    with private_library() as library:
-        for number, function in enumerate(config.bundle.manifest.plan.functions):
-            share = number / len(config.bundle.manifest.plan.functions)
-            progress(f"measuring the memory of {config.name}", share)
-            launch = FunctionLaunch(config.bundle, function, recording.calls[function.name], library)
-            needs[function.name] = with_headroom(required_memory(launch, cpu=function.cpu).required_mib)
+    for number, function in enumerate(config.bundle.manifest.plan.functions):
+        share = number / len(config.bundle.manifest.plan.functions)
+        progress(f"measuring the memory of {config.name}", share)
+        launch = FunctionLaunch(config.bundle, function, recording.calls[function.name])
+        needs[function.name] = with_headroom(required_memory(launch, cpu=function.cpu).required_mib)
     return needs
 
 
