@@ -25,7 +25,7 @@ help:
 	@echo "make wheel   dist/: an sdist and a wheel"
 
 demo: .venv/.demo
-	$(BIN)/python examples/minilm_search.py
+	$(BIN)/python -m examples.minilm_search
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(TESTS)

