@@ -1,6 +1,7 @@
 """JSON forms of what the stages exchange, and files that are whole or absent."""
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import tempfile
@@ -15,6 +16,8 @@ from mopar.types import MoparError
 T = TypeVar("T")
 
 _CHUNK = 1 << 20
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 
 def to_json(value: Any) -> bytes:
@@ -67,6 +70,23 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write ``data`` so that ``path`` is either as it was or complete."""
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Let two paths change places in one step; False where the system or its file system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    done: int = rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
+    return done == 0
+
+
+def cache_directory() -> Path:
+    """``$XDG_CACHE_HOME/mopar``, or ``~/.cache/mopar``."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification tells to ignore a relative path.
+    return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "mopar"
 
 
 def sha256_of(path: Path) -> str:

@@ -8,11 +8,10 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from mopar.files import from_json, to_json
+from mopar.files import cache_directory, from_json, to_json
 from mopar.graph import Model, extract, layers_of, load_model
 from mopar.graph.engine import optimised_form
 from mopar.profiling import Array, RunBudget, parts, profile_model
-from mopar.profiling.cache import cache_directory
 from mopar.profiling.engine_runs import run_engine
 from mopar.profiling.layout import ReorderCosts
 from mopar.profiling.packed import stored_weights

@@ -4,6 +4,7 @@ from mopar.bundle.build import MANIFEST, build, file_entries
 from mopar.bundle.equality import Difference, compare, compare_all
 from mopar.bundle.open import WORKER, Bundle, fits_machine, open_bundle
 from mopar.bundle.pack import pack_graph, packed_entry
+from mopar.bundle.prepare import prepare
 
 __all__ = [
     "MANIFEST",
@@ -18,4 +19,5 @@ __all__ = [
     "open_bundle",
     "pack_graph",
     "packed_entry",
+    "prepare",
 ]

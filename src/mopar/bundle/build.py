@@ -1,5 +1,7 @@
 """A plan and its model become a bundle: a folder that is whole or absent."""
 
+import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -8,9 +10,10 @@ from pathlib import Path
 import mopar
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call, part_name
 from mopar.bundle.pack import pack_graph, packed_entry
-from mopar.files import sha256_of, to_json, write_whole
+from mopar.files import exchange, from_json, sha256_of, to_json, write_whole
 from mopar.graph import Layer, Model, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
+from mopar.planning.check import check_plan
 from mopar.types import (
     PACKED_OPTIONS,
     BundleError,
@@ -26,6 +29,7 @@ from mopar.types import (
 )
 
 MANIFEST = "manifest.json"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Progress = Callable[[str, float | None], None]
 
@@ -34,25 +38,34 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
     """Write the bundle of ``plan`` to ``out``, replacing a bundle that is there.
 
     Raises:
-        BundleError: the plan belongs to another model, or ``out`` is something else than a bundle.
+        BundleError: the plan belongs to another model, or ``out`` is something else than a bundle, or cannot be
+            written.
+        UsageError: the plan's parts do not fit.
+        ModelError: the model's weights cannot be read.
     """
     if plan.graph_sha256 != model.graph_sha256:
         raise BundleError(f"the plan was made for another model than {model.path}: profile and plan it again")
-    _check_target(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    target = Path(os.path.realpath(out))  # a link stays one
+    _check_target(target)
     try:
-        manifest = _write(model, plan, staging, progress)
-        write_whole(staging / MANIFEST, to_json(manifest))
-        staging.chmod(0o755)
-        _replace(staging, out)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            manifest = _write(model, plan, staging, progress)
+            write_whole(staging / MANIFEST, to_json(manifest))
+            staging.chmod(0o755)
+            _replace(staging, target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as cause:
+        raise BundleError(f"{out}: cannot be written: {cause.strerror or cause}") from cause
     return manifest
 
 
 def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest:
     layers = layers_of(model)
+    check_plan(plan, len(layers))
+    _check_names(plan)
     graphs = {graph.id: graph for graph in plan.graphs}
     entries: dict[tuple[str, str, tuple[object, ...]], GraphEntry] = {}
     calls: list[Call] = []
@@ -75,6 +88,13 @@ def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest
         calls=tuple(calls),
         mopar=mopar.__version__,
     )
+
+
+def _check_names(plan: Plan) -> None:
+    """Functions and graphs name files, cgroups and URLs."""
+    for name in (*(function.name for function in plan.functions), *(graph.id for graph in plan.graphs)):
+        if not _NAME.fullmatch(name):
+            raise BundleError(f"{name!r} cannot name a function or graph: letters, digits, - and _ only, at most 64")
 
 
 def _checked_boundary(
@@ -132,14 +152,25 @@ def file_entries(root: Path, files: tuple[Path, ...]) -> tuple[FileEntry, ...]:
 
 
 def _check_target(out: Path) -> None:
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not _is_bundle(out) and (not out.is_dir() or any(out.iterdir())):
         raise BundleError(f"{out} exists and is no bundle: choose another folder with -o")
 
 
+def _is_bundle(folder: Path) -> bool:
+    """Whether it was built by some version of mopar: other programs have a ``manifest.json`` too."""
+    try:
+        found = from_json((folder / MANIFEST).read_bytes(), dict, what=str(folder), error=BundleError)
+    except (OSError, BundleError):
+        return False
+    return {"graphs", "mopar", "plan", "schema"} <= found.keys()
+
+
 def _replace(staging: Path, out: Path) -> None:
-    """Put the finished folder in place; the old one is there until the new one is."""
+    """Put the finished folder in place; what was there goes where ``staging`` was."""
     if not out.exists():
         staging.rename(out)
+        return
+    if exchange(staging, out):
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
     out.rename(aside / "bundle")

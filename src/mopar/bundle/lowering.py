@@ -5,13 +5,18 @@ memory, the worker reads it in place; anything else becomes nodes in front of th
 so that no process in between has to copy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
-from mopar.types import BundleError, Call, CallInput, Region, Source, TensorSpec
+from mopar.types import BundleError, Call, CallInput, Region, Source, TensorSpec, dtype_of_name, format_shape
+
+_SLICE_TAKES_INPUTS = 10
+"""The opset since which Slice takes its bounds as inputs; before, they were attributes."""
+
+_BITS_OF_A_BYTE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +36,16 @@ def lower_call(call: Call, specs: Mapping[str, TensorSpec]) -> LoweredCall:
 
     Returns:
         The call with plain inputs; ``form`` lists the inputs that ``apply_form`` must rewrite.
+
+    Raises:
+        BundleError: a region is empty, lies along an axis that its tensor has not, or has not the size that
+            the graph takes.
     """
     inputs: list[CallInput] = []
     form: list[CallInput] = []
     for item in call.inputs:
+        for source in item.sources:
+            _check_region(source.region, specs[item.tensor], whole=item.combine == "none")
         in_place = item.combine == "none" and _contiguous(item.sources[0].region, specs[item.tensor])
         if in_place:
             inputs.append(item)
@@ -79,13 +90,13 @@ def _part(graph: ir.Graph, value: ir.Value, item: CallInput, index: int) -> tupl
     part = ir.Value(name=part_name(item.tensor, index), type=value.type, shape=shape)
     if region is None:
         return part, part
-    bounds = [[region.start], [region.stop], [region.axis]]
-    names = ["starts", "ends", "axes"]
-    constants = [
-        _constant(graph, f"{part.name}/{name}", np.array(bound, dtype=np.int64))
-        for name, bound in zip(names, bounds, strict=True)
-    ]
-    return part, _prepend(graph, "Slice", [part, *constants], f"{part.name}/region", value.type)
+    bounds = {"starts": region.start, "ends": region.stop, "axes": region.axis}
+    name = f"{part.name}/region"
+    if graph.opset_imports.get("", 1) < _SLICE_TAKES_INPUTS:
+        lists = [ir.AttrInt64s(key, [bound]) for key, bound in bounds.items()]
+        return part, _prepend(graph, "Slice", [part], name, value.type, lists)
+    constants = [_constant(graph, f"{part.name}/{key}", np.array([bound])) for key, bound in bounds.items()]
+    return part, _prepend(graph, "Slice", [part, *constants], name, value.type)
 
 
 def _join(graph: ir.Graph, item: CallInput, parts: list[tuple[ir.Value, ir.Value]]) -> ir.Value:
@@ -94,7 +105,7 @@ def _join(graph: ir.Graph, item: CallInput, parts: list[tuple[ir.Value, ir.Value
         return taken[0]
     name = f"{item.tensor}/{item.combine}"
     if item.combine == "concat" and item.axis is not None:
-        return _prepend(graph, "Concat", taken, name, taken[0].type, axis=item.axis)
+        return _prepend(graph, "Concat", taken, name, taken[0].type, [ir.AttrInt64("axis", item.axis)])
     if item.combine == "sum":
         return _prepend(graph, "Sum", taken, name, taken[0].type)
     raise BundleError(f"{item.tensor}: unknown way to combine sources: {item.combine}")
@@ -107,10 +118,14 @@ def _constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
 
 
 def _prepend(
-    graph: ir.Graph, op_type: str, inputs: list[ir.Value], name: str, kind: ir.TypeProtocol | None, **attributes: int
+    graph: ir.Graph,
+    op_type: str,
+    inputs: list[ir.Value],
+    name: str,
+    kind: ir.TypeProtocol | None,
+    attributes: Sequence[ir.Attr] = (),
 ) -> ir.Value:
-    attrs = [ir.AttrInt64(key, value) for key, value in attributes.items()]
-    node = ir.Node("", op_type, inputs, attrs, name=name)
+    node = ir.Node("", op_type, inputs, attributes, name=name)
     node.outputs[0].name = name
     node.outputs[0].type = kind
     # After the nodes that earlier calls put in front, so that a join follows its regions.
@@ -128,9 +143,25 @@ def _prepend(
 def _contiguous(region: Region | None, spec: TensorSpec) -> bool:
     if region is None:
         return True
-    if spec.shape is None or spec.dtype == "string":
+    # Elements of strings vary in size, those of 4 bits share bytes.
+    if spec.shape is None or dtype_of_name(spec.dtype).bits < _BITS_OF_A_BYTE:
         return False
     return region.axis >= 0 and all(dim == 1 for dim in spec.shape[: region.axis])
+
+
+def _check_region(region: Region | None, spec: TensorSpec, *, whole: bool) -> None:
+    """``whole`` where the region is all that the input gets."""
+    if region is None:
+        return
+    if not 0 <= region.start < region.stop:
+        raise BundleError(f"{spec.name}: there is no region from {region.start} to {region.stop}")
+    if spec.shape is not None and not 0 <= region.axis < len(spec.shape):
+        raise BundleError(f"{spec.name}: it has no axis {region.axis}: it is {format_shape(spec.shape)}")
+    taken = None if spec.shape is None else spec.shape[region.axis]
+    if whole and isinstance(taken, int) and taken != region.stop - region.start:
+        raise BundleError(
+            f"{spec.name}: a graph takes {taken} elements along axis {region.axis}, not {region.stop - region.start}"
+        )
 
 
 def _without_producers(item: CallInput) -> CallInput:

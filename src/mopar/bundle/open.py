@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mopar.bundle.build import MANIFEST
+from mopar.bundle.consistency import check_manifest
 from mopar.files import read_json, sha256_of
 from mopar.machine import machine_facts
 from mopar.types import BundleError, EngineOptions, FileEntry, GraphEntry, Manifest
@@ -18,12 +19,14 @@ class Bundle:
     """A built plan in ``root``.
 
     ``worker`` runs in each function in place of ``WORKER``. It is chosen by whoever opens the bundle and never read
-    from it: a bundle is data, and must not name code.
+    from it: a bundle is data, and must not name code. ``packed_root`` is where the packed files lie, if not in
+    ``root`` (see ``prepare``).
     """
 
     root: Path
     manifest: Manifest
     worker: str = WORKER
+    packed_root: Path | None = None
 
     def graphs_of(self, function: str) -> tuple[GraphEntry, ...]:
         """The graphs that a function loads, in the order in which calls number them."""
@@ -31,20 +34,19 @@ class Bundle:
 
     def runnable(self, graph: GraphEntry) -> tuple[Path, EngineOptions]:
         """The graph's file for this machine: the packed one where CPU and engine are of its kind."""
-        packed = graph.packed
-        if packed is not None and fits_machine(packed.cpu_kind, packed.onnxruntime):
-            return self.root / packed.files[0].path, packed.options
-        return self.root / graph.files[0].path, graph.options
+        home, files, options = self._chosen(graph)
+        return home / files[0].path, options
 
     def files_of(self, function: str) -> tuple[Path, ...]:
         """Every file that a function's worker reads on this machine."""
-        paths: list[Path] = []
-        for graph in self.graphs_of(function):
-            first, _ = self.runnable(graph)
-            packed = graph.packed.files if graph.packed is not None else ()
-            files = packed if any(self.root / entry.path == first for entry in packed) else graph.files
-            paths.extend(self.root / entry.path for entry in files)
-        return tuple(paths)
+        chosen = [self._chosen(graph) for graph in self.graphs_of(function)]
+        return tuple(home / entry.path for home, files, _ in chosen for entry in files)
+
+    def _chosen(self, graph: GraphEntry) -> tuple[Path, tuple[FileEntry, ...], EngineOptions]:
+        packed = graph.packed
+        if packed is not None and fits_machine(packed.cpu_kind, packed.onnxruntime):
+            return self.packed_root or self.root, packed.files, packed.options
+        return self.root, graph.files, graph.options
 
 
 def fits_machine(cpu_kind: str, onnxruntime: str) -> bool:
@@ -67,22 +69,25 @@ def open_bundle(root: Path, *, check: bool = True, worker: str = WORKER) -> Bund
     if not root.is_dir():
         raise BundleError(f"{root}: no such bundle: make one with `mopar build`")
     manifest = read_json(root / MANIFEST, Manifest, error=BundleError)
+    check_manifest(manifest, str(root))
     for graph in manifest.graphs:
         for entry in (*graph.files, *(graph.packed.files if graph.packed is not None else ())):
-            _check_file(root, entry, check)
+            check_file(root, entry, digest=check)
     return Bundle(root, manifest, worker)
 
 
-def _check_file(root: Path, entry: FileEntry, digest: bool) -> None:
+def check_file(root: Path, entry: FileEntry, *, digest: bool) -> None:
+    """Hold a file against its entry. Raises BundleError where it is another one, or outside ``root``."""
     relative = PurePosixPath(entry.path)
     path = root / relative
-    if relative.is_absolute() or ".." in relative.parts or not _inside(root, path):
-        raise BundleError(f"{root}: file {entry.path} lies outside the bundle")
+    if "\0" in entry.path or relative.is_absolute() or ".." in relative.parts or not _inside(root, path):
+        raise BundleError(f"{root}: file {entry.path!r} lies outside the bundle")
     try:
         size = path.stat().st_size
+        same = size == entry.bytes and (not digest or sha256_of(path) == entry.sha256)
     except OSError as cause:
         raise BundleError(f"{path}: {cause.strerror}: build the bundle again") from cause
-    if size != entry.bytes or (digest and sha256_of(path) != entry.sha256):
+    if not same:
         raise BundleError(f"{path}: not the file that was built: build the bundle again")
 
 

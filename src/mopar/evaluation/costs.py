@@ -15,13 +15,13 @@ from mopar.bundle import Bundle
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.evaluation.single import chain_bundle
-from mopar.files import from_json, to_json, write_whole
+from mopar.files import cache_directory, from_json, to_json, write_whole
 from mopar.gateway.arrays import Array, from_array
 from mopar.gateway.runner import Runner
 from mopar.graph import save_model
 from mopar.machine import machine_facts
 from mopar.platforms.local import LocalDeployment
-from mopar.profiling.cache import cache_directory, profile_key
+from mopar.profiling.cache import profile_key
 from mopar.profiling.memory import required_memory
 from mopar.types import PACKED_OPTIONS, ProfileError, RuntimeCosts, TensorSpec
 

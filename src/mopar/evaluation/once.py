@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from mopar.bundle import Bundle
+from mopar.bundle import Bundle, prepare
+from mopar.files import cache_directory
 from mopar.gateway.arrays import Array, from_array, to_array
 from mopar.gateway.runner import Runner
 from mopar.platforms.local import LocalDeployment
@@ -20,6 +21,7 @@ async def answer_once(
     """
     checked, _ = sample_inputs(bundle.manifest.inputs, given=inputs)
     values = {name: from_array(name, value) for name, value in checked.items() if name in inputs}
+    bundle = prepare(bundle, cache_directory(), notice)
     async with LocalDeployment(bundle, notice=notice) as deployment:
         runner = Runner(bundle.manifest, deployment.functions)
         try:

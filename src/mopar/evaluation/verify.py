@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mopar.bundle import Bundle, Difference, compare_all
+from mopar.bundle import Bundle, Difference, compare_all, prepare
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import Recording, record
 from mopar.evaluation.whole import WholeModel
+from mopar.files import cache_directory
 from mopar.gateway.arrays import Array, from_array, to_array
 from mopar.gateway.runner import Answer, Runner
 from mopar.limits import detect_cgroups
@@ -87,6 +88,7 @@ def verify(
         InputError: the model itself refuses an input.
         EngineError, PlatformError: a function fails even without limits.
     """
+    bundle = prepare(bundle, cache_directory(), lambda text: progress(text, None))
     differences: list[Difference] = []
     recordings: list[Recording] = []
     for number, inputs in enumerate(requests):

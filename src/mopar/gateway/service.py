@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 from prometheus_client import CollectorRegistry
 
-from mopar.bundle import Bundle
+from mopar.bundle import Bundle, prepare
+from mopar.files import cache_directory
 from mopar.gateway.http import serve
 from mopar.gateway.metrics import FunctionMetrics
 from mopar.gateway.options import ServeOptions
@@ -36,6 +37,7 @@ async def serve_bundle(
         metrics.restarted(function)
         notice(f"function {function} died and is started again")
 
+    bundle = await asyncio.to_thread(prepare, bundle, cache_directory(), notice)
     deployment = LocalDeployment(bundle, limits=options.limits, notice=notice, on_restart=restarted)
     async with deployment:
         runner = Runner(

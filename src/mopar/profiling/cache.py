@@ -1,18 +1,10 @@
 """Profiles that were measured before, by model, options and machine."""
 
 import hashlib
-import os
 from pathlib import Path
 
-from mopar.files import from_json, to_json, write_whole
+from mopar.files import cache_directory, from_json, to_json, write_whole
 from mopar.types import Profile, ProfileError
-
-
-def cache_directory() -> Path:
-    """``$XDG_CACHE_HOME/mopar``, or ``~/.cache/mopar``."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification tells to ignore a relative path.
-    return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "mopar"
 
 
 def profile_key(facts: object) -> str:

@@ -1,0 +1,86 @@
+"""Whether a manifest's parts fit each other: it comes from a file."""
+
+from collections.abc import Iterable
+
+from mopar.types import (
+    DTYPES,
+    REQUEST,
+    BundleError,
+    Call,
+    GraphEntry,
+    Manifest,
+    TensorSpec,
+)
+
+_DTYPES = {dtype.name for dtype in DTYPES}
+
+
+def check_manifest(manifest: Manifest, where: str) -> None:
+    """Check that every name in a manifest refers to something.
+
+    Args:
+        manifest: as it was read.
+        where: it was read from.
+
+    Raises:
+        BundleError: the first thing that does not hold.
+    """
+    try:
+        _check_graphs(manifest)
+        _check_calls(manifest)
+        _check_outputs(manifest)
+        _check_dtypes((*manifest.inputs, *manifest.outputs))
+    except BundleError as error:
+        raise BundleError(f"{where}: {error}: build the bundle again") from error
+
+
+def _check_graphs(manifest: Manifest) -> None:
+    functions = {function.name for function in manifest.plan.functions}
+    if len(functions) != len(manifest.plan.functions) or not functions:
+        raise BundleError("its functions have not each a name")
+    if len({graph.id for graph in manifest.graphs}) != len(manifest.graphs):
+        raise BundleError("its graphs have not each an id")
+    for graph in manifest.graphs:
+        if graph.function not in functions:
+            raise BundleError(f"graph {graph.id} is of no function")
+        if not graph.files or (graph.packed is not None and not graph.packed.files):
+            raise BundleError(f"graph {graph.id} has no file")
+        _check_dtypes((*graph.inputs, *graph.outputs))
+
+
+def _check_calls(manifest: Manifest) -> None:
+    graphs = {graph.id: graph for graph in manifest.graphs}
+    if [call.id for call in manifest.calls] != [call.id for call in manifest.plan.calls]:
+        raise BundleError("its calls are not the plan's")
+    made = {(spec.name, REQUEST) for spec in manifest.inputs}
+    for call, planned in zip(manifest.calls, manifest.plan.calls, strict=True):
+        graph = graphs.get(call.graph)
+        if graph is None or graph.function != call.function or not _fits(call, graph):
+            raise BundleError(f"call {call.id} does not fit graph {call.graph}")
+        for item in (*call.inputs, *planned.inputs):
+            if not {(source.tensor, source.producer) for source in item.sources} <= made:
+                raise BundleError(f"call {call.id} takes {item.tensor} from where it is not made before")
+        made.update((name, call.id) for name in call.outputs)
+    for tensor, producer in manifest.plan.outputs:
+        if (tensor, producer) not in made:
+            raise BundleError(f"output {tensor} is not made by {producer}")
+
+
+def _fits(call: Call, graph: GraphEntry) -> bool:
+    inputs = [item.tensor for item in call.inputs if len(item.sources) == 1 and item.combine == "none"]
+    return (
+        len(inputs) == len(call.inputs)
+        and inputs == [spec.name for spec in graph.inputs]
+        and list(call.outputs) == [spec.name for spec in graph.outputs]
+    )
+
+
+def _check_outputs(manifest: Manifest) -> None:
+    if {spec.name for spec in manifest.outputs} != {name for name, _ in manifest.plan.outputs}:
+        raise BundleError("its outputs are not the plan's")
+
+
+def _check_dtypes(specs: Iterable[TensorSpec]) -> None:
+    for spec in specs:
+        if spec.dtype not in _DTYPES:
+            raise BundleError(f"tensor {spec.name} has the unknown element type {spec.dtype}")

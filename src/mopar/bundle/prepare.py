@@ -1,0 +1,104 @@
+"""Graphs packed for the machine that they run on, where the bundle was built on one of another kind.
+
+What a bundle brings for another CPU or another ONNX Runtime cannot be loaded. Its portable graphs can, but take
+longer to load and more memory: so they are packed once for this machine, and kept in the user's cache.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mopar.bundle.build import file_entries
+from mopar.bundle.open import Bundle, check_file, fits_machine
+from mopar.bundle.pack import pack_graph, packed_entry
+from mopar.files import exchange, read_json, to_json, write_whole
+from mopar.machine import machine_facts
+from mopar.types import BundleError, GraphEntry, PackedEntry
+
+_INDEX = "packed.json"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PackedGraphs:
+    """What a folder of the cache holds: each graph's packed form, by the graph's id."""
+
+    graphs: dict[str, PackedEntry]
+    schema: int = _SCHEMA
+
+
+def prepare(bundle: Bundle, cache: Path, notice: Callable[[str], None] = lambda _text: None) -> Bundle:
+    """The bundle with its graphs packed for this machine, as far as they are not.
+
+    Args:
+        bundle: as it was opened; it is not written to.
+        cache: where packed graphs are kept for the next time, in ``packed/<digest of the manifest>``.
+        notice: told, where they cannot be packed or kept, that the portable graphs run instead.
+
+    Returns:
+        The same bundle where it fits already; else one whose manifest names the files in its ``packed_root``.
+    """
+    graphs = [graph for graph in bundle.manifest.graphs if graph.packed is not None]
+    if all(_fits(graph) for graph in graphs):
+        return bundle
+    home = cache / "packed" / hashlib.sha256(to_json(bundle.manifest)).hexdigest()[:32] / _kind_of_machine()
+    try:
+        packed = _kept(home, graphs) or _pack(bundle, graphs, home)
+    except (OSError, BundleError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        notice(
+            f"the bundle was built for another kind of machine, and cannot be packed for this one ({reason}): "
+            "it starts more slowly and takes more memory"
+        )
+        return bundle
+    renewed = tuple(replace(graph, packed=packed.get(graph.id)) for graph in bundle.manifest.graphs)
+    return replace(bundle, manifest=replace(bundle.manifest, graphs=renewed), packed_root=home)
+
+
+def _fits(graph: GraphEntry) -> bool:
+    return graph.packed is not None and fits_machine(graph.packed.cpu_kind, graph.packed.onnxruntime)
+
+
+def _kind_of_machine() -> str:
+    facts = machine_facts()
+    return f"{facts.cpu_kind}-onnxruntime{facts.onnxruntime}"
+
+
+def _kept(home: Path, graphs: list[GraphEntry]) -> dict[str, PackedEntry] | None:
+    """What an earlier call left there; None where that is nothing, or not whole."""
+    try:
+        found = read_json(home / _INDEX, PackedGraphs, error=BundleError).graphs
+        for graph in graphs:
+            for entry in found[graph.id].files:
+                check_file(home, entry, digest=True)
+    except (BundleError, KeyError):
+        return None
+    return found
+
+
+def _pack(bundle: Bundle, graphs: list[GraphEntry], home: Path) -> dict[str, PackedEntry]:
+    """Pack into a temporary folder, then put it in place. Raises OSError or BundleError."""
+    threads = {function.name: function.threads for function in bundle.manifest.plan.functions}
+    home.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
+    try:
+        packed = {}
+        for number, graph in enumerate(graphs):
+            assert graph.packed is not None
+            source, options = bundle.root / graph.files[0].path, graph.packed.options
+            files = pack_graph(source, staging / f"{number}.onnx", options, threads[graph.function])
+            packed[graph.id] = packed_entry(machine_facts().cpu_kind, options, file_entries(staging, files))
+        write_whole(staging / _INDEX, to_json(PackedGraphs(packed)))
+        try:
+            staging.rename(home)
+        except OSError:
+            if (kept := _kept(home, graphs)) is not None:  # another process was quicker
+                return kept
+            if not exchange(staging, home):  # something that is not whole is in the way
+                raise
+        return packed
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
