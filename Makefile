@@ -4,8 +4,8 @@ PYTHON ?= python3
 CONSTRAINTS ?= -c requirements.lock
 # What to test: `make test TESTS=tests/planning`.
 TESTS ?=
-# What to measure: `make bench BENCHMARKS=benchmarks/planner_growth.py`.
-BENCHMARKS ?= $(sort $(wildcard benchmarks/*.py))
+# What to measure: `make bench BENCHMARKS=step_latency`; by default all of `python -m benchmarks`.
+BENCHMARKS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -41,7 +41,7 @@ slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow $(TESTS)
 
 bench: .venv/.dev
-	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
+	$(BIN)/python -m benchmarks --run $(BENCHMARKS)
 
 format: .venv/.dev
 	$(BIN)/ruff format .

@@ -10,7 +10,7 @@ of 600 KB is mapped anew for every request depends on the state of a process's h
 stacks differ by. Page faults per request show it. One start is not a measurement, nor is a busy machine: the load
 average stands among the facts.
 
-    python benchmarks/http_stacks.py [--requests 400] [--starts 5] [--json]
+    python -m benchmarks.http_stacks [--requests 400] [--starts 5] [--json FILE]
 """
 
 import argparse
@@ -363,7 +363,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--starts", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write raw samples there")
     parser.add_argument("--serve", choices=list(STACKS), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
@@ -376,8 +376,7 @@ def main() -> None:
             for allocator, rows in starts.items():
                 rows.append(_measure_start(args.requests, pool, allocator))
     if args.json:
-        print(json.dumps({"machine": facts, "allocators": starts}))
-        return
+        args.json.write_text(json.dumps({"machine": facts, "allocators": starts}))
     print("; ".join(f"{key} {value}" for key, value in facts.items()))
     for allocator, rows in starts.items():
         print(f"\nglibc's memory thresholds {allocator}, {args.starts} starts of {args.requests} requests each\n")

@@ -1,17 +1,17 @@
 """How planning time grows with the number of layers: synthetic profiles, one core.
 
-    python benchmarks/planner_growth.py [LAYERS ..]
+    python -m benchmarks.planner_growth [LAYERS ..] [--json FILE]
 
 Layers get random times, weights and tensors (fixed seed), with skip connections over two layers; every position may
 be cut. For each platform and objective one line: seconds, verdict, functions, cost against unsplit.
 """
 
-import platform
 import random
-import sys
 import time
 from dataclasses import replace
+from typing import Literal
 
+from benchmarks.common import parser, say_where, write_raw
 from mopar.planning import plan
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import (
@@ -29,8 +29,8 @@ from mopar.types import (
 
 MIB = 1 << 20
 SEED = 20240402
-# (platform, objective, SLO, functions at most)
-QUESTIONS = (
+# (platform, objective, SLO as a multiple of the unsplit latency, functions at most)
+QUESTIONS: tuple[tuple[str, str, float | Literal["default"] | None, int | None], ...] = (
     ("local", "cost", "default", None),
     ("local", "cost", None, None),
     ("local", "balanced", "default", None),
@@ -88,10 +88,13 @@ def synthetic(count: int) -> Profile:
 
 
 def main() -> None:
-    counts = [int(text) for text in sys.argv[1:]] or [50, 100, 200, 500, 1000]
-    print(f"Python {platform.python_version()}, {platform.machine()}, seed {SEED}")
+    arguments = parser(__doc__)
+    arguments.add_argument("layers", nargs="*", type=int, default=[50, 100, 200, 500, 1000])
+    options = arguments.parse_args()
+    say_where(SEED)
+    raw = []
     print(f"{'layers':>6} {'platform':<11} {'objective':<9} {'slo':>8} {'s':>7}  verdict")
-    for count in counts:
+    for count in options.layers:
         profile = synthetic(count)
         for name, objective, slo, most in QUESTIONS:
             limits = replace(load_limits(name), package_bytes=None)
@@ -101,6 +104,8 @@ def main() -> None:
             found = plan(profile, book, limits, objective=objective, slo_ms=slo_ms, max_functions=most)
             seconds = time.perf_counter() - begin
             print(f"{count:>6} {name:<11} {objective:<9} {slo!s:>8} {seconds:>7.3f}  {found.verdict}: {found.reason}")
+            raw.append({"layers": count, "platform": name, "objective": objective, "slo": slo, "seconds": seconds})
+    write_raw(options.json, "planner_growth", {"seed": SEED, "samples": raw})
 
 
 if __name__ == "__main__":

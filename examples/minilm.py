@@ -47,7 +47,7 @@ def encoder() -> SentenceEncoder:
     from transformers import AutoModel
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     # Eager attention is made of plain matrix products, which export to ONNX with both axes symbolic.
     model = AutoModel.from_pretrained(get_model_path(), attn_implementation="eager", dtype=torch.float32)
     return SentenceEncoder(model).eval()

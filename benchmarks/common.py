@@ -1,0 +1,74 @@
+"""What the benchmarks share: where figures were measured, how they spread, and where raw samples go."""
+
+import argparse
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mopar.files import to_json, write_whole
+from mopar.machine import machine_facts
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """A benchmark's arguments, with ``--json FILE`` among them."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--json", type=Path, metavar="FILE", help="write raw samples there")
+    return made
+
+
+def say_where(seed: int | None, *packages: str) -> None:
+    """Print the machine, how busy it is, the versions, and the seed."""
+    facts = machine_facts()
+    print(f"{facts.cpu_model}, {facts.cores} cores, {facts.memory_mib} MiB, Linux {facts.kernel}")
+    versions = [f"{name} {version(name)}" for name in ("numpy", *packages)]
+    print(f"mopar {facts.mopar}, Python {facts.python}, onnxruntime {facts.onnxruntime}, {', '.join(versions)}")
+    busy = f"load average {os.getloadavg()[0]:.2f} (figures want a machine that does nothing else)"
+    print(f"{'' if seed is None else f'seed {seed}; '}{busy}\n", flush=True)
+
+
+def write_raw(path: Path | None, benchmark: str, document: Mapping[str, Any]) -> None:
+    """Write what was measured, with the machine, where ``--json`` asked for it."""
+    if path is not None:
+        write_whole(path, to_json({"benchmark": benchmark, "machine": machine_facts(), **document}))
+        print(f"\nraw samples: {path}")
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Percentiles of samples."""
+
+    count: int
+    p5: float
+    p25: float
+    p50: float
+    p75: float
+    p95: float
+
+    def text(self, form: str = ".3f") -> str:
+        """The median, and in brackets the middle half."""
+        return f"{self.p50:{form}} [{self.p25:{form}}, {self.p75:{form}}]"
+
+
+def spread(samples: Sequence[float]) -> Spread:
+    """How samples spread; of a single one, itself."""
+    if len(samples) == 1:
+        return Spread(1, *[samples[0]] * 5)
+    cuts = statistics.quantiles(samples, n=20, method="inclusive")
+    return Spread(len(samples), cuts[0], cuts[4], statistics.median(samples), cuts[14], cuts[18])
+
+
+def met(reached: bool) -> str:
+    """How a goal stands."""
+    return "met" if reached else "MISSED"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their columns' names, as Markdown that reads as plain text too."""
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    for cells in (columns, ["-" * width for width in widths], *rows):
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |")
+    print(flush=True)

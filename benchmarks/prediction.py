@@ -1,0 +1,137 @@
+"""How near predictions come: latency and memory of three plans of each of five models, as `mopar verify` finds them.
+
+    python -m benchmarks.prediction [--models resnet50,minilm] [--json FILE]
+
+Plans: mopar-cost (at most four functions), three uniform slices, and two cuts at thirds of the layers. Goals: latency
+within 10%, memory within 15% (measured independently of the limit), and equal answers on three requests.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import met, parser, say_where, spread, table, write_raw
+from mopar.bundle import build, open_bundle
+from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
+from mopar.evaluation.verify import Verification, verify
+from mopar.evaluation.whole import WholeModel
+from mopar.types import InfeasibleError, Plan, Profile
+from tests.models import MODELS, materialise, sample_inputs
+
+NAMES = ("resnet50", "minilm", "ppocr_rec", "bilstm", "two_input")
+REQUESTS = 3
+LATENCY_GOAL, MEMORY_GOAL = 0.10, 0.15
+MOST_FUNCTIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A plan of a model, and what verify found."""
+
+    model: str
+    label: str
+    plan: Plan
+    found: Verification
+
+
+def plans_of(profile: Profile) -> Iterator[tuple[str, Plan]]:
+    """The three plans; one that the platform does not allow is left out, and said."""
+    positions = [cut.index for cut in profile.cut_positions]
+    thirds = [len(profile.layers) * k // 3 for k in (1, 2)]
+    cuts = tuple(sorted({min(positions, key=lambda index: abs(index - third)) for third in thirds}))
+    wanted = {
+        "mopar-cost": PlanOptions(max_functions=MOST_FUNCTIONS),
+        "uniform 3": PlanOptions(uniform=3, slo_ms=None),
+        f"cuts {','.join(map(str, cuts))}": PlanOptions(cuts=cuts, slo_ms=None),
+    }
+    for label, options in wanted.items():
+        try:
+            yield label, make_plan(profile, options)
+        except InfeasibleError as error:
+            print(f"{profile.model.name}, {label}: {error}")
+
+
+def verified(name: str) -> Iterator[Verified]:
+    """Profile a model once; build and verify each plan."""
+
+    def say(line: str) -> None:
+        print(f"  {name}: {line}", file=sys.stderr, flush=True)
+
+    path = materialise(name)
+    requests = [sample_inputs(name, seed) for seed in range(REQUESTS)]
+    with tempfile.TemporaryDirectory(prefix="mopar-prediction-") as folder:
+        inputs = Path(folder) / "inputs.npz"
+        np.savez(inputs, allow_pickle=False, **requests[0])
+        say("profile")
+        model, profile = measure_model(path, inputs=inputs)
+        whole = WholeModel(path)
+        for number, (label, plan) in enumerate(plans_of(profile)):
+            say(f"{label}: {len(plan.functions)} functions")
+            root = Path(folder) / str(number)
+            build(model, plan, root)
+            yield Verified(name, label, plan, verify(open_bundle(root), whole, requests))
+
+
+def errors(found: Verification) -> tuple[list[float], list[float]]:
+    """How far measured latency, and each function's measured memory, are from the predicted, signed."""
+    latency = found.latency_ms
+    off = [] if latency.measured is None else [latency.measured / latency.predicted - 1]
+    memory = [f.measured_mib / f.predicted_mib - 1 for f in found.functions if f.measured_mib is not None]
+    return off, memory
+
+
+def row_of(one: Verified) -> tuple[str, ...]:
+    """A plan in the table; memory as predicted>measured of each function."""
+    latency_off, memory_off = errors(one.found)
+    latency = one.found.latency_ms
+    needs = (f"{f.predicted_mib:.0f}>{f.measured_mib or 0:.0f}" for f in one.found.functions)
+    return (
+        one.model,
+        one.label,
+        str(len(one.plan.functions)),
+        f"{latency.predicted:.2f}>{latency.measured or 0:.2f}",
+        "".join(f"{off:+.1%}" for off in latency_off),
+        " ".join(needs),
+        f"{max(memory_off, key=abs):+.1%}" if memory_off else "",
+        "yes" if one.found.equal else "NO",
+        "yes" if one.found.passed else "NO",
+    )
+
+
+def summary(all_of_them: list[Verified]) -> list[tuple[str, ...]]:
+    """Worst and median error over all plans, against the goals."""
+    latency, memory = [], []
+    for one in all_of_them:
+        off, more = errors(one.found)
+        latency += [abs(value) for value in off]
+        memory += [abs(value) for value in more]
+    rows: list[tuple[str, ...]] = []
+    for what, found, goal in (
+        ("latency of a request", latency, LATENCY_GOAL),
+        ("memory of a function", memory, MEMORY_GOAL),
+    ):
+        within = sum(value <= goal for value in found)
+        figures = f"{spread(found).p50:.1%}", f"{max(found):.1%}", f"{within} of {len(found)}"
+        rows.append((what, *figures, f"{goal:.0%}", met(within == len(found))))
+    return rows
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--models", default=",".join(NAMES), help=f"of {', '.join(MODELS)}")
+    options = arguments.parse_args()
+    say_where(0)
+    found = [one for name in options.models.split(",") for one in verified(name.strip())]
+    columns = ("model", "plan", "functions", "ms", "off", "MiB of each function", "worst", "equal", "survived")
+    table(columns, [row_of(one) for one in found])
+    print()
+    table(("predicted against measured", "median error", "worst", "within", "goal", ""), summary(found))
+    write_raw(options.json, "prediction", {"seed": 0, "plans": found})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""ResNet-50 (prepared weights) in all configurations of `mopar bench`, held against the project's goals.
+
+    python -m benchmarks.resnet50 [--requests 100] [--no-torch] [--json FILE]
+
+Price book `paper`. Goals: mopar-cost takes at least 1.7x less GB-s per request than ort-unsplit, and at least 1.5x less
+than ort-tuned-unsplit at no more than 1.05x its median latency.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.common import met, parser, say_where, table, write_raw
+from mopar.cli.bench import render_bench
+from mopar.evaluation.bench import BenchOptions, BenchReport, bench
+from mopar.evaluation.stages import PlanOptions
+from tests.models import materialise
+
+ROOT = Path(__file__).parents[1]
+SEED = 0
+WIDTH = 200
+
+
+def goals(report: BenchReport) -> list[tuple[str, ...]]:
+    """Each goal, what was measured, and whether that meets it."""
+    ratio = report.ratios
+    wanted = (
+        ("GB-s of ort-unsplit / mopar-cost", 1 / ratio["mopar-cost/ort-unsplit gb_s"], 1.7, True),
+        ("GB-s of ort-tuned-unsplit / mopar-cost", 1 / ratio["mopar-cost/ort-tuned-unsplit gb_s"], 1.5, True),
+        ("p50 latency of mopar-cost / ort-tuned-unsplit", ratio["mopar-cost/ort-tuned-unsplit latency"], 1.05, False),
+    )
+    rows = [
+        (what, f"{found:.3f}", f"{'>=' if least else '<='} {goal:g}", met(found >= goal if least else found <= goal))
+        for what, found, goal, least in wanted
+    ]
+    equal = all(row.equal for row in report.rows)
+    return [*rows, ("answers of every configuration", "equal" if equal else "NOT EQUAL", "equal", met(equal))]
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--requests", type=int, default=100, help="counted requests to each (default: 100)")
+    arguments.add_argument("--no-torch", action="store_true", help="leave torch-unsplit out")
+    options = arguments.parse_args()
+    say_where(SEED, "torch", "torchvision")
+    path = materialise("resnet50")
+    if not options.no_torch:  # in a process of its own: what torch leaves behind in memory goes with it
+        subprocess.run([sys.executable, "-m", "benchmarks.resnet50_torch"], cwd=ROOT, check=True)
+    said = [""]
+
+    def progress(stage: str, _share: float | None) -> None:
+        if stage != said[0]:
+            said[0] = stage
+            print(f"  {stage}", file=sys.stderr, flush=True)
+
+    report = bench(
+        path,
+        BenchOptions(
+            plan=PlanOptions(prices="paper"),
+            torch=None if options.no_torch else "benchmarks.resnet50_torch:module",
+            requests=options.requests,
+        ),
+        progress,
+    )
+    render_bench(Console(width=WIDTH), report)
+    table(("goal", "measured", "wanted", ""), goals(report))
+    write_raw(options.json, "resnet50", {"seed": SEED, "report": report})
+
+
+if __name__ == "__main__":
+    main()

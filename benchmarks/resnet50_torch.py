@@ -1,0 +1,33 @@
+"""ResNet-50 as torch serves it: what `mopar bench --torch benchmarks.resnet50_torch:module` is given.
+
+It imports torch alone, as whatever a function imports counts in its memory.
+"""
+
+from pathlib import Path
+
+import torch
+
+WEIGHTS = Path(__file__).parents[1] / ".cache" / "benchmarks" / "resnet50.pt"
+
+
+def module() -> torch.nn.Module:
+    """The module with the weights that ``write_weights`` left, mapped from their file."""
+    from torchvision.models import resnet50
+
+    with torch.device("meta"):
+        made: torch.nn.Module = resnet50(weights=None)
+    made.load_state_dict(torch.load(WEIGHTS, mmap=True, weights_only=True), assign=True)
+    return made.eval()
+
+
+def write_weights() -> None:
+    """Prepare the weights of the reference model, as its ONNX file has them, in torch's own format."""
+    from tests.models.deep import prepared_resnet50
+
+    torch.manual_seed(0)
+    WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(prepared_resnet50().state_dict(), WEIGHTS)
+
+
+if __name__ == "__main__":
+    write_weights()
