@@ -26,9 +26,11 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
         The files written, the ONNX file first.
 
     Raises:
-        BundleError: ONNX Runtime refused the graph.
+        BundleError: ONNX Runtime refused the graph, or could not write its files.
     """
     import onnxruntime
+
+    from mopar.graph.engine import ENGINE_ERRORS
 
     session_options = onnxruntime.SessionOptions()
     session_options.log_severity_level = 3
@@ -47,8 +49,8 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         onnxruntime.InferenceSession(str(source), session_options, providers=["CPUExecutionProvider"])
-    except (RuntimeError, ValueError) as cause:
-        raise BundleError(f"{source.name}: ONNX Runtime cannot load it: {_first_line(cause)}") from cause
+    except ENGINE_ERRORS as cause:
+        raise BundleError(f"{source.name}: ONNX Runtime cannot pack it: {_first_line(cause)}") from cause
     return (target, weights) if weights.exists() and weights.stat().st_size else (target,)
 
 
