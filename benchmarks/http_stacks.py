@@ -379,7 +379,7 @@ def main() -> None:
         args.json.write_text(json.dumps({"machine": facts, "allocators": starts}))
     print("; ".join(f"{key} {value}" for key, value in facts.items()))
     for allocator, rows in starts.items():
-        print(f"\nglibc's memory thresholds {allocator}, {args.starts} starts of {args.requests} requests each\n")
+        print(f"\nglibc's memory thresholds: {allocator}; {args.starts} starts of {args.requests} requests each\n")
         print(_table(rows))
 
 

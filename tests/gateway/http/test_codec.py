@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mopar.gateway.arrays import from_array, oip_of, pack_strings, to_array
@@ -64,6 +64,7 @@ def _same(got: TensorValue, want: TensorValue) -> bool:
     return want.dtype.startswith("float") and np.array_equal(to_array(got), to_array(want), equal_nan=True)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_requests_decode_to_what_was_sent(data: st.DataObject) -> None:
     tensors = [data.draw(values(name)) for name in data.draw(st.sampled_from([["a"], ["a", "b"], ["b", "é", "a"]]))]
@@ -80,6 +81,7 @@ def test_requests_decode_to_what_was_sent(data: st.DataObject) -> None:
         assert form != "binary" or bytes(got[value.name].data) == bytes(value.data), "binary data, bit for bit"
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_answers_read_back_as_what_the_model_gave(data: st.DataObject) -> None:
     tensors = [data.draw(values(name)) for name in ("p", "q")]
@@ -102,6 +104,7 @@ def test_answers_read_back_as_what_the_model_gave(data: st.DataObject) -> None:
     assert at == len(body)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(width=32)))
 def test_json_keeps_every_float32(numbers: list[float]) -> None:
     body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [len(numbers)], "data": numbers}]})
@@ -114,6 +117,7 @@ def test_json_keeps_every_float32(numbers: list[float]) -> None:
         assert got == want or (math.isnan(got) and math.isnan(want))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.none() | st.text(max_size=5))
 def test_no_bytes_make_the_decoder_fail_in_any_other_way(body: bytes, header: str | None) -> None:
     spec = [TensorSpec("x", "float32", ("n",))]
