@@ -136,8 +136,6 @@ class Runner:
             self._waiting -= 1
 
     async def _execute(self, state: RequestState, inputs: Mapping[str, TensorValue], deadline: float) -> None:
-        if state.abandoned:  # the caller left before this began, and its inputs with it
-            return
         state.accept(inputs)
         missing = {plan.call.id: len(plan.producers) for plan in self._plans}
         ready = deque(plan for plan in self._plans if not plan.producers)
@@ -162,11 +160,11 @@ class Runner:
                 await asyncio.gather(*running, return_exceptions=True)
 
     async def _call(self, state: RequestState, plan: CallPlan, deadline: float) -> CallPlan:
-        inputs, outputs = state.prepare(plan)
-        function = self._functions[plan.call.function]
-        result = await function.call(plan.index, inputs, outputs, state.arena, deadline)
+        frame = state.frame(plan)
+        # Runs as soon as this call is on its way: the gateway has nothing else to do until the answer.
+        asyncio.get_running_loop().call_soon(state.look_ahead, self._dependents[plan.call.id])
+        result = await self._functions[plan.call.function].call(frame, state.arena, deadline)
         state.record(plan, result)
-        self._observe(state.timings[-1])
         return plan
 
     def _ended(self, task: asyncio.Task[None], state: RequestState) -> None:
@@ -174,6 +172,9 @@ class Runner:
         self._stragglers.discard(task)
         if not task.cancelled():
             task.exception()  # heard by whoever waited, if anybody did
+        for timing in state.timings:
+            self._observe(timing)
+        state.abandoned = True  # a look ahead that is still to come finds nothing to do
         state.arena.reset()
         self._arenas.append(state.arena)
         self._slots.release()

@@ -1,0 +1,5 @@
+"""Fixtures of the gateway."""
+
+from tests.platforms.local.leftovers import nothing_left
+
+__all__ = ["nothing_left"]
