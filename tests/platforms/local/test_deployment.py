@@ -1,0 +1,121 @@
+"""All functions of a bundle come up and go together."""
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mopar.bundle import Bundle
+from mopar.limits import resident_memory
+from mopar.platforms.local import GraphFile, LocalDeployment, WorkerProcess, WorkerSpec
+from mopar.types import EngineError, EngineOptions, PlatformError
+from tests.bundle.plans import built
+from tests.platforms.local.leftovers import cgroups_of, workers_of
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+@pytest.fixture
+def bundle(reference: Callable[[str], Path], tmp_path: Path) -> Bundle:
+    return built(reference("skip"), tmp_path / "bundle")
+
+
+@pytest.mark.cgroup
+def test_each_function_runs_under_its_own_limit(bundle: Bundle) -> None:
+    async def main() -> None:
+        async with LocalDeployment(bundle, notice=pytest.fail) as deployment:
+            assert deployment.ready()
+            pids = {function.pid for function in deployment.functions.values()}
+            assert pids == workers_of(os.getpid())
+            groups = set(cgroups_of(os.getpid()))
+            assert {name.rpartition("-")[2] for name in groups} == {"f0", "f1", "f2"}
+        assert not deployment.ready()
+
+    asyncio.run(main())
+
+
+def test_where_one_function_does_not_come_up_none_is_left(bundle: Bundle) -> None:
+    (bundle.root / bundle.files_of("f1")[0].relative_to(bundle.root)).write_bytes(b"no model")
+
+    async def main() -> None:
+        with pytest.raises(EngineError, match="function f1: "):
+            async with LocalDeployment(bundle):
+                pass
+        assert workers_of(os.getpid()) == set()
+        assert cgroups_of(os.getpid()) == []
+
+    asyncio.run(main())
+
+
+def test_a_start_that_is_cancelled_leaves_nothing(bundle: Bundle) -> None:
+    """Ctrl-C while models load."""
+
+    async def main() -> None:
+        deployment = LocalDeployment(bundle)
+        start = asyncio.create_task(deployment.start())
+        while not workers_of(os.getpid()):  # noqa: ASYNC110 - what it waits for is not ours to signal
+            await asyncio.sleep(0)
+        start.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await start
+        assert workers_of(os.getpid()) == set()
+        assert cgroups_of(os.getpid()) == []
+
+    asyncio.run(main())
+
+
+def test_a_machine_without_cgroups_is_told_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And everything works, without limits; no notice where none were asked for."""
+    monkeypatch.setattr("mopar.platforms.local.deployment.detect_cgroups", lambda: None)
+    monkeypatch.setattr("mopar.platforms.local.deployment.why_unavailable", lambda: "nobody may write them")
+    notices: list[str] = []
+
+    async def main() -> None:
+        async with LocalDeployment(bundle, notice=notices.append) as deployment:
+            assert deployment.ready()
+        LocalDeployment(bundle, limits=False, notice=pytest.fail)
+
+    asyncio.run(main())
+    assert notices == ["functions run without limits of memory and CPU: nobody may write them"]
+
+
+@pytest.mark.cgroup
+def test_a_limit_that_the_kernel_refuses_leaves_no_group(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PlatformError("cgroup: cannot write 1 to memory.max: Invalid argument")
+
+    async def main() -> None:
+        deployment = LocalDeployment(bundle)
+        monkeypatch.setattr("mopar.limits.cgroup.write_value", refuse)
+        for version in ("v1", "v2"):
+            monkeypatch.setattr(f"mopar.limits.{version}.write_value", refuse)
+        with pytest.raises(PlatformError, match="cannot write"):
+            await deployment.start()
+        assert cgroups_of(os.getpid()) == []
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def spec(reference: Callable[[str], Path]) -> WorkerSpec:
+    return WorkerSpec("f0", (GraphFile(reference("mlp"), EngineOptions(), ("x",), ("y",)),))
+
+
+def test_a_worker_is_pinned_to_the_cores_that_it_was_given(spec: WorkerSpec) -> None:
+    core = min(os.sched_getaffinity(0))
+    with WorkerProcess(dataclasses.replace(spec, cores=(core,))) as worker:
+        worker.load(20.0)
+        assert os.sched_getaffinity(worker.pid) == {core}
+    with pytest.raises(PlatformError, match="function f0 cannot run on cores"):
+        WorkerProcess(dataclasses.replace(spec, cores=(4000,)))
+
+
+def test_a_worker_takes_little_memory(spec: WorkerSpec) -> None:
+    """Python, ctypes and ONNX Runtime, with a small graph loaded: 37 MiB when this was written, 45 with numpy."""
+    with WorkerProcess(spec) as worker:
+        worker.load(20.0)
+        memory = resident_memory(worker.pid)
+        assert (memory.anon + memory.file) >> 20 < 42
