@@ -81,7 +81,7 @@ def synthetic(count: int) -> Profile:
         layers=tuple(layers),
         cut_positions=tuple(cuts),
         whole=WholeProfile(whole_ms, 0.0, 52.0 + 1.1 * sum(w.bytes for w in weights) / MIB, 400.0, 0.0),
-        runtime=RuntimeCosts(52.0, 0.13, 0.07, 150.0),
+        runtime=RuntimeCosts(20.0, 0.8, 0.4, 0.07, 40.0),
         recipes=(),
         machine=Machine("", "", 1, 0, "", "", "", ""),
     )

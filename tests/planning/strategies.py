@@ -5,6 +5,7 @@ adds up); on top of that come skip tensors, shared weights and positions that ar
 """
 
 from dataclasses import replace
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from mopar.types import (
     CutPosition,
     LayerProfile,
     Machine,
+    MemorySample,
     ModelInfo,
     PlatformLimits,
     PriceBook,
@@ -73,6 +75,7 @@ def make_profile(
     overhead_ms: float = 0.0,
     whole: WholeProfile | None = None,
     runtime: RuntimeCosts | None = None,
+    samples: tuple[MemorySample, ...] = (),
 ) -> Profile:
     """A profile around layers, tensors and weights; the whole's time is the layers' sum unless given."""
     sizes = {tensor.name: tensor for tensor in tensors}
@@ -94,9 +97,10 @@ def make_profile(
         layers=layers,
         cut_positions=tuple(cut(index) for index in cuts),
         whole=whole or WholeProfile(total_ms, 0.0, 400.0, 300.0, 0.0),
-        runtime=runtime or RuntimeCosts(base_mib=45.0, hop_ms=0.2, wire_ms_per_mib=0.1, init_ms=120.0),
+        runtime=runtime or RuntimeCosts(45.0, 0.2, 0.1, wire_ms_per_mib=0.1, init_ms=120.0),
         recipes=(),
         machine=Machine("cpu", "kind", 2, 8192, "linux", "3.11", "1.32", "0"),
+        samples=samples,
     )
 
 
@@ -157,8 +161,24 @@ def profiles(draw: st.DrawFn, most_layers: int = 5) -> Profile:
         cuts,
         overhead_ms=draw(st.sampled_from([0.0, 0.3])),
         whole=WholeProfile(total_ms * draw(st.floats(0.8, 1.2)) + 0.5, 0.0, draw(st.floats(40, 500)), 250.0, 0.5),
-        runtime=RuntimeCosts(45.0, draw(st.floats(0, 0.5)), draw(st.floats(0, 1.0)), 120.0),
+        runtime=draw(_costs()),
+        samples=draw(_samples(count)),
     )
+
+
+@st.composite
+def _costs(draw: st.DrawFn) -> RuntimeCosts:
+    hop_ms = draw(st.floats(0, 0.5))
+    return RuntimeCosts(45.0, hop_ms, hop_ms * draw(st.floats(0, 1)), draw(st.floats(0, 1.0)), 120.0)
+
+
+@st.composite
+def _samples(draw: st.DrawFn, count: int) -> tuple[MemorySample, ...]:
+    """Slices whose memory was measured, one after the other; none in half of the profiles."""
+    if count == 1 or draw(st.booleans()):
+        return ()
+    edges = [0, draw(st.integers(1, count - 1)), count]
+    return tuple(MemorySample(start, stop, draw(st.floats(30, 300))) for start, stop in pairwise(edges))
 
 
 def _readers(producer: int, count: int) -> st.SearchStrategy[tuple[int, ...]]:

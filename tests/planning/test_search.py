@@ -25,7 +25,7 @@ def uneven(draw: st.DrawFn) -> Profile:
     tensors = tuple(tensor(f"t{n}", draw(size), n, (n + 1,)) for n in range(-1, COUNT))
     weights = tuple(WeightProfile(f"w{n}", 0, 8 * draw(size), 0) for n in range(COUNT))
     layers = tuple(replace(layer, latency_ms=draw(st.floats(0.5, 5.0))) for layer in plain.layers)
-    costs = RuntimeCosts(45.0, 0.05, 0.5, 120.0)
+    costs = RuntimeCosts(45.0, 0.05, 0.025, 0.5, 120.0)
     return make_profile(layers, tensors, weights, tuple(range(1, COUNT)), runtime=costs)
 
 

@@ -5,7 +5,8 @@ import contextlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ from mopar.types import PACKED_OPTIONS, ProfileError, RuntimeCosts, TensorSpec
 
 _SMALL = 768
 _LARGE = 1 << 20
-_ROUNDS = 200
+_STAGES, _ROWS, _WIDTH = 4, 64, 1024
+_ROUNDS = 120
 _WARM_ROUNDS = 20
 _DEADLINE_S = 10.0
 _MIB_PER_FLOAT = 4 / (1 << 20)
@@ -54,39 +56,70 @@ def runtime_costs(*, use_cache: bool = True, progress: Callable[[str], None] = l
 def _measure() -> RuntimeCosts:
     with tempfile.TemporaryDirectory(prefix="mopar-costs-") as folder:
         root = Path(folder)
-        small, large = (_pair(root, size) for size in (_SMALL, _LARGE))
-        base_mib, init_ms = _base(small[0])
-        hop_small_ms = _added_ms(*small, _SMALL)
-        hop_large_ms = _added_ms(*large, _LARGE)
-    per_mib = (hop_large_ms - hop_small_ms) / ((_LARGE - _SMALL) * _MIB_PER_FLOAT)
-    return RuntimeCosts(base_mib=base_mib, hop_ms=hop_small_ms, wire_ms_per_mib=max(per_mib, 0.0), init_ms=init_ms)
-
-
-def _pair(root: Path, size: int) -> tuple[Bundle, Bundle]:
-    """The same two operators in one function, and in two."""
-    specs = {name: TensorSpec(name, "float32", (size,)) for name in ("x", "y", "z")}
-    whole = _write(root, f"whole{size}", specs, ("Abs", "Neg"), "xyz")
-    parts = tuple(
-        (_write(root, f"part{i}-{size}", specs, (op,), names),)
-        for i, (op, names) in enumerate((("Abs", "xy"), ("Neg", "yz")))
+        small, large = (_elementwise(root, size) for size in (_SMALL, _LARGE))
+        base_mib, ready_ms = _base(small[0])
+        per_mib = (_added(*large, _LARGE).latency_ms - _added(*small, _SMALL).latency_ms) / (
+            (_LARGE - _SMALL) * _MIB_PER_FLOAT
+        )
+        hop = _added(*_working(root), _ROWS * _WIDTH)
+    return RuntimeCosts(
+        base_mib=base_mib,
+        hop_ms=max(hop.latency_ms, 0.0),
+        hop_billed_ms=min(max(hop.billed_ms, 0.0), max(hop.latency_ms, 0.0)),
+        wire_ms_per_mib=max(per_mib, 0.0),
+        init_ms=ready_ms,
     )
-    one = chain_bundle("costs", ((whole,),), ((specs["x"],), (specs["z"],)), PACKED_OPTIONS)
-    two = chain_bundle("costs", parts, ((specs["x"],), (specs["y"],), (specs["z"],)), PACKED_OPTIONS)
-    return one, two
 
 
-def _write(root: Path, name: str, specs: Mapping[str, TensorSpec], operators: tuple[str, ...], names: str) -> Path:
-    values = [
-        ir.Value(name=n, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(specs[n].shape or ())) for n in names
-    ]
-    nodes = [ir.Node("", op, [values[i]], outputs=[values[i + 1]], name=f"{op}{i}") for i, op in enumerate(operators)]
-    graph = ir.Graph([values[0]], [values[-1]], nodes=nodes, opset_imports={"": 17}, name=name)
-    return save_model(ir.Model(graph, ir_version=8), root / f"{name}.onnx")[0]
+def _elementwise(root: Path, size: int) -> tuple[Bundle, Bundle]:
+    """The same two operators in one function, and in two: what a tensor's size adds."""
+    spec = TensorSpec("x", "float32", (size,))
+    return _split(root, f"elementwise{size}", spec, [[("Abs", None)], [("Neg", None)]])
+
+
+def _working(root: Path) -> tuple[Bundle, Bundle]:
+    """The same matrix products in one function, and in four.
+
+    A function that computes pays more for a call than an idle loop does: it finds its caches cold, and
+    between two calls both its core and the gateway's have gone to sleep.
+    """
+    weights = [np.full((_WIDTH, _WIDTH), 1 / _WIDTH, dtype=np.float32) for _ in range(_STAGES)]
+    stages: list[list[tuple[str, Array | None]]] = [[("MatMul", weight), ("Relu", None)] * 2 for weight in weights]
+    return _split(root, "working", TensorSpec("x", "float32", (_ROWS, _WIDTH)), stages)
+
+
+def _split(
+    root: Path, name: str, spec: TensorSpec, stages: list[list[tuple[str, Array | None]]]
+) -> tuple[Bundle, Bundle]:
+    """Stages as one function, and as one function each; all tensors between them are of the same shape."""
+    specs = [replace(spec, name=f"t{i}") for i in range(len(stages) + 1)]
+    whole = _write(root, f"{name}-whole", specs[0], specs[-1], [step for stage in stages for step in stage])
+    parts = tuple(_write(root, f"{name}-part{i}", specs[i], specs[i + 1], stage) for i, stage in enumerate(stages))
+    one = chain_bundle("costs", (whole,), ((specs[0],), (specs[-1],)), PACKED_OPTIONS)
+    return one, chain_bundle("costs", parts, tuple((item,) for item in specs), PACKED_OPTIONS)
+
+
+def _write(
+    root: Path, name: str, first: TensorSpec, last: TensorSpec, steps: list[tuple[str, Array | None]]
+) -> tuple[Path, ...]:
+    shape = ir.Shape(first.shape or ())
+    value = head = ir.Value(name=first.name, type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
+    nodes, weights = [], []
+    for i, (operator, weight) in enumerate(steps):
+        inputs = [value]
+        if weight is not None:
+            weights.append(ir.Value(name=f"w{i}", const_value=ir.tensor(weight, name=f"w{i}")))
+            inputs.append(weights[-1])
+        label = last.name if i == len(steps) - 1 else f"{name}{i}"
+        value = ir.Value(name=label, type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
+        nodes.append(ir.Node("", operator, inputs, outputs=[value], name=f"{operator}{i}"))
+    graph = ir.Graph([head], [value], nodes=nodes, initializers=weights, opset_imports={"": 17}, name=name)
+    return save_model(ir.Model(graph, ir_version=8), root / f"{name}.onnx")
 
 
 def _base(bundle: Bundle) -> tuple[float, float]:
     """Required memory of a worker whose graph does nothing, and its time from exec to ready."""
-    recording = record(bundle, _request(_SMALL))
+    recording = record(bundle, {"t0": np.zeros(_SMALL, dtype=np.float32)})
     (function,) = bundle.manifest.plan.functions
     launch = FunctionLaunch(bundle, function, recording.calls[function.name])
     # A graph this small spends its time in the hop, which is noise: what counts is that it answers.
@@ -104,27 +137,41 @@ def init_ms(launch: FunctionLaunch, rounds: int = 3) -> float:
     return statistics.median(times)
 
 
-def _added_ms(one: Bundle, two: Bundle, size: int) -> float:
-    """Latency that a second function adds, alternating with the one."""
-    return asyncio.run(_added(one, two, size))
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """What one more function adds to a request; ``billed_ms`` is the part inside functions."""
+
+    latency_ms: float
+    billed_ms: float
 
 
-async def _added(one: Bundle, two: Bundle, size: int) -> float:
-    values = {name: from_array(name, value) for name, value in _request(size).items()}
-    times: tuple[list[float], list[float]] = ([], [])
-    async with LocalDeployment(one, limits=False) as first, LocalDeployment(two, limits=False) as second:
-        runners = Runner(one.manifest, first.functions), Runner(two.manifest, second.functions)
+def _added(one: Bundle, many: Bundle, size: int) -> _Added:
+    """What splitting adds per function, the two asked by turns."""
+    more = len(many.manifest.plan.functions) - len(one.manifest.plan.functions)
+    latency_ms, billed_ms = asyncio.run(_difference(one, many, size))
+    return _Added(latency_ms / more, billed_ms / more)
+
+
+async def _difference(one: Bundle, many: Bundle, size: int) -> tuple[float, float]:
+    (spec,) = one.manifest.inputs
+    array = np.linspace(-1, 1, size, dtype=np.float32).reshape([int(dim or 0) for dim in spec.shape or ()])
+    values = {spec.name: from_array(spec.name, array)}
+    latency: tuple[list[float], list[float]] = ([], [])
+    billed: tuple[list[float], list[float]] = ([], [])
+    async with LocalDeployment(one, limits=False) as first, LocalDeployment(many, limits=False) as second:
+        runners = Runner(one.manifest, first.functions), Runner(many.manifest, second.functions)
         for round_number in range(_WARM_ROUNDS + _ROUNDS):
-            for runner, samples in zip(runners, times, strict=True):
+            for i, runner in enumerate(runners):
                 started = time.perf_counter()
-                async with runner.infer(values, None, _DEADLINE_S):
+                async with runner.infer(values, None, _DEADLINE_S) as answer:
                     elapsed_ms = (time.perf_counter() - started) * 1e3
+                    busy_ms = sum(timing.busy_ns for timing in answer.timings) / 1e6
                 if round_number >= _WARM_ROUNDS:
-                    samples.append(elapsed_ms)
+                    latency[i].append(elapsed_ms)
+                    billed[i].append(busy_ms)
         for runner in runners:
             await runner.close()
-    return max(statistics.median(times[1]) - statistics.median(times[0]), 0.0)
-
-
-def _request(size: int) -> dict[str, Array]:
-    return {"x": np.linspace(-1, 1, size, dtype=np.float32)}
+    return (
+        statistics.median(latency[1]) - statistics.median(latency[0]),
+        statistics.median(billed[1]) - statistics.median(billed[0]),
+    )

@@ -1,16 +1,22 @@
 """The measurements of a profile that need a worker under real limits."""
 
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mopar.bundle import build, open_bundle
 from mopar.evaluation.costs import init_ms, runtime_costs
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
-from mopar.evaluation.single import chain_bundle
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
+from mopar.planning import plan_uniform, plan_unsplit
+from mopar.platforms.books import load_book, load_limits
+from mopar.profiling import MeasuredMemory
 from mopar.profiling.memory import required_memory
-from mopar.types import PACKED_OPTIONS, RuntimeCosts
+from mopar.types import MemorySample, Plan, Profile, RuntimeCosts
+
+_SAMPLES = 4
 
 
 class WorkerProbe:
@@ -29,20 +35,35 @@ class WorkerProbe:
         self._use_cache = use_cache
         self._progress = progress
 
-    def whole(self, model: Model, packed: Path, inputs: Mapping[str, Array]) -> tuple[float, float]:
-        """Required memory of the whole model as one function in MiB; from exec to ready in ms."""
-        bundle = chain_bundle(model.name, (_with_weights(packed),), (model.inputs, model.outputs), PACKED_OPTIONS)
-        (function,) = bundle.manifest.plan.functions
-        recording = record(bundle, inputs)
-        launch = FunctionLaunch(bundle, function, recording.calls[function.name])
-        measured = required_memory(launch, cpu=self._cpu, progress=self._progress)
-        return measured.required_mib, init_ms(launch)
+    def memory(self, model: Model, profile: Profile, inputs: Mapping[str, Array]) -> MeasuredMemory:
+        """Required memory of the whole model as one function, and of slices of equal time."""
+        limits = load_limits("local")
+        book = load_book(limits.prices)
+        ((whole_mib, ready_ms),) = self._needs(model, plan_unsplit(profile, book, limits, slo_ms=None), inputs)
+        uniform = plan_uniform(profile, book, limits, _SAMPLES, slo_ms=None)
+        samples: tuple[MemorySample, ...] = ()
+        if len(uniform.functions) > 1:
+            needs = self._needs(model, uniform, inputs)
+            samples = tuple(
+                MemorySample(graph.start, graph.stop, required_mib)
+                for graph, (required_mib, _) in zip(uniform.graphs, needs, strict=True)
+            )
+        return MeasuredMemory(whole_mib, ready_ms, samples)
 
     def runtime(self) -> RuntimeCosts:
         """What every function pays on this machine."""
         return runtime_costs(use_cache=self._use_cache, progress=self._progress)
 
-
-def _with_weights(packed: Path) -> tuple[Path, ...]:
-    weights = packed.with_name(packed.name + ".data")
-    return (packed, weights) if weights.exists() else (packed,)
+    def _needs(self, model: Model, plan: Plan, inputs: Mapping[str, Array]) -> list[tuple[float, float]]:
+        """Of each function: required memory in MiB, ms from exec to ready."""
+        with tempfile.TemporaryDirectory(prefix="mopar-probe-") as folder:
+            root = Path(folder) / "bundle"
+            build(model, plan, root)
+            bundle = open_bundle(root, check=False)
+            recording = record(bundle, inputs)
+            found = []
+            for function in plan.functions:
+                launch = FunctionLaunch(bundle, function, recording.calls[function.name])
+                measured = required_memory(launch, cpu=self._cpu, progress=self._progress)
+                found.append((measured.required_mib, init_ms(launch)))
+        return found

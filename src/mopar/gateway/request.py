@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 
 from mopar.gateway.layout import bind_dimensions, resolve_shape, tensor_bytes
 from mopar.platforms.local import Arena, CallResult
-from mopar.runtime.frames import NOWHERE, TensorRef
+from mopar.runtime.frames import NOWHERE, TensorRef, pack_run
 from mopar.types import (
     REQUEST,
     Call,
+    DeploymentError,
     GraphEntry,
     Manifest,
+    MoparError,
     Region,
     RequestError,
     TensorValue,
@@ -73,12 +75,15 @@ class RequestState:
     """Tensors of a request by (tensor, producing call), all in one arena.
 
     ``abandoned`` once nobody waits for the answer any more: calls on their way end, no others begin.
+    Places of known size are in ``tensors`` before the call that fills them has run, and ``ahead`` holds
+    frames that are ready for when their turn comes.
     """
 
     arena: Arena
     abandoned: bool = False
     tensors: dict[Made, TensorRef] = field(default_factory=dict)
     timings: list[Timing] = field(default_factory=list)
+    ahead: dict[str, bytes] = field(default_factory=dict)
 
     def accept(self, values: Mapping[str, TensorValue]) -> None:
         """Copy the request's inputs into shared memory: the only copy on their way.
@@ -96,6 +101,32 @@ class RequestState:
             if nbytes:
                 self.arena.view(ref)[:] = data
             self.tensors[value.name, REQUEST] = ref
+
+    def frame(self, plan: CallPlan) -> bytes:
+        """The call's RUN frame, made now unless it was made ahead.
+
+        Raises:
+            RequestError: a tensor's shape does not fit the call, as the request's shapes do not fit the plan.
+            DeploymentError: the machine has no memory left, or the call has too many tensors.
+        """
+        made = self.ahead.pop(plan.call.id, None)
+        if made is not None:
+            return made
+        inputs, outputs = self.prepare(plan)
+        try:
+            return pack_run(plan.index, inputs, outputs)
+        except ValueError as cause:
+            raise DeploymentError(f"function {plan.call.function}: {cause}") from cause
+
+    def look_ahead(self, plans: Sequence[CallPlan]) -> None:
+        """Make frames of calls whose inputs have places already, while their producers run."""
+        for plan in plans:
+            known = all((item.sources[0].tensor, item.sources[0].producer) in self.tensors for item in plan.call.inputs)
+            if known and plan.call.id not in self.ahead and not self.abandoned:
+                try:
+                    self.ahead[plan.call.id] = self.frame(plan)
+                except MoparError:
+                    return  # it is told when the call's turn comes
 
     def prepare(self, plan: CallPlan) -> tuple[list[TensorRef], list[TensorRef]]:
         """Places of a call's inputs and outputs; outputs of unknown size are NOWHERE.
@@ -122,6 +153,7 @@ class RequestState:
                 outputs.append(TensorRef(code, (), NOWHERE, 0, 0))
             else:
                 outputs.append(self.arena.place(code, shape, nbytes))
+                self.tensors[spec.name, plan.call.id] = outputs[-1]
         return inputs, outputs
 
     def record(self, plan: CallPlan, result: CallResult) -> None:

@@ -43,11 +43,16 @@ def call_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
     The profile measures a tensor that crosses, written by one function and read by the next: each of the
     two pays half. A platform's figure counts for each direction, since a body travels both ways.
     """
-    hop_ms = profile.runtime.hop_ms if limits.hop_ms is None else limits.hop_ms
-    per_mib = profile.runtime.wire_ms_per_mib / 2 if limits.hop_ms_per_mib is None else limits.hop_ms_per_mib
+    runtime = profile.runtime
+    if limits.hop_ms is None:
+        inside_ms, outside_ms = runtime.hop_billed_ms, runtime.hop_ms - runtime.hop_billed_ms
+    else:
+        inside_ms = limits.hop_ms * limits.hop_billed_share
+        outside_ms = limits.hop_ms - inside_ms
+    per_mib = runtime.wire_ms_per_mib / 2 if limits.hop_ms_per_mib is None else limits.hop_ms_per_mib
     return CallCosts(
-        inside_ms=hop_ms * limits.hop_billed_share,
-        outside_ms=hop_ms * (1 - limits.hop_billed_share),
+        inside_ms=inside_ms,
+        outside_ms=outside_ms,
         inside_ms_per_mib=per_mib * limits.wire_billed_share,
         outside_ms_per_mib=per_mib * (1 - limits.wire_billed_share),
     )

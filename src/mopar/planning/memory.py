@@ -2,12 +2,18 @@
 
 from collections.abc import Iterable
 
-from mopar.planning.arithmetic import Num, round_up
+import numpy as np
+import numpy.typing as npt
+
+from mopar.planning.arithmetic import MIB, Floats, Num, elapsed_ms, round_up
 from mopar.planning.boundary import last_use, slice_inputs, slice_outputs
 from mopar.types import PriceBook, Profile
 
 HEADROOM_SHARE = 0.05
 HEADROOM_MIN_MIB = 4.0
+
+# Layers that take no time have their part in the mean too.
+_LEAST_SHARE = 1e-3
 
 Span = tuple[int, int]
 """A run of layers: start, stop (exclusive)."""
@@ -24,31 +30,20 @@ def function_memory_mib(profile: Profile, spans: Iterable[Span]) -> float:
     names = {name for start, stop in spans for layer in profile.layers[start:stop] for name in layer.weights}
     resident = sum(weight.resident_bytes for weight in profile.weights if weight.name in names)
     active = max((active_bytes(profile, start, stop) for start, stop in spans), default=0)
-    return required_mib(profile, float(resident + active), whole_bytes(profile))
+    extra_mib = max((Extra(profile).of(start, stop) for start, stop in spans), default=0.0)
+    return required_mib(profile, float(resident + active), extra_mib)
 
 
-def required_mib(profile: Profile, held_bytes: Num, whole_held_bytes: float) -> Num:
-    """Required memory of a function that holds ``held_bytes`` of weights and tensors.
-
-    This is the one place where counted bytes become predicted memory. What a process needs beyond them
-    (the engine's arena, alignment, copies while loading) grows with them, so the part above the runtime's base is
-    scaled by the one factor that makes the whole model's prediction its measurement. A model whose whole
-    was measured at or below the base predicts the base.
+def required_mib(profile: Profile, held_bytes: Num, extra_mib: Num) -> Num:
+    """Required memory of a function that holds ``held_bytes`` of weights and tensors; at least the base.
 
     Args:
-        profile: its ``runtime.base_mib`` and ``whole.memory_mib``.
+        profile: its ``runtime.base_mib``.
         held_bytes: weights and tensors of the function.
-        whole_held_bytes: the same of the whole model (``whole_bytes``).
+        extra_mib: what its process needs beyond them and the base (see ``Extra``).
     """
-    base_mib = profile.runtime.base_mib
-    above_mib = max(profile.whole.memory_mib - base_mib, 0.0)
-    return held_bytes * (above_mib / whole_held_bytes if whole_held_bytes > 0 else 0.0) + base_mib
-
-
-def whole_bytes(profile: Profile) -> float:
-    """Weights and tensors that the whole model holds as one function."""
-    resident = sum(weight.resident_bytes for weight in profile.weights)
-    return float(resident + active_bytes(profile, 0, len(profile.layers)))
+    above_mib = held_bytes / MIB + extra_mib
+    return above_mib * (above_mib > 0) + profile.runtime.base_mib
 
 
 def active_bytes(profile: Profile, start: int, stop: int) -> int:
@@ -72,6 +67,51 @@ def active_bytes(profile: Profile, start: int, stop: int) -> int:
         held += sum(size for producer, size in outputs if producer > layer.index)
         most = max(most, held)
     return max(most - passing, 0)
+
+
+class Extra:
+    """What functions of a model need beyond the base, their weights and their tensors, in MiB.
+
+    The engine's objects, kernels' code, fragments of the heap, and what reading ahead on a fault makes the
+    kernel keep: it cannot be counted, so it is measured, for the whole model and for a few slices. A
+    slice is expected to need the mean of the measured slices that it overlaps, by the time it shares with
+    each; one longer than they are, more or less of the whole's as its share of the time grows to all of it.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        count = len(profile.layers)
+        self._whole = _beyond(profile, 0, count, profile.whole.memory_mib)
+        elapsed = np.array(elapsed_ms(profile)) / elapsed_ms(profile)[-1]
+        per_layer = np.full(count, self._whole)
+        for sample in profile.samples:
+            per_layer[sample.start : sample.stop] = _beyond(profile, sample.start, sample.stop, sample.required_mib)
+        share = np.diff(elapsed) + _LEAST_SHARE / max(count, 1)
+        self._time = elapsed
+        self._shares = np.concatenate([[0.0], np.cumsum(share)])
+        self._sums = np.concatenate([[0.0], np.cumsum(share * per_layer)])
+        self._sampled = 1.0 / len(profile.samples) if profile.samples else 1.0
+
+    def of(self, start: int, stop: int) -> float:
+        """Of layers ``start`` to ``stop`` (exclusive)."""
+        return float(self.table(np.array([start, stop]))[0, 1])
+
+    def table(self, points: npt.NDArray[np.int_]) -> Floats:
+        """Of every slice between two of ``points``, by start and stop; nothing below the diagonal."""
+        shares = self._shares[points][None, :] - self._shares[points][:, None]
+        sums = self._sums[points][None, :] - self._sums[points][:, None]
+        mean: Floats = np.divide(sums, shares, out=np.zeros_like(sums), where=shares > 0)
+        time = self._time[points][None, :] - self._time[points][:, None]
+        if self._sampled >= 1.0:
+            return mean
+        toward_whole = np.clip((time - self._sampled) / (1.0 - self._sampled), 0.0, 1.0)
+        extra: Floats = mean + toward_whole * (self._whole - mean)
+        return extra
+
+
+def _beyond(profile: Profile, start: int, stop: int, required_mib: float) -> float:
+    names = {name for layer in profile.layers[start:stop] for name in layer.weights}
+    resident = sum(weight.resident_bytes for weight in profile.weights if weight.name in names)
+    return required_mib - profile.runtime.base_mib - (resident + active_bytes(profile, start, stop)) / MIB
 
 
 def with_headroom(memory_mib: Num, share: float = HEADROOM_SHARE, minimum_mib: float = HEADROOM_MIN_MIB) -> Num:

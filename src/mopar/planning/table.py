@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mopar.planning.arithmetic import MIB, CallCosts, Floats, elapsed_ms, init_ms
 from mopar.planning.boundary import last_use
-from mopar.planning.memory import required_mib, whole_bytes
+from mopar.planning.memory import Extra, required_mib
 from mopar.types import Profile
 
 
@@ -59,7 +59,7 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
     body_mib = (inputs + outputs) / MIB
     return SliceTable(
         positions=tuple(positions),
-        memory_mib=required_mib(profile, resident + active, whole_bytes(profile)),
+        memory_mib=required_mib(profile, resident + active, Extra(profile).table(points)),
         inside_ms=compute + costs.inside_ms + body_mib * costs.inside_ms_per_mib,
         outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms,
         input_bytes=inputs,

@@ -4,12 +4,13 @@ from mopar.profiling.engine_runs import RunBudget
 from mopar.profiling.inputs import Array, load_inputs, sample_inputs
 from mopar.profiling.layer_times import LayerTimes
 from mopar.profiling.measure import Progress, time_layers
-from mopar.profiling.profile import FunctionProbe, profile_model
+from mopar.profiling.profile import FunctionProbe, MeasuredMemory, profile_model
 
 __all__ = [
     "Array",
     "FunctionProbe",
     "LayerTimes",
+    "MeasuredMemory",
     "Progress",
     "RunBudget",
     "load_inputs",

@@ -16,7 +16,6 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from mopar.profiling.trace import KernelEvent
 from mopar.types import EngineError, dtype_of_code
 
 _PREPACKED = "prepacked_"
@@ -31,52 +30,36 @@ class StoredWeight:
         name: in the optimised graph.
         bytes: of the original.
         packed: operator and bytes of each packed copy.
-        mapped: whether it stands in the external file, whose pages are read on demand.
         readers: optimised nodes of the outermost graph that read it, by index (bodies count as their node).
         operators: operator types of the nodes that read it themselves.
-        rows: its first dimension; None for a scalar.
-        gathered: whether nothing but Gather along the first axis reads it.
     """
 
     name: str
     bytes: int
     packed: tuple[tuple[str, int], ...]
-    mapped: bool
-    rows: int | None
     readers: tuple[int, ...] = ()
     operators: frozenset[str] = frozenset()
-    gathered: bool = False
 
     @property
     def file_bytes(self) -> int:
         """Bytes in the built file."""
         return self.bytes + sum(size for _, size in self.packed)
 
-    def resident_bytes(self, events: dict[int, KernelEvent]) -> int:
-        """Bytes that a run touches.
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes that requests touch: the original counts unless every reader's operator has a packed copy.
 
-        The original counts unless every reader is of an operator that has a packed copy. Of a mapped
-        table that is only gathered from, the pages of as many rows as there are indices count.
-
-        Args:
-            events: one run's kernels by node index, for the number of indices.
+        A table counts in full, although one request gathers only some of its rows: the next gathers others.
         """
         packed_for = {operator for operator, _ in self.packed}
         packed = sum(size for _, size in self.packed)
-        if self.operators and self.operators <= packed_for:
-            return packed
-        if not (self.gathered and self.mapped and self.rows and all(node in events for node in self.readers)):
-            return self.bytes + packed
-        row_pages = math.ceil(self.bytes / self.rows / _PAGE) + 1
-        indices = sum(math.prod(events[node].inputs[1][1]) for node in self.readers)
-        return min(self.bytes, indices * row_pages * _PAGE) + packed
+        return packed if self.operators and self.operators <= packed_for else self.bytes + packed
 
 
 @dataclass(slots=True)
 class _Readers:
     nodes: list[int] = field(default_factory=list)
     operators: set[str] = field(default_factory=set)
-    gathered: bool = True
 
 
 def stored_weights(optimised: Path) -> tuple[StoredWeight, ...]:
@@ -92,17 +75,14 @@ def stored_weights(optimised: Path) -> tuple[StoredWeight, ...]:
             _note_reader(readers, index, reader)
     weights = []
     for tensor in _initializers(model.graph):
-        read = readers.get(tensor.name, _Readers(gathered=False))
+        read = readers.get(tensor.name, _Readers())
         weights.append(
             StoredWeight(
                 name=tensor.name,
                 bytes=_bytes_of(tensor),
                 packed=_packed_copies(tensor),
-                mapped=bool(tensor.external_data),
-                rows=tensor.dims[0] if tensor.dims else None,
                 readers=tuple(dict.fromkeys(read.nodes)),
                 operators=frozenset(read.operators),
-                gathered=read.gathered,
             )
         )
     return tuple(weights)
@@ -120,17 +100,10 @@ def optimised_graph(optimised: Path) -> ir.Graph:
 
 
 def _note_reader(readers: dict[str, _Readers], index: int, node: onnx.NodeProto) -> None:
-    for position, name in enumerate(node.input):
-        if not name:
-            continue
+    for name in filter(None, node.input):
         entry = readers.setdefault(name, _Readers())
         entry.nodes.append(index)
         entry.operators.add(node.op_type)
-        entry.gathered &= position == 0 and node.op_type == "Gather" and _axis(node) == 0
-
-
-def _axis(node: onnx.NodeProto) -> int:
-    return next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
 
 
 def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:

@@ -32,9 +32,7 @@ def weights_of(model: Model, measured: Measurement) -> tuple[WeightProfile, ...]
         for value in reads_of(node, graph):
             if is_weight(value):
                 readers.setdefault(name_of(value), []).append(str(node.name))
-    return weight_profiles(
-        _weight_bytes(model), readers, stored_weights(measured.packed), measured.kernels, measured.events
-    )
+    return weight_profiles(_weight_bytes(model), readers, stored_weights(measured.packed), measured.kernels)
 
 
 def _weight_bytes(model: Model) -> dict[str, int]:

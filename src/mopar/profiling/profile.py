@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mopar.graph import Model, layers_of
@@ -12,19 +12,34 @@ from mopar.profiling.engine_runs import RunBudget, scratch_directory
 from mopar.profiling.inputs import Array, sample_inputs
 from mopar.profiling.measure import Progress, measure
 from mopar.profiling.parts import cuts_of, layer_profiles, model_info, tensors_of, weights_of
-from mopar.types import PACKED_OPTIONS, EngineOptions, Profile, RuntimeCosts, UsageError, WholeProfile
+from mopar.types import PACKED_OPTIONS, EngineOptions, MemorySample, Profile, RuntimeCosts, UsageError, WholeProfile
 from mopar.types.profile import PROFILE_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredMemory:
+    """What functions of a model were found to need.
+
+    Attributes:
+        whole_mib: required memory of the whole model as one function.
+        init_ms: of that function, from exec to ready.
+        samples: slices that were measured, one after the other; none where the model has too few layers.
+    """
+
+    whole_mib: float
+    init_ms: float
+    samples: tuple[MemorySample, ...]
 
 
 class FunctionProbe(Protocol):
     """What only a worker under real limits can tell."""
 
-    def whole(self, model: Model, packed: Path, inputs: Mapping[str, Array]) -> tuple[float, float]:
-        """Required memory of the whole model as one function in MiB, and its time from exec to ready in ms.
+    def memory(self, model: Model, profile: Profile, inputs: Mapping[str, Array]) -> MeasuredMemory:
+        """Required memory of the whole model as one function, and of a few slices.
 
         Args:
             model: in canonical form.
-            packed: its optimised, prepacked file; it is gone after the call.
+            profile: complete but for what is asked for here.
             inputs: a request.
         """
 
@@ -72,7 +87,18 @@ def profile_model(
     values, recipes = sample_inputs(model.inputs, shapes=shapes, dtypes=dtypes, seed=seed, given=inputs)
     budget = budget or RunBudget()
     machine = machine_facts()
-    facts = [PROFILE_SCHEMA, model.name, model.sha256, recipes, _digest(inputs or {}), cpu, budget, options, machine]
+    facts = [
+        PROFILE_SCHEMA,
+        model.name,
+        model.sha256,
+        model.graph_sha256,
+        recipes,
+        _digest(inputs or {}),
+        cpu,
+        budget,
+        options,
+        machine,
+    ]
     key = profile_key(facts)
     if use_cache and (found := cached_profile(key)) is not None:
         progress("measured before", 1.0)
@@ -81,23 +107,25 @@ def profile_model(
     with scratch_directory() as directory:
         measured = measure(model, layers, values, directory, budget=budget, options=options, progress=progress)
         weights, cuts = weights_of(model, measured), cuts_of(model, layers, measured)
-        progress("measuring memory", 0.6)
-        memory_mib, init_ms = probe.whole(model, measured.packed, values)
-    times = measured.times
-    profile = Profile(
-        model=model_info(model),
-        inputs=model.inputs,
-        outputs=model.outputs,
-        tensors=tensors_of(model, layers, cuts, measured),
-        weights=weights,
-        layers=layer_profiles(model, layers, measured),
-        cut_positions=cuts,
-        whole=WholeProfile(times.whole_ms, times.whole_spread_ms, memory_mib, init_ms, times.unattributed_ms),
-        runtime=probe.runtime(),
-        recipes=recipes,
-        machine=machine,
-        cpu=cpu,
-    )
+        times = measured.times
+        profile = Profile(
+            model=model_info(model),
+            inputs=model.inputs,
+            outputs=model.outputs,
+            tensors=tensors_of(model, layers, cuts, measured),
+            weights=weights,
+            layers=layer_profiles(model, layers, measured),
+            cut_positions=cuts,
+            whole=WholeProfile(times.whole_ms, times.whole_spread_ms, 0.0, 0.0, times.unattributed_ms),
+            runtime=probe.runtime(),
+            recipes=recipes,
+            machine=machine,
+            cpu=cpu,
+        )
+    progress("measuring memory", 0.5)
+    memory = probe.memory(model, profile, values)
+    whole = replace(profile.whole, memory_mib=memory.whole_mib, init_ms=memory.init_ms)
+    profile = replace(profile, whole=whole, samples=memory.samples)
     keep_profile(key, profile)
     progress("done", 1.0)
     return profile

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from mopar.graph.kernels import Kernel
 from mopar.profiling.packed import StoredWeight
-from mopar.profiling.trace import KernelEvent
 from mopar.types import WeightProfile
 
 
@@ -13,7 +12,6 @@ def weight_profiles(
     readers: Mapping[str, Sequence[str]],
     stored: Sequence[StoredWeight],
     kernels: Sequence[Kernel],
-    events: dict[int, KernelEvent],
 ) -> tuple[WeightProfile, ...]:
     """Give what the optimised file stores back to the weights of the model.
 
@@ -27,7 +25,6 @@ def weight_profiles(
         readers: names of the canonical nodes that read each weight.
         stored: the optimised file's initializers.
         kernels: the optimised graph's outermost kernels, in the order of its nodes.
-        events: one run's kernels by node index.
     """
     resident = dict.fromkeys(weights, 0.0)
     in_file = dict.fromkeys(weights, 0.0)
@@ -38,7 +35,7 @@ def weight_profiles(
             of_node.setdefault(node, []).append(name)
     for weight in stored:
         for name, share in _shares(weight, weights, kept, kernels, of_node).items():
-            resident[name] += share * weight.resident_bytes(events)
+            resident[name] += share * weight.resident_bytes
             in_file[name] += share * weight.file_bytes
     return tuple(
         WeightProfile(name, size, resident_bytes=round(resident[name]), file_bytes=round(in_file[name]))

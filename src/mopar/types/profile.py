@@ -156,18 +156,29 @@ class WholeProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class MemorySample:
+    """Required memory of layers ``start`` to ``stop`` (exclusive) as a function of their own, measured."""
+
+    start: int
+    stop: int
+    required_mib: float
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeCosts:
     """What every function pays on this machine, measured.
 
     Attributes:
         base_mib: required memory of a worker whose graph does nothing.
-        hop_ms: gateway to worker and back, small tensors.
+        hop_ms: what one more function adds to a request, small tensors: frames, waking up, cold caches.
+        hop_billed_ms: the part of it that passes inside the function.
         wire_ms_per_mib: added time per MiB of a tensor that crosses, in shared memory.
         init_ms: from exec to ready, without weights.
     """
 
     base_mib: float
     hop_ms: float
+    hop_billed_ms: float
     wire_ms_per_mib: float
     init_ms: float
 
@@ -177,7 +188,8 @@ class Profile:
     """A model measured on a machine at one point of its input shapes.
 
     ``inputs`` and ``outputs`` keep symbolic dimensions; ``tensors`` have the measured point's.
-    ``cpu`` is the share of one CPU under which it was measured.
+    ``cpu`` is the share of one CPU under which it was measured. ``samples`` are slices of about equal
+    time whose memory was measured, which tells what functions of this model need beyond their tensors.
     """
 
     model: ModelInfo
@@ -192,5 +204,6 @@ class Profile:
     recipes: tuple[InputRecipe, ...]
     machine: Machine
     cpu: float = 1.0
+    samples: tuple[MemorySample, ...] = ()
     patterns: dict[str, object] = field(default_factory=dict)
     schema: int = PROFILE_SCHEMA

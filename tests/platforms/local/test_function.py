@@ -14,7 +14,7 @@ import pytest
 from mopar.gateway.arrays import Array
 from mopar.limits import Cgroup, Cgroups, detect_cgroups, why_unavailable
 from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec
-from mopar.runtime.frames import NOWHERE, TensorRef
+from mopar.runtime.frames import NOWHERE, TensorRef, pack_run
 from mopar.types import DeploymentError, EngineError, OverloadedError, PlatformError, RequestError
 from tests.graph.composed import run_file
 from tests.models import sample_inputs
@@ -49,7 +49,7 @@ class Calls:
         return asyncio.create_task(self._run(given, place, arena, time.monotonic() + deadline_s))
 
     async def _run(self, given: TensorRef, place: TensorRef, arena: Arena, deadline: float) -> tuple[CallResult, bytes]:
-        result = await self.function.call(0, [given], [place], arena, deadline)
+        result = await self.function.call(pack_run(0, [given], [place]), arena, deadline)
         return result, bytes(arena.view(result.outputs[0]))
 
     def close(self) -> None:
@@ -327,7 +327,7 @@ def test_memory_that_the_gateway_allocates_is_not_charged_to_the_function(
                 arena.view(given)[:] = np.array([10]).tobytes()
                 arena.place(1, (0,), 200 * MIB)
                 made = TensorRef(1, (), NOWHERE, 0, 0)
-                result = await calls.function.call(0, [given], [made], arena, time.monotonic() + PATIENCE_S)
+                result = await calls.function.call(pack_run(0, [given], [made]), arena, time.monotonic() + PATIENCE_S)
                 assert result.attempts == 1
         finally:
             arena.close()

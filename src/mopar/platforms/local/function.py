@@ -94,15 +94,11 @@ class LocalFunction:
         self._born = time.monotonic()
         self._ready.set()
 
-    async def call(
-        self, graph: int, inputs: list[TensorRef], outputs: list[TensorRef], arena: Arena, deadline: float
-    ) -> CallResult:
+    async def call(self, frame: bytes, arena: Arena, deadline: float) -> CallResult:
         """Run a graph on tensors of ``arena``; a call that meets the worker's death is tried once more.
 
         Args:
-            graph: index among the function's graphs.
-            inputs: places of its inputs.
-            outputs: places of its outputs; those at NOWHERE are placed in ``arena`` after the run.
+            frame: RUN, with places in ``arena``; outputs at NOWHERE are placed there after the run.
             arena: the request's memory.
             deadline: on the clock of ``time.monotonic``.
 
@@ -115,7 +111,7 @@ class LocalFunction:
             for attempt in (1, 2):
                 await self._until_ready(deadline)
                 try:
-                    result = await self._run(graph, inputs, outputs, arena, deadline)
+                    result = await self._run(frame, arena, deadline)
                     return CallResult(*result, attempts=attempt)
                 except PlatformError as error:
                     if attempt == 2:
@@ -135,17 +131,22 @@ class LocalFunction:
 
     @contextlib.asynccontextmanager
     async def _own_turn(self, deadline: float) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout_at(_loop_time(deadline)):
-                await self._turn.acquire()
-        except TimeoutError as cause:
-            raise OverloadedError(f"function {self.spec.function} was busy until the deadline") from cause
+        if self._turn.locked():
+            try:
+                async with asyncio.timeout_at(_loop_time(deadline)):
+                    await self._turn.acquire()
+            except TimeoutError as cause:
+                raise OverloadedError(f"function {self.spec.function} was busy until the deadline") from cause
+        else:
+            await self._turn.acquire()  # at once: a timer would cost more than the lock
         try:
             yield
         finally:
             self._turn.release()
 
     async def _until_ready(self, deadline: float) -> None:
+        if self.ready():
+            return
         try:
             async with asyncio.timeout_at(_loop_time(deadline)):
                 while not self._ready.is_set():  # it may have died again since it was set
@@ -155,15 +156,9 @@ class LocalFunction:
         if self._closed:
             raise DeploymentError(f"function {self.spec.function} was stopped")
 
-    async def _run(
-        self, graph: int, inputs: list[TensorRef], outputs: list[TensorRef], arena: Arena, deadline: float
-    ) -> tuple[tuple[TensorRef, ...], int, int]:
+    async def _run(self, frame: bytes, arena: Arena, deadline: float) -> tuple[tuple[TensorRef, ...], int, int]:
         worker = self._worker
         assert worker is not None
-        try:
-            frame = frames.pack_run(graph, inputs, outputs)
-        except ValueError as cause:
-            raise DeploymentError(f"function {self.spec.function}: {cause}") from cause
         self._share(worker, arena)
         reply = await self._ask(worker, frame, deadline)
         busy_ns, compute_ns, made = frames.unpack_done(reply)
