@@ -216,13 +216,17 @@ def test_slow_requests_count_only_where_they_waited_for_pages(monkeypatch: pytes
         pid = 1
 
         def request(self) -> float:
-            return 50.0
+            return 12.0
 
     for faults, served in ((itertools.repeat(7), True), (itertools.count(), False)):
         monkeypatch.setattr(memory_trial, "major_faults", lambda _pid, faults=faults: next(faults))
         latencies: list[float] = []
         assert memory_trial._serve(cast("Running", Slow()), 20, 10.0, latencies) is served
         assert len(latencies) == (20 if served else 11), "given up once the median is sure"
+    hopeless: list[float] = []
+    monkeypatch.setattr(memory_trial, "major_faults", lambda _pid, faults=itertools.count(): next(faults))
+    assert not memory_trial._serve(cast("Running", Slow()), 20, 1.0, hopeless)
+    assert len(hopeless) == 4, "far too slow: four in a row are enough"
 
 
 def test_without_cgroups_the_resident_peak_bounds_it_from_above(monkeypatch: pytest.MonkeyPatch) -> None:
