@@ -8,8 +8,9 @@ from mopar.runtime import frames
 from mopar.runtime.frames import TensorRef
 from mopar.runtime.strings import pack_strings, unpack_strings
 
-# A path may hold bytes that are no UTF-8: Python carries them as lone surrogates of this range.
-TEXTS = st.text(st.characters(codec="utf-8") | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF), max_size=30)
+# A path may hold bytes that are no UTF-8: Python carries them as lone surrogates.
+PATHS = st.binary(max_size=30).map(lambda path: path.decode("utf-8", "surrogateescape"))
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=30) | PATHS
 NUMBERS = st.integers(0, 2**64 - 1)
 SHAPES = st.lists(st.integers(0, 2**63 - 1), max_size=12).map(tuple) | st.just((1,) * 255)
 REFS = st.builds(TensorRef, st.integers(0, 255), SHAPES, st.integers(0, 2**32 - 1), NUMBERS, NUMBERS)
