@@ -223,6 +223,24 @@ def test_a_call_waits_for_its_turn_until_its_deadline(spin: WorkerSpec) -> None:
     asyncio.run(main())
 
 
+def test_a_call_that_comes_between_two_others_waits_no_longer(spin: WorkerSpec) -> None:
+    """The turn is free, but another call was told that it is the next."""
+
+    async def main() -> None:
+        async with up(spin) as calls:
+            await calls.function._turn.acquire()
+            following = calls.start(np.array(graphs.FOREVER), 7)
+            await until(lambda: bool(calls.function._turn._waiters))
+            between = calls.start(np.array(1), 7, deadline_s=0.05)
+            calls.function._turn.release()
+            with pytest.raises(OverloadedError, match="function f0 was busy until the deadline"):
+                await between
+            assert under_way(calls)
+            following.cancel()
+
+    asyncio.run(main())
+
+
 def test_a_function_that_cannot_come_back_says_why(mlp: Mlp, tmp_path: Path) -> None:
     async def main() -> None:
         path = tmp_path / "gone.onnx"

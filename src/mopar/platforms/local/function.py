@@ -55,6 +55,7 @@ class LocalFunction:
         self._worker: WorkerProcess | None = None
         self._cgroup: Cgroup | None = None
         self._turn = asyncio.Lock()
+        self._calls = 0  # that have their turn or wait for it: the lock is free for a moment between two of them
         self._reply: asyncio.Future[memoryview] | None = None
         self._ready = asyncio.Event()
         self._reviving: asyncio.Task[None] | None = None
@@ -131,18 +132,26 @@ class LocalFunction:
 
     @contextlib.asynccontextmanager
     async def _own_turn(self, deadline: float) -> AsyncIterator[None]:
-        if self._turn.locked():
-            try:
-                async with asyncio.timeout_at(_loop_time(deadline)):
-                    await self._turn.acquire()
-            except TimeoutError as cause:
-                raise OverloadedError(f"function {self.spec.function} was busy until the deadline") from cause
-        else:
-            await self._turn.acquire()  # at once: a timer would cost more than the lock
+        alone = self._calls == 0
+        self._calls += 1
         try:
-            yield
+            if alone:
+                await self._turn.acquire()  # at once: a timer would cost more than the lock
+            else:
+                await self._wait_for_turn(deadline)
+            try:
+                yield
+            finally:
+                self._turn.release()
         finally:
-            self._turn.release()
+            self._calls -= 1
+
+    async def _wait_for_turn(self, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(_loop_time(deadline)):
+                await self._turn.acquire()
+        except TimeoutError as cause:
+            raise OverloadedError(f"function {self.spec.function} was busy until the deadline") from cause
 
     async def _until_ready(self, deadline: float) -> None:
         if self.ready():
