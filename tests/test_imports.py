@@ -30,3 +30,12 @@ def test_what_runs_in_a_function_loads_the_standard_library_only() -> None:
 def test_capture_loads_what_is_heavy_only_to_capture() -> None:
     """The worker that serves a torch module imports it, and is compared by its memory."""
     assert loaded_by("mopar.capture") & HEAVY == set()
+
+
+def test_the_gateway_reads_no_models() -> None:
+    """It only moves tensors; with onnx and the engine's Python binding it would hold 70 MiB more."""
+    assert loaded_by("mopar.gateway.service") & {"onnx", "onnx_ir", "onnxruntime", "onnxscript", "torch"} == set()
+
+
+def test_the_command_line_starts_without_what_its_verbs_need() -> None:
+    assert loaded_by("mopar.cli") & (HEAVY - {"rich", "typer"}) == set()

@@ -1,20 +1,17 @@
 """A bundle is whole or absent, whatever happens while it is built."""
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mopar.bundle import build, open_bundle, pack_graph
+from mopar.bundle import assemble, build, open_bundle, pack_graph
 from mopar.files import exchange
 from mopar.graph import Model, load_model
 from mopar.types import BundleError, EngineOptions, Plan, UsageError
 from tests.bundle.disk import full_disk
 from tests.bundle.plans import chain, some_cuts
-
-BUILD = sys.modules["mopar.bundle.build"]  # the function of that name hides it
 
 
 @pytest.fixture
@@ -95,7 +92,7 @@ def broken(model: Model, out: Path, monkeypatch: pytest.MonkeyPatch, how: str) -
             raise BundleError(f"{source.name}: refused")
         return pack_graph(source, target, options)
 
-    monkeypatch.setattr(BUILD, "pack_graph", pack)
+    monkeypatch.setattr(assemble, "pack_graph", pack)
     build(model, plan, out)
 
 
@@ -119,7 +116,7 @@ def test_the_old_bundle_is_whole_until_the_new_one_is_there(
 ) -> None:
     """Also where the file system cannot exchange two folders in one step."""
     if not one_step:
-        monkeypatch.setattr(BUILD, "exchange", lambda _first, _second: False)
+        monkeypatch.setattr(assemble, "exchange", lambda _first, _second: False)
     out = tmp_path / "b"
     old = build(model, plan, out)
     seen = []
@@ -146,7 +143,7 @@ def test_a_new_bundle_that_cannot_be_moved_into_place_gives_way_to_the_old(
             raise OSError(5, "Input/output error")
         return real(path, target)
 
-    monkeypatch.setattr(BUILD, "exchange", lambda _first, _second: False)
+    monkeypatch.setattr(assemble, "exchange", lambda _first, _second: False)
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(BundleError, match="b: cannot be written: Input/output error"):
         build(model, chain(model), out)

@@ -1,10 +1,19 @@
-"""What is built of a plan: graphs with their weights, a manifest, and what equality means."""
+"""What is built of a plan: graphs with their weights, a manifest, and what equality means.
 
-from mopar.bundle.build import MANIFEST, build, file_entries
+Building reads models and needs onnx for it; serving a bundle does not, and saves 70 MiB by that. So
+``build`` is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
 from mopar.bundle.equality import Difference, compare, compare_all
+from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.open import WORKER, Bundle, fits_machine, open_bundle
 from mopar.bundle.pack import pack_graph, packed_entry
 from mopar.bundle.prepare import prepare
+
+if TYPE_CHECKING:
+    from mopar.bundle.assemble import build as build
 
 __all__ = [
     "MANIFEST",
@@ -21,3 +30,12 @@ __all__ = [
     "packed_entry",
     "prepare",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """``build``, from its module. Raises AttributeError for any other name."""
+    if name != "build":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mopar.bundle.assemble import build
+
+    return build

@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mopar.bundle.build import MANIFEST
 from mopar.bundle.consistency import check_manifest
+from mopar.bundle.folder import MANIFEST
 from mopar.files import read_json, sha256_of
 from mopar.machine import machine_facts
 from mopar.types import BundleError, EngineOptions, FileEntry, GraphEntry, Manifest

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mopar.bundle.build import file_entries
+from mopar.bundle.folder import file_entries
 from mopar.bundle.open import Bundle, check_file, fits_machine
 from mopar.bundle.pack import pack_graph, packed_entry
 from mopar.files import exchange, read_json, to_json, write_whole

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mopar
+from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call, part_name
 from mopar.bundle.pack import pack_graph, packed_entry
-from mopar.files import exchange, from_json, sha256_of, to_json, write_whole
+from mopar.files import exchange, from_json, to_json, write_whole
 from mopar.graph import Layer, Model, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
 from mopar.planning.check import check_plan
@@ -19,7 +20,6 @@ from mopar.types import (
     BundleError,
     Call,
     EngineOptions,
-    FileEntry,
     Graph,
     GraphEntry,
     Manifest,
@@ -28,7 +28,6 @@ from mopar.types import (
     TensorSpec,
 )
 
-MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Progress = Callable[[str, float | None], None]
@@ -144,11 +143,6 @@ def _pack(root: Path, source: Path, name: str) -> PackedEntry:
     kind = machine_facts().cpu_kind
     files = pack_graph(source, root / "packed" / kind / f"{name}.onnx", PACKED_OPTIONS)
     return packed_entry(kind, PACKED_OPTIONS, file_entries(root, files))
-
-
-def file_entries(root: Path, files: tuple[Path, ...]) -> tuple[FileEntry, ...]:
-    """Files of a bundle as its manifest lists them."""
-    return tuple(FileEntry(path.relative_to(root).as_posix(), path.stat().st_size, sha256_of(path)) for path in files)
 
 
 def _check_target(out: Path) -> None:
