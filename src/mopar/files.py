@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import os
 import tempfile
@@ -11,13 +12,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mopar.types import MoparError
+from mopar.types import MoparError, StorageError, UsageError
 
 T = TypeVar("T")
 
 _CHUNK = 1 << 20
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def to_json(value: Any) -> bytes:
@@ -53,7 +55,10 @@ def read_json(path: Path, kind: type[T], *, error: type[MoparError]) -> T:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that replaces it at the end, or vanishes on an error."""
+    """A temporary path beside ``path`` that replaces it at the end, or vanishes on an error.
+
+    An OSError names ``path``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -62,6 +67,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as cause:
+        if cause.filename in {None, name}:
+            raise OSError(cause.errno, cause.strerror or str(cause), str(path)) from cause
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -70,6 +79,36 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write ``data`` so that ``path`` is either as it was or complete."""
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
+
+
+def check_output(path: Path, *, folder: bool = False) -> None:
+    """See that a file (or a folder) can be made at ``path``, before hours are spent on what goes there.
+
+    Raises:
+        UsageError: something of another kind is there, or a folder on the way is none or cannot be written.
+    """
+    if path.exists() and path.is_dir() != folder:
+        raise UsageError(f"-o {path}: that is a {'file' if folder else 'folder'}: choose another path")
+    home = path.absolute().parent
+    while not home.exists():
+        home = home.parent
+    if not home.is_dir():
+        raise UsageError(f"-o {path}: {home} is no folder: choose another path")
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise UsageError(f"-o {path}: {home} cannot be written: choose another path")
+
+
+def explained(cause: OSError) -> StorageError:
+    """What the system refused, in one line, and what would do."""
+    where = "" if cause.filename is None else f"{os.fsdecode(cause.filename)}: "
+    reason = cause.strerror or str(cause) or type(cause).__name__
+    if cause.errno in _NO_ROOM:
+        hint = "make room" if where else "make room, or set TMPDIR to a folder that has some"
+    elif cause.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        hint = "choose another path, or change its permissions"
+    else:
+        hint = "look at the disk and the path" if where else "look at the disk"
+    return StorageError(f"{where}{reason}: {hint}")
 
 
 def exchange(first: Path, second: Path) -> bool:

@@ -1,10 +1,14 @@
 """The command line's verbs, in the order of the pipeline."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 
 import typer
 
 from mopar.cli import bench, build, import_, infer, plan, profile, serve, up, verify
+from mopar.cli.errors import WRONG_USE
+from mopar.cli.output import Output
+from mopar.types import UsageError
 
 _VERBS: dict[str, Callable[..., None]] = {
     "import": import_.command,
@@ -20,7 +24,6 @@ _VERBS: dict[str, Callable[..., None]] = {
 
 app = typer.Typer(
     name="mopar",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -30,7 +33,16 @@ app = typer.Typer(
 for _name, _command in _VERBS.items():
     app.command(_name)(_command)
 
+# Typer has no public name for the root of what its parser raises.
+_WrongUse: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
-def main() -> None:
-    """Run the command line."""
-    app()
+
+def run_app(arguments: Sequence[str]) -> None:
+    """Run a command and exit; what the parser refuses is reported as any other error is."""
+    try:
+        code = app(arguments or ["--help"], standalone_mode=False, prog_name="mopar")
+    except _WrongUse as refusal:
+        verb = refusal.ctx.command_path if refusal.ctx is not None else "mopar"
+        reason = refusal.format_message().rstrip(".")
+        code = Output("--json" in arguments).fail(UsageError(f"{reason}: see `{verb} --help`"))
+    sys.exit(code if arguments else WRONG_USE)

@@ -23,10 +23,11 @@ def command(
     def verb(out: Output) -> None:
         from mopar.bundle import build
         from mopar.evaluation.stages import checked_plan
-        from mopar.files import read_json
+        from mopar.files import check_output, read_json
         from mopar.graph import load_model
         from mopar.types import Plan, UsageError
 
+        check_output(output, folder=True)
         made = checked_plan(read_json(plan, Plan, error=UsageError))
         out.progress("reading the model")
         manifest = build(load_model(model), made, output, progress=out.progress)

@@ -12,10 +12,11 @@ from mopar.types import (
     PlatformError,
     ProfileError,
     RequestError,
+    StorageError,
     UsageError,
 )
 
-FAILED, WRONG_USE, INFEASIBLE, INTERRUPTED = 1, 2, 3, 130
+FAILED, WRONG_USE, INFEASIBLE, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 
 EXIT_CODES: dict[type[MoparError], int] = {
     UsageError: WRONG_USE,
@@ -26,6 +27,7 @@ EXIT_CODES: dict[type[MoparError], int] = {
     RequestError: WRONG_USE,
     InfeasibleError: INFEASIBLE,
     EngineError: FAILED,
+    StorageError: FAILED,
     PlatformError: FAILED,
     DeploymentError: FAILED,
     OverloadedError: FAILED,

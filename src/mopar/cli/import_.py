@@ -26,7 +26,9 @@ def command(
 
     def verb(out: Output) -> None:
         from mopar.capture import import_callable, source_path
+        from mopar.files import check_output
 
+        check_output(output)
         out.progress("capturing")
         written = import_callable(spec, inputs, output, seed=seed)
         document = {"model": str(written), "bytes": written.stat().st_size, "source": str(source_path(written))}

@@ -30,9 +30,10 @@ def command(
     def verb(out: Output) -> None:
         import numpy as np
 
-        from mopar.files import whole_file
+        from mopar.files import check_output, whole_file
         from mopar.profiling import load_inputs
 
+        check_output(output)
         values = load_inputs(inputs)
         out.progress("asking")
         if target.startswith(("http://", "https://")):

@@ -1,8 +1,12 @@
 """What the verbs print: results on stdout, progress and errors on stderr."""
 
+import contextlib
+import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 import typer
@@ -10,8 +14,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from mopar.cli.errors import INTERRUPTED, error_document, exit_code
-from mopar.files import to_json
+from mopar.cli.errors import INTERRUPTED, TERMINATED, error_document, exit_code
+from mopar.files import explained, to_json
 from mopar.types import MoparError
 
 _SLOW_S = 1.0
@@ -59,17 +63,18 @@ class Output:
     def result(self, document: Any, render: Callable[[Console], None]) -> None:
         """Print the result: ``document`` with ``--json``, else what ``render`` writes."""
         self.done()
-        if self.as_json:
-            sys.stdout.write(to_json(document).decode())
-            sys.stdout.flush()
-        else:
-            render(self._stdout)
+        with _to_stdout():
+            if self.as_json:
+                sys.stdout.write(to_json(document).decode())
+            else:
+                render(self._stdout)
 
     def text(self, render: Callable[[Console], None]) -> None:
         """Print something before the result, unless the result is JSON."""
         self.done()
         if not self.as_json:
-            render(self._stdout)
+            with _to_stdout():
+                render(self._stdout)
 
     def done(self) -> None:
         """Take the progress line away."""
@@ -77,30 +82,66 @@ class Output:
             self._status.stop()
             self._status = None
 
-    def fail(self, error: MoparError) -> typer.Exit:
-        """Print an error; the exit to raise."""
+    def fail(self, error: MoparError) -> int:
+        """Print an error; the exit code."""
         self.done()
         if self.as_json:
-            sys.stdout.write(to_json(error_document(error)).decode())
+            with contextlib.suppress(OSError), _to_stdout():
+                sys.stdout.write(to_json(error_document(error)).decode())
         self._stderr.print(f"error: {' '.join(str(error).split())}", style="red", highlight=False, markup=False)
-        return typer.Exit(exit_code(error))
+        return exit_code(error)
 
 
 def run(as_json: bool, verb: Callable[[Output], int | None]) -> None:
-    """Run a verb; errors become one line and an exit code, Ctrl-C a clean end."""
+    """Run a verb; errors become one line and an exit code, Ctrl-C and SIGTERM a clean end."""
     output = Output(as_json)
     try:
-        code = verb(output)
+        with _terminable():
+            code = verb(output)
     except MoparError as error:
-        raise output.fail(error) from None
-    except KeyboardInterrupt:
-        output.done()
-        raise typer.Exit(INTERRUPTED) from None
+        code = output.fail(error)
     except BrokenPipeError:  # the reader of stdout left
-        raise typer.Exit(0) from None
+        code = None
+    except OSError as error:
+        code = output.fail(explained(error))
+    except _Terminated:
+        code = TERMINATED
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     output.done()
     if code:
         raise typer.Exit(code)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came: everything is put away as at Ctrl-C."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, and not leave processes, cgroups and files behind."""
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _to_stdout() -> Iterator[None]:
+    """Flush what the block prints. Raises OSError naming standard output where it cannot be written."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as cause:
+        # What is still buffered goes nowhere: the interpreter would complain of it at its end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError(cause.errno, cause.strerror, "standard output") from cause
 
 
 def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -30,9 +30,10 @@ def command(
 
     def verb(out: Output) -> None:
         from mopar.evaluation.stages import PlanOptions, make_plan
-        from mopar.files import read_json, to_json, write_whole
+        from mopar.files import check_output, read_json, to_json, write_whole
         from mopar.types import Profile, ProfileError
 
+        check_output(output)
         options = PlanOptions(
             platform=platform,
             prices=prices,

@@ -32,9 +32,10 @@ def command(
 
     def verb(out: Output) -> None:
         from mopar.evaluation.stages import measure_model
-        from mopar.files import to_json, write_whole
+        from mopar.files import check_output, to_json, write_whole
 
         arguments = parse_inputs(input_shapes)
+        check_output(output)
         _, measured = measure_model(
             model,
             inputs=inputs,

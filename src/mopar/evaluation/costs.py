@@ -121,7 +121,7 @@ def _base(bundle: Bundle) -> tuple[float, float]:
     """Required memory of a worker whose graph does nothing, and its time from exec to ready."""
     recording = record(bundle, {"t0": np.zeros(_SMALL, dtype=np.float32)})
     (function,) = bundle.manifest.plan.functions
-    launch = FunctionLaunch(bundle, function, recording.calls[function.name])
+    launch = FunctionLaunch.of(bundle, function, recording.calls[function.name])
     # A graph this small spends its time in the hop, which is noise: what counts is that it answers.
     measured = required_memory(launch, cpu=1.0, tolerance=1.0, resolution_mib=0.5)
     return measured.required_mib, init_ms(launch)

@@ -15,23 +15,28 @@ from mopar.types import Function, TensorValue, dtype_of_name
 _LOAD_S = 300.0
 
 
+@dataclass(frozen=True, slots=True)
 class FunctionLaunch:
     """How one function is started, alone, and given its calls of one recorded request.
 
-    Args:
-        bundle: that the function belongs to.
-        function: of its plan.
+    Attributes:
+        spec: what its worker runs.
         calls: the function's, as recorded.
+        files: what the worker reads, to be found outside the page cache at every start.
     """
 
-    def __init__(self, bundle: Bundle, function: Function, calls: tuple[RecordedCall, ...]) -> None:
-        self._spec = worker_spec(bundle, function)
-        self._calls = calls
-        self.files: tuple[Path, ...] = bundle.files_of(function.name)
+    spec: WorkerSpec
+    calls: tuple[RecordedCall, ...]
+    files: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, bundle: Bundle, function: Function, calls: tuple[RecordedCall, ...]) -> Self:
+        """Of a bundle's function, as it runs on this machine."""
+        return cls(worker_spec(bundle, function), calls, bundle.files_of(function.name))
 
     def start(self, cgroup: Cgroup | None) -> "FunctionRun":
         """Exec inside ``cgroup`` and load."""
-        return FunctionRun(self._spec, self._calls, cgroup)
+        return FunctionRun(self.spec, self.calls, cgroup)
 
 
 class FunctionRun:

@@ -63,7 +63,7 @@ class WorkerProbe:
             recording = record(bundle, inputs)
             found = []
             for function in plan.functions:
-                launch = FunctionLaunch(bundle, function, recording.calls[function.name])
+                launch = FunctionLaunch.of(bundle, function, recording.calls[function.name])
                 measured = required_memory(launch, cpu=self._cpu, progress=self._progress)
                 found.append((measured.required_mib, init_ms(launch)))
         return found

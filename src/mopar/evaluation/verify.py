@@ -125,7 +125,7 @@ def _functions(
     found = []
     for number, function in enumerate(plan.functions):
         progress(f"running {function.name} under its limit", number / len(plan.functions))
-        launch = FunctionLaunch(bundle, function, recording.calls[function.name])
+        launch = FunctionLaunch.of(bundle, function, recording.calls[function.name])
         found.append(_function(launch, function, predictions[function.name], measure_memory, rounds))
     return tuple(found)
 

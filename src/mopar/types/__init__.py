@@ -16,6 +16,7 @@ from mopar.types.errors import (
     PlatformError,
     ProfileError,
     RequestError,
+    StorageError,
     UsageError,
 )
 from mopar.types.manifest import PACKED_OPTIONS, EngineOptions, FileEntry, GraphEntry, Manifest, PackedEntry
@@ -88,6 +89,7 @@ __all__ = [
     "RequestError",
     "RuntimeCosts",
     "Source",
+    "StorageError",
     "TensorProfile",
     "TensorSpec",
     "TensorValue",

@@ -32,6 +32,10 @@ class EngineError(MoparError):
     """ONNX Runtime refused to load or to run a graph."""
 
 
+class StorageError(MoparError):
+    """A file or folder cannot be read or written: no room, no permission, a disk that fails."""
+
+
 class PlatformError(MoparError):
     """A platform refused or failed: limits that cannot be set, a function that will not start."""
 

@@ -136,7 +136,7 @@ def _needs(config: Config, inputs: Mapping[str, Array], progress: Progress) -> d
     for number, function in enumerate(config.bundle.manifest.plan.functions):
         share = number / len(config.bundle.manifest.plan.functions)
         progress(f"measuring the memory of {config.name}", share)
-        launch = FunctionLaunch(config.bundle, function, recording.calls[function.name])
+        launch = FunctionLaunch.of(config.bundle, function, recording.calls[function.name])
         needs[function.name] = with_headroom(required_memory(launch, cpu=function.cpu).required_mib)
     return needs
 
