@@ -224,7 +224,8 @@ def test_slow_requests_count_only_where_they_waited_for_pages(monkeypatch: pytes
         assert memory_trial._serve(cast("Running", Slow()), 20, 10.0, latencies) is served
         assert len(latencies) == (20 if served else 11), "given up once the median is sure"
     hopeless: list[float] = []
-    monkeypatch.setattr(memory_trial, "major_faults", lambda _pid, faults=itertools.count(): next(faults))
+    more = itertools.count()
+    monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: next(more))
     assert not memory_trial._serve(cast("Running", Slow()), 20, 1.0, hopeless)
     assert len(hopeless) == 4, "far too slow: four in a row are enough"
 

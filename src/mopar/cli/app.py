@@ -7,7 +7,8 @@ import typer
 
 from mopar.cli import bench, build, import_, infer, plan, profile, serve, up, verify
 from mopar.cli.errors import WRONG_USE
-from mopar.cli.output import Output
+from mopar.cli.output import Output, to_stdout
+from mopar.files import explained
 from mopar.types import UsageError
 
 _VERBS: dict[str, Callable[..., None]] = {
@@ -39,10 +40,13 @@ _WrongUse: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
 def run_app(arguments: Sequence[str]) -> None:
     """Run a command and exit; what the parser refuses is reported as any other error is."""
+    output = Output("--json" in arguments)
     try:
-        code = app(arguments or ["--help"], standalone_mode=False, prog_name="mopar")
+        with to_stdout():  # of a help page; a verb sees to its own output
+            code = app(arguments or ["--help"], standalone_mode=False, prog_name="mopar")
     except _WrongUse as refusal:
         verb = refusal.ctx.command_path if refusal.ctx is not None else "mopar"
-        reason = refusal.format_message().rstrip(".")
-        code = Output("--json" in arguments).fail(UsageError(f"{reason}: see `{verb} --help`"))
+        code = output.fail(UsageError(f"{refusal.format_message().rstrip('.')}: see `{verb} --help`"))
+    except OSError as error:
+        code = output.fail(explained(error))
     sys.exit(code if arguments else WRONG_USE)

@@ -63,7 +63,7 @@ class Output:
     def result(self, document: Any, render: Callable[[Console], None]) -> None:
         """Print the result: ``document`` with ``--json``, else what ``render`` writes."""
         self.done()
-        with _to_stdout():
+        with to_stdout():
             if self.as_json:
                 sys.stdout.write(to_json(document).decode())
             else:
@@ -73,7 +73,7 @@ class Output:
         """Print something before the result, unless the result is JSON."""
         self.done()
         if not self.as_json:
-            with _to_stdout():
+            with to_stdout():
                 render(self._stdout)
 
     def done(self) -> None:
@@ -86,7 +86,7 @@ class Output:
         """Print an error; the exit code."""
         self.done()
         if self.as_json:
-            with contextlib.suppress(OSError), _to_stdout():
+            with contextlib.suppress(OSError), to_stdout():
                 sys.stdout.write(to_json(error_document(error)).decode())
         self._stderr.print(f"error: {' '.join(str(error).split())}", style="red", highlight=False, markup=False)
         return exit_code(error)
@@ -132,7 +132,7 @@ def _terminable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _to_stdout() -> Iterator[None]:
+def to_stdout() -> Iterator[None]:
     """Flush what the block prints. Raises OSError naming standard output where it cannot be written."""
     try:
         yield
