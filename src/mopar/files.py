@@ -36,7 +36,7 @@ def from_json(data: bytes, kind: type[T], *, what: str, error: type[MoparError])
     try:
         value = msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
-        raise error(f"{what}: not a valid {kind.__name__.lower()} file: {cause}") from cause
+        raise error(f"{what}: not a valid {kind.__name__.lower()} file: {cause}; make the file again") from cause
     field = getattr(kind, "__dataclass_fields__", {}).get("schema")
     if field is not None and getattr(value, "schema", None) != field.default:
         found = getattr(value, "schema", None)

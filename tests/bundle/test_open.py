@@ -91,7 +91,7 @@ def test_what_is_no_bundle_is_one_line(bundle: Bundle, tmp_path: Path) -> None:
             open_bundle(bundle.root)
         assert "\n" not in str(caught.value)
     path.unlink()
-    with pytest.raises(BundleError, match=r"manifest\.json: No such file"):
+    with pytest.raises(BundleError, match=r"no bundle, it has no manifest\.json"):
         open_bundle(bundle.root)
 
 

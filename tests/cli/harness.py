@@ -1,10 +1,11 @@
 """The command line as a user runs it: a process, its output and its exit code."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,31 @@ class Done:
         return json.loads(self.stdout)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a command runs: sound files of every stage in ``work``, and ``room`` for what a test makes."""
+
+    work: Path
+    model: Path
+    room: Path
+
+    @property
+    def profile(self) -> Path:
+        return self.work / "profile.json"
+
+    @property
+    def plan(self) -> Path:
+        return self.work / "plan.json"
+
+    @property
+    def bundle(self) -> Path:
+        return self.work / "bundle"
+
+    @property
+    def inputs(self) -> Path:
+        return self.work / "in.npz"
+
+
 def mopar(*arguments: str | Path, cache: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Done:
     """Run ``mopar`` with a cache of its own."""
     done = subprocess.run(
@@ -32,7 +58,40 @@ def mopar(*arguments: str | Path, cache: Path, cwd: Path | None = None, env: Map
         text=True,
         timeout=300,
         cwd=cwd,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache), "NO_COLOR": "1", **(env or {})},
+        env={**environment(cache), **(env or {})},
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """Of a command with a cache of its own."""
+    return {**os.environ, "XDG_CACHE_HOME": str(cache), "NO_COLOR": "1"}
+
+
+def snapshot(folder: Path, but: Path | None = None) -> dict[str, bytes | None]:
+    """Everything in a folder, hidden files too: contents by path, None for folders."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if but is None or not path.is_relative_to(but):
+            found[str(path.relative_to(folder))] = path.read_bytes() if path.is_file() else None
+    return found
+
+
+@contextlib.contextmanager
+def served(bundle: Path, cache: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``mopar serve`` as a process, and its URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mopar", "serve", str(bundle), "--port", "0", "--json", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(cache),
+    )
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        yield process, json.loads("".join(lines))["url"]
+    finally:
+        process.kill()
+        process.communicate(timeout=30)

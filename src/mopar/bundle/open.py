@@ -68,6 +68,8 @@ def open_bundle(root: Path, *, check: bool = True, worker: str = WORKER) -> Bund
     """
     if not root.is_dir():
         raise BundleError(f"{root}: no such bundle: make one with `mopar build`")
+    if not (root / MANIFEST).is_file():
+        raise BundleError(f"{root}: no bundle, it has no {MANIFEST}: make one with `mopar build`")
     manifest = read_json(root / MANIFEST, Manifest, error=BundleError)
     check_manifest(manifest, str(root))
     for graph in manifest.graphs:
@@ -81,7 +83,7 @@ def check_file(root: Path, entry: FileEntry, *, digest: bool) -> None:
     relative = PurePosixPath(entry.path)
     path = root / relative
     if "\0" in entry.path or relative.is_absolute() or ".." in relative.parts or not _inside(root, path):
-        raise BundleError(f"{root}: file {entry.path!r} lies outside the bundle")
+        raise BundleError(f"{root}: file {entry.path!r} lies outside the bundle: build the bundle again")
     try:
         size = path.stat().st_size
         same = size == entry.bytes and (not digest or sha256_of(path) == entry.sha256)

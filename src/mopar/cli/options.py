@@ -1,6 +1,7 @@
 """Options that several verbs share, said once."""
 
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -63,7 +64,7 @@ def parse_slo(text: str | None) -> float | Literal["default"] | None:
         value = float(text)
     except ValueError as cause:
         raise UsageError(f"--slo-ms {text}: write milliseconds, or none") from cause
-    if not value > 0:
+    if not 0 < value < inf:
         raise UsageError(f"--slo-ms {text}: write milliseconds above 0, or none")
     return value
 

@@ -136,12 +136,15 @@ class Client:
                 self.close()
                 # A server may close an idle connection just as it is used again: tried once more on a new one.
                 if not reused:
+                    reason = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
                     raise DeploymentError(
-                        f"{self.url} cannot be reached: {str(cause) or type(cause).__name__}"
+                        f"{self.url} cannot be reached: {reason or type(cause).__name__}; is a server running there?"
                     ) from cause
             except OSError as cause:
                 self.close()
-                raise DeploymentError(f"{self.url} cannot be reached: {cause}") from cause
+                raise DeploymentError(
+                    f"{self.url} cannot be reached: {cause.strerror or cause}; is a server running there?"
+                ) from cause
 
 
 def infer(

@@ -45,7 +45,7 @@ _KEPT_BYTES = 1 << 16
 _QUIET = 4
 _NOISE = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed:\s*"
-    r"|Exception during loading: |\S*/onnxruntime/\S+ "
+    r"|Exception during loading: |\S*/onnxruntime/\S+ |[\w:]+ onnxruntime::[^ (]+\([^)]*\)(?: const)? "
 )
 _ZEROS = "zeros.bin"
 _TENSOR = re.compile(r"tensor\((\w+)\)")
@@ -63,7 +63,7 @@ def check_loadable(model: Model) -> None:
         try:
             ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except ENGINE_ERRORS as cause:
-            raise ModelError(f"{model.path.name}: {_refusal(model, str(cause))}") from cause
+            raise ModelError(f"{model.path.name}: {_refusal(model, cause)}") from cause
 
 
 def optimised_form(model: ir.Model) -> ir.Model | None:
@@ -168,9 +168,14 @@ def _in_memory(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
     return ir.Tensor(np.array(tensor.numpy()), dtype=tensor.dtype, name=tensor.name)
 
 
-def _refusal(model: Model, reason: str) -> str:
+def engine_reason(error: BaseException) -> str:
+    """What the engine says, in one line, without the places in its own code."""
+    return _NOISE.sub("", " ".join(str(error).split())) or type(error).__name__
+
+
+def _refusal(model: Model, cause: BaseException) -> str:
     """One line on why the engine refuses the model, naming the node where the engine does."""
-    line = _NOISE.sub("", " ".join(reason.split()))
+    line = engine_reason(cause)
     nodes = list(model.ir.graph.all_nodes())
     named = [node for node in nodes if node.name and re.search(rf"[(']{re.escape(node.name)}[)':]", line)]
     suspects = named or [node for node in nodes if re.search(rf"\b{re.escape(node.op_type)}\b", line)]

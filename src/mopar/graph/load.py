@@ -64,9 +64,9 @@ def _read(path: Path) -> ir.Model:
     except OSError as cause:
         raise ModelError(f"{path}: {cause.strerror or cause}") from cause
     except DecodeError as cause:
-        raise ModelError(f"{path}: not an ONNX file") from cause
+        raise ModelError(f"{path}: not an ONNX file, or cut short; export or fetch it again") from cause
     if not proto.ir_version or not proto.HasField("graph") or not proto.graph.output:
-        raise ModelError(f"{path}: not an ONNX file, or one without a graph that has outputs")
+        raise ModelError(f"{path}: not an ONNX file, or one without a graph that has outputs; export it again")
     try:
         model = ir.from_proto(proto)
     except (ir.serde.SerdeError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as cause:

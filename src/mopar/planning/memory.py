@@ -11,9 +11,7 @@ from mopar.types import PriceBook, Profile
 
 HEADROOM_SHARE = 0.05
 HEADROOM_MIN_MIB = 4.0
-
-# Layers that take no time have their part in the mean too.
-_LEAST_SHARE = 1e-3
+_LEAST_OF_USUAL = 0.5
 
 Span = tuple[int, int]
 """A run of layers: start, stop (exclusive)."""
@@ -74,22 +72,36 @@ class Extra:
 
     The engine's objects, kernels' code, fragments of the heap, and what reading ahead on a fault makes the
     kernel keep: it cannot be counted, so it is measured, for the whole model and for a few slices. A
-    slice is expected to need the mean of the measured slices that it overlaps, by the time it shares with
-    each; one longer than they are, more or less of the whole's as its share of the time grows to all of it.
+    layer's part in the model is the mean of its shares of time and of resident weights. A slice is expected to
+    need the mean of the measured slices that it overlaps, by the part it has in common with each; one
+    larger than they are comes nearer to the whole's the larger it is.
+
+    A measured slice that needs far less than the others do beyond its weights does not read all of them (a
+    table of which requests gather some rows): what is missing is taken off its layers, by their weights.
     """
 
     def __init__(self, profile: Profile) -> None:
         count = len(profile.layers)
-        self._whole = _beyond(profile, 0, count, profile.whole.memory_mib)
-        elapsed = np.array(elapsed_ms(profile)) / elapsed_ms(profile)[-1]
-        per_layer = np.full(count, self._whole)
-        for sample in profile.samples:
-            per_layer[sample.start : sample.stop] = _beyond(profile, sample.start, sample.stop, sample.required_mib)
-        share = np.diff(elapsed) + _LEAST_SHARE / max(count, 1)
-        self._time = elapsed
-        self._shares = np.concatenate([[0.0], np.cumsum(share)])
-        self._sums = np.concatenate([[0.0], np.cumsum(share * per_layer)])
-        self._sampled = 1.0 / len(profile.samples) if profile.samples else 1.0
+        resident = _resident_mib(profile)
+        beyond = {
+            sample: _beyond(profile, sample.start, sample.stop, sample.required_mib) for sample in profile.samples
+        }
+        usual = max(float(np.median(list(beyond.values()))), 0.0) if beyond else 0.0
+        per_layer, unread = np.zeros(count), np.zeros(count)
+        for sample, mib in beyond.items():
+            span = slice(sample.start, sample.stop)
+            plain = mib >= _LEAST_OF_USUAL * usual
+            per_layer[span] = mib if plain else usual
+            if not plain and resident[span].sum() > 0:
+                unread[span] = (usual - mib) * resident[span] / resident[span].sum()
+        self._whole = _beyond(profile, 0, count, profile.whole.memory_mib) + unread.sum()
+        if not profile.samples:
+            per_layer[:] = self._whole
+        part = _parts(profile, resident)
+        self._parts = _running(part)
+        self._sums = _running(part * per_layer)
+        self._unread = _running(unread)
+        self._sampled = 1.0 / max(len(profile.samples), 1)
 
     def of(self, start: int, stop: int) -> float:
         """Of layers ``start`` to ``stop`` (exclusive)."""
@@ -97,15 +109,31 @@ class Extra:
 
     def table(self, points: npt.NDArray[np.int_]) -> Floats:
         """Of every slice between two of ``points``, by start and stop; nothing below the diagonal."""
-        shares = self._shares[points][None, :] - self._shares[points][:, None]
-        sums = self._sums[points][None, :] - self._sums[points][:, None]
-        mean: Floats = np.divide(sums, shares, out=np.zeros_like(sums), where=shares > 0)
-        time = self._time[points][None, :] - self._time[points][:, None]
-        if self._sampled >= 1.0:
-            return mean
-        toward_whole = np.clip((time - self._sampled) / (1.0 - self._sampled), 0.0, 1.0)
-        extra: Floats = mean + toward_whole * (self._whole - mean)
+        parts, sums, unread = (
+            values[points][None, :] - values[points][:, None] for values in (self._parts, self._sums, self._unread)
+        )
+        mean: Floats = np.divide(sums, parts, out=np.zeros_like(sums), where=parts > 0)
+        toward_whole = (parts - self._sampled) / (1.0 - self._sampled) if self._sampled < 1.0 else np.zeros_like(parts)
+        extra: Floats = mean + np.clip(toward_whole, 0.0, 1.0) * (self._whole - mean) - unread
         return extra
+
+
+def _parts(profile: Profile, resident: Floats) -> Floats:
+    """Each layer's part in the model; they add up to 1."""
+    time = np.diff(np.array(elapsed_ms(profile)))
+    shares = [values / values.sum() for values in (time, resident) if values.sum() > 0]
+    parts: Floats = sum(shares, np.zeros(len(resident))) / max(len(shares), 1)
+    return parts
+
+
+def _resident_mib(profile: Profile) -> Floats:
+    """Resident weights of each layer, a shared weight at its first layer."""
+    sizes = {weight.name: weight.resident_bytes / MIB for weight in profile.weights}
+    return np.array([sum(sizes.pop(name, 0.0) for name in set(layer.weights)) for layer in profile.layers])
+
+
+def _running(values: Floats) -> Floats:
+    return np.concatenate([[0.0], np.cumsum(values)])
 
 
 def _beyond(profile: Profile, start: int, stop: int, required_mib: float) -> float:

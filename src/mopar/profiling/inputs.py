@@ -96,7 +96,7 @@ def _check_dtype(spec: TensorSpec, wanted: str | None, value: Array | None) -> N
         return
     found = "string" if value.dtype.kind in "US" else value.dtype.name
     if found != _BITS_AS.get(spec.dtype, spec.dtype):
-        raise InputError(f"input {spec.name!r} is {spec.dtype}, the given array is {found}")
+        raise InputError(f"input {spec.name!r} is {spec.dtype}, the given array is {found}; convert it")
 
 
 def _concrete_shapes(specs: tuple[TensorSpec, ...], known: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
