@@ -26,12 +26,16 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a command runs: sound files of every stage in ``work``, and ``room`` for what a test makes."""
+class Pipeline:
+    """What the verbs made one after the other, in ``work``, and how the first of them ended."""
 
     work: Path
     model: Path
-    room: Path
+    profiled: Done
+
+    @property
+    def cache(self) -> Path:
+        return self.work / "cache"
 
     @property
     def profile(self) -> Path:
@@ -48,6 +52,13 @@ class Place:
     @property
     def inputs(self) -> Path:
         return self.work / "in.npz"
+
+
+@dataclass(frozen=True)
+class Place(Pipeline):
+    """The same, and an empty folder for what a test makes."""
+
+    room: Path
 
 
 def mopar(*arguments: str | Path, cache: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Done:
