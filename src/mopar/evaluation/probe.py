@@ -10,13 +10,14 @@ from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
-from mopar.planning import plan_uniform, plan_unsplit
+from mopar.planning import plan_cuts, plan_uniform, plan_unsplit
 from mopar.platforms.books import load_book, load_limits
 from mopar.profiling import MeasuredMemory
 from mopar.profiling.memory import required_memory
 from mopar.types import MemorySample, Plan, Profile, RuntimeCosts
 
 _SAMPLES = 4
+_HEAVY_SHARE = 0.2
 
 
 class WorkerProbe:
@@ -36,17 +37,23 @@ class WorkerProbe:
         self._progress = progress
 
     def memory(self, model: Model, profile: Profile, inputs: Mapping[str, Array]) -> MeasuredMemory:
-        """Required memory of the whole model as one function, and of slices of equal time."""
+        """Required memory of the whole model as one function, and of slices of equal time.
+
+        A layer that holds a large part of the weights is a slice of its own: a planner likes to set it apart,
+        and whether its weights are all read (a table's are not) shows in no other way.
+        """
         limits = load_limits("local")
         book = load_book(limits.prices)
         ((whole_mib, ready_ms),) = self._needs(model, plan_unsplit(profile, book, limits, slo_ms=None), inputs)
         uniform = plan_uniform(profile, book, limits, _SAMPLES, slo_ms=None)
+        cuts = {graph.start for graph in uniform.graphs[1:]} | _around_heavy_layers(profile)
         samples: tuple[MemorySample, ...] = ()
-        if len(uniform.functions) > 1:
-            needs = self._needs(model, uniform, inputs)
+        if cuts:
+            sampled = plan_cuts(profile, book, limits, sorted(cuts), slo_ms=None, max_functions=len(cuts) + 1)
+            needs = self._needs(model, sampled, inputs)
             samples = tuple(
                 MemorySample(graph.start, graph.stop, required_mib)
-                for graph, (required_mib, _) in zip(uniform.graphs, needs, strict=True)
+                for graph, (required_mib, _) in zip(sampled.graphs, needs, strict=True)
             )
         return MeasuredMemory(whole_mib, ready_ms, samples)
 
@@ -67,3 +74,16 @@ class WorkerProbe:
                 measured = required_memory(launch, cpu=self._cpu, progress=self._progress)
                 found.append((measured.required_mib, init_ms(launch)))
         return found
+
+
+def _around_heavy_layers(profile: Profile) -> set[int]:
+    """Cut positions before and after each layer that holds at least a fifth of the resident weights."""
+    sizes = {weight.name: weight.resident_bytes for weight in profile.weights}
+    heavy = _HEAVY_SHARE * sum(sizes.values())
+    edges = {
+        edge
+        for layer in profile.layers
+        if sum(sizes[name] for name in layer.weights) >= max(heavy, 1)
+        for edge in (layer.index, layer.index + 1)
+    }
+    return edges & {cut.index for cut in profile.cut_positions}
