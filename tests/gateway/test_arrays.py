@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mopar.gateway.arrays import Array, dtype_of, from_array, numpy_dtype, oip_of, to_array, unpack_strings
+from mopar.gateway.arrays import Array, dtype_of, from_array, numpy_dtype, oip_of, to_array
+from mopar.runtime.strings import unpack_strings
 from mopar.types import DTYPES, DType, InputError, TensorValue, element_count
 
 NUMBERS = [dtype for dtype in DTYPES if dtype.bits]

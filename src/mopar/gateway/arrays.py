@@ -1,19 +1,17 @@
 """Tensor values as numpy arrays, and back."""
 
 import importlib
-import struct
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mopar.runtime.strings import pack_strings, unpack_strings
 from mopar.types import DTYPES, DType, InputError, TensorValue, dtype_of_name, element_count, format_shape
 
 Array = NDArray[Any]
 Buffer = bytes | bytearray | memoryview
 
-_LENGTH = struct.Struct("<I")
 _BY_OIP = {dtype.oip or dtype.name.upper(): dtype for dtype in DTYPES}
 
 
@@ -44,24 +42,6 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     except (ImportError, AttributeError) as cause:
         raise InputError(f"{name} arrays need a recent ml_dtypes: install it") from cause
     return found
-
-
-def pack_strings(values: Iterable[bytes]) -> bytes:
-    """Strings in BYTES form: each its length (4 bytes, little endian), then its bytes."""
-    return b"".join(part for value in values for part in (_LENGTH.pack(len(value)), value))
-
-
-def unpack_strings(data: Buffer) -> Iterator[bytes]:
-    """The strings of a BYTES form. Raises ValueError where the lengths do not fit the data."""
-    view, at = memoryview(data), 0
-    while at < len(view):
-        if at + 4 > len(view):
-            raise ValueError("a length is cut short")
-        stop = at + 4 + _LENGTH.unpack_from(view, at)[0]
-        if stop > len(view):
-            raise ValueError(f"a string ends {stop - len(view)} bytes after the data")
-        yield bytes(view[at + 4 : stop])
-        at = stop
 
 
 def to_array(value: TensorValue) -> Array:
@@ -102,7 +82,7 @@ def from_array(name: str, array: Array) -> TensorValue:
 
 def _string_array(value: TensorValue, count: int) -> Array:
     try:
-        strings = list(unpack_strings(value.data))
+        strings = unpack_strings(value.data)
     except ValueError as cause:
         raise InputError(f"{value.name}: not valid BYTES data: {cause}") from cause
     if len(strings) != count:

@@ -5,15 +5,19 @@ This is the BYTES form of the Open Inference Protocol, so no conversion is neede
 
 import struct
 
+TYPE_CHECKING = False  # typing costs memory
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _LENGTH = struct.Struct("<I")
 
 
-def pack_strings(elements: list[bytes]) -> bytes:
+def pack_strings(elements: "Iterable[bytes]") -> bytes:
     """Elements in row-major order as one run of bytes."""
     return b"".join(part for element in elements for part in (_LENGTH.pack(len(element)), element))
 
 
-def unpack_strings(data: bytes | memoryview) -> list[bytes]:
+def unpack_strings(data: bytes | bytearray | memoryview) -> list[bytes]:
     """The elements of a packed string tensor. Raises ValueError where a length overruns the data."""
     elements = []
     position = 0

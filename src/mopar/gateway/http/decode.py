@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from mopar.gateway.arrays import Buffer, dtype_of, oip_of, unpack_strings
+from mopar.gateway.arrays import Buffer, dtype_of, oip_of
 from mopar.gateway.http.jsondata import JSON_TYPES, from_json_data
 from mopar.gateway.http.schema import InferRequest, InputTensor, flag, parse_request, refuse_extensions, size
+from mopar.runtime.strings import unpack_strings
 from mopar.types import (
     Dim,
     RequestError,
@@ -155,7 +156,7 @@ def _data(tensor: InputTensor, binary: memoryview | None, what: str, dtype: str)
 
 def _check_strings(binary: memoryview, count: int, what: str) -> None:
     try:
-        found = sum(1 for _ in unpack_strings(binary))
+        found = len(unpack_strings(binary))
     except ValueError as cause:
         raise RequestError(f"{what}: not valid BYTES data: {cause}") from cause
     if found != count:

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mopar.gateway.arrays import Array, Buffer, numpy_dtype, pack_strings, to_array, unpack_strings
+from mopar.gateway.arrays import Array, Buffer, numpy_dtype, to_array
+from mopar.runtime.strings import pack_strings, unpack_strings
 from mopar.types import RequestError, TensorValue, element_count, format_shape
 
 _FLOATS = frozenset({"float32", "float64"})
