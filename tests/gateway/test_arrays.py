@@ -72,8 +72,8 @@ def test_every_type_has_a_word_of_its_own_that_reads_back() -> None:
 
 @pytest.mark.parametrize("raw", [b"\0", b"\0\0\0\0\1", b"\2\0\0\0a", b"\xff\xff\xff\xff"])
 def test_broken_strings_are_told(raw: bytes) -> None:
-    with pytest.raises(ValueError, match=r"cut short|after the data"):
-        list(unpack_strings(raw))
+    with pytest.raises(ValueError, match=r"cut off|overruns the data"):
+        unpack_strings(raw)
 
 
 @pytest.mark.parametrize("array", [np.array(["2020"], "M8[Y]"), np.zeros(1, "V3"), np.zeros(1, np.longdouble)])
