@@ -2,7 +2,7 @@
 
 import mopar
 
-PUBLIC = ["__version__", "load"]
+PUBLIC = ["MoparError", "PlanOptions", "__version__", "build", "infer", "load", "plan", "profile", "verify"]
 
 
 def test_public_names_are_these() -> None:

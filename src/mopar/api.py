@@ -1,0 +1,99 @@
+"""The library in a few calls: what the command line does, on Python objects.
+
+Each name is also ``mopar.<name>``, imported when it is first used.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mopar.bundle import Bundle, open_bundle
+from mopar.bundle.assemble import build as write_bundle
+from mopar.evaluation.once import answer_once
+from mopar.evaluation.probe import WorkerProbe
+from mopar.evaluation.stages import PlanOptions, make_plan, requests_for
+from mopar.evaluation.verify import Verification
+from mopar.evaluation.verify import verify as check_bundle
+from mopar.evaluation.whole import WholeModel
+from mopar.gateway.arrays import Array
+from mopar.graph import Model, check_loadable
+from mopar.profiling import profile_model
+from mopar.types import Plan, Profile
+
+PathLike = str | os.PathLike[str]
+
+__all__ = ["PlanOptions", "build", "infer", "plan", "profile", "verify"]
+
+
+def profile(
+    model: Model,
+    *,
+    inputs: Mapping[str, Array] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    use_cache: bool = True,
+) -> Profile:
+    """Measure a model on this machine: layers, tensors, weights, required memory.
+
+    Args:
+        model: from ``mopar.load``.
+        inputs: values of some or all inputs; the others are made.
+        shapes: of inputs that are made and whose dimensions are symbolic.
+        use_cache: whether an earlier measurement will do.
+
+    Raises:
+        ModelError, InputError, EngineError, PlatformError.
+    """
+    check_loadable(model)
+    return profile_model(model, WorkerProbe(use_cache=use_cache), inputs=inputs, shapes=shapes, use_cache=use_cache)
+
+
+def plan(profile: Profile, options: PlanOptions | None = None) -> Plan:
+    """Choose cuts and sizes; by default the cheapest on this machine that is no slower.
+
+    Raises:
+        UsageError, InfeasibleError.
+    """
+    return make_plan(profile, options or PlanOptions())
+
+
+def build(model: Model, plan: Plan, out: PathLike) -> Bundle:
+    """Write the plan's slices and a manifest to the folder ``out``.
+
+    Raises:
+        BundleError: the plan is another model's, or ``out`` is something else than a bundle.
+    """
+    write_bundle(model, plan, Path(out))
+    return open_bundle(Path(out), check=False)
+
+
+def verify(
+    bundle: Bundle | PathLike, against: PathLike, requests: Sequence[Mapping[str, Array]] | None = None
+) -> Verification:
+    """Hold a bundle against its model: answers, memory and time, under its limits.
+
+    Args:
+        bundle: or its folder.
+        against: the ONNX file that it was built from.
+        requests: to compare answers on; by default the measured one and two more of its shape.
+
+    Raises:
+        BundleError, ModelError, InputError, EngineError, PlatformError.
+    """
+    opened = _opened(bundle)
+    manifest = opened.manifest
+    chosen = list(requests or requests_for(manifest.inputs, manifest.plan.recipes))
+    return check_bundle(opened, WholeModel(Path(against)), chosen)
+
+
+def infer(bundle: Bundle | PathLike, inputs: Mapping[str, Array], *, deadline_s: float = 60.0) -> dict[str, Array]:
+    """Start a bundle's functions, answer one request, and stop them.
+
+    Raises:
+        BundleError, InputError, EngineError, PlatformError, DeploymentError.
+    """
+    return asyncio.run(answer_once(_opened(bundle), inputs, deadline_s, lambda _text: None))
+
+
+def _opened(bundle: Bundle | PathLike) -> Bundle:
+    return bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
