@@ -2,19 +2,22 @@
 
     python -m benchmarks.step_latency [--steps 300] [--json FILE]
 
-One function makes a tensor in shared memory; then the step begins: two calls that both read it, on two workers pinned
-to a core each, both computing for a millisecond or two, so that the gateway has no core to itself. The step adds
+Two plans are asked by turns. In the first, one function makes a tensor in shared memory, and that is all. In the second
+the step follows: two calls that both read the tensor, on two workers pinned to a core each. All calls compute for a
+millisecond or two, so that the gateway has no core to itself. With the time of a request at the runner and the time
+inside the engines, the step adds
 
-    (time from the gateway's hearing of the made tensor to the answer at the runner) - (the longer engine time)
+    (second request - its maker's engine time - the longer engine time of the step)
+        - median (first request - its maker's engine time)
 
-that is: the gateway's work before the calls, both ways of the frames, the workers' own handling, and the gateway's work
-after them. An engine that waits for its core while the gateway runs counts as engine time. Beside it stand the same
-with one worker, and the floor: the round trip of a frame over the same kind of socket to a pinned process that only
-sends it back.
+that is: the gateway's work for the step, both ways of the frames, and the workers' own handling. An engine that waits
+for its core while the gateway runs counts as engine time. Beside it stand the same with one worker, and the floor: the
+round trip of a frame over the same kind of socket to a pinned process that only sends it back.
 """
 
 import array
 import asyncio
+import contextlib
 import os
 import socket
 import statistics
@@ -22,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +35,6 @@ from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, file_entries
 from mopar.evaluation.single import NOTHING, UNLIMITED_MIB
 from mopar.gateway.arrays import from_array
-from mopar.gateway.request import Timing
 from mopar.gateway.runner import Runner
 from mopar.platforms.local import LocalDeployment
 from mopar.types import (
@@ -62,24 +65,16 @@ while data := wire.recv(1 << 17):
 """
 
 
-def maker(path: Path, size: int) -> Path:
-    """A graph from one number to a tensor of ``size`` floats."""
-    g = Builder("maker")
-    g.add("Expand", g.input("seed", [1]), g.ints(size), output="made")
-    g.output("made", [size])
-    g.save(path)
-    return path
-
-
-def worker(path: Path, size: int, output: str) -> Path:
-    """A graph that multiplies matrices for some milliseconds, and answers a tensor as large as what it reads."""
-    g = Builder("worker")
-    made = g.input("made", [size])
-    part = g.add("Slice", made, g.ints(0), g.ints(WIDTH))
+def graph(path: Path, reads: str, length: int, output: str, size: int) -> Path:
+    """Multiplies matrices for a millisecond or two; from ``length`` floats, 1 or ``size``, to ``size``."""
+    g = Builder("step")
+    read = g.input(reads, [length])
+    part = g.add("Slice", read, g.ints(0), g.ints(1))
     x = g.add("Expand", part, g.ints(WIDTH, WIDTH))
     for _ in range(PRODUCTS):
         x = g.add("MatMul", x, g.weight(WIDTH, WIDTH))
-    g.add("Add", made, g.add("ReduceMean", x, keepdims=0), output=output)
+    whole = read if length == size else g.add("Expand", read, g.ints(size))
+    g.add("Add", whole, g.add("ReduceMean", x, keepdims=0), output=output)
     g.output(output, [size])
     g.save(path)
     return path
@@ -87,25 +82,27 @@ def worker(path: Path, size: int, output: str) -> Path:
 
 def step_bundle(root: Path, size: int, workers: int) -> Bundle:
     """The maker in the first function; then one call to each of ``workers`` functions, all at once."""
+    root.mkdir()
     made = TensorSpec("made", "float32", (size,))
     outputs = tuple(TensorSpec(f"y{i}", "float32", (size,)) for i in range(workers))
-    files = [maker(root / f"maker-{size}.onnx", size)]
-    files += [worker(root / f"worker{i}-{size}.onnx", size, f"y{i}") for i in range(workers)]
+    files = [graph(root / "maker.onnx", SEED_SPEC.name, 1, made.name, size)]
+    files += [graph(root / f"worker{i}.onnx", made.name, size, f"y{i}", size) for i in range(workers)]
     names = ["make", *(f"work{i}" for i in range(workers))]
     homes = ["f0", *(f"f{i}" for i in range(workers))]
     takes = [(SEED_SPEC, REQUEST), *[(made, "make")] * workers]
     gives = [made, *outputs]
     entries, graphs, calls = [], [], []
-    for name, home, file, (spec, producer), given in zip(names, homes, files, takes, gives, strict=True):
+    for name, home, file, (spec, producer), gift in zip(names, homes, files, takes, gives, strict=True):
         listed = file_entries(root, (file,))
-        entries.append(GraphEntry(name, home, (spec,), (given,), listed, EngineOptions(), None))
-        graphs.append(Graph(name, 0, 1, (spec.name,), (given.name,)))
+        entries.append(GraphEntry(name, home, (spec,), (gift,), listed, EngineOptions(), None))
+        graphs.append(Graph(name, 0, 1, (spec.name,), (gift.name,)))
         taken = CallInput(spec.name, (Source(producer, spec.name),))
-        calls.append(Call(name, home, name, (taken,), (given.name,)))
+        calls.append(Call(name, home, name, (taken,), (gift.name,)))
     functions = tuple(
-        Function(f"f{i}", tuple(n for n, h in zip(names, homes, strict=True) if h == f"f{i}"), UNLIMITED_MIB, 1.0)
-        for i in range(workers)
+        Function(home, tuple(n for n, h in zip(names, homes, strict=True) if h == home), UNLIMITED_MIB, 1.0)
+        for home in sorted(set(homes))
     )
+    answers = tuple((f"y{i}", f"work{i}") for i in range(workers)) or (("made", "make"),)
     plan = Plan(
         model="step",
         graph_sha256="",
@@ -117,44 +114,52 @@ def step_bundle(root: Path, size: int, workers: int) -> Bundle:
         functions=functions,
         graphs=tuple(graphs),
         calls=tuple(calls),
-        outputs=tuple((f"y{i}", f"work{i}") for i in range(workers)),
+        outputs=answers,
         predicted=NOTHING,
         unsplit=NOTHING,
     )
-    return Bundle(root, Manifest("step", plan, (SEED_SPEC,), outputs, tuple(entries), tuple(calls), mopar.__version__))
+    given = outputs or (made,)
+    return Bundle(root, Manifest("step", plan, (SEED_SPEC,), given, tuple(entries), tuple(calls), mopar.__version__))
 
 
-class Watch:
-    """Hears of every call when it ends."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Of one request, in ms: what it took besides the engines, and the longer engine time of its step."""
 
-    def __init__(self) -> None:
-        self.made_at = 0.0
-        self.engine_ms: list[float] = []
-
-    def observe(self, timing: Timing) -> None:
-        """Note when the maker ended, and how long the engines of the others ran."""
-        if timing.call == "make":
-            self.made_at, self.engine_ms = time.perf_counter(), []
-        else:
-            self.engine_ms.append(timing.compute_ns / 1e6)
+    besides: float
+    step_engine: float
 
 
-async def steps(bundle: Bundle, cores: list[int], count: int) -> tuple[list[float], list[float]]:
+async def ask(runner: Runner) -> Request:
+    """One request; its steps run one after the other, so the engine times of both count."""
+    values = {"seed": from_array("seed", np.full(1, 0.5, np.float32))}
+    started = time.perf_counter()
+    async with runner.infer(values, None, DEADLINE_S) as answer:
+        elapsed_ms = (time.perf_counter() - started) * 1e3
+        engine = {timing.call: timing.compute_ns / 1e6 for timing in answer.timings}
+    maker = engine.pop("make")
+    longer = max(engine.values(), default=0.0)
+    return Request(elapsed_ms - maker - longer, longer)
+
+
+async def steps(root: Path, size: int, workers: int, cores: list[int], count: int) -> tuple[list[float], list[float]]:
     """What each step added, and the longer engine time of each, in ms."""
-    pinned = {f.name: (cores[i % len(cores)],) for i, f in enumerate(bundle.manifest.plan.functions)}
-    added, engine = [], []
-    async with LocalDeployment(bundle, limits=False, cores=pinned) as deployment:
-        watch = Watch()
-        runner = Runner(bundle.manifest, deployment.functions, observe=watch.observe)
-        values = {"seed": from_array("seed", np.full(1, 0.5, np.float32))}
+    pinned = {f"f{i}": (core,) for i, core in enumerate(cores)}
+    bundles = step_bundle(root / "without", size, 0), step_bundle(root / "with", size, workers)
+    taken: tuple[list[Request], list[Request]] = [], []
+    async with contextlib.AsyncExitStack() as stack:
+        runners = []
+        for bundle in bundles:
+            deployment = await stack.enter_async_context(LocalDeployment(bundle, limits=False, cores=pinned))
+            runners.append(Runner(bundle.manifest, deployment.functions))
+            stack.push_async_callback(runners[-1].close)
         for number in range(WARM + count):
-            async with runner.infer(values, None, DEADLINE_S):
-                step_ms = (time.perf_counter() - watch.made_at) * 1e3
-            if number >= WARM:
-                engine.append(max(watch.engine_ms))
-                added.append(step_ms - engine[-1])
-        await runner.close()
-    return added, engine
+            for runner, requests in zip(runners, taken, strict=True):
+                request = await ask(runner)
+                if number >= WARM:
+                    requests.append(request)
+    without = statistics.median(request.besides for request in taken[0])
+    return [request.besides - without for request in taken[1]], [request.step_engine for request in taken[1]]
 
 
 def floor(cores: list[int], count: int) -> list[float]:
@@ -199,7 +204,7 @@ def main() -> None:
         raw[f"floor, {workers}"] = floor(cores[:workers], options.steps)
         for label, size in SIZES.items():
             with tempfile.TemporaryDirectory(prefix="mopar-step-") as folder:
-                added, engine = asyncio.run(steps(step_bundle(Path(folder), size, workers), cores, options.steps))
+                added, engine = asyncio.run(steps(Path(folder), size, workers, cores, options.steps))
             raw[f"added, {workers}, {label}"], raw[f"engine, {workers}, {label}"] = added, engine
             goal = f"{GOALS_MS[label]} ms: {met(statistics.median(added) <= GOALS_MS[label])}" if workers == 2 else ""
             found = spread(added)
