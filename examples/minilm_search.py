@@ -1,6 +1,6 @@
 """Sentences through a split MiniLM, from its weights to answers over HTTP: what `make demo` runs.
 
-    python -m examples.minilm_search [--requests 40] [--max-functions 4]
+    python -m examples.minilm_search [--requests 30] [--max-functions 4]
 
 MiniLM with its real weights becomes ONNX, is profiled, planned, built and verified, and is served on this machine, both
 as one function and split. The two are asked the same sentences by turns. What is made is kept in `.cache/demo` of the
@@ -97,7 +97,7 @@ class Candidate:
 def main() -> None:
     """Run the whole path; errors in one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=40, help="counted requests to each of the two (default: 40)")
+    parser.add_argument("--requests", type=int, default=30, help="counted requests to each of the two (default: 30)")
     parser.add_argument("--max-functions", type=int, default=4, help="of the split plan (default: 4)")
     options = parser.parse_args()
     os.environ["XDG_CACHE_HOME"] = str(FOLDER)  # the profile cache too

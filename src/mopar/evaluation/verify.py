@@ -124,19 +124,29 @@ def _functions(
     predictions = {predicted.name: predicted for predicted in plan.predicted.functions}
     found = []
     for number, function in enumerate(plan.functions):
-        progress(f"running {function.name} under its limit", number / len(plan.functions))
+        say = _about(function, number / len(plan.functions), progress)
+        say("running under its limit")
         launch = FunctionLaunch.of(bundle, function, recording.calls[function.name])
-        found.append(_function(launch, function, predictions[function.name], measure_memory, rounds))
+        found.append(_function(launch, function, predictions[function.name], measure_memory, rounds, say))
     return tuple(found)
 
 
+def _about(function: Function, share: float, progress: Callable[[str, float | None], None]) -> Callable[[str], None]:
+    return lambda line: progress(f"{function.name}: {line}", share)
+
+
 def _function(
-    launch: FunctionLaunch, function: Function, predicted: PredictedFunction, measure_memory: bool, rounds: int
+    launch: FunctionLaunch,
+    function: Function,
+    predicted: PredictedFunction,
+    measure_memory: bool,
+    rounds: int,
+    say: Callable[[str], None],
 ) -> VerifiedFunction:
     busy_ms, why = _under_limit(launch, function, rounds)
     measured_mib = None
     if measure_memory:
-        measured_mib = required_memory(launch, cpu=function.cpu).required_mib
+        measured_mib = required_memory(launch, cpu=function.cpu, progress=say).required_mib
     return VerifiedFunction(
         name=function.name,
         predicted_mib=predicted.memory_mib,
