@@ -5,6 +5,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,17 +99,24 @@ def check_output(path: Path, *, folder: bool = False) -> None:
         raise UsageError(f"-o {path}: {home} cannot be written: choose another path")
 
 
-def explained(cause: OSError) -> StorageError:
-    """What the system refused, in one line, and what would do."""
-    where = "" if cause.filename is None else f"{os.fsdecode(cause.filename)}: "
+def explained(cause: OSError, path: Path | None = None) -> StorageError:
+    """What the system refused, in one line, and what would do; ``path`` in place of the one that it names."""
+    where = path if path is not None or cause.filename is None else Path(os.fsdecode(cause.filename))
     reason = cause.strerror or str(cause) or type(cause).__name__
     if cause.errno in _NO_ROOM:
-        hint = "make room" if where else "make room, or set TMPDIR to a folder that has some"
+        temporary = where is None or where.is_relative_to(tempfile.gettempdir())
+        hint = "make room, or set TMPDIR to a folder that has some" if temporary else "make room"
     elif cause.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         hint = "choose another path, or change its permissions"
     else:
-        hint = "look at the disk and the path" if where else "look at the disk"
-    return StorageError(f"{where}{reason}: {hint}")
+        hint = "look at the disk and the path"
+    return StorageError(f"{where}: {reason}: {hint}" if where is not None else f"{reason}: {hint}")
+
+
+def require_room(folder: Path, nbytes: int) -> None:
+    """See that a folder's disk has room for so many bytes. Raises OSError naming the folder."""
+    if shutil.disk_usage(folder).free < nbytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def exchange(first: Path, second: Path) -> bool:

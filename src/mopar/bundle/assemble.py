@@ -11,7 +11,7 @@ import mopar
 from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call, part_name
 from mopar.bundle.pack import pack_graph, packed_entry
-from mopar.files import exchange, from_json, to_json, write_whole
+from mopar.files import exchange, explained, from_json, to_json, write_whole
 from mopar.graph import Layer, Model, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
 from mopar.planning.check import check_plan
@@ -37,10 +37,9 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
     """Write the bundle of ``plan`` to ``out``, replacing a bundle that is there.
 
     Raises:
-        BundleError: the plan belongs to another model, or ``out`` is something else than a bundle, or cannot be
-            written.
+        BundleError: the plan belongs to another model, or ``out`` is something else than a bundle.
         UsageError: the plan's parts do not fit.
-        ModelError: the model's weights cannot be read.
+        StorageError: ``out`` cannot be written, or the model's weights not be read.
     """
     if plan.graph_sha256 != model.graph_sha256:
         raise BundleError(f"the plan was made for another model than {model.path}: profile and plan it again")
@@ -57,7 +56,7 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as cause:
-        raise BundleError(f"{out}: cannot be written: {cause.strerror or cause}") from cause
+        raise explained(cause, out) from cause
     return manifest
 
 

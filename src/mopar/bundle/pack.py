@@ -6,6 +6,7 @@ stay file-backed instead of being copied (https://onnxruntime.ai, ``session.save
 constant_initializers``).
 """
 
+import errno
 from pathlib import Path
 
 from mopar.types import BundleError, EngineOptions, FileEntry, PackedEntry
@@ -26,11 +27,12 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
         The files written, the ONNX file first.
 
     Raises:
-        BundleError: ONNX Runtime refused the graph, or could not write its files.
+        BundleError: ONNX Runtime refused the graph.
+        OSError: it could not write its files.
     """
     import onnxruntime
 
-    from mopar.graph.engine import ENGINE_ERRORS
+    from mopar.graph.engine import ENGINE_ERRORS, engine_reason
 
     session_options = onnxruntime.SessionOptions()
     session_options.log_severity_level = 3
@@ -50,7 +52,10 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
     try:
         onnxruntime.InferenceSession(str(source), session_options, providers=["CPUExecutionProvider"])
     except ENGINE_ERRORS as cause:
-        raise BundleError(f"{source.name}: ONNX Runtime cannot pack it: {_first_line(cause)}") from cause
+        reason = engine_reason(cause)
+        if "write" in reason:
+            raise OSError(errno.EIO, "ONNX Runtime cannot write a graph's file (no room?)", str(target)) from cause
+        raise BundleError(f"{source.name}: ONNX Runtime cannot pack it: {reason}") from cause
     return (target, weights) if weights.exists() and weights.stat().st_size else (target,)
 
 
@@ -59,7 +64,3 @@ def packed_entry(cpu_kind: str, options: EngineOptions, files: tuple[FileEntry, 
     import onnxruntime
 
     return PackedEntry(cpu_kind=cpu_kind, onnxruntime=onnxruntime.__version__, options=options, files=files)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

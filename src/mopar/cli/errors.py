@@ -16,7 +16,9 @@ from mopar.types import (
     UsageError,
 )
 
-FAILED, WRONG_USE, INFEASIBLE, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+FAILED, WRONG_USE, INFEASIBLE = 1, 2, 3
+SIGNALLED = 128
+"""Plus the number of the signal that ended the command."""
 
 EXIT_CODES: dict[type[MoparError], int] = {
     UsageError: WRONG_USE,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from mopar.cli.errors import INTERRUPTED, TERMINATED, error_document, exit_code
+from mopar.cli.errors import SIGNALLED, error_document, exit_code
 from mopar.files import explained, to_json
 from mopar.types import MoparError
 
@@ -93,7 +93,7 @@ class Output:
 
 
 def run(as_json: bool, verb: Callable[[Output], int | None]) -> None:
-    """Run a verb; errors become one line and an exit code, Ctrl-C and SIGTERM a clean end."""
+    """Run a verb; errors become one line and an exit code, Ctrl-C and other signals a clean end."""
     output = Output(as_json)
     try:
         with _terminable():
@@ -104,31 +104,35 @@ def run(as_json: bool, verb: Callable[[Output], int | None]) -> None:
         code = None
     except OSError as error:
         code = output.fail(explained(error))
-    except _Terminated:
-        code = TERMINATED
+    except _Terminated as ended:
+        code = SIGNALLED + ended.args[0]
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        code = SIGNALLED + signal.SIGINT
     output.done()
     if code:
         raise typer.Exit(code)
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM came: everything is put away as at Ctrl-C."""
+    """A signal ends the command: everything is put away as at Ctrl-C. Its argument is the signal's number."""
 
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, and not leave processes, cgroups and files behind."""
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, and not leave processes, cgroups and files behind."""
 
-    def terminate(_number: int, _frame: FrameType | None) -> None:
-        raise _Terminated
+    def terminate(number: int, _frame: FrameType | None) -> None:
+        raise _Terminated(number)
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heard = [number for number, handler in before.items() if handler != signal.SIG_IGN]  # nohup ignores SIGHUP
+    for number in heard:
+        signal.signal(number, terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in heard:
+            signal.signal(number, before[number])
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,11 +25,12 @@ def command(
     max_body_mib: Annotated[int, typer.Option(min=1, help="Largest request body.")] = 64,
     limits: Annotated[bool, typer.Option(help="Keep functions to the plan's memory and CPU.")] = True,
     worker: Annotated[str | None, typer.Option(hidden=True, help="Module that runs in the functions.")] = None,
+    with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input closes.")] = False,
     as_json: Json = False,
 ) -> None:
     """Serve a bundle on this machine until Ctrl-C.
 
-    Example: mopar serve bundle/ --port 8000, then: curl localhost:8000/v2/models
+    Example: mopar serve bundle/ --port 8000, then: curl localhost:8000/v2/models/NAME
     """
 
     def verb(out: Output) -> None:
@@ -44,13 +46,17 @@ def command(
             max_body_mib=max_body_mib,
             limits=limits,
         )
-        serve_until_signal(out, opened, options)
+        serve_until_signal(out, opened, options, with_parent=with_parent)
 
     run(as_json, verb)
 
 
-def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions) -> None:
-    """Serve in the foreground; SIGINT and SIGTERM end it in order."""
+def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions, *, with_parent: bool = False) -> None:
+    """Serve in the foreground; SIGINT and SIGTERM end it in order.
+
+    With ``with_parent`` so does the end of standard input, which comes when the process that holds its
+    other end is gone, however it ended.
+    """
     from mopar.gateway.service import serve_bundle
 
     name = options.name or bundle.manifest.name
@@ -66,6 +72,8 @@ def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions) -> 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, shutdown.set)
+        if with_parent:
+            loop.add_reader(sys.stdin, shutdown.set)  # nothing is ever written to it: readable means closed
         await serve_bundle(bundle, options, shutdown, ready, out.notice)
 
     out.progress("starting functions")

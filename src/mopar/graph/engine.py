@@ -17,6 +17,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
+from mopar.files import require_room
 from mopar.graph.model import Model
 from mopar.types import ModelError
 
@@ -124,8 +125,11 @@ def skeleton(model: ir.Model) -> Iterator[Path]:
     """The model as a file without its large weights, in a folder that vanishes."""
     with tempfile.TemporaryDirectory(prefix="mopar-graph-") as folder:
         path = Path(folder) / "skeleton.onnx"
+        size = max((_tensor_of(value).nbytes for value in _large_weights(model)), default=0)
+        # Where the disk is memory, its holes are filled as they are read, and without room that is fatal.
+        require_room(path.parent, size)
         with (path.parent / _ZEROS).open("wb") as zeros:
-            zeros.truncate(max((_tensor_of(value).nbytes for value in _large_weights(model)), default=0))
+            zeros.truncate(size)
         path.write_bytes(skeleton_proto(model).SerializeToString())
         yield path
 

@@ -21,7 +21,8 @@ def save_model(model: ir.Model, path: Path) -> tuple[Path, ...]:
         The files: the ONNX file first, then the weights, if there are any.
 
     Raises:
-        ModelError: the weights would overwrite the file that they are read from, or cannot be read.
+        ModelError: the weights would overwrite the file that they are read from, or are not valid.
+        OSError: a file cannot be written, or the weights not be read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     data = path.with_name(f"{path.stem}.data")
@@ -39,7 +40,9 @@ def save_model(model: ir.Model, path: Path) -> tuple[Path, ...]:
                 alignment=_PAGE_BYTES,
                 align_threshold=_PAGE_BYTES - 1,
             )
-        except (OSError, ValueError) as cause:
+        except OSError as cause:
+            raise OSError(cause.errno, cause.strerror or str(cause), str(path)) from cause
+        except ValueError as cause:
             raise ModelError(f"{path}: the model cannot be written: {cause}") from cause
         written = (path, data) if (temporary.parent / data.name).exists() else (path,)
         # Weights first: an ONNX file never stands without them.

@@ -198,35 +198,35 @@ def _contiguous(value: Array) -> Array:
 
 
 def _run_child(job: Mapping[str, object], directory: Path, model: Path) -> _Answer:
-    job_file, answer_file, log = directory / "job.json", directory / "answer.json", directory / "child.log"
+    job_file, answer_file = directory / "job.json", directory / "answer.json"
     job_file.write_text(json.dumps(job))
     answer_file.unlink(missing_ok=True)
     environment = {**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with log.open("wb") as stderr:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-P", str(_CHILD), str(job_file)],
-                stdin=subprocess.DEVNULL,
-                stdout=stderr,
-                stderr=stderr,
-                env=environment,
-                timeout=_DEADLINE_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as cause:
-            raise EngineError(f"{model.name}: measuring took over {_DEADLINE_S:.0f} s") from cause
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", str(_CHILD), str(job_file)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,  # no file: the disk may be full
+            env=environment,
+            timeout=_DEADLINE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as cause:
+        raise EngineError(f"{model.name}: measuring took over {_DEADLINE_S:.0f} s") from cause
     if done.returncode != 0:
-        raise EngineError(f"{model.name}: the measuring process {_ending(done.returncode, log)}")
+        ending = _ending(done.returncode, done.stderr.decode(errors="replace"))
+        raise EngineError(f"{model.name}: the measuring process {ending}")
     answer = msgspec.json.decode(answer_file.read_bytes(), type=_Answer)
     if answer.error is not None:
         raise EngineError(f"{model.name}: ONNX Runtime: {' '.join(answer.error.split())}")
     return answer
 
 
-def _ending(status: int, log: Path) -> str:
+def _ending(status: int, log: str) -> str:
     """How a process ended, in words."""
     if status < 0:
         hint = "; is there enough memory?" if -status == signal.SIGKILL else ""
         return f"was killed by {signal.Signals(-status).name}{hint}"
-    lines = log.read_text(errors="replace").strip().splitlines()
+    lines = log.strip().splitlines()
     return f"failed: {lines[-1] if lines else f'exit status {status}'}"

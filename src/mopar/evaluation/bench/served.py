@@ -45,10 +45,8 @@ class Server:
 
     def __init__(self, bundle: Bundle) -> None:
         command = [sys.executable, "-m", "mopar", "serve", str(bundle.root), "--port", "0", "--json"]
-        command += ["--worker", bundle.worker]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
-        )
+        command += ["--worker", bundle.worker, "--with-parent"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         self.client = Client(self._url(bundle.root), timeout_s=_REQUEST_S)
 
     def _url(self, bundle: Path) -> str:
@@ -75,8 +73,9 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(timeout=_STOP_S)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def sample(
