@@ -1,5 +1,7 @@
 """Models as files: one ONNX file, and one file of weights beside it that an engine can map."""
 
+import errno
+import os
 import tempfile
 from pathlib import Path
 
@@ -41,7 +43,8 @@ def save_model(model: ir.Model, path: Path) -> tuple[Path, ...]:
                 align_threshold=_PAGE_BYTES - 1,
             )
         except OSError as cause:
-            raise OSError(cause.errno, cause.strerror or str(cause), str(path)) from cause
+            number = cause.errno or errno.ENOSPC  # numpy tells of a write cut short, and not of its reason
+            raise OSError(number, os.strerror(number), str(path)) from cause
         except ValueError as cause:
             raise ModelError(f"{path}: the model cannot be written: {cause}") from cause
         written = (path, data) if (temporary.parent / data.name).exists() else (path,)
