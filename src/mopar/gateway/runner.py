@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -138,34 +137,39 @@ class Runner:
     async def _execute(self, state: RequestState, inputs: Mapping[str, TensorValue], deadline: float) -> None:
         state.accept(inputs)
         missing = {plan.call.id: len(plan.producers) for plan in self._plans}
-        ready = deque(plan for plan in self._plans if not plan.producers)
-        running: set[asyncio.Task[CallPlan]] = set()
-        try:
-            while running or (ready and not state.abandoned):
-                if len(ready) == 1 and not running:  # a chain needs no task of its own
-                    done = [await self._call(state, ready.popleft(), deadline)]
-                else:
-                    if not state.abandoned:
-                        running |= {asyncio.create_task(self._call(state, plan, deadline)) for plan in ready}
-                        ready.clear()
-                    finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    done = _results(finished)
-                for plan in done:
-                    for dependent in self._dependents[plan.call.id]:
-                        missing[dependent.call.id] -= 1
-                        if missing[dependent.call.id] == 0:
-                            ready.append(dependent)
-        finally:
-            if running:  # one call failed: the others still use the arena
-                await asyncio.gather(*running, return_exceptions=True)
+        begin = [plan for plan in self._plans if not plan.producers]
+        branches: list[asyncio.Task[None]] = []
 
-    async def _call(self, state: RequestState, plan: CallPlan, deadline: float) -> CallPlan:
+        async def follow(plans: Sequence[CallPlan]) -> None:
+            """Run the first call and what becomes ready by it; the others are branches of their own."""
+            while plans and not state.abandoned:
+                branches.extend(asyncio.create_task(follow([plan])) for plan in plans[1:])
+                call = plans[0].call
+                try:
+                    await self._call(state, plans[0], deadline)
+                except BaseException:
+                    state.abandoned = True  # calls on their way still use the arena; no others begin
+                    raise
+                for dependent in self._dependents[call.id]:
+                    missing[dependent.call.id] -= 1
+                plans = [plan for plan in self._dependents[call.id] if missing[plan.call.id] == 0]
+
+        outcomes: list[BaseException | None] = []
+        try:
+            await follow(begin)
+        finally:  # whatever became of it, the others use the arena until they end
+            for branch in branches:  # grows while it is gone through
+                outcomes += await asyncio.gather(branch, return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    async def _call(self, state: RequestState, plan: CallPlan, deadline: float) -> None:
         frame = state.frame(plan)
         # Runs as soon as this call is on its way: the gateway has nothing else to do until the answer.
         asyncio.get_running_loop().call_soon(state.look_ahead, self._dependents[plan.call.id])
         result = await self._functions[plan.call.function].call(frame, state.arena, deadline)
         state.record(plan, result)
-        return plan
 
     def _ended(self, task: asyncio.Task[None], state: RequestState) -> None:
         """Nothing uses the request's memory any more: the next request may."""
@@ -178,11 +182,3 @@ class Runner:
         state.arena.reset()
         self._arenas.append(state.arena)
         self._slots.release()
-
-
-def _results(finished: set[asyncio.Task[CallPlan]]) -> list[CallPlan]:
-    """What calls gave; raises the error of one where some failed, once all are heard."""
-    errors = [error for task in finished if (error := task.exception()) is not None]
-    if errors:
-        raise errors[0]
-    return [task.result() for task in finished]
