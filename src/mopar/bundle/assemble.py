@@ -62,8 +62,8 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
 
 def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest:
     layers = layers_of(model)
-    check_plan(plan, len(layers))
     _check_names(plan)
+    check_plan(plan, len(layers))
     graphs = {graph.id: graph for graph in plan.graphs}
     entries: dict[tuple[str, str, tuple[object, ...]], GraphEntry] = {}
     calls: list[Call] = []
@@ -161,8 +161,13 @@ def _is_bundle(folder: Path) -> bool:
 def _replace(staging: Path, out: Path) -> None:
     """Put the finished folder in place; what was there goes where ``staging`` was."""
     if not out.exists():
-        staging.rename(out)
-        return
+        try:
+            staging.rename(out)
+        except OSError:
+            if not out.exists():  # else another build was quicker, and is replaced
+                raise
+        else:
+            return
     if exchange(staging, out):
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))

@@ -29,7 +29,7 @@ def check_manifest(manifest: Manifest, where: str) -> None:
         _check_graphs(manifest)
         _check_calls(manifest)
         _check_outputs(manifest)
-        _check_dtypes((*manifest.inputs, *manifest.outputs))
+        _check_specs((*manifest.inputs, *manifest.outputs))
     except BundleError as error:
         raise BundleError(f"{where}: {error}: build the bundle again") from error
 
@@ -38,6 +38,9 @@ def _check_graphs(manifest: Manifest) -> None:
     functions = {function.name for function in manifest.plan.functions}
     if len(functions) != len(manifest.plan.functions) or not functions:
         raise BundleError("its functions have not each a name")
+    for function in manifest.plan.functions:
+        if not function.is_possible():
+            raise BundleError(f"function {function.name} needs memory_mib, cpu and threads over 0, within reason")
     if len({graph.id for graph in manifest.graphs}) != len(manifest.graphs):
         raise BundleError("its graphs have not each an id")
     for graph in manifest.graphs:
@@ -45,7 +48,7 @@ def _check_graphs(manifest: Manifest) -> None:
             raise BundleError(f"graph {graph.id} is of no function")
         if not graph.files or (graph.packed is not None and not graph.packed.files):
             raise BundleError(f"graph {graph.id} has no file")
-        _check_dtypes((*graph.inputs, *graph.outputs))
+        _check_specs((*graph.inputs, *graph.outputs))
 
 
 def _check_calls(manifest: Manifest) -> None:
@@ -80,7 +83,9 @@ def _check_outputs(manifest: Manifest) -> None:
         raise BundleError("its outputs are not the plan's")
 
 
-def _check_dtypes(specs: Iterable[TensorSpec]) -> None:
+def _check_specs(specs: Iterable[TensorSpec]) -> None:
     for spec in specs:
         if spec.dtype not in _DTYPES:
             raise BundleError(f"tensor {spec.name} has the unknown element type {spec.dtype}")
+        if any(isinstance(dim, int) and dim < 0 for dim in spec.shape or ()):
+            raise BundleError(f"tensor {spec.name} has a negative dimension")

@@ -16,7 +16,7 @@ from mopar.gateway.runner import Answer, Runner
 from mopar.limits import detect_cgroups
 from mopar.platforms.local import LocalDeployment
 from mopar.profiling.memory import required_memory
-from mopar.types import Function, MoparError, PredictedFunction
+from mopar.types import BundleError, Function, MoparError, PredictedFunction
 
 REQUESTS = 20
 _MIB = 1 << 20
@@ -86,6 +86,7 @@ def verify(
 
     Raises:
         InputError: the model itself refuses an input.
+        BundleError: its plan lacks a prediction.
         EngineError, PlatformError: a function fails even without limits.
     """
     bundle = prepare(bundle, cache_directory(), lambda text: progress(text, None))
@@ -122,6 +123,9 @@ def _functions(
 ) -> tuple[VerifiedFunction, ...]:
     plan = bundle.manifest.plan
     predictions = {predicted.name: predicted for predicted in plan.predicted.functions}
+    for function in plan.functions:
+        if function.name not in predictions:
+            raise BundleError(f"{bundle.root}: its plan predicts nothing of {function.name}: build the bundle again")
     found = []
     for number, function in enumerate(plan.functions):
         say = _about(function, number / len(plan.functions), progress)

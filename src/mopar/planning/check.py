@@ -52,9 +52,12 @@ def _check_functions(plan: Plan) -> None:
     for name, count in held.items():
         if count > 1:
             raise UsageError(f"plan: graph {name!r} is in {count} functions")
+    predicted = {figures.name for figures in plan.predicted.functions}
     for function in plan.functions:
-        if function.memory_mib < 1 or not function.cpu > 0 or function.threads < 1:
-            raise UsageError(f"plan: function {function.name!r} needs memory_mib, cpu and threads over 0")
+        if not function.is_possible():
+            raise UsageError(f"plan: function {function.name!r} needs memory_mib, cpu and threads over 0, within reason")
+        if function.name not in predicted:
+            raise UsageError(f"plan: nothing is predicted of function {function.name!r}")
 
 
 def _check_calls(plan: Plan) -> dict[str, tuple[str, ...]]:

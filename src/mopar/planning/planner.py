@@ -14,8 +14,9 @@ from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE
 from mopar.planning.problem import Problem
 from mopar.planning.search import Chosen
 from mopar.planning.sizes import Sizing
+from mopar.planning.sound import check_profile
 from mopar.planning.uniform import uniform_cuts
-from mopar.types import Plan, PlatformLimits, PriceBook, Profile, ProfileError, UsageError
+from mopar.types import Plan, PlatformLimits, PriceBook, Profile, UsageError
 
 Slo = float | None | Literal["default"]
 
@@ -54,7 +55,7 @@ def plan(
     Raises:
         InfeasibleError: no plan keeps the limits; names the limit, its value and the nearest that would do.
         UsageError: an argument makes no sense.
-        ProfileError: the profile has no layers, or lacks a tensor.
+        ProfileError: the profile's parts do not fit each other.
     """
     sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
     decider = _decider(sizing, limits, objective, max_functions)
@@ -171,8 +172,7 @@ def _finished(
 def _sizing(
     profile: Profile, book: PriceBook, cpu: float | None, headroom_share: float, headroom_min_mib: float
 ) -> Sizing:
-    if not profile.layers:
-        raise ProfileError("the profile has no layers: profile the model again")
+    check_profile(profile)
     if headroom_share < 0 or headroom_min_mib < 0:
         raise UsageError("headroom must be at least 0")
     if book.mib_per_vcpu is not None:

@@ -84,6 +84,10 @@ class Function:
     cpu: float
     threads: int = 1
 
+    def is_possible(self) -> bool:
+        """Whether some machine could have such limits: what comes from a file may be anything."""
+        return 1 <= self.memory_mib <= 1 << 40 and 0 < self.cpu <= 1 << 20 and 1 <= self.threads <= 1 << 16
+
 
 @dataclass(frozen=True, slots=True)
 class PredictedFunction:
