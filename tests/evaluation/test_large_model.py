@@ -25,7 +25,7 @@ def large_model(tmp_path: Path) -> Path:
     layer_bytes = 4 * WIDTH * WIDTH
     with (tmp_path / "large.data").open("wb") as data:
         for layer in range(LAYERS):
-            tile = rng.standard_normal((WIDTH // TILES, WIDTH), dtype=np.float32) / np.sqrt(WIDTH)
+            tile = rng.standard_normal((WIDTH // TILES, WIDTH), dtype=np.float32) / np.float32(WIDTH**0.5)
             for number in range(TILES):
                 data.write((np.roll(tile, number + layer, axis=1)).tobytes())
     weights = []
