@@ -40,7 +40,7 @@ def _check_graphs(manifest: Manifest) -> None:
         raise BundleError("its functions have not each a name")
     for function in manifest.plan.functions:
         if not function.is_possible():
-            raise BundleError(f"function {function.name} needs memory_mib, cpu and threads over 0, within reason")
+            raise BundleError(f"function {function.name} needs memory_mib, cpu, threads over 0, within reason")
     if len({graph.id for graph in manifest.graphs}) != len(manifest.graphs):
         raise BundleError("its graphs have not each an id")
     for graph in manifest.graphs:

@@ -1,6 +1,8 @@
 """The command line's verbs, in the order of the pipeline."""
 
+import logging
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 import typer
@@ -41,6 +43,7 @@ _WrongUse: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 def run_app(arguments: Sequence[str]) -> None:
     """Run a command and exit; what the parser refuses is reported as any other error is."""
     output = Output("--json" in arguments)
+    _quieten()
     try:
         with to_stdout():  # of a help page; a verb sees to its own output
             code = app(arguments or ["--help"], standalone_mode=False, prog_name="mopar")
@@ -50,3 +53,11 @@ def run_app(arguments: Sequence[str]) -> None:
     except OSError as error:
         code = output.fail(explained(error))
     sys.exit(code if arguments else WRONG_USE)
+
+
+def _quieten() -> None:
+    """Keep what libraries remark on odd models off stderr, where one line says what is wrong."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    if logging.lastResort is not None:
+        logging.lastResort.setLevel(logging.ERROR)

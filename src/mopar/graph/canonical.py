@@ -66,6 +66,8 @@ def _check_values(model: ir.Model, what: str) -> None:
         if not value.name or value.name in seen:
             raise ModelError(f"{what}: the tensor name {value.name!r} is used twice")
         seen.add(value.name)
+    if not all(value.name for body in model.graphs() for value in body.inputs):
+        raise ModelError(f"{what}: an input of a body has no name")
     for node in graph.all_nodes():
         for read in node.inputs:
             if read is not None and read.graph is None and not read.is_initializer():

@@ -42,7 +42,7 @@ def _check_file(target: Path, tensor: ir.ExternalTensor, where: str) -> None:
     status = target.stat()
     if status.st_nlink > 1:
         raise ModelError(f"{where} has several hard links, so others can change it; replace it by a copy")
-    offset, size = tensor.offset or 0, tensor.nbytes
+    offset, size = tensor.offset or 0, max(tensor.nbytes, tensor.length or 0)
     if tensor.length is not None and tensor.length < size:
         raise ModelError(f"{where}: {tensor.length} bytes are recorded where {size} are needed")
     if offset < 0 or offset + size > status.st_size:

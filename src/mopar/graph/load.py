@@ -13,6 +13,19 @@ from mopar.graph.order import arrange
 from mopar.types import ModelError
 
 _PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
+_INVALID = (
+    ir.passes.PassError,
+    ir.serde.SerdeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What onnx-ir raises on graphs that are not valid, depending on what reads the fault first."""
 _COUNTED = {"bool", "int16", "int32", "int64", "string", "uint16", "uint32", "uint64"}
 """Element types of shape constants, indices and labels, which nobody calls parameters."""
 
@@ -28,12 +41,16 @@ def load_model(path: Path) -> Model:
             model's folder, or does not hold a valid graph of tensors.
     """
     model = _read(path)
-    files = check_external(model, path)
     try:
-        canonicalise(model, path.name)
-        runs = arrange(model)
-    except (ir.passes.PassError, ir.serde.SerdeError, ValueError, TypeError, KeyError, NotImplementedError) as cause:
+        return _canonical(model, path)
+    except _INVALID as cause:
         raise ModelError(f"{path}: the graph is not valid: {_first_line(cause)}") from cause
+
+
+def _canonical(model: ir.Model, path: Path) -> Model:
+    files = check_external(model, path)
+    canonicalise(model, path.name)
+    runs = arrange(model)
     graph = model.graph
     weights = [value.const_value for value in graph.initializers.values() if value.const_value is not None]
     return Model(
@@ -69,7 +86,7 @@ def _read(path: Path) -> ir.Model:
         raise ModelError(f"{path}: not an ONNX file, or one without a graph that has outputs; export it again")
     try:
         model = ir.from_proto(proto)
-    except (ir.serde.SerdeError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as cause:
+    except _INVALID as cause:
         raise ModelError(f"{path}: the graph cannot be read: {_first_line(cause)}") from cause
     ir.external_data.set_base_dir(model.graph, path.absolute().parent)
     return model

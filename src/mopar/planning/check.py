@@ -55,7 +55,7 @@ def _check_functions(plan: Plan) -> None:
     predicted = {figures.name for figures in plan.predicted.functions}
     for function in plan.functions:
         if not function.is_possible():
-            raise UsageError(f"plan: function {function.name!r} needs memory_mib, cpu and threads over 0, within reason")
+            raise UsageError(f"plan: function {function.name!r} needs memory_mib, cpu, threads over 0, within reason")
         if function.name not in predicted:
             raise UsageError(f"plan: nothing is predicted of function {function.name!r}")
 
