@@ -1,6 +1,7 @@
 """What the verbs print: results on stdout, progress and errors on stderr."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -21,6 +22,13 @@ from mopar.types import MoparError
 _SLOW_S = 1.0
 
 
+class _Console(Console):
+    """Rich's, which leaves to ``run`` what becomes of a reader that leaves."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 class Output:
     """Where a verb's output goes.
 
@@ -30,8 +38,8 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self._stdout = Console(soft_wrap=True)
-        self._stderr = Console(stderr=True, soft_wrap=True)
+        self._stdout = _Console(soft_wrap=True)
+        self._stderr = _Console(stderr=True, soft_wrap=True)
         self._status: Status | None = None
         self._stage = ""
         self._started = time.monotonic()
