@@ -46,9 +46,9 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "huge": (altered("weights", file_bytes=2**62), "file_bytes"),
     "weight twice": (doubled("weights"), "2 times"),
     "tensor twice": (doubled("tensors"), "2 times"),
-    "made nowhere": (altered("tensors", producer=-2), "is made and read in"),
-    "read before": (altered("tensors", consumers=(0,)), "is made and read in"),
-    "read nowhere": (altered("tensors", consumers=(99,)), "is made and read in"),
+    "made nowhere": (altered("tensors", producer=-2), "is made in layer"),
+    "read before": (altered("tensors", consumers=(0,)), "is made in layer"),
+    "read nowhere": (altered("tensors", consumers=(99,)), "is made in layer"),
     "cut outside": (altered("cut_positions", index=99), "cut positions do not rise"),
     "cut twice": (doubled("cut_positions"), "cut positions do not rise"),
     "crossing ghost": (altered("cut_positions", tensors=("ghost",)), "no tensor 'ghost'"),
@@ -62,3 +62,10 @@ BROKEN: dict[str, tuple[Change, str]] = {
 def test_a_profile_whose_parts_do_not_fit_is_refused(change: Change, message: str) -> None:
     with pytest.raises(ProfileError, match=rf"{message}.*: profile the model again"):
         plan(change(chain(4)), PAPER, FREE)
+
+
+def test_a_layer_may_read_what_it_makes() -> None:
+    """As layers of several nodes do."""
+    profile = altered("tensors", consumers=(3, 4))(chain(4))
+    assert profile.tensors[-1].producer == 3
+    assert plan(profile, PAPER, FREE).functions

@@ -51,9 +51,13 @@ def _check_tensors(profile: Profile) -> None:
 
 
 def _check_life(tensor: TensorProfile, count: int) -> None:
-    places = (tensor.producer, *tensor.consumers)
-    if not -1 <= tensor.producer < count or places[-1] > count or any(a >= b for a, b in pairwise(places)):
-        raise ProfileError(f"tensor {tensor.name!r} is made and read in layers {places} of {count}")
+    readers = tensor.consumers
+    # A layer of several nodes may read what it makes itself.
+    bounds = (max(tensor.producer - 1, -1), *readers, count + 1)
+    if not -1 <= tensor.producer < count or any(a >= b for a, b in pairwise(bounds)):
+        raise ProfileError(
+            f"tensor {tensor.name!r} is made in layer {tensor.producer} and read in {readers} of {count}"
+        )
 
 
 def _check_places(profile: Profile) -> None:
