@@ -272,7 +272,7 @@ OUTPUTS = [
     Case(
         "build-output-no-bundle",
         lambda p: ["build", p.model, p.plan, "-o", not_empty(p)],
-        r"full exists and is no bundle: choose another folder with -o",
+        r"full exists and is no bundle: remove it, or choose another folder",
         kind="bundle",
     ),
     Case(

@@ -146,7 +146,7 @@ def _pack(root: Path, source: Path, name: str) -> PackedEntry:
 
 def _check_target(out: Path) -> None:
     if out.exists() and not _is_bundle(out) and (not out.is_dir() or any(out.iterdir())):
-        raise BundleError(f"{out} exists and is no bundle: choose another folder with -o")
+        raise BundleError(f"{out} exists and is no bundle: remove it, or choose another folder")
 
 
 def _is_bundle(folder: Path) -> bool:
