@@ -16,6 +16,7 @@ from tests.cli.bad_cases import CASES, Case
 from tests.cli.harness import Done, Pipeline, Place, mopar, served, snapshot
 
 Run = Callable[[Sequence[str | Path]], Done]
+Check = Callable[[Case, Place, Run], None]
 
 
 @pytest.fixture
@@ -40,21 +41,23 @@ def run(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
     return run
 
 
-def check(case: Case, place: Place, run: Run) -> None:
-    """Run a case with and without ``--json``."""
+def check_text(case: Case, place: Place, run: Run) -> None:
     arguments = case.arguments(place)
     before = snapshot(place.room)
-    plain = run(arguments)
-    assert (plain.code, plain.stdout) == (case.code, "")
-    message = one_error(plain)
+    done = run(arguments)
+    assert (done.code, done.stdout) == (case.code, "")
+    message = one_error(done)
     assert re.search(case.says, message), message
     assert snapshot(place.room) == before
-    if "up" in arguments or len(arguments) == 1:
-        return
-    document = run([*arguments, "--json"])
-    assert document.code == case.code
-    one_error(document)
-    error = document.document["error"]
+
+
+def check_json(case: Case, place: Place, run: Run) -> None:
+    arguments = [*case.arguments(place), "--json"]
+    before = snapshot(place.room)
+    done = run(arguments)
+    assert done.code == case.code
+    one_error(done)
+    error = done.document["error"]
     assert error["kind"] == case.kind
     assert re.search(case.says, " ".join(error["message"].split()))
     assert {"limit", "value", "nearest"} <= error.keys() or case.code != 3
@@ -69,8 +72,9 @@ def one_error(done: Done) -> str:
     return lines[0].removeprefix("error: ")
 
 
+@pytest.mark.parametrize("check", [check_text, check_json])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_says_in_one_line_what_is_wrong_and_leaves_nothing(case: Case, place: Place, run: Run) -> None:
+def test_says_in_one_line_what_is_wrong_and_leaves_nothing(case: Case, check: Check, place: Place, run: Run) -> None:
     check(case, place, run)
 
 
@@ -79,7 +83,7 @@ def test_says_in_one_line_what_is_wrong_and_leaves_nothing(case: Case, place: Pl
 def test_as_a_process_too(case: Case, place: Place) -> None:
     scratch = place.room / "tmp"
     scratch.mkdir()
-    check(case, place, lambda args: mopar(*args, cache=place.work / "cache", env={"TMPDIR": str(scratch)}))
+    check_json(case, place, lambda args: mopar(*args, cache=place.work / "cache", env={"TMPDIR": str(scratch)}))
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +113,7 @@ def test_what_a_server_refuses(url: str, place: Place, run: Run) -> None:
     ]
     for name, address, inputs, says in requests:
         arguments = ["infer", address, "--inputs", str(inputs), "-o", str(place.room / "out.npz")]
-        check(Case(name, functools.partial(_given, arguments), says, kind="request"), place, run)
+        check_text(Case(name, functools.partial(_given, arguments), says, kind="request"), place, run)
 
 
 def test_a_port_in_use(place: Place, run: Run) -> None:
@@ -119,4 +123,4 @@ def test_a_port_in_use(place: Place, run: Run) -> None:
         port = str(taken.getsockname()[1])
         says = rf"port {port} on 127\.0\.0\.1 is in use: choose another with --port"
         case = Case("port-in-use", lambda p: ["serve", p.bundle, "--port", port], says, 1, "platform")
-        check(case, place, run)
+        check_json(case, place, run)

@@ -8,6 +8,7 @@ import typer
 from mopar.cli.options import (
     InputsFile,
     InputShapes,
+    Json,
     MaxFunctions,
     ModelPath,
     NoCache,
@@ -41,6 +42,7 @@ def command(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.")] = 8000,
     name: Annotated[str | None, typer.Option(help="Of the model; default: the model file's stem.")] = None,
     no_cache: NoCache = False,
+    as_json: Json = False,
 ) -> None:
     """Profile, plan, build and serve a model; what was done before is not done again.
 
@@ -68,4 +70,4 @@ def command(
         out.text(lambda console: render_plan(console, bundle.manifest.plan))
         serve_until_signal(out, bundle, ServeOptions(host=host, port=port, name=name))
 
-    run(as_json=False, verb=verb)
+    run(as_json, verb)
