@@ -108,17 +108,20 @@ class _Search:
         too_small = max(0, *(run.floor_bytes - _FLOOR_SLACK_BYTES for run in self._references))
         enough = best.peak_bytes
         guess: int | None = best.settled_bytes + _GUESS_SLACK_BYTES
-        step, serving_bound = math.inf, False
+        step, climb, serving_bound = math.inf, math.inf, False
         while enough - too_small > self._resolution_at(enough):
             guessed = guess is not None and too_small < guess < enough
-            limit = guess if guess and guessed else math.ceil(max((too_small + enough) / 2, enough - step))
+            middle = max((too_small + enough) / 2, enough - step)
+            limit = guess if guess and guessed else math.ceil(min(middle, too_small + climb))
             guess = None
             trial = self._limited(limit)
             if trial.failure is None:
                 enough, best = limit, trial
                 # Below a good guess go in small steps at first: a limit far too small takes longest to fail.
-                step = self._resolution_at(limit) if guessed else 2 * step
+                step, climb = self._resolution_at(limit) if guessed else 2 * step, math.inf
             else:
+                # And above a guess that is a little too small: what is used without a limit may be twice as much.
+                climb = 2 * (self._resolution_at(limit) if guessed else climb)
                 too_small, step, serving_bound = limit, math.inf, bool(trial.latencies_ms)
         return self._measured(enough, best, serving_bound=serving_bound)
 
