@@ -1,6 +1,7 @@
 """A model over 2 GiB, which no single protobuf can hold, goes the whole way."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,20 @@ ROOM_BYTES = 40 << 30
 
 
 @pytest.fixture
-def large_model(tmp_path: Path) -> Path:
+def room(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is emptied afterwards: pytest would keep some 10 GB of it for three runs."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+@pytest.fixture
+def large_model(room: Path) -> Path:
     """Six layers of 400 MiB each; the weights are written tile by tile, and never all in memory."""
-    if shutil.disk_usage(tmp_path).free < ROOM_BYTES:
+    if shutil.disk_usage(room).free < ROOM_BYTES:
         pytest.skip("needs 40 GiB of disk for the model, its slices and their packed forms")
     rng = np.random.default_rng(0)
     layer_bytes = 4 * WIDTH * WIDTH
-    with (tmp_path / "large.data").open("wb") as data:
+    with (room / "large.data").open("wb") as data:
         for layer in range(LAYERS):
             tile = rng.standard_normal((WIDTH // TILES, WIDTH), dtype=np.float32) / np.float32(WIDTH**0.5)
             for number in range(TILES):
@@ -43,19 +51,19 @@ def large_model(tmp_path: Path) -> Path:
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, WIDTH]) for name in ("x0", f"x{LAYERS}")]
     graph = helper.make_graph(nodes, "large", ends[:1], ends[1:], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    (tmp_path / "large.onnx").write_bytes(model.SerializeToString())
-    return tmp_path / "large.onnx"
+    (room / "large.onnx").write_bytes(model.SerializeToString())
+    return room / "large.onnx"
 
 
 @pytest.mark.slow
-def test_from_profile_to_an_answer(large_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_from_profile_to_an_answer(large_model: Path, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(room / "cache"))
+    monkeypatch.setenv("TMPDIR", str(room))
     model = mopar.load(large_model)
     assert model.weight_bytes > 2 << 30
     profile = mopar.profile(model)
     plan = mopar.plan(profile, mopar.PlanOptions(uniform=2, slo_ms=None))
-    bundle = mopar.build(model, plan, tmp_path / "bundle")
+    bundle = mopar.build(model, plan, room / "bundle")
     inputs = {"x0": np.random.default_rng(1).standard_normal((1, WIDTH), dtype=np.float32)}
     got = mopar.infer(bundle, inputs, deadline_s=300.0)
     want = WholeModel(large_model).answer(inputs)
