@@ -25,13 +25,17 @@ from mopar.platforms.local import LocalDeployment
 from mopar.profiling.cache import profile_key
 from mopar.profiling.memory import required_memory
 from mopar.types import PACKED_OPTIONS, ProfileError, RuntimeCosts, TensorSpec
+from mopar.types.profile import COLD_HALF_MS
 
 _SMALL = 768
 _LARGE = 1 << 20
-_STAGES, _ROWS, _WIDTH = 4, 64, 1024
+_STAGES, _WIDTH = 4, 1024
+_FEW_ROWS, _MANY_ROWS = 16, 256
 _ROUNDS = 120
-_WARM_ROUNDS = 20
+_LONG_ROUNDS = 40
+_WARM_ROUNDS = 10
 _DEADLINE_S = 10.0
+_WORKING = (_FEW_ROWS, _ROUNDS), (_MANY_ROWS, _LONG_ROUNDS)
 _MIB_PER_FLOAT = 4 / (1 << 20)
 
 
@@ -61,14 +65,28 @@ def _measure() -> RuntimeCosts:
         per_mib = (_added(*large, _LARGE).latency_ms - _added(*small, _SMALL).latency_ms) / (
             (_LARGE - _SMALL) * _MIB_PER_FLOAT
         )
-        hop = _added(*_working(root), _ROWS * _WIDTH)
+        brief, lengthy = (_added(*_working(root, rows), rows * _WIDTH, rounds) for rows, rounds in _WORKING)
+    hop, cold_ms = _hop_and_cold(brief, lengthy)
     return RuntimeCosts(
         base_mib=base_mib,
-        hop_ms=max(hop.latency_ms, 0.0),
-        hop_billed_ms=min(max(hop.billed_ms, 0.0), max(hop.latency_ms, 0.0)),
+        hop_ms=hop.latency_ms,
+        hop_billed_ms=hop.billed_ms,
         wire_ms_per_mib=max(per_mib, 0.0),
         init_ms=ready_ms,
+        cold_ms=cold_ms,
     )
+
+
+def _hop_and_cold(brief: "_Added", lengthy: "_Added") -> tuple["_Added", float]:
+    """What a function adds that computes nothing, and what one adds beyond it that computes for ever.
+
+    Through the two measurements: ``added = hop + cold * t / (t + COLD_HALF_MS)`` for stages of ``t`` ms.
+    """
+    short, long = (added.stage_ms / (added.stage_ms + COLD_HALF_MS) for added in (brief, lengthy))
+    cold_ms = max(lengthy.latency_ms - brief.latency_ms, 0.0) / (long - short)
+    hop_ms = max(brief.latency_ms - short * cold_ms, 0.0)
+    billed_ms = min(max(brief.billed_ms - short * cold_ms, 0.0), hop_ms)
+    return _Added(hop_ms, billed_ms, 0.0), cold_ms
 
 
 def _elementwise(root: Path, size: int) -> tuple[Bundle, Bundle]:
@@ -77,7 +95,7 @@ def _elementwise(root: Path, size: int) -> tuple[Bundle, Bundle]:
     return _split(root, f"elementwise{size}", spec, [[("Abs", None)], [("Neg", None)]])
 
 
-def _working(root: Path) -> tuple[Bundle, Bundle]:
+def _working(root: Path, rows: int) -> tuple[Bundle, Bundle]:
     """The same matrix products in one function, and in four.
 
     A function that computes pays more for a call than an idle loop does: it finds its caches cold, and
@@ -85,7 +103,7 @@ def _working(root: Path) -> tuple[Bundle, Bundle]:
     """
     weights = [np.full((_WIDTH, _WIDTH), 1 / _WIDTH, dtype=np.float32) for _ in range(_STAGES)]
     stages: list[list[tuple[str, Array | None]]] = [[("MatMul", weight), ("Relu", None)] * 2 for weight in weights]
-    return _split(root, "working", TensorSpec("x", "float32", (_ROWS, _WIDTH)), stages)
+    return _split(root, f"working{rows}", TensorSpec("x", "float32", (rows, _WIDTH)), stages)
 
 
 def _split(
@@ -139,20 +157,28 @@ def init_ms(launch: FunctionLaunch, rounds: int = 3) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Added:
-    """What one more function adds to a request; ``billed_ms`` is the part inside functions."""
+    """What one more function adds to a request.
+
+    Attributes:
+        latency_ms: to the latency.
+        billed_ms: the part of it inside functions.
+        stage_ms: how long each function takes all the same.
+    """
 
     latency_ms: float
     billed_ms: float
+    stage_ms: float
 
 
-def _added(one: Bundle, many: Bundle, size: int) -> _Added:
+def _added(one: Bundle, many: Bundle, size: int, rounds: int = _ROUNDS) -> _Added:
     """What splitting adds per function, the two asked by turns."""
     more = len(many.manifest.plan.functions) - len(one.manifest.plan.functions)
-    latency_ms, billed_ms = asyncio.run(_difference(one, many, size))
-    return _Added(latency_ms / more, billed_ms / more)
+    whole_ms, latency_ms, billed_ms = asyncio.run(_difference(one, many, size, rounds))
+    return _Added(latency_ms / more, billed_ms / more, whole_ms / (more + 1))
 
 
-async def _difference(one: Bundle, many: Bundle, size: int) -> tuple[float, float]:
+async def _difference(one: Bundle, many: Bundle, size: int, rounds: int) -> tuple[float, float, float]:
+    """Latency of the one, and what the many add to its latency and bill."""
     (spec,) = one.manifest.inputs
     array = np.linspace(-1, 1, size, dtype=np.float32).reshape([int(dim or 0) for dim in spec.shape or ()])
     values = {spec.name: from_array(spec.name, array)}
@@ -160,7 +186,7 @@ async def _difference(one: Bundle, many: Bundle, size: int) -> tuple[float, floa
     billed: tuple[list[float], list[float]] = ([], [])
     async with LocalDeployment(one, limits=False) as first, LocalDeployment(many, limits=False) as second:
         runners = Runner(one.manifest, first.functions), Runner(many.manifest, second.functions)
-        for round_number in range(_WARM_ROUNDS + _ROUNDS):
+        for round_number in range(_WARM_ROUNDS + rounds):
             for i, runner in enumerate(runners):
                 started = time.perf_counter()
                 async with runner.infer(values, None, _DEADLINE_S) as answer:
@@ -172,6 +198,7 @@ async def _difference(one: Bundle, many: Bundle, size: int) -> tuple[float, floa
         for runner in runners:
             await runner.close()
     return (
+        statistics.median(latency[0]),
         statistics.median(latency[1]) - statistics.median(latency[0]),
         statistics.median(billed[1]) - statistics.median(billed[0]),
     )

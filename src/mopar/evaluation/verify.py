@@ -21,6 +21,9 @@ from mopar.types import BundleError, Function, MoparError, PredictedFunction
 REQUESTS = 20
 _MIB = 1 << 20
 _DEADLINE_S = 300.0
+_WARM_ROUNDS = 3
+_LATENCY_MS, _MOST_ROUNDS = 1500.0, 100
+"""The latency of a request is asked for so long: twenty quick ones would catch one mood of the machine."""
 
 Inputs = Mapping[str, Array]
 
@@ -192,13 +195,13 @@ async def _serve(bundle: Bundle, inputs: Inputs, rounds: int) -> tuple[float, di
     answers: dict[str, Array] = {}
     async with LocalDeployment(bundle) as deployment:
         runner = Runner(bundle.manifest, deployment.functions)
-        for _ in range(rounds + 1):
+        while len(samples) < _WARM_ROUNDS + rounds or (sum(samples) < _LATENCY_MS and len(samples) < _MOST_ROUNDS):
             started = time.perf_counter()
             async with runner.infer(values, None, _DEADLINE_S) as answer:
                 samples.append((time.perf_counter() - started) * 1e3)
                 answers = _copied(answer)
         await runner.close()
-    return statistics.median(samples[1:]), answers
+    return statistics.median(samples[_WARM_ROUNDS:]), answers
 
 
 def _copied(answer: Answer) -> dict[str, Array]:

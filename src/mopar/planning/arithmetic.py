@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mopar.types import PlatformLimits, PriceBook, Profile
+from mopar.types.profile import COLD_HALF_MS
 
 Floats = npt.NDArray[np.float64]
 Num = TypeVar("Num", float, Floats)
@@ -28,11 +29,13 @@ class CallCosts:
 
     Attributes:
         inside_ms, outside_ms: per call.
+        cold_ms: per call, inside, as far as it computes for long (see ``cold_ms``).
         inside_ms_per_mib, outside_ms_per_mib: per MiB of tensor that enters or leaves.
     """
 
     inside_ms: float
     outside_ms: float
+    cold_ms: float
     inside_ms_per_mib: float
     outside_ms_per_mib: float
 
@@ -41,7 +44,8 @@ def call_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
     """The costs of a call on a platform: its own figures, or the profile's measurement.
 
     The profile measures a tensor that crosses, written by one function and read by the next: each of the
-    two pays half. A platform's figure counts for each direction, since a body travels both ways.
+    two pays half. A platform's figure counts for each direction, since a body travels both ways. Functions share
+    cores, and so find them cold, only where the profile was measured.
     """
     runtime = profile.runtime
     if limits.hop_ms is None:
@@ -53,9 +57,15 @@ def call_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
     return CallCosts(
         inside_ms=inside_ms,
         outside_ms=outside_ms,
+        cold_ms=runtime.cold_ms if limits.hop_ms is None else 0.0,
         inside_ms_per_mib=per_mib * limits.wire_billed_share,
         outside_ms_per_mib=per_mib * (1 - limits.wire_billed_share),
     )
+
+
+def cold_ms(costs: CallCosts, compute_ms: Num) -> Num:
+    """What a call that computes for ``compute_ms`` pays for cold caches and a sleeping core."""
+    return compute_ms / (compute_ms + COLD_HALF_MS) * costs.cold_ms
 
 
 def elapsed_ms(profile: Profile) -> list[float]:

@@ -4,7 +4,17 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mopar.planning.arithmetic import MIB, CallCosts, call_costs, call_usd, elapsed_ms, init_ms, round_up, speed
+from mopar.planning.arithmetic import (
+    MIB,
+    CallCosts,
+    call_costs,
+    call_usd,
+    cold_ms,
+    elapsed_ms,
+    init_ms,
+    round_up,
+    speed,
+)
 from mopar.planning.memory import function_memory_mib
 from mopar.planning.shape import PlanShape
 from mopar.types import (
@@ -86,7 +96,7 @@ class _Timing:
         entering = sum(source_bytes(source, self._tensors) for item in call.inputs for source in item.sources)
         leaving = sum(self._tensors[name].bytes for name in call.outputs)
         body_mib = (entering + leaving) / MIB
-        inside = (compute + costs.inside_ms + body_mib * costs.inside_ms_per_mib) / rate
+        inside = (compute + costs.inside_ms + cold_ms(costs, compute) + body_mib * costs.inside_ms_per_mib) / rate
         outside = costs.outside_ms + body_mib * costs.outside_ms_per_mib
         return _Timed(
             compute_ms=compute / rate,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mopar.planning.arithmetic import MIB, CallCosts, Floats, elapsed_ms, init_ms
+from mopar.planning.arithmetic import MIB, CallCosts, Floats, cold_ms, elapsed_ms, init_ms
 from mopar.planning.boundary import last_use
 from mopar.planning.memory import Extra, required_mib
 from mopar.types import Profile
@@ -46,7 +46,8 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
     elapsed = np.array(elapsed_ms(profile))[points]
     overheads = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
     overhead = np.array([overheads.get(position, 0.0) for position in positions])
-    compute = elapsed[None, :] - elapsed[:, None] + overhead[:, None]
+    # Below the diagonal, which means nothing, it would be negative.
+    compute = np.maximum(elapsed[None, :] - elapsed[:, None], 0.0) + overhead[:, None]
     resident = _weights(profile, {weight.name: weight.resident_bytes for weight in profile.weights}, points)
     files = _weights(profile, {weight.name: weight.file_bytes for weight in profile.weights}, points)
     tensors = _Tensors(profile)
@@ -60,7 +61,7 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
     return SliceTable(
         positions=tuple(positions),
         memory_mib=required_mib(profile, resident + active, Extra(profile).table(points)),
-        inside_ms=compute + costs.inside_ms + body_mib * costs.inside_ms_per_mib,
+        inside_ms=compute + costs.inside_ms + cold_ms(costs, compute) + body_mib * costs.inside_ms_per_mib,
         outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms,
         input_bytes=inputs,
         output_bytes=outputs,

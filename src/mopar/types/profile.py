@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from mopar.types.tensor import TensorSpec
 
 PROFILE_SCHEMA = 1
+COLD_HALF_MS = 4.0
+"""Computing for so long costs half of ``RuntimeCosts.cold_ms``; measured with stages of 1, 3 and 25 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +172,12 @@ class RuntimeCosts:
 
     Attributes:
         base_mib: required memory of a worker whose graph does nothing.
-        hop_ms: what one more function adds to a request, small tensors: frames, waking up, cold caches.
+        hop_ms: what one more function that computes next to nothing adds to a request: frames, waking up.
         hop_billed_ms: the part of it that passes inside the function.
         wire_ms_per_mib: added time per MiB of a tensor that crosses, in shared memory.
         init_ms: from exec to ready, without weights.
+        cold_ms: what a function adds beyond the hop when it computes for long, inside it: its caches are cold, and
+            its core has gone to sleep. One that computes for ``t`` ms pays ``t / (t + COLD_HALF_MS)`` of it.
     """
 
     base_mib: float
@@ -181,6 +185,7 @@ class RuntimeCosts:
     hop_billed_ms: float
     wire_ms_per_mib: float
     init_ms: float
+    cold_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
