@@ -66,7 +66,7 @@ def tensors_of(
     producer = {spec.name: -1 for spec in model.inputs}
     consumers: dict[str, list[int]] = {}
     for layer in layers:
-        for step in _steps(model, layer):
+        for step in steps_of(model, layer):
             producer.update(dict.fromkeys(step.makes, layer.index))
             for name in step.reads:
                 consumers.setdefault(name, []).append(layer.index)
@@ -85,7 +85,7 @@ def tensors_of(
 
 def layer_profiles(model: Model, layers: tuple[Layer, ...], measured: Measurement) -> tuple[LayerProfile, ...]:
     """Each layer's time, weights and live activations."""
-    steps = [step for layer in layers for step in _steps(model, layer)]
+    steps = [step for layer in layers for step in steps_of(model, layer)]
     known = {name: point.bytes for name, point in measured.points.items()}
     # A sequence or an optional has no size of its own to speak of: its elements were counted as tensors.
     sizes = {name: known.get(name, 0) for step in steps for name in (*step.reads, *step.makes)} | known
@@ -107,7 +107,8 @@ def layer_profiles(model: Model, layers: tuple[Layer, ...], measured: Measuremen
     )
 
 
-def _steps(model: Model, layer: Layer) -> list[Step]:
+def steps_of(model: Model, layer: Layer) -> list[Step]:
+    """A layer's nodes as liveness sees them."""
     graph = model.ir.graph
     return [
         Step(

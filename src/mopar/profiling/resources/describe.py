@@ -1,0 +1,81 @@
+"""A model as the engine will run it, known without running it: kernels, what each does, and its weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from mopar.graph import Layer, Model
+from mopar.graph.kernels import Kernel, attribute_kernels
+from mopar.graph.model import is_weight, name_of
+from mopar.profiling.layer_times import layers_of_kernels
+from mopar.profiling.packed import StoredWeight
+from mopar.profiling.resources.facts import node_facts
+from mopar.profiling.resources.packing import predicted_weights
+from mopar.profiling.resources.shapes import Inferred, infer
+from mopar.profiling.resources.work import KernelWork, work_of
+from mopar.types import ModelError
+
+_REORDERINGS = {"ReorderInput", "ReorderOutput"}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A model at a point.
+
+    Attributes:
+        inferred: its optimised graph and its tensors' sizes.
+        kernels: of the optimised graph, in the order of its nodes.
+        works: what each of them does.
+        stored: the optimised graph's weights, packed as the engine packs them.
+        working_bytes: weights that a run reads: what decides whether they stay in the last cache.
+    """
+
+    inferred: Inferred
+    kernels: tuple[Kernel, ...]
+    works: tuple[KernelWork, ...]
+    stored: tuple[StoredWeight, ...]
+    working_bytes: float
+
+
+def kernel_keys(graph: ir.Graph) -> list[tuple[str, ...]]:
+    """What tells a kernel from the others of its graph, in every run of the engine's optimiser.
+
+    The order of nodes, and the names of reorderings, differ from run to run.
+    """
+    seen: dict[tuple[str, ...], int] = {}
+    keys = []
+    for node in graph:
+        reordering = node.op_type in _REORDERINGS
+        names = [str(value.name) for value in node.inputs if value is not None] if reordering else [str(node.name)]
+        key = (node.op_type, *names)
+        seen[key] = seen.get(key, 0) + 1
+        keys.append((*key, str(seen[key])))
+    return keys
+
+
+def describe(model: Model, layers: Sequence[Layer], point: Mapping[str, tuple[int, ...]]) -> Described:
+    """What running a model at a point of its inputs will be.
+
+    Args:
+        model: in canonical form.
+        layers: of it.
+        point: each input's shape.
+
+    Raises:
+        ModelError: the engine refuses the graph.
+    """
+    inferred = infer(model, point)
+    if inferred is None:
+        raise ModelError(f"{model.path.name}: ONNX Runtime cannot load it")
+    graph = inferred.optimised.graph
+    kernels = tuple(kernel for kernel in attribute_kernels(model.ir.graph, graph) if not kernel.nested)
+    layer_of = layers_of_kernels(kernels, [layer.nodes for layer in layers])
+    works = tuple(
+        KernelWork(index, layer_of.get(index, -1), work_of(node_facts(node, inferred.shapes)))
+        for index, node in enumerate(graph)
+    )
+    stored = predicted_weights(graph)
+    read = {name_of(value) for node in graph for value in node.inputs if value is not None and is_weight(value)}
+    working = sum(weight.resident_bytes for weight in stored if weight.name in read)
+    return Described(inferred, kernels, works, stored, float(working))

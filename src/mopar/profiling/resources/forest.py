@@ -1,0 +1,60 @@
+"""An ensemble of regression trees as plain arrays: predicting needs numpy, and no pickle is read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """Trees whose leaves add up.
+
+    Attributes:
+        base: what is added to every prediction.
+        roots: index of each tree's root among the nodes.
+        feature: that a node asks for; -1 for a leaf.
+        threshold: a node sends what is at most this to ``left``, else to ``right``; a leaf's is its value.
+        left: index of a node.
+        right: index of a node.
+    """
+
+    base: float
+    roots: tuple[int, ...] = ()
+    feature: tuple[int, ...] = ()
+    threshold: tuple[float, ...] = ()
+    left: tuple[int, ...] = ()
+    right: tuple[int, ...] = ()
+
+    def predict(self, rows: Sequence[Sequence[float]]) -> Floats:
+        """One value per row of features."""
+        total = np.full(len(rows), self.base)
+        if not self.roots or not len(rows):
+            return total
+        table = np.asarray(rows, dtype=np.float32).astype(np.float64)
+        feature, threshold = np.array(self.feature), np.array(self.threshold)
+        left, right = np.array(self.left), np.array(self.right)
+        at = np.tile(np.array(self.roots), (len(table), 1))
+        lines = np.arange(len(table))[:, None]
+        while (inner := feature[at] >= 0).any():
+            asked = table[lines, np.maximum(feature[at], 0)]
+            onwards = np.where(asked <= threshold[at], left[at], right[at])
+            at = np.where(inner, onwards, at)
+        leaves: Floats = threshold[at].sum(axis=1)
+        return total + leaves
+
+    def check(self, features: int) -> None:
+        """Raises ValueError where the arrays are no trees over so many features."""
+        count = len(self.feature)
+        if not len(self.threshold) == len(self.left) == len(self.right) == count:
+            raise ValueError("arrays of different lengths")
+        for node, asked in enumerate(self.feature):
+            if asked >= features or (
+                asked >= 0 and not (node < self.left[node] < count and node < self.right[node] < count)
+            ):
+                raise ValueError(f"node {node} is not part of a tree")
+        if any(not 0 <= root < count for root in self.roots):
+            raise ValueError("a root that is no node")
