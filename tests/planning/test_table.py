@@ -32,7 +32,7 @@ def test_every_slice_as_defined(profile: Profile, limit: PlatformLimits) -> None
             assert table.file_bytes[row, column] == sum(w.file_bytes for w in profile.weights if w.name in names)
             body = (entering + leaving) / MIB * costs.inside_ms_per_mib
             compute = elapsed[stop] - elapsed[start] + overhead.get(start, 0.0)
-            inside = compute + cold_ms(costs, compute) + costs.inside_ms + body
+            inside = compute + cold_ms(costs, compute, elapsed[-1]) + costs.inside_ms + body
             assert table.inside_ms[row, column] == pytest.approx(inside)
 
 

@@ -80,7 +80,8 @@ def _measure() -> RuntimeCosts:
 def _hop_and_cold(brief: "_Added", lengthy: "_Added") -> tuple["_Added", float]:
     """What a function adds that computes nothing, and what one adds beyond it that computes for ever.
 
-    Through the two measurements: ``added = hop + cold * t / (t + COLD_HALF_MS)`` for stages of ``t`` ms.
+    Each of ``k`` stages of ``t`` ms pays ``cold * t / (t + COLD_HALF_MS) * (1 - 1 / k)``, and the whole, alone, none.
+    So per function that is added, of which there are ``k - 1``: ``added = hop + cold * t / (t + COLD_HALF_MS)``.
     """
     short, long = (added.stage_ms / (added.stage_ms + COLD_HALF_MS) for added in (brief, lengthy))
     cold_ms = max(lengthy.latency_ms - brief.latency_ms, 0.0) / (long - short)

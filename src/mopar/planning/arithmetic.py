@@ -63,9 +63,10 @@ def call_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
     )
 
 
-def cold_ms(costs: CallCosts, compute_ms: Num) -> Num:
-    """What a call that computes for ``compute_ms`` pays for cold caches and a sleeping core."""
-    return compute_ms / (compute_ms + COLD_HALF_MS) * costs.cold_ms
+def cold_ms(costs: CallCosts, compute_ms: Num, whole_ms: float) -> Num:
+    """What a call that computes for ``compute_ms`` of a model's ``whole_ms`` pays for what others did to its caches."""
+    others = 1.0 - compute_ms / max(whole_ms, _HAIR)
+    return compute_ms / (compute_ms + COLD_HALF_MS) * others * (others > 0) * costs.cold_ms
 
 
 def elapsed_ms(profile: Profile) -> list[float]:

@@ -96,7 +96,12 @@ class _Timing:
         entering = sum(source_bytes(source, self._tensors) for item in call.inputs for source in item.sources)
         leaving = sum(self._tensors[name].bytes for name in call.outputs)
         body_mib = (entering + leaving) / MIB
-        inside = (compute + costs.inside_ms + cold_ms(costs, compute) + body_mib * costs.inside_ms_per_mib) / rate
+        inside = (
+            compute
+            + costs.inside_ms
+            + cold_ms(costs, compute, self._elapsed_ms[-1])
+            + body_mib * costs.inside_ms_per_mib
+        ) / rate
         outside = costs.outside_ms + body_mib * costs.outside_ms_per_mib
         return _Timed(
             compute_ms=compute / rate,

@@ -61,7 +61,10 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
     return SliceTable(
         positions=tuple(positions),
         memory_mib=required_mib(profile, resident + active, Extra(profile).table(points)),
-        inside_ms=compute + costs.inside_ms + cold_ms(costs, compute) + body_mib * costs.inside_ms_per_mib,
+        inside_ms=compute
+        + costs.inside_ms
+        + cold_ms(costs, compute, elapsed_ms(profile)[-1])
+        + body_mib * costs.inside_ms_per_mib,
         outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms,
         input_bytes=inputs,
         output_bytes=outputs,

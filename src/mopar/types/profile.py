@@ -177,7 +177,8 @@ class RuntimeCosts:
         wire_ms_per_mib: added time per MiB of a tensor that crosses, in shared memory.
         init_ms: from exec to ready, without weights.
         cold_ms: what a function adds beyond the hop when it computes for long, inside it: its caches are cold, and
-            its core has gone to sleep. One that computes for ``t`` ms pays ``t / (t + COLD_HALF_MS)`` of it.
+            its core has gone to sleep. One that computes for ``t`` of the model's ``T`` ms pays
+            ``t / (t + COLD_HALF_MS) * (1 - t / T)`` of it.
     """
 
     base_mib: float
