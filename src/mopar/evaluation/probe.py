@@ -1,7 +1,8 @@
 """The measurements of a profile that need a worker under real limits."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from mopar.bundle import build, open_bundle
@@ -44,36 +45,37 @@ class WorkerProbe:
         """
         limits = load_limits("local")
         book = load_book(limits.prices)
-        ((whole_mib, ready_ms),) = self._needs(model, plan_unsplit(profile, book, limits, slo_ms=None), inputs)
+        with _launches(model, plan_unsplit(profile, book, limits, slo_ms=None), inputs) as (launch,):
+            whole_mib, ready_ms = self._required_mib(launch), init_ms(launch)
         uniform = plan_uniform(profile, book, limits, _SAMPLES, slo_ms=None)
         cuts = {graph.start for graph in uniform.graphs[1:]} | _around_heavy_layers(profile)
         samples: tuple[MemorySample, ...] = ()
         if cuts:
             sampled = plan_cuts(profile, book, limits, sorted(cuts), slo_ms=None, max_functions=len(cuts) + 1)
-            needs = self._needs(model, sampled, inputs)
-            samples = tuple(
-                MemorySample(graph.start, graph.stop, required_mib)
-                for graph, (required_mib, _) in zip(sampled.graphs, needs, strict=True)
-            )
+            with _launches(model, sampled, inputs) as launches:
+                samples = tuple(
+                    MemorySample(graph.start, graph.stop, self._required_mib(launch))
+                    for graph, launch in zip(sampled.graphs, launches, strict=True)
+                )
         return MeasuredMemory(whole_mib, ready_ms, samples)
 
     def runtime(self) -> RuntimeCosts:
         """What every function pays on this machine."""
         return runtime_costs(use_cache=self._use_cache, progress=self._progress)
 
-    def _needs(self, model: Model, plan: Plan, inputs: Mapping[str, Array]) -> list[tuple[float, float]]:
-        """Of each function: required memory in MiB, ms from exec to ready."""
-        with tempfile.TemporaryDirectory(prefix="mopar-probe-") as folder:
-            root = Path(folder) / "bundle"
-            build(model, plan, root)
-            bundle = open_bundle(root, check=False)
-            recording = record(bundle, inputs)
-            found = []
-            for function in plan.functions:
-                launch = FunctionLaunch.of(bundle, function, recording.calls[function.name])
-                measured = required_memory(launch, cpu=self._cpu, progress=self._progress)
-                found.append((measured.required_mib, init_ms(launch)))
-        return found
+    def _required_mib(self, launch: FunctionLaunch) -> float:
+        return required_memory(launch, cpu=self._cpu, progress=self._progress).required_mib
+
+
+@contextmanager
+def _launches(model: Model, plan: Plan, inputs: Mapping[str, Array]) -> Iterator[tuple[FunctionLaunch, ...]]:
+    """The functions of a plan, built in a folder that is gone afterwards, with their calls of one request."""
+    with tempfile.TemporaryDirectory(prefix="mopar-probe-") as folder:
+        root = Path(folder) / "bundle"
+        build(model, plan, root)
+        bundle = open_bundle(root, check=False)
+        calls = record(bundle, inputs).calls
+        yield tuple(FunctionLaunch.of(bundle, function, calls[function.name]) for function in plan.functions)
 
 
 def _around_heavy_layers(profile: Profile) -> set[int]:

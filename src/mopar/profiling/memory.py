@@ -14,8 +14,10 @@ from mopar.profiling.trial import Bench, Launch, Trial, run_trial
 _MIB = 1 << 20
 _RESOLUTION_SHARE = 0.02
 _FLOOR_SLACK_BYTES = _MIB  # the kernel adds up a cgroup's statistics in batches
-_GUESS_SLACK_BYTES = 2 * _MIB
+_GUESS_SLACK_BYTES = 7 * _MIB // 2  # what a function was seen to need beyond what it holds, the page cache's minimum
+_LIBRARY_BYTES = _MIB  # mapped pages found charged to others, from which on the libraries were there before
 _REFERENCE_EVERY = 2
+_PATIENCE, _PATIENCE_S = 2.5, 1.0  # times the longest run without a limit, and seconds on top
 _HOPELESS = 2.0  # times slower than tolerated: no noise, no second try
 
 
@@ -68,7 +70,7 @@ def required_memory(
 ) -> MemoryMeasurement:
     """Measure the required memory of a function, to max(2 MiB, 2%).
 
-    Takes three to eight runs under a limit and about half as many without.
+    Takes two to six runs under a limit and one or two without.
 
     Args:
         launch: how the function is started and asked.
@@ -89,6 +91,51 @@ def required_memory(
     return search.run()
 
 
+class _Bracket:
+    """The limits between which the answer lies, and which to try next.
+
+    From a guess it goes in small steps at first, down or up, which double: a limit far too small takes longest to
+    fail, and what is used without a limit may be twice as much as is needed. Between a failure and a success it halves.
+
+    Args:
+        too_small: bytes that cannot be enough.
+        enough: bytes that are.
+        guess: tried first, where it lies between them.
+        resolution: bytes to find the limit to, where 2% of it are less.
+    """
+
+    def __init__(self, too_small: int, enough: int, guess: int, resolution: float) -> None:
+        self.too_small, self.enough = too_small, enough
+        self._resolution = resolution
+        self._stride = 1
+        self._next: float = guess
+        if guess > enough - self._fine(enough):
+            self._down()
+
+    def next_limit(self) -> int | None:
+        """Bytes to try next; None once the answer is found to the resolution."""
+        if self.enough - self.too_small <= self._fine(self.enough):
+            return None
+        inside = self.too_small < self._next < self.enough
+        return math.ceil(self._next if inside else (self.too_small + self.enough) / 2)
+
+    def tried(self, limit: int, *, enough: bool) -> None:
+        """Note how a limit did."""
+        if enough:
+            self.enough = limit
+            self._down()
+        else:
+            self.too_small = limit
+            self._next = min((limit + self.enough) / 2, limit + self._stride * self._fine(limit))
+        self._stride *= 2
+
+    def _down(self) -> None:
+        self._next = max((self.too_small + self.enough) / 2, self.enough - self._stride * self._fine(self.enough))
+
+    def _fine(self, limit: int) -> float:
+        return max(self._resolution, _RESOLUTION_SHARE * limit)
+
+
 class _Search:
     """The search, with the runs that it has made."""
 
@@ -103,30 +150,20 @@ class _Search:
 
     def run(self) -> MemoryMeasurement:
         """Search between what cannot be reclaimed and what is used without a limit."""
-        self._reference()  # brings library pages in, which the later runs then find charged elsewhere
         best = self._reference()
+        if best.foreign_bytes < _LIBRARY_BYTES:
+            best = self._reference()  # the first one brought library pages in, which later runs find charged elsewhere
         too_small = max(0, *(run.floor_bytes - _FLOOR_SLACK_BYTES for run in self._references))
-        enough = best.peak_bytes
-        guess: int | None = best.settled_bytes + _GUESS_SLACK_BYTES
-        step, climb, serving_bound = math.inf, math.inf, False
-        while enough - too_small > self._resolution_at(enough):
-            guessed = guess is not None and too_small < guess < enough
-            middle = max((too_small + enough) / 2, enough - step)
-            limit = guess if guess and guessed else math.ceil(min(middle, too_small + climb))
-            guess = None
+        bracket = _Bracket(too_small, best.peak_bytes, best.settled_bytes + _GUESS_SLACK_BYTES, self._resolution)
+        serving_bound = False
+        while (limit := bracket.next_limit()) is not None:
             trial = self._limited(limit)
             if trial.failure is None:
-                enough, best = limit, trial
-                # Below a good guess go in small steps at first: a limit far too small takes longest to fail.
-                step, climb = self._resolution_at(limit) if guessed else 2 * step, math.inf
+                best = trial
             else:
-                # And above a guess that is a little too small: what is used without a limit may be twice as much.
-                climb = 2 * (self._resolution_at(limit) if guessed else climb)
-                too_small, step, serving_bound = limit, math.inf, bool(trial.latencies_ms)
-        return self._measured(enough, best, serving_bound=serving_bound)
-
-    def _resolution_at(self, limit: int) -> float:
-        return max(self._resolution, _RESOLUTION_SHARE * limit)
+                serving_bound = bool(trial.latencies_ms)
+            bracket.tried(limit, enough=trial.failure is None)
+        return self._measured(bracket.enough, best, serving_bound=serving_bound)
 
     def _measured(self, limit: int, trial: Trial, *, serving_bound: bool) -> MemoryMeasurement:
         return MemoryMeasurement(
@@ -151,7 +188,7 @@ class _Search:
 
     def _trial(self, limit: int) -> Trial:
         # Too small a limit can keep a process reclaiming for ever instead of killing it.
-        deadline_s = 5 * max(trial.duration_s for trial in self._references) + 5
+        deadline_s = _PATIENCE * max(trial.duration_s for trial in self._references) + _PATIENCE_S
         return self._note(run_trial(self._bench, limit, deadline_s=deadline_s, slow_ms=self._slow_ms()), limit)
 
     def _reference(self) -> Trial:
