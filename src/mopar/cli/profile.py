@@ -8,6 +8,7 @@ from rich.console import Console
 
 from mopar.cli.options import Cpu, InputsFile, InputShapes, Json, ModelPath, NoCache, dtypes_of, parse_inputs, shapes_of
 from mopar.cli.output import Output, run, table
+from mopar.cli.patterns import render_patterns
 from mopar.types import Profile
 
 _SHOWN = 12
@@ -73,4 +74,5 @@ def _render(console: Console, profile: Profile, path: Path) -> None:
     ]
     columns = ("layer", "operators", "ms", "share", "weights MiB", "activations MiB")
     console.print(table(f"The {len(rows)} slowest layers", columns, rows))
+    render_patterns(console, profile)
     console.print(f"written to {path}", highlight=False)

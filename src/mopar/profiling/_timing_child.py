@@ -59,6 +59,8 @@ def session_options(job: dict[str, Any], *, profile: bool) -> ort.SessionOptions
             "session.optimized_model_external_initializers_min_size_in_bytes", str(job["min_external_bytes"])
         )
         options.add_session_config_entry("session.save_external_prepacked_constant_initializers", "1")
+    if job.get("memory_statistics"):
+        options.add_session_config_entry("session.collect_node_memory_stats_to_file", job["memory_statistics"])
     if profile:
         options.enable_profiling = True
         options.profile_file_prefix = job["profile_prefix"]
@@ -112,7 +114,9 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     samples: list[list[tuple[float, float]]] = [[]]
     if job["alternate"]:
         plain = ort.InferenceSession(
-            job["model"], session_options({**job, "write": None}, profile=False), providers=["CPUExecutionProvider"]
+            job["model"],
+            session_options({**job, "write": None, "memory_statistics": None}, profile=False),
+            providers=["CPUExecutionProvider"],
         )
         turns.append(runner(plain, feeds, codes))
         samples.append([])

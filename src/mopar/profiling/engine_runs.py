@@ -90,6 +90,7 @@ def run_engine(
     core: int | None = None,
     alternate: bool = True,
     write: Path | None = None,
+    memory_statistics: Path | None = None,
 ) -> EngineRuns:
     """Load ``model`` in a process of its own, run it, and give its profile back.
 
@@ -104,6 +105,7 @@ def run_engine(
         core: the process is pinned to it; None leaves it where it is.
         alternate: whether a second session without the profiler runs by turns with the first.
         write: where to write the optimised model, its weights packed; beside it, its data as ``.data``.
+        memory_statistics: where the engine is to write what memory each node took.
 
     Raises:
         EngineError: ONNX Runtime refuses the model or the inputs, or its process dies.
@@ -122,6 +124,7 @@ def run_engine(
         "arena": options.arena,
         "memory_pattern": options.memory_pattern,
         "write": str(write) if write else None,
+        "memory_statistics": str(memory_statistics) if memory_statistics else None,
         "min_external_bytes": _MIN_EXTERNAL_BYTES,
         "profile_prefix": str(directory / "engine"),
         "alternate": alternate,

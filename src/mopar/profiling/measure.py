@@ -1,7 +1,7 @@
 """A model measured inside the engine: layer times, tensor shapes, and the file that ran."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mopar.graph import Layer, Model, save_model
@@ -12,6 +12,7 @@ from mopar.profiling.layer_times import LayerTimes, first_run, layer_times
 from mopar.profiling.packed import optimised_graph
 from mopar.profiling.points import Point, tensor_points
 from mopar.profiling.trace import KernelEvent
+from mopar.profiling.workspace import kernel_workspace
 from mopar.types import PACKED_OPTIONS, EngineOptions
 
 Progress = Callable[[str, float | None], None]
@@ -31,6 +32,8 @@ class Measurement:
         packed: the optimised, prepacked file that ran.
         kernels: that file's outermost kernels, in the order of its nodes.
         events: one run of them, by node index.
+        workspace: bytes that kernels asked for beyond the tensors that they take and make, by node index; those
+            left out asked for none, as far as known.
     """
 
     times: LayerTimes
@@ -38,6 +41,7 @@ class Measurement:
     packed: Path
     kernels: tuple[Kernel, ...]
     events: dict[int, KernelEvent]
+    workspace: Mapping[int, int] = field(default_factory=dict)
 
 
 def time_layers(
@@ -95,9 +99,19 @@ def measure(
     first = run_engine(source, inputs, model.inputs, directory, options=plain, budget=once, alternate=False)
     points = tensor_points(model, inputs, first.trace.runs[0])
     progress("optimising", 0.2)
-    none = replace(once, min_runs=0, max_runs=0)
-    load = EngineOptions(optimize="all", prepack=options.prepack, arena=False)
-    run_engine(source, inputs, model.inputs, directory, options=load, budget=none, alternate=False, write=packed)
+    load = EngineOptions(optimize="all", prepack=options.prepack, arena=False, memory_pattern=False)
+    statistics = directory / "memory.csv"
+    run_engine(
+        source,
+        inputs,
+        model.inputs,
+        directory,
+        options=load,
+        budget=once,
+        alternate=False,
+        write=packed,
+        memory_statistics=statistics,
+    )
     progress("timing layers", 0.3)
     budget = _bounded(budget or RunBudget(), first.trace.events_per_run)
     runs = run_engine(
@@ -105,7 +119,8 @@ def measure(
     )
     kernels = outermost_kernels(model, packed)
     times = layer_times(runs, kernels, [layer.nodes for layer in layers])
-    return Measurement(times, points, packed, kernels, first_run(runs.trace.runs[-1]))
+    workspace = kernel_workspace(statistics, kernels)
+    return Measurement(times, points, packed, kernels, first_run(runs.trace.runs[-1]), workspace)
 
 
 def outermost_kernels(model: Model, optimised: Path) -> tuple[Kernel, ...]:

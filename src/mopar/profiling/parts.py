@@ -1,8 +1,11 @@
 """The parts of a profile: what was measured, in the terms that the planner reads."""
 
+from collections.abc import Sequence
+
 from mopar.graph import Layer, Model, cut_positions
 from mopar.graph.model import is_weight, name_of, reads_of
 from mopar.profiling.engine_runs import idlest_core
+from mopar.profiling.layer_times import layers_of_kernels
 from mopar.profiling.layout import blocked_tensors, cut_overhead_ms, measure_reorders
 from mopar.profiling.liveness import Step, live_bytes
 from mopar.profiling.measure import Measurement
@@ -84,7 +87,7 @@ def tensors_of(
 
 
 def layer_profiles(model: Model, layers: tuple[Layer, ...], measured: Measurement) -> tuple[LayerProfile, ...]:
-    """Each layer's time, weights and live activations."""
+    """Each layer's time, weights, live activations and workspace."""
     steps = [step for layer in layers for step in steps_of(model, layer)]
     known = {name: point.bytes for name, point in measured.points.items()}
     # A sequence or an optional has no size of its own to speak of: its elements were counted as tensors.
@@ -92,6 +95,7 @@ def layer_profiles(model: Model, layers: tuple[Layer, ...], measured: Measuremen
     live = live_bytes(steps, sizes, [s.name for s in model.inputs], [s.name for s in model.outputs], len(layers))
     weight_bytes = _weight_bytes(model)
     times = measured.times
+    workspace = _workspace(measured, layers)
     return tuple(
         LayerProfile(
             index=layer.index,
@@ -102,9 +106,18 @@ def layer_profiles(model: Model, layers: tuple[Layer, ...], measured: Measuremen
             spread_ms=times.spread_ms[layer.index],
             weight_bytes=sum(weight_bytes[name] for name in layer.weights),
             activation_bytes=live[layer.index],
+            workspace_bytes=workspace[layer.index],
         )
         for layer in layers
     )
+
+
+def _workspace(measured: Measurement, layers: Sequence[Layer]) -> list[int]:
+    """Of each layer, the most that one of its kernels asked for: they run one after the other."""
+    found = [0] * len(layers)
+    for kernel, layer in layers_of_kernels(measured.kernels, [layer.nodes for layer in layers]).items():
+        found[layer] = max(found[layer], measured.workspace.get(kernel, 0))
+    return found
 
 
 def steps_of(model: Model, layer: Layer) -> list[Step]:

@@ -12,6 +12,8 @@ from mopar.profiling.engine_runs import RunBudget, scratch_directory
 from mopar.profiling.inputs import Array, sample_inputs
 from mopar.profiling.measure import Progress, measure
 from mopar.profiling.parts import cuts_of, layer_profiles, model_info, tensors_of, weights_of
+from mopar.profiling.patterns import patterns_of
+from mopar.profiling.patterns_operators import leading_operators
 from mopar.types import PACKED_OPTIONS, EngineOptions, MemorySample, Profile, RuntimeCosts, UsageError, WholeProfile
 from mopar.types.profile import PROFILE_SCHEMA
 
@@ -108,19 +110,22 @@ def profile_model(
         measured = measure(model, layers, values, directory, budget=budget, options=options, progress=progress)
         weights, cuts = weights_of(model, measured), cuts_of(model, layers, measured)
         times = measured.times
+        timed = layer_profiles(model, layers, measured)
+        shapes = {name: point.shape for name, point in measured.points.items()}
         profile = Profile(
             model=model_info(model),
             inputs=model.inputs,
             outputs=model.outputs,
             tensors=tensors_of(model, layers, cuts, measured),
             weights=weights,
-            layers=layer_profiles(model, layers, measured),
+            layers=timed,
             cut_positions=cuts,
             whole=WholeProfile(times.whole_ms, times.whole_spread_ms, 0.0, 0.0, times.unattributed_ms),
             runtime=probe.runtime(),
             recipes=recipes,
             machine=machine,
             cpu=cpu,
+            patterns=patterns_of(timed, weights, leading_operators(model, layers, shapes)),
         )
     progress("measuring memory", 0.5)
     memory = probe.memory(model, profile, values)

@@ -1,10 +1,11 @@
 """What was measured of a model: the only thing that the planner sees of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from mopar.types.patterns import Patterns
 from mopar.types.tensor import TensorSpec
 
-PROFILE_SCHEMA = 1
+PROFILE_SCHEMA = 2
 COLD_HALF_MS = 4.0
 """Computing for so long costs half of ``RuntimeCosts.cold_ms``; measured with stages of 1, 3 and 25 ms."""
 
@@ -106,7 +107,8 @@ class LayerProfile:
         spread_ms: interquartile range of the same samples.
         weight_bytes: unpacked bytes of ``weights``.
         activation_bytes: largest sum of tensors that are live while one of its nodes runs.
-        workspace_bytes: scratch that its kernels need beyond live tensors, as far as known.
+        workspace_bytes: scratch that its kernels ask the engine for beyond live tensors; what they take by
+            themselves is not known.
     """
 
     index: int
@@ -196,6 +198,7 @@ class Profile:
     ``inputs`` and ``outputs`` keep symbolic dimensions; ``tensors`` have the measured point's.
     ``cpu`` is the share of one CPU under which it was measured. ``samples`` are slices of about equal
     time whose memory was measured, which tells what functions of this model need beyond their tensors.
+    ``patterns`` are read off the layers; None only while a profile is in the making.
     """
 
     model: ModelInfo
@@ -211,5 +214,5 @@ class Profile:
     machine: Machine
     cpu: float = 1.0
     samples: tuple[MemorySample, ...] = ()
-    patterns: dict[str, object] = field(default_factory=dict)
+    patterns: Patterns | None = None
     schema: int = PROFILE_SCHEMA

@@ -1,0 +1,112 @@
+"""The patterns of a profile, as ``mopar profile`` prints them."""
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from mopar.cli.output import table
+from mopar.types import LayerProfile, MemorySwing, Patterns, Profile
+
+_MIB = 1 << 20
+_COLUMNS = 64
+_RUNS_SHOWN = 10
+_OPERATORS_SHOWN = 8
+_BLOCKS, _PLAIN = "▁▂▃▄▅▆▇█", "_.-~=+*#"
+
+
+def render_patterns(console: Console, profile: Profile) -> None:
+    """Print memory over time, its swing, the operators, and the runs of like layers."""
+    patterns = profile.patterns
+    if patterns is None:
+        return
+    _render_memory(console, profile.layers, patterns)
+    console.print(_operators(patterns))
+    console.print(_runs(patterns))
+
+
+def _render_memory(console: Console, layers: Sequence[LayerProfile], patterns: Patterns) -> None:
+    differences = patterns.differences
+    line = sparkline(
+        [point.in_need_bytes for point in patterns.timeline],
+        [layer.latency_ms for layer in layers],
+        unicode=console.encoding.startswith("utf"),
+    )
+    console.print(f"memory in need over time: {line}", highlight=False)
+    swings = (
+        ("in need", differences.in_need),
+        ("weights loaded so far", differences.loaded),
+        ("all weights held", differences.held),
+    )
+    console.print(
+        f"memory swing over {differences.layers} layers with {differences.time_share:.0%} of the time: "
+        + "; ".join(f"{name} {_swing(swing)}" for name, swing in swings),
+        highlight=False,
+    )
+
+
+def _swing(swing: MemorySwing) -> str:
+    return (
+        f"{swing.share:.1%} ({swing.least_bytes / _MIB:.2f} MiB in layer {swing.least_layer} "
+        f"to {swing.most_bytes / _MIB:.2f} in {swing.most_layer})"
+    )
+
+
+def _operators(patterns: Patterns) -> object:
+    rows = [
+        (
+            share.operator,
+            str(share.layers),
+            f"{share.time_share:.1%}",
+            f"{share.memory_time_share:.1%}",
+            f"{share.weight_share:.1%}",
+            f"{share.activation_share:.1%}",
+            "dominant" if share.dominant else "",
+        )
+        for share in patterns.operators[:_OPERATORS_SHOWN]
+    ]
+    columns = ("operator", "layers", "time", "memory x time", "weights", "activations", "")
+    return table("What operators take", columns, rows)
+
+
+def _runs(patterns: Patterns) -> object:
+    shown = sorted(patterns.runs, key=lambda run: -run.time_share)[:_RUNS_SHOWN]
+    rows = [
+        (
+            f"{run.start}" if run.stop == run.start + 1 else f"{run.start} to {run.stop - 1}",
+            f"{run.time_share:.1%}",
+            f"{run.mean_ms:.3f}",
+            f"{run.mean_mib:.2f}",
+        )
+        for run in sorted(shown, key=lambda run: run.start)
+    ]
+    title = f"{len(patterns.runs)} runs of layers alike in time and memory in need"
+    if len(shown) < len(patterns.runs):
+        title += f", the {len(shown)} longest in time"
+    return table(title, ("layers", "time", "ms each", "MiB each"), rows)
+
+
+def sparkline(
+    values: Sequence[float], durations: Sequence[float], *, columns: int = _COLUMNS, unicode: bool = True
+) -> str:
+    """One line of bars: what is held over time, each bar the most of its part of the time.
+
+    Args:
+        values: held during each step, not below 0.
+        durations: of the steps, in the same order.
+        columns: how many bars.
+        unicode: whether block characters can be printed.
+    """
+    levels = _BLOCKS if unicode else _PLAIN
+    total, most = sum(durations), max(values, default=0.0)
+    if total <= 0 or most <= 0:
+        return levels[0] * columns
+    bars = [0.0] * columns
+    end = 0.0
+    for value, duration in zip(values, durations, strict=True):
+        first = min(int(end / total * columns), columns - 1)
+        end += duration
+        last = min(max(first, math.ceil(end / total * columns) - 1), columns - 1)
+        for column in range(first, last + 1):
+            bars[column] = max(bars[column], value)
+    return "".join(levels[min(int(bar / most * len(levels)), len(levels) - 1)] for bar in bars)
