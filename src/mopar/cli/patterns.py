@@ -80,9 +80,9 @@ def _runs(patterns: Patterns) -> object:
         )
         for run in sorted(shown, key=lambda run: run.start)
     ]
-    title = f"{len(patterns.runs)} runs of layers alike in time and memory in need"
+    title = f"{len(patterns.runs)} run{'s' * (len(patterns.runs) > 1)} of like layers"
     if len(shown) < len(patterns.runs):
-        title += f", the {len(shown)} longest in time"
+        title += f", the {len(shown)} longest"
     return table(title, ("layers", "time", "ms each", "MiB each"), rows)
 
 

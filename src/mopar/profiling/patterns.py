@@ -14,6 +14,10 @@ from mopar.types import LayerProfile, LayerRun, MemoryPoint, Patterns, WeightPro
 Floats = npt.NDArray[np.float64]
 
 _MIB = 1 << 20
+_NO_MASS = 1e-12
+_ALIKE = 0.1
+_NORMAL_MEDIAN = 0.6745
+"""The median of the absolute values of a standard normal."""
 _INDISTINCT = 1e-3
 """What lies below this part of the largest is not told apart: logarithms would make much of nothing."""
 
@@ -38,53 +42,53 @@ def patterns_of(layers: Sequence[LayerProfile], weights: Sequence[WeightProfile]
 def layer_runs(layers: Sequence[LayerProfile], timeline: Sequence[MemoryPoint]) -> tuple[LayerRun, ...]:
     """Runs of neighbouring layers that are alike in time and memory in need.
 
-    Two features of each layer, the logarithms of both, standardised, are cut where :func:`change_points` finds their
-    means to change.
+    The logarithms of both, standardised by their noise, are cut where :func:`change_points` finds their means to
+    change. A layer weighs as much as the time that it takes, so that views and casts between others break no run.
 
     Args:
         layers: in order; at least one.
         timeline: their memory.
     """
-    latency_ms = [layer.latency_ms for layer in layers]
-    in_need_bytes = [float(point.in_need_bytes) for point in timeline]
+    latency_ms = np.array([layer.latency_ms for layer in layers])
+    in_need_bytes = np.array([float(point.in_need_bytes) for point in timeline])
     features = np.column_stack([_standardised(latency_ms), _standardised(in_need_bytes)])
-    edges = [0, *change_points(features, change_penalty(len(layers))), len(layers)]
-    total_ms = sum(latency_ms)
-    runs = []
-    for start, stop in pairwise(edges):
-        spent_ms = sum(latency_ms[start:stop])
-        runs.append(
-            LayerRun(
-                start=start,
-                stop=stop,
-                time_share=spent_ms / total_ms if total_ms > 0 else 0.0,
-                mean_ms=spent_ms / (stop - start),
-                mean_mib=sum(in_need_bytes[start:stop]) / (stop - start) / _MIB,
-            )
+    total_ms = float(latency_ms.sum())
+    importance = latency_ms / latency_ms.mean() if total_ms > 0 else np.ones(len(layers))
+    edges = [0, *change_points(features, importance, change_penalty(len(layers))), len(layers)]
+    return tuple(
+        LayerRun(
+            start=start,
+            stop=stop,
+            time_share=float(latency_ms[start:stop].sum()) / total_ms if total_ms > 0 else 0.0,
+            mean_ms=float(latency_ms[start:stop].mean()),
+            mean_mib=float(in_need_bytes[start:stop].mean()) / _MIB,
         )
-    return tuple(runs)
+        for start, stop in pairwise(edges)
+    )
 
 
-def change_points(features: Floats, penalty: float) -> list[int]:
+def change_points(features: Floats, importance: Floats, penalty: float) -> list[int]:
     """Where the means of features change: the first row of each segment but the first.
 
-    Of all ways to cut the rows into segments, the one with the least sum of squared distances to the segments' means,
-    plus ``penalty`` for each cut: found exactly, by optimal partitioning (Jackson et al. 2005). Takes time quadratic in
-    the rows: 30 ms for a thousand.
+    Of all ways to cut the rows into segments, the one with the least weighted sum of squared distances to the segments'
+    means, plus ``penalty`` for each cut: found exactly, by optimal partitioning (Jackson et al. 2005). Takes time
+    quadratic in the rows: 30 ms for a thousand.
 
     Args:
         features: a row for each point, a column for each feature.
+        importance: weight of each row, 1 in the mean.
         penalty: price of a cut.
     """
     count = len(features)
-    sums = np.concatenate([np.zeros((1, features.shape[1])), np.cumsum(features, axis=0)])
-    squares = np.concatenate([[0.0], np.cumsum((features**2).sum(axis=1))])
+    mass = _running(importance[:, None])[:, 0]
+    sums = _running(features * importance[:, None])
+    squares = _running((features**2).sum(axis=1, keepdims=True) * importance[:, None])[:, 0]
     best = np.zeros(count + 1)
     best[0] = -penalty
     came_from = np.zeros(count + 1, dtype=np.int64)
     for stop in range(1, count + 1):
-        lengths = np.arange(stop, 0, -1)
-        around_mean = squares[stop] - squares[:stop] - ((sums[stop] - sums[:stop]) ** 2).sum(axis=1) / lengths
+        held = np.maximum(mass[stop] - mass[:stop], _NO_MASS)
+        around_mean = squares[stop] - squares[:stop] - ((sums[stop] - sums[:stop]) ** 2).sum(axis=1) / held
         costs = best[:stop] + around_mean + penalty
         came_from[stop] = int(costs.argmin())
         best[stop] = costs[came_from[stop]]
@@ -96,22 +100,29 @@ def change_points(features: Floats, penalty: float) -> list[int]:
     return found[::-1]
 
 
-def change_penalty(count: int) -> float:
-    """The Bayesian information criterion's price of a change point, for features of variance 1 at most.
+def _running(rows: Floats) -> Floats:
+    """Sums of the first 0, 1, 2, .. rows."""
+    return np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)])
 
-    A change point adds a place and two means, ln(count) each. The variance within runs is not known; that of the
-    features themselves, 1, bounds it: a change point has to earn more than noise of their own size could give.
+
+def change_penalty(count: int) -> float:
+    """The Bayesian information criterion's price of a change point, for two features whose noise has variance 1.
+
+    A change point adds a place and two means, ln(count) each.
     """
     return 3.0 * math.log(count)
 
 
-def _standardised(values: Sequence[float]) -> Floats:
-    """Logarithms with mean 0 and variance 1; zeros where all are alike."""
-    array = np.asarray(values, dtype=np.float64)
-    most = array.max()
-    if most <= 0:
-        return np.zeros_like(array)
-    logs = np.log(np.maximum(array, _INDISTINCT * most))
-    spread = logs.std()
+def _standardised(values: Floats) -> Floats:
+    """Logarithms, in units of the noise between neighbours.
+
+    The noise is estimated from the median difference of neighbours, which changes between runs do not move, and is
+    at least that of layers that differ by 10%: those are alike in any case.
+    """
+    most = values.max()
+    if most <= 0 or len(values) < 2:
+        return np.zeros_like(values)
+    logs = np.log(np.maximum(values, _INDISTINCT * most))
+    noise = np.median(np.abs(np.diff(logs))) / (_NORMAL_MEDIAN * math.sqrt(2))
     centred: Floats = logs - logs.mean()
-    return centred / spread if spread > 1e-9 else np.zeros_like(array)
+    return centred / max(noise, _ALIKE)
