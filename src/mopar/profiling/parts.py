@@ -6,10 +6,10 @@ from mopar.graph import Layer, Model, cut_positions
 from mopar.graph.model import is_weight, name_of, reads_of
 from mopar.profiling.engine_runs import idlest_core
 from mopar.profiling.layer_times import layers_of_kernels
-from mopar.profiling.layout import blocked_tensors, cut_overhead_ms, measure_reorders
+from mopar.profiling.layout import ReorderCosts, blocked_tensors, cut_overhead_ms, measure_reorders
 from mopar.profiling.liveness import Step, live_bytes
 from mopar.profiling.measure import Measurement
-from mopar.profiling.packed import stored_weights
+from mopar.profiling.packed import StoredWeight, stored_weights
 from mopar.profiling.points import point_of
 from mopar.profiling.weights import weight_profiles
 from mopar.types import CutPosition, LayerProfile, ModelInfo, TensorProfile, WeightProfile
@@ -27,15 +27,18 @@ def model_info(model: Model) -> ModelInfo:
     )
 
 
-def weights_of(model: Model, measured: Measurement) -> tuple[WeightProfile, ...]:
-    """Each weight in the built file and in memory, as the packed file of the measured run has it."""
+def weights_of(
+    model: Model, measured: Measurement, stored: Sequence[StoredWeight] | None = None
+) -> tuple[WeightProfile, ...]:
+    """Each weight in the built file and in memory: as ``stored``, or as the packed file of the measured run has it."""
     graph = model.ir.graph
     readers: dict[str, list[str]] = {}
     for node in model.nodes:
         for value in reads_of(node, graph):
             if is_weight(value):
                 readers.setdefault(name_of(value), []).append(str(node.name))
-    return weight_profiles(_weight_bytes(model), readers, stored_weights(measured.packed), measured.kernels)
+    stored = stored_weights(measured.packed) if stored is None else stored
+    return weight_profiles(_weight_bytes(model), readers, stored, measured.kernels)
 
 
 def _weight_bytes(model: Model) -> dict[str, int]:
@@ -43,14 +46,17 @@ def _weight_bytes(model: Model) -> dict[str, int]:
     return {name: value.const_value.nbytes for name, value in initializers if value.const_value is not None}
 
 
-def cuts_of(model: Model, layers: tuple[Layer, ...], measured: Measurement) -> tuple[CutPosition, ...]:
-    """Where the model can be cut, and what crosses there."""
+def cuts_of(
+    model: Model, layers: tuple[Layer, ...], measured: Measurement, costs: ReorderCosts | None = None
+) -> tuple[CutPosition, ...]:
+    """Where the model can be cut, and what crosses there; ``costs`` are measured where they are not given."""
     cuts = cut_positions(model, layers)
     crossing = frozenset(name for cut in cuts for name in cut.tensors)
     sizes = {name: point_of(measured.points, name).bytes for name in crossing}
     makes = {str(node.name): [str(value.name) for value in node.outputs] for node in model.nodes}
     blocked = blocked_tensors(measured.packed, measured.kernels, makes, crossing)
-    costs = measure_reorders(idlest_core()) if blocked else None
+    if blocked and costs is None:
+        costs = measure_reorders(idlest_core())
     return tuple(
         CutPosition(
             index=cut.index,
@@ -86,8 +92,17 @@ def tensors_of(
     return tuple(found)
 
 
-def layer_profiles(model: Model, layers: tuple[Layer, ...], measured: Measurement) -> tuple[LayerProfile, ...]:
-    """Each layer's time, weights, live activations and workspace."""
+def layer_profiles(
+    model: Model, layers: tuple[Layer, ...], measured: Measurement, two_threads: Sequence[float] | None = None
+) -> tuple[LayerProfile, ...]:
+    """Each layer's time, weights, live activations and workspace.
+
+    Args:
+        model: in canonical form.
+        layers: of it.
+        measured: what running it told.
+        two_threads: of each layer, its time with two threads over that with one, where it is known.
+    """
     steps = [step for layer in layers for step in steps_of(model, layer)]
     known = {name: point.bytes for name, point in measured.points.items()}
     # A sequence or an optional has no size of its own to speak of: its elements were counted as tensors.
@@ -107,6 +122,7 @@ def layer_profiles(model: Model, layers: tuple[Layer, ...], measured: Measuremen
             weight_bytes=sum(weight_bytes[name] for name in layer.weights),
             activation_bytes=live[layer.index],
             workspace_bytes=workspace[layer.index],
+            two_threads=None if two_threads is None else two_threads[layer.index],
         )
         for layer in layers
     )

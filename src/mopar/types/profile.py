@@ -109,6 +109,7 @@ class LayerProfile:
         activation_bytes: largest sum of tensors that are live while one of its nodes runs.
         workspace_bytes: scratch that its kernels ask the engine for beyond live tensors; what they take by
             themselves is not known.
+        two_threads: its time with two threads over ``latency_ms``; None where it is not known.
     """
 
     index: int
@@ -120,6 +121,7 @@ class LayerProfile:
     weight_bytes: int
     activation_bytes: int
     workspace_bytes: int = 0
+    two_threads: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,8 @@ class Profile:
     ``inputs`` and ``outputs`` keep symbolic dimensions; ``tensors`` have the measured point's.
     ``cpu`` is the share of one CPU under which it was measured. ``samples`` are slices of about equal
     time whose memory was measured, which tells what functions of this model need beyond their tensors.
+    ``source`` is ``measured``, or ``predicted`` where nothing ran: ``spread_ms`` is then how far off a prediction may
+    be, and ``assumed`` names tensors whose size depends on values, so that a bound stands in its place.
     ``patterns`` are read off the layers; None only while a profile is in the making.
     """
 
@@ -214,5 +218,7 @@ class Profile:
     machine: Machine
     cpu: float = 1.0
     samples: tuple[MemorySample, ...] = ()
+    source: str = "measured"
+    assumed: tuple[str, ...] = ()
     patterns: Patterns | None = None
     schema: int = PROFILE_SCHEMA

@@ -54,6 +54,34 @@ def kernel_keys(graph: ir.Graph) -> list[tuple[str, ...]]:
     return keys
 
 
+def kernel_shapes(model: Model, inferred: Inferred, kernels: Sequence[Kernel]) -> dict[str, tuple[int, ...]]:
+    """Shapes of every tensor of the optimised graph, as far as they can be told.
+
+    The engine infers none for what its own optimiser put in: there, a kernel makes what the last canonical node that
+    it computes makes, and one that only changes the layout keeps its input's shape.
+    """
+    shapes = dict(inferred.shapes)
+    made = {str(node.name): [inferred.points.get(value.name or "") for value in node.outputs] for node in model.nodes}
+    for node, kernel in zip(inferred.optimised.graph, kernels, strict=True):
+        unknown = [value for value in node.outputs if value.name and value.name not in shapes]
+        if not unknown:
+            continue
+        taken = node.inputs[0] if node.inputs else None
+        if kernel.layout_only and taken is not None and taken.name in shapes:
+            shapes[str(unknown[0].name)] = _moved(node, shapes[taken.name])
+        elif kernel.nodes and not kernel.layout_only:
+            point = (made[kernel.nodes[-1]] or [None])[0]
+            if point is not None:
+                shapes[str(unknown[0].name)] = point.shape
+    return shapes
+
+
+def _moved(node: ir.Node, shape: tuple[int, ...]) -> tuple[int, ...]:
+    order = node.attributes.get("perm") if node.op_type == "Transpose" else None
+    axes = order.as_ints() if order is not None else range(len(shape))
+    return tuple(shape[axis] for axis in axes)
+
+
 def describe(model: Model, layers: Sequence[Layer], point: Mapping[str, tuple[int, ...]]) -> Described:
     """What running a model at a point of its inputs will be.
 
@@ -71,8 +99,9 @@ def describe(model: Model, layers: Sequence[Layer], point: Mapping[str, tuple[in
     graph = inferred.optimised.graph
     kernels = tuple(kernel for kernel in attribute_kernels(model.ir.graph, graph) if not kernel.nested)
     layer_of = layers_of_kernels(kernels, [layer.nodes for layer in layers])
+    shapes = kernel_shapes(model, inferred, kernels)
     works = tuple(
-        KernelWork(index, layer_of.get(index, -1), work_of(node_facts(node, inferred.shapes)))
+        KernelWork(index, layer_of.get(index, -1), work_of(node_facts(node, shapes)))
         for index, node in enumerate(graph)
     )
     stored = predicted_weights(graph)

@@ -58,6 +58,16 @@ def fit_families(models: Sequence[ModelSamples], *, errors: bool = True) -> dict
     return {**families, "other": poor}
 
 
+def fit_dispatch(models: Sequence[ModelSamples]) -> float:
+    """What each kernel adds to a whole run beyond its own time: the median over models; at least 0."""
+    rests = [
+        (model.timings.one_ms - sum(timing.one_ms for timing in model.timings.kernels)) / len(model.timings.kernels)
+        for model in models
+        if model.timings.kernels
+    ]
+    return max(0.0, float(np.median(rests))) if rests else 0.0
+
+
 def _tables(models: Sequence[ModelSamples]) -> dict[str, _Table]:
     found: dict[str, list[tuple[KernelSample, float, int]]] = {}
     for group, model in enumerate(models):

@@ -10,7 +10,8 @@ from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import undisturbed_samples
 from mopar.profiling.packed import optimised_graph
 from mopar.profiling.resources.describe import Described, kernel_keys
-from mopar.profiling.resources.samples import KernelSample, ModelSamples
+from mopar.profiling.resources.footprint import memory_facts
+from mopar.profiling.resources.samples import KernelSample, KernelTiming, MemoryLabel, ModelSamples, Timings
 from mopar.types import PACKED_OPTIONS, EngineOptions
 
 BUDGET = RunBudget(seconds=1.5, min_runs=9, max_runs=150, warm_runs=2)
@@ -21,21 +22,13 @@ _LOAD_ONLY = RunBudget(seconds=0.0, min_runs=0, max_runs=0, warm_runs=0)
 
 
 def observe(
-    model: Model,
-    layers: Sequence[Layer],
-    inputs: Mapping[str, Array],
-    described: Described,
-    *,
-    two_threads: bool = True,
-    budget: RunBudget = BUDGET,
-) -> ModelSamples:
+    model: Model, inputs: Mapping[str, Array], *, two_threads: bool = True, budget: RunBudget = BUDGET
+) -> Timings:
     """Time a model's kernels with one thread (pinned to a core), and with two.
 
     Args:
         model: in canonical form.
-        layers: of it.
         inputs: a value for each of its inputs.
-        described: the model at the inputs' shapes.
         two_threads: whether two are measured as well.
         budget: how many runs, of each.
 
@@ -44,7 +37,7 @@ def observe(
     """
     with scratch_directory() as directory:
         packed = _pack(model, inputs, directory)
-        ran = kernel_keys(optimised_graph(packed))
+        keys = kernel_keys(optimised_graph(packed))
         runs = [
             run_engine(
                 packed, inputs, model.inputs, directory,
@@ -53,24 +46,44 @@ def observe(
             for threads, core in ((1, idlest_core()), (2, None))[: 1 + two_threads]
         ]  # fmt: skip
     times = [kernel_times(found) for found in runs]
-    expected = {key: index for index, key in enumerate(kernel_keys(described.inferred.optimised.graph))}
-    samples, unmatched = [], 0
-    for index, one_ms in times[0].items():
-        known = expected.get(ran[index]) if index < len(ran) else None
-        if known is None:
-            unmatched += 1
-            continue
-        work = described.works[known]
-        two_ms = times[1].get(index) if two_threads else None
-        samples.append(KernelSample(known, work.layer, work.work, one_ms, two_ms))
+    kernels = (
+        KernelTiming(keys[index], one_ms, times[1].get(index) if two_threads else None)
+        for index, one_ms in times[0].items()
+        if index < len(keys)
+    )
+    whole = [statistics.median(found.plain_ms) for found in runs]
+    return Timings(model.name, tuple(kernels), whole[0], whole[1] if two_threads else None)
+
+
+def samples_of(timings: Timings, model: Model, layers: Sequence[Layer], described: Described) -> ModelSamples:
+    """What was measured, beside what is known without running.
+
+    Raises:
+        ModelError: a slice that was measured cannot stand alone: the measurement is of another model.
+    """
+    index = {key: number for number, key in enumerate(kernel_keys(described.inferred.optimised.graph))}
+    kernels = [
+        KernelSample(index[timing.key], work.layer, work.work, timing.one_ms, timing.two_ms)
+        for timing in timings.kernels
+        if timing.key in index
+        for work in (described.works[index[timing.key]],)
+    ]
     return ModelSamples(
-        name=model.name,
+        name=timings.name,
         layers=len(layers),
         working_bytes=described.working_bytes,
-        kernels=tuple(samples),
-        one_ms=statistics.median(runs[0].plain_ms),
-        two_ms=statistics.median(runs[1].plain_ms) if two_threads else None,
-        unmatched=unmatched,
+        kernels=tuple(kernels),
+        timings=timings,
+        memory=tuple(
+            MemoryLabel(
+                found.start,
+                found.stop,
+                memory_facts(model, layers, described, found.start, found.stop),
+                found.required_mib,
+            )
+            for found in timings.memory
+        ),
+        unmatched=len(timings.kernels) - len(kernels),
     )
 
 

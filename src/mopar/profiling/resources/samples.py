@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from mopar.profiling.resources.parts import Work
 
+TIMINGS_SCHEMA = 1
+
 
 @dataclass(frozen=True, slots=True)
 class KernelSample:
@@ -49,8 +51,54 @@ class MemoryFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryLabel:
+class KernelTiming:
+    """A kernel as it ran.
+
+    Attributes:
+        key: what tells it from the others of its graph (see ``kernel_keys``).
+        one_ms: median time with one thread.
+        two_ms: the same with two; None where that was not measured.
+    """
+
+    key: tuple[str, ...]
+    one_ms: float
+    two_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceMemory:
     """Required memory of layers ``start`` to ``stop`` (exclusive) as a function, measured."""
+
+    start: int
+    stop: int
+    required_mib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """What running a model told; it holds however its kernels are described.
+
+    Attributes:
+        name: of the model.
+        kernels: each with its time.
+        one_ms: latency of a whole run with one thread, without the profiler.
+        two_ms: the same with two threads; None where that was not measured.
+        memory: of the whole and of slices.
+        base_mib: required memory of a function that does nothing, as it was then.
+    """
+
+    name: str
+    kernels: tuple[KernelTiming, ...]
+    one_ms: float
+    two_ms: float | None
+    memory: tuple[SliceMemory, ...] = ()
+    base_mib: float = 0.0
+    schema: int = TIMINGS_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLabel:
+    """What a slice's function holds, and its required memory as measured."""
 
     start: int
     stop: int
@@ -60,16 +108,14 @@ class MemoryLabel:
 
 @dataclass(frozen=True, slots=True)
 class ModelSamples:
-    """What was measured of one model.
+    """What was measured of one model, beside what is known of it without running it.
 
     Attributes:
         name: of the model.
         layers: how many it has.
         working_bytes: weights that a run reads.
         kernels: those that were timed.
-        one_ms: latency of a whole run with one thread, without the profiler.
-        two_ms: the same with two threads; None where that was not measured.
-        base_mib: required memory of a function that does nothing, as it was then.
+        timings: of the whole.
         memory: of the whole and of slices.
         unmatched: kernels that ran, but that the description without a run does not have.
     """
@@ -78,9 +124,7 @@ class ModelSamples:
     layers: int
     working_bytes: float
     kernels: tuple[KernelSample, ...]
-    one_ms: float
-    two_ms: float | None = None
-    base_mib: float = 0.0
+    timings: Timings
     memory: tuple[MemoryLabel, ...] = ()
     unmatched: int = 0
 

@@ -1,0 +1,121 @@
+"""A model measured for calibration: kernel times, and required memory of slices; kept on disk by model and machine."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mopar.evaluation.calibration.slices import slice_memory_mib, spans_of
+from mopar.files import from_json, sha256_of, to_json, write_whole
+from mopar.gateway.arrays import Array
+from mopar.graph import Layer, Model, layers_of, load_model
+from mopar.machine import machine_facts
+from mopar.profiling import RunBudget, sample_inputs
+from mopar.profiling.cache import profile_key
+from mopar.profiling.resources.describe import Described, describe
+from mopar.profiling.resources.observe import BUDGET, observe, samples_of
+from mopar.profiling.resources.samples import TIMINGS_SCHEMA, ModelSamples, SliceMemory, Timings
+from mopar.types import MoparError, ProfileError
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much of a model is measured.
+
+    Attributes:
+        two_threads: whether kernels are timed with two threads as well.
+        uniform, random: slices whose required memory is measured, beside the whole; ``uniform`` 0 for no memory.
+        requests: answers in a row that count as success.
+        budget: of timed runs.
+    """
+
+    two_threads: bool = True
+    uniform: int = 4
+    random: int = 2
+    requests: int = 20
+    budget: RunBudget = BUDGET
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model that is measured, and all that is known of it without."""
+
+    model: Model
+    layers: tuple[Layer, ...]
+    inputs: Mapping[str, Array]
+    described: Described
+
+
+def subject(path: Path, inputs: Mapping[str, Array] | None = None) -> Subject:
+    """Load a model, and describe it at the point of its inputs.
+
+    Raises:
+        ModelError, InputError: it cannot be loaded, or its inputs do not fit.
+    """
+    model = load_model(path)
+    values, _ = sample_inputs(model.inputs, given=inputs)
+    layers = layers_of(model)
+    return Subject(model, layers, values, describe(model, layers, {name: v.shape for name, v in values.items()}))
+
+
+def measured_samples(
+    path: Path,
+    effort: Effort,
+    *,
+    base_mib: float,
+    inputs: Mapping[str, Array] | None = None,
+    cache: Path | None = None,
+    say: Say = lambda _line: None,
+) -> ModelSamples:
+    """Measure a model, or take what was measured of it before on this machine.
+
+    Args:
+        path: of the ONNX file.
+        effort: how much is measured.
+        base_mib: required memory of a function that does nothing.
+        inputs: values of some or all inputs.
+        cache: folder of earlier measurements; None for none.
+        say: told one line per step, and of each slice that could not be measured.
+
+    Raises:
+        MoparError: the model cannot be loaded or run.
+    """
+    one = subject(path, inputs)
+    key = profile_key([TIMINGS_SCHEMA, path.stem, sha256_of(path), effort, machine_facts()])
+    kept = cache / f"{path.stem}-{key}.json" if cache is not None else None
+    timings = _kept(kept)
+    if timings is None:
+        say(f"{path.stem}: timing kernels")
+        timings = observe(one.model, one.inputs, two_threads=effort.two_threads, budget=effort.budget)
+        timings = replace(timings, memory=_memory(one, effort, say), base_mib=base_mib)
+        if kept is not None:
+            with contextlib.suppress(OSError):  # a cache that cannot be written is none
+                write_whole(kept, to_json(timings))
+    return samples_of(timings, one.model, one.layers, one.described)
+
+
+def _kept(path: Path | None) -> Timings | None:
+    if path is None:
+        return None
+    try:
+        return from_json(path.read_bytes(), Timings, what=str(path), error=ProfileError)
+    except (OSError, ProfileError):
+        return None
+
+
+def _memory(one: Subject, effort: Effort, say: Say) -> tuple[SliceMemory, ...]:
+    """Required memory of the whole and of slices; one that cannot run alone is left out, and said."""
+    if not effort.uniform:
+        return ()
+    found = []
+    for span in spans_of(one.model, one.layers, uniform=effort.uniform, random=effort.random):
+        say(f"{one.model.name}: memory of layers {span[0]} to {span[1]}")
+        try:
+            mib = slice_memory_mib(one.model, one.layers, span, one.described.inferred.points, requests=effort.requests)
+        except MoparError as error:
+            say(f"{one.model.name}: layers {span[0]} to {span[1]} are left out: {error}")
+            continue
+        found.append(SliceMemory(*span, mib))
+    return tuple(found)
