@@ -44,9 +44,13 @@ def command(
             uniform=uniform,
         )
         out.progress("planning")
-        made = make_plan(read_json(profile, Profile, error=ProfileError), options)
+        known = read_json(profile, Profile, error=ProfileError)
+        made = make_plan(known, options)
+        if known.source == "predicted":
+            out.notice("the profile was predicted: `verify` tells how far the plan's figures are off")
         write_whole(output, to_json(made))
-        out.result(plan_document(made), lambda console: render_plan(console, made, output))
+        document = {**plan_document(made), "profile_source": known.source}
+        out.result(document, lambda console: render_plan(console, made, output))
 
     run(as_json, verb)
 

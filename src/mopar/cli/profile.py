@@ -23,6 +23,7 @@ def command(
     input_shapes: InputShapes = None,
     inputs: InputsFile = None,
     cpu: Cpu = 1.0,
+    predict: Annotated[bool, typer.Option("--predict", help="Predict instead of measuring: nothing runs.")] = False,
     no_cache: NoCache = False,
     as_json: Json = False,
 ) -> None:
@@ -32,20 +33,26 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.evaluation.stages import measure_model
+        from mopar.evaluation.stages import measure_model, predict_model
         from mopar.files import check_output, to_json, write_whole
 
         arguments = parse_inputs(input_shapes)
         check_output(output)
-        _, measured = measure_model(
-            model,
-            inputs=inputs,
-            shapes=shapes_of(arguments),
-            dtypes=dtypes_of(arguments),
-            cpu=cpu,
-            use_cache=not no_cache,
-            progress=out.progress,
-        )
+        shapes, dtypes = shapes_of(arguments), dtypes_of(arguments)
+        if predict:
+            _, measured = predict_model(
+                model, inputs=inputs, shapes=shapes, dtypes=dtypes, cpu=cpu, progress=out.progress
+            )
+        else:
+            _, measured = measure_model(
+                model,
+                inputs=inputs,
+                shapes=shapes,
+                dtypes=dtypes,
+                cpu=cpu,
+                use_cache=not no_cache,
+                progress=out.progress,
+            )
         write_whole(output, to_json(measured))
         out.result(measured, lambda console: _render(console, measured, output))
 
@@ -60,6 +67,13 @@ def _render(console: Console, profile: Profile, path: Path) -> None:
         f"{whole.unattributed_ms:+.2f} ms in no layer",
         highlight=False,
     )
+    if profile.source == "predicted":
+        console.print(
+            f"predicted, nothing ran: half of such models take within {whole.spread_ms / 2:.2f} ms of that",
+            highlight=False,
+        )
+    for name in profile.assumed:
+        console.print(f"the size of {name} depends on values: a bound stands in its place", highlight=False)
     slowest = sorted(profile.layers, key=lambda layer: -layer.latency_ms)[:_SHOWN]
     rows = [
         (

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mopar.evaluation.calibration.scale import resources_here
 from mopar.evaluation.probe import WorkerProbe
 from mopar.gateway.arrays import Array
 from mopar.graph import Model, check_loadable, load_model
 from mopar.planning import check_plan, plan, plan_cuts, plan_uniform
 from mopar.platforms.books import load_book, load_limits
 from mopar.profiling import load_inputs, profile_model, sample_inputs
+from mopar.profiling.resources.predict import predict_profile
 from mopar.types import InputRecipe, Plan, Profile, TensorSpec, UsageError
 
 Progress = Callable[[str, float | None], None]
@@ -53,6 +55,30 @@ def measure_model(
         model, probe, inputs=given, shapes=shapes, dtypes=dtypes, cpu=cpu, use_cache=use_cache, progress=progress
     )
     return model, profile
+
+
+def predict_model(
+    path: Path,
+    *,
+    inputs: Path | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    dtypes: Mapping[str, str] | None = None,
+    cpu: float = 1.0,
+    progress: Progress = lambda _stage, _share: None,
+) -> tuple[Model, Profile]:
+    """Load a model and predict its profile without running it; its weights are read to be hashed alone.
+
+    Raises:
+        ModelError, InputError, EngineError, PlatformError, ProfileError.
+        UsageError: ``cpu`` is not 1.
+    """
+    if cpu != 1.0:
+        raise UsageError(f"--cpu {cpu:g}: layers are predicted at one whole CPU; choose the share in the plan")
+    progress("reading the model", None)
+    model = load_model(path)
+    resources = resources_here(progress)
+    given = load_inputs(inputs) if inputs is not None else None
+    return model, predict_profile(model, resources, inputs=given, shapes=shapes, dtypes=dtypes, progress=progress)
 
 
 def make_plan(profile: Profile, options: PlanOptions) -> Plan:

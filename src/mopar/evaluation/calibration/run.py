@@ -63,14 +63,23 @@ def calibrate(
     return model
 
 
-def fitted(times: list[ModelSamples], memory: list[ModelSamples], runtime: RuntimeCosts) -> ResourceModel:
-    """A resource model of this machine from what was measured."""
+def fitted(
+    times: list[ModelSamples], memory: list[ModelSamples], runtime: RuntimeCosts, *, errors: bool = True
+) -> ResourceModel:
+    """A resource model of this machine from what was measured.
+
+    Args:
+        times: models whose kernels count.
+        memory: models whose slices count.
+        runtime: what every function pays.
+        errors: whether to find error bars by leaving models out, which takes several fits more.
+    """
     return ResourceModel(
         machine=machine_facts(),
         date=dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        families=fit_families(times),
+        families=fit_families(times, errors=errors),
         dispatch_ms=fit_dispatch(times),
-        memory=fit_memory(memory),
+        memory=fit_memory(memory, errors=errors),
         runtime=runtime,
         samples={
             "models": len(times),

@@ -1,0 +1,231 @@
+"""How near the resource model comes on models that it was not fitted to: latency and memory, whole and by slices.
+
+    python -m benchmarks.resource_model [--quick] [--models NAME,..] [--no-memory] [--json FILE]
+
+Each tested model is left out of the fit ("one out": calibration models and all other tested models; "synthetic": the
+calibration models alone, which is what `mopar calibrate` gives a user). Tested: the zoo, and the architectures of
+benchmarks/architectures.py. Slices: the whole, four uniform ones, and two (memory) or six (latency) between random cut
+positions. Latency is held against the layers' times inside the whole run, the whole against a run without the profiler;
+memory against required memory as `verify` measures it. Measurements are kept in .cache/resource-model by model, options
+and machine; remove that folder to measure again.
+"""
+
+import itertools
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import architectures
+from benchmarks.common import met, parser, say_where, table, write_raw
+from mopar.evaluation.calibration.corpus import Effort, measured_samples
+from mopar.evaluation.calibration.run import fitted
+from mopar.evaluation.costs import runtime_costs
+from mopar.profiling.inputs import Array
+from mopar.profiling.resources import synthetic
+from mopar.profiling.resources.model import ResourceModel
+from mopar.profiling.resources.samples import ModelSamples
+from mopar.types import MoparError, RuntimeCosts
+from tests import models as zoo
+
+CACHE = Path(__file__).parents[1] / ".cache" / "resource-model"
+ZOO = (
+    "vgg16", "resnet50", "inception-v3", "efficientnet-b0", "convnext-base", "lstm-lm", "bilstm", "bert-base", "gpt2",
+    "vit-b16", "dlrm", "gcn",
+)  # fmt: skip
+QUICK = ("resnet50", "resnet18", "mobilenet_v2", "distilbert", "bert-small", "squeezenet1_1")
+SYNTHETIC, SYNTHETIC_MEMORY = 74, 30
+LATENCY_GOALS, MEMORY_GOALS = (0.10, 0.25), (0.08, 0.15)
+LEAST_MS = 0.02
+"""A slice that takes less is the profiler's rounding: left out, and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A slice, predicted by one of the fits.
+
+    Attributes:
+        model: that it is of.
+        fit: ``one out`` or ``synthetic``.
+        what: ``1 thread``, ``2 threads`` or ``memory``.
+        start: first layer.
+        stop: one past the last.
+        predicted: in ms or MiB.
+        measured: the same.
+    """
+
+    model: str
+    fit: str
+    what: str
+    start: int
+    stop: int
+    predicted: float
+    measured: float
+
+    @property
+    def error(self) -> float:
+        """Signed, of the measured value."""
+        return self.predicted / self.measured - 1
+
+
+def say(line: str) -> None:
+    print(f"  {line}", file=sys.stderr, flush=True)
+
+
+def tested(names: Sequence[str]) -> Iterator[tuple[str, Path, Mapping[str, Array]]]:
+    """Each model's file and inputs; one that cannot be made is said, and left out."""
+    for name in names:
+        source = zoo if name in zoo.MODELS else architectures
+        try:
+            yield name, source.materialise(name), source.sample_inputs(name)
+        except (MoparError, RuntimeError, OSError, KeyError) as error:
+            print(f"{name} is left out: {error}")
+
+
+def measured(
+    names: Sequence[str], runtime: RuntimeCosts, *, memory: bool, quick: bool
+) -> tuple[list[ModelSamples], list[ModelSamples]]:
+    """Samples of the tested models, and of the calibration models."""
+    effort = Effort(uniform=4 if memory else 0, random=2 if memory else 0)
+    found = []
+    for name, path, inputs in tested(names):
+        try:
+            one = measured_samples(path, effort, base_mib=runtime.base_mib, inputs=inputs, cache=CACHE, say=say)
+        except MoparError as error:
+            print(f"{name} is left out: {error}")
+            continue
+        found.append(one)
+        say(f"{name}: {len(one.kernels)} kernels, {one.unmatched} unmatched, {len(one.memory)} slices")
+    count, slices = (24, 8) if quick else (SYNTHETIC, SYNTHETIC_MEMORY)
+    made = []
+    for number, name in enumerate(itertools.islice(synthetic.names(), count)):
+        own = Effort(uniform=2, random=1) if memory and number < slices else Effort(uniform=0, random=0)
+        with tempfile.TemporaryDirectory(prefix="mopar-benchmark-") as folder:
+            path = synthetic.write(name, Path(folder) / f"{name}.onnx")
+            made.append(measured_samples(path, own, base_mib=runtime.base_mib, cache=CACHE, say=say))
+    return found, made
+
+
+def predictions(model: ModelSamples, fit: str, resources: ResourceModel) -> Iterator[Prediction]:
+    """Every slice of a model, predicted."""
+    times = resources.kernel_times([kernel.work for kernel in model.kernels], model.working_bytes)
+    ones, twos = [time.one_ms for time in times], [time.two_ms for time in times]
+    whole = (0, model.layers)
+    timings = model.timings
+    rest_ms = resources.dispatch_ms * len(ones)
+    yield Prediction(model.name, fit, "1 thread", *whole, sum(ones) + rest_ms, timings.one_ms)
+    if timings.two_ms is not None:
+        yield Prediction(model.name, fit, "2 threads", *whole, sum(twos) + rest_ms, timings.two_ms)
+    for start, stop in spans(model.layers):
+        one = model.span_ms(start, stop, [kernel.one_ms for kernel in model.kernels])
+        two = model.span_ms(start, stop, [kernel.two_ms or 0.0 for kernel in model.kernels])
+        if one < LEAST_MS:
+            continue
+        yield Prediction(model.name, fit, "1 thread", start, stop, model.span_ms(start, stop, ones), one)
+        if two > 0:
+            yield Prediction(model.name, fit, "2 threads", start, stop, model.span_ms(start, stop, twos), two)
+    for label in model.memory:
+        mib = resources.memory.required_mib(label.facts, timings.base_mib)
+        yield Prediction(model.name, fit, "memory", label.start, label.stop, mib, label.required_mib)
+
+
+def spans(layers: int) -> list[tuple[int, int]]:
+    """Four uniform slices, and six random ones."""
+    edges = [layers * k // 4 for k in range(5)]
+    found = [(start, stop) for start, stop in itertools.pairwise(edges) if stop > start]
+    draw = np.random.default_rng(layers)
+    for _ in range(6):
+        start, stop = sorted(int(at) for at in draw.choice(layers + 1, 2, replace=False))
+        found.append((start, stop))
+    return list(dict.fromkeys(found))
+
+
+def row_of(name: str, found: Sequence[Prediction]) -> tuple[str, ...]:
+    """A model in the table: the whole's signed error, and the median and worst of its slices."""
+    cells = [name]
+    for fit in ("one out", "synthetic"):
+        for what in ("1 thread", "2 threads", "memory"):
+            errors = [one.error for one in found if one.fit == fit and one.what == what]
+            if not errors:
+                cells.append("")
+                continue
+            middle, worst = float(np.median(np.abs(errors))), max(errors, key=abs)
+            cells.append(f"{errors[0]:+.0%} {middle:.0%} {worst:+.0%}")
+    return tuple(cells)
+
+
+def summary(found: Sequence[Prediction]) -> list[tuple[str, ...]]:
+    """Median and p95 of absolute errors over all slices, against the goals."""
+    rows = []
+    for what, goals in (("1 thread", LATENCY_GOALS), ("2 threads", LATENCY_GOALS), ("memory", MEMORY_GOALS)):
+        for fit in ("one out", "synthetic"):
+            errors = np.array([abs(one.error) for one in found if one.what == what and one.fit == fit])
+            if not len(errors):
+                continue
+            figures = float(np.median(errors)), float(np.quantile(errors, 0.95))
+            cells = [
+                f"{value:.1%} (goal {goal:.0%}: {met(value <= goal)})"
+                for value, goal in zip(figures, goals, strict=True)
+            ]
+            rows.append((what, fit, str(len(errors)), *cells))
+    return rows
+
+
+def misses(found: Sequence[Prediction]) -> list[tuple[str, ...]]:
+    """Slices that are off by more than the goal for p95, the worst first."""
+    off = [one for one in found if abs(one.error) > (MEMORY_GOALS if one.what == "memory" else LATENCY_GOALS)[1]]
+    return [
+        (one.what, one.fit, one.model, f"{one.start}-{one.stop}", f"{one.predicted:.2f}", f"{one.measured:.2f}",
+         f"{one.error:+.0%}")
+        for one in sorted(off, key=lambda one: -abs(one.error))
+    ]  # fmt: skip
+
+
+def leave_one_out(
+    models: Sequence[ModelSamples], made: Sequence[ModelSamples], fit: Callable[[list[ModelSamples]], ResourceModel]
+) -> Iterator[Prediction]:
+    """Predict each model from a fit that never saw it."""
+    alone = fit(list(made))
+    for model in models:
+        say(f"fitting without {model.name}")
+        others = [other for other in models if other.name != model.name]
+        yield from predictions(model, "one out", fit([*made, *others]))
+        yield from predictions(model, "synthetic", alone)
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--models", help="comma-separated; default: the zoo and all architectures")
+    arguments.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}, fewer calibration models")
+    arguments.add_argument("--no-memory", action="store_true", help="latency alone")
+    options = arguments.parse_args()
+    say_where(0, "scikit-learn")
+    every = [name for name in ZOO if name in zoo.MODELS] + list(architectures.ARCHITECTURES)
+    names = options.models.split(",") if options.models else list(QUICK) if options.quick else every
+    runtime = runtime_costs(progress=say)
+    models, made = measured(names, runtime, memory=not options.no_memory, quick=options.quick)
+
+    def fit(samples: list[ModelSamples]) -> ResourceModel:
+        return fitted(samples, samples, runtime, errors=False)
+
+    found = list(leave_one_out(models, made, fit))
+    columns = (
+        "model",
+        *(f"{fit}: {what}" for fit in ("one out", "synthetic") for what in ("1 thread", "2 threads", "memory")),
+    )
+    print("error of the whole, median and worst of the slices:\n")
+    table(columns, [row_of(model.name, [one for one in found if one.model == model.name]) for model in models])
+    table(("over all slices", "fit", "slices", "median error", "p95"), summary(found))
+    missed = misses(found)
+    if missed:
+        print("off by more than the goal for p95:\n")
+        table(("what", "fit", "model", "layers", "predicted", "measured", "error"), missed)
+    document = {"predictions": found, "tested": [m.timings for m in models], "calibration": [m.timings for m in made]}
+    write_raw(options.json, "resource_model", document)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""``mopar calibrate``: measure what this machine takes for operators, so that profiles can be predicted."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from mopar.cli.options import Json, NoCache
+from mopar.cli.output import Output, run, table
+
+if TYPE_CHECKING:
+    from mopar.profiling.resources.model import ResourceModel
+
+
+def command(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write; default: the cache.")
+    ] = None,
+    budget_min: Annotated[float, typer.Option(metavar="MINUTES", help="How long to measure.")] = 12.0,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> None:
+    """Measure models of random blocks on this machine, for `mopar profile --predict`.
+
+    Interrupted, it keeps what it measured and goes on from there the next time. Example: mopar calibrate
+    """
+
+    def verb(out: Output) -> None:
+        from mopar.evaluation.calibration.run import calibrate
+        from mopar.evaluation.calibration.scale import calibration_path
+        from mopar.files import check_output, to_json, write_whole
+
+        if output is not None:
+            check_output(output)
+        path = output or calibration_path()
+        model = calibrate(budget_min=budget_min, use_cache=not no_cache, progress=out.progress)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, to_json(model))
+        out.result(_document(model, path), lambda console: _render(console, model, path))
+
+    run(as_json, verb)
+
+
+def _document(model: "ResourceModel", path: Path) -> dict[str, object]:
+    """What ``--json`` prints: where the file is, and how good the fit is."""
+    return {
+        "path": str(path),
+        "machine": model.machine,
+        "date": model.date,
+        "samples": model.samples,
+        "memory_error": model.memory.error,
+        "families": {name: {"error": family.error} for name, family in model.families.items()},
+    }
+
+
+def _render(console: Console, model: "ResourceModel", path: Path) -> None:
+    samples = model.samples
+    console.print(
+        f"{samples.get('models', 0)} models, {samples.get('kernels', 0)} kernels, {samples.get('slices', 0)} functions "
+        f"on {model.machine.cpu_model}; memory mostly within a factor of {1 + model.memory.error:.2f}",
+        highlight=False,
+    )
+    rows = [
+        (name, f"{family.flops_per_ms / 1e6:.1f}", f"{family.bytes_per_ms / 1e6:.1f}", f"{1 + family.error:.2f}")
+        for name, family in model.families.items()
+    ]
+    console.print(table("Kernels by family", ("family", "GFLOP/s", "GB/s", "within a factor of"), rows))
+    console.print(f"written to {path}", highlight=False)
