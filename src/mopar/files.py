@@ -20,7 +20,8 @@ T = TypeVar("T")
 _CHUNK = 1 << 20
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the system calls a disk, a quota or a file that may not grow."""
 
 
 def to_json(value: Any) -> bytes:
@@ -90,20 +91,26 @@ def check_output(path: Path, *, folder: bool = False) -> None:
     """
     if path.exists() and path.is_dir() != folder:
         raise UsageError(f"-o {path}: that is a {'file' if folder else 'folder'}: choose another path")
-    home = path.absolute().parent
-    while not home.exists():
-        home = home.parent
+    home = nearest_folder(path)
     if not home.is_dir():
         raise UsageError(f"-o {path}: {home} is no folder: choose another path")
     if not os.access(home, os.W_OK | os.X_OK):
         raise UsageError(f"-o {path}: {home} cannot be written: choose another path")
 
 
+def nearest_folder(path: Path) -> Path:
+    """Of what a path lies in, the innermost that exists."""
+    home = path.absolute().parent
+    while not home.exists():
+        home = home.parent
+    return home
+
+
 def explained(cause: OSError, path: Path | None = None) -> StorageError:
     """What the system refused, in one line, and what would do; ``path`` in place of the one that it names."""
     where = path if path is not None or cause.filename is None else Path(os.fsdecode(cause.filename))
     reason = cause.strerror or str(cause) or type(cause).__name__
-    if cause.errno in _NO_ROOM:
+    if cause.errno in NO_ROOM:
         temporary = where is None or where.is_relative_to(tempfile.gettempdir())
         hint = "make room, or set TMPDIR to a folder that has some" if temporary else "make room"
     elif cause.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:

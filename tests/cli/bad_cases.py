@@ -76,6 +76,7 @@ def output(name: str, target: Make, says: str) -> list[Case]:
     """A place that a command cannot write its output to."""
     verbs: dict[str, Arguments] = {
         "import": lambda p: ["import", "torch.nn:Identity", "--input", "x=1:float32", "-o", target(p)],
+        "zoo": lambda p: ["zoo", "export", "gcn", "-o", target(p)],
         "profile": lambda p: ["profile", p.model, "-o", target(p)],
         "plan": lambda p: ["plan", p.profile, "-o", target(p)],
         "build": lambda p: ["build", p.model, p.plan, "-o", target(p)],
@@ -284,6 +285,12 @@ OUTPUTS = [
 
 OTHERS = [
     Case("no-verb", lambda _: ["pln"], r"No such command 'pln'\. Did you mean 'plan'\?: see `mopar --help`"),
+    Case("zoo-no-verb", lambda _: ["zoo"], r": see `mopar zoo --help`"),
+    Case(
+        "zoo-name",
+        lambda p: ["zoo", "export", "alexnet", "-o", p.room / "m.onnx"],
+        r"the zoo has no model 'alexnet': have vgg16, .*minilm",
+    ),
     Case("no-argument", lambda _: ["build"], r"Missing argument .*: see `mopar build --help`"),
     Case(
         "serve-port-range",

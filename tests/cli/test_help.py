@@ -10,7 +10,7 @@ from typer.main import get_command
 from mopar.cli.app import app
 from tests.test_imports import HEAVY
 
-VERBS = ["import", "profile", "plan", "build", "verify", "serve", "infer", "bench", "up"]
+VERBS = ["import", "profile", "plan", "build", "verify", "serve", "infer", "bench", "up", "zoo"]
 
 ASKED = """
 import json, sys
@@ -27,9 +27,9 @@ def test_these_are_all_verbs() -> None:
     assert list(getattr(get_command(app), "commands")) == VERBS  # noqa: B009 - typer's type does not tell of it
 
 
-@pytest.mark.parametrize("verb", ["", *VERBS])
+@pytest.mark.parametrize("verb", ["", *VERBS, "zoo list", "zoo export"])
 def test_help_shows_an_example_and_loads_nothing_heavy(verb: str) -> None:
-    arguments = [verb, "--help"] if verb else ["--help"]
+    arguments = [*verb.split(), "--help"]
     done = subprocess.run(
         [sys.executable, "-c", ASKED, *arguments], capture_output=True, text=True, timeout=60, check=True
     )

@@ -60,6 +60,11 @@ def works(_: Desk, pid: int) -> bool:
     return bool(cgroups_of(pid) if detect_cgroups() is not None else workers_of(pid))
 
 
+def captures(desk: Desk, pid: int) -> bool:
+    """Whether the exporting process is there, and the folder that it writes to."""
+    return bool(workers_of(pid)) and any(desk.room.glob("out/.m.onnx.*"))
+
+
 @dataclass(frozen=True)
 class Moment:
     """A command, and what shows that it is in the middle."""
@@ -82,6 +87,7 @@ MOMENTS = [
     ),
     Moment("build", lambda d: ["build", d.model, d.plan, "-o", d.room / "out/b"], appears("out/.b.*/graphs/*.onnx")),
     Moment("verify", lambda d: ["verify", d.bundle, "--against", d.model], works),
+    Moment("zoo", lambda d: ["zoo", "export", "gcn", "-o", d.room / "out/m.onnx"], captures),
     Moment("bench", lambda d: ["bench", d.model], appears("model/.mopar-bench-*/*/graphs")),
 ]
 

@@ -15,7 +15,7 @@ from tests.models import MODELS, sample_inputs
 
 pytestmark = [pytest.mark.slow, pytest.mark.cgroup]
 
-NAMES = ("resnet50", "minilm", "ppocr_rec", "bilstm", "two_input")
+NAMES = ("resnet50", "minilm", "ppocr-rec", "bilstm", "two_input")
 PLANS = ("cost", "uniform", "cuts")
 
 

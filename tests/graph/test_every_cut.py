@@ -14,7 +14,7 @@ NAMES = [
     pytest.param("bilstm", id="bilstm", marks=DEEP),
     pytest.param("resnet50", id="resnet50", marks=DEEP),
     pytest.param("minilm", id="minilm", marks=DEEP),
-    pytest.param("ppocr_rec", id="ppocr_rec", marks=DEEP),
+    pytest.param("ppocr-rec", id="ppocr-rec", marks=DEEP),
 ]
 
 

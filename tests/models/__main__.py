@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mopar.zoo import inputs_path
 from tests.models.registry import MODELS, materialise, sample_inputs
 
 
@@ -15,17 +16,13 @@ def main() -> None:
     parser.add_argument("name", choices=MODELS)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0, help="of the inputs")
-    parser.add_argument("--build", action="store_true", help="make the model file alone, here and now")
     options = parser.parse_args()
-    if options.build:
-        MODELS[options.name].build(options.output)
-        return
     made = materialise(options.name)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    for file in made.parent.iterdir():
+    for file in set(made.parent.iterdir()) - {inputs_path(made)}:
         # External data keeps its name: the model refers to it.
         shutil.copyfile(file, options.output if file == made else options.output.with_name(file.name))
-    np.savez(options.output.with_suffix(".inputs.npz"), allow_pickle=False, **sample_inputs(options.name, options.seed))
+    np.savez(inputs_path(options.output), allow_pickle=False, **sample_inputs(options.name, options.seed))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from mopar.cli import bench, build, import_, infer, plan, profile, serve, up, verify
+from mopar.cli import bench, build, calibrate, import_, infer, plan, profile, serve, up, verify, zoo
 from mopar.cli.errors import WRONG_USE
 from mopar.cli.output import Output, to_stdout
 from mopar.files import explained
@@ -15,6 +15,7 @@ from mopar.types import UsageError
 
 _VERBS: dict[str, Callable[..., None]] = {
     "import": import_.command,
+    "calibrate": calibrate.command,
     "profile": profile.command,
     "plan": plan.command,
     "build": build.command,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for _name, _command in _VERBS.items():
     app.command(_name)(_command)
+app.add_typer(zoo.group, name="zoo")
 
 # Typer has no public name for the root of what its parser raises.
 _WrongUse: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
