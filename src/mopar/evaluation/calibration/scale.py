@@ -116,7 +116,7 @@ def _log_ratio(kernel: KernelSample, predicted_ms: float) -> float:
 def _benchmark(progress: Progress) -> list[ModelSamples]:
     """Calibration models of every kind, one after the other, for two thirds of a minute at most."""
     until = time.monotonic() + _SECONDS
-    found = []
+    found: list[ModelSamples] = []
     for number, name in enumerate(itertools.islice(synthetic.names(), len(synthetic.RECIPES))):
         if found and time.monotonic() > until:
             break

@@ -144,7 +144,8 @@ def _offsets(operators: Sequence[str], target: Floats, weights: Floats) -> dict[
     for operator in sorted(set(operators)):
         chosen = names == operator
         own = float(np.average(target[chosen], weights=weights[chosen]))
-        found[operator] = round((own - mean) * chosen.sum() / (chosen.sum() + _SHRINK), _DIGITS)
+        count = int(chosen.sum())
+        found[operator] = round((own - mean) * count / (count + _SHRINK), _DIGITS)
     return found
 
 
