@@ -29,14 +29,15 @@ def command(
     def verb(out: Output) -> None:
         from mopar.evaluation.calibration.run import calibrate
         from mopar.evaluation.calibration.scale import calibration_path
-        from mopar.files import check_output, to_json, write_whole
+        from mopar.files import check_output, write_whole
+        from mopar.profiling.resources.model import encoded
 
         if output is not None:
             check_output(output)
         path = output or calibration_path()
         model = calibrate(budget_min=budget_min, use_cache=not no_cache, progress=out.progress)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, to_json(model))
+        write_whole(path, encoded(model))
         out.result(_document(model, path), lambda console: _render(console, model, path))
 
     run(as_json, verb)

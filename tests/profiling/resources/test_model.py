@@ -12,7 +12,7 @@ from mopar.machine import machine_facts
 from mopar.profiling.resources.facts import NodeFacts, TensorFacts
 from mopar.profiling.resources.fit import fit_families
 from mopar.profiling.resources.fit_memory import fit_memory
-from mopar.profiling.resources.model import ResourceModel, read_resources
+from mopar.profiling.resources.model import ResourceModel, encoded, read_resources
 from mopar.profiling.resources.parts import Work
 from mopar.profiling.resources.samples import KernelSample, MemoryFacts, MemoryLabel, ModelSamples, Timings
 from mopar.profiling.resources.work import work_of
@@ -86,14 +86,14 @@ def test_what_was_never_measured_takes_time_and_has_a_wide_error(fitted: Resourc
 
 def test_a_file_keeps_every_prediction(fitted: ResourceModel, tmp_path: Path) -> None:
     path = tmp_path / "resources.json"
-    write_whole(path, to_json(fitted))
+    write_whole(path, encoded(fitted))
     assert read_resources(path) == fitted
 
 
 def damage_trees(document: dict[str, object]) -> None:
     families = document["families"]
     assert isinstance(families, dict)
-    families["gemm"]["behind"]["left"][0] = 10**6
+    families["gemm"]["behind"]["right"][0] = 10**6
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from mopar.evaluation.calibration.corpus import Effort, measured_samples
 from mopar.evaluation.costs import runtime_costs
-from mopar.files import cache_directory, from_json, to_json, write_whole
+from mopar.files import cache_directory, from_json, write_whole
 from mopar.machine import machine_facts
 from mopar.profiling import RunBudget
 from mopar.profiling.cache import profile_key
 from mopar.profiling.resources import synthetic
-from mopar.profiling.resources.model import ResourceModel, check_resources, read_resources
+from mopar.profiling.resources.model import ResourceModel, check_resources, encoded, read_resources
 from mopar.profiling.resources.samples import KernelSample, ModelSamples
 from mopar.types import ProfileError
 
@@ -58,7 +58,7 @@ def resources_here(progress: Progress = lambda _stage, _share: None) -> Resource
     model = scale(reference, _benchmark(progress))
     model = replace(model, runtime=runtime_costs(progress=lambda line: progress(line, None)))
     with contextlib.suppress(OSError):  # a cache that cannot be written is none
-        write_whole(scaled, to_json(model))
+        write_whole(scaled, encoded(model))
     return model
 
 

@@ -160,8 +160,8 @@ def _regressor(*, small: bool = False) -> "GradientBoostingRegressor":
     from sklearn.ensemble import GradientBoostingRegressor
 
     return GradientBoostingRegressor(
-        n_estimators=40 if small else 120,
-        learning_rate=0.1,
+        n_estimators=30 if small else 80,
+        learning_rate=0.12,
         max_depth=3 if small else 4,
         min_samples_leaf=4,
         subsample=0.7,
@@ -176,7 +176,6 @@ def as_forest(fitted: "GradientBoostingRegressor") -> Forest:
     roots: list[int] = []
     feature: list[int] = []
     threshold: list[float] = []
-    left: list[int] = []
     right: list[int] = []
     for (stage,) in fitted.estimators_:
         tree: Any = stage.tree_
@@ -184,13 +183,13 @@ def as_forest(fitted: "GradientBoostingRegressor") -> Forest:
         roots.append(start)
         for node in range(tree.node_count):
             leaf = tree.children_left[node] < 0
+            assert leaf or tree.children_left[node] == node + 1, "trees grow depth first"
             feature.append(-1 if leaf else int(tree.feature[node]))
             value = tree.value[node][0][0] * fitted.learning_rate if leaf else tree.threshold[node]
-            threshold.append(float(f"{value:.6g}"))
-            left.append(0 if leaf else start + int(tree.children_left[node]))
+            threshold.append(float(f"{value:.{_DIGITS}g}"))
             right.append(0 if leaf else start + int(tree.children_right[node]))
     base = float(np.ravel(fitted.init_.constant_)[0])
-    return Forest(base, tuple(roots), tuple(feature), tuple(threshold), tuple(left), tuple(right))
+    return Forest(base, tuple(roots), tuple(feature), tuple(threshold), tuple(right))
 
 
 def _left_out_error(rows: Floats, target: Floats, weights: Floats, groups: Floats) -> float:

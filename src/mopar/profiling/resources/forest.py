@@ -17,16 +17,14 @@ class Forest:
         base: what is added to every prediction.
         roots: index of each tree's root among the nodes.
         feature: that a node asks for; -1 for a leaf.
-        threshold: a node sends what is at most this to ``left``, else to ``right``; a leaf's is its value.
-        left: index of a node.
-        right: index of a node.
+        threshold: a node sends what is at most this to the node after it, else to ``right``; a leaf's is its value.
+        right: index of a node; 0 for a leaf.
     """
 
     base: float
     roots: tuple[int, ...] = ()
     feature: tuple[int, ...] = ()
     threshold: tuple[float, ...] = ()
-    left: tuple[int, ...] = ()
     right: tuple[int, ...] = ()
 
     def predict(self, rows: Sequence[Sequence[float]]) -> Floats:
@@ -36,12 +34,12 @@ class Forest:
             return total
         table = np.asarray(rows, dtype=np.float32).astype(np.float64)
         feature, threshold = np.array(self.feature), np.array(self.threshold)
-        left, right = np.array(self.left), np.array(self.right)
+        right = np.array(self.right)
         at = np.tile(np.array(self.roots), (len(table), 1))
         lines = np.arange(len(table))[:, None]
         while (inner := feature[at] >= 0).any():
             asked = table[lines, np.maximum(feature[at], 0)]
-            onwards = np.where(asked <= threshold[at], left[at], right[at])
+            onwards = np.where(asked <= threshold[at], at + 1, right[at])
             at = np.where(inner, onwards, at)
         leaves: Floats = threshold[at].sum(axis=1)
         return total + leaves
@@ -49,12 +47,12 @@ class Forest:
     def check(self, features: int) -> None:
         """Raises ValueError where the arrays are no trees over so many features."""
         count = len(self.feature)
-        if not len(self.threshold) == len(self.left) == len(self.right) == count:
+        if not len(self.threshold) == len(self.right) == count:
             raise ValueError("arrays of different lengths")
         for node, asked in enumerate(self.feature):
-            if asked >= features or (
-                asked >= 0 and not (node < self.left[node] < count and node < self.right[node] < count)
-            ):
+            if asked >= features or (asked >= 0 and not node + 1 < self.right[node] < count):
                 raise ValueError(f"node {node} is not part of a tree")
+        if any(not np.isfinite(value) for value in self.threshold):
+            raise ValueError("a threshold or a leaf that is no number")
         if any(not 0 <= root < count for root in self.roots):
             raise ValueError("a root that is no node")

@@ -1,0 +1,109 @@
+"""What a CPU quota makes of latency: measured under a cgroup, against the formula that predicts it.
+
+    python -m benchmarks.cpu_share [--requests N] [--json FILE]
+
+Functions of several lengths at 0.25, 0.5 and 0.75 of a CPU: requests that find the function idle (at any moment of a
+period of 20 ms), and requests one after the other. The formula is mopar.types.quota, applied to the latency at one CPU.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import met, parser, say_where, spread, table, write_raw
+from mopar.evaluation.calibration.corpus import subject
+from mopar.evaluation.calibration.slices import slice_bundle
+from mopar.evaluation.launch import FunctionLaunch
+from mopar.evaluation.recording import record
+from mopar.limits import detect_cgroups, why_unavailable
+from mopar.profiling.resources import synthetic
+from mopar.types.quota import PERIOD_MS, quota_ms
+
+MODELS = ("shuffle-8", "recurrent-17", "bottleneck-21", "transformer-0", "plain-1", "transformer-14")
+SHARES = (1.0, 0.75, 0.5, 0.25)
+GOALS = (0.10, 0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A function at a share, idle before each request or not: mean latency measured, and by the formula."""
+
+    model: str
+    share: float
+    idle_before: bool
+    samples_ms: tuple[float, ...]
+    work_ms: float
+
+    @property
+    def measured_ms(self) -> float:
+        """Mean latency."""
+        return statistics.fmean(self.samples_ms)
+
+    @property
+    def predicted_ms(self) -> float:
+        """What the formula makes of the latency at a whole CPU."""
+        return quota_ms(self.work_ms, self.share, idle_before=self.idle_before)
+
+
+def points(name: str, requests: int) -> Iterator[Point]:
+    """A model at every share."""
+    groups = detect_cgroups()
+    assert groups is not None
+    random = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory(prefix="mopar-share-") as folder:
+        one = subject(synthetic.write(name, Path(folder) / f"{name}.onnx"))
+        bundle = slice_bundle(one.model, one.layers, (0, len(one.layers)), Path(folder) / "bundle")
+        (function,) = bundle.manifest.plan.functions
+        launch = FunctionLaunch.of(bundle, function, record(bundle, one.inputs).calls[function.name])
+        work_ms = 0.0
+        for share in SHARES:
+            for idle in (True, False):
+                with groups.create("share") as group:
+                    group.limit(None, share)
+                    with launch.start(group) as running:
+                        samples = []
+                        for number in range(requests + 3):
+                            if idle or number == 0:
+                                time.sleep(random.uniform(1.0, 3.0) * PERIOD_MS / 1e3)
+                            samples.append(running.request())
+                samples = samples[3:]
+                work_ms = statistics.median(samples) if share == 1.0 else work_ms
+                if share < 1.0:
+                    yield Point(name, share, idle, tuple(samples), work_ms)
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--requests", type=int, default=40, help="of each point")
+    options = arguments.parse_args()
+    say_where(0)
+    if detect_cgroups() is None:
+        raise SystemExit(str(why_unavailable()))
+    found = [point for name in MODELS for point in points(name, options.requests)]
+    rows = [
+        (
+            point.model,
+            f"{point.work_ms:.2f}",
+            f"{point.share:g}",
+            "idle before" if point.idle_before else "one after the other",
+            f"{point.measured_ms:.2f}",
+            f"{point.predicted_ms:.2f}",
+            f"{point.predicted_ms / point.measured_ms - 1:+.1%}",
+        )
+        for point in found
+    ]
+    table(("model", "ms at 1 CPU", "share", "requests", "measured", "predicted", "error"), rows)
+    errors = [abs(point.predicted_ms / point.measured_ms - 1) for point in found]
+    figures = spread(errors)
+    print(f"median error {figures.p50:.1%} (goal {GOALS[0]:.0%}: {met(figures.p50 <= GOALS[0])}), "
+          f"p95 {figures.p95:.1%} (goal {GOALS[1]:.0%}: {met(figures.p95 <= GOALS[1])})")  # fmt: skip
+    write_raw(options.json, "cpu_share", {"points": found})
+
+
+if __name__ == "__main__":
+    main()
