@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from mopar.planning import PlanShape, Slice, chain_shape, evaluate, slice_memory_mib, with_headroom
-from mopar.types import PlatformLimits, Predicted, PriceBook, Profile
+from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, slice_memory_mib, with_headroom
+from mopar.types import CpuSize, PlatformLimits, Predicted, PriceBook, Profile
 
 
 @dataclass(frozen=True)
@@ -28,24 +28,30 @@ def candidates(profile: Profile, book: PriceBook, limits: PlatformLimits) -> Ite
             for chosen in product(*sizes):
                 shape = chain_shape(
                     profile,
-                    [
-                        Slice(start, stop, memory, memory / book.mib_per_vcpu if book.mib_per_vcpu else 1.0)
-                        for (start, stop), memory in zip(spans, chosen, strict=True)
-                    ],
+                    [Slice(start, stop, size) for (start, stop), size in zip(spans, chosen, strict=True)],
                 )
                 if _keeps(profile, limits, shape):
                     yield Candidate(cuts, evaluate(profile, book, limits, shape))
 
 
-def _sizes(profile: Profile, book: PriceBook, span: tuple[int, int]) -> list[int]:
+def _sizes(profile: Profile, book: PriceBook, span: tuple[int, int]) -> list[Size]:
     need = with_headroom(slice_memory_mib(profile, *span))
     everything = range(book.memory_min_mib, book.memory_max_mib + 1, book.memory_step_mib)
     enough = [size for size in everything if size >= need - 1e-6]
-    if book.mib_per_vcpu is None:
-        return enough[:1]
-    # Above a whole CPU a larger size is only dearer.
-    whole = math.ceil(book.mib_per_vcpu)
-    return [size for size in enough if size < whole + book.memory_step_mib] or enough[:1]
+    most = 1 if any(layer.two_threads is None for layer in profile.layers) else 2
+    if book.mib_per_vcpu is not None:
+        # Above the CPUs that can be used a larger size is only dearer.
+        useful = math.ceil(book.mib_per_vcpu * most) + book.memory_step_mib
+        kept = [size for size in enough if size < useful] or enough[:1]
+        bought = [(memory, memory / book.mib_per_vcpu) for memory in kept]
+    else:
+        bought = []
+        for cpus in book.cpu_sizes or (CpuSize(book.cpu_per_function),):
+            fit = [m for m in enough if cpus.memory_min_mib <= m <= (cpus.memory_max_mib or math.inf)]
+            bought += [(memory, cpus.cpu) for memory in fit[:1]]
+    return [
+        Size(memory, cpu, threads) for memory, cpu in bought for threads in range(1, min(most, max(int(cpu), 1)) + 1)
+    ]
 
 
 def _keeps(profile: Profile, limits: PlatformLimits, shape: PlanShape) -> bool:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from mopar.types import (
+    CpuSize,
     CutPosition,
     LayerProfile,
     Machine,
@@ -123,8 +124,9 @@ def chain(count: int, *, latency_ms: float = 4.0, weight: int = 8 * MIB, activat
 
 @st.composite
 def profiles(draw: st.DrawFn, most_layers: int = 5) -> Profile:
-    """A random profile of 1 to ``most_layers`` layers."""
-    count = draw(st.integers(1, most_layers))
+    """A random profile of 1 to ``most_layers`` layers; of fewer where it is known what two threads take."""
+    both = draw(st.sampled_from([False, False, True]))
+    count = draw(st.integers(1, most_layers - both))
     size = st.integers(0, 4 * MIB // 4).map(lambda words: 4 * words)
     tensors = [tensor("x", draw(size), -1, draw(_readers(-1, count)))]
     tensors += [tensor(f"t{index}", draw(size), index, draw(_readers(index, count))) for index in range(count)]
@@ -150,6 +152,7 @@ def profiles(draw: st.DrawFn, most_layers: int = 5) -> Profile:
                 weight_bytes=sum(weight.bytes for weight in weights if weight.name in mine),
                 activation_bytes=live + draw(st.integers(0, MIB)),
                 workspace_bytes=draw(st.sampled_from([0, MIB])),
+                two_threads=draw(st.floats(0.5, 1.2)) if both else None,
             )
         )
     cuts = tuple(index for index in range(1, count) if draw(st.integers(0, 4)))
@@ -193,13 +196,16 @@ def _readers(producer: int, count: int) -> st.SearchStrategy[tuple[int, ...]]:
 def books(draw: st.DrawFn) -> PriceBook:
     """Decoupled and coupled books, with and without rounding, fees and minimum sizes."""
     coupled = draw(st.booleans())
+    choice = st.sampled_from([(), (CpuSize(0.25, 1, 128), CpuSize(1.0, 64, 512), CpuSize(2.0, 128, 1024))])
     return replace(
         COUPLED if coupled else PAPER,
         billing_unit_ms=draw(st.sampled_from([0.0, 1.0, 10.0])),
+        billing_min_ms=draw(st.sampled_from([0.0, 0.0, 8.0])),
         request_usd=draw(st.sampled_from([0.0, 2e-7])),
         vcpu_s_usd=draw(st.sampled_from([0.0, 2.4e-5])),
         memory_step_mib=draw(st.sampled_from([64, 96] if coupled else [1, 64])),
         memory_max_mib=draw(st.sampled_from([1024, 1024, 320])),
+        cpu_sizes=() if coupled else draw(choice),
     )
 
 

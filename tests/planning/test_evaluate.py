@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mopar.planning import PlanShape, Slice, chain_shape, evaluate, plan_unsplit, slice_memory_mib, with_headroom
+from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, plan_unsplit, slice_memory_mib, with_headroom
 from mopar.planning.arithmetic import MIB as MIB_BYTES
 from mopar.planning.arithmetic import round_up
 from mopar.planning.memory import bought_mib
@@ -25,7 +25,7 @@ from tests.planning.strategies import COUPLED, FREE, MIB, PAPER, chain, make_pro
 def test_a_chain_of_two() -> None:
     """4 layers of 4 ms; hop 0.2 ms, half of it inside; 0.1 ms per MiB that crosses, half in either function."""
     profile = chain(4)
-    shape = chain_shape(profile, [Slice(0, 2, 128, 1.0), Slice(2, 4, 256, 1.0)])
+    shape = chain_shape(profile, [Slice(0, 2, Size(128, 1.0, 1)), Slice(2, 4, Size(256, 1.0, 1))])
     got = evaluate(profile, PAPER, FREE, shape)
     # A call computes 8 ms, takes in 1 MiB and gives out 1 MiB.
     inside = 8 + 0.1 + 2 * 0.05
@@ -39,23 +39,31 @@ def test_a_chain_of_two() -> None:
     assert [function.billed_ms for function in got.functions] == pytest.approx([inside, inside])
 
 
-def test_half_a_cpu_takes_twice_as_long_and_two_help_no_single_thread() -> None:
-    profile = chain(2)
-    shapes = [chain_shape(profile, [Slice(0, 2, 128, cpu)]) for cpu in (0.5, 1.0, 2.0)]
-    half, one, two = (evaluate(profile, PAPER, FREE, shape) for shape in shapes)
-    assert half.functions[0].billed_ms == pytest.approx(2 * one.functions[0].billed_ms)
-    assert two.functions[0].billed_ms == one.functions[0].billed_ms
-    assert half.efficiency == pytest.approx(one.efficiency)
+def test_a_quota_slows_long_calls_and_a_second_cpu_helps_a_second_thread() -> None:
+    """Half a CPU is 10 ms in 20: a call of 8 ms fits, one of 400 ms takes nearly twice as long."""
+    for latency_ms, slower in ((2.0, 1.0), (100.0, 2.0)):
+        profile = chain(4, latency_ms=latency_ms)
+        layers = tuple(replace(layer, two_threads=0.6) for layer in profile.layers)
+        sizes = Size(128, 0.5, 1), Size(128, 1.0, 1), Size(128, 2.0, 1), Size(128, 2.0, 2)
+        shapes = [chain_shape(profile, [Slice(0, 4, size)]) for size in sizes]
+        found = [evaluate(replace(profile, layers=layers), PAPER, FREE, shape) for shape in shapes]
+        half, one, idle, both = (figures.functions[0].billed_ms for figures in found)
+        assert half == pytest.approx(slower * one, rel=0.03)
+        assert idle == one
+        assert both == pytest.approx(0.6 * one, rel=0.03)
+        assert found[0].efficiency == pytest.approx(found[1].efficiency)
 
 
 def test_fees_rounding_and_cold_starts() -> None:
     profile = chain(2)
     book = replace(COUPLED, mib_per_vcpu=None, vcpu_s_usd=1e-5, billing_unit_ms=100.0, cold_rate=0.5)
-    got = evaluate(profile, book, FREE, chain_shape(profile, [Slice(0, 2, 512, 1.0)]))
+    got = evaluate(profile, book, FREE, chain_shape(profile, [Slice(0, 2, Size(512, 1.0, 1))]))
     per_ms = (0.5 * book.gib_s_usd + 1e-5) / 1000
     # 8.2 ms of work are 100 ms of bill; the whole takes 300 ms to get ready.
     assert got.cost_per_million_usd == pytest.approx((per_ms * (100 + 0.5 * 300) + 2e-7) * 1e6)
-    free_init = evaluate(profile, replace(book, init_billed=False), FREE, chain_shape(profile, [Slice(0, 2, 512, 1.0)]))
+    free_init = evaluate(
+        profile, replace(book, init_billed=False), FREE, chain_shape(profile, [Slice(0, 2, Size(512, 1.0, 1))])
+    )
     assert free_init.cost_per_million_usd == pytest.approx((per_ms * 100 + 2e-7) * 1e6)
 
 

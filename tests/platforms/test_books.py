@@ -24,7 +24,8 @@ cold_rate = 0.0
 
 
 def test_every_book_and_limit_that_ships_loads_dated_and_sourced() -> None:
-    assert {"paper", "aws-lambda-x86", "aws-lambda-arm", "cloud-run", "openfaas"} <= set(book_names())
+    expected = {"paper", "aws-lambda-x86", "aws-lambda-arm", "cloud-run", "openfaas", "azure-functions", "alibaba-fc"}
+    assert expected <= set(book_names())
     for name in book_names():
         book = load_book(name)
         assert book.name == name
@@ -55,9 +56,38 @@ def test_a_users_own_file(tmp_path: Path) -> None:
     assert book.memory_step_mib == 64
 
 
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package that brings three books: a good one, one of mopar's own name, and one that is no path."""
+    info = tmp_path / "ours-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ours\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[mopar.books]\nours = ours_books:OURS\npaper = ours_books:OURS\nbad = ours_books:NO\n"
+    )
+    (tmp_path / "ours_books.py").write_text(
+        "from pathlib import Path\nOURS, NO = Path(__file__).with_name('ours.toml'), 1\n"
+    )
+    (tmp_path / "ours.toml").write_text(GOOD)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_package_brings_books_and_shadows_none() -> None:
+    assert "ours" in book_names()
+    assert load_book("ours").memory_step_mib == 64
+    for name, why in (("paper", "own name"), ("bad", "no Path")):
+        with pytest.raises(UsageError, match=why):
+            load_book(name)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
+        (("cold_rate = 0.0", "cold_rate = 0.0\ncpu_sizes = [{ cpu = 0 }]"), "cpu_sizes"),
+        (("cold_rate = 0.0", "cold_rate = 0.0\ncpu_sizes = [{ cpu = 1, memory_max_mib = 512 }]"), "4096"),
+        (("cold_rate = 0.0", "cold_rate = 0.0\nmib_per_vcpu = 512\ncpu_sizes = [{ cpu = 1 }]"), "mib_per_vcpu"),
         (("memory_step_mib = 64", "memory_step_mib = -1"), "memory_step_mib"),
         (("memory_step_mib = 64", "memory_step_mib = 0"), "memory_step_mib"),
         (("memory_step_mib = 64", "memory_step_mib = 1.5"), "memory_step_mib"),

@@ -5,6 +5,7 @@ from mopar.planning.evaluate import evaluate
 from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE, slice_memory_mib, with_headroom
 from mopar.planning.planner import OBJECTIVES, SLO_SLACK, plan, plan_cuts, plan_uniform, plan_unsplit
 from mopar.planning.shape import PlanShape, Slice, chain_shape, shape_of
+from mopar.planning.sizes import Size
 
 __all__ = [
     "HEADROOM_MIN_MIB",
@@ -12,6 +13,7 @@ __all__ = [
     "OBJECTIVES",
     "SLO_SLACK",
     "PlanShape",
+    "Size",
     "Slice",
     "chain_shape",
     "check_plan",

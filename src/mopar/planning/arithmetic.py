@@ -69,26 +69,25 @@ def cold_ms(costs: CallCosts, compute_ms: Num, whole_ms: float) -> Num:
     return compute_ms / (compute_ms + COLD_HALF_MS) * others * (others > 0) * costs.cold_ms
 
 
-def elapsed_ms(profile: Profile) -> list[float]:
+def elapsed_ms(profile: Profile, threads: int = 1) -> list[float]:
     """Engine time of the first ``n`` layers, for n = 0 .. number of layers; the last is the whole's.
 
     Layers are measured inside the whole run. The rest of its time, which no layer claims (and which is
-    negative where measuring slowed the layers down), is spread over them by their share.
+    negative where measuring slowed the layers down), is spread over them by their share. With two threads, for
+    profiles that ``has_two_threads``, each layer takes its own part of that.
     """
     layers = [max(layer.latency_ms, 0.0) for layer in profile.layers]
     total = sum(layers)
     if total <= 0:
         layers, total = [1.0] * len(layers), float(len(layers))
-    shares = (latency_ms / total for latency_ms in layers)
-    return list(accumulate((share * profile.whole.latency_ms for share in shares), initial=0.0))
+    both = [layer.two_threads or 1.0 for layer in profile.layers] if threads > 1 else [1.0] * len(layers)
+    parts = (latency_ms / total * faster for latency_ms, faster in zip(layers, both, strict=True))
+    return list(accumulate((part * profile.whole.latency_ms for part in parts), initial=0.0))
 
 
-def speed(profile: Profile, useful_cpu: Num) -> Num:
-    """How fast a function runs against the profile's measurement: inversely to its share of CPU.
-
-    ``useful_cpu`` is at most the function's threads, since a thread uses one CPU at most.
-    """
-    return useful_cpu / min(profile.cpu, 1.0)
+def has_two_threads(profile: Profile) -> bool:
+    """Whether it is known what every layer takes with two threads."""
+    return all(layer.two_threads is not None for layer in profile.layers)
 
 
 def round_up(value: Num, unit: float) -> Num:
@@ -96,6 +95,12 @@ def round_up(value: Num, unit: float) -> Num:
     if unit <= 0:
         return value
     return -((_HAIR - value / unit) // 1.0) * unit
+
+
+def billed_ms(book: PriceBook, duration_ms: Num) -> Num:
+    """What a call of that duration is billed for."""
+    rounded = round_up(duration_ms, book.billing_unit_ms)
+    return rounded + (book.billing_min_ms - rounded) * (rounded < book.billing_min_ms)
 
 
 def held_usd_per_ms(book: PriceBook, memory_mib: Num, cpu: Num) -> Num:

@@ -58,10 +58,7 @@ class Decider:
     def shape(self, problem: Problem, chosen: Chosen) -> PlanShape:
         """The chosen chain as functions, graphs and calls."""
         at = problem.table.positions
-        slices = [
-            Slice(at[start], at[stop], memory, float(self.sizing.cpu_of(np.array([float(memory)]))[0]))
-            for start, stop, memory in chosen.slices
-        ]
+        slices = [Slice(at[start], at[stop], size) for start, stop, size in chosen.slices]
         return chain_shape(self.sizing.profile, slices)
 
     def predict(self, shape: PlanShape) -> Predicted:

@@ -1,22 +1,23 @@
 """What a plan is expected to take: the one evaluation that search, verdicts and reports rest on."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.planning.arithmetic import (
     MIB,
     CallCosts,
+    billed_ms,
     call_costs,
     call_usd,
     cold_ms,
     elapsed_ms,
+    has_two_threads,
     init_ms,
-    round_up,
-    speed,
 )
 from mopar.planning.memory import function_memory_mib
 from mopar.planning.shape import PlanShape
+from mopar.planning.sizes import inside_ms
 from mopar.types import (
     REQUEST,
     Call,
@@ -87,28 +88,37 @@ class _Timing:
     def __init__(self, profile: Profile, book: PriceBook, costs: CallCosts) -> None:
         self._profile, self._book, self._costs = profile, book, costs
         self._elapsed_ms = elapsed_ms(profile)
+        self._elapsed_two_ms = elapsed_ms(profile, 2) if has_two_threads(profile) else self._elapsed_ms
         self._overhead_ms = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
         self._tensors = {tensor.name: tensor for tensor in profile.tensors}
 
     def of(self, call: Call, function: Function, graph: Graph) -> _Timed:
-        costs, rate = self._costs, speed(self._profile, min(function.cpu, float(function.threads)))
-        compute = self._elapsed_ms[graph.stop] - self._elapsed_ms[graph.start] + self._overhead_ms.get(graph.start, 0.0)
+        costs = self._costs
         entering = sum(source_bytes(source, self._tensors) for item in call.inputs for source in item.sources)
         leaving = sum(self._tensors[name].bytes for name in call.outputs)
         body_mib = (entering + leaving) / MIB
-        inside = (
-            compute
-            + costs.inside_ms
-            + cold_ms(costs, compute, self._elapsed_ms[-1])
-            + body_mib * costs.inside_ms_per_mib
-        ) / rate
+        one, two = (
+            self._unlimited_ms(elapsed, graph, body_mib) for elapsed in (self._elapsed_ms, self._elapsed_two_ms)
+        )
+        inside = inside_ms(one, two, function.cpu, float(function.threads))
+        stretch = inside / one if one > 0 else 1.0
         outside = costs.outside_ms + body_mib * costs.outside_ms_per_mib
         return _Timed(
-            compute_ms=compute / rate,
+            compute_ms=self._compute_ms(self._elapsed_ms, graph) * stretch,
             inside_ms=inside,
-            billed_ms=round_up(inside, self._book.billing_unit_ms),
+            billed_ms=billed_ms(self._book, inside),
             total_ms=inside + outside,
-            need_gb_s=self._need_gb_s(graph) / rate,
+            need_gb_s=self._need_gb_s(graph) * stretch,
+        )
+
+    def _compute_ms(self, elapsed: Sequence[float], graph: Graph) -> float:
+        return elapsed[graph.stop] - elapsed[graph.start] + self._overhead_ms.get(graph.start, 0.0)
+
+    def _unlimited_ms(self, elapsed: Sequence[float], graph: Graph, body_mib: float) -> float:
+        """A call's time inside a function with a CPU for each thread."""
+        costs, compute_ms = self._costs, self._compute_ms(elapsed, graph)
+        return (
+            compute_ms + costs.inside_ms + cold_ms(costs, compute_ms, elapsed[-1]) + body_mib * costs.inside_ms_per_mib
         )
 
     def _need_gb_s(self, graph: Graph) -> float:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from math import inf
 
+from mopar.planning.sizes import Size
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -11,7 +13,7 @@ class Step:
     before: "Step | None"
     start: int
     stop: int
-    memory_mib: int
+    size: Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +26,12 @@ class Label:
     used: int = 0
     last: Step | None = None
 
-    def slices(self) -> tuple[tuple[int, int, int], ...]:
-        """The chain as (start, stop, memory in MiB), first to last."""
-        chain: list[tuple[int, int, int]] = []
+    def slices(self) -> tuple[tuple[int, int, Size], ...]:
+        """The chain as (start, stop, size), first to last."""
+        chain: list[tuple[int, int, Size]] = []
         step = self.last
         while step is not None:
-            chain.append((step.start, step.stop, step.memory_mib))
+            chain.append((step.start, step.stop, step.size))
             step = step.before
         return tuple(reversed(chain))
 

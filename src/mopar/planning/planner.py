@@ -179,8 +179,7 @@ def _sizing(
         if cpu is not None:
             raise UsageError(f"cpu {cpu:g}: with prices {book.name} memory buys CPU; leave cpu out")
         return Sizing(profile, book, None, headroom_share, headroom_min_mib)
-    cpu = book.cpu_per_function if cpu is None else cpu
-    if not (cpu > 0 and isfinite(cpu)):
+    if cpu is not None and not (cpu > 0 and isfinite(cpu)):
         raise UsageError(f"cpu {cpu:g}: a function needs more than 0 CPUs")
     return Sizing(profile, book, cpu, headroom_share, headroom_min_mib)
 

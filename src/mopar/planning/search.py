@@ -16,7 +16,7 @@ from mopar.planning.arithmetic import Floats
 from mopar.planning.labels import Label, Step, undominated
 from mopar.planning.paths import Bracket, Path, ToGo, bracket, to_go
 from mopar.planning.problem import Mask, Problem
-from mopar.planning.sizes import Sizes
+from mopar.planning.sizes import Size, Sizes
 
 # A plan must beat the best one by this share to replace it; each following value is tried
 # when the one before needed more than _MOST_LABELS labels.
@@ -45,12 +45,12 @@ class Chosen:
     """A chain of slices with their sizes.
 
     Attributes:
-        slices: (start, stop, memory in MiB), by position number.
+        slices: (start, stop, size), by position number.
         cost_usd, latency_ms: of a request.
         gap: share of the objective by which a better plan may exist; 0 where it is the optimum.
     """
 
-    slices: tuple[tuple[int, int, int], ...]
+    slices: tuple[tuple[int, int, Size], ...]
     cost_usd: float
     latency_ms: float
     gap: float
@@ -145,7 +145,7 @@ class _Question:
             cost_usd=label.cost_usd + cost,
             latency_ms=label.latency_ms + latency,
             used=label.used + 1,
-            last=Step(label.last, *edge, round(float(sizes.memory_mib[pick]))),
+            last=Step(label.last, *edge, sizes.at(pick)),
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.planning.boundary import slice_inputs, slice_outputs
+from mopar.planning.sizes import Size
 from mopar.types import REQUEST, Call, CallInput, Function, Graph, Plan, Profile, ProfileError, Source
 
 
@@ -23,8 +24,7 @@ class Slice:
 
     start: int
     stop: int
-    memory_mib: int
-    cpu: float
+    size: Size
 
 
 def shape_of(plan: Plan) -> PlanShape:
@@ -50,7 +50,9 @@ def chain_shape(profile: Profile, slices: Sequence[Slice]) -> PlanShape:
         names = tuple(tensor.name for tensor in entering)
         graphs.append(Graph(f"g{number}", piece.start, piece.stop, names, leaving))
         calls.append(Call(f"c{number}", f"f{number}", f"g{number}", inputs, leaving))
-        functions.append(Function(f"f{number}", (f"g{number}",), piece.memory_mib, piece.cpu))
+        functions.append(
+            Function(f"f{number}", (f"g{number}",), piece.size.memory_mib, piece.size.cpu, piece.size.threads)
+        )
     return PlanShape(tuple(functions), tuple(graphs), tuple(calls), _outputs(profile, makers))
 
 

@@ -1,16 +1,28 @@
 """Sizes that a slice can be given, and what each takes and costs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from mopar.planning.arithmetic import Floats, call_usd, round_up, speed
+from mopar.planning.arithmetic import Floats, Num, billed_ms, call_usd
 from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE, bought_mib, with_headroom
+from mopar.planning.quota import least_work_mib, quota_ms
 from mopar.planning.table import SliceTable
-from mopar.types import PriceBook, Profile
+from mopar.types import CpuSize, PriceBook, Profile
 
 # Two sizes whose prices differ by less than this share cost the same.
 _SAME = 1e-9
+_TWO = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a function gets."""
+
+    memory_mib: int
+    cpu: float
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +30,33 @@ class Sizes:
     """The sizes of one slice worth choosing from: each is cheaper than all faster ones; cheapest first."""
 
     memory_mib: Floats
+    cpu: Floats
+    threads: Floats
     cost_usd: Floats
     latency_ms: Floats
+
+    def at(self, number: int) -> Size:
+        """One of them."""
+        memory_mib, cpu, threads = (float(column[number]) for column in (self.memory_mib, self.cpu, self.threads))
+        return Size(round(memory_mib), cpu, round(threads))
+
+
+def inside_ms(one_ms: Num, two_ms: Num, cpu: Num, threads: Num) -> Num:
+    """A call's time inside a function of ``cpu`` CPUs, of a profile measured at one whole CPU.
+
+    Args:
+        one_ms: with one thread.
+        two_ms: with two threads, each with a CPU of its own.
+        cpu: of the function.
+        threads: 1, or 2 where there are two CPUs.
+    """
+    one = quota_ms(one_ms, cpu)
+    return one + (two_ms - one) * (threads > 1)
+
+
+def threads_of(one_ms: Floats, two_ms: Floats, cpu: Floats) -> Floats:
+    """How many threads are faster: two only where each has a CPU."""
+    return np.where((cpu >= _TWO) & (two_ms < one_ms), 2.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +65,7 @@ class Sizing:
 
     Attributes:
         profile, book: what is priced, and the prices.
-        cpu: CPUs of a function where the book sells them apart from memory; None where memory buys them.
+        cpu: CPUs of each function, in place of the book's choice; None for that, or where memory buys CPU.
         headroom_share, headroom_min_mib: what is added to required memory.
     """
 
@@ -38,58 +75,91 @@ class Sizing:
     headroom_share: float = HEADROOM_SHARE
     headroom_min_mib: float = HEADROOM_MIN_MIB
 
-    def cpu_of(self, memory_mib: Floats) -> Floats:
-        """CPUs of functions of those sizes."""
+    @property
+    def cpu_sizes(self) -> tuple[CpuSize, ...]:
+        """CPUs to choose from where memory does not buy them."""
         if self.cpu is not None:
-            return np.full_like(memory_mib, self.cpu)
-        assert self.book.mib_per_vcpu is not None
-        return memory_mib / self.book.mib_per_vcpu
-
-    def _inside_ms(self, table_ms: Floats, memory_mib: Floats) -> Floats:
-        """A call's time inside functions of those sizes, with one thread."""
-        return table_ms / speed(self.profile, np.minimum(self.cpu_of(memory_mib), 1.0))
+            return (CpuSize(self.cpu),)
+        return self.book.cpu_sizes or (CpuSize(self.book.cpu_per_function),)
 
     def floor_mib(self, memory_mib: Floats) -> Floats:
         """The smallest sizes that hold ``memory_mib`` and its headroom; the book's maximum is not looked at."""
         return bought_mib(self.book, with_headroom(memory_mib, self.headroom_share, self.headroom_min_mib))
 
-    @property
-    def useful_mib(self) -> float:
-        """The size above which more memory makes a function no faster; 0 where it never does."""
-        if self.cpu is not None:
-            return 0.0
-        assert self.book.mib_per_vcpu is not None
-        largest = self.book.memory_max_mib - self.book.memory_min_mib
-        steps = largest // self.book.memory_step_mib * self.book.memory_step_mib
-        return min(float(bought_mib(self.book, self.book.mib_per_vcpu)), float(self.book.memory_min_mib + steps))
-
     def bounds(self, table: SliceTable) -> tuple[Floats, Floats]:
         """For every slice, a price and a latency that none of its sizes undercuts.
 
-        The latency is reached (by the fastest size), the price nearly: memory that buys CPU in proportion cancels
-        out of the price of computing, up to the rounding of durations. Where memory buys no CPU both are exact,
-        since the smallest size is the only one worth having.
+        The latency is reached, by the fastest size; so is the price where memory buys no CPU. Where it does, the price
+        is a bound: memory that buys CPU in proportion nearly cancels out of the price of computing.
         """
         floor = self.floor_mib(table.memory_mib)
-        fastest = np.maximum(floor, self.useful_mib)
-        inside = self._inside_ms(table.inside_ms, fastest)
-        billed = round_up(inside, self.book.billing_unit_ms)
-        # Held at the smallest size for the shortest time, or at any size for as long as the work takes there.
-        work_mib = np.minimum(fastest, self.book.mib_per_vcpu or np.inf)
-        worked = np.where(floor < fastest, inside * work_mib / floor, 0.0)
-        cost = call_usd(self.book, floor, self.cpu_of(floor), np.maximum(billed, worked), table.init_ms)
-        return cost, inside + table.outside_ms
+        if self.book.mib_per_vcpu is not None:
+            return self._coupled_bounds(table, floor, self.book.mib_per_vcpu)
+        costs, latencies = zip(*(self._priced(table, *option) for option in self._decoupled(floor)), strict=True)
+        return np.minimum.reduce(costs), np.minimum.reduce(latencies)
 
     def sizes(self, table: SliceTable, start: int, stop: int) -> Sizes:
         """The sizes of the slice between two positions (by their numbers in the table) worth choosing from."""
-        floor = float(self.floor_mib(table.memory_mib[start : start + 1, stop])[0])
-        memory = np.arange(floor, max(floor, self.useful_mib) + 0.5, self.book.memory_step_mib)
-        inside = self._inside_ms(np.full_like(memory, table.inside_ms[start, stop]), memory)
-        latency = inside + table.outside_ms[start, stop]
-        billed = round_up(inside, self.book.billing_unit_ms)
-        cost = call_usd(
-            self.book, memory, self.cpu_of(memory), billed, np.full_like(memory, table.init_ms[start, stop])
+        one = table.at(start, stop)
+        floor = self.floor_mib(one.memory_mib)
+        if self.book.mib_per_vcpu is None:
+            options = [(memory, cpu) for memory, cpu in self._decoupled(floor) if np.isfinite(memory).all()]
+            memory = np.array([float(memory[0, 0]) for memory, _ in options])
+            cpu = np.array([cpu for _, cpu in options])
+        else:
+            most = max(float(floor[0, 0]), self._useful_mib(self.book.mib_per_vcpu))
+            memory = np.arange(float(floor[0, 0]), most + 0.5, self.book.memory_step_mib)
+            cpu = memory / self.book.mib_per_vcpu
+        cost, latency = self._priced(one, memory[None, :], cpu)
+        threads = threads_of(one.inside_ms, one.inside_two_ms, cpu[None, :])
+        return _worthwhile(Sizes(memory, cpu, threads[0], cost[0], latency[0]))
+
+    def _decoupled(self, floor: Floats) -> Iterator[tuple[Floats, float]]:
+        """For each number of CPUs, the smallest sizes that it can be bought with; infinite where there is none."""
+        for size in self.cpu_sizes:
+            memory = np.maximum(floor, size.memory_min_mib)
+            yield np.where(memory <= (size.memory_max_mib or np.inf), memory, np.inf), size.cpu
+
+    def _priced(self, table: SliceTable, memory_mib: Floats, cpu: Floats | float) -> tuple[Floats, Floats]:
+        """Price and latency of slices at sizes; infinite where the size is."""
+        cpus = np.broadcast_to(np.asarray(cpu, dtype=np.float64), memory_mib.shape)
+        threads = threads_of(table.inside_ms, table.inside_two_ms, cpus)
+        inside = inside_ms(table.inside_ms, table.inside_two_ms, cpus, threads)
+        bought = np.isfinite(memory_mib)
+        billed = billed_ms(self.book, inside)
+        cost = call_usd(self.book, np.where(bought, memory_mib, 0.0), cpus, billed, table.init_ms)
+        return np.where(bought, cost, np.inf), np.where(bought, inside + table.outside_ms, np.inf)
+
+    def _useful_mib(self, mib_per_vcpu: float) -> float:
+        """The size above which more memory makes a function no faster."""
+        largest = self.book.memory_max_mib - self.book.memory_min_mib
+        steps = largest // self.book.memory_step_mib * self.book.memory_step_mib
+        wanted = bought_mib(self.book, mib_per_vcpu * self._most_cpus)
+        return min(float(wanted), float(self.book.memory_min_mib + steps))
+
+    @property
+    def _most_cpus(self) -> float:
+        """CPUs that a function can make use of."""
+        return _TWO if any(layer.two_threads is not None for layer in self.profile.layers) else 1.0
+
+    def _coupled_bounds(self, table: SliceTable, floor: Floats, mib_per_vcpu: float) -> tuple[Floats, Floats]:
+        fastest = np.maximum(floor, self._useful_mib(mib_per_vcpu))
+        _, latency = self._priced(table, fastest, fastest / mib_per_vcpu)
+        inside = latency - table.outside_ms
+        one, two = table.inside_ms, np.minimum(table.inside_two_ms, table.inside_ms)
+        # Memory times time: below a whole CPU, or on one, or with two threads on two.
+        held = np.minimum(
+            one * np.maximum(floor, least_work_mib(one, mib_per_vcpu)), two * np.maximum(floor, _TWO * mib_per_vcpu)
         )
-        larger = np.append(np.minimum.accumulate(cost[:0:-1])[::-1], np.inf)
-        keep = cost < larger * (1 - _SAME)
-        return Sizes(memory[keep], cost[keep], latency[keep])
+        billed = np.maximum(billed_ms(self.book, inside), held / floor)
+        return call_usd(self.book, floor, floor / mib_per_vcpu, billed, table.init_ms), latency
+
+
+def _worthwhile(sizes: Sizes) -> Sizes:
+    """Those that are cheaper than all faster ones, cheapest first."""
+    order = np.lexsort((sizes.cost_usd, sizes.latency_ms))
+    dearest_faster = np.append(np.inf, np.minimum.accumulate(sizes.cost_usd[order])[:-1])
+    kept = order[sizes.cost_usd[order] < dearest_faster * (1 - _SAME)][::-1]
+    return Sizes(
+        *(column[kept] for column in (sizes.memory_mib, sizes.cpu, sizes.threads, sizes.cost_usd, sizes.latency_ms))
+    )

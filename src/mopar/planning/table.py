@@ -6,12 +6,12 @@ the search sweeps them some hundred times, which plain loops would do in minutes
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
-from mopar.planning.arithmetic import MIB, CallCosts, Floats, cold_ms, elapsed_ms, init_ms
+from mopar.planning.arithmetic import MIB, CallCosts, Floats, cold_ms, elapsed_ms, has_two_threads, init_ms
 from mopar.planning.boundary import last_use
 from mopar.planning.memory import Extra, required_mib
 from mopar.types import Profile
@@ -19,12 +19,13 @@ from mopar.types import Profile
 
 @dataclass(frozen=True, slots=True)
 class SliceTable:
-    """What each slice needs, at the CPU share of the profile.
+    """What each slice needs, at one whole CPU for each thread.
 
     Attributes:
         positions: layers at which a slice may start or stop, 0 and the number of layers included.
         memory_mib: required memory, before headroom.
-        inside_ms, outside_ms: a call's time inside and outside the function.
+        inside_ms, outside_ms: a call's time inside and outside the function, with one thread.
+        inside_two_ms: the time inside with two threads; that with one where it is not known.
         input_bytes, output_bytes: of a call's tensors, not encoded.
         file_bytes: of the weights in the built files.
         init_ms: from exec to ready.
@@ -33,21 +34,26 @@ class SliceTable:
     positions: tuple[int, ...]
     memory_mib: Floats
     inside_ms: Floats
+    inside_two_ms: Floats
     outside_ms: Floats
     input_bytes: Floats
     output_bytes: Floats
     file_bytes: Floats
     init_ms: Floats
 
+    def at(self, start: int, stop: int) -> "SliceTable":
+        """A table of a single slice, 1 by 1; its positions are the numbers of those that it lies between."""
+        values = (getattr(self, field.name) for field in fields(self) if field.name != "positions")
+        return SliceTable((start, stop), *(column[start : start + 1, stop : stop + 1] for column in values))
+
 
 def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) -> SliceTable:
     """The table for slices that start and stop at ``positions`` (ascending, first 0, last the layer count)."""
     points = np.array(positions)
-    elapsed = np.array(elapsed_ms(profile))[points]
     overheads = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
     overhead = np.array([overheads.get(position, 0.0) for position in positions])
-    # Below the diagonal, which means nothing, it would be negative.
-    compute = np.maximum(elapsed[None, :] - elapsed[:, None], 0.0) + overhead[:, None]
+    one = _inside_ms(np.array(elapsed_ms(profile)), points, overhead, costs)
+    two = _inside_ms(np.array(elapsed_ms(profile, 2)), points, overhead, costs) if has_two_threads(profile) else one
     resident = _weights(profile, {weight.name: weight.resident_bytes for weight in profile.weights}, points)
     files = _weights(profile, {weight.name: weight.file_bytes for weight in profile.weights}, points)
     tensors = _Tensors(profile)
@@ -61,16 +67,23 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
     return SliceTable(
         positions=tuple(positions),
         memory_mib=required_mib(profile, resident + active, Extra(profile).table(points)),
-        inside_ms=compute
-        + costs.inside_ms
-        + cold_ms(costs, compute, elapsed_ms(profile)[-1])
-        + body_mib * costs.inside_ms_per_mib,
+        inside_ms=one + body_mib * costs.inside_ms_per_mib,
+        inside_two_ms=two + body_mib * costs.inside_ms_per_mib,
         outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms,
         input_bytes=inputs,
         output_bytes=outputs,
         file_bytes=files,
         init_ms=init_ms(profile, files),
     )
+
+
+def _inside_ms(elapsed: Floats, points: npt.NDArray[np.int_], overhead: Floats, costs: CallCosts) -> Floats:
+    """A call's time inside the function without what its tensors add."""
+    at = elapsed[points]
+    # Below the diagonal, which means nothing, it would be negative.
+    compute = np.maximum(at[None, :] - at[:, None], 0.0) + overhead[:, None]
+    inside: Floats = compute + costs.inside_ms + cold_ms(costs, compute, float(elapsed[-1]))
+    return inside
 
 
 def _weights(profile: Profile, sizes: dict[str, int], points: npt.NDArray[np.int_]) -> Floats:

@@ -1,9 +1,14 @@
-"""Price books and platform limits: TOML data, dated and with their source."""
+"""Price books and platform limits: TOML data, dated and with their source.
+
+An installed package brings more by entry points: in the group ``mopar.books`` (or ``mopar.limits``), a name and the
+``Path`` of its TOML file.
+"""
 
 import dataclasses
 import math
 import tomllib
 from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,28 +18,29 @@ from mopar.types import PlatformLimits, PriceBook, UsageError
 
 _BOOKS = Path(__file__).parent / "books"
 _LIMITS = _BOOKS / "limits"
+_BOOK_PLUGINS, _LIMIT_PLUGINS = "mopar.books", "mopar.limits"
 _OPTIONAL = {"mib_per_vcpu", "max_functions", "payload_bytes", "package_bytes", "hop_ms", "hop_ms_per_mib"}
 
 T = TypeVar("T", PriceBook, PlatformLimits)
 
 
 def book_names() -> tuple[str, ...]:
-    """The price books that come with mopar, as ``--prices`` takes them."""
-    return _names(_BOOKS)
+    """The price books that come with mopar and with installed packages, as ``--prices`` takes them."""
+    return tuple(sorted({*_names(_BOOKS), *_plugins(_BOOK_PLUGINS)}))
 
 
 def limit_names() -> tuple[str, ...]:
-    """The platforms whose limits come with mopar, as ``--platform`` takes them."""
-    return _names(_LIMITS)
+    """The platforms whose limits come with mopar and with installed packages, as ``--platform`` takes them."""
+    return tuple(sorted({*_names(_LIMITS), *_plugins(_LIMIT_PLUGINS)}))
 
 
 def load_book(name_or_path: str) -> PriceBook:
-    """The price book of that name, or in the TOML file at that path (its stem is its name).
+    """The price book of that name, or in the TOML file at that path. Its file's stem is its name.
 
     Raises:
         UsageError: no such book or file, or a file that is no price book; names the file and key.
     """
-    path = _find(name_or_path, _BOOKS, "price book")
+    path = _find(name_or_path, _BOOKS, _BOOK_PLUGINS, "price book")
     book = _build(PriceBook, path)
     if book.memory_min_mib > book.memory_max_mib:
         raise UsageError(f"{path}: memory_min_mib {book.memory_min_mib} is over memory_max_mib {book.memory_max_mib}")
@@ -43,7 +49,21 @@ def load_book(name_or_path: str) -> PriceBook:
             raise UsageError(f"{path}: {key} must be over 0")
     if book.cold_rate > 1:
         raise UsageError(f"{path}: cold_rate {book.cold_rate} must be between 0 and 1")
+    if book.cpu_sizes:
+        _check_cpu_sizes(book, path)
     return book
+
+
+def _check_cpu_sizes(book: PriceBook, path: Path) -> None:
+    """Every memory that is sold can be had with some number of CPUs."""
+    if book.mib_per_vcpu is not None:
+        raise UsageError(f"{path}: cpu_sizes and mib_per_vcpu exclude each other: memory buys CPU, or it does not")
+    for size in book.cpu_sizes:
+        most = book.memory_max_mib if size.memory_max_mib is None else size.memory_max_mib
+        if not 0 < size.cpu < math.inf or not 0 <= size.memory_min_mib <= most <= book.memory_max_mib:
+            raise UsageError(f"{path}: cpu_sizes: {size.cpu:g} CPUs with {size.memory_min_mib} to {most} MiB")
+    if all(size.memory_max_mib not in {None, book.memory_max_mib} for size in book.cpu_sizes):
+        raise UsageError(f"{path}: cpu_sizes: none goes with memory_max_mib {book.memory_max_mib}")
 
 
 def load_limits(name_or_path: str) -> PlatformLimits:
@@ -52,7 +72,7 @@ def load_limits(name_or_path: str) -> PlatformLimits:
     Raises:
         UsageError: as ``load_book`` does.
     """
-    path = _find(name_or_path, _LIMITS, "platform")
+    path = _find(name_or_path, _LIMITS, _LIMIT_PLUGINS, "platform")
     limits = _build(PlatformLimits, path)
     for key in ("hop_billed_share", "wire_billed_share"):
         if getattr(limits, key) > 1:
@@ -66,14 +86,34 @@ def _names(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("*.toml")))
 
 
-def _find(name_or_path: str, folder: Path, what: str) -> Path:
+def _find(name_or_path: str, folder: Path, group: str, what: str) -> Path:
     # A path is recognised by its looks, so that a file in the working directory never shadows a name.
     if name_or_path.endswith(".toml") or "/" in name_or_path:
         return Path(name_or_path)
-    names = _names(folder)
-    if name_or_path not in names:
-        raise UsageError(f"no {what} {name_or_path!r}: have {', '.join(names)}, or give the path of a TOML file")
-    return folder / f"{name_or_path}.toml"
+    own, plugins = _names(folder), _plugins(group)
+    if name_or_path in own and name_or_path in plugins:
+        raise UsageError(f"{what} {name_or_path!r}: {plugins[name_or_path].value} brings one of mopar's own name")
+    if name_or_path in own:
+        return folder / f"{name_or_path}.toml"
+    if name_or_path in plugins:
+        return _plugin_path(plugins[name_or_path])
+    known = ", ".join(sorted({*own, *plugins}))
+    raise UsageError(f"no {what} {name_or_path!r}: have {known}, or give the path of a TOML file")
+
+
+def _plugins(group: str) -> dict[str, EntryPoint]:
+    """What installed packages bring, by name."""
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _plugin_path(point: EntryPoint) -> Path:
+    try:
+        path = point.load()
+    except (ImportError, AttributeError) as cause:
+        raise UsageError(f"{point.group} {point.name!r}: {point.value} cannot be loaded: {cause}") from cause
+    if not isinstance(path, Path):
+        raise UsageError(f"{point.group} {point.name!r}: {point.value} is no Path of a TOML file")
+    return path
 
 
 def _build(kind: type[T], path: Path) -> T:

@@ -40,7 +40,7 @@ from mopar.types.plan import (
     Region,
     Source,
 )
-from mopar.types.platform import PlatformLimits, PriceBook
+from mopar.types.platform import CpuSize, PlatformLimits, PriceBook
 from mopar.types.profile import (
     CutPosition,
     InputRecipe,
@@ -63,6 +63,7 @@ __all__ = [
     "BundleError",
     "Call",
     "CallInput",
+    "CpuSize",
     "CutPosition",
     "DType",
     "DeploymentError",

@@ -4,6 +4,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class CpuSize:
+    """CPUs that a function can have, and the memory that can be bought with them (``memory_max_mib`` None: any)."""
+
+    cpu: float
+    memory_min_mib: int = 0
+    memory_max_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PriceBook:
     """A platform's prices, memory steps and billing unit.
 
@@ -15,8 +24,10 @@ class PriceBook:
         request_usd: price of one call.
         memory_min_mib, memory_max_mib, memory_step_mib: sizes that can be bought.
         billing_unit_ms: durations are rounded up to it; 0 for none.
+        billing_min_ms: the shortest duration that is billed.
         mib_per_vcpu: memory that buys one CPU where the two are coupled; None where they are apart.
-        cpu_per_function: CPUs of a function where memory and CPU are apart.
+        cpu_per_function: CPUs of a function where memory and CPU are apart and ``cpu_sizes`` has no choice.
+        cpu_sizes: CPUs to choose from, where the two are apart.
         init_billed: whether initialisation is billed.
         cold_rate: share of calls that meet a cold function.
     """
@@ -35,6 +46,8 @@ class PriceBook:
     cpu_per_function: float
     init_billed: bool
     cold_rate: float
+    cpu_sizes: tuple[CpuSize, ...] = ()
+    billing_min_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

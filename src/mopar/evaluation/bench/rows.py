@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mopar.planning.arithmetic import call_usd, round_up
+from mopar.planning.arithmetic import billed_ms, call_usd
 from mopar.planning.memory import bought_mib
 from mopar.types import Machine, PriceBook
 
@@ -100,19 +100,19 @@ def gb_s(memory_mib: Sequence[int], durations_ms: Sequence[float]) -> float:
 
 
 def cost_per_million(
-    book: PriceBook, required_mib: Sequence[float], billed_ms: Sequence[float], init_ms: float = 0.0
+    book: PriceBook, required_mib: Sequence[float], durations_ms: Sequence[float], init_ms: float = 0.0
 ) -> float:
     """USD for a million requests, one call to each function.
 
     Args:
         book: whose sizes and billing unit hold.
         required_mib: of each function, headroom included.
-        billed_ms: of each function.
+        durations_ms: of a call, before rounding.
         init_ms: of each function, for books that bill initialisation.
     """
     return _MILLION * sum(
-        call_usd(book, bought_mib(book, mib), book.cpu_per_function, round_up(ms, book.billing_unit_ms), init_ms)
-        for mib, ms in zip(required_mib, billed_ms, strict=True)
+        call_usd(book, bought_mib(book, mib), book.cpu_per_function, billed_ms(book, ms), init_ms)
+        for mib, ms in zip(required_mib, durations_ms, strict=True)
     )
 
 

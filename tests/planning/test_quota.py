@@ -1,0 +1,39 @@
+"""The closed form of a quota's effect against a simulation of the kernel's periods."""
+
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mopar.planning.quota import PERIOD_MS, least_work_mib, quota_ms
+
+PHASES = 2000
+
+
+def simulated_ms(work_ms: float, share: float, phase_ms: float) -> float:
+    """Latency of a call that begins ``phase_ms`` into a period whose quota is untouched."""
+    quota_ms, now_ms = share * PERIOD_MS, phase_ms
+    left_ms = work_ms
+    while True:
+        ends_ms = (math.floor(now_ms / PERIOD_MS + 1e-9) + 1) * PERIOD_MS
+        ran_ms = min(left_ms, quota_ms, ends_ms - now_ms)
+        left_ms -= ran_ms
+        if left_ms <= 1e-9:
+            return now_ms + ran_ms - phase_ms
+        now_ms = ends_ms
+
+
+@settings(deadline=None)
+@given(st.floats(0.1, 120), st.floats(0.05, 1.0))
+def test_the_mean_over_all_moments_of_a_period(work_ms: float, share: float) -> None:
+    phases = ((number + 0.5) / PHASES * PERIOD_MS for number in range(PHASES))
+    mean_ms = sum(simulated_ms(work_ms, share, phase) for phase in phases) / PHASES
+    # A work of whole quotas lies at a step, where a sum over moments may fall to either side.
+    quotas = work_ms / (share * PERIOD_MS)
+    if abs(quotas - round(quotas)) > 2e-3:
+        assert math.isclose(quota_ms(work_ms, share), mean_ms, rel_tol=2e-3)
+
+
+@given(st.floats(0.01, 500), st.floats(0.01, 1.0), st.floats(100, 4000))
+def test_no_size_takes_less_memory_and_time_than_the_bound(work_ms: float, share: float, mib_per_cpu: float) -> None:
+    assert share * mib_per_cpu * quota_ms(work_ms, share) >= least_work_mib(work_ms, mib_per_cpu) * work_ms * (1 - 1e-9)
