@@ -1,0 +1,119 @@
+"""Random slices of each zoo model, each in a process of its own: predicted from the profile, and measured.
+
+    python -m benchmarks.slices [--models resnet50,gpt2] [--count 10] [--seed 0] [--json FILE]
+
+A model is cut at random into ten functions under their limits, which are asked one after the other, so that no slice
+finds its weights in the cache. Compared is the time inside each function. Goal: the median error of a model's slices is
+within 7%.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import met, parser, say_where, spread, table, write_raw
+from mopar.bundle import Bundle, build, open_bundle
+from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
+from mopar.gateway.arrays import Array, from_array
+from mopar.gateway.runner import Runner
+from mopar.platforms.local import LocalDeployment
+from mopar.types import Plan, Profile
+from mopar.zoo import zoo_models
+from tests.models import materialise, sample_inputs
+
+GOAL = 0.07
+WARM_ROUNDS, ROUNDS, SECONDS = 5, 20, 6.0
+DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A run of layers, and the time inside its function."""
+
+    model: str
+    start: int
+    stop: int
+    predicted_ms: float
+    measured_ms: float
+
+    @property
+    def error(self) -> float:
+        """Of the prediction, signed."""
+        return self.predicted_ms / self.measured_ms - 1
+
+
+def random_plan(profile: Profile, count: int, seed: int) -> Plan:
+    """Cuts at random into ``count`` functions, or as many as there are cut positions for."""
+    positions = [cut.index for cut in profile.cut_positions]
+    drawn = np.random.default_rng(seed).choice(positions, min(count - 1, len(positions)), replace=False)
+    return make_plan(profile, PlanOptions(cuts=tuple(sorted(map(int, drawn))), slo_ms=None))
+
+
+async def busy_ms(bundle: Bundle, inputs: dict[str, Array]) -> list[float]:
+    """Median time inside each call's function, in the order of the calls."""
+    values = {name: from_array(name, value) for name, value in inputs.items()}
+    samples: list[list[float]] = []
+    async with LocalDeployment(bundle) as deployment:
+        runner = Runner(bundle.manifest, deployment.functions)
+        started = time.monotonic()
+        while len(samples) < WARM_ROUNDS + ROUNDS or (time.monotonic() - started < SECONDS and len(samples) < 100):
+            async with runner.infer(values, None, DEADLINE_S) as answer:
+                samples.append([timing.busy_ns / 1e6 for timing in answer.timings])
+        await runner.close()
+    return list(map(float, np.median(np.array(samples[WARM_ROUNDS:]), axis=0)))
+
+
+def slices_of(name: str, count: int, seed: int) -> list[Slice]:
+    """The slices of one model."""
+    inputs = sample_inputs(name)
+    with tempfile.TemporaryDirectory(prefix="mopar-slices-") as folder:
+        archive = Path(folder) / "inputs.npz"
+        np.savez(archive, allow_pickle=False, **inputs)
+        model, profile = measure_model(materialise(name), inputs=archive)
+        plan = random_plan(profile, count, seed)
+        build(model, plan, Path(folder) / "bundle")
+        measured = asyncio.run(busy_ms(open_bundle(Path(folder) / "bundle"), inputs))
+    predicted = [function.billed_ms for function in plan.predicted.functions]
+    return [
+        Slice(name, graph.start, graph.stop, before, after)
+        for graph, before, after in zip(plan.graphs, predicted, measured, strict=True)
+    ]
+
+
+def row_of(found: list[Slice]) -> tuple[str, ...]:
+    errors = [abs(one.error) for one in found]
+    total = sum(one.predicted_ms for one in found) / sum(one.measured_ms for one in found) - 1
+    median = spread(errors).p50
+    worst = max(found, key=lambda one: abs(one.error))
+    return (
+        found[0].model,
+        str(len(found)),
+        f"{median:.1%}",
+        f"{worst.error:+.1%} ({worst.measured_ms:.2f} ms)",
+        f"{total:+.1%}",
+        met(median <= GOAL),
+    )
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--models", default=",".join(model.name for model in zoo_models() if model.in_mean))
+    arguments.add_argument("--count", type=int, default=10)
+    arguments.add_argument("--seed", type=int, default=0)
+    options = arguments.parse_args()
+    say_where(options.seed)
+    found: list[list[Slice]] = []
+    for name in options.models.split(","):
+        print(f"  {name}", file=sys.stderr, flush=True)
+        found.append(slices_of(name.strip(), options.count, options.seed))
+    table(("model", "slices", "median error", "worst", "of the sum", "goal 7%"), [row_of(one) for one in found])
+    write_raw(options.json, "slices", {"seed": options.seed, "slices": found})
+
+
+if __name__ == "__main__":
+    main()
