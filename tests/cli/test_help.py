@@ -10,7 +10,7 @@ from typer.main import get_command
 from mopar.cli.app import app
 from tests.test_imports import HEAVY
 
-VERBS = ["import", "profile", "plan", "build", "verify", "serve", "infer", "bench", "up", "zoo"]
+VERBS = ["import", "calibrate", "profile", "plan", "build", "verify", "serve", "infer", "bench", "up", "zoo"]
 
 ASKED = """
 import json, sys

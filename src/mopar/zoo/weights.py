@@ -1,8 +1,8 @@
 """Random weights made as telling as trained ones.
 
-An untrained Vision Transformer answers 0, an untrained ConvNeXt adds a millionth of what its blocks compute, and an
-untrained Inception hardly looks at its input. Slices that drop a layer would equal such models. So weights are
-prepared: no layer is idle, and activations neither fade (to numbers that some processors compute slowly) nor explode.
+As they are initialised, a Vision Transformer answers 0, a ConvNeXt adds a millionth of what its blocks compute, and an
+Inception's values grow to 10^12. Slices that drop a layer would equal such models. So weights are prepared: no layer is
+idle, and activations neither fade (to numbers that some processors compute slowly) nor explode.
 """
 
 import contextlib
