@@ -26,7 +26,7 @@ _STRING = 8
 _STEADY_RUNS = 40
 _STEADY_SPREAD = 0.01
 _DISTURBED = 0.01
-_PRIORITY = -20  # fewer interruptions, where the user may have it
+PRIORITY = -20  # fewer interruptions, where the user may have it
 _PATIENCE = 2.5  # times the seconds asked for, where others keep taking the core
 
 _REFUSALS = tuple(
@@ -142,7 +142,7 @@ def main() -> None:
     if job["core"] is not None:
         os.sched_setaffinity(0, {job["core"]})
     with contextlib.suppress(PermissionError):
-        os.nice(_PRIORITY)
+        os.nice(PRIORITY)
     try:
         answer = measure(job)
     except _REFUSALS as refusal:

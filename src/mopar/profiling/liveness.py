@@ -1,8 +1,9 @@
 """Which tensors live when, and how many bytes that is.
 
 Counted per layer: what crosses into it and is still needed, and what it makes for others. A tensor
-that only nodes of one layer see is not counted: the engine fuses a layer's nodes, and does not
-materialise it. Assumed of the engine's buffers:
+that only nodes of one layer see is not counted, as if the engine fused them all and did not
+materialise it; ``liveness_kernels`` looks closer where a run told what it fuses. Assumed of the engine's
+buffers:
 
 - the output of a view (Reshape, Flatten, ..) is its input's buffer;
 - an elementwise operator writes into an input of the same size that dies there, unless a request
@@ -26,12 +27,21 @@ IN_PLACE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A node as liveness sees it: its layer, operator, and the tensors that it reads and makes (no weights)."""
+    """A node as liveness sees it.
+
+    Attributes:
+        layer: that it belongs to.
+        operator: its type.
+        reads: tensors that it takes, weights left out.
+        makes: tensors that it makes.
+        in_place: whether it may write over what it reads, if its operator can.
+    """
 
     layer: int
     operator: str
     reads: tuple[str, ...]
     makes: tuple[str, ...]
+    in_place: bool = True
 
 
 def live_bytes(
@@ -93,7 +103,7 @@ def _taken_over(
     for step in steps:
         used: set[str] = set()
         for name in step.makes:
-            if name in buffers or dies.get(name, step.layer) == step.layer:
+            if not step.in_place or name in buffers or dies.get(name, step.layer) == step.layer:
                 continue
             for read in _reachable_in_place(step, producer):
                 root = buffers.get(read, read)

@@ -8,11 +8,11 @@ from mopar.graph import Layer, Model, save_model
 from mopar.graph.kernels import Kernel, attribute_kernels
 from mopar.profiling.engine_runs import RunBudget, idlest_core, run_engine, scratch_directory
 from mopar.profiling.inputs import Array
+from mopar.profiling.kernel_memory import KernelMemory, kernel_memory
 from mopar.profiling.layer_times import LayerTimes, first_run, layer_times
 from mopar.profiling.packed import optimised_graph
 from mopar.profiling.points import Point, tensor_points
 from mopar.profiling.trace import KernelEvent
-from mopar.profiling.workspace import kernel_workspace
 from mopar.types import PACKED_OPTIONS, EngineOptions
 
 Progress = Callable[[str, float | None], None]
@@ -32,8 +32,7 @@ class Measurement:
         packed: the optimised, prepacked file that ran.
         kernels: that file's outermost kernels, in the order of its nodes.
         events: one run of them, by node index.
-        workspace: bytes that kernels asked for beyond the tensors that they take and make, by node index; those
-            left out asked for none, as far as known.
+        memory: what each of them asked for, by node index; empty where nothing ran.
     """
 
     times: LayerTimes
@@ -41,7 +40,7 @@ class Measurement:
     packed: Path
     kernels: tuple[Kernel, ...]
     events: dict[int, KernelEvent]
-    workspace: Mapping[int, int] = field(default_factory=dict)
+    memory: Mapping[int, KernelMemory] = field(default_factory=dict)
 
 
 def time_layers(
@@ -119,8 +118,8 @@ def measure(
     )
     kernels = outermost_kernels(model, packed)
     times = layer_times(runs, kernels, [layer.nodes for layer in layers])
-    workspace = kernel_workspace(statistics, kernels)
-    return Measurement(times, points, packed, kernels, first_run(runs.trace.runs[-1]), workspace)
+    memory = kernel_memory(statistics, kernels)
+    return Measurement(times, points, packed, kernels, first_run(runs.trace.runs[-1]), memory)
 
 
 def outermost_kernels(model: Model, optimised: Path) -> tuple[Kernel, ...]:

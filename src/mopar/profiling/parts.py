@@ -8,8 +8,9 @@ from mopar.profiling.engine_runs import idlest_core
 from mopar.profiling.layer_times import layers_of_kernels
 from mopar.profiling.layout import ReorderCosts, blocked_tensors, cut_overhead_ms, measure_reorders
 from mopar.profiling.liveness import Step, live_bytes
+from mopar.profiling.liveness_kernels import EngineRun, kernel_live_bytes
 from mopar.profiling.measure import Measurement
-from mopar.profiling.packed import StoredWeight, stored_weights
+from mopar.profiling.packed import StoredWeight, optimised_graph, stored_weights
 from mopar.profiling.points import point_of
 from mopar.profiling.weights import weight_profiles
 from mopar.types import CutPosition, LayerProfile, ModelInfo, TensorProfile, WeightProfile
@@ -103,11 +104,7 @@ def layer_profiles(
         measured: what running it told.
         two_threads: of each layer, its time with two threads over that with one, where it is known.
     """
-    steps = [step for layer in layers for step in steps_of(model, layer)]
-    known = {name: point.bytes for name, point in measured.points.items()}
-    # A sequence or an optional has no size of its own to speak of: its elements were counted as tensors.
-    sizes = {name: known.get(name, 0) for step in steps for name in (*step.reads, *step.makes)} | known
-    live = live_bytes(steps, sizes, [s.name for s in model.inputs], [s.name for s in model.outputs], len(layers))
+    live = _live_bytes(model, layers, measured)
     weight_bytes = _weight_bytes(model)
     times = measured.times
     workspace = _workspace(measured, layers)
@@ -128,11 +125,34 @@ def layer_profiles(
     )
 
 
+def _live_bytes(model: Model, layers: Sequence[Layer], measured: Measurement) -> list[int]:
+    """Of each layer, the most that is live while one of its kernels runs.
+
+    Where nothing ran, and for layers that have no kernel of their own, by the canonical graph.
+    """
+    steps = [step for layer in layers for step in steps_of(model, layer)]
+    known = {name: point.bytes for name, point in measured.points.items()}
+    # A sequence or an optional has no size of its own to speak of: its elements were counted as tensors.
+    sizes = {name: known.get(name, 0) for step in steps for name in (*step.reads, *step.makes)} | known
+    inputs, outputs = [spec.name for spec in model.inputs], [spec.name for spec in model.outputs]
+    canonical = live_bytes(steps, sizes, inputs, outputs, len(layers))
+    if not measured.events:
+        return list(canonical)
+    run = EngineRun(optimised_graph(measured.packed), measured.events, measured.memory)
+    live = kernel_live_bytes(run, known)
+    by_layer: dict[int, int] = {}
+    for kernel, layer in layers_of_kernels(measured.kernels, [layer.nodes for layer in layers]).items():
+        if kernel in live:
+            by_layer[layer] = max(by_layer.get(layer, 0), live[kernel])
+    return [by_layer.get(index, held) for index, held in enumerate(canonical)]
+
+
 def _workspace(measured: Measurement, layers: Sequence[Layer]) -> list[int]:
     """Of each layer, the most that one of its kernels asked for: they run one after the other."""
     found = [0] * len(layers)
     for kernel, layer in layers_of_kernels(measured.kernels, [layer.nodes for layer in layers]).items():
-        found[layer] = max(found[layer], measured.workspace.get(kernel, 0))
+        memory = measured.memory.get(kernel)
+        found[layer] = max(found[layer], memory.workspace_bytes if memory else 0)
     return found
 
 

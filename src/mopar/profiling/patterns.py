@@ -124,5 +124,5 @@ def _standardised(values: Floats) -> Floats:
         return np.zeros_like(values)
     logs = np.log(np.maximum(values, _INDISTINCT * most))
     noise = np.median(np.abs(np.diff(logs))) / (_NORMAL_MEDIAN * math.sqrt(2))
-    centred: Floats = logs - logs.mean()
-    return centred / max(noise, _ALIKE)
+    scaled: Floats = (logs - logs.mean()) / max(noise, _ALIKE)
+    return scaled

@@ -9,9 +9,9 @@ from mopar.graph import layers_of, load_model
 from mopar.graph.kernels import Kernel
 from mopar.profiling import RunBudget, sample_inputs
 from mopar.profiling.engine_runs import scratch_directory
+from mopar.profiling.kernel_memory import KernelMemory, kernel_memory
 from mopar.profiling.measure import measure
 from mopar.profiling.parts import layer_profiles
-from mopar.profiling.workspace import kernel_workspace
 from mopar.types import EngineError
 
 HEADER = "#name,input_sizes,initializers_sizes,total_dynamic_sizes,total_temp_allocations\n"
@@ -20,16 +20,16 @@ HEADER = "#name,input_sizes,initializers_sizes,total_dynamic_sizes,total_temp_al
 def test_each_kernel_gets_what_its_name_took(tmp_path: Path) -> None:
     """Names hold commas and underscores, several nodes may share one, and a node without goes by its operator."""
     file = tmp_path / "memory.csv"
-    file.write_text(f"{HEADER}a,b_1_77,1,2,3,40\na,b_1_78,1,2,3,50\nConv_5,1,2,3,60\nfree_6,1,2,3,0\n")
-    kernels = [Kernel("free", "Add", ()), Kernel("a,b_1", "Gemm", ()), Kernel("", "Conv", ()), Kernel("x", "Y", ())]
-    assert kernel_workspace(file, kernels) == {1: 50, 2: 60}
+    file.write_text(f"{HEADER}a,b_1_77,1,2,3,40\na,b_1_78,1,2,4,30\nConv_5,1,2,0,60\n")
+    kernels = [Kernel("x", "Add", ()), Kernel("a,b_1", "Gemm", ()), Kernel("", "Conv", ())]
+    assert kernel_memory(file, kernels) == {1: KernelMemory(4, 40), 2: KernelMemory(0, 60)}
 
 
 def test_another_form_is_refused_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "memory.csv"
     file.write_text("name;bytes\n")
     with pytest.raises(EngineError, match=r"memory\.csv: not memory statistics"):
-        kernel_workspace(file, [])
+        kernel_memory(file, [])
 
 
 def test_an_lstm_works_on_more_than_its_tensors(reference: Callable[[str], Path]) -> None:

@@ -1,0 +1,98 @@
+"""Buffers that the engine holds for a model's tensors: live ones, and those kept for a later tensor of the same size.
+
+Where shapes are known beforehand, ONNX Runtime plans which tensor is written into which older one's buffer, and frees
+a buffer only after the last of its tensors: in between it holds nothing that is needed. Which kernels got memory of
+their own, the engine's statistics tell; the others wrote into an input that died there, or took the buffer of their
+size that was left last.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.layers import MeasuredLayers
+from mopar.graph.model import name_of
+from mopar.profiling.layer_times import layers_of_kernels
+from mopar.profiling.liveness import IN_PLACE, VIEWS, Step
+from mopar.profiling.liveness_kernels import EngineRun, kernel_steps
+from mopar.profiling.packed import optimised_graph
+
+
+@dataclass(slots=True)
+class _Buffer:
+    size: int
+    first: int
+    last: int
+
+
+def held_bytes(one: MeasuredLayers) -> dict[int, int]:
+    """Layer -> the most bytes that the engine's buffers take while one of its kernels runs.
+
+    The request's inputs are counted to the end: whoever asks holds them.
+    """
+    measured = one.measured
+    run = EngineRun(optimised_graph(measured.packed), measured.events, measured.memory)
+    steps, sizes = kernel_steps(run, {name: point.bytes for name, point in measured.points.items()})
+    outputs = {name_of(value) for value in run.graph.outputs}
+    buffers = _buffers(steps, sizes, outputs)
+    inputs = sum(sizes[name_of(value)] for value in run.graph.inputs)
+    totals = [inputs] * len(steps)
+    for buffer in buffers:
+        for number in range(buffer.first, buffer.last + 1):
+            totals[number] += buffer.size
+    layer_of = layers_of_kernels(measured.kernels, [layer.nodes for layer in one.layers])
+    found: dict[int, int] = {}
+    for kernel, total in zip(run.events, totals, strict=True):
+        if kernel in layer_of:
+            found[layer_of[kernel]] = max(found.get(layer_of[kernel], 0), total)
+    return found
+
+
+def _buffers(steps: Sequence[Step], sizes: Mapping[str, int], outputs: set[str]) -> list[_Buffer]:
+    """Every buffer, and from which step to which it is held."""
+    dies = _deaths(steps, outputs)
+    buffers: list[_Buffer] = []
+    at: dict[str, _Buffer] = {}
+    free: list[_Buffer] = []
+    for number, step in enumerate(steps):
+        for name in step.makes:
+            buffer = _older_buffer(step, name, sizes, at, free, dies, number)
+            if buffer is None:
+                buffer = _Buffer(sizes[name], number, number)
+                buffers.append(buffer)
+            elif buffer in free:
+                free.remove(buffer)
+            at[name] = buffer
+            buffer.last = max(buffer.last, dies.get(name, number))
+        for name in (*step.reads, *step.makes):
+            buffer = at.get(name)
+            if buffer is not None and buffer.last == number and name not in outputs and buffer not in free:
+                free.insert(0, buffer)
+    return buffers
+
+
+def _deaths(steps: Sequence[Step], outputs: set[str]) -> dict[str, int]:
+    """The step after which each tensor is not needed."""
+    dies = {name: number for number, step in enumerate(steps) for name in step.reads}
+    return dies | dict.fromkeys(outputs, len(steps) - 1)
+
+
+def _older_buffer(
+    step: Step,
+    name: str,
+    sizes: Mapping[str, int],
+    at: Mapping[str, _Buffer],
+    free: Sequence[_Buffer],
+    dies: Mapping[str, int],
+    number: int,
+) -> _Buffer | None:
+    """The buffer that a tensor is written into, where it gets none of its own."""
+    if step.operator in VIEWS and step.reads and step.reads[0] in at:
+        return at[step.reads[0]]
+    if not step.in_place:
+        return None
+    if step.operator in IN_PLACE:
+        for read in step.reads:
+            buffer = at.get(read)
+            if buffer is not None and buffer.size == sizes[name] and buffer.last == number and dies[read] == number:
+                return buffer
+    return next((buffer for buffer in free if buffer.size == sizes[name]), None)
