@@ -1,7 +1,7 @@
 """From a question to a decision: objectives, the SLO, the unsplit model beside it, and the reason in one line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,16 +16,22 @@ from mopar.types import InfeasibleError, PlatformLimits, Predicted
 
 _HAIR = 1e-9
 _TIE = 1e-7
+GRID_MS = 0.1
+"""Under a budget, plans whose latencies differ by less are not told apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """What all questions of one call of ``plan`` share: prices, limits, and what is minimised."""
+    """What all questions of one call of ``plan`` share: prices, limits, and what is minimised.
+
+    ``budget_usd`` is the most that a request may cost where latency is minimised.
+    """
 
     sizing: Sizing
     limits: PlatformLimits
     max_functions: int | None
     objective: str
+    budget_usd: float | None = None
 
     def problem(self, positions: Sequence[int], *, fixed: bool = False) -> Problem:
         """The question of cutting at some, or where ``fixed`` at all, of ``positions``."""
@@ -41,6 +47,8 @@ class Decider:
         least_ms = least_latency_ms(problem)
         if slo_ms is not None:
             require_slo(least_ms, slo_ms)
+        if self.budget_usd is not None:
+            return _fastest_within(problem, least_ms, slo_ms, self.budget_usd)
         if self.objective == "latency":
             # Of the fastest plans, which differ by rounding at most, the cheapest.
             return solve(problem, Objective(slo_ms=least_ms))
@@ -49,11 +57,11 @@ class Decider:
         return solve(problem, _cheapest(problem, slo_ms))
 
     def choose_unsplit(self, slo_ms: float | None) -> Chosen:
-        """The best size of the unsplit model; its fastest where none keeps the SLO."""
+        """The best size of the unsplit model, within no budget; its fastest where none keeps the SLO."""
         problem = self.whole()
         least_ms = least_latency_ms(problem)
         missed = slo_ms is not None and least_ms > slo_ms
-        return self.choose(problem, least_ms if missed else slo_ms)
+        return replace(self, budget_usd=None).choose(problem, least_ms if missed else slo_ms)
 
     def shape(self, problem: Problem, chosen: Chosen) -> PlanShape:
         """The chosen chain as functions, graphs and calls."""
@@ -104,6 +112,31 @@ def _cheapest(problem: Problem, slo_ms: float | None) -> Objective:
     least_usd, least_ms = to_go(problem.cost_usd, None).least, to_go(problem.latency_ms, None).least
     priced = least_usd > 0 and least_ms > 0
     return Objective(latency=_TIE * least_usd / least_ms if priced else 1.0, slo_ms=slo_ms)
+
+
+def _fastest_within(problem: Problem, least_ms: float, slo_ms: float | None, budget_usd: float) -> Chosen:
+    """The fastest plan that costs no more than the budget, to 0.1 ms: by halving the latency that is allowed."""
+    best = solve(problem, _cheapest(problem, slo_ms))
+    most_usd = budget_usd * (1 + _HAIR)
+    if best.cost_usd > most_usd:
+        raise InfeasibleError(
+            f"budget_usd {budget_usd * 1e6:g}: the cheapest plan is expected to cost {best.cost_usd * 1e6:g}",
+            limit="budget_usd",
+            value=budget_usd * 1e6,
+            nearest=best.cost_usd * 1e6,
+        )
+    low_ms = least_ms
+    fast = solve(problem, Objective(slo_ms=least_ms))
+    if fast.cost_usd <= most_usd:
+        return fast
+    while best.latency_ms - low_ms > GRID_MS:
+        middle_ms = (low_ms + best.latency_ms) / 2
+        found = solve(problem, _cheapest(problem, middle_ms))
+        if found.cost_usd <= most_usd:
+            best = found
+        else:
+            low_ms = middle_ms
+    return best
 
 
 def _knee(problem: Problem, least_ms: float, slo_ms: float | None) -> Chosen:

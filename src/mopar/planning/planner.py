@@ -9,14 +9,17 @@ from math import isfinite
 from typing import Literal
 
 from mopar.planning.decide import Decider
+from mopar.planning.explain import cut_reasons
 from mopar.planning.feasibility import least_latency_ms
+from mopar.planning.front import FrontPoint, front
 from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE
 from mopar.planning.problem import Problem
 from mopar.planning.search import Chosen
 from mopar.planning.sizes import Sizing
 from mopar.planning.sound import check_profile
+from mopar.planning.thin import thinned
 from mopar.planning.uniform import uniform_cuts
-from mopar.types import Plan, PlatformLimits, PriceBook, Profile, UsageError
+from mopar.types import CutReason, Plan, PlatformLimits, PriceBook, Profile, UsageError
 
 Slo = float | None | Literal["default"]
 
@@ -32,12 +35,16 @@ def plan(
     *,
     objective: str = "cost",
     slo_ms: Slo = "default",
+    budget_usd: float | None = None,
     max_functions: int | None = None,
     cpu: float | None = None,
+    exact: bool = False,
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
 ) -> Plan:
     """The best plan over all cuts and sizes. O(n^2) memory, O(n^2 x functions) time for n cut positions.
+
+    Of a model with more than ``MOST_POSITIONS`` cut positions, about as many are looked at (see ``thin``).
 
     Args:
         profile: what was measured of the model.
@@ -47,8 +54,10 @@ def plan(
             (the knee of the front of cost and latency: the point farthest from the line through its ends).
         slo_ms: most latency of a request; None for any. ``default`` is 1.03 times the fastest unsplit
             function's for ``cost``, any for the others.
+        budget_usd: most that a million requests may cost, for ``latency``.
         max_functions: in place of the platform's own limit.
         cpu: CPUs of each function, where the book sells them apart from memory.
+        exact: whether to look at every cut position, however many there are.
         headroom_share: of required memory, added to it.
         headroom_min_mib: added at least.
 
@@ -58,13 +67,34 @@ def plan(
         ProfileError: the profile's parts do not fit each other.
     """
     sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
-    decider = _decider(sizing, limits, objective, max_functions)
-    problem = decider.problem([0, *_cut_indices(profile), len(profile.layers)])
+    decider = _decider(sizing, limits, objective, max_functions, budget_usd)
+    problem = _free(decider, exact=exact)
     slo = _slo_ms(slo_ms, decider.whole() if objective == "cost" else None)
     chosen = decider.choose(problem, slo)
-    unsplit = decider.choose_unsplit(slo)
-    reason = decider.reason(problem, chosen, unsplit, slo)
-    return _finished(decider, problem, chosen, slo, label=objective, reason=reason)
+    reason = decider.reason(problem, chosen, decider.choose_unsplit(slo), slo)
+    looked_at, positions = problem.end - 1, len(_cut_indices(profile))
+    if looked_at < positions:
+        reason += f"; {looked_at} of {positions} cut positions looked at"
+    cuts = cut_reasons(problem, chosen, slo)
+    return _finished(decider, problem, chosen, slo, label=objective, reason=reason, cuts=cuts)
+
+
+def plan_front(
+    profile: Profile,
+    book: PriceBook,
+    limits: PlatformLimits,
+    *,
+    slo_ms: float | None = None,
+    max_functions: int | None = None,
+    cpu: float | None = None,
+    exact: bool = False,
+    headroom_share: float = HEADROOM_SHARE,
+    headroom_min_mib: float = HEADROOM_MIN_MIB,
+) -> tuple[FrontPoint, ...]:
+    """Plans that no other one beats in latency, cost and memory at once; arguments and errors as for ``plan``."""
+    sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
+    decider = _decider(sizing, limits, "cost", max_functions)
+    return front(decider, _free(decider, exact=exact), _slo_ms(slo_ms, None))
 
 
 def plan_cuts(
@@ -144,8 +174,22 @@ def _fixed(decider: Decider, cuts: Sequence[int], slo_ms: Slo, label: str, reaso
     return _finished(decider, problem, decider.choose(problem, slo), slo, label=label, reason=reason)
 
 
+def _free(decider: Decider, *, exact: bool) -> Problem:
+    """The question where any cut position may be cut at."""
+    profile = decider.sizing.profile
+    positions = _cut_indices(profile)
+    return decider.problem([0, *(positions if exact else thinned(profile, positions)), len(profile.layers)])
+
+
 def _finished(
-    decider: Decider, problem: Problem, chosen: Chosen, slo_ms: float | None, *, label: str, reason: str
+    decider: Decider,
+    problem: Problem,
+    chosen: Chosen,
+    slo_ms: float | None,
+    *,
+    label: str,
+    reason: str,
+    cuts: tuple[CutReason, ...] = (),
 ) -> Plan:
     profile = decider.sizing.profile
     shape = decider.shape(problem, chosen)
@@ -166,6 +210,7 @@ def _finished(
         unsplit=decider.predict(unsplit),
         slo_ms=slo_ms,
         recipes=profile.recipes,
+        cuts=cuts,
     )
 
 
@@ -184,12 +229,25 @@ def _sizing(
     return Sizing(profile, book, cpu, headroom_share, headroom_min_mib)
 
 
-def _decider(sizing: Sizing, limits: PlatformLimits, objective: str, max_functions: int | None) -> Decider:
+def _decider(
+    sizing: Sizing,
+    limits: PlatformLimits,
+    objective: str,
+    max_functions: int | None,
+    budget_usd: float | None = None,
+) -> Decider:
     if objective not in OBJECTIVES:
         raise UsageError(f"objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
     if max_functions is not None and max_functions < 1:
         raise UsageError(f"max_functions {max_functions}: a plan has at least 1 function")
-    return Decider(sizing, limits, limits.max_functions if max_functions is None else max_functions, objective)
+    if budget_usd is not None and objective != "latency":
+        raise UsageError(
+            f"budget_usd with objective {objective!r}: it limits the cost of the fastest plan; use latency"
+        )
+    if budget_usd is not None and not (budget_usd > 0 and isfinite(budget_usd)):
+        raise UsageError(f"budget_usd {budget_usd:g}: must be over 0")
+    most = limits.max_functions if max_functions is None else max_functions
+    return Decider(sizing, limits, most, objective, None if budget_usd is None else budget_usd / 1e6)
 
 
 def _slo_ms(slo_ms: Slo, reference: Problem | None) -> float | None:

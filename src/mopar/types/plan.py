@@ -114,6 +114,29 @@ class Predicted:
 
 
 @dataclass(frozen=True, slots=True)
+class CutReason:
+    """Why a function ends where it ends: what a plan that differs in this cut alone would cost.
+
+    Attributes:
+        function: that ends there.
+        cut: the position.
+        next_best: the cheapest other position between the neighbouring cuts; None where limits forbid all.
+        next_usd, next_ms: what a request would cost and take more with it.
+        without_usd, without_ms: the same where the function and its next were one; None where limits forbid it.
+        total_usd: what a request costs as planned.
+    """
+
+    function: str
+    cut: int
+    next_best: int | None
+    next_usd: float | None
+    next_ms: float | None
+    without_usd: float | None
+    without_ms: float | None
+    total_usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Functions and calls; calls stand in an order in which they can run.
 
@@ -127,6 +150,7 @@ class Plan:
         codecs: tensor -> codec; a tensor that is absent travels as it is.
         predicted: of this plan; ``unsplit`` of the whole model in one function.
         recipes: the request that was measured, so that it can be made again.
+        cuts: why they are where they are; none where they were given.
     """
 
     model: str
@@ -145,4 +169,5 @@ class Plan:
     codecs: dict[str, str] = field(default_factory=dict)
     slo_ms: float | None = None
     recipes: tuple[InputRecipe, ...] = ()
+    cuts: tuple[CutReason, ...] = ()
     schema: int = PLAN_SCHEMA

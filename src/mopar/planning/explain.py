@@ -1,0 +1,82 @@
+"""Why each function of a chain ends where it ends: what the next-best cut would cost, and what none would."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from mopar.planning.problem import Problem
+from mopar.planning.search import Chosen
+from mopar.planning.sizes import Size
+from mopar.types import CutReason
+
+_HAIR = 1e-9
+_MOST_SIZES = 65
+
+
+def cut_reasons(problem: Problem, chosen: Chosen, slo_ms: float | None) -> tuple[CutReason, ...]:
+    """For each cut of a chain, the best plan that has another one in its place, or none.
+
+    All other cuts and sizes stay; the two slices at the cut are sized anew, as cheaply as the SLO lets them be, each by
+    one of at most 65 of its sizes. Takes time linear in the positions between the cut's neighbours.
+    """
+    spare_ms = np.inf if slo_ms is None else slo_ms * (1 + _HAIR) - chosen.latency_ms
+    return tuple(
+        _reason(problem, chosen, number, before, after, spare_ms)
+        for number, (before, after) in enumerate(pairwise(chosen.slices))
+    )
+
+
+def _reason(
+    problem: Problem,
+    chosen: Chosen,
+    number: int,
+    before: tuple[int, int, Size],
+    after: tuple[int, int, Size],
+    spare_ms: float,
+) -> CutReason:
+    (start, cut, _), (_, stop, _) = before, after
+    usd, taken_ms = (sum(values) for values in zip(*(_paid(problem, piece) for piece in (before, after)), strict=True))
+    within_ms = taken_ms + spare_ms
+    others = {
+        at: _cheapest(problem, [(start, at), (at, stop)], within_ms) for at in range(start + 1, stop) if at != cut
+    }
+    possible = {at: found for at, found in others.items() if found is not None}
+    nearest = min(possible, key=lambda at: possible[at], default=None)
+    merged = _cheapest(problem, [(start, stop)], within_ms)
+    at = problem.table.positions
+    return CutReason(
+        function=f"f{number}",
+        cut=at[cut],
+        next_best=None if nearest is None else at[nearest],
+        next_usd=None if nearest is None else possible[nearest][0] - usd,
+        next_ms=None if nearest is None else possible[nearest][1] - taken_ms,
+        without_usd=None if merged is None else merged[0] - usd,
+        without_ms=None if merged is None else merged[1] - taken_ms,
+        total_usd=chosen.cost_usd,
+    )
+
+
+def _paid(problem: Problem, piece: tuple[int, int, Size]) -> tuple[float, float]:
+    """Price and latency of a slice at its size."""
+    start, stop, size = piece
+    sizes = problem.sizing.sizes(problem.table, start, stop)
+    found = next(n for n in range(len(sizes.cost_usd)) if sizes.at(n) == size)
+    return float(sizes.cost_usd[found]), float(sizes.latency_ms[found])
+
+
+def _cheapest(problem: Problem, edges: Sequence[tuple[int, int]], within_ms: float) -> tuple[float, float] | None:
+    """Price and latency of one or two slices at the sizes that are cheapest in time; None where none are."""
+    if not all(problem.allowed[edge] for edge in edges):
+        return None
+    usd, ms = np.zeros(1), np.zeros(1)
+    for edge in edges:
+        sizes = problem.sizing.sizes(problem.table, *edge)
+        some = np.unique(np.linspace(0, len(sizes.cost_usd) - 1, _MOST_SIZES).astype(int))
+        usd = np.add.outer(usd, sizes.cost_usd[some]).ravel()
+        ms = np.add.outer(ms, sizes.latency_ms[some]).ravel()
+    in_time = ms <= within_ms
+    if not in_time.any():
+        return None
+    best = int(np.argmin(np.where(in_time, usd, np.inf)))
+    return float(usd[best]), float(ms[best])

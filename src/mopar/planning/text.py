@@ -1,0 +1,83 @@
+"""A plan's one-line text form, for logs and comparisons: ``plan_text`` writes it, ``parse_plan`` reads it back.
+
+    resnet50@1f2e3d4c local/paper cost slo=34.5ms: 0-17 45MiB | 18-36 63MiB 0.5cpu | 37-52 86MiB 2cpu 2t
+
+Each function of a chain: its layers, first and last, and its size; one CPU and one thread are not said.
+"""
+
+import re
+from dataclasses import dataclass
+
+from mopar.planning.shape import Slice
+from mopar.planning.sizes import Size
+from mopar.types import Plan, UsageError
+
+_HASH = 8
+_HEAD = re.compile(r"(?P<model>\S+)@(?P<graph>[0-9a-f]*) (?P<platform>\S+)/(?P<prices>\S+) (?P<objective>\S+?)"
+                   r"(?: slo=(?P<slo>[0-9.e+-]+)ms)?: (?P<functions>.+)")  # fmt: skip
+_FUNCTION = re.compile(
+    r"(?P<first>\d+)-(?P<last>\d+) (?P<memory>\d+)MiB(?: (?P<cpu>[0-9.e+-]+)cpu)?(?: (?P<threads>\d+)t)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanText:
+    """What the text form says of a plan. ``graph`` is the beginning of its ``graph_sha256``."""
+
+    model: str
+    graph: str
+    platform: str
+    prices: str
+    objective: str
+    slo_ms: float | None
+    slices: tuple[Slice, ...]
+
+
+def plan_text(plan: Plan) -> str:
+    """A chain of slices in one line.
+
+    Raises:
+        UsageError: the plan is no chain of one graph per function.
+    """
+    graphs = {graph.id: graph for graph in plan.graphs}
+    parts = []
+    for function in plan.functions:
+        if len(function.graphs) != 1:
+            raise UsageError(f"plan: function {function.name!r} holds {len(function.graphs)} graphs: no text form")
+        graph = graphs[function.graphs[0]]
+        cpu = "" if function.cpu == 1 else f" {function.cpu!r}cpu"
+        threads = "" if function.threads == 1 else f" {function.threads}t"
+        parts.append(f"{graph.start}-{graph.stop - 1} {function.memory_mib}MiB{cpu}{threads}")
+    slo = "" if plan.slo_ms is None else f" slo={plan.slo_ms!r}ms"
+    head = f"{plan.model}@{plan.graph_sha256[:_HASH]} {plan.platform}/{plan.prices} {plan.objective}{slo}"
+    return f"{head}: {' | '.join(parts)}"
+
+
+def parse_plan(text: str) -> PlanText:
+    """Read a line that ``plan_text`` wrote.
+
+    Raises:
+        UsageError: it is no such line; names the part.
+    """
+    head = _HEAD.fullmatch(text.strip())
+    if head is None:
+        raise UsageError(f"no plan: {text.strip()[:80]!r}; the form is MODEL@HASH PLATFORM/PRICES OBJECTIVE: FUNCTIONS")
+    slo = head["slo"]
+    slices = tuple(_slice(part) for part in head["functions"].split(" | "))
+    return PlanText(
+        model=head["model"],
+        graph=head["graph"],
+        platform=head["platform"],
+        prices=head["prices"],
+        objective=head["objective"],
+        slo_ms=None if slo is None else float(slo),
+        slices=slices,
+    )
+
+
+def _slice(text: str) -> Slice:
+    found = _FUNCTION.fullmatch(text)
+    if found is None:
+        raise UsageError(f"no function of a plan: {text!r}; the form is FIRST-LAST MEMORYMiB [CPUcpu] [THREADSt]")
+    size = Size(int(found["memory"]), float(found["cpu"] or 1.0), int(found["threads"] or 1))
+    return Slice(int(found["first"]), int(found["last"]) + 1, size)

@@ -1,0 +1,127 @@
+"""Budgets, fronts, reasons and thinning, against brute force or the full search."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mopar.planning import check_plan, evaluate, parse_plan, plan, plan_cuts, plan_front, plan_text, shape_of
+from mopar.planning.decide import GRID_MS
+from mopar.planning.shape import chain_shape
+from mopar.planning.thin import thinned
+from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, UsageError
+from tests.planning.oracle import candidates
+from tests.planning.strategies import FREE, PAPER, books, chain, limits, profiles
+from tests.planning.test_optimum import random_questions
+
+
+@random_questions
+@given(profiles(most_layers=4), books(), limits(), st.floats(0.8, 1.5))
+def test_the_fastest_plan_within_a_budget(
+    profile: Profile, book: PriceBook, limit: PlatformLimits, share: float
+) -> None:
+    everything = [one.predicted for one in candidates(profile, book, limit)]
+    if not everything:
+        return
+    least = min(one.cost_per_million_usd for one in everything)
+    budget = share * least
+    affordable = [one.latency_ms for one in everything if one.cost_per_million_usd <= budget * (1 + 1e-9)]
+    if not affordable:
+        with pytest.raises(InfeasibleError) as caught:
+            plan(profile, book, limit, objective="latency", budget_usd=budget)
+        assert caught.value.limit == "budget_usd"
+        assert caught.value.nearest == pytest.approx(least, rel=1e-6)
+        return
+    found = plan(profile, book, limit, objective="latency", budget_usd=budget)
+    assert found.predicted.cost_per_million_usd <= budget * (1 + 1e-6)
+    assert found.predicted.latency_ms <= min(affordable) + GRID_MS * 1.01
+
+
+@random_questions
+@given(profiles(most_layers=4), books(), limits())
+def test_no_plan_beats_a_point_of_the_front(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
+    """Nor does any lie below both ends: the cheapest and the fastest plan are on it."""
+    everything = [one.predicted for one in candidates(profile, book, limit)]
+    if not everything:
+        return
+    points = plan_front(profile, book, limit)
+    assert points[0].latency_ms == pytest.approx(min(one.latency_ms for one in everything), rel=1e-6)
+    cheapest = min(point.cost_per_million_usd for point in points)
+    assert cheapest == pytest.approx(min(one.cost_per_million_usd for one in everything), rel=1e-6)
+    for point in points:
+        assert not any(
+            one.latency_ms < point.latency_ms * (1 - 1e-6)
+            and one.cost_per_million_usd < point.cost_per_million_usd * (1 - 1e-6)
+            and len(one.functions) <= point.functions
+            for one in everything
+        )
+
+
+@random_questions
+@given(profiles(), books(), limits())
+def test_reasons_are_what_other_cuts_cost(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
+    """The plan with the next-best cut costs what is said, and none of the two alternatives would be cheaper."""
+    try:
+        found = plan(profile, book, limit, slo_ms=None)
+    except InfeasibleError:
+        return
+    positions = [reason.cut for reason in found.cuts]
+    assert positions == [graph.start for graph in found.graphs[1:]]
+    for reason in found.cuts:
+        for usd in (reason.next_usd, reason.without_usd):
+            assert usd is None or usd >= -1e-6 * reason.total_usd
+        if reason.next_best is not None and reason.next_usd is not None:
+            moved = sorted({*positions, reason.next_best} - {reason.cut})
+            other = plan_cuts(profile, book, limit, moved, slo_ms=None)
+            said = (reason.total_usd + reason.next_usd) * 1e6
+            assert other.predicted.cost_per_million_usd == pytest.approx(said, rel=1e-6)
+
+
+@random_questions
+@given(profiles(), books(), limits())
+def test_the_text_form_says_all_that_a_chain_is(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
+    try:
+        found = plan(profile, book, limit)
+    except InfeasibleError:
+        return
+    line = plan_text(found)
+    assert "\n" not in line
+    read = parse_plan(line)
+    shape = chain_shape(profile, read.slices)
+    assert shape == shape_of(found)
+    assert evaluate(profile, book, limit, shape) == found.predicted
+    assert (read.model, read.platform, read.prices) == (found.model, found.platform, found.prices)
+    assert (read.objective, read.slo_ms) == (found.objective, found.slo_ms)
+
+
+@pytest.mark.parametrize(
+    "line", ["", "resnet50", "a@b local/paper cost: ", "a@b local/paper cost: 0-3", "a@b l/p cost: 1-0 x"]
+)
+def test_other_lines_are_refused(line: str) -> None:
+    with pytest.raises(UsageError, match="form is"):
+        parse_plan(line)
+
+
+def test_thinning_keeps_cheap_boundaries_and_hardly_costs() -> None:
+    """A chain of 300 layers, every tenth boundary small: with 60 positions the plan is as good as with all."""
+    profile = chain(300, latency_ms=0.5, weight=1 << 20)
+    small = tuple(
+        replace(tensor, bytes=4096, shape=(1, 1024)) if tensor.producer % 10 == 9 else tensor
+        for tensor in profile.tensors
+    )
+    sizes = {tensor.name: tensor.bytes for tensor in small}
+    cuts = tuple(replace(cut, bytes=sum(sizes[name] for name in cut.tensors)) for cut in profile.cut_positions)
+    profile = replace(profile, tensors=small, cut_positions=cuts)
+    positions = [cut.index for cut in cuts]
+    kept = thinned(profile, positions, most=60)
+    assert len(kept) <= 60
+    assert set(range(10, 300, 10)) <= set(kept)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mopar.planning.planner.thinned", lambda profile, positions: thinned(profile, positions, most=60))
+        rough = plan(profile, PAPER, FREE, max_functions=6)
+    exact = plan(profile, PAPER, FREE, max_functions=6, exact=True)
+    check_plan(rough, 300)
+    assert "positions looked at" in rough.reason
+    assert "looked at" not in exact.reason
+    assert rough.predicted.cost_per_million_usd <= 1.02 * exact.predicted.cost_per_million_usd
