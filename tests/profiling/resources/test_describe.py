@@ -18,6 +18,7 @@ from mopar.profiling.packed import stored_weights
 from mopar.profiling.resources import synthetic
 from mopar.profiling.resources.predict import predict_profile
 from mopar.profiling.resources.samples import KernelSample, ModelSamples, Timings
+from tests.models import sample_inputs as model_inputs
 from tests.models import small_names
 
 ONCE = RunBudget(seconds=0.0, min_runs=1, max_runs=1, warm_runs=0)
@@ -32,20 +33,16 @@ def test_packed_weights_and_shapes_are_those_of_the_run(name: str, tmp_path: Pat
         ran = measure(one.model, one.layers, one.inputs, directory, budget=ONCE)
         stored = {weight.name: weight.resident_bytes for weight in stored_weights(ran.packed)}
     assert {weight.name: weight.resident_bytes for weight in one.described.stored} == stored
-    assert {key: point.shape for key, point in one.described.inferred.points.items()} == {
-        key: point.shape for key, point in ran.points.items()
-    }
+    points = one.described.inferred.points
+    assert {key: point.shape for key, point in points.items()} == {key: ran.points[key].shape for key in points}
     assert "other" not in {work.work.family for work in one.described.works}
     assert all(np.isfinite(work.work.features).all() for work in one.described.works)
 
 
 @pytest.mark.parametrize("name", small_names())
 def test_a_predicted_profile_plans_and_builds(name: str, reference: Callable[[str], Path], tmp_path: Path) -> None:
-    from tests.models import MODELS
-
     model = load_model(reference(name))
-    shapes = {key: tuple(shape) for key, shape in MODELS[name].shapes.items()}
-    profile = predict_profile(model, shipped_resources(), shapes=shapes)
+    profile = predict_profile(model, shipped_resources(), inputs=model_inputs(name))
     assert profile.source == "predicted"
     assert profile.whole.latency_ms > 0
     assert profile.whole.memory_mib > profile.runtime.base_mib

@@ -33,7 +33,7 @@ def law_ms(work: Work) -> float:
 
 def label(random: np.random.Generator, base_mib: float) -> MemoryLabel:
     resident, active = random.uniform(1, 200), random.uniform(1, 20)
-    facts = MemoryFacts(resident, 0.0, active, active / 2, 0.0, 40, ("gemm",))
+    facts = MemoryFacts(resident, 0.0, 0.0, active, active / 2, 0.0, 40, ("gemm",))
     return MemoryLabel(0, 1, facts, base_mib + 1.1 * resident + active + 3.0)
 
 

@@ -10,12 +10,21 @@ from mopar.profiling.resources.forest import Floats
 from mopar.profiling.resources.model import WIDE, MemoryLaw
 from mopar.profiling.resources.samples import MemoryFacts, ModelSamples
 
-_PRIOR = {"resident": 1.0, "table": 0.5, "active": 1.0, "boundary": 1.0, "scratch": 1.0, "kernel": 0.01, "fixed": 2.0}
-"""What a MiB of each is expected to cost before anything was measured."""
-_FAMILY_MIB = 0.2
-_STRENGTH = 0.02
-"""How much the expectation counts, beside samples that count 1 each."""
-_LAYOUT = ("resident", "table", "active", "boundary", "scratch", "kernel", "fixed")
+_EXPECTED = {
+    "resident": (1.0, 0.1),
+    "table": (0.05, 0.1),
+    "unread": (0.5, 0.5),
+    "active": (1.0, 0.5),
+    "boundary": (1.0, 0.5),
+    "scratch": (1.0, 1.0),
+    "kernel": (0.01, 0.02),
+    "fixed": (2.0, 3.0),
+}
+"""What a MiB (a kernel, a function) of each is expected to cost before anything was measured, and give or take."""
+_EXPECTED_FAMILY = (0.2, 0.5)
+_NOISE = 0.05
+"""Relative error of a measurement of required memory."""
+_LAYOUT = tuple(_EXPECTED)
 _FOLDS = 5
 
 
@@ -46,11 +55,12 @@ def _fit(labels: Sequence[_Label], error: float) -> MemoryLaw:
     from sklearn.linear_model import LinearRegression
 
     families = sorted({family for label in labels for family in label.facts.families})
-    prior = np.array([*(_PRIOR[name] for name in _LAYOUT), *[_FAMILY_MIB] * len(families)])
+    expected = np.array([*_EXPECTED.values(), *[_EXPECTED_FAMILY] * len(families)])
+    prior, give = expected[:, 0], expected[:, 1]
     rows = np.array([_row(label.facts, families) for label in labels]).reshape(len(labels), len(prior))
     required = np.array([label.required_mib for label in labels])
     beyond = required - np.array([label.base_mib for label in labels])
-    strength = math.sqrt(_STRENGTH) * np.diag(1.0 / np.maximum(prior, 0.1))
+    strength = np.diag(_NOISE / give)
     table = np.vstack([rows / required[:, None], strength])
     target = np.concatenate([beyond / required, strength @ prior])
     fitted = LinearRegression(positive=True, fit_intercept=False).fit(table, target)
@@ -59,6 +69,7 @@ def _fit(labels: Sequence[_Label], error: float) -> MemoryLaw:
     return MemoryLaw(
         resident=own["resident"],
         table=own["table"],
+        unread=own["unread"],
         active=own["active"],
         boundary=own["boundary"],
         scratch=own["scratch"],
@@ -73,6 +84,7 @@ def _row(facts: MemoryFacts, families: Sequence[str]) -> list[float]:
     return [
         facts.resident_mib - facts.table_mib,
         facts.table_mib,
+        facts.unread_mib,
         facts.active_mib - facts.boundary_mib,
         facts.boundary_mib,
         facts.scratch_mib,

@@ -28,6 +28,7 @@ def memory_facts(model: Model, layers: Sequence[Layer], described: Described, st
     return MemoryFacts(
         resident_mib=sum(weight.resident_bytes for weight in weights) / _MIB,
         table_mib=sum(weight.resident_bytes for weight in tables) / _MIB,
+        unread_mib=sum(weight.file_bytes - weight.resident_bytes for weight in weights) / _MIB,
         active_mib=(_inner_bytes(model, layers, described, start, stop) + boundary_bytes) / _MIB,
         boundary_mib=boundary_bytes / _MIB,
         scratch_mib=max((work.work.scratch_bytes for work in works), default=0.0) / _MIB,

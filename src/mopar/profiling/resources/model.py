@@ -54,7 +54,7 @@ class MemoryLaw:
     """Required memory beyond the base, as a sum.
 
     Attributes:
-        resident, table, active, boundary, scratch: MiB per MiB of ``MemoryFacts``.
+        resident, table, unread, active, boundary, scratch: MiB per MiB of ``MemoryFacts``.
         kernel_mib: per kernel.
         family_mib: code of each family of kernels.
         fixed_mib: of every function that holds a model.
@@ -63,6 +63,7 @@ class MemoryLaw:
 
     resident: float
     table: float
+    unread: float
     active: float
     boundary: float
     scratch: float
@@ -76,6 +77,7 @@ class MemoryLaw:
         held = (
             self.resident * (facts.resident_mib - facts.table_mib)
             + self.table * facts.table_mib
+            + self.unread * facts.unread_mib
             + self.active * (facts.active_mib - facts.boundary_mib)
             + self.boundary * facts.boundary_mib
             + self.scratch * facts.scratch_mib

@@ -1,5 +1,6 @@
 """A profile without running the model: from its nodes, their shapes, and a fitted resource model."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -97,18 +98,25 @@ def _layer_times(described: Described, predicted: Sequence[KernelTime], layers: 
     one_ms = layer_sums(described.works, [time.one_ms for time in predicted], layers)
     spread_ms = layer_sums(described.works, [_IQR_PER_SIGMA * time.error * time.one_ms for time in predicted], layers)
     whole_ms = sum(time.one_ms for time in predicted) + dispatch_ms * len(predicted)
-    # Kernels of one family err in the same direction: their errors add up, those of families do not.
-    whole_spread_ms = sum(spread**2 for spread in spread_ms) ** 0.5
     return LayerTimes(
         latency_ms=tuple(one_ms),
         spread_ms=tuple(spread_ms),
         whole_ms=whole_ms,
-        whole_spread_ms=whole_spread_ms,
+        whole_spread_ms=_whole_spread_ms(described, predicted),
         profiled_ms=whole_ms,
         layout_ms=(0.0,) * layers,
         runs=0,
         disturbed=0,
     )
+
+
+def _whole_spread_ms(described: Described, predicted: Sequence[KernelTime]) -> float:
+    """Kernels of one family are taken to err in the same direction: their errors add up, those of families do not."""
+    by_family: dict[str, float] = {}
+    for work, time in zip(described.works, predicted, strict=True):
+        family = work.work.family
+        by_family[family] = by_family.get(family, 0.0) + _IQR_PER_SIGMA * time.error * time.one_ms
+    return math.hypot(*by_family.values())
 
 
 def _ratios(described: Described, predicted: Sequence[KernelTime], layers: int) -> list[float]:

@@ -34,6 +34,7 @@ class MemoryFacts:
     Attributes:
         resident_mib: weights that stay in memory, packed; tables in full.
         table_mib: of these, tables of which a request gathers rows.
+        unread_mib: originals beside their packed copies in the file: reading ahead brings part of them in.
         active_mib: the most that tensors take at a time, boundary tensors throughout.
         boundary_mib: of these, what crosses the function's edges.
         scratch_mib: the largest scratch of a kernel, as far as known.
@@ -43,6 +44,7 @@ class MemoryFacts:
 
     resident_mib: float
     table_mib: float
+    unread_mib: float
     active_mib: float
     boundary_mib: float
     scratch_mib: float

@@ -127,14 +127,13 @@ def _rolled(net: Network, x: str, by: int) -> str:
 
 
 def recurrent(net: Network) -> list[str]:
-    """One to three recurrent layers, in one direction or both, and a classifier per step."""
+    """Three to five recurrent layers of different kinds and sizes, and a classifier per step."""
     random = net.random
     steps, width = int(random.choice([16, 32, 64, 100, 128])), int(random.choice([64, 128, 256, 400, 512]))
-    hidden = int(random.choice([64, 128, 192, 256, 384, 512, 650, 800]))
-    kind, directions = str(random.choice(["LSTM", "LSTM", "GRU"])), int(random.choice([1, 2]))
     x = net.input("x", (steps, 1, width))
-    for _ in range(int(random.integers(1, 4))):
-        x = _recurrent_layer(net, x, kind, hidden, directions)
+    for _ in range(int(random.integers(3, 6))):
+        hidden = int(random.choice([64, 128, 192, 256, 384, 512, 650, 800]))
+        x = _recurrent_layer(net, x, str(random.choice(["LSTM", "LSTM", "GRU"])), hidden, int(random.choice([1, 2])))
     return [linear(net, x, int(random.choice([32, 1000, 10000])))]
 
 
