@@ -1,6 +1,8 @@
 """Memory over time as the system counts it, against liveness analysis, on a model with known weights and tensors."""
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,12 +55,38 @@ def test_resident_memory_is_what_liveness_says(tmp_path: Path) -> None:
         assert live - SLACK <= point.anonymous_bytes <= live + request + largest + SLACK, profile
 
 
-def test_one_core_is_too_few_and_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _convolutions(tmp_path / "convolutions.onnx")
-    model = load_model(tmp_path / "convolutions.onnx")
+@pytest.fixture
+def one_layer(tmp_path: Path) -> Callable[[Path | None], object]:
+    """Watch a small model, or the file that is given in its place."""
+    graph = Builder("one")
+    graph.output(graph.conv(graph.input("image", (1, 3, 8, 8)), 3, 4), (1, 4, 8, 8))
+    graph.save(tmp_path / "one.onnx")
+    model = load_model(tmp_path / "one.onnx")
     layers = layers_of(model)
     inputs, _ = sample_inputs(model.inputs)
     measured = measure(model, layers, inputs, tmp_path, budget=RunBudget(0.0, 1, 1, 0))
+
+    def watch(packed: Path | None) -> object:
+        run = measured if packed is None else replace(measured, packed=packed)
+        return resident_timeline(model, [layer.nodes for layer in layers], run, inputs, tmp_path)
+
+    return watch
+
+
+def test_one_core_is_too_few_and_said(
+    monkeypatch: pytest.MonkeyPatch, one_layer: Callable[[Path | None], object]
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
     with pytest.raises(EngineError, match="two are needed"):
-        resident_timeline(model, [layer.nodes for layer in layers], measured, inputs, tmp_path)
+        one_layer(None)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a process is watched from another core")
+def test_a_process_that_fails_is_one_line(one_layer: Callable[[Path | None], object], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+    usual = os.sched_getaffinity(0)
+    with pytest.raises(EngineError, match="memory over time: ") as caught:
+        one_layer(broken)
+    assert "\n" not in str(caught.value)
+    assert os.sched_getaffinity(0) == usual

@@ -110,7 +110,7 @@ def run_engine(
     Raises:
         EngineError: ONNX Runtime refuses the model or the inputs, or its process dies.
     """
-    feeds = {f"input{i}": _contiguous(inputs[spec.name]) for i, spec in enumerate(specs)}
+    feeds = {f"input{i}": contiguous(inputs[spec.name]) for i, spec in enumerate(specs)}
     np.savez(directory / "inputs.npz", allow_pickle=False, **feeds)
     job = {
         "model": str(model),
@@ -195,8 +195,8 @@ def _idle_ticks() -> dict[int, int]:
     return {int(name.removeprefix("cpu")): int(ticks[3]) for name, *ticks in fields}
 
 
-def _contiguous(value: Array) -> Array:
-    # Objects would need pickle; text does as well.
+def contiguous(value: Array) -> Array:
+    """A value as it passes to another process. Objects would need pickle; text does as well."""
     return value.astype(str) if value.dtype.kind == "O" else np.ascontiguousarray(value).reshape(value.shape)
 
 

@@ -7,35 +7,23 @@ tensors. What the process holds before the request comes is taken off.
 """
 
 import json
-import os
 import statistics
-import subprocess
-import sys
-import threading
-import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mopar.graph import Model
-from mopar.limits import evict_files
-from mopar.profiling._timing_child import PRIORITY
+from mopar.profiling.engine_runs import contiguous
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import layers_of_kernels
 from mopar.profiling.measure import Measurement
+from mopar.profiling.timeline_watch import Sample, read_by_pages, watch, watched_cores
 from mopar.profiling.trace import KernelEvent, read_trace
-from mopar.runtime.environment import ENVIRONMENT
-from mopar.types import PACKED_OPTIONS, EngineError, dtype_of_name
+from mopar.types import PACKED_OPTIONS, dtype_of_name
 
-_CHILD = "mopar.profiling.timeline_child"
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_MMAP_THRESHOLD_BYTES = 1 << 16
-_CHUNK_BYTES = 1 << 16
-_DEADLINE_S = 300.0
 _WARM_RUNS = 2
 _NS_PER_US = 1000
 _GAP_NS, _GAP_SHARE = 20_000, 0.02
@@ -70,15 +58,6 @@ class ResidentPoint:
         return self.anonymous_bytes + self.file_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """A moment of one run: nanoseconds since the epoch, anonymous and file-backed bytes since the run began."""
-
-    at_ns: int
-    anonymous: int
-    file: int
-
-
 def resident_timeline(
     model: Model,
     layer_nodes: Sequence[Sequence[str]],
@@ -101,13 +80,10 @@ def resident_timeline(
     Raises:
         EngineError: the child failed, or there is no second core to watch it from.
     """
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise EngineError("memory over time cannot be watched from the core that runs the model: two are needed")
-    job = _job(model, measured.packed, inputs, directory, core=cores[-1], repeats=repeats)
-    _read_by_pages(measured.packed.parent.glob(f"{measured.packed.name}*"))
-    with _attentive(set(cores[:-1])):
-        watched = _watch(job, directory, repeats)
+    files = sorted(measured.packed.parent.glob(f"{measured.packed.name}*"))
+    job = _job(model, files, inputs, directory, core=watched_cores()[-1], repeats=repeats)
+    read_by_pages(files)
+    watched = watch(job, directory, repeats)
     answer = json.loads((directory / "watched.json").read_text())
     runs = read_trace(Path(answer["profile"]), skip_runs=_WARM_RUNS).runs
     layer_of = layers_of_kernels(measured.kernels, layer_nodes)
@@ -117,45 +93,15 @@ def resident_timeline(
     return _medians(seen)
 
 
-@contextmanager
-def _attentive(cores: set[int]) -> Iterator[None]:
-    """Stay on ``cores``, before other processes there where the user may."""
-    usual, nice = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
-    os.sched_setaffinity(0, cores)
-    try:
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
-        yield
-    finally:
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, nice)
-        os.sched_setaffinity(0, usual)
-
-
-def _read_by_pages(files: Iterable[Path]) -> None:
-    """Bring files into the page cache anew, page by page.
-
-    What was written or read ahead in large pieces lies there in pieces of up to 2 MiB, and a fault maps a whole one.
-    """
-    paths = list(files)
-    evict_files(paths)
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
-            for offset in range(0, os.fstat(handle).st_size, _CHUNK_BYTES):
-                os.pread(handle, _CHUNK_BYTES, offset)
-        finally:
-            os.close(handle)
-
-
-def _job(model: Model, packed: Path, inputs: Mapping[str, Array], directory: Path, *, core: int, repeats: int) -> Path:
+def _job(
+    model: Model, files: Sequence[Path], inputs: Mapping[str, Array], directory: Path, *, core: int, repeats: int
+) -> Path:
     """What the child is to do, in a file."""
-    feeds = {f"input{i}": np.ascontiguousarray(inputs[spec.name]) for i, spec in enumerate(model.inputs)}
+    feeds = {f"input{i}": contiguous(inputs[spec.name]) for i, spec in enumerate(model.inputs)}
     np.savez(directory / "watched.npz", allow_pickle=False, **feeds)
     job = {
-        "model": str(packed),
-        "files": [str(path.resolve()) for path in packed.parent.glob(f"{packed.name}*")],
+        "model": str(files[0]),
+        "files": [str(path.resolve()) for path in files],
         "inputs": str(directory / "watched.npz"),
         "names": [spec.name for spec in model.inputs],
         "codes": [dtype_of_name(spec.dtype).code for spec in model.inputs],
@@ -175,84 +121,8 @@ def _job(model: Model, packed: Path, inputs: Mapping[str, Array], directory: Pat
     return path
 
 
-def _watch(job: Path, directory: Path, repeats: int) -> list[list[_Sample]]:
-    """Run the child; the samples of each watched run."""
-    environment = {
-        **os.environ,
-        **ENVIRONMENT,
-        # Tensors of some size are mappings of their own, and gone once they are freed.
-        "MALLOC_MMAP_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
-        "MALLOC_TRIM_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
-    }
-    log = directory / "watched.log"
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(
-            [sys.executable, "-P", "-m", _CHILD, str(job)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-        ) as child,
-    ):
-        killer = threading.Timer(_DEADLINE_S, child.kill)
-        killer.start()
-        try:
-            watched = [_watched_run(child) for _ in range(repeats)]
-        except OSError as cause:
-            child.kill()
-            raise EngineError(f"memory over time: {_last_line(log)}") from cause
-        finally:
-            killer.cancel()
-    if child.returncode:
-        raise EngineError(f"memory over time: {_last_line(log)}")
-    return watched
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "the process that was watched was killed"
-
-
-def _watched_run(child: "subprocess.Popen[bytes]") -> list[_Sample]:
-    """Let the child run once, and read its memory until it is done. Raises OSError where it is gone."""
-    assert child.stdin is not None
-    assert child.stdout is not None
-    if child.stdout.readline() != b"ready\n":
-        raise ProcessLookupError(child.pid)
-    statm = os.open(f"/proc/{child.pid}/statm", os.O_RDONLY)
-    try:
-        before = os.pread(statm, 128, 0)
-        done = threading.Event()
-        listener = threading.Thread(target=_heard, args=(child, done))
-        listener.start()
-        child.stdin.write(b"go\n")
-        child.stdin.flush()
-        read: list[tuple[int, bytes]] = []
-        while not done.is_set():
-            read.append((time.time_ns(), os.pread(statm, 128, 0)))
-        listener.join()
-    finally:
-        os.close(statm)
-    base = _sample(0, before)
-    seen = (_sample(at_ns, line) for at_ns, line in read)
-    return [_Sample(one.at_ns, one.anonymous - base.anonymous, one.file - base.file) for one in seen]
-
-
-def _heard(child: "subprocess.Popen[bytes]", done: threading.Event) -> None:
-    assert child.stdout is not None
-    child.stdout.readline()
-    done.set()
-
-
-def _sample(at_ns: int, statm: bytes) -> _Sample:
-    """A line of /proc/PID/statm: pages in all, resident, and resident of files."""
-    resident, file = (int(field) * _PAGE for field in statm.split()[1:3])
-    return _Sample(at_ns, resident - file, file)
-
-
 def _by_layer(
-    events: Sequence[KernelEvent], began_ns: int, samples: Sequence[_Sample], layer_of: Mapping[int, int]
+    events: Sequence[KernelEvent], began_ns: int, samples: Sequence[Sample], layer_of: Mapping[int, int]
 ) -> dict[int, ResidentPoint]:
     """What was seen of each layer in one run; layers of which a kernel was not seen whole are left out."""
     times = [sample.at_ns for sample in samples]
