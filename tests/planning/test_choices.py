@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.planning import check_plan, evaluate, parse_plan, plan, plan_cuts, plan_front, plan_text, shape_of
-from mopar.planning.decide import GRID_MS
+from mopar.planning.search import GRID_MS
 from mopar.planning.shape import chain_shape
 from mopar.planning.thin import thinned
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, UsageError

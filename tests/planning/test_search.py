@@ -50,20 +50,26 @@ def test_an_slo_between_the_fastest_and_the_cheapest(profile: Profile, share: fl
     fastest_ms, cheapest_ms = min(ms for _, ms in figures), min(figures)[1]
     slo_ms = fastest_ms + share * (cheapest_ms - fastest_ms)
     found = solve(problem, Objective(slo_ms=slo_ms))
-    assert found.gap == 0
+    assert found.grid_ms == 0
     assert found.latency_ms <= slo_ms * (1 + 1e-6)
     assert found.cost_usd == pytest.approx(min(usd for usd, ms in figures if ms <= slo_ms * (1 + 1e-9)), rel=1e-9)
 
 
 @settings(max_examples=30, deadline=None)
 @given(uneven(), st.floats(0.2, 0.8))
-def test_too_many_labels_settle_for_a_gap_that_holds(profile: Profile, share: float) -> None:
+def test_where_there_are_too_many_labels_the_answer_is_exact_to_a_step_per_slice(
+    profile: Profile, share: float
+) -> None:
     problem = problem_of(profile, None)
     fast, cheap = solve(problem, Objective(cost=0.0, latency=1.0)), solve(problem, Objective())
     slo_ms = fast.latency_ms + share * (cheap.latency_ms - fast.latency_ms)
     exact = solve(problem, Objective(slo_ms=slo_ms))
+    sooner_ms = max(slo_ms - search.GRID_MS * COUNT, fast.latency_ms)
+    sooner = solve(problem, Objective(slo_ms=sooner_ms))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "_MOST_LABELS", 0)
-        rough = solve(problem, Objective(slo_ms=slo_ms))
-    assert exact.cost_usd <= rough.cost_usd * (1 + 1e-9)
-    assert rough.cost_usd * (1 - rough.gap) <= exact.cost_usd * (1 + 1e-9)
+        stepped = solve(problem, Objective(slo_ms=slo_ms))
+    assert stepped.latency_ms <= slo_ms * (1 + 1e-6)
+    assert exact.cost_usd * (1 - 1e-9) <= stepped.cost_usd
+    if sooner_ms > fast.latency_ms:
+        assert stepped.cost_usd <= sooner.cost_usd * (1 + 1e-9)

@@ -9,15 +9,13 @@ from mopar.planning.evaluate import evaluate
 from mopar.planning.feasibility import least_latency_ms, require_slo
 from mopar.planning.paths import to_go
 from mopar.planning.problem import Problem, make_problem
-from mopar.planning.search import Chosen, Objective, solve
+from mopar.planning.search import GRID_MS, Chosen, Objective, solve
 from mopar.planning.shape import PlanShape, Slice, chain_shape
 from mopar.planning.sizes import Sizing
 from mopar.types import InfeasibleError, PlatformLimits, Predicted
 
 _HAIR = 1e-9
 _TIE = 1e-7
-GRID_MS = 0.1
-"""Under a budget, plans whose latencies differ by less are not told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class Decider:
             )
         else:
             text = self._why_unsplit(problem, chosen, slo_ms)
-        return text + (f"; within {chosen.gap:.3%} of the optimum" if chosen.gap else "")
+        return text + (f"; latencies counted to {chosen.grid_ms:.2g} ms" if chosen.grid_ms else "")
 
     def _unsplit_note(self, slo_ms: float | None) -> str:
         positions = [0, len(self.sizing.profile.layers)]

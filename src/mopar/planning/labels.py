@@ -1,48 +1,87 @@
-"""Ways to reach a position, for the label-setting search."""
+"""Ways to reach positions, for the label-setting search: many at a time, as columns of numbers.
 
+Arrays because of speed alone: a question with several sizes for each slice meets a million labels.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 
-from mopar.planning.sizes import Size
+import numpy as np
+import numpy.typing as npt
 
+from mopar.planning.arithmetic import Floats
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The last slice of a chain, by position numbers, with its size; ``before`` is the rest of the chain."""
-
-    before: "Step | None"
-    start: int
-    stop: int
-    size: Size
+Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
-    """A chain of slices from the first position: its weight in the objective, price, latency and length."""
+class Labels:
+    """Chains of slices that end at one position.
 
-    weight: float = 0.0
-    cost_usd: float = 0.0
-    latency_ms: float = 0.0
-    used: int = 0
-    last: Step | None = None
+    Attributes:
+        weight: in the objective.
+        latency_ms: of the chain.
+        used: functions.
+        number: of each label in the ``Trail``.
+    """
 
-    def slices(self) -> tuple[tuple[int, int, Size], ...]:
-        """The chain as (start, stop, size), first to last."""
-        chain: list[tuple[int, int, Size]] = []
-        step = self.last
-        while step is not None:
-            chain.append((step.start, step.stop, step.size))
-            step = step.before
-        return tuple(reversed(chain))
+    weight: Floats
+    latency_ms: Floats
+    used: Indices
+    number: Indices
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Labels"]) -> "Labels":
+        """All labels of several."""
+        columns = ("weight", "latency_ms", "used", "number")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+    def at(self, kept: Indices | npt.NDArray[np.bool_]) -> "Labels":
+        """Some of them."""
+        return Labels(self.weight[kept], self.latency_ms[kept], self.used[kept], self.number[kept])
+
+    def undominated(self, *, counted: bool) -> "Labels":
+        """Those that no other one (of as many functions, where ``counted``) equals or beats in weight and latency."""
+        used = self.used if counted else np.zeros_like(self.used)
+        order = np.lexsort((self.weight, self.latency_ms, used))
+        weight, group = self.weight[order], used[order]
+        starts = np.flatnonzero(np.diff(group, prepend=group[0] - 1))
+        keep = np.zeros(len(order), dtype=bool)
+        for begin, end in zip(starts, [*starts[1:], len(order)], strict=True):
+            least = np.minimum.accumulate(weight[begin:end])
+            keep[begin:end] = weight[begin:end] < np.append(np.inf, least[:-1])
+        return self.at(order[keep])
 
 
-def undominated(labels: list[Label], *, counted: bool) -> list[Label]:
-    """Labels of one position that no other one (of as many functions, where ``counted``) equals or beats."""
-    least_ms: dict[int, float] = {}
-    kept: list[Label] = []
-    for label in sorted(labels, key=lambda label: (label.weight, label.latency_ms)):
-        used = label.used if counted else 0
-        if label.latency_ms < least_ms.get(used, inf):
-            least_ms[used] = label.latency_ms
-            kept.append(label)
-    return kept
+class Trail:
+    """How each label came to be: the label before it, and its last slice by position numbers and size."""
+
+    def __init__(self) -> None:
+        self._before: list[Indices] = [np.array([-1])]
+        self._stops: list[Indices] = [np.array([0])]
+        self._picks: list[Indices] = [np.array([-1])]
+        self._count = 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, before: Indices, stop: int, picks: Indices) -> Indices:
+        """Numbers for new labels that end at ``stop``."""
+        self._before.append(before)
+        self._stops.append(np.full(len(before), stop))
+        self._picks.append(picks)
+        first, self._count = self._count, self._count + len(before)
+        return np.arange(first, self._count)
+
+    def chain(self, number: int) -> list[tuple[int, int, int]]:
+        """A label's slices as (start, stop, number of the size), first to last."""
+        before, stops, picks = (np.concatenate(column) for column in (self._before, self._stops, self._picks))
+        found: list[tuple[int, int, int]] = []
+        while number > 0:
+            earlier = int(before[number])
+            found.append((int(stops[earlier]), int(stops[number]), int(picks[number])))
+            number = earlier
+        return found[::-1]

@@ -1,34 +1,34 @@
-"""The cheapest chain of slices and sizes within limits: label setting with bounds, exact.
+"""The cheapest chain of slices and sizes within limits: label setting with bounds.
 
 A label is a way to reach a position. It is dropped when another one at the same position is at least as cheap and as
 fast (dominance), or when even the best way on from it cannot beat the best plan known (the bounds of ``paths``).
 Where the number of functions is limited, each number is a question of its own: with the number fixed the bounds are
-tight even for models whose layers are all alike. Few labels survive; where they would not, the search settles for a
-stated gap.
+tight even for models whose layers are all alike. Few labels survive, and the answer is exact; where they would not,
+latencies are counted in steps of 0.1 ms (``grid``), and the answer is exact for those.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from mopar.planning.arithmetic import Floats
-from mopar.planning.labels import Label, Step, undominated
+from mopar.planning.grid import Edge, best_chain, options_of
+from mopar.planning.labels import Labels, Trail
 from mopar.planning.paths import Bracket, Path, ToGo, bracket, to_go
 from mopar.planning.problem import Mask, Problem
 from mopar.planning.sizes import Size, Sizes
 
-# A plan must beat the best one by this share to replace it; each following value is tried
-# when the one before needed more than _MOST_LABELS labels.
-_GAPS = (1e-11, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-_MOST_LABELS = 20_000
+GRID_MS = 0.1
+"""Latencies are told apart by so much where counting them exactly takes too long."""
+_MOST_STEPS = 8192
+"""A limit on latency that is longer than so many steps of the grid has longer steps."""
+_MOST_LABELS = 100_000
+# A plan must beat the best one by this share to replace it.
+_SAME = 1e-11
 # Up to this many functions at most, each number is searched by itself.
 _MOST_COUNTED = 64
 # Latency is a sum of floats: a limit is kept when it is kept up to this share.
 _HAIR = 1e-9
-
-Edge = tuple[int, int]
-Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class Chosen:
     Attributes:
         slices: (start, stop, size), by position number.
         cost_usd, latency_ms: of a request.
-        gap: share of the objective by which a better plan may exist; 0 where it is the optimum.
+        grid_ms: latencies of slices were rounded up to multiples of it; 0 where they were not.
     """
 
     slices: tuple[tuple[int, int, Size], ...]
     cost_usd: float
     latency_ms: float
-    gap: float
+    grid_ms: float
 
 
 def solve(problem: Problem, objective: Objective) -> Chosen:
@@ -71,18 +71,14 @@ def solve(problem: Problem, objective: Objective) -> Chosen:
 
 @dataclass(slots=True)
 class _Best:
-    """The best plan known, and the gap that was settled for."""
+    """The best plan known."""
 
-    label: Label | None = None
-    gap: float = 0.0
+    weight: float = np.inf
+    chain: tuple[tuple[int, int, int], ...] = ()
 
-    @property
-    def weight(self) -> float:
-        return np.inf if self.label is None else self.label.weight
-
-    def offer(self, label: Label) -> None:
-        if label.weight < self.weight:
-            self.label = label
+    def offer(self, weight: float, chain: list[tuple[int, int, int]]) -> None:
+        if weight < self.weight:
+            self.weight, self.chain = weight, tuple(chain)
 
 
 class _Question:
@@ -108,25 +104,54 @@ class _Question:
                 found = bracket(cheapest, fastest, self.slo_ms)
                 searches.append(_Search(self, cheapest, fastest, found))
                 self._offer_path(best, found)
-        for search in sorted(searches, key=lambda search: search.found.least):
-            search.improve(best)
-        assert best.label is not None, "no chain keeps the limits"
-        return Chosen(best.label.slices(), best.label.cost_usd, best.label.latency_ms, best.gap)
+        searches.sort(key=lambda search: search.found.least)
+        exact = all(search.improve(best) for search in searches)
+        grid_ms = 0.0 if exact else self._on_grid(best)
+        assert best.chain, "no chain keeps the limits"
+        return self._chosen(best, grid_ms)
+
+    def _on_grid(self, best: _Best) -> float:
+        """Offer ``best`` the best plan with latencies in steps; the step in ms."""
+        limited = np.isfinite(self.slo_ms)
+        grid_ms = max(GRID_MS, self.slo_ms / _MOST_STEPS) if limited else 0.0
+        options = {
+            (start, stop): options_of(self.weights((start, stop)), self.sizes((start, stop)).latency_ms, grid_ms)
+            for start, stop in zip(*(places.tolist() for places in np.nonzero(self._useful(best))), strict=True)
+        }
+        most = None if self.counts == [None] else len(self.counts)
+        found = best_chain(self.problem.end, options, int(self.slo_ms / grid_ms) if limited else 0, most)
+        if found is not None:
+            best.offer(*found)
+        return grid_ms
+
+    def _useful(self, best: _Best) -> Mask:
+        """Slices that can be part of a better plan than the best one known, were there no limit on functions."""
+        reached, early = (_reached(weight) for weight in (self.weight, self.problem.latency_ms))
+        weight = reached[:, None] + self.weight + to_go(self.weight, None).after(0)[None, :]
+        latency = early[:, None] + self.problem.latency_ms + to_go(self.problem.latency_ms, None).after(0)[None, :]
+        useful: Mask = (weight < best.weight) & (latency <= self.slo_ms)
+        return useful
+
+    def _chosen(self, best: _Best, grid_ms: float) -> Chosen:
+        slices, cost_usd, latency_ms = [], 0.0, 0.0
+        for start, stop, pick in best.chain:
+            sizes = self.sizes((start, stop))
+            slices.append((start, stop, sizes.at(pick)))
+            cost_usd += float(sizes.cost_usd[pick])
+            latency_ms += float(sizes.latency_ms[pick])
+        return Chosen(tuple(slices), cost_usd, latency_ms, grid_ms)
 
     def _offer_path(self, best: _Best, found: Bracket) -> None:
         """Plans on the best path known: all functions as fast as can be, and sized by the latency's price."""
         fastest = [len(self.sizes(edge).memory_mib) - 1 for edge in found.path]
-        best.offer(self._along(found.path, fastest))
+        self._offer(best, found.path, fastest)
         priced = [int(np.argmin(self.weights(edge) + found.price * self.sizes(edge).latency_ms)) for edge in found.path]
-        plan = self._along(found.path, priced)
-        if plan.latency_ms <= self.slo_ms:
-            best.offer(plan)
+        if sum(self.sizes(edge).latency_ms[pick] for edge, pick in zip(found.path, priced, strict=True)) <= self.slo_ms:
+            self._offer(best, found.path, priced)
 
-    def _along(self, path: Path, picks: list[int]) -> Label:
-        label = Label()
-        for edge, pick in zip(path, picks, strict=True):
-            label = self.extend(label, edge, pick)
-        return label
+    def _offer(self, best: _Best, path: Path, picks: list[int]) -> None:
+        weight = sum(float(self.weights(edge)[pick]) for edge, pick in zip(path, picks, strict=True))
+        best.offer(weight, [(*edge, pick) for edge, pick in zip(path, picks, strict=True)])
 
     def sizes(self, edge: Edge) -> Sizes:
         if edge not in self._sizes:
@@ -137,16 +162,10 @@ class _Question:
         sizes = self.sizes(edge)
         return self.objective.cost * sizes.cost_usd + self.objective.latency * sizes.latency_ms
 
-    def extend(self, label: Label, edge: Edge, pick: int) -> Label:
-        sizes = self.sizes(edge)
-        cost, latency = float(sizes.cost_usd[pick]), float(sizes.latency_ms[pick])
-        return Label(
-            weight=label.weight + self.objective.cost * cost + self.objective.latency * latency,
-            cost_usd=label.cost_usd + cost,
-            latency_ms=label.latency_ms + latency,
-            used=label.used + 1,
-            last=Step(label.last, *edge, sizes.at(pick)),
-        )
+
+def _reached(weight: Floats) -> Floats:
+    """Least weight from the first position to each."""
+    return to_go(weight[::-1, ::-1].T, None).after(0)[::-1]
 
 
 @dataclass(slots=True)
@@ -157,57 +176,61 @@ class _Search:
     cheapest: ToGo
     fastest: ToGo
     found: Bracket
-    _made: int = field(default=0, init=False)
 
-    def improve(self, best: _Best) -> None:
-        """Offer ``best`` all plans that may beat it, by the smallest gap that takes few enough labels."""
-        # A gap that one number of functions needed holds for the answer, so the others need no smaller one.
-        for gap in (gap for gap in _GAPS if gap >= best.gap):
-            settled = self.found.least >= best.weight * (1 - gap)
-            if settled or self._run(best, gap, capped=gap != _GAPS[-1]):
-                best.gap = gap if gap != _GAPS[0] else 0.0
-                return
-
-    def _run(self, best: _Best, gap: float, *, capped: bool) -> bool:
-        """Search all labels; False where there are too many."""
+    def improve(self, best: _Best) -> bool:
+        """Offer ``best`` all plans that may beat it; False where there are too many labels to tell."""
+        if self.found.least >= best.weight * (1 - _SAME):
+            return True
         end, counted = self.question.problem.end, self.cheapest.functions is not None
-        waiting: list[list[Label]] = [[] for _ in range(end + 1)]
-        waiting[0] = [Label()]
-        made = 0
+        trail = Trail()
+        start = np.zeros(1, dtype=np.int64)
+        waiting: list[list[Labels]] = [[] for _ in range(end + 1)]
+        waiting[0] = [Labels(np.zeros(1), np.zeros(1), start, start)]
         for position in range(end):
-            for label in undominated(waiting[position], counted=counted):
-                for following in self._following(label, position, best, gap):
-                    made += 1
-                    if following.last is not None and following.last.stop == end:
-                        best.offer(following)
-                    elif following.last is not None:
-                        waiting[following.last.stop].append(following)
-                if capped and made > _MOST_LABELS:
-                    return False
+            if not waiting[position]:
+                continue
+            labels = Labels.joined(waiting[position]).undominated(counted=counted)
             waiting[position] = []
+            self._extend(labels, position, waiting, trail, best)
+            if len(trail) > _MOST_LABELS:
+                return False
         return True
 
-    def _following(self, label: Label, position: int, best: _Best, gap: float) -> list[Label]:
-        """A label's extensions by one slice that can still lead to a better plan."""
-        question, used = self.question, label.used + 1
-        if self.cheapest.functions is not None and used > self.cheapest.functions:
-            return []
-        target = best.weight * (1 - gap)
-        latency = label.latency_ms + question.problem.latency_ms[position]
-        stops = np.flatnonzero(self._beats(label.weight + question.weight[position], latency, used, target))
-        following = []
-        for stop in stops.tolist():
-            edge = (position, stop)
-            weight = label.weight + question.weights(edge)
-            latency = label.latency_ms + question.sizes(edge).latency_ms
-            picks = np.flatnonzero(self._beats(weight, latency, used, target, stop))
-            following += [question.extend(label, edge, pick) for pick in picks.tolist()]
-        return following
+    def _extend(self, labels: Labels, position: int, waiting: list[list[Labels]], trail: Trail, best: _Best) -> None:
+        """All extensions of a position's labels by one slice that can still lead to a better plan."""
+        question, end = self.question, self.question.problem.end
+        for used in np.unique(labels.used):
+            if self.cheapest.functions is not None and used >= self.cheapest.functions:
+                continue
+            some = labels.at(labels.used == used)
+            weight = some.weight[:, None] + question.weight[position][None, :]
+            latency = some.latency_ms[:, None] + question.problem.latency_ms[position][None, :]
+            good = self._beats(weight, latency, int(used) + 1, best.weight * (1 - _SAME))
+            for stop in np.flatnonzero(good.any(axis=0)).tolist():
+                made = self._along(some.at(good[:, stop]), (position, stop), trail, best)
+                if made is None:
+                    continue
+                if stop < end:
+                    waiting[stop].append(made)
+                else:
+                    cheapest = int(np.argmin(made.weight))
+                    best.offer(float(made.weight[cheapest]), trail.chain(int(made.number[cheapest])))
+
+    def _along(self, labels: Labels, edge: Edge, trail: Trail, best: _Best) -> Labels | None:
+        """Labels of one number of functions, extended by one slice at each of its sizes."""
+        question, used, stop = self.question, int(labels.used[0]) + 1, edge[1]
+        weight = labels.weight[:, None] + question.weights(edge)[None, :]
+        latency = labels.latency_ms[:, None] + question.sizes(edge).latency_ms[None, :]
+        rows, picks = np.nonzero(self._beats(weight, latency, used, best.weight * (1 - _SAME), stop))
+        if not len(rows):
+            return None
+        numbers = trail.add(labels.number[rows], stop, picks)
+        return Labels(weight[rows, picks], latency[rows, picks], np.full(len(rows), used), numbers)
 
     def _beats(self, weight: Floats, latency: Floats, used: int, target: float, stop: int | None = None) -> Mask:
         """Whether chains of that weight and latency can lead to a plan below ``target``, in time.
 
-        The chains end at ``stop``, or where it is None, one at each position.
+        The chains end at ``stop``, or where it is None, one column at each position.
         """
         at = slice(None) if stop is None else stop
         in_time = latency + self.fastest.after(used)[at] <= self.question.slo_ms

@@ -117,7 +117,7 @@ class Sizing:
     def _decoupled(self, floor: Floats) -> Iterator[tuple[Floats, float]]:
         """For each number of CPUs, the smallest sizes that it can be bought with; infinite where there is none."""
         for size in self.cpu_sizes:
-            memory = np.maximum(floor, size.memory_min_mib)
+            memory = np.maximum(floor, bought_mib(self.book, float(size.memory_min_mib)))
             yield np.where(memory <= (size.memory_max_mib or np.inf), memory, np.inf), size.cpu
 
     def _priced(self, table: SliceTable, memory_mib: Floats, cpu: Floats | float) -> tuple[Floats, Floats]:
