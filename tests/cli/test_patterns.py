@@ -29,5 +29,5 @@ def test_a_profile_of_many_runs_stays_short() -> None:
         render_patterns(console, replace(profile, layers=layers, patterns=patterns))
     text = captured.get()
     assert "20 runs of like layers, the 10 longest" in text
-    assert "memory swing over" in text
+    assert "memory swing, over" in text
     assert len(text.splitlines()) < 45

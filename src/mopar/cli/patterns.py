@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from mopar.cli.output import table
-from mopar.types import LayerProfile, MemorySwing, Patterns, Profile
+from mopar.types import LayerProfile, Patterns, Profile
 
 _MIB = 1 << 20
 _COLUMNS = 64
@@ -33,23 +33,19 @@ def _render_memory(console: Console, layers: Sequence[LayerProfile], patterns: P
         unicode=console.encoding.startswith("utf"),
     )
     console.print(f"memory in need over time: {line}", highlight=False)
+    console.print(
+        f"memory swing, over {differences.layers} layers with {differences.time_share:.0%} of the time:",
+        highlight=False,
+    )
     swings = (
         ("in need", differences.in_need),
         ("weights loaded so far", differences.loaded),
         ("all weights held", differences.held),
     )
-    console.print(
-        f"memory swing over {differences.layers} layers with {differences.time_share:.0%} of the time: "
-        + "; ".join(f"{name} {_swing(swing)}" for name, swing in swings),
-        highlight=False,
-    )
-
-
-def _swing(swing: MemorySwing) -> str:
-    return (
-        f"{swing.share:.1%} ({swing.least_bytes / _MIB:.2f} MiB in layer {swing.least_layer} "
-        f"to {swing.most_bytes / _MIB:.2f} in {swing.most_layer})"
-    )
+    for name, swing in swings:
+        span = f"{swing.least_bytes / _MIB:.2f} MiB in layer {swing.least_layer}"
+        most = f"{swing.most_bytes / _MIB:.2f} MiB in layer {swing.most_layer}"
+        console.print(f"  {name:<22}{swing.share:>6.1%}  {span} to {most}", highlight=False)
 
 
 def _operators(patterns: Patterns) -> object:
