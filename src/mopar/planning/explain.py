@@ -60,7 +60,7 @@ def _reason(
 def _paid(problem: Problem, piece: tuple[int, int, Size]) -> tuple[float, float]:
     """Price and latency of a slice at its size."""
     start, stop, size = piece
-    sizes = problem.sizing.sizes(problem.table, start, stop)
+    sizes = problem.sizes(start, stop)
     found = next(n for n in range(len(sizes.cost_usd)) if sizes.at(n) == size)
     return float(sizes.cost_usd[found]), float(sizes.latency_ms[found])
 
@@ -71,7 +71,7 @@ def _cheapest(problem: Problem, edges: Sequence[tuple[int, int]], within_ms: flo
         return None
     usd, ms = np.zeros(1), np.zeros(1)
     for edge in edges:
-        sizes = problem.sizing.sizes(problem.table, *edge)
+        sizes = problem.sizes(*edge)
         some = np.unique(np.linspace(0, len(sizes.cost_usd) - 1, _MOST_SIZES).astype(int))
         usd = np.add.outer(usd, sizes.cost_usd[some]).ravel()
         ms = np.add.outer(ms, sizes.latency_ms[some]).ravel()

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mopar.planning.arithmetic import Floats, call_costs
-from mopar.planning.sizes import Sizing
+from mopar.planning.sizes import Sizes, Sizing
 from mopar.planning.table import SliceTable, slice_table
 from mopar.types import PlatformLimits
 
@@ -30,6 +30,7 @@ class Problem:
     Attributes:
         sizing: how memory and CPU are bought.
         table: what each slice needs.
+        menu: of each slice, a size for each number of CPUs; None where memory buys CPU.
         candidates: slices that may be used at all: forward, and where cuts are given, those between them.
         limits: of each slice.
         allowed: candidates that keep all limits.
@@ -39,6 +40,7 @@ class Problem:
 
     sizing: Sizing
     table: SliceTable
+    menu: Sizes | None
     candidates: Mask
     limits: tuple[SliceLimit, ...]
     allowed: Mask
@@ -50,6 +52,10 @@ class Problem:
     def end(self) -> int:
         """Number of the last position."""
         return len(self.table.positions) - 1
+
+    def sizes(self, start: int, stop: int) -> Sizes:
+        """The sizes of a slice worth choosing from."""
+        return self.sizing.sizes(self.table, self.menu, start, stop)
 
     def only(self, mask: Mask) -> "Problem":
         """The same question with fewer slices allowed."""
@@ -82,10 +88,12 @@ def make_problem(
     allowed = candidates.copy()
     for limit in kept:
         allowed &= limit.quantity <= limit.value
-    cost_usd, latency_ms = sizing.bounds(table)
+    menu = sizing.menu(table)
+    cost_usd, latency_ms = sizing.bounds(table, menu)
     return Problem(
         sizing=sizing,
         table=table,
+        menu=menu,
         candidates=candidates,
         limits=kept,
         allowed=allowed,

@@ -155,7 +155,7 @@ class _Question:
 
     def sizes(self, edge: Edge) -> Sizes:
         if edge not in self._sizes:
-            self._sizes[edge] = self.problem.sizing.sizes(self.problem.table, *edge)
+            self._sizes[edge] = self.problem.sizes(*edge)
         return self._sizes[edge]
 
     def weights(self, edge: Edge) -> Floats:

@@ -1,7 +1,6 @@
 """Sizes that a slice can be given, and what each takes and costs."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -86,49 +85,53 @@ class Sizing:
         """The smallest sizes that hold ``memory_mib`` and its headroom; the book's maximum is not looked at."""
         return bought_mib(self.book, with_headroom(memory_mib, self.headroom_share, self.headroom_min_mib))
 
-    def bounds(self, table: SliceTable) -> tuple[Floats, Floats]:
+    def menu(self, table: SliceTable) -> Sizes | None:
+        """For every slice, a size for each number of CPUs, in columns of matrices; None where memory buys CPU.
+
+        A size that cannot be bought has a price of infinity.
+        """
+        if self.book.mib_per_vcpu is not None:
+            return None
+        floor = self.floor_mib(table.memory_mib)
+        found = []
+        for size in self.cpu_sizes:
+            memory = np.maximum(floor, bought_mib(self.book, float(size.memory_min_mib)))
+            memory = np.where(memory <= (size.memory_max_mib or np.inf), memory, np.inf)
+            found.append(self._priced(table, memory, np.full_like(memory, size.cpu)))
+        return Sizes(*(np.stack([getattr(sizes, column.name) for sizes in found]) for column in fields(Sizes)))
+
+    def bounds(self, table: SliceTable, menu: Sizes | None) -> tuple[Floats, Floats]:
         """For every slice, a price and a latency that none of its sizes undercuts.
 
         The latency is reached, by the fastest size; so is the price where memory buys no CPU. Where it does, the price
         is a bound: memory that buys CPU in proportion nearly cancels out of the price of computing.
         """
-        floor = self.floor_mib(table.memory_mib)
-        if self.book.mib_per_vcpu is not None:
-            return self._coupled_bounds(table, floor, self.book.mib_per_vcpu)
-        costs, latencies = zip(*(self._priced(table, *option) for option in self._decoupled(floor)), strict=True)
-        return np.minimum.reduce(costs), np.minimum.reduce(latencies)
+        if menu is not None:
+            return menu.cost_usd.min(axis=0), menu.latency_ms.min(axis=0)
+        assert self.book.mib_per_vcpu is not None
+        return self._coupled_bounds(table, self.floor_mib(table.memory_mib), self.book.mib_per_vcpu)
 
-    def sizes(self, table: SliceTable, start: int, stop: int) -> Sizes:
+    def sizes(self, table: SliceTable, menu: Sizes | None, start: int, stop: int) -> Sizes:
         """The sizes of the slice between two positions (by their numbers in the table) worth choosing from."""
+        if menu is not None:
+            columns = (getattr(menu, column.name)[:, start, stop] for column in fields(Sizes))
+            return _worthwhile(Sizes(*columns))
+        assert self.book.mib_per_vcpu is not None
         one = table.at(start, stop)
-        floor = self.floor_mib(one.memory_mib)
-        if self.book.mib_per_vcpu is None:
-            options = [(memory, cpu) for memory, cpu in self._decoupled(floor) if np.isfinite(memory).all()]
-            memory = np.array([float(memory[0, 0]) for memory, _ in options])
-            cpu = np.array([cpu for _, cpu in options])
-        else:
-            most = max(float(floor[0, 0]), self._useful_mib(self.book.mib_per_vcpu))
-            memory = np.arange(float(floor[0, 0]), most + 0.5, self.book.memory_step_mib)
-            cpu = memory / self.book.mib_per_vcpu
-        cost, latency = self._priced(one, memory[None, :], cpu)
-        threads = threads_of(one.inside_ms, one.inside_two_ms, cpu[None, :])
-        return _worthwhile(Sizes(memory, cpu, threads[0], cost[0], latency[0]))
+        floor = float(self.floor_mib(one.memory_mib)[0, 0])
+        most = max(floor, self._useful_mib(self.book.mib_per_vcpu))
+        memory = np.arange(floor, most + 0.5, self.book.memory_step_mib)[None, :]
+        found = self._priced(one, memory, memory / self.book.mib_per_vcpu)
+        return _worthwhile(Sizes(*(getattr(found, column.name)[0] for column in fields(Sizes))))
 
-    def _decoupled(self, floor: Floats) -> Iterator[tuple[Floats, float]]:
-        """For each number of CPUs, the smallest sizes that it can be bought with; infinite where there is none."""
-        for size in self.cpu_sizes:
-            memory = np.maximum(floor, bought_mib(self.book, float(size.memory_min_mib)))
-            yield np.where(memory <= (size.memory_max_mib or np.inf), memory, np.inf), size.cpu
-
-    def _priced(self, table: SliceTable, memory_mib: Floats, cpu: Floats | float) -> tuple[Floats, Floats]:
-        """Price and latency of slices at sizes; infinite where the size is."""
-        cpus = np.broadcast_to(np.asarray(cpu, dtype=np.float64), memory_mib.shape)
-        threads = threads_of(table.inside_ms, table.inside_two_ms, cpus)
-        inside = inside_ms(table.inside_ms, table.inside_two_ms, cpus, threads)
+    def _priced(self, table: SliceTable, memory_mib: Floats, cpu: Floats) -> Sizes:
+        """Slices at sizes, with what they cost and take; infinite where the size is."""
+        threads = threads_of(table.inside_ms, table.inside_two_ms, cpu)
+        inside = inside_ms(table.inside_ms, table.inside_two_ms, cpu, threads)
         bought = np.isfinite(memory_mib)
-        billed = billed_ms(self.book, inside)
-        cost = call_usd(self.book, np.where(bought, memory_mib, 0.0), cpus, billed, table.init_ms)
-        return np.where(bought, cost, np.inf), np.where(bought, inside + table.outside_ms, np.inf)
+        cost = call_usd(self.book, np.where(bought, memory_mib, 0.0), cpu, billed_ms(self.book, inside), table.init_ms)
+        latency = np.where(bought, inside + table.outside_ms, np.inf)
+        return Sizes(memory_mib, cpu, threads, np.where(bought, cost, np.inf), latency)
 
     def _useful_mib(self, mib_per_vcpu: float) -> float:
         """The size above which more memory makes a function no faster."""
@@ -144,7 +147,7 @@ class Sizing:
 
     def _coupled_bounds(self, table: SliceTable, floor: Floats, mib_per_vcpu: float) -> tuple[Floats, Floats]:
         fastest = np.maximum(floor, self._useful_mib(mib_per_vcpu))
-        _, latency = self._priced(table, fastest, fastest / mib_per_vcpu)
+        latency = self._priced(table, fastest, fastest / mib_per_vcpu).latency_ms
         inside = latency - table.outside_ms
         one, two = table.inside_ms, np.minimum(table.inside_two_ms, table.inside_ms)
         # Memory times time: below a whole CPU, or on one, or with two threads on two.
