@@ -1,14 +1,19 @@
 """``mopar plan``: decide how to cut a model."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from mopar.cli.options import Json, MaxFunctions, Objective, Platform, Prices, Slo, parse_cuts, parse_slo
 from mopar.cli.output import Output, run, table
-from mopar.types import Plan
+from mopar.planning.text import plan_text
+from mopar.types import CutReason, Plan
+
+if TYPE_CHECKING:
+    from mopar.planning import FrontPoint
 
 
 def command(
@@ -21,6 +26,12 @@ def command(
     max_functions: MaxFunctions = None,
     uniform: Annotated[int | None, typer.Option(metavar="K", min=1, help="K slices of equal time instead.")] = None,
     cuts: Annotated[str | None, typer.Option(metavar="I,J,..", help="Exactly these cut positions instead.")] = None,
+    budget_usd: Annotated[
+        float | None,
+        typer.Option(metavar="USD", help="With --objective latency: most that a million requests may cost."),
+    ] = None,
+    pareto: Annotated[bool, typer.Option("--pareto", help="Show the front of latency, cost and memory too.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Look at every cut position, also of a large model.")] = False,
     as_json: Json = False,
 ) -> None:
     """Choose the cuts and sizes that are cheapest, fastest, or in between.
@@ -29,7 +40,7 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.evaluation.stages import PlanOptions, make_plan
+        from mopar.evaluation.stages import PlanOptions, make_front, make_plan
         from mopar.files import check_output, read_json, to_json, write_whole
         from mopar.types import Profile, ProfileError
 
@@ -42,6 +53,8 @@ def command(
             max_functions=max_functions,
             cuts=None if cuts is None else tuple(parse_cuts(cuts)),
             uniform=uniform,
+            budget_usd=budget_usd,
+            exact=exact,
         )
         out.progress("planning")
         known = read_json(profile, Profile, error=ProfileError)
@@ -50,13 +63,22 @@ def command(
             out.notice("the profile was predicted: `verify` tells how far the plan's figures are off")
         write_whole(output, to_json(made))
         document = {**plan_document(made), "profile_source": known.source}
-        out.result(document, lambda console: render_plan(console, made, output))
+        points = make_front(known, options) if pareto else ()
+        if pareto:
+            document["front"] = points
+
+        def render(console: Console) -> None:
+            render_plan(console, made, output)
+            if pareto:
+                render_front(console, points)
+
+        out.result(document, render)
 
     run(as_json, verb)
 
 
 def plan_document(plan: Plan) -> dict[str, object]:
-    """The plan as ``--json`` prints it: each function with its layers."""
+    """The plan as ``--json`` prints it: each function with its layers, and ``text``, its one-line form."""
     graphs = {graph.id: graph for graph in plan.graphs}
     functions = [
         {
@@ -70,7 +92,7 @@ def plan_document(plan: Plan) -> dict[str, object]:
         for function in plan.functions
     ]
     fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name != "functions"}
-    return {**fields, "functions": functions}
+    return {**fields, "functions": functions, "text": plan_text(plan)}
 
 
 def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
@@ -88,12 +110,15 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
                 f"{expected.billed_ms:.2f}",
                 f"{expected.memory_mib:.1f}",
                 str(function.memory_mib),
+                f"{function.cpu:g}" + (f" x {function.threads} threads" if function.threads > 1 else ""),
             )
         )
     console.print(
         f"{plan.model} on {plan.platform}, prices {plan.prices}: {plan.verdict}: {plan.reason}", highlight=False
     )
-    console.print(table(None, ("function", "layers", "ms", "needs MiB", "limit MiB"), rows))
+    console.print(table(None, ("function", "layers", "ms", "needs MiB", "limit MiB", "CPU"), rows))
+    for reason in plan.cuts:
+        console.print(f"{reason.function} ends at {reason.cut}: {reason_text(reason)}", highlight=False)
     columns = ("predicted", "functions", "latency ms", "GB-s per request", "USD per million", "efficiency")
     lines = [
         (
@@ -107,5 +132,36 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
         for name, part in (("this plan", plan.predicted), ("unsplit", plan.unsplit))
     ]
     console.print(table(None, columns, lines))
+    console.print(plan_text(plan), highlight=False, soft_wrap=True)
     if path is not None:
         console.print(f"written to {path}", highlight=False)
+
+
+def reason_text(reason: CutReason) -> str:
+    """Why a function ends where it ends: what a request would cost and take with the cut elsewhere, or without it."""
+    parts = []
+    if reason.next_best is not None and reason.next_usd is not None and reason.next_ms is not None:
+        parts.append(f"next best at {reason.next_best}: {_more(reason, reason.next_usd, reason.next_ms)}")
+    if reason.without_usd is not None and reason.without_ms is not None:
+        parts.append(f"no cut: {_more(reason, reason.without_usd, reason.without_ms)}")
+    return "; ".join(parts) or "limits allow no other"
+
+
+def _more(reason: CutReason, usd: float, ms: float) -> str:
+    cost = f"{usd / reason.total_usd:+.1%} cost" if reason.total_usd > 0 else "the same cost"
+    return f"{cost}, {ms:+.2f} ms"
+
+
+def render_front(console: Console, points: Sequence["FrontPoint"]) -> None:
+    """The front as a table, fastest first."""
+    rows = [
+        (
+            f"{point.latency_ms:.2f}",
+            f"{point.cost_per_million_usd:.4f}",
+            str(point.memory_mib),
+            str(point.functions),
+            ",".join(map(str, point.cuts)),
+        )
+        for point in points
+    ]
+    console.print(table("front", ("latency ms", "USD per million", "MiB held", "functions", "cuts"), rows))

@@ -9,7 +9,7 @@ from mopar.evaluation.calibration.scale import resources_here
 from mopar.evaluation.probe import WorkerProbe
 from mopar.gateway.arrays import Array
 from mopar.graph import Model, check_loadable, load_model
-from mopar.planning import check_plan, plan, plan_cuts, plan_uniform
+from mopar.planning import FrontPoint, check_plan, plan, plan_cuts, plan_front, plan_uniform
 from mopar.platforms.books import load_book, load_limits
 from mopar.profiling import load_inputs, profile_model, sample_inputs
 from mopar.profiling.resources.predict import predict_profile
@@ -20,7 +20,10 @@ Progress = Callable[[str, float | None], None]
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """What ``mopar plan`` takes. ``cuts`` and ``uniform`` exclude each other."""
+    """What ``mopar plan`` takes. ``cuts`` and ``uniform`` exclude each other.
+
+    ``budget_usd`` is of a million requests; ``exact`` looks at every cut position of a large model.
+    """
 
     platform: str = "local"
     prices: str | None = None
@@ -29,6 +32,8 @@ class PlanOptions:
     max_functions: int | None = None
     cuts: tuple[int, ...] | None = None
     uniform: int | None = None
+    budget_usd: float | None = None
+    exact: bool = False
 
 
 def measure_model(
@@ -89,6 +94,8 @@ def make_plan(profile: Profile, options: PlanOptions) -> Plan:
     """
     if options.cuts is not None and options.uniform is not None:
         raise UsageError("--cuts and --uniform exclude each other: each says where to cut")
+    if options.budget_usd is not None and (options.cuts is not None or options.uniform is not None):
+        raise UsageError("--budget-usd goes with neither --cuts nor --uniform: it is for the planner's own cuts")
     limits = load_limits(options.platform)
     book = load_book(options.prices or limits.prices)
     if options.cuts is not None:
@@ -105,7 +112,26 @@ def make_plan(profile: Profile, options: PlanOptions) -> Plan:
         limits,
         objective=options.objective,
         slo_ms=options.slo_ms,
+        budget_usd=options.budget_usd,
         max_functions=options.max_functions,
+        exact=options.exact,
+    )
+
+
+def make_front(profile: Profile, options: PlanOptions) -> tuple[FrontPoint, ...]:
+    """The front of latency, cost and memory of which ``make_plan`` chooses.
+
+    Raises:
+        UsageError, InfeasibleError.
+    """
+    limits = load_limits(options.platform)
+    return plan_front(
+        profile,
+        load_book(options.prices or limits.prices),
+        limits,
+        slo_ms=None if options.slo_ms == "default" else options.slo_ms,
+        max_functions=options.max_functions,
+        exact=options.exact,
     )
 
 
