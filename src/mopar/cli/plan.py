@@ -9,7 +9,6 @@ from rich.console import Console
 
 from mopar.cli.options import Json, MaxFunctions, Objective, Platform, Prices, Slo, parse_cuts, parse_slo
 from mopar.cli.output import Output, run, table
-from mopar.planning.text import plan_text
 from mopar.types import CutReason, Plan
 
 if TYPE_CHECKING:
@@ -79,6 +78,8 @@ def command(
 
 def plan_document(plan: Plan) -> dict[str, object]:
     """The plan as ``--json`` prints it: each function with its layers, and ``text``, its one-line form."""
+    from mopar.planning import plan_text
+
     graphs = {graph.id: graph for graph in plan.graphs}
     functions = [
         {
@@ -97,6 +98,8 @@ def plan_document(plan: Plan) -> dict[str, object]:
 
 def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
     """The plan as a table, beside the unsplit one."""
+    from mopar.planning import plan_text
+
     graphs = {graph.id: graph for graph in plan.graphs}
     predicted = {function.name: function for function in plan.predicted.functions}
     rows = []
