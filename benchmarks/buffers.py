@@ -24,32 +24,42 @@ class _Buffer:
     last: int
 
 
-def held_bytes(one: MeasuredLayers) -> dict[int, int]:
-    """Layer -> the most bytes that the engine's buffers take while one of its kernels runs.
+@dataclass(frozen=True, slots=True)
+class HeldBytes:
+    """What a process holds for a request while a layer runs, at most.
 
-    The request's inputs are counted to the end: whoever asks holds them.
+    Attributes:
+        buffers: of the engine, and the request's inputs: whoever asks holds them until the answer.
+        spent_inputs: what of the inputs nothing reads any more.
     """
+
+    buffers: int
+    spent_inputs: int
+
+
+def held_bytes(one: MeasuredLayers) -> dict[int, HeldBytes]:
+    """What is held for a request, by layer."""
     measured = one.measured
     run = EngineRun(optimised_graph(measured.packed), measured.events, measured.memory)
     steps, sizes = kernel_steps(run, {name: point.bytes for name, point in measured.points.items()})
-    outputs = {name_of(value) for value in run.graph.outputs}
-    buffers = _buffers(steps, sizes, outputs)
-    inputs = sum(sizes[name_of(value)] for value in run.graph.inputs)
-    totals = [inputs] * len(steps)
-    for buffer in buffers:
+    inputs = [name_of(value) for value in run.graph.inputs]
+    dies = _deaths(steps, {name_of(value) for value in run.graph.outputs})
+    totals = [sum(sizes[name] for name in inputs)] * len(steps)
+    for buffer in _buffers(steps, sizes, dies):
         for number in range(buffer.first, buffer.last + 1):
             totals[number] += buffer.size
     layer_of = layers_of_kernels(measured.kernels, [layer.nodes for layer in one.layers])
-    found: dict[int, int] = {}
-    for kernel, total in zip(run.events, totals, strict=True):
+    found: dict[int, HeldBytes] = {}
+    for number, kernel in enumerate(run.events):
         if kernel in layer_of:
-            found[layer_of[kernel]] = max(found.get(layer_of[kernel], 0), total)
+            known = found.get(layer_of[kernel], HeldBytes(0, 0))
+            spent = sum(sizes[name] for name in inputs if dies.get(name, -1) < number)
+            found[layer_of[kernel]] = HeldBytes(max(known.buffers, totals[number]), max(known.spent_inputs, spent))
     return found
 
 
-def _buffers(steps: Sequence[Step], sizes: Mapping[str, int], outputs: set[str]) -> list[_Buffer]:
+def _buffers(steps: Sequence[Step], sizes: Mapping[str, int], dies: Mapping[str, int]) -> list[_Buffer]:
     """Every buffer, and from which step to which it is held."""
-    dies = _deaths(steps, outputs)
     buffers: list[_Buffer] = []
     at: dict[str, _Buffer] = {}
     free: list[_Buffer] = []
@@ -65,7 +75,7 @@ def _buffers(steps: Sequence[Step], sizes: Mapping[str, int], outputs: set[str])
             buffer.last = max(buffer.last, dies.get(name, number))
         for name in (*step.reads, *step.makes):
             buffer = at.get(name)
-            if buffer is not None and buffer.last == number and name not in outputs and buffer not in free:
+            if buffer is not None and buffer.last == number and number + 1 < len(steps) and buffer not in free:
                 free.insert(0, buffer)
     return buffers
 

@@ -28,8 +28,8 @@ In need, memory swings wherever layers differ: in a CNN the first layers hold la
 ones the reverse. With all weights held only tensors move it: little where weights outweigh them (ConvNeXt-Base), more
 where they do not (EfficientNet-B0). With weights loaded so far it climbs from nothing to all of them, so that nearly
 all of the peak is swing. The paper tells neither its form nor the variants, the batch or the framework, and no form
-comes near both of its figures here. What is held in fact swings a little less than what is needed, since the engine
-keeps buffers for later tensors: python -m benchmarks.memory_timeline prints both."""
+comes near both of its figures here. What a process holds swings otherwise again, since the engine keeps buffers for
+later tensors and the request its inputs: python -m benchmarks.memory_timeline prints both."""
 
 
 @dataclass(frozen=True, slots=True)
