@@ -60,7 +60,7 @@ def points(name: str, requests: int) -> Iterator[Point]:
         bundle = slice_bundle(one.model, one.layers, (0, len(one.layers)), Path(folder) / "bundle")
         (function,) = bundle.manifest.plan.functions
         launch = FunctionLaunch.of(bundle, function, record(bundle, one.inputs).calls[function.name])
-        work_ms = 0.0
+        work_ms: dict[bool, float] = {}  # a function that was idle finds its caches cold, whatever its quota
         for share in SHARES:
             for idle in (True, False):
                 with groups.create("share") as group:
@@ -72,9 +72,10 @@ def points(name: str, requests: int) -> Iterator[Point]:
                                 time.sleep(random.uniform(1.0, 3.0) * PERIOD_MS / 1e3)
                             samples.append(running.request())
                 samples = samples[3:]
-                work_ms = statistics.median(samples) if share == 1.0 else work_ms
-                if share < 1.0:
-                    yield Point(name, share, idle, tuple(samples), work_ms)
+                if share == 1.0:
+                    work_ms[idle] = statistics.median(samples)
+                else:
+                    yield Point(name, share, idle, tuple(samples), work_ms[idle])
 
 
 def main() -> None:

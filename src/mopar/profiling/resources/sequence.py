@@ -56,8 +56,8 @@ def gelu_of(net: Network, x: str, kind: str) -> str:
 def transformer(net: Network) -> list[str]:
     """Two to five blocks over tokens or patches."""
     random = net.random
-    width = int(random.choice([128, 192, 256, 320, 384, 512, 640, 768, 768, 1024]))
-    heads = width // int(random.choice([32, 64, 64]))
+    width = int(random.choice([64, 128, 128, 192, 256, 256, 320, 384, 512, 640, 768, 768, 1024]))
+    heads = width // int(random.choice([16, 32, 64, 64]))
     x = _patches(net, width) if random.random() < 0.35 else _tokens(net, width)
     joined, masked, before = (bool(random.random() < 0.5) for _ in range(3))
     kind = str(random.choice(["Gelu", "Gelu", "tanh", "Relu", "quick"]))

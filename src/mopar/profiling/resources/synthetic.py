@@ -27,8 +27,8 @@ RECIPES: dict[str, _Recipe] = {
     "perceptron": perceptron,
     "graph": graph_convolution,
 }
-_OFTEN = ("transformer", "inverted", "bottleneck", "recurrent")
-"""Kinds that a round has twice: what most models are made of, with the most that varies."""
+_OFTEN = ("transformer", "inverted", "bottleneck", "recurrent", "transformer")
+"""Kinds that a round has once or twice more: what most models are made of, with the most that varies."""
 
 
 def names() -> Iterator[str]:
