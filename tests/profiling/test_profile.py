@@ -77,6 +77,9 @@ def test_a_profile_holds_together_and_survives_its_json(reference: Callable[[str
     assert profile.whole.latency_ms == pytest.approx(attributed + profile.whole.unattributed_ms)
     assert profile.layers[0].latency_ms > 0
     assert (profile.whole.memory_mib, profile.runtime) == (64.0, COSTS)
+    assert profile.patterns is not None
+    assert [point.layer for point in profile.patterns.timeline] == [layer.index for layer in profile.layers]
+    assert profile.patterns.operators[0].operator == "Conv"
     assert from_json(to_json(profile), Profile, what="profile", error=ProfileError) == profile
 
 
