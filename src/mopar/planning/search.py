@@ -100,7 +100,7 @@ class _Question:
         for count in self.counts:
             cheapest = self.cheapest if count is None else self.cheapest.of(count)
             fastest = self.fastest if count is None else self.fastest.of(count)
-            if fastest.least <= self.slo_ms:
+            if np.isfinite(fastest.least) and fastest.least <= self.slo_ms:
                 found = bracket(cheapest, fastest, self.slo_ms)
                 searches.append(_Search(self, cheapest, fastest, found))
                 self._offer_path(best, found)
