@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mopar.planning import search
+from mopar.planning import plan, search
 from mopar.planning.problem import Problem, make_problem
 from mopar.planning.search import Objective, solve
 from mopar.planning.sizes import Sizing
@@ -73,3 +73,10 @@ def test_where_there_are_too_many_labels_the_answer_is_exact_to_a_step_per_slice
     assert exact.cost_usd * (1 - 1e-9) <= stepped.cost_usd
     if sooner_ms > fast.latency_ms:
         assert stepped.cost_usd <= sooner.cost_usd * (1 + 1e-9)
+
+
+def test_a_number_of_functions_that_no_chain_has_is_no_question() -> None:
+    """Six functions are needed, ten would be cheapest, and seven are allowed."""
+    limits = replace(FREE, package_bytes=100 * MIB, max_functions=7)
+    found = plan(chain(12, weight=40 * MIB, latency_ms=20.0), PAPER, limits, slo_ms=None)
+    assert 6 <= len(found.functions) <= 7
