@@ -3,7 +3,7 @@
     python -m benchmarks.cpu_share [--requests N] [--json FILE]
 
 Functions of several lengths at 0.25, 0.5 and 0.75 of a CPU: requests that find the function idle (at any moment of a
-period of 20 ms), and requests one after the other. The formula is mopar.types.quota, applied to the latency at one CPU.
+period of 20 ms), and requests one after the other. The formula, mopar.planning.quota, starts from the latency at one CPU.
 """
 
 import statistics
@@ -21,8 +21,8 @@ from mopar.evaluation.calibration.slices import slice_bundle
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.limits import detect_cgroups, why_unavailable
+from mopar.planning.quota import PERIOD_MS, quota_ms
 from mopar.profiling.resources import synthetic
-from mopar.types.quota import PERIOD_MS, quota_ms
 
 MODELS = ("shuffle-8", "recurrent-17", "bottleneck-21", "transformer-0", "plain-1", "transformer-14")
 SHARES = (1.0, 0.75, 0.5, 0.25)
@@ -46,8 +46,8 @@ class Point:
 
     @property
     def predicted_ms(self) -> float:
-        """What the formula makes of the latency at a whole CPU."""
-        return quota_ms(self.work_ms, self.share, idle_before=self.idle_before)
+        """What the formula makes of the latency at a whole CPU; one after the other, requests share their quotas."""
+        return quota_ms(self.work_ms, self.share) if self.idle_before else self.work_ms / self.share
 
 
 def points(name: str, requests: int) -> Iterator[Point]:
