@@ -9,10 +9,12 @@ from rich.console import Console
 
 from mopar.cli.options import Json, MaxFunctions, Objective, Platform, Prices, Slo, parse_cuts, parse_slo
 from mopar.cli.output import Output, run, table
-from mopar.types import CutReason, Plan
+from mopar.types import CutReason, Plan, RefineTry
 
 if TYPE_CHECKING:
+    from mopar.evaluation.stages import PlanOptions
     from mopar.planning import FrontPoint
+    from mopar.types import Profile
 
 
 def command(
@@ -31,6 +33,13 @@ def command(
     ] = None,
     pareto: Annotated[bool, typer.Option("--pareto", help="Show the front of latency, cost and memory too.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Look at every cut position, also of a large model.")] = False,
+    refine: Annotated[
+        Path | None,
+        typer.Option(
+            "--refine", metavar="MODEL.onnx", help="Build and measure plans here until one does as predicted."
+        ),
+    ] = None,
+    tries: Annotated[int, typer.Option("--tries", min=1, help="With --refine: plans to measure at most.")] = 3,
     as_json: Json = False,
 ) -> None:
     """Choose the cuts and sizes that are cheapest, fastest, or in between.
@@ -57,7 +66,7 @@ def command(
         )
         out.progress("planning")
         known = read_json(profile, Profile, error=ProfileError)
-        made = make_plan(known, options)
+        made = make_plan(known, options) if refine is None else _refined(refine, known, options, tries, out)
         if known.source == "predicted":
             out.notice("the profile was predicted: `verify` tells how far the plan's figures are off")
         write_whole(output, to_json(made))
@@ -74,6 +83,29 @@ def command(
         out.result(document, render)
 
     run(as_json, verb)
+
+
+def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int, out: Output) -> Plan:
+    """The plan that measuring in the loop comes to, which is said."""
+    from mopar.evaluation.refine import refine
+    from mopar.evaluation.stages import requests_for
+    from mopar.evaluation.whole import WholeModel
+    from mopar.graph import load_model
+    from mopar.types import UsageError
+
+    if options.platform != "local":
+        raise UsageError(f"--refine with --platform {options.platform}: plans are measured on local only")
+    loaded = load_model(model)
+    if loaded.graph_sha256 != profile.model.graph_sha256:
+        raise UsageError(f"{model}: the profile is of another model; run: mopar profile {model}")
+    requests = requests_for(loaded.inputs, profile.recipes)
+    found = refine(loaded, profile, options, WholeModel(model), requests, tries=tries, progress=out.progress)
+    count = len(found.plan.tries)
+    out.notice(
+        f"the plan does as predicted, within 5%, after {count} measured" if found.held
+        else f"after {count} measured plans the last does not do as predicted: more --tries, or a quieter machine"
+    )  # fmt: skip
+    return found.plan
 
 
 def plan_document(plan: Plan) -> dict[str, object]:
@@ -135,9 +167,22 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
         for name, part in (("this plan", plan.predicted), ("unsplit", plan.unsplit))
     ]
     console.print(table(None, columns, lines))
+    for tried in plan.tries:
+        console.print(_try_text(tried), highlight=False, soft_wrap=True)
     console.print(plan_text(plan), highlight=False, soft_wrap=True)
     if path is not None:
         console.print(f"written to {path}", highlight=False)
+
+
+def _try_text(tried: RefineTry) -> str:
+    """A measured plan, predicted > measured."""
+    measured = "-" if tried.measured_ms is None else f"{tried.measured_ms:.2f}"
+    needs = " ".join(
+        f"{want:.1f}>{'-' if got is None else format(got, '.1f')}"
+        for want, got in zip(tried.predicted_mib, tried.measured_mib, strict=True)
+    )
+    verdict = "holds" if tried.held else "does not hold"
+    return f"measured: {tried.predicted_ms:.2f}>{measured} ms, {needs} MiB: {verdict}"
 
 
 def reason_text(reason: CutReason) -> str:

@@ -38,6 +38,7 @@ from mopar.types.plan import (
     Plan,
     Predicted,
     PredictedFunction,
+    RefineTry,
     Region,
     Source,
 )
@@ -102,6 +103,7 @@ __all__ = [
     "PriceBook",
     "Profile",
     "ProfileError",
+    "RefineTry",
     "Region",
     "RequestError",
     "RuntimeCosts",

@@ -137,6 +137,25 @@ class CutReason:
 
 
 @dataclass(frozen=True, slots=True)
+class RefineTry:
+    """A plan that was built and measured on the way to this one.
+
+    Attributes:
+        text: its one-line form.
+        predicted_ms, measured_ms: latency of a request; None where it could not be measured.
+        predicted_mib, measured_mib: required memory of each function.
+        held: whether both were within 5% of what was predicted.
+    """
+
+    text: str
+    predicted_ms: float
+    measured_ms: float | None
+    predicted_mib: tuple[float, ...]
+    measured_mib: tuple[float | None, ...]
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Functions and calls; calls stand in an order in which they can run.
 
@@ -151,6 +170,7 @@ class Plan:
         predicted: of this plan; ``unsplit`` of the whole model in one function.
         recipes: the request that was measured, so that it can be made again.
         cuts: why they are where they are; none where they were given.
+        tries: what was built and measured to come to it, this plan last; none where nothing was.
     """
 
     model: str
@@ -170,4 +190,5 @@ class Plan:
     slo_ms: float | None = None
     recipes: tuple[InputRecipe, ...] = ()
     cuts: tuple[CutReason, ...] = ()
+    tries: tuple[RefineTry, ...] = ()
     schema: int = PLAN_SCHEMA
