@@ -1,0 +1,111 @@
+"""Cost against the number of functions, computing and communication apart, for each zoo model.
+
+    python -m benchmarks.function_count [--models NAME,..] [--measure NAME] [--most 10] [--json FILE]
+
+The cheapest plan of at most 1 to 10 functions at any latency, prices of the paper, as predicted from measured profiles;
+for one model (ConvNeXt) three functions are built and measured too, and stand beside the paper's three slices:
+computing cost -36.43%, communication cost +18.61%. Communication is what functions hold while they receive and send.
+"""
+
+import asyncio
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import parser, say_where, table, write_raw
+from benchmarks.slices import busy_ms
+from benchmarks.verdicts import profile_of
+from mopar.bundle import build, open_bundle
+from mopar.evaluation.stages import PlanOptions, make_plan
+from mopar.graph import load_model
+from mopar.types import Plan, Profile
+from mopar.zoo import zoo_models
+from tests.models import materialise, sample_inputs
+
+MEASURED, SLICES = "convnext-base", 3
+PAPER = "the paper's three slices: computing -36.43%, communication +18.61%"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A model cut into at most so many functions."""
+
+    model: str
+    most: int
+    functions: int
+    latency_ms: float
+    compute_gb_s: float
+    communication_gb_s: float
+
+    @property
+    def gb_s(self) -> float:
+        """In all."""
+        return self.compute_gb_s + self.communication_gb_s
+
+
+def planned(profile: Profile, most: int) -> tuple[Plan, Point]:
+    """The cheapest plan of at most so many functions."""
+    made = make_plan(profile, PlanOptions(slo_ms=None, max_functions=most))
+    predicted = made.predicted
+    return made, Point(
+        profile.model.name,
+        most,
+        len(made.functions),
+        predicted.latency_ms,
+        predicted.compute_gb_s,
+        predicted.communication_gb_s,
+    )
+
+
+def measured(name: str, profile: Profile, made: Plan) -> tuple[float, float]:
+    """GB-s of computing and of communication, as a plan runs: time inside functions, less the layers' own."""
+    with tempfile.TemporaryDirectory(prefix="mopar-count-") as folder:
+        build(load_model(materialise(name)), made, Path(folder) / "bundle")
+        busy = asyncio.run(busy_ms(open_bundle(Path(folder) / "bundle"), sample_inputs(name)))
+    held = np.array([function.memory_mib / 1024 for function in made.functions])
+    layers = [sum(layer.latency_ms for layer in profile.layers[graph.start : graph.stop]) for graph in made.graphs]
+    compute = np.minimum(np.array(layers), np.array(busy))
+    return float(held @ compute / 1e3), float(held @ (np.array(busy) - compute) / 1e3)
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--models", default=",".join(model.name for model in zoo_models() if model.in_mean))
+    arguments.add_argument("--measure", default=MEASURED, metavar="NAME")
+    arguments.add_argument("--most", type=int, default=10)
+    options = arguments.parse_args()
+    say_where(None)
+    found: list[Point] = []
+    for name in options.models.split(","):
+        print(f"  {name}", file=sys.stderr, flush=True)
+        profile = profile_of(name.strip())
+        found += [planned(profile, most)[1] for most in range(1, options.most + 1)]
+    unsplit = {point.model: point for point in found if point.most == 1}
+    rows = [
+        (
+            point.model,
+            str(point.most),
+            str(point.functions),
+            f"{point.latency_ms:.2f}",
+            f"{point.gb_s:.5f}",
+            f"{point.gb_s / unsplit[point.model].gb_s - 1:+.1%}",
+            f"{point.compute_gb_s / unsplit[point.model].compute_gb_s - 1:+.1%}",
+            f"{point.communication_gb_s / point.gb_s:.1%}",
+        )
+        for point in found
+    ]
+    table(("model", "at most", "functions", "ms", "GB-s", "of unsplit", "computing", "communication's share"), rows)
+    profile = profile_of(options.measure)
+    taken = {most: measured(options.measure, profile, planned(profile, most)[0]) for most in (1, SLICES)}
+    (one, one_sent), (many, many_sent) = taken[1], taken[SLICES]
+    print(f"\n{options.measure}, measured: computing {one:.5f} GB-s unsplit, {many:.5f} in {SLICES} functions "
+          f"({many / one - 1:+.1%}); communication {one_sent:.5f} and {many_sent:.5f}, "
+          f"which is {(many_sent - one_sent) / (one + one_sent):+.2%} of the unsplit cost; {PAPER}")  # fmt: skip
+    write_raw(options.json, "function_count", {"points": found, "measured": taken})
+
+
+if __name__ == "__main__":
+    main()
