@@ -3,7 +3,7 @@
     python -m benchmarks.cpu_share [--requests N] [--json FILE]
 
 Functions of several lengths at 0.25, 0.5 and 0.75 of a CPU: requests that find the function idle (at any moment of a
-period of 20 ms), and requests one after the other. The formula, mopar.planning.quota, starts from the latency at one CPU.
+period of 20 ms), and requests one after the other. The formula, mopar.planning.quota, starts from that at one CPU.
 """
 
 import statistics

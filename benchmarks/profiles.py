@@ -3,15 +3,14 @@
     python -m benchmarks.profiles [--models resnet50,gpt2] [--json FILE]
 
 Goals: ResNet-50 in under 20 s and the twelve in under 10 minutes, memory and all; `unattributed_ms` within 5% of the
-whole's latency, nothing rescaled; and two runs agree within 5% on each layer that takes over 1% of the time. Against noise,
-a run is pinned to the idlest core, takes turns between a session with the engine's profiler and one without, leaves
-out turns in which another process had the core, and takes the median of at least 15.
+whole's latency, nothing rescaled; and two runs agree within 5% on each layer that takes over 1% of the time. Against
+noise, a run is pinned to the idlest core, takes turns between a session with the engine's profiler and one without,
+leaves out turns in which another process had the core, and takes the median of at least 15.
 """
 
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
