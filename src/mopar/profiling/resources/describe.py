@@ -14,7 +14,7 @@ from mopar.profiling.resources.facts import node_facts
 from mopar.profiling.resources.packing import predicted_weights
 from mopar.profiling.resources.shapes import Inferred, infer
 from mopar.profiling.resources.work import KernelWork, work_of
-from mopar.types import ModelError
+from mopar.types import ModelError, element_count
 
 _REORDERINGS = {"ReorderInput", "ReorderOutput"}
 
@@ -67,13 +67,29 @@ def kernel_shapes(model: Model, inferred: Inferred, kernels: Sequence[Kernel]) -
         if not unknown:
             continue
         taken = node.inputs[0] if node.inputs else None
-        if kernel.layout_only and taken is not None and taken.name in shapes:
+        reshaped = _reshaped(node, shapes) if node.op_type == "Reshape" else None
+        if reshaped is not None:
+            shapes[str(unknown[0].name)] = reshaped
+        elif kernel.layout_only and taken is not None and taken.name in shapes:
             shapes[str(unknown[0].name)] = _moved(node, shapes[taken.name])
         elif kernel.nodes and not kernel.layout_only:
             point = (made[kernel.nodes[-1]] or [None])[0]
             if point is not None:
                 shapes[str(unknown[0].name)] = point.shape
     return shapes
+
+
+def _reshaped(node: ir.Node, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...] | None:
+    """What a Reshape makes, where its input and the shape that it asks for are known."""
+    taken, wanted = node.inputs[0], node.inputs[1]
+    before = shapes.get(str(taken.name)) if taken is not None else None
+    if before is None or wanted is None or wanted.const_value is None:
+        return None
+    keeps = node.attributes.get("allowzero") is None or not node.attributes["allowzero"].as_int()
+    sizes = [int(size) for size in wanted.const_value.numpy().ravel()]
+    after = [before[axis] if size == 0 and keeps and axis < len(before) else size for axis, size in enumerate(sizes)]
+    known = element_count([size for size in after if size >= 0])
+    return tuple(element_count(before) // max(known, 1) if size < 0 else size for size in after)
 
 
 def _moved(node: ir.Node, shape: tuple[int, ...]) -> tuple[int, ...]:
