@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import parser, say_where, table, write_raw
-from benchmarks.slices import busy_ms
+from benchmarks.slices import call_ms
 from benchmarks.verdicts import profile_of
 from mopar.bundle import build, open_bundle
 from mopar.evaluation.stages import PlanOptions, make_plan
@@ -64,7 +64,7 @@ def measured(name: str, profile: Profile, made: Plan) -> tuple[float, float]:
     """GB-s of computing and of communication, as a plan runs: time inside functions, less the layers' own."""
     with tempfile.TemporaryDirectory(prefix="mopar-count-") as folder:
         build(load_model(materialise(name)), made, Path(folder) / "bundle")
-        busy = asyncio.run(busy_ms(open_bundle(Path(folder) / "bundle"), sample_inputs(name)))
+        busy = [inside for _, inside in asyncio.run(call_ms(open_bundle(Path(folder) / "bundle"), sample_inputs(name)))]
     held = np.array([function.memory_mib / 1024 for function in made.functions])
     layers = [sum(layer.latency_ms for layer in profile.layers[graph.start : graph.stop]) for graph in made.graphs]
     compute = np.minimum(np.array(layers), np.array(busy))

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.common import met, parser, say_where, table, write_raw
 from mopar.evaluation.stages import measure_model
-from mopar.planning import Size, Slice, chain_shape, evaluate, plan, plan_text
+from mopar.planning import Size, Slice, chain_shape, evaluate, plan, plan_text, plan_unsplit
 from mopar.planning.memory import bought_mib, slice_memory_mib, with_headroom
 from mopar.platforms.books import book_names, load_book, load_limits
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile
@@ -53,8 +53,12 @@ def limits_for(book: PriceBook) -> PlatformLimits:
 
 
 def baselines(profile: Profile, book: PriceBook, limits: PlatformLimits) -> dict[str, float]:
-    """Where memory buys CPU: the whole model's price at its smallest size, and with a whole CPU."""
+    """Where memory buys CPU and the whole model may run: its price at its smallest size, and with a whole CPU."""
     if book.mib_per_vcpu is None:
+        return {}
+    try:
+        plan_unsplit(profile, book, limits, slo_ms=None)
+    except InfeasibleError:
         return {}
     count = len(profile.layers)
     floor = float(bought_mib(book, with_headroom(slice_memory_mib(profile, 0, count))))

@@ -29,13 +29,11 @@ from mopar.types.profile import COLD_HALF_MS
 
 _SMALL = 768
 _LARGE = 1 << 20
-_STAGES, _WIDTH = 4, 1024
-_FEW_ROWS, _MANY_ROWS = 16, 256
+_STAGES, _ROWS, _WIDTH = 4, 256, 1024
 _ROUNDS = 120
 _LONG_ROUNDS = 40
 _WARM_ROUNDS = 10
 _DEADLINE_S = 10.0
-_WORKING = (_FEW_ROWS, _ROUNDS), (_MANY_ROWS, _LONG_ROUNDS)
 _MIB_PER_FLOAT = 4 / (1 << 20)
 
 
@@ -62,32 +60,27 @@ def _measure() -> RuntimeCosts:
         root = Path(folder)
         small, large = (_elementwise(root, size) for size in (_SMALL, _LARGE))
         base_mib, ready_ms = _base(small[0])
-        per_mib = (_added(*large, _LARGE).latency_ms - _added(*small, _SMALL).latency_ms) / (
-            (_LARGE - _SMALL) * _MIB_PER_FLOAT
-        )
-        brief, lengthy = (_added(*_working(root, rows), rows * _WIDTH, rounds) for rows, rounds in _WORKING)
-    hop, cold_ms = _hop_and_cold(brief, lengthy)
+        hop = _added(*small, _SMALL)
+        per_mib = (_added(*large, _LARGE).latency_ms - hop.latency_ms) / ((_LARGE - _SMALL) * _MIB_PER_FLOAT)
+        lengthy = _added(*_working(root), _ROWS * _WIDTH, _LONG_ROUNDS)
+    hop_ms = max(hop.latency_ms, 0.0)
     return RuntimeCosts(
         base_mib=base_mib,
-        hop_ms=hop.latency_ms,
-        hop_billed_ms=hop.billed_ms,
+        hop_ms=hop_ms,
+        hop_billed_ms=min(max(hop.billed_ms, 0.0), hop_ms),
         wire_ms_per_mib=max(per_mib, 0.0),
         init_ms=ready_ms,
-        cold_ms=cold_ms,
+        cold_ms=_cold_ms(lengthy, hop_ms),
     )
 
 
-def _hop_and_cold(brief: "_Added", lengthy: "_Added") -> tuple["_Added", float]:
-    """What a function adds that computes nothing, and what one adds beyond it that computes for ever.
+def _cold_ms(lengthy: "_Added", hop_ms: float) -> float:
+    """What a function adds beyond the hop that computes for ever.
 
     Each of ``k`` stages of ``t`` ms pays ``cold * t / (t + COLD_HALF_MS) * (1 - 1 / k)``, and the whole, alone, none.
     So per function that is added, of which there are ``k - 1``: ``added = hop + cold * t / (t + COLD_HALF_MS)``.
     """
-    short, long = (added.stage_ms / (added.stage_ms + COLD_HALF_MS) for added in (brief, lengthy))
-    cold_ms = max(lengthy.latency_ms - brief.latency_ms, 0.0) / (long - short)
-    hop_ms = max(brief.latency_ms - short * cold_ms, 0.0)
-    billed_ms = min(max(brief.billed_ms - short * cold_ms, 0.0), hop_ms)
-    return _Added(hop_ms, billed_ms, 0.0), cold_ms
+    return max(lengthy.latency_ms - hop_ms, 0.0) * (lengthy.stage_ms + COLD_HALF_MS) / lengthy.stage_ms
 
 
 def _elementwise(root: Path, size: int) -> tuple[Bundle, Bundle]:
@@ -96,7 +89,7 @@ def _elementwise(root: Path, size: int) -> tuple[Bundle, Bundle]:
     return _split(root, f"elementwise{size}", spec, [[("Abs", None)], [("Neg", None)]])
 
 
-def _working(root: Path, rows: int) -> tuple[Bundle, Bundle]:
+def _working(root: Path) -> tuple[Bundle, Bundle]:
     """The same matrix products in one function, and in four.
 
     A function that computes pays more for a call than an idle loop does: it finds its caches cold, and
@@ -104,7 +97,7 @@ def _working(root: Path, rows: int) -> tuple[Bundle, Bundle]:
     """
     weights = [np.full((_WIDTH, _WIDTH), 1 / _WIDTH, dtype=np.float32) for _ in range(_STAGES)]
     stages: list[list[tuple[str, Array | None]]] = [[("MatMul", weight), ("Relu", None)] * 2 for weight in weights]
-    return _split(root, f"working{rows}", TensorSpec("x", "float32", (rows, _WIDTH)), stages)
+    return _split(root, "working", TensorSpec("x", "float32", (_ROWS, _WIDTH)), stages)
 
 
 def _split(

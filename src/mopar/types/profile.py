@@ -6,8 +6,8 @@ from mopar.types.patterns import Patterns
 from mopar.types.tensor import TensorSpec
 
 PROFILE_SCHEMA = 2
-COLD_HALF_MS = 4.0
-"""Computing for so long costs half of ``RuntimeCosts.cold_ms``; measured with stages of 1, 3 and 25 ms."""
+COLD_HALF_MS = 1.5
+"""Computing for so long costs half of ``RuntimeCosts.cold_ms``; measured with stages of 0.05, 1, 3 and 25 ms."""
 
 
 @dataclass(frozen=True, slots=True)

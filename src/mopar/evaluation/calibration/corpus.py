@@ -83,17 +83,30 @@ def measured_samples(
         MoparError: the model cannot be loaded or run.
     """
     one = subject(path, inputs)
-    key = profile_key([TIMINGS_SCHEMA, path.stem, sha256_of(path), effort, machine_facts()])
-    kept = cache / f"{path.stem}-{key}.json" if cache is not None else None
-    timings = _kept(kept)
+
+    def place(part: Effort) -> Path | None:
+        key = profile_key([TIMINGS_SCHEMA, path.stem, sha256_of(path), part, machine_facts()])
+        return cache / f"{path.stem}-{key}.json" if cache is not None else None
+
+    # Times are kept apart, so that memory can be added to what was timed before.
+    timed = replace(effort, uniform=0, random=0)
+    timings = _kept(place(timed))
     if timings is None:
         say(f"{path.stem}: timing kernels")
         timings = observe(one.model, one.inputs, two_threads=effort.two_threads, budget=effort.budget)
-        timings = replace(timings, memory=_memory(one, effort, say), base_mib=base_mib)
-        if kept is not None:
-            with contextlib.suppress(OSError):  # a cache that cannot be written is none
-                write_whole(kept, to_json(timings))
+        _keep(place(timed), timings)
+    if effort.uniform:
+        known = _kept(place(effort))
+        memory = replace(timings, memory=_memory(one, effort, say), base_mib=base_mib) if known is None else known
+        _keep(place(effort), memory)
+        timings = replace(timings, memory=memory.memory, base_mib=memory.base_mib)
     return samples_of(timings, one.model, one.layers, one.described)
+
+
+def _keep(path: Path | None, timings: Timings) -> None:
+    if path is not None:
+        with contextlib.suppress(OSError):  # a cache that cannot be written is none
+            write_whole(path, to_json(timings))
 
 
 def _kept(path: Path | None) -> Timings | None:
