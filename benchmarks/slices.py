@@ -21,8 +21,7 @@ from mopar.bundle import Bundle, build, open_bundle
 from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
 from mopar.gateway.arrays import Array, from_array
 from mopar.gateway.runner import Runner
-from mopar.planning.arithmetic import call_costs, cold_ms, elapsed_ms
-from mopar.platforms.books import load_limits
+from mopar.planning.arithmetic import cold_part, elapsed_ms
 from mopar.platforms.local import LocalDeployment
 from mopar.types import Plan, Profile
 from mopar.zoo import zoo_models
@@ -96,11 +95,12 @@ def slices_of(name: str, count: int, seed: int) -> list[Slice]:
 
 
 def engine_ms(profile: Profile, start: int, stop: int) -> float:
-    """What the profile says of the engine's time in a slice that others left cold."""
+    """What the profile says of the engine's time in a slice that others left cold, starting a run included."""
     elapsed = elapsed_ms(profile)
     overhead = next((cut.overhead_ms for cut in profile.cut_positions if cut.index == start), 0.0)
     compute = elapsed[stop] - elapsed[start] + overhead
-    return compute + cold_ms(call_costs(profile, load_limits("local")), compute, elapsed[-1])
+    runtime = profile.runtime
+    return compute + runtime.hop_billed_ms + cold_part(compute, elapsed[-1]) * runtime.cold_ms
 
 
 def row_of(found: list[Slice]) -> tuple[str, ...]:

@@ -173,7 +173,13 @@ def profiles(draw: st.DrawFn, most_layers: int = 5) -> Profile:
 def _costs(draw: st.DrawFn) -> RuntimeCosts:
     hop_ms = draw(st.floats(0, 0.5))
     return RuntimeCosts(
-        45.0, hop_ms, hop_ms * draw(st.floats(0, 1)), draw(st.floats(0, 1.0)), 120.0, draw(st.floats(0, 1.0))
+        45.0,
+        hop_ms,
+        hop_ms * draw(st.floats(0, 1)),
+        draw(st.floats(0, 1.0)),
+        120.0,
+        draw(st.floats(0, 1.0)),
+        draw(st.floats(0, 1.0)),
     )
 
 

@@ -56,6 +56,11 @@ def runtime_costs(*, use_cache: bool = True, progress: Callable[[str], None] = l
 
 
 def _measure() -> RuntimeCosts:
+    """The constants, from functions that do nothing and from such that compute.
+
+    Each of ``k`` stages of ``t`` ms pays ``cold * t / (t + COLD_HALF_MS) * (1 - 1 / k)``, and the whole, alone, none.
+    So per function that is added, of which there are ``k - 1``: ``added = hop + cold * t / (t + COLD_HALF_MS)``.
+    """
     with tempfile.TemporaryDirectory(prefix="mopar-costs-") as folder:
         root = Path(folder)
         small, large = (_elementwise(root, size) for size in (_SMALL, _LARGE))
@@ -64,23 +69,18 @@ def _measure() -> RuntimeCosts:
         per_mib = (_added(*large, _LARGE).latency_ms - hop.latency_ms) / ((_LARGE - _SMALL) * _MIB_PER_FLOAT)
         lengthy = _added(*_working(root), _ROWS * _WIDTH, _LONG_ROUNDS)
     hop_ms = max(hop.latency_ms, 0.0)
+    hop_billed_ms = min(max(hop.billed_ms, 0.0), hop_ms)
+    grown = (lengthy.stage_ms + COLD_HALF_MS) / lengthy.stage_ms
+    cold_ms = max(lengthy.billed_ms - hop_billed_ms, 0.0) * grown
     return RuntimeCosts(
         base_mib=base_mib,
         hop_ms=hop_ms,
-        hop_billed_ms=min(max(hop.billed_ms, 0.0), hop_ms),
+        hop_billed_ms=hop_billed_ms,
         wire_ms_per_mib=max(per_mib, 0.0),
         init_ms=ready_ms,
-        cold_ms=_cold_ms(lengthy, hop_ms),
+        cold_ms=cold_ms,
+        wake_ms=max((lengthy.latency_ms - hop_ms) * grown - cold_ms, 0.0),
     )
-
-
-def _cold_ms(lengthy: "_Added", hop_ms: float) -> float:
-    """What a function adds beyond the hop that computes for ever.
-
-    Each of ``k`` stages of ``t`` ms pays ``cold * t / (t + COLD_HALF_MS) * (1 - 1 / k)``, and the whole, alone, none.
-    So per function that is added, of which there are ``k - 1``: ``added = hop + cold * t / (t + COLD_HALF_MS)``.
-    """
-    return max(lengthy.latency_ms - hop_ms, 0.0) * (lengthy.stage_ms + COLD_HALF_MS) / lengthy.stage_ms
 
 
 def _elementwise(root: Path, size: int) -> tuple[Bundle, Bundle]:

@@ -29,13 +29,14 @@ class CallCosts:
 
     Attributes:
         inside_ms, outside_ms: per call.
-        cold_ms: per call, inside, as far as it computes for long (see ``cold_ms``).
+        cold_ms, wake_ms: per call, inside and outside, as far as it computes for long (see ``cold_part``).
         inside_ms_per_mib, outside_ms_per_mib: per MiB of tensor that enters or leaves.
     """
 
     inside_ms: float
     outside_ms: float
     cold_ms: float
+    wake_ms: float
     inside_ms_per_mib: float
     outside_ms_per_mib: float
 
@@ -58,15 +59,16 @@ def call_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
         inside_ms=inside_ms,
         outside_ms=outside_ms,
         cold_ms=runtime.cold_ms if limits.hop_ms is None else 0.0,
+        wake_ms=runtime.wake_ms if limits.hop_ms is None else 0.0,
         inside_ms_per_mib=per_mib * limits.wire_billed_share,
         outside_ms_per_mib=per_mib * (1 - limits.wire_billed_share),
     )
 
 
-def cold_ms(costs: CallCosts, compute_ms: Num, whole_ms: float) -> Num:
-    """What a call that computes for ``compute_ms`` of a model's ``whole_ms`` pays for what others did to its caches."""
+def cold_part(compute_ms: Num, whole_ms: float) -> Num:
+    """What part of ``cold_ms`` and ``wake_ms`` a call pays that computes for so long of a model's ``whole_ms``."""
     others = 1.0 - compute_ms / max(whole_ms, _HAIR)
-    return compute_ms / (compute_ms + COLD_HALF_MS) * others * (others > 0) * costs.cold_ms
+    return compute_ms / (compute_ms + COLD_HALF_MS) * others * (others > 0)
 
 
 def elapsed_ms(profile: Profile, threads: int = 1) -> list[float]:

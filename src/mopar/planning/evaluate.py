@@ -10,7 +10,7 @@ from mopar.planning.arithmetic import (
     billed_ms,
     call_costs,
     call_usd,
-    cold_ms,
+    cold_part,
     elapsed_ms,
     has_two_threads,
     init_ms,
@@ -102,7 +102,8 @@ class _Timing:
         )
         inside = inside_ms(one, two, function.cpu, float(function.threads))
         stretch = inside / one if one > 0 else 1.0
-        outside = costs.outside_ms + body_mib * costs.outside_ms_per_mib
+        part = cold_part(self._compute_ms(self._elapsed_ms, graph), self._elapsed_ms[-1])
+        outside = costs.outside_ms + part * costs.wake_ms + body_mib * costs.outside_ms_per_mib
         return _Timed(
             compute_ms=self._compute_ms(self._elapsed_ms, graph) * stretch,
             inside_ms=inside,
@@ -117,9 +118,8 @@ class _Timing:
     def _unlimited_ms(self, elapsed: Sequence[float], graph: Graph, body_mib: float) -> float:
         """A call's time inside a function with a CPU for each thread."""
         costs, compute_ms = self._costs, self._compute_ms(elapsed, graph)
-        return (
-            compute_ms + costs.inside_ms + cold_ms(costs, compute_ms, elapsed[-1]) + body_mib * costs.inside_ms_per_mib
-        )
+        cold_ms = cold_part(compute_ms, elapsed[-1]) * costs.cold_ms
+        return compute_ms + costs.inside_ms + cold_ms + body_mib * costs.inside_ms_per_mib
 
     def _need_gb_s(self, graph: Graph) -> float:
         """Memory in need over time (DESIGN, section 4): weights of the running layer, and tensors that live."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from mopar.planning.arithmetic import MIB, CallCosts, Floats, cold_ms, elapsed_ms, has_two_threads, init_ms
+from mopar.planning.arithmetic import MIB, CallCosts, Floats, cold_part, elapsed_ms, has_two_threads, init_ms
 from mopar.planning.boundary import last_use
 from mopar.planning.memory import Extra, required_mib
 from mopar.types import Profile
@@ -52,8 +52,10 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
     points = np.array(positions)
     overheads = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
     overhead = np.array([overheads.get(position, 0.0) for position in positions])
-    one = _inside_ms(np.array(elapsed_ms(profile)), points, overhead, costs)
-    two = _inside_ms(np.array(elapsed_ms(profile, 2)), points, overhead, costs) if has_two_threads(profile) else one
+    one, part = _inside_ms(np.array(elapsed_ms(profile)), points, overhead, costs)
+    two = one
+    if has_two_threads(profile):
+        two, _ = _inside_ms(np.array(elapsed_ms(profile, 2)), points, overhead, costs)
     resident = _weights(profile, {weight.name: weight.resident_bytes for weight in profile.weights}, points)
     files = _weights(profile, {weight.name: weight.file_bytes for weight in profile.weights}, points)
     tensors = _Tensors(profile)
@@ -69,7 +71,7 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
         memory_mib=required_mib(profile, resident + active, Extra(profile).table(points)),
         inside_ms=one + body_mib * costs.inside_ms_per_mib,
         inside_two_ms=two + body_mib * costs.inside_ms_per_mib,
-        outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms,
+        outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms + part * costs.wake_ms,
         input_bytes=inputs,
         output_bytes=outputs,
         file_bytes=files,
@@ -77,13 +79,15 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
     )
 
 
-def _inside_ms(elapsed: Floats, points: npt.NDArray[np.int_], overhead: Floats, costs: CallCosts) -> Floats:
-    """A call's time inside the function without what its tensors add."""
+def _inside_ms(
+    elapsed: Floats, points: npt.NDArray[np.int_], overhead: Floats, costs: CallCosts
+) -> tuple[Floats, Floats]:
+    """A call's time inside the function without what its tensors add, and its part of what cold functions pay."""
     at = elapsed[points]
     # Below the diagonal, which means nothing, it would be negative.
     compute = np.maximum(at[None, :] - at[:, None], 0.0) + overhead[:, None]
-    inside: Floats = compute + costs.inside_ms + cold_ms(costs, compute, float(elapsed[-1]))
-    return inside
+    part = cold_part(compute, float(elapsed[-1]))
+    return compute + costs.inside_ms + part * costs.cold_ms, part
 
 
 def _weights(profile: Profile, sizes: dict[str, int], points: npt.NDArray[np.int_]) -> Floats:

@@ -180,9 +180,9 @@ class RuntimeCosts:
         hop_billed_ms: the part of it that passes inside the function.
         wire_ms_per_mib: added time per MiB of a tensor that crosses, in shared memory.
         init_ms: from exec to ready, without weights.
-        cold_ms: what a function adds beyond the hop when it computes for long, inside it: its caches are cold, and
-            its core has gone to sleep. One that computes for ``t`` of the model's ``T`` ms pays
-            ``t / (t + COLD_HALF_MS) * (1 - t / T)`` of it.
+        cold_ms: what a function adds beyond the hop when it computes for long, inside it: its caches are cold. One
+            that computes for ``t`` of the model's ``T`` ms pays ``t / (t + COLD_HALF_MS) * (1 - t / T)`` of it.
+        wake_ms: the same outside it: cores have gone to sleep.
     """
 
     base_mib: float
@@ -191,6 +191,7 @@ class RuntimeCosts:
     wire_ms_per_mib: float
     init_ms: float
     cold_ms: float = 0.0
+    wake_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
