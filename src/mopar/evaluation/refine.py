@@ -129,7 +129,7 @@ def corrected(profile: Profile, plan: Plan, found: Verification) -> Profile:
         0.0 if function.measured_ms is None else function.measured_ms - function.predicted_ms
         for function in found.functions
     ]
-    hop_ms = sorted(more_ms)[len(more_ms) // 2] if len(more_ms) > 1 else 0.0
+    hop_ms = max(sorted(more_ms)[len(more_ms) // 2], -profile.runtime.hop_billed_ms) if len(more_ms) > 1 else 0.0
     elapsed = elapsed_ms(profile)
     layers = list(profile.layers)
     for (start, stop), extra_ms in zip(spans, more_ms, strict=True):
