@@ -60,15 +60,14 @@ def planned(profile: Profile, most: int) -> tuple[Plan, Point]:
     )
 
 
-def measured(name: str, profile: Profile, made: Plan) -> tuple[float, float]:
-    """GB-s of computing and of communication, as a plan runs: time inside functions, less the layers' own."""
+def measured(name: str, made: Plan) -> tuple[float, float]:
+    """GB-s of computing and of communication, as a plan runs: the engine's time, and the rest inside functions."""
     with tempfile.TemporaryDirectory(prefix="mopar-count-") as folder:
         build(load_model(materialise(name)), made, Path(folder) / "bundle")
-        busy = [inside for _, inside in asyncio.run(call_ms(open_bundle(Path(folder) / "bundle"), sample_inputs(name)))]
+        taken = asyncio.run(call_ms(open_bundle(Path(folder) / "bundle"), sample_inputs(name)))
     held = np.array([function.memory_mib / 1024 for function in made.functions])
-    layers = [sum(layer.latency_ms for layer in profile.layers[graph.start : graph.stop]) for graph in made.graphs]
-    compute = np.minimum(np.array(layers), np.array(busy))
-    return float(held @ compute / 1e3), float(held @ (np.array(busy) - compute) / 1e3)
+    engine, inside = np.array(taken).T
+    return float(held @ engine / 1e3), float(held @ (inside - engine) / 1e3)
 
 
 def main() -> None:
@@ -99,7 +98,7 @@ def main() -> None:
     ]
     table(("model", "at most", "functions", "ms", "GB-s", "of unsplit", "computing", "communication's share"), rows)
     profile = profile_of(options.measure)
-    taken = {most: measured(options.measure, profile, planned(profile, most)[0]) for most in (1, SLICES)}
+    taken = {most: measured(options.measure, planned(profile, most)[0]) for most in (1, SLICES)}
     (one, one_sent), (many, many_sent) = taken[1], taken[SLICES]
     print(f"\n{options.measure}, measured: computing {one:.5f} GB-s unsplit, {many:.5f} in {SLICES} functions "
           f"({many / one - 1:+.1%}); communication {one_sent:.5f} and {many_sent:.5f}, "

@@ -100,7 +100,11 @@ def gb_s(memory_mib: Sequence[int], durations_ms: Sequence[float]) -> float:
 
 
 def cost_per_million(
-    book: PriceBook, required_mib: Sequence[float], durations_ms: Sequence[float], init_ms: float = 0.0
+    book: PriceBook,
+    required_mib: Sequence[float],
+    durations_ms: Sequence[float],
+    cpus: Sequence[float],
+    init_ms: float = 0.0,
 ) -> float:
     """USD for a million requests, one call to each function.
 
@@ -108,11 +112,12 @@ def cost_per_million(
         book: whose sizes and billing unit hold.
         required_mib: of each function, headroom included.
         durations_ms: of a call, before rounding.
+        cpus: of each function, as it ran.
         init_ms: of each function, for books that bill initialisation.
     """
     return _MILLION * sum(
-        call_usd(book, bought_mib(book, mib), book.cpu_per_function, billed_ms(book, ms), init_ms)
-        for mib, ms in zip(required_mib, durations_ms, strict=True)
+        call_usd(book, bought_mib(book, mib), cpu, billed_ms(book, ms), init_ms)
+        for mib, ms, cpu in zip(required_mib, durations_ms, cpus, strict=True)
     )
 
 

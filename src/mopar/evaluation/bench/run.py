@@ -150,7 +150,7 @@ def _row(
     compute_ms = [statistics.median(taken.engine_ms[function.name]) for function in functions]
     held, computed = gb_s(memory_mib, billed_ms), gb_s(memory_mib, compute_ms)
     latency = latency_of(taken.latency_ms)
-    required = [needs[function.name] for function in functions]
+    required, cpus = [needs[function.name] for function in functions], [function.cpu for function in functions]
     predicted = config.plan.predicted if config.plan is not None else None
     return BenchRow(
         config=config.name,
@@ -163,8 +163,8 @@ def _row(
         communication_gb_s=held - computed,
         gateway=GatewayCost(taken.gateway_mib, taken.gateway_cpu_ms),
         gb_s_with_gateway=held + (taken.gateway_mib / 1024 * latency.p50 / 1e3 if len(functions) > 1 else 0.0),
-        cost_per_million_usd=cost_per_million(book, required, billed_ms),
-        cost_lambda_usd=cost_per_million(load_book("aws-lambda-x86"), required, billed_ms),
+        cost_per_million_usd=cost_per_million(book, required, billed_ms, cpus),
+        cost_lambda_usd=cost_per_million(load_book("aws-lambda-x86"), required, billed_ms, cpus),
         efficiency=needed_gb_s(profile) / held,
         equal=taken.equal,
         predicted_latency_ms=predicted.latency_ms if predicted is not None else None,
