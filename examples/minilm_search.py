@@ -261,7 +261,9 @@ def plan_row(candidate: Candidate) -> tuple[str, ...]:
 
 def cost(candidate: Candidate) -> float:
     """USD for a million requests, as measured."""
-    return cost_per_million(load_book(candidate.plan.prices), candidate.limits_mib, candidate.busy_ms)
+    plan = candidate.plan
+    cpus = [function.cpu for function in plan.functions]
+    return cost_per_million(load_book(plan.prices), candidate.limits_mib, candidate.busy_ms, cpus)
 
 
 def ratios(candidates: Sequence[Candidate]) -> None:
