@@ -1,0 +1,18 @@
+"""How operators split into parts that run side by side."""
+
+from mopar.sharding import rules
+from mopar.sharding.pieces import SUMMAND, WHOLE, ConflictError, Piece, even_spans
+from mopar.sharding.rewrite import shard_model
+from mopar.sharding.rule import Part, operators_with_rules
+
+__all__ = [
+    "SUMMAND",
+    "WHOLE",
+    "ConflictError",
+    "Part",
+    "Piece",
+    "even_spans",
+    "operators_with_rules",
+    "rules",
+    "shard_model",
+]

@@ -1,0 +1,198 @@
+"""A run of layers becomes one part's model: only its share of the nodes' work, and of the weights."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from mopar.graph.model import is_weight, name_of
+from mopar.sharding.pieces import WHOLE, Piece
+from mopar.sharding.propagate import Propagation, propagate
+from mopar.sharding.rule import Part, Sharded
+
+
+def shard_model(model: ir.Model, wanted: Mapping[str, Piece], part: Part) -> dict[str, Piece]:
+    """Rewrite a model in place into that of one part.
+
+    Args:
+        model: of a run of layers; nodes in topological order.
+        wanted: for each of its outputs by name, what the part is asked for; an output that is left out goes.
+        part: which one.
+
+    Returns:
+        What the part takes of each input, as one span at most; inputs that it does not read are gone.
+
+    Raises:
+        ConflictError: a summand is asked for where none can be made.
+    """
+    graph = model.graph
+    asked = {value: wanted[name_of(value)] for value in graph.outputs if name_of(value) in wanted}
+    found = propagate(list(graph), asked, part)
+    writer = _Writer(graph, found)
+    taken = writer.take_inputs()
+    for node in list(graph):
+        if node in found.shards:
+            writer.rewrite(node, found.shards[node])
+    writer.give_outputs(asked)
+    return taken
+
+
+class _Writer:
+    """Puts a propagation's findings into a graph."""
+
+    def __init__(self, graph: ir.Graph, found: Propagation) -> None:
+        self._graph, self._needs = graph, found.needs
+        self._has: dict[ir.Value, Piece] = {}
+        self._cut: dict[tuple[ir.Value, Piece], ir.Value] = {}
+        self._weights: dict[tuple[ir.Value, Piece], ir.Value] = {}
+        self._stand_in: dict[ir.Value, ir.Value] = {}
+        self._fresh = 0
+
+    def take_inputs(self) -> dict[str, Piece]:
+        taken: dict[str, Piece] = {}
+        for value in list(self._graph.inputs):
+            need = self._needs.get(value)
+            if need is None:
+                self._graph.inputs.remove(value)
+                continue
+            self._has[value] = taken[name_of(value)] = need.hull()
+            _reshape(value, need.hull())
+        return taken
+
+    def rewrite(self, node: ir.Node, how: Sharded) -> None:
+        if how.passes is not None:
+            self._pass(node, how)
+            return
+        for number, (value, piece) in enumerate(zip(node.inputs, how.inputs, strict=True)):
+            if number in how.constants:
+                node.replace_input_with(number, self._constant(node, how.constants[number]))
+            elif value is not None:
+                node.replace_input_with(number, None if piece is None else self._fetch(value, piece, node))
+        for name, attribute in how.attributes.items():
+            if attribute is None:
+                node.attributes.pop(name, None)
+            else:
+                node.attributes[name] = attribute
+        for output, piece in zip(node.outputs, how.outputs, strict=True):
+            self._has[output] = piece
+            _reshape(output, piece)
+
+    def give_outputs(self, asked: Mapping[ir.Value, Piece]) -> None:
+        """Make the graph's outputs what was asked for, under their names, and drop what nobody reads."""
+        given = []
+        for value, piece in asked.items():
+            name = name_of(value)
+            made = self._fetch(value, piece, None)
+            if made is not value or value.is_graph_input():
+                value.name = None if value is made else f"{name}/made"
+                made = self._identity(made) if made.is_graph_input() or made in given or is_weight(made) else made
+                made.name = name
+            given.append(made)
+        self._graph.outputs[:] = given
+        for node in reversed(list(self._graph)):
+            if not any(output.uses() or output in given for output in node.outputs):
+                self._graph.remove(node, safe=True)
+        for name, value in list(self._graph.initializers.items()):
+            if not value.uses() and value not in given:
+                del self._graph.initializers[name]
+
+    def _pass(self, node: ir.Node, how: Sharded) -> None:
+        assert how.passes is not None
+        value, piece = node.inputs[how.passes], how.inputs[how.passes]
+        assert value is not None
+        assert piece is not None
+        self._stand_in[node.outputs[0]] = self._fetch(value, piece, node)
+        self._has[node.outputs[0]] = how.outputs[0]
+
+    def _fetch(self, value: ir.Value, piece: Piece, before: ir.Node | None) -> ir.Value:
+        """The value that has ``piece``; cut out in front of ``before`` (None: at the end) where it must be."""
+        if is_weight(value):
+            return value if piece.is_whole else self._weight(value, piece)
+        has = self._has.get(value, WHOLE)
+        source = self._stand_in.get(value, value)
+        if piece == has:
+            return source
+        if (value, piece) not in self._cut:
+            self._cut[value, piece] = self._slice(source, has, piece, before)
+        return self._cut[value, piece]
+
+    def _slice(self, source: ir.Value, has: Piece, piece: Piece, before: ir.Node | None) -> ir.Value:
+        parts = []
+        for start, stop in has.local(piece):
+            bounds = [self._initializer(source, np.array([item])) for item in (start, stop, piece.axis)]
+            parts.append(self._insert("Slice", [source, *bounds], {}, source, before))
+        made = parts[0] if len(parts) == 1 else self._insert("Concat", parts, {"axis": piece.axis}, source, before)
+        made.shape = None if source.shape is None else ir.Shape(source.shape)
+        _reshape(made, piece)
+        return made
+
+    def _weight(self, value: ir.Value, piece: Piece) -> ir.Value:
+        if (value, piece) not in self._weights:
+            assert value.const_value is not None
+            assert piece.axis is not None
+            self._fresh += 1
+            name = f"{value.name}/{self._fresh}"
+            tensor = _cut_tensor(value.const_value, piece, name)
+            made = ir.Value(name=name, type=value.type, shape=ir.Shape(tensor.shape), const_value=tensor)
+            self._graph.register_initializer(made)
+            self._weights[value, piece] = made
+        return self._weights[value, piece]
+
+    def _constant(self, node: ir.Node, array: npt.NDArray[np.generic]) -> ir.Value:
+        return self._initializer(node.outputs[0], array)
+
+    def _initializer(self, near: ir.Value, array: npt.NDArray[np.generic]) -> ir.Value:
+        self._fresh += 1
+        tensor = ir.tensor(array, name=f"{near.name}/constant{self._fresh}")
+        value = ir.Value(
+            name=tensor.name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor
+        )
+        self._graph.register_initializer(value)
+        return value
+
+    def _identity(self, value: ir.Value) -> ir.Value:
+        made = self._insert("Identity", [value], {}, value, None)
+        made.shape = value.shape
+        return made
+
+    def _insert(
+        self,
+        op_type: str,
+        inputs: list[ir.Value],
+        attributes: dict[str, int | None],
+        like: ir.Value,
+        before: ir.Node | None,
+    ) -> ir.Value:
+        self._fresh += 1
+        name = f"{like.name}/{op_type.lower()}{self._fresh}"
+        made = ir.node(op_type, inputs, attributes, name=name)
+        made.outputs[0].name, made.outputs[0].type = name, like.type
+        if before is None:
+            self._graph.append(made)
+        else:
+            self._graph.insert_before(before, made)
+        return made.outputs[0]
+
+
+def _reshape(value: ir.Value, piece: Piece) -> None:
+    if piece.axis is not None and value.shape is not None:
+        dims = list(value.shape)
+        dims[piece.axis] = piece.size
+        value.shape = ir.Shape(dims)
+
+
+def _cut_tensor(tensor: ir.TensorProtocol, piece: Piece, name: str) -> ir.TensorProtocol:
+    """The piece of a stored weight, read only when it is written."""
+    assert piece.axis is not None
+    axis = piece.axis
+    dims = [int(dim) for dim in tensor.shape]  # type: ignore[arg-type]
+    dims[axis] = piece.size
+
+    def read() -> ir.TensorProtocol:
+        array = tensor.numpy()
+        pieces = [array[(slice(None),) * axis + (slice(start, stop),)] for start, stop in piece.spans]
+        cut = np.ascontiguousarray(pieces[0]) if len(pieces) == 1 else np.concatenate(pieces, axis)
+        return ir.Tensor(cut, dtype=tensor.dtype, name=name)
+
+    return ir.LazyTensor(read, dtype=tensor.dtype, shape=ir.Shape(dims), name=name)

@@ -1,0 +1,188 @@
+"""How an operator splits: what a rule is told, what it answers, and where rules are kept.
+
+A rule reasons backwards. It is told what one part is asked for of a node's outputs, and says what of the inputs the
+part needs for that, and how the node has to change. Nothing is asked that cannot be answered: where no rule knows
+better, the part computes the whole node from whole inputs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from mopar.graph.model import is_weight, reads_of
+from mopar.sharding.pieces import SUMMAND, WHOLE, Piece, Span, even_spans
+
+Shape = tuple[int | None, ...]
+"""None for a dimension that is not known before the request."""
+
+_LARGEST_CONSTANT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of ``count`` parts. The first one leads: it adds what only one of them may add."""
+
+    index: int
+    count: int
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the first."""
+        return self.index == 0
+
+    def span_of(self, size: int, granule: int = 1) -> Span | None:
+        """Its span of an axis of that size; None where there are more parts than granules."""
+        spans = even_spans(size, self.count, granule)
+        return spans[self.index] if self.index < len(spans) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sharded:
+    """How one part computes its share of a node.
+
+    Attributes:
+        inputs: what it needs of each input; None where it does not read it.
+        outputs: what it then makes of each output: at least what was asked for.
+        attributes: those that change, by name; None removes one.
+        constants: inputs that become other constants, by number.
+        passes: number of the input that is the (only) output itself, without computing; None for a node that computes.
+        share: of the node's work; None for the share of the outputs' elements.
+    """
+
+    inputs: tuple[Piece | None, ...]
+    outputs: tuple[Piece, ...]
+    attributes: Mapping[str, ir.Attr | None] = field(default_factory=dict)
+    constants: Mapping[int, npt.NDArray[np.generic]] = field(default_factory=dict)
+    passes: int | None = None
+    share: float | None = None
+
+
+Wanted = tuple[Piece | None, ...]
+"""For each output of a node, what a part is asked for; None where nobody asks."""
+
+
+class View:
+    """What a rule may look at: a node, its shapes, its constants, and the part that asks."""
+
+    def __init__(self, node: ir.Node, part: Part, outside: Callable[[ir.Value], bool] = lambda _value: False) -> None:
+        self.node, self.part = node, part
+        self._outside = outside
+
+    @property
+    def op_type(self) -> str:
+        """The operator."""
+        return self.node.op_type
+
+    def shape(self, number: int) -> Shape | None:
+        """Of an input; None where not even its rank is known, or there is no such input."""
+        return shape_of(self.value(number))
+
+    def out_shape(self, number: int = 0) -> Shape | None:
+        """Of an output."""
+        return shape_of(self.node.outputs[number])
+
+    def value(self, number: int) -> ir.Value | None:
+        """An input; None where it is left out."""
+        return self.node.inputs[number] if number < len(self.node.inputs) else None
+
+    def is_weight(self, number: int) -> bool:
+        """Whether an input is a stored constant."""
+        value = self.value(number)
+        return value is not None and is_weight(value)
+
+    def constant(self, number: int) -> npt.NDArray[np.generic] | None:
+        """An input's value where it is a small stored constant."""
+        value = self.value(number)
+        if value is None or not is_weight(value) or value.const_value is None:
+            return None
+        return value.const_value.numpy() if value.const_value.nbytes <= _LARGEST_CONSTANT else None
+
+    def ints(self, number: int) -> list[int] | None:
+        """A constant input as a list of integers."""
+        array = self.constant(number)
+        return None if array is None else [int(item) for item in np.asarray(array).reshape(-1)]
+
+    def attribute(self, name: str, default: int = 0) -> int:
+        """An integer attribute."""
+        found = self.node.attributes.get(name)
+        return default if found is None else int(found.as_int())
+
+    def attribute_ints(self, name: str) -> list[int] | None:
+        """An attribute of several integers."""
+        found = self.node.attributes.get(name)
+        return None if found is None else [int(item) for item in found.as_ints()]
+
+    def attribute_string(self, name: str, default: str = "") -> str:
+        """An attribute that is a text."""
+        found = self.node.attributes.get(name)
+        return default if found is None else str(found.as_string())
+
+    def sums(self, number: int) -> bool:
+        """Whether an input can be asked for as a summand: its producer can make one, and nobody else reads it."""
+        value = self.value(number)
+        producer = None if value is None else value.producer()
+        if value is None or producer is None or len(value.uses()) != 1 or self._outside(value):
+            return False
+        wanted = tuple(SUMMAND if output is value else None for output in producer.outputs)
+        return shard(View(producer, self.part, self._outside), wanted) is not None
+
+
+def shape_of(value: ir.Value | None) -> Shape | None:
+    """What is known of a tensor's shape before the request."""
+    if value is None or value.shape is None:
+        return None
+    return tuple(dim if isinstance(dim, int) else None for dim in value.shape)
+
+
+Rule = Callable[[View, Wanted], Sharded | None]
+"""None where it knows no better than to compute the node whole (and that it cannot make a summand)."""
+
+_RULES: dict[tuple[str, str], Rule] = {}
+_STANDARD = ("", "ai.onnx")
+
+
+def rule(*operators: str, domain: str = "") -> Callable[[Rule], Rule]:
+    """Make a function the rule of operators."""
+
+    def add(function: Rule) -> Rule:
+        for operator in operators:
+            assert (domain, operator) not in _RULES, f"{operator} has a rule already"
+            _RULES[domain, operator] = function
+        return function
+
+    return add
+
+
+def operators_with_rules() -> Sequence[str]:
+    """Operators that some rule knows."""
+    return sorted(operator for _, operator in _RULES)
+
+
+def shard(view: View, wanted: Wanted) -> Sharded | None:
+    """What the node's rule answers; None where it has none, or that one cannot help."""
+    domain = "" if view.node.domain in _STANDARD else view.node.domain
+    function = _RULES.get((domain, view.op_type))
+    if function is None or all(piece is None or piece.is_whole for piece in wanted):
+        return None
+    found = function(view, wanted)
+    if found is not None:
+        for asked, made in zip(wanted, found.outputs, strict=True):
+            assert asked is None or made.covers(asked), f"{view.op_type}: asked for {asked}, made {made}"
+    return found
+
+
+def replicated(node: ir.Node) -> Sharded:
+    """The node as it is, from whole inputs."""
+    inputs = tuple(None if value is None else WHOLE for value in node.inputs)
+    return Sharded(inputs, (WHOLE,) * len(node.outputs), share=1.0)
+
+
+def captured(node: ir.Node) -> tuple[ir.Value, ...]:
+    """Values that the node's subgraphs read from outside; they are needed whole."""
+    if node.graph is None:
+        return ()
+    direct = set(node.inputs)
+    return tuple(value for value in reads_of(node, node.graph) if value not in direct)

@@ -1,0 +1,109 @@
+"""Operators that compute each element of their output from the elements at its place, broadcast."""
+
+from collections.abc import Sequence
+
+from mopar.sharding.pieces import SUMMAND, WHOLE, Piece
+from mopar.sharding.rule import Sharded, View, Wanted, rule
+
+_UNARY = (
+    *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Elu", "Erf"),
+    *("Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Not"),
+    *("Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign"),
+    *("Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu", "BitwiseNot"),
+)
+_BROADCAST = (
+    *("And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Equal", "Greater", "GreaterOrEqual", "Less"),
+    *("LessOrEqual", "Max", "Mean", "Min", "Mod", "Or", "Pow", "PRelu", "Where", "Xor"),
+)
+
+
+@rule(*_UNARY)
+def unary(view: View, wanted: Wanted) -> Sharded | None:
+    """As asked; further inputs (bounds) are scalars."""
+    piece = wanted[0]
+    if piece is None or piece.summand:
+        return None
+    return Sharded((piece, *_others(view)), (piece,))
+
+
+@rule("Identity", "Cast", "CastLike", "Neg")
+def linear_unary(view: View, wanted: Wanted) -> Sharded | None:
+    """As asked, summands too where the type stays a number that adds up as before."""
+    piece = wanted[0]
+    if piece is None or (piece.summand and (view.op_type.startswith("Cast") or not view.sums(0))):
+        return None
+    return Sharded((piece, *_others(view)), (piece,))
+
+
+@rule(*_BROADCAST)
+def broadcast(view: View, wanted: Wanted) -> Sharded | None:
+    """Each input along its own axis, whole where it is broadcast along it."""
+    piece = wanted[0]
+    if piece is None or piece.summand:
+        return None
+    return _broadcast(view, piece)
+
+
+@rule("Add", "Sub", "Sum")
+def addition(view: View, wanted: Wanted) -> Sharded | None:
+    """A sum of summands: one that cannot be a summand itself is added by the part that leads."""
+    piece = wanted[0]
+    if piece is None or not piece.summand:
+        return None if piece is None else _broadcast(view, piece)
+    full = view.out_shape()
+    shapes = [view.shape(number) for number in range(len(view.node.inputs))]
+    summands = [view.sums(number) and full is not None and shapes[number] == full for number in range(len(shapes))]
+    if not any(summands):
+        return None
+    if view.part.leads:
+        return Sharded(tuple(SUMMAND if one else WHOLE for one in summands), (piece,), share=1.0)
+    inputs = tuple(SUMMAND if one else None for one in summands)
+    if sum(summands) == len(summands):
+        return Sharded(inputs, (piece,), share=1.0)
+    if sum(summands) == 1 and (view.op_type != "Sub" or summands[0]):
+        return Sharded(inputs, (piece,), passes=summands.index(True), share=0.0)
+    return None
+
+
+@rule("Mul", "Div")
+def product(view: View, wanted: Wanted) -> Sharded | None:
+    """Linear in its first input, and Mul in either: a summand of one makes a summand of the product."""
+    piece = wanted[0]
+    if piece is None or not piece.summand:
+        return None if piece is None else _broadcast(view, piece)
+    for number in (0, 1) if view.op_type == "Mul" else (0,):
+        if view.sums(number):
+            return Sharded((SUMMAND, WHOLE) if number == 0 else (WHOLE, SUMMAND), (piece,), share=1.0)
+    return None
+
+
+def broadcast_inputs(view: View, piece: Piece) -> tuple[Piece | None, ...] | None:
+    """What each input must be for a piece of the output; None where a shape that matters is not known."""
+    full = view.out_shape()
+    if full is None or piece.axis is None:
+        return None
+    found: list[Piece | None] = []
+    for number, value in enumerate(view.node.inputs):
+        shape = view.shape(number)
+        if value is None:
+            found.append(None)
+            continue
+        if shape is None:
+            return None
+        axis = piece.axis - (len(full) - len(shape))
+        if axis < 0 or shape[axis] == 1:
+            found.append(WHOLE)
+        elif shape[axis] == full[piece.axis] and shape[axis] is not None:
+            found.append(piece.along(axis))
+        else:
+            return None
+    return tuple(found)
+
+
+def _broadcast(view: View, piece: Piece) -> Sharded | None:
+    inputs = broadcast_inputs(view, piece)
+    return None if inputs is None else Sharded(inputs, (piece,))
+
+
+def _others(view: View) -> Sequence[Piece | None]:
+    return [None if value is None else WHOLE for value in view.node.inputs[1:]]
