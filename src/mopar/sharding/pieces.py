@@ -99,6 +99,16 @@ def merge(spans: Iterable[Span]) -> tuple[Span, ...]:
     return tuple(merged)
 
 
+def granules(spans: Iterable[Span], size: int) -> tuple[Span, ...]:
+    """The granules of ``size`` elements that the spans touch, in granules."""
+    return merge((start // size, -(-stop // size)) for start, stop in spans)
+
+
+def scaled(spans: Iterable[Span], by: int) -> tuple[Span, ...]:
+    """The elements of spans of granules of ``by`` elements."""
+    return tuple((start * by, stop * by) for start, stop in spans)
+
+
 def union(first: Piece | None, second: Piece | None, size: int | None = None) -> Piece | None:
     """The least piece that covers both; ``size`` is the tensor's along their axis, where it is known.
 

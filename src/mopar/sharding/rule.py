@@ -45,7 +45,8 @@ class Sharded:
 
     Attributes:
         inputs: what it needs of each input; None where it does not read it.
-        outputs: what it then makes of each output: at least what was asked for.
+        outputs: what it then makes of each output: at least what was asked for. More than that is never read, and
+            need not be right (the edges that a node computes beside a halo).
         attributes: those that change, by name; None removes one.
         constants: inputs that become other constants, by number.
         passes: number of the input that is the (only) output itself, without computing; None for a node that computes.
