@@ -11,6 +11,7 @@ import mopar
 from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call, part_name
 from mopar.bundle.pack import pack_graph, packed_entry
+from mopar.bundle.parts import cut_part, shared_specs
 from mopar.files import exchange, explained, from_json, to_json, write_whole
 from mopar.graph import Layer, Model, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
@@ -102,10 +103,13 @@ def _checked_boundary(
         raise BundleError(f"graph {graph.id} is layers {graph.start} to {graph.stop} of a model with {len(layers)}")
     inputs, outputs = boundary(model, layers, graph.start, graph.stop)
     for what, specs, names in (("inputs", inputs, graph.inputs), ("outputs", outputs, graph.outputs)):
-        if {spec.name for spec in specs} != set(names):
+        known = {spec.name for spec in specs}
+        if not known >= set(names) or (graph.part is None and known != set(names)):
             found = ", ".join(spec.name for spec in specs)
             raise BundleError(f"graph {graph.id}: its {what} in the model are {found}, not {', '.join(names)}")
-    return inputs, outputs
+    if graph.part is None:
+        return inputs, outputs
+    return shared_specs(inputs, graph.part.inputs), shared_specs(outputs, graph.part.outputs)
 
 
 def _write_graph(
@@ -118,6 +122,8 @@ def _write_graph(
     root: Path,
 ) -> GraphEntry:
     part = extract(model, graph.start, graph.stop, layers)
+    if graph.part is not None:
+        cut_part(part, graph)
     apply_form(part, lowered.form)
     files = save_model(part, root / "graphs" / f"{name}.onnx")
     by_name = {spec.name: spec for spec in specs[0]}

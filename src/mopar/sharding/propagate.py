@@ -1,11 +1,10 @@
 """What one part needs of every tensor, told backwards from what it is asked for."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from mopar.graph.model import is_weight
 from mopar.sharding.pieces import WHOLE, ConflictError, Piece, union
 from mopar.sharding.rule import Part, Sharded, View, captured, replicated, shape_of, shard
 
@@ -16,18 +15,17 @@ class Propagation:
 
     Attributes:
         part: that asks.
-        needs: what it needs of each tensor and weight met so far.
+        wanted: what it is asked for of the tensors that leave the run.
+        leaving: tensors that leave the run in some part.
+        needs: what it needs itself, of each tensor and weight met so far.
         shards: how it computes each node that it computes at all.
     """
 
     part: Part
-    needs: dict[ir.Value, Piece]
+    wanted: Mapping[ir.Value, Piece]
+    leaving: frozenset[ir.Value]
+    needs: dict[ir.Value, Piece] = field(default_factory=dict)
     shards: dict[ir.Node, Sharded] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, part: Part, wanted: Mapping[ir.Value, Piece]) -> "Propagation":
-        """The beginning: what the part is asked for."""
-        return cls(part, dict(wanted))
 
     def back(self, node: ir.Node) -> Sharded | None:
         """Go over one more node, whose consumers have all been gone over; None where the part does not need it.
@@ -35,10 +33,10 @@ class Propagation:
         Raises:
             ConflictError: a summand is asked for where none can be made.
         """
-        wanted = tuple(self.needs.get(output) for output in node.outputs)
+        wanted = tuple(self.asked_of(output) for output in node.outputs)
         if all(piece is None for piece in wanted):
             return None
-        found = shard(View(node, self.part, self._is_asked_for), wanted)
+        found = shard(View(node, self.part, self.leaving.__contains__), wanted)
         if found is None:
             if any(piece is not None and piece.summand for piece in wanted):
                 raise ConflictError
@@ -51,40 +49,44 @@ class Propagation:
         self.shards[node] = found
         return found
 
-    def _is_asked_for(self, value: ir.Value) -> bool:
-        """Whether a tensor is needed by others than the node that reads it."""
-        return value in self.needs
+    def share_of(self, node: ir.Node) -> float:
+        """Which share of a node's work the part does; the node has been gone over."""
+        found = self.shards[node]
+        if found.share is not None:
+            return found.share
+        shares = [_share(value, piece) for value, piece in zip(node.outputs, found.outputs, strict=True) if piece]
+        return max(shares, default=1.0)
+
+    def asked_of(self, value: ir.Value) -> Piece | None:
+        """All that is asked of a tensor; None where nothing is."""
+        return union(self.needs.get(value), self.wanted.get(value), size_along(value, self.wanted.get(value)))
 
     def _need(self, value: ir.Value, piece: Piece) -> None:
-        before = self.needs.get(value)
-        size = None
-        if piece.axis is not None:
-            shape = shape_of(value)
-            size = None if shape is None else shape[piece.axis]
-        needed = union(before, piece, size)
+        needed = union(self.needs.get(value), piece, size_along(value, piece))
         assert needed is not None
         self.needs[value] = needed
 
 
-def propagate(nodes: Iterable[ir.Node], wanted: Mapping[ir.Value, Piece], part: Part) -> Propagation:
+def size_along(value: ir.Value, piece: Piece | None) -> int | None:
+    """Elements of a tensor along a piece's axis, where they are known."""
+    shape = shape_of(value)
+    return None if piece is None or piece.axis is None or shape is None else shape[piece.axis]
+
+
+def _share(value: ir.Value, piece: Piece) -> float:
+    size = size_along(value, piece)
+    return piece.size / size if size else 1.0
+
+
+def propagate(
+    nodes: Iterable[ir.Node], wanted: Mapping[ir.Value, Piece], leaving: Iterable[ir.Value], part: Part
+) -> Propagation:
     """All nodes of a run (in topological order) for one part.
 
     Raises:
         ConflictError: the part cannot make a summand that it is asked for.
     """
-    found = Propagation.of(part, wanted)
+    found = Propagation(part, wanted, frozenset(leaving))
     for node in reversed(list(nodes)):
         found.back(node)
     return found
-
-
-def dynamic_needs(found: Propagation, entering: Callable[[ir.Value], bool]) -> dict[ir.Value, Piece]:
-    """What a part takes of the tensors that enter a run.
-
-    Raises:
-        ConflictError: of one of them it would need a summand.
-    """
-    needs = {value: piece for value, piece in found.needs.items() if entering(value) and not is_weight(value)}
-    if any(piece.summand for piece in needs.values()):
-        raise ConflictError
-    return needs

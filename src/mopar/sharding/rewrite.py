@@ -11,6 +11,9 @@ from mopar.sharding.pieces import WHOLE, Piece
 from mopar.sharding.propagate import Propagation, propagate
 from mopar.sharding.rule import Part, Sharded
 
+_VARIADIC = ("Concat", "Max", "Mean", "Min", "Sum")
+"""Operators of any number of inputs, none of which may be left out in place."""
+
 
 def shard_model(model: ir.Model, wanted: Mapping[str, Piece], part: Part) -> dict[str, Piece]:
     """Rewrite a model in place into that of one part.
@@ -28,7 +31,7 @@ def shard_model(model: ir.Model, wanted: Mapping[str, Piece], part: Part) -> dic
     """
     graph = model.graph
     asked = {value: wanted[name_of(value)] for value in graph.outputs if name_of(value) in wanted}
-    found = propagate(list(graph), asked, part)
+    found = propagate(list(graph), asked, graph.outputs, part)
     writer = _Writer(graph, found)
     taken = writer.take_inputs()
     for node in list(graph):
@@ -42,7 +45,7 @@ class _Writer:
     """Puts a propagation's findings into a graph."""
 
     def __init__(self, graph: ir.Graph, found: Propagation) -> None:
-        self._graph, self._needs = graph, found.needs
+        self._graph, self._found = graph, found
         self._has: dict[ir.Value, Piece] = {}
         self._cut: dict[tuple[ir.Value, Piece], ir.Value] = {}
         self._weights: dict[tuple[ir.Value, Piece], ir.Value] = {}
@@ -52,7 +55,7 @@ class _Writer:
     def take_inputs(self) -> dict[str, Piece]:
         taken: dict[str, Piece] = {}
         for value in list(self._graph.inputs):
-            need = self._needs.get(value)
+            need = self._found.asked_of(value)
             if need is None:
                 self._graph.inputs.remove(value)
                 continue
@@ -64,19 +67,18 @@ class _Writer:
         if how.passes is not None:
             self._pass(node, how)
             return
-        for number, (value, piece) in enumerate(zip(node.inputs, how.inputs, strict=True)):
-            if number in how.constants:
-                node.replace_input_with(number, self._constant(node, how.constants[number]))
-            elif value is not None:
-                node.replace_input_with(number, None if piece is None else self._fetch(value, piece, node))
+        self._rewrite_inputs(node, how)
         for name, attribute in how.attributes.items():
             if attribute is None:
                 node.attributes.pop(name, None)
             else:
                 node.attributes[name] = attribute
         for output, piece in zip(node.outputs, how.outputs, strict=True):
-            self._has[output] = piece
-            _reshape(output, piece)
+            if piece is not None:
+                self._has[output] = piece
+                _reshape(output, piece)
+        if None in how.outputs:
+            self._make_only(node, [number for number, piece in enumerate(how.outputs) if piece is not None])
 
     def give_outputs(self, asked: Mapping[ir.Value, Piece]) -> None:
         """Make the graph's outputs what was asked for, under their names, and drop what nobody reads."""
@@ -97,13 +99,40 @@ class _Writer:
             if not value.uses() and value not in given:
                 del self._graph.initializers[name]
 
+    def _rewrite_inputs(self, node: ir.Node, how: Sharded) -> None:
+        inputs: list[ir.Value | None] = []
+        for number, (value, piece) in enumerate(zip(node.inputs, how.inputs, strict=True)):
+            if number in how.constants:
+                inputs.append(self._constant(node, how.constants[number]))
+            else:
+                inputs.append(None if value is None or piece is None else self._fetch(value, piece, node))
+        if len(inputs) in how.constants:
+            inputs.append(self._constant(node, how.constants[len(inputs)]))
+        if node.op_type in _VARIADIC:
+            inputs = [value for value in inputs if value is not None]
+        node.resize_inputs(len(inputs))
+        for number, value in enumerate(inputs):
+            node.replace_input_with(number, value)
+
+    def _make_only(self, node: ir.Node, numbers: list[int]) -> None:
+        """Put a node that makes only some of the outputs in the place of another."""
+        made = ir.node(node.op_type, node.inputs, domain=node.domain, num_outputs=len(numbers), name=node.name)
+        made.attributes.update(node.attributes)
+        for number, output in zip(numbers, made.outputs, strict=True):
+            old = node.outputs[number]
+            output.name, output.type, output.shape = f"{old.name}/only", old.type, old.shape
+            self._stand_in[old] = output
+        self._graph.insert_before(node, made)
+
     def _pass(self, node: ir.Node, how: Sharded) -> None:
         assert how.passes is not None
         value, piece = node.inputs[how.passes], how.inputs[how.passes]
         assert value is not None
         assert piece is not None
-        self._stand_in[node.outputs[0]] = self._fetch(value, piece, node)
-        self._has[node.outputs[0]] = how.outputs[0]
+        output, made = next(pair for pair in zip(node.outputs, how.outputs, strict=True) if pair[1] is not None)
+        assert made is not None
+        self._stand_in[output] = self._fetch(value, piece, node)
+        self._has[output] = made
 
     def _fetch(self, value: ir.Value, piece: Piece, before: ir.Node | None) -> ir.Value:
         """The value that has ``piece``; cut out in front of ``before`` (None: at the end) where it must be."""
@@ -123,7 +152,7 @@ class _Writer:
             bounds = [self._initializer(source, np.array([item])) for item in (start, stop, piece.axis)]
             parts.append(self._insert("Slice", [source, *bounds], {}, source, before))
         made = parts[0] if len(parts) == 1 else self._insert("Concat", parts, {"axis": piece.axis}, source, before)
-        made.shape = None if source.shape is None else ir.Shape(source.shape)
+        made.shape = None if source.shape is None else ir.Shape(list(source.shape))
         _reshape(made, piece)
         return made
 
@@ -134,7 +163,7 @@ class _Writer:
             self._fresh += 1
             name = f"{value.name}/{self._fresh}"
             tensor = _cut_tensor(value.const_value, piece, name)
-            made = ir.Value(name=name, type=value.type, shape=ir.Shape(tensor.shape), const_value=tensor)
+            made = ir.Value(name=name, type=value.type, shape=ir.Shape(tensor.shape.numpy()), const_value=tensor)
             self._graph.register_initializer(made)
             self._weights[value, piece] = made
         return self._weights[value, piece]
@@ -146,7 +175,7 @@ class _Writer:
         self._fresh += 1
         tensor = ir.tensor(array, name=f"{near.name}/constant{self._fresh}")
         value = ir.Value(
-            name=tensor.name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor
+            name=tensor.name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape.numpy()), const_value=tensor
         )
         self._graph.register_initializer(value)
         return value

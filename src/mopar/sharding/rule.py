@@ -44,17 +44,19 @@ class Sharded:
     """How one part computes its share of a node.
 
     Attributes:
-        inputs: what it needs of each input; None where it does not read it.
+        inputs: what it needs of each input; None where it does not read it: an optional one is then left out, one of
+            any number (of Concat) is gone.
         outputs: what it then makes of each output: at least what was asked for. More than that is never read, and
-            need not be right (the edges that a node computes beside a halo).
+            need not be right (the edges that a node computes beside a halo). None where nobody asks, for an output
+            that is gone.
         attributes: those that change, by name; None removes one.
-        constants: inputs that become other constants, by number.
-        passes: number of the input that is the (only) output itself, without computing; None for a node that computes.
+        constants: inputs that become other constants, by number; also one after the last, which is new.
+        passes: number of the input that is the only output asked for, without computing; None for a node that computes.
         share: of the node's work; None for the share of the outputs' elements.
     """
 
     inputs: tuple[Piece | None, ...]
-    outputs: tuple[Piece, ...]
+    outputs: tuple[Piece | None, ...]
     attributes: Mapping[str, ir.Attr | None] = field(default_factory=dict)
     constants: Mapping[int, npt.NDArray[np.generic]] = field(default_factory=dict)
     passes: int | None = None
@@ -76,6 +78,13 @@ class View:
     def op_type(self) -> str:
         """The operator."""
         return self.node.op_type
+
+    @property
+    def opset(self) -> int:
+        """Version of the standard operators."""
+        graph = self.node.graph
+        assert isinstance(graph, ir.Graph)
+        return graph.opset_imports[""]
 
     def shape(self, number: int) -> Shape | None:
         """Of an input; None where not even its rank is known, or there is no such input."""
@@ -171,7 +180,8 @@ def shard(view: View, wanted: Wanted) -> Sharded | None:
     found = function(view, wanted)
     if found is not None:
         for asked, made in zip(wanted, found.outputs, strict=True):
-            assert asked is None or made.covers(asked), f"{view.op_type}: asked for {asked}, made {made}"
+            enough = asked is None or (made is not None and made.covers(asked))
+            assert enough, f"{view.op_type}: asked for {asked}, made {made}"
     return found
 
 

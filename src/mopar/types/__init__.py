@@ -56,6 +56,7 @@ from mopar.types.profile import (
     WeightProfile,
     WholeProfile,
 )
+from mopar.types.shards import GraphPart, PartProfile, ShardStep, Share
 from mopar.types.tensor import Dim, TensorSpec, TensorValue, element_count, format_shape
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "GlobalDifferences",
     "Graph",
     "GraphEntry",
+    "GraphPart",
     "InfeasibleError",
     "InputError",
     "InputRecipe",
@@ -94,6 +96,7 @@ __all__ = [
     "OperatorShare",
     "OverloadedError",
     "PackedEntry",
+    "PartProfile",
     "Patterns",
     "Plan",
     "PlatformError",
@@ -107,6 +110,8 @@ __all__ = [
     "Region",
     "RequestError",
     "RuntimeCosts",
+    "ShardStep",
+    "Share",
     "Source",
     "StorageError",
     "TensorProfile",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from mopar.types.profile import InputRecipe
+from mopar.types.shards import GraphPart
 
 PLAN_SCHEMA = 1
 REQUEST = "request"
@@ -61,10 +62,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A run of layers that a function holds: ``start`` to ``stop`` (exclusive).
+    """A run of layers that a function holds: ``start`` to ``stop`` (exclusive), counted in the plan's order.
 
     ``inputs`` and ``outputs`` name its boundary tensors, so that a plan can be read, and checked
-    against a model, without the profile.
+    against a model, without the profile. ``part`` where it is one of several that compute the run side by side:
+    its tensors are then shares of these.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Graph:
     stop: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    part: GraphPart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,8 @@ class Plan:
         recipes: the request that was measured, so that it can be made again.
         cuts: why they are where they are; none where they were given.
         tries: what was built and measured to come to it, this plan last; none where nothing was.
+        order: the layers, by their canonical numbers, in the order that graphs and cuts count in; empty for the
+            canonical one.
     """
 
     model: str
@@ -191,4 +196,9 @@ class Plan:
     recipes: tuple[InputRecipe, ...] = ()
     cuts: tuple[CutReason, ...] = ()
     tries: tuple[RefineTry, ...] = ()
+    order: tuple[int, ...] = ()
     schema: int = PLAN_SCHEMA
+
+    def layers_of(self, graph: Graph) -> tuple[int, ...]:
+        """Canonical numbers of a graph's layers, in the plan's order."""
+        return self.order[graph.start : graph.stop] if self.order else tuple(range(graph.start, graph.stop))

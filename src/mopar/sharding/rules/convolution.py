@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from mopar.sharding.pieces import SUMMAND, WHOLE, Piece, Span, merge
+from mopar.sharding.pieces import SUMMAND, WHOLE, Piece, granules, scaled, split
 from mopar.sharding.rule import Shape, Sharded, View, Wanted, rule
 from mopar.sharding.rules.windows import along, windows_of
 
@@ -14,9 +14,9 @@ def conv(view: View, wanted: Wanted) -> Sharded | None:
     if piece is None or weight is None or any(dim is None for dim in weight):
         return None
     if piece.summand:
-        return _by_input_channels(view)
+        return by_input_channels(view, 1)
     if piece.axis == 0:
-        return Sharded((piece, WHOLE, *_bias(view, WHOLE)), (piece,))
+        return Sharded((piece, WHOLE, *bias(view, WHOLE)), (piece,))
     if piece.axis == 1:
         return _by_output_channels(view, piece, weight)
     windows = windows_of(view, [dim for dim in weight[2:] if dim is not None])
@@ -24,7 +24,7 @@ def conv(view: View, wanted: Wanted) -> Sharded | None:
     if found is None:
         return None
     taken, attributes, made = found
-    return Sharded((taken, WHOLE, *_bias(view, WHOLE)), (made,), attributes)
+    return Sharded((taken, WHOLE, *bias(view, WHOLE)), (made,), attributes)
 
 
 def _by_output_channels(view: View, piece: Piece, weight: Shape) -> Sharded | None:
@@ -33,33 +33,35 @@ def _by_output_channels(view: View, piece: Piece, weight: Shape) -> Sharded | No
     assert channels is not None
     if groups == 1:
         along_filters = piece.along(0)
-        return Sharded((WHOLE, along_filters, *_bias(view, along_filters)), (piece,))
+        return Sharded((WHOLE, along_filters, *bias(view, along_filters)), (piece,))
     each = filters // groups
-    chosen = merge((start // each, -(-stop // each)) for start, stop in piece.spans)
-    made = Piece(1, _scaled(chosen, each))
-    count = sum(stop - start for start, stop in chosen)
-    attributes: dict[str, ir.Attr | None] = {"group": ir.AttrInt64("group", count)}
-    taken = Piece(1, _scaled(chosen, channels))
-    return Sharded((taken, made.along(0), *_bias(view, made.along(0))), (made,), attributes)
+    chosen = granules(piece.spans, each)
+    if chosen == ((0, groups),):
+        return None
+    made = Piece(1, scaled(chosen, each))
+    attributes: dict[str, ir.Attr | None] = {"group": ir.AttrInt64("group", made.size // each)}
+    taken = Piece(1, scaled(chosen, channels))
+    return Sharded((taken, made.along(0), *bias(view, made.along(0))), (made,), attributes)
 
 
-def _by_input_channels(view: View) -> Sharded | None:
-    shape = view.shape(0)
-    if view.attribute("group", 1) != 1 or shape is None or shape[1] is None:
+def by_input_channels(view: View, weight_axis: int) -> Sharded | None:
+    """A summand of a convolution, from the part's own input channels: they lie along that axis of the weight.
+
+    With groups no output is a sum over parts' channels; there only a summand of the input makes one.
+    """
+    shape, added = view.shape(0), bias(view, WHOLE if view.part.leads else None)
+    if view.attribute("group", 1) != 1:
+        return Sharded((SUMMAND, WHOLE, *added), (SUMMAND,), share=1.0) if view.sums(0) else None
+    if shape is None or shape[1] is None:
         return None
     span = view.part.span_of(shape[1])
     if span is None:
         return None
-    inner = Piece(1, (span,))
-    bias = _bias(view, WHOLE if view.part.leads else None)
-    return Sharded((inner, inner, *bias), (SUMMAND,), share=inner.size / shape[1])
+    inner = split(1, [span], shape[1])
+    weight = split(weight_axis, [span], shape[1])
+    return Sharded((inner, weight, *added), (SUMMAND,), share=(span[1] - span[0]) / shape[1])
 
 
-def _bias(view: View, piece: Piece | None) -> tuple[Piece | None, ...]:
+def bias(view: View, piece: Piece | None) -> tuple[Piece | None, ...]:
     """What is needed of the bias, where there is one."""
-    inputs = view.node.inputs[2:]
-    return tuple(None if value is None else piece for value in inputs)
-
-
-def _scaled(spans: tuple[Span, ...], by: int) -> tuple[Span, ...]:
-    return tuple((start * by, stop * by) for start, stop in spans)
+    return tuple(None if value is None else piece for value in view.node.inputs[2:])

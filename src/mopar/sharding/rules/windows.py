@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from mopar.sharding.pieces import Piece, Span
+from mopar.sharding.pieces import Piece, Span, split
 from mopar.sharding.rule import View
 
 
@@ -31,15 +31,16 @@ class Windows:
     def input_of(self, number: int, outputs: Span) -> tuple[Span, int, int] | None:
         """Inputs of a span of windows along a spatial axis, and the padding before and after them.
 
-        None where some window would see padding alone.
+        The last window of all may reach over the padding (``ceil_mode``), and what lies there counts less than
+        padding: then the padding stays as it is. None where a first or last window would see padding alone.
         """
-        first = outputs[0] * self.stride[number] - self.begin[number]
+        stride, begin, size = self.stride[number], self.begin[number], self.size[number]
         reach = (self.kernel[number] - 1) * self.dilation[number] + 1
-        last = (outputs[1] - 1) * self.stride[number] - self.begin[number] + reach
-        start, stop = max(first, 0), min(last, self.size[number])
-        if start >= stop:
+        first, last = outputs[0] * stride - begin, (outputs[1] - 1) * stride - begin + reach
+        if first + reach <= 0 or last - reach >= size:
             return None
-        return (start, stop), start - first, last - stop
+        start, stop = max(first, 0), min(last, size)
+        return (start, stop), start - first, min(last - stop, self.end[number])
 
 
 def windows_of(view: View, kernel: Sequence[int]) -> Windows | None:
@@ -54,7 +55,7 @@ def windows_of(view: View, kernel: Sequence[int]) -> Windows | None:
     sizes, counts = known[: len(kernel)], known[len(kernel) :]
     stride = view.attribute_ints("strides") or [1] * len(kernel)
     dilation = view.attribute_ints("dilations") or [1] * len(kernel)
-    pads = _pads(view, kernel, stride, dilation, sizes, counts)
+    pads = _pads(view, kernel, stride, dilation, sizes)
     return Windows(kernel, stride, dilation, pads[: len(kernel)], pads[len(kernel) :], sizes, counts)
 
 
@@ -73,7 +74,7 @@ def along(windows: Windows, piece: Piece) -> tuple[Piece, dict[str, ir.Attr | No
     begin, end = list(windows.begin), list(windows.end)
     begin[number], end[number] = before, after
     attributes: dict[str, ir.Attr | None] = {"pads": ir.AttrInt64s("pads", [*begin, *end]), "auto_pad": None}
-    return Piece(hull.axis, (span,)), attributes, hull
+    return split(hull.axis, [span], windows.size[number]), attributes, hull
 
 
 def _pads(
@@ -82,7 +83,6 @@ def _pads(
     stride: Sequence[int],
     dilation: Sequence[int],
     size: Sequence[int],
-    count: Sequence[int],
 ) -> list[int]:
     """Begin of every axis, then end; explicit, or by ``auto_pad``."""
     mode = view.attribute_string("auto_pad", "NOTSET")
@@ -90,8 +90,8 @@ def _pads(
         return [0] * (2 * len(kernel))
     if mode in {"SAME_UPPER", "SAME_LOWER"}:
         begin, end = [], []
-        for k, s, d, n, m in zip(kernel, stride, dilation, size, count, strict=True):
-            total = max((m - 1) * s + (k - 1) * d + 1 - n, 0)
+        for k, s, d, n in zip(kernel, stride, dilation, size, strict=True):
+            total = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
             small, large = total // 2, total - total // 2
             begin.append(small if mode == "SAME_UPPER" else large)
             end.append(large if mode == "SAME_UPPER" else small)

@@ -1,0 +1,60 @@
+"""DepthToSpace and SpaceToDepth: channels become blocks of places, and back; nothing is computed."""
+
+from mopar.sharding.pieces import Piece, Span, granules, merge, scaled
+from mopar.sharding.rule import Sharded, View, Wanted, rule
+
+_CHANNELS = 1
+
+
+@rule("DepthToSpace")
+def depth_to_space(view: View, wanted: Wanted) -> Sharded | None:
+    """``(n, c * block^2, h, w)`` to ``(n, c, h * block, w * block)``; the channels' order is by ``mode``."""
+    piece, shape, block = wanted[0], view.shape(0), view.attribute("blocksize")
+    if piece is None or piece.summand or piece.axis == 0:
+        return _as_asked(view, piece)
+    if piece.axis != _CHANNELS:
+        places = Piece(piece.axis, granules(piece.spans, block))
+        return Sharded((places,), (Piece(piece.axis, scaled(places.spans, block)),))
+    if view.attribute_string("mode", "DCR") == "CRD":
+        return Sharded((Piece(_CHANNELS, scaled(piece.spans, block * block)),), (piece,))
+    if shape is None or shape[_CHANNELS] is None:
+        return None
+    channels = shape[_CHANNELS] // (block * block)
+    return Sharded((Piece(_CHANNELS, _repeated(piece.spans, channels, block * block)),), (piece,))
+
+
+@rule("SpaceToDepth")
+def space_to_depth(view: View, wanted: Wanted) -> Sharded | None:
+    """``(n, c, h * block, w * block)`` to ``(n, block^2 * c, h, w)``; the places in a block come first."""
+    piece, shape, block = wanted[0], view.shape(0), view.attribute("blocksize")
+    if piece is None or piece.summand or piece.axis == 0:
+        return _as_asked(view, piece)
+    if piece.axis != _CHANNELS:
+        return Sharded((Piece(piece.axis, scaled(piece.spans, block)),), (piece,))
+    if shape is None or shape[_CHANNELS] is None:
+        return None
+    channels = shape[_CHANNELS]
+    taken = merge(span for start, stop in piece.spans for span in _folded(start, stop, channels))
+    if taken == ((0, channels),):
+        return None
+    return Sharded((Piece(_CHANNELS, taken),), (Piece(_CHANNELS, _repeated(taken, channels, block * block)),))
+
+
+def _repeated(spans: tuple[Span, ...], channels: int, times: int) -> tuple[Span, ...]:
+    """The same channels of every place in a block."""
+    return merge((place * channels + start, place * channels + stop) for place in range(times) for start, stop in spans)
+
+
+def _folded(start: int, stop: int, channels: int) -> list[Span]:
+    """The channels that a span over places and channels has."""
+    if stop - start >= channels:
+        return [(0, channels)]
+    first, last = start % channels, (stop - 1) % channels + 1
+    return [(first, last)] if first < last else [(0, last), (first, channels)]
+
+
+def _as_asked(view: View, piece: Piece | None) -> Sharded | None:
+    """Images for themselves; and what moves a sum's elements moves its summands'."""
+    if piece is None or (piece.summand and not view.sums(0)):
+        return None
+    return Sharded((piece,), (piece,), share=1.0 if piece.summand else None)

@@ -1,0 +1,95 @@
+"""Normalization by channels, groups, neighbours or along an axis."""
+
+import onnx_ir as ir
+
+from mopar.sharding.pieces import WHOLE, Piece, granules, scaled, split
+from mopar.sharding.rule import Sharded, View, Wanted, rule
+
+_CHANNELS = 1
+
+
+@rule("BatchNormalization")
+def batch_normalization(view: View, wanted: Wanted) -> Sharded | None:
+    """Of ``X (n, c, ..)`` by stored ``scale``, ``B``, ``mean`` and ``var`` of a channel each; not in training."""
+    piece, *others = wanted
+    if piece is None or piece.summand or any(other is not None for other in others):
+        return None
+    if view.attribute("training_mode") or not view.attribute("spatial", 1):
+        return None
+    return Sharded((piece, *_by_channel(view, piece)), (piece, *(None for _ in others)))
+
+
+@rule("InstanceNormalization")
+def instance_normalization(view: View, wanted: Wanted) -> Sharded | None:
+    """Of ``X (n, c, ..)``, each channel over its own places, by ``scale`` and ``B`` of a channel each."""
+    piece = wanted[0]
+    if piece is None or piece.summand or piece.axis not in {0, _CHANNELS}:
+        return None
+    return Sharded((piece, *_by_channel(view, piece)), (piece,))
+
+
+@rule("GroupNormalization")
+def group_normalization(view: View, wanted: Wanted) -> Sharded | None:
+    """Whole groups of channels; ``scale`` and ``bias`` are of a group each (opset 18) or of a channel each (21)."""
+    piece, shape, scale = wanted[0], view.shape(0), view.shape(1)
+    if piece is None or piece.summand or piece.axis not in {0, _CHANNELS}:
+        return None
+    if piece.axis == 0:
+        return Sharded((piece, WHOLE, WHOLE), (piece,))
+    groups = view.attribute("num_groups")
+    if shape is None or shape[_CHANNELS] is None or scale is None or scale[0] not in {groups, shape[_CHANNELS]}:
+        return None
+    each = shape[_CHANNELS] // groups
+    chosen = granules(piece.spans, each)
+    if chosen == ((0, groups),):
+        return None
+    made = Piece(_CHANNELS, scaled(chosen, each))
+    weight = Piece(0, chosen if scale[0] == groups else made.spans)
+    attributes: dict[str, ir.Attr | None] = {"num_groups": ir.AttrInt64("num_groups", made.size // each)}
+    return Sharded((made, weight, weight), (made,), attributes)
+
+
+@rule("LRN")
+def local_response_normalization(view: View, wanted: Wanted) -> Sharded | None:
+    """Each element by its neighbours among the channels: a piece of the channels needs a halo.
+
+    Made from the halo too are channels that lack neighbours there, which nobody asked for.
+    """
+    piece, shape = wanted[0], view.shape(0)
+    if piece is None or piece.summand:
+        return None
+    if piece.axis != _CHANNELS:
+        return Sharded((piece,), (piece,))
+    if shape is None or shape[_CHANNELS] is None:
+        return None
+    channels, (start, stop) = shape[_CHANNELS], piece.hull().spans[0]
+    before = (view.attribute("size") - 1) // 2
+    after = view.attribute("size") - 1 - before
+    taken = split(_CHANNELS, [(max(start - before, 0), min(stop + after, channels))], channels)
+    return None if taken.is_whole else Sharded((taken,), (taken,))
+
+
+@rule("LpNormalization")
+def lp_normalization(view: View, wanted: Wanted) -> Sharded | None:
+    """Along one axis: any other one may be split."""
+    shape, axis = view.shape(0), view.attribute("axis", -1)
+    return None if shape is None else _beside(wanted, {axis % len(shape)})
+
+
+@rule("MeanVarianceNormalization")
+def mean_variance_normalization(view: View, wanted: Wanted) -> Sharded | None:
+    """Over some axes together: any other one may be split."""
+    shape, axes = view.shape(0), view.attribute_ints("axes")
+    return None if shape is None else _beside(wanted, {axis % len(shape) for axis in axes or (0, 2, 3)})
+
+
+def _beside(wanted: Wanted, axes: set[int]) -> Sharded | None:
+    piece = wanted[0]
+    if piece is None or piece.summand or piece.axis in axes:
+        return None
+    return Sharded((piece,), (piece,))
+
+
+def _by_channel(view: View, piece: Piece) -> tuple[Piece, ...]:
+    """Of the inputs that have one element for each channel."""
+    return (piece.along(0) if piece.axis == _CHANNELS else WHOLE,) * (len(view.node.inputs) - 1)

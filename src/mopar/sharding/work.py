@@ -1,0 +1,34 @@
+"""How much each node of a layer weighs in the layer's time, by the operations that it does."""
+
+from math import prod
+
+import onnx_ir as ir
+
+from mopar.sharding.rule import Shape, shape_of
+
+_CONVOLUTIONS = {"Conv", "ConvTranspose", "ConvInteger", "QLinearConv"}
+_PRODUCTS = {"MatMul", "Gemm", "MatMulInteger", "QLinearMatMul", "MatMulNBits"}
+_RECURRENT = {"LSTM", "GRU", "RNN"}
+_UNKNOWN = 1
+"""Stands for a dimension that is not known before the request: it is the same for all nodes of a layer."""
+
+
+def operations(node: ir.Node) -> float:
+    """About how many operations a node does: products for matrices and convolutions, else elements."""
+    made = max((elements(shape_of(output)) for output in node.outputs), default=0.0)
+    if node.op_type in _CONVOLUTIONS:
+        weight = shape_of(node.inputs[1])
+        return made * elements(None if weight is None else weight[1:])
+    if node.op_type in _PRODUCTS:
+        left = shape_of(node.inputs[0])
+        transposed = node.attributes.get("transA")
+        inner = None if not left else left[0 if transposed is not None and transposed.as_int() else -1]
+        return made * (inner or _UNKNOWN)
+    if node.op_type in _RECURRENT:
+        return made * elements(shape_of(node.inputs[2])[-1:] if shape_of(node.inputs[2]) else None)
+    return max(made, *(elements(shape_of(value)) for value in node.inputs if value is not None), 1.0)
+
+
+def elements(shape: Shape | None) -> float:
+    """Of a tensor, as far as it is known."""
+    return float(prod(_UNKNOWN if dim is None else dim for dim in shape or ()))
