@@ -17,11 +17,12 @@ _TWO = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a function gets."""
+    """What a function gets; ``parts`` functions, where a slice is computed side by side."""
 
     memory_mib: int
     cpu: float
     threads: int
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

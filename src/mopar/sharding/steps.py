@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from mopar.graph import Layer, Model
-from mopar.graph.model import is_weight, name_of, reads_of
+from mopar.graph.model import is_weight, reads_of
 from mopar.sharding.outputs import Layout, layouts
-from mopar.sharding.pieces import ConflictError, Piece
+from mopar.sharding.pieces import ConflictError
 from mopar.sharding.propagate import Propagation
 from mopar.sharding.rule import Part
 from mopar.sharding.work import operations
@@ -27,15 +27,20 @@ class Step:
     Attributes:
         start, stop: layers.
         layout: of the outputs.
-        compute_ms: of the slowest part.
+        part_ms: of each part.
         whole_ms: of the layers, by one.
     """
 
     start: int
     stop: int
     layout: Layout
-    compute_ms: float
+    part_ms: tuple[float, ...]
     whole_ms: float
+
+    @property
+    def compute_ms(self) -> float:
+        """Of the slowest part."""
+        return max(self.part_ms)
 
 
 class Boundaries:
@@ -120,7 +125,7 @@ def _back(run: _Run, stop: int, layout: Layout, leaving: frozenset[ir.Value]) ->
             and slowest < _GAIN * whole
             and not any(_asks_for_summand(run, way, index) for way in ways)
         ):
-            yield Step(index, stop, layout, slowest, whole)
+            yield Step(index, stop, layout, tuple(spent), whole)
 
 
 def _share(run: _Run, way: Propagation, layer: Layer) -> float:
@@ -146,8 +151,3 @@ def _weights_of(model: Model, layer: Layer) -> dict[ir.Node, float]:
     work = {node: operations(node) for node in nodes}
     total = sum(work.values())
     return {node: value / total for node, value in work.items()}
-
-
-def pieces_by_name(wanted: Mapping[ir.Value, Piece]) -> dict[str, Piece]:
-    """A layout's pieces for one part, by tensor."""
-    return {name_of(value): piece for value, piece in wanted.items()}

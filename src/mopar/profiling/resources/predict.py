@@ -23,6 +23,7 @@ from mopar.profiling.resources.facts import NodeFacts, TensorFacts
 from mopar.profiling.resources.footprint import memory_facts
 from mopar.profiling.resources.model import KernelTime, ResourceModel, layer_sums
 from mopar.profiling.resources.work import work_of
+from mopar.profiling.shards import shard_steps
 from mopar.types import CutPosition, MemorySample, Profile, WholeProfile
 
 _IQR_PER_SIGMA = 1.349
@@ -87,6 +88,9 @@ def predict_profile(
             machine=machine_facts(),
             samples=_memory_samples(model, layers, described, cuts, resources),
             patterns=patterns_of(profiles, weights, leading_operators(model, layers, shapes_known)),
+            shards=shard_steps(
+                model, layers, profiles, weights, cuts, {name: point.bytes for name, point in measured.points.items()}
+            ),
             source="predicted",
             assumed=described.inferred.assumed,
         )
