@@ -1,6 +1,6 @@
 """A run of layers becomes one part's model: only its share of the nodes' work, and of the weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from mopar.sharding.rule import Part, Sharded
 
 _VARIADIC = ("Concat", "Max", "Mean", "Min", "Sum")
 """Operators of any number of inputs, none of which may be left out in place."""
+
+_SLICE_BY_INPUTS = 10
+"""The opset from which Slice takes its bounds as inputs."""
 
 
 def shard_model(model: ir.Model, wanted: Mapping[str, Piece], part: Part) -> dict[str, Piece]:
@@ -147,10 +150,15 @@ class _Writer:
         return self._cut[value, piece]
 
     def _slice(self, source: ir.Value, has: Piece, piece: Piece, before: ir.Node | None) -> ir.Value:
-        parts = []
+        parts, axis = [], piece.axis
+        assert axis is not None
         for start, stop in has.local(piece):
-            bounds = [self._initializer(source, np.array([item])) for item in (start, stop, piece.axis)]
-            parts.append(self._insert("Slice", [source, *bounds], {}, source, before))
+            bounds = {"starts": [start], "ends": [stop], "axes": [axis]}
+            if self._graph.opset_imports[""] < _SLICE_BY_INPUTS:
+                parts.append(self._insert("Slice", [source], bounds, source, before))
+                continue
+            inputs = [self._initializer(source, np.array(bound)) for bound in bounds.values()]
+            parts.append(self._insert("Slice", [source, *inputs], {}, source, before))
         made = parts[0] if len(parts) == 1 else self._insert("Concat", parts, {"axis": piece.axis}, source, before)
         made.shape = None if source.shape is None else ir.Shape(list(source.shape))
         _reshape(made, piece)
@@ -189,7 +197,7 @@ class _Writer:
         self,
         op_type: str,
         inputs: list[ir.Value],
-        attributes: dict[str, int | None],
+        attributes: Mapping[str, int | Sequence[int] | None],
         like: ir.Value,
         before: ir.Node | None,
     ) -> ir.Value:
