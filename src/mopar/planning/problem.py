@@ -84,6 +84,19 @@ def make_problem(
     table = slice_table(sizing.profile, call_costs(sizing.profile, limits), positions)
     count = len(positions)
     candidates = np.eye(count, k=1, dtype=bool) if fixed else np.triu(np.ones((count, count), dtype=bool), k=1)
+    return problem_of(sizing, limits, table, candidates, max_functions=max_functions, limited=limited)
+
+
+def problem_of(
+    sizing: Sizing,
+    limits: PlatformLimits,
+    table: SliceTable,
+    candidates: Mask,
+    *,
+    max_functions: int | None,
+    limited: bool = True,
+) -> Problem:
+    """The question of which of the ``candidates`` in a table to use; otherwise as ``make_problem``."""
     kept = _slice_limits(sizing, limits, table) if limited else ()
     allowed = candidates.copy()
     for limit in kept:
