@@ -24,17 +24,17 @@ def candidates(profile: Profile, book: PriceBook, limits: PlatformLimits) -> Ite
     for number in range(min(len(positions), most - 1) + 1):
         for cuts in combinations(positions, number):
             spans = list(zip((0, *cuts), (*cuts, count), strict=True))
-            sizes = [_sizes(profile, book, span) for span in spans]
+            sizes = [sizes_of(profile, book, span) for span in spans]
             for chosen in product(*sizes):
                 shape = chain_shape(
                     profile,
                     [Slice(start, stop, size) for (start, stop), size in zip(spans, chosen, strict=True)],
                 )
-                if _keeps(profile, limits, shape):
+                if keeps(profile, limits, shape):
                     yield Candidate(cuts, evaluate(profile, book, limits, shape))
 
 
-def _sizes(profile: Profile, book: PriceBook, span: tuple[int, int]) -> list[Size]:
+def sizes_of(profile: Profile, book: PriceBook, span: tuple[int, int]) -> list[Size]:
     need = with_headroom(slice_memory_mib(profile, *span))
     everything = range(book.memory_min_mib, book.memory_max_mib + 1, book.memory_step_mib)
     enough = [size for size in everything if size >= need - 1e-6]
@@ -54,7 +54,7 @@ def _sizes(profile: Profile, book: PriceBook, span: tuple[int, int]) -> list[Siz
     ]
 
 
-def _keeps(profile: Profile, limits: PlatformLimits, shape: PlanShape) -> bool:
+def keeps(profile: Profile, limits: PlatformLimits, shape: PlanShape) -> bool:
     sizes = {tensor.name: tensor.bytes for tensor in profile.tensors}
     for graph in shape.graphs:
         for side in (graph.inputs, graph.outputs):

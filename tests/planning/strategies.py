@@ -164,13 +164,13 @@ def profiles(draw: st.DrawFn, most_layers: int = 5) -> Profile:
         cuts,
         overhead_ms=draw(st.sampled_from([0.0, 0.3])),
         whole=WholeProfile(total_ms * draw(st.floats(0.8, 1.2)) + 0.5, 0.0, draw(st.floats(40, 500)), 250.0, 0.5),
-        runtime=draw(_costs()),
+        runtime=draw(costs_of_runtime()),
         samples=draw(_samples(count)),
     )
 
 
 @st.composite
-def _costs(draw: st.DrawFn) -> RuntimeCosts:
+def costs_of_runtime(draw: st.DrawFn) -> RuntimeCosts:
     hop_ms = draw(st.floats(0, 0.5))
     return RuntimeCosts(
         45.0,

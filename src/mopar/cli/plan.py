@@ -116,7 +116,7 @@ def plan_document(plan: Plan) -> dict[str, object]:
     functions = [
         {
             "name": function.name,
-            "layers": [layer for name in function.graphs for layer in range(graphs[name].start, graphs[name].stop)],
+            "layers": [layer for name in function.graphs for layer in plan.layers_of(graphs[name])],
             "memory_mib": function.memory_mib,
             "cpu": function.cpu,
             "threads": function.threads,
@@ -130,13 +130,13 @@ def plan_document(plan: Plan) -> dict[str, object]:
 
 def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
     """The plan as a table, beside the unsplit one."""
-    from mopar.planning import plan_text
+    from mopar.planning import plan_text, runs_text
 
     graphs = {graph.id: graph for graph in plan.graphs}
     predicted = {function.name: function for function in plan.predicted.functions}
     rows = []
     for function in plan.functions:
-        spans = [f"{graphs[name].start}-{graphs[name].stop - 1}" for name in function.graphs]
+        spans = [runs_text(plan.layers_of(graphs[name])) for name in function.graphs]
         expected = predicted[function.name]
         rows.append(
             (
@@ -152,6 +152,8 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
         f"{plan.model} on {plan.platform}, prices {plan.prices}: {plan.verdict}: {plan.reason}", highlight=False
     )
     console.print(table(None, ("function", "layers", "ms", "needs MiB", "limit MiB", "CPU"), rows))
+    if plan.order:
+        console.print(f"order of the layers, which cuts count in: {runs_text(plan.order)}", highlight=False)
     for reason in plan.cuts:
         console.print(f"{reason.function} ends at {reason.cut}: {reason_text(reason)}", highlight=False)
     columns = ("predicted", "functions", "latency ms", "GB-s per request", "USD per million", "efficiency")
@@ -208,7 +210,7 @@ def render_front(console: Console, points: Sequence["FrontPoint"]) -> None:
             f"{point.cost_per_million_usd:.4f}",
             str(point.memory_mib),
             str(point.functions),
-            ",".join(map(str, point.cuts)),
+            ",".join(map(str, point.cuts)) + (" in another order" if point.order else ""),
         )
         for point in points
     ]

@@ -5,9 +5,10 @@ from mopar.planning.evaluate import evaluate
 from mopar.planning.front import FrontPoint
 from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE, slice_memory_mib, with_headroom
 from mopar.planning.planner import OBJECTIVES, SLO_SLACK, plan, plan_cuts, plan_front, plan_uniform, plan_unsplit
+from mopar.planning.reorder import reordered
 from mopar.planning.shape import PlanShape, Slice, chain_shape, shape_of
 from mopar.planning.sizes import Size
-from mopar.planning.text import PlanText, parse_plan, plan_text
+from mopar.planning.text import PlanText, parse_plan, plan_text, runs_text
 
 __all__ = [
     "HEADROOM_MIN_MIB",
@@ -29,6 +30,8 @@ __all__ = [
     "plan_text",
     "plan_uniform",
     "plan_unsplit",
+    "reordered",
+    "runs_text",
     "shape_of",
     "slice_memory_mib",
     "with_headroom",

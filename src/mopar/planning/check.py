@@ -1,7 +1,7 @@
 """What every plan must be, checked on plans that come from files."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mopar.types import REQUEST, Call, Graph, Plan, UsageError
 
@@ -10,7 +10,7 @@ def check_plan(plan: Plan, n_layers: int) -> None:
     """Check a plan against itself and the number of layers.
 
     Every layer is in exactly one graph and every graph in exactly one function and some call; names are unique;
-    calls take their tensors from the request or from earlier calls that make them.
+    calls take their tensors from the request or from earlier calls that make them; an order has every layer once.
 
     Raises:
         UsageError: the first thing that does not hold.
@@ -19,6 +19,8 @@ def check_plan(plan: Plan, n_layers: int) -> None:
     _unique("graph", (graph.id for graph in plan.graphs))
     _unique("call", (call.id for call in plan.calls))
     _check_layers(plan.graphs, n_layers)
+    if plan.order and sorted(plan.order) != list(range(n_layers)):
+        raise UsageError(f"plan: its order has not each of the {n_layers} layers once")
     _check_functions(plan)
     outputs = _check_calls(plan)
     for tensor, producer in plan.outputs:
@@ -34,14 +36,33 @@ def _unique(what: str, names: Iterable[str]) -> None:
 
 def _check_layers(graphs: tuple[Graph, ...], n_layers: int) -> None:
     upto = 0
-    for graph in sorted(graphs, key=lambda graph: graph.start):
-        if graph.start != upto or graph.stop <= graph.start:
-            raise UsageError(
-                f"plan: graph {graph.id!r} holds layers {graph.start} to {graph.stop}, expected to start at {upto}"
-            )
-        upto = graph.stop
+    runs: dict[tuple[int, int], list[Graph]] = {}
+    for graph in sorted(graphs, key=lambda graph: (graph.start, graph.stop)):
+        runs.setdefault((graph.start, graph.stop), []).append(graph)
+    for (start, stop), held in runs.items():
+        if start != upto or stop <= start:
+            raise UsageError(f"plan: graph {held[0].id!r} holds layers {start} to {stop}, expected to start at {upto}")
+        upto = stop
+        _check_parts(held)
     if upto != n_layers:
         raise UsageError(f"plan: the graphs end at layer {upto}, the model has {n_layers}")
+
+
+def _check_parts(graphs: Sequence[Graph]) -> None:
+    """Graphs of one run of layers: a single whole one, or different parts of the same number of parts."""
+    if len(graphs) == 1 and graphs[0].part is None:
+        return
+    places = [(graph.part.index, graph.part.count) for graph in graphs if graph.part is not None]
+    counts = {count for _, count in places}
+    if len(places) < len(graphs) or len(set(places)) < len(places) or len(counts) != 1:
+        raise UsageError(f"plan: graphs {', '.join(graph.id for graph in graphs)} hold the same layers")
+    if not all(0 <= index < count for index, count in places):
+        raise UsageError(f"plan: graph {graphs[0].id!r}: there is no such part of {max(counts)}")
+    for graph in graphs:
+        assert graph.part is not None
+        for shares, names in ((graph.part.inputs, graph.inputs), (graph.part.outputs, graph.outputs)):
+            if tuple(share.tensor for share in shares) != names:
+                raise UsageError(f"plan: graph {graph.id!r}: its shares are not of the tensors that it takes and gives")
 
 
 def _check_functions(plan: Plan) -> None:

@@ -17,8 +17,9 @@ _MOST_SIZES = 65
 def cut_reasons(problem: Problem, chosen: Chosen, slo_ms: float | None) -> tuple[CutReason, ...]:
     """For each cut of a chain, the best plan that has another one in its place, or none.
 
-    All other cuts and sizes stay; the two slices at the cut are sized anew, as cheaply as the SLO lets them be, each by
-    one of at most 65 of its sizes. Takes time linear in the positions between the cut's neighbours.
+    The order of the layers, all other cuts and sizes stay; the two slices at the cut are sized anew, as cheaply as the
+    SLO lets them be, each by one of at most 65 of its sizes. Takes time linear in the positions between the cut's
+    neighbours.
     """
     spare_ms = np.inf if slo_ms is None else slo_ms * (1 + _HAIR) - chosen.latency_ms
     return tuple(
@@ -61,7 +62,9 @@ def _paid(problem: Problem, piece: tuple[int, int, Size]) -> tuple[float, float]
     """Price and latency of a slice at its size."""
     start, stop, size = piece
     sizes = problem.sizes(start, stop)
-    found = next(n for n in range(len(sizes.cost_usd)) if sizes.at(n) == size)
+    # It was chosen by the same figures, summed in another way perhaps: equal up to rounding.
+    off = abs(sizes.memory_mib - size.memory_mib) + abs(sizes.cpu - size.cpu) + abs(sizes.threads - size.threads)
+    found = int(np.argmin(off))
     return float(sizes.cost_usd[found]), float(sizes.latency_ms[found])
 
 

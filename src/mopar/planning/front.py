@@ -6,10 +6,10 @@ import numpy as np
 
 from mopar.planning.decide import Decider
 from mopar.planning.feasibility import least_latency_ms
+from mopar.planning.orders import Branches
 from mopar.planning.problem import Problem
 from mopar.planning.search import Chosen, Objective, solve
-from mopar.planning.shape import PlanShape
-from mopar.types import InfeasibleError, Predicted
+from mopar.types import InfeasibleError
 
 _STEPS = 12
 _MOST_COUNTS = 16
@@ -24,7 +24,8 @@ class FrontPoint:
         memory_mib: of all of them together.
         latency_ms: of a request.
         cost_per_million_usd: of a million requests.
-        cuts: positions.
+        cuts: positions, counted in ``order``.
+        order: the layers by their canonical numbers; empty for the canonical order.
     """
 
     functions: int
@@ -32,20 +33,29 @@ class FrontPoint:
     latency_ms: float
     cost_per_million_usd: float
     cuts: tuple[int, ...]
+    order: tuple[int, ...] = ()
 
 
-def front(decider: Decider, problem: Problem, slo_ms: float | None) -> tuple[FrontPoint, ...]:
+def front(
+    decider: Decider, problem: Problem, slo_ms: float | None, branches: Branches | None = None
+) -> tuple[FrontPoint, ...]:
     """The front of latency, cost and memory held, fastest first.
 
     Sought are, for each number of functions up to 16, the cheapest and the fastest plan of at most so many, and, of
     any number, the cheapest at twelve latencies between the two. Of these, each an optimum of its kind, the undominated
     are kept.
 
+    Args:
+        decider: for the profile in canonical order.
+        problem: over its positions or, where ``branches`` are given, over their boundaries.
+        slo_ms: most latency; None for any.
+        branches: that leave a choice of orders.
+
     Raises:
         InfeasibleError: no plan keeps the limits.
     """
     found = [*_ends(problem, slo_ms), *_between(problem, slo_ms)]
-    points = {_point(decider.shape(problem, chosen), decider) for chosen in found}
+    points = {_point(decider, problem, chosen, branches) for chosen in found}
     kept = [point for point in points if not any(_beats(other, point) for other in points)]
     return tuple(sorted(kept, key=lambda point: (point.latency_ms, point.cost_per_million_usd, point.memory_mib)))
 
@@ -73,14 +83,17 @@ def _between(problem: Problem, slo_ms: float | None) -> list[Chosen]:
     return [solve(problem, Objective(slo_ms=float(limit))) for limit in limits]
 
 
-def _point(shape: PlanShape, decider: Decider) -> FrontPoint:
-    predicted: Predicted = decider.predict(shape)
+def _point(decider: Decider, problem: Problem, chosen: Chosen, branches: Branches | None) -> FrontPoint:
+    moved, order = (decider, ()) if branches is None else branches.placed(decider, chosen)
+    shape = moved.shape(problem, chosen)
+    predicted = moved.predict(shape)
     return FrontPoint(
         functions=len(shape.functions),
         memory_mib=sum(function.memory_mib for function in shape.functions),
         latency_ms=predicted.latency_ms,
         cost_per_million_usd=predicted.cost_per_million_usd,
         cuts=tuple(graph.start for graph in shape.graphs[1:]),
+        order=order,
     )
 
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from mopar.planning.arithmetic import MIB, Floats, Num, elapsed_ms, round_up
 from mopar.planning.boundary import last_use, slice_inputs, slice_outputs
+from mopar.planning.reorder import Reordered
 from mopar.types import PriceBook, Profile
 
 HEADROOM_SHARE = 0.05
@@ -78,9 +79,13 @@ class Extra:
 
     A measured slice that needs far less than the others do beyond its weights does not read all of them (a
     table of which requests gather some rows): what is missing is taken off its layers, by their weights.
+
+    What is measured is told of each layer, so it goes with the layers where they stand in another order.
     """
 
     def __init__(self, profile: Profile) -> None:
+        order = profile.order if isinstance(profile, Reordered) else range(len(profile.layers))
+        profile = profile.measured if isinstance(profile, Reordered) else profile
         count = len(profile.layers)
         resident = _resident_mib(profile)
         beyond = {
@@ -98,9 +103,8 @@ class Extra:
         if not profile.samples:
             per_layer[:] = self._whole
         part = _parts(profile, resident)
-        self._parts = _running(part)
-        self._sums = _running(part * per_layer)
-        self._unread = _running(unread)
+        self.per_layer: Floats = np.stack([part, part * per_layer, unread])[:, list(order)]
+        """What each layer adds to the sums that a slice's figure is made of: 3 x layers."""
         self._sampled = 1.0 / max(len(profile.samples), 1)
 
     def of(self, start: int, stop: int) -> float:
@@ -109,9 +113,12 @@ class Extra:
 
     def table(self, points: npt.NDArray[np.int_]) -> Floats:
         """Of every slice between two of ``points``, by start and stop; nothing below the diagonal."""
-        parts, sums, unread = (
-            values[points][None, :] - values[points][:, None] for values in (self._parts, self._sums, self._unread)
-        )
+        upto = np.concatenate([np.zeros((3, 1)), np.cumsum(self.per_layer, axis=1)], axis=1)[:, points]
+        return self.between(upto, upto)
+
+    def between(self, starts: Floats, stops: Floats) -> Floats:
+        """Of slices, by start and stop, from the sums of ``per_layer`` over the layers before each of them."""
+        parts, sums, unread = stops[:, None, :] - starts[:, :, None]
         mean: Floats = np.divide(sums, parts, out=np.zeros_like(sums), where=parts > 0)
         toward_whole = (parts - self._sampled) / (1.0 - self._sampled) if self._sampled < 1.0 else np.zeros_like(parts)
         extra: Floats = mean + np.clip(toward_whole, 0.0, 1.0) * (self._whole - mean) - unread
@@ -130,10 +137,6 @@ def _resident_mib(profile: Profile) -> Floats:
     """Resident weights of each layer, a shared weight at its first layer."""
     sizes = {weight.name: weight.resident_bytes / MIB for weight in profile.weights}
     return np.array([sum(sizes.pop(name, 0.0) for name in set(layer.weights)) for layer in profile.layers])
-
-
-def _running(values: Floats) -> Floats:
-    return np.concatenate([[0.0], np.cumsum(values)])
 
 
 def _beyond(profile: Profile, start: int, stop: int, required_mib: float) -> float:

@@ -1,11 +1,13 @@
 """Plans from a profile: the best one, the given one, the uniform one and the unsplit one.
 
-All are chains of slices; the search adds up the latencies of the slices, one after the other. Where neighbouring
+All are chains of slices, of the layers in canonical order, or where it pays, with parallel branches in another one
+(``orders``). The search adds up the latencies of the slices, one after the other. Where neighbouring
 slices do not wait for each other the prediction, which follows the calls, can only be shorter.
 """
 
 from collections.abc import Sequence
-from math import isfinite
+from dataclasses import replace
+from math import inf, isfinite
 from typing import Literal
 
 from mopar.planning.decide import Decider
@@ -13,6 +15,7 @@ from mopar.planning.explain import cut_reasons
 from mopar.planning.feasibility import least_latency_ms
 from mopar.planning.front import FrontPoint, front
 from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE
+from mopar.planning.orders import EXACT, NORMAL, ON_FRONT, arranged, branches_of
 from mopar.planning.problem import Problem
 from mopar.planning.search import Chosen
 from mopar.planning.sizes import Sizing
@@ -42,9 +45,10 @@ def plan(
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
 ) -> Plan:
-    """The best plan over all cuts and sizes. O(n^2) memory, O(n^2 x functions) time for n cut positions.
+    """The best plan over all orders of parallel branches, cuts and sizes.
 
-    Of a model with more than ``MOST_POSITIONS`` cut positions, about as many are looked at (see ``thin``).
+    O(n^2) memory, O(n^2 x functions) time for n cut positions, those of other orders counted too. Of a model with more
+    than ``MOST_POSITIONS`` cut positions, about as many are looked at (see ``thin``).
 
     Args:
         profile: what was measured of the model.
@@ -57,7 +61,7 @@ def plan(
         budget_usd: most that a million requests may cost, for ``latency``.
         max_functions: in place of the platform's own limit.
         cpu: CPUs of each function, where the book sells them apart from memory.
-        exact: whether to look at every cut position, however many there are.
+        exact: whether to look at every cut position, however many there are, and at every order of a dozen layers.
         headroom_share: of required memory, added to it.
         headroom_min_mib: added at least.
 
@@ -68,15 +72,18 @@ def plan(
     """
     sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
     decider = _decider(sizing, limits, objective, max_functions, budget_usd)
-    problem = _free(decider, exact=exact)
+    canonical = _free(decider, exact=exact)
     slo = _slo_ms(slo_ms, decider.whole() if objective == "cost" else None)
-    chosen = decider.choose(problem, slo)
-    reason = decider.reason(problem, chosen, decider.choose_unsplit(slo), slo)
-    looked_at, positions = problem.end - 1, len(_cut_indices(profile))
+    found = arranged(decider, canonical, slo, EXACT if exact else NORMAL)
+    reason = decider.reason(found.problem, found.chosen, decider.choose_unsplit(slo), slo)
+    looked_at, positions = canonical.end - 1, len(_cut_indices(profile))
     if looked_at < positions:
         reason += f"; {looked_at} of {positions} cut positions looked at"
-    cuts = cut_reasons(problem, chosen, slo)
-    return _finished(decider, problem, chosen, slo, label=objective, reason=reason, cuts=cuts)
+    if found.note:
+        reason += f"; {found.note}"
+    cuts = cut_reasons(found.problem, found.chosen, slo)
+    made = _finished(found.decider, found.problem, found.chosen, slo, label=objective, reason=reason, cuts=cuts)
+    return replace(made, order=found.order)
 
 
 def plan_front(
@@ -94,7 +101,13 @@ def plan_front(
     """Plans that no other one beats in latency, cost and memory at once; arguments and errors as for ``plan``."""
     sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
     decider = _decider(sizing, limits, "cost", max_functions)
-    return front(decider, _free(decider, exact=exact), _slo_ms(slo_ms, None))
+    problem, slo = _free(decider, exact=exact), _slo_ms(slo_ms, None)
+    effort = EXACT if exact else ON_FRONT
+    branches = branches_of(profile, problem.table.positions, effort)
+    if branches is None:
+        return front(decider, problem, slo)
+    branches = branches.within(decider, inf, inf if slo is None else slo, effort.searched)
+    return front(decider, branches.problem(decider), slo, branches)
 
 
 def plan_cuts(

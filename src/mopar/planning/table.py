@@ -51,42 +51,81 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
     """The table for slices that start and stop at ``positions`` (ascending, first 0, last the layer count)."""
     points = np.array(positions)
     overheads = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
-    overhead = np.array([overheads.get(position, 0.0) for position in positions])
-    one, part = _inside_ms(np.array(elapsed_ms(profile)), points, overhead, costs)
-    two = one
-    if has_two_threads(profile):
-        two, _ = _inside_ms(np.array(elapsed_ms(profile, 2)), points, overhead, costs)
-    resident = _weights(profile, {weight.name: weight.resident_bytes for weight in profile.weights}, points)
-    files = _weights(profile, {weight.name: weight.file_bytes for weight in profile.weights}, points)
     tensors = _Tensors(profile)
     inputs = np.array([tensors.input_bytes(start)[points] for start in positions])
     active = np.array([tensors.active_bytes(start, positions) for start in positions])
     live = np.array([tensors.live_bytes(start) for start in positions])
-    # Tensors that are live where a slice starts either enter it or pass over it.
-    active = np.maximum(active - (live[:, None] - inputs), 0.0)
-    outputs = np.array([tensors.output_bytes(stop)[points] for stop in positions]).T
-    body_mib = (inputs + outputs) / MIB
-    return SliceTable(
-        positions=tuple(positions),
-        memory_mib=required_mib(profile, resident + active, Extra(profile).table(points)),
-        inside_ms=one + body_mib * costs.inside_ms_per_mib,
-        inside_two_ms=two + body_mib * costs.inside_ms_per_mib,
-        outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms + part * costs.wake_ms,
+    resident = _weights(profile, {weight.name: weight.resident_bytes for weight in profile.weights}, points)
+    one, two = (np.array(elapsed)[points] for elapsed in elapsed_of(profile))
+    return priced_table(
+        profile,
+        costs,
+        positions,
+        elapsed=((one, one), (two, two)),
+        overhead=np.array([overheads.get(position, 0.0) for position in positions]),
+        # Tensors that are live where a slice starts either enter it or pass over it.
+        held_bytes=resident + np.maximum(active - (live[:, None] - inputs), 0.0),
+        extra_mib=Extra(profile).table(points),
         input_bytes=inputs,
-        output_bytes=outputs,
-        file_bytes=files,
-        init_ms=init_ms(profile, files),
+        output_bytes=np.array([tensors.output_bytes(stop)[points] for stop in positions]).T,
+        file_bytes=_weights(profile, {weight.name: weight.file_bytes for weight in profile.weights}, points),
     )
 
 
-def _inside_ms(
-    elapsed: Floats, points: npt.NDArray[np.int_], overhead: Floats, costs: CallCosts
-) -> tuple[Floats, Floats]:
+def elapsed_of(profile: Profile) -> tuple[list[float], list[float]]:
+    """Engine time of the first layers with one thread and with two; twice the same where two are not known."""
+    one = elapsed_ms(profile)
+    return one, elapsed_ms(profile, 2) if has_two_threads(profile) else one
+
+
+def priced_table(
+    profile: Profile,
+    costs: CallCosts,
+    positions: Sequence[int],
+    *,
+    elapsed: tuple[tuple[Floats, Floats], tuple[Floats, Floats]],
+    overhead: Floats,
+    held_bytes: Floats,
+    extra_mib: Floats,
+    input_bytes: Floats,
+    output_bytes: Floats,
+    file_bytes: Floats,
+) -> SliceTable:
+    """The table, from what slices hold, move and compute.
+
+    Args:
+        profile: of the model.
+        costs: of a call.
+        positions: that the columns stand for.
+        elapsed: with one thread and with two, engine time before each start, and before each stop; the last stop's is
+            the whole's.
+        overhead: ``overhead_ms`` of a cut at each start.
+        held_bytes: resident weights and active tensors of each slice, as all that follows.
+        extra_mib: see ``Extra``.
+        input_bytes: that enter.
+        output_bytes: that leave.
+        file_bytes: of weights in the built file.
+    """
+    (one, part), (two, _) = (_inside_ms(starts, stops, overhead, costs) for starts, stops in elapsed)
+    body_mib = (input_bytes + output_bytes) / MIB
+    return SliceTable(
+        positions=tuple(positions),
+        memory_mib=required_mib(profile, held_bytes, extra_mib),
+        inside_ms=one + body_mib * costs.inside_ms_per_mib,
+        inside_two_ms=two + body_mib * costs.inside_ms_per_mib,
+        outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms + part * costs.wake_ms,
+        input_bytes=input_bytes,
+        output_bytes=output_bytes,
+        file_bytes=file_bytes,
+        init_ms=init_ms(profile, file_bytes),
+    )
+
+
+def _inside_ms(starts: Floats, stops: Floats, overhead: Floats, costs: CallCosts) -> tuple[Floats, Floats]:
     """A call's time inside the function without what its tensors add, and its part of what cold functions pay."""
-    at = elapsed[points]
     # Below the diagonal, which means nothing, it would be negative.
-    compute = np.maximum(at[None, :] - at[:, None], 0.0) + overhead[:, None]
-    part = cold_part(compute, float(elapsed[-1]))
+    compute = np.maximum(stops[None, :] - starts[:, None], 0.0) + overhead[:, None]
+    part = cold_part(compute, float(stops[-1]))
     return compute + costs.inside_ms + part * costs.cold_ms, part
 
 

@@ -23,7 +23,7 @@ def thinned(profile: Profile, positions: list[int], most: int = MOST_POSITIONS) 
     """At most ``most`` of the cut positions (ascending); all of them where they are no more. Linear in layers."""
     if len(positions) <= most:
         return positions
-    load = _load(profile)
+    load = load_before(profile)
     bytes_across = {cut.index: cut.bytes for cut in profile.cut_positions}
     differs = _difference(profile)
     kept: list[int] = []
@@ -47,7 +47,7 @@ def _best(positions: list[int], bytes_across: dict[int, int], differs: Floats) -
     return max(close, key=lambda at: float(differs[at]))
 
 
-def _load(profile: Profile) -> Floats:
+def load_before(profile: Profile) -> Floats:
     """Before each position, the share of the time plus that of the weights; ends at 2."""
     time = np.array(elapsed_ms(profile))
     weights = np.concatenate([[0.0], np.cumsum(_weights(profile))])
