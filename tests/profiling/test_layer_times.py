@@ -4,7 +4,7 @@ import pytest
 
 from mopar.graph.kernels import Kernel
 from mopar.profiling.engine_runs import EngineRuns, undisturbed_turns
-from mopar.profiling.layer_times import layer_times, undisturbed_samples
+from mopar.profiling.layer_times import layer_times, two_threads_ratios, undisturbed_samples
 from mopar.profiling.trace import KernelEvent, Trace
 
 
@@ -60,3 +60,17 @@ def test_an_interruption_is_told_by_a_sample_that_stands_out_in_a_run_that_had_o
     samples, lost = [1.0, 1.0, 1.02, 3.0, 1.3], [0.0, 0.2, 0.2, 0.2, 0.0]
     assert undisturbed_samples(samples, lost) == [1.0, 1.0, 1.02, 1.3]
     assert statistics.median(undisturbed_samples(samples, [0.0] * 5)) == 1.02
+
+
+def test_times_with_two_threads_add_up_to_the_whole_with_two_threads() -> None:
+    """One layer gains, one does not, one takes no time; what nobody claims is spread alike."""
+    one = layer_times(_runs((_kernel(1, 1000), _kernel(3, 2000)), plain_ms=3.3, profiled_ms=3.3), KERNELS, LAYERS)
+    two = layer_times(_runs((_kernel(1, 500), _kernel(3, 2000)), plain_ms=3.0, profiled_ms=3.0), KERNELS, LAYERS)
+    first, second, third = two_threads_ratios(one, two)
+    assert 1.1 * (first * 1.0 + second * 2.0) == pytest.approx(3.0)
+    assert (first / second, third / second) == pytest.approx((0.5, 1.0), rel=2e-3)
+
+
+def test_of_layers_that_take_no_time_nothing_is_said_but_that_they_stay() -> None:
+    still = layer_times(_runs(()), KERNELS, LAYERS)
+    assert two_threads_ratios(still, still) == (1.0, 1.0, 1.0)

@@ -1,5 +1,7 @@
 """Whole profiles of small models, run by the real engine in its child process."""
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -80,6 +82,17 @@ def test_a_profile_holds_together_and_survives_its_json(reference: Callable[[str
     assert profile.patterns is not None
     assert [point.layer for point in profile.patterns.timeline] == [layer.index for layer in profile.layers]
     assert from_json(to_json(profile), Profile, what="profile", error=ProfileError) == profile
+
+
+def test_layers_are_timed_with_two_threads_where_there_are_two_cores(
+    reference: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    for own in (cores[:1], [*cores[:1], cores[0] + 1]):
+        monkeypatch.setattr("mopar.profiling.measure.os.sched_getaffinity", lambda _pid, own=own: set(own))
+        known = [layer.two_threads is not None for layer in _profile(reference("mlp")).layers]
+        assert known == [len(own) > 1] * len(known), own
+        shutil.rmtree(cache_directory() / "profiles")
 
 
 def test_a_cut_costs_what_its_slices_reorder_more_than_the_whole(

@@ -1,5 +1,6 @@
 """A model measured inside the engine: layer times, tensor shapes, and the file that ran."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from mopar.graph.kernels import Kernel, attribute_kernels
 from mopar.profiling.engine_runs import RunBudget, idlest_core, run_engine, scratch_directory
 from mopar.profiling.inputs import Array
 from mopar.profiling.kernel_memory import KernelMemory, kernel_memory
-from mopar.profiling.layer_times import LayerTimes, first_run, layer_times
+from mopar.profiling.layer_times import LayerTimes, first_run, layer_times, two_threads_ratios
 from mopar.profiling.packed import optimised_graph
 from mopar.profiling.points import Point, tensor_points
 from mopar.profiling.trace import KernelEvent
@@ -20,6 +21,10 @@ Progress = Callable[[str, float | None], None]
 
 _MAX_EVENTS = 150_000
 _FEWEST_RUNS = 3
+_TWO = 2
+_SECOND_WARM_RUNS = 2
+_SECOND_SHARE = 0.4
+"""Time for the runs with two threads, as a part of that for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class Measurement:
         kernels: that file's outermost kernels, in the order of its nodes.
         events: one run of them, by node index.
         memory: what each of them asked for, by node index; empty where nothing ran.
+        two_threads: of each layer, its time with two threads over that with one; None where nobody asked, or
+            where this process may use one core alone.
     """
 
     times: LayerTimes
@@ -41,6 +48,7 @@ class Measurement:
     kernels: tuple[Kernel, ...]
     events: dict[int, KernelEvent]
     memory: Mapping[int, KernelMemory] = field(default_factory=dict)
+    two_threads: tuple[float, ...] | None = None
 
 
 def time_layers(
@@ -70,6 +78,7 @@ def measure(
     core: int | None = None,
     budget: RunBudget | None = None,
     options: EngineOptions = PACKED_OPTIONS,
+    two_threads: bool = False,
     progress: Progress = lambda _stage, _fraction: None,
 ) -> Measurement:
     """Run a model as one optimised, prepacked file, pinned to one core.
@@ -83,6 +92,7 @@ def measure(
         core: to run on; the idlest one, by default.
         budget: how many runs.
         options: of the timed sessions.
+        two_threads: whether to time it with two threads too, where there are two cores: more briefly, and not pinned.
         progress: told what goes on.
 
     Raises:
@@ -117,9 +127,27 @@ def measure(
         packed, inputs, model.inputs, directory, options=options, budget=budget, threads=threads, core=core
     )
     kernels = outermost_kernels(model, packed)
-    times = layer_times(runs, kernels, [layer.nodes for layer in layers])
+    nodes = [layer.nodes for layer in layers]
+    times = layer_times(runs, kernels, nodes)
+    ratios = None
+    if two_threads and len(os.sched_getaffinity(0)) >= _TWO:
+        progress("timing layers with two threads", 0.4)
+        both = run_engine(
+            packed, inputs, model.inputs, directory, options=options, budget=_second(budget), threads=_TWO
+        )
+        ratios = two_threads_ratios(times, layer_times(both, kernels, nodes))
     memory = kernel_memory(statistics, kernels)
-    return Measurement(times, points, packed, kernels, first_run(runs.trace.runs[-1]), memory)
+    return Measurement(times, points, packed, kernels, first_run(runs.trace.runs[-1]), memory, ratios)
+
+
+def _second(budget: RunBudget) -> RunBudget:
+    """For the runs with two threads, which only have to tell ratios."""
+    return replace(
+        budget,
+        seconds=_SECOND_SHARE * budget.seconds,
+        min_runs=min(budget.min_runs, _FEWEST_RUNS),
+        warm_runs=min(budget.warm_runs, _SECOND_WARM_RUNS),
+    )
 
 
 def outermost_kernels(model: Model, optimised: Path) -> tuple[Kernel, ...]:

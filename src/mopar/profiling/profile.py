@@ -100,6 +100,7 @@ def profile_model(
         budget,
         options,
         machine,
+        "two threads",  # profiles kept before these were measured will not do
     ]
     key = profile_key(facts)
     if use_cache and (found := cached_profile(key)) is not None:
@@ -107,10 +108,12 @@ def profile_model(
         return found
     layers = layers_of(model)
     with scratch_directory() as directory:
-        measured = measure(model, layers, values, directory, budget=budget, options=options, progress=progress)
+        measured = measure(
+            model, layers, values, directory, budget=budget, options=options, two_threads=True, progress=progress
+        )
         weights, cuts = weights_of(model, measured), cuts_of(model, layers, measured)
         times = measured.times
-        timed = layer_profiles(model, layers, measured)
+        timed = layer_profiles(model, layers, measured, measured.two_threads)
         shapes = {name: point.shape for name, point in measured.points.items()}
         profile = Profile(
             model=model_info(model),

@@ -109,7 +109,8 @@ class LayerProfile:
         activation_bytes: largest sum of tensors that are live while one of its nodes runs.
         workspace_bytes: scratch that its kernels ask the engine for beyond live tensors; what they take by
             themselves is not known.
-        two_threads: its time with two threads over ``latency_ms``; None where it is not known.
+        two_threads: its time with two threads over that with one, each with its part of what no layer claims; None
+            where it is not known.
     """
 
     index: int
