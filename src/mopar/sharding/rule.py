@@ -6,7 +6,7 @@ better, the part computes the whole node from whole inputs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -70,9 +70,15 @@ Wanted = tuple[Piece | None, ...]
 class View:
     """What a rule may look at: a node, its shapes, its constants, and the part that asks."""
 
-    def __init__(self, node: ir.Node, part: Part, outside: Callable[[ir.Value], bool] = lambda _value: False) -> None:
+    def __init__(
+        self,
+        node: ir.Node,
+        part: Part,
+        outside: Callable[[ir.Value], bool] = lambda _value: False,
+        inside: Callable[[ir.Node], bool] = lambda _node: True,
+    ) -> None:
         self.node, self.part = node, part
-        self._outside = outside
+        self._outside, self._inside = outside, inside
 
     @property
     def op_type(self) -> str:
@@ -130,14 +136,23 @@ class View:
         found = self.node.attributes.get(name)
         return default if found is None else str(found.as_string())
 
-    def sums(self, number: int) -> bool:
-        """Whether an input can be asked for as a summand: its producer can make one, and nobody else reads it."""
+    def producer(self, number: int) -> "View | None":
+        """Of an input; None where it is not computed within the run."""
         value = self.value(number)
-        producer = None if value is None else value.producer()
+        node = None if value is None else value.producer()
+        return None if node is None or not self._inside(node) else View(node, self.part, self._outside, self._inside)
+
+    def sums(self, number: int) -> bool:
+        """Whether an input can be asked for as a summand: its producer can make one, and nobody else reads it.
+
+        All parts are told the same, what the last one can do: it is the first to be left without a span.
+        """
+        value, producer = self.value(number), self.producer(number)
         if value is None or producer is None or len(value.uses()) != 1 or self._outside(value):
             return False
-        wanted = tuple(SUMMAND if output is value else None for output in producer.outputs)
-        return shard(View(producer, self.part, self._outside), wanted) is not None
+        producer.part = replace(self.part, index=self.part.count - 1)
+        wanted = tuple(SUMMAND if output is value else None for output in producer.node.outputs)
+        return shard(producer, wanted) is not None
 
 
 def shape_of(value: ir.Value | None) -> Shape | None:
