@@ -41,10 +41,21 @@ def node_model(
         [helper.make_tensor_value_info(name, kind, None) for name, kind in wanted.items()],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    _complete(inferred, inputs)
     onnx.checker.check_model(inferred)
     return inferred
+
+
+def _complete(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> None:
+    """Where ONNX does not know an output's shape, what the engine makes of these inputs tells it."""
+    unknown = [value for value in model.graph.output if not value.type.tensor_type.HasField("shape")]
+    made = run(model, inputs) if unknown else {}
+    for value in unknown:
+        kind = value.type.tensor_type.elem_type
+        value.CopyFrom(helper.make_tensor_value_info(value.name, kind, made[value.name].shape))
 
 
 def _info(name: str, value: Array) -> onnx.ValueInfoProto:
