@@ -1,0 +1,90 @@
+"""LSTM, GRU and RNN: by directions, and by sequences of the batch.
+
+By hidden units a part would need all of the others' state after every step.
+"""
+
+import onnx_ir as ir
+
+from mopar.sharding.pieces import WHOLE, Piece, merge
+from mopar.sharding.rule import Sharded, View, Wanted, rule
+
+_DIRECTION, _SEQUENCE = "direction", "sequence"
+_X, _LENGTHS, _STATES, _PEEPHOLES = 0, 4, (5, 6), 7
+_ACTIVATIONS = {"RNN": 1, "GRU": 2, "LSTM": 3}
+"""Of one direction."""
+
+
+@rule("LSTM", "GRU", "RNN")
+def recurrent(view: View, wanted: Wanted) -> Sharded | None:
+    """Outputs: Y of shape (steps, directions, batch, hidden), and the last states without steps.
+
+    Where the attribute ``layout`` is 1, the batch is the first axis of all that have one.
+    """
+    kinds = [None if piece is None else _kind(view, output, piece.axis) for output, piece in enumerate(wanted)]
+    asked = {kind for kind, piece in zip(kinds, wanted, strict=True) if piece is not None}
+    if len(asked) != 1:
+        return None
+    kind = asked.pop()
+    chosen = Piece(0, merge(span for piece in wanted if piece is not None for span in piece.spans))
+    if kind == _DIRECTION:
+        return _by_direction(view, chosen)
+    return _answer(view, kind, chosen) if kind == _SEQUENCE else None
+
+
+def _axes(view: View, output: int) -> dict[str, int]:
+    """Where directions and the batch's sequences lie, in an output; the states of before lie as those of after."""
+    if view.attribute("layout"):
+        return {_SEQUENCE: 0, _DIRECTION: 2 if output == 0 else 1}
+    return {_DIRECTION: 1, _SEQUENCE: 2} if output == 0 else {_DIRECTION: 0, _SEQUENCE: 1}
+
+
+def _kind(view: View, output: int, axis: int | None) -> str | None:
+    return next((kind for kind, place in _axes(view, output).items() if place == axis), None)
+
+
+def _by_direction(view: View, chosen: Piece) -> Sharded | None:
+    """One of the two, alone."""
+    if view.attribute_string("direction", "forward") != "bidirectional" or chosen.size > 1:
+        return None
+    number = chosen.spans[0][0]
+    own = _own_activations(view, number)
+    if own is None:
+        return None
+    attributes = {"direction": ir.AttrString("direction", ("forward", "reverse")[number]), **own}
+    found = _answer(view, _DIRECTION, chosen)
+    return Sharded(found.inputs, found.outputs, attributes)
+
+
+def _own_activations(view: View, number: int) -> dict[str, ir.Attr | None] | None:
+    """Lists of both directions' activations become one's; None where it is not certain whose a factor is."""
+    names = view.node.attributes.get("activations")
+    factors = [name for name in ("activation_alpha", "activation_beta") if name in view.node.attributes]
+    if names is None:
+        return None if factors else {}
+    each, both = _ACTIVATIONS[view.op_type], [str(name) for name in names.as_strings()]
+    if factors and both[:each] != both[each:]:
+        return None
+    own: dict[str, ir.Attr | None] = {
+        "activations": ir.AttrStrings("activations", both[number * each : (number + 1) * each])
+    }
+    for name in factors:
+        values = list(view.node.attributes[name].as_floats())
+        half = len(values) // 2
+        if len(values) % 2:
+            return None
+        own[name] = ir.AttrFloat32s(name, values[number * half : (number + 1) * half])
+    return own
+
+
+def _answer(view: View, kind: str, chosen: Piece) -> Sharded:
+    """Pieces of all inputs and outputs, along the axes of that kind."""
+    places = {number: _axes(view, 1)[kind] for number in _STATES}
+    if kind == _SEQUENCE:
+        places |= {_X: 0 if view.attribute("layout") else 1, _LENGTHS: 0}
+    else:
+        places |= {1: 0, 2: 0, 3: 0, _PEEPHOLES: 0}
+    inputs = tuple(
+        None if value is None else chosen.along(places[number]) if number in places else WHOLE
+        for number, value in enumerate(view.node.inputs)
+    )
+    return Sharded(inputs, tuple(chosen.along(_axes(view, output)[kind]) for output in range(len(view.node.outputs))))
