@@ -39,11 +39,13 @@ def needs_of(model: Model, layers: tuple[Layer, ...]) -> list[set[int]]:
 
 
 def some_order(needs: list[set[int]], seed: int) -> tuple[int, ...]:
-    """A random order in which every layer stands behind those it reads from."""
+    """A random order, not the canonical one, in which every layer stands behind those it reads from."""
     rng, order = random.Random(seed), list[int]()
-    while len(order) < len(needs):
-        ready = [number for number, need in enumerate(needs) if number not in order and need <= set(order)]
-        order.append(rng.choice(ready))
+    while order == sorted(order):
+        order = []
+        while len(order) < len(needs):
+            ready = [number for number, need in enumerate(needs) if number not in order and need <= set(order)]
+            order.append(rng.choice(ready))
     return tuple(order)
 
 
@@ -55,7 +57,6 @@ def test_a_bundle_of_another_order_answers_as_the_whole_model(
     path = reference(name)
     model, feeds = load_model(path), sample_inputs(name)
     order = some_order(needs_of(model, layers_of(model)), seed)
-    assert order != tuple(range(len(order)))
     plan = chain(model, [len(order) // 3, 2 * len(order) // 3], order=order)
     build(model, plan, tmp_path / "b")
     bundle = open_bundle(tmp_path / "b")
@@ -89,7 +90,7 @@ def test_an_order_that_cannot_run_is_refused(reference: Callable[[str], Path], t
     model = load_model(reference("mlp"))
     layers = layers_of(model)
     backwards = tuple(range(len(layers)))[::-1]
-    with pytest.raises(ModelError, match=r"layer 1 reads .*, which layer 0 makes: it cannot run before it"):
+    with pytest.raises(ModelError, match=r"layer 3 reads .*, which layer 2 makes: it cannot run before it"):
         arranged(model, layers, backwards)
     plan = chain(model, [1])
     with pytest.raises(ModelError, match="cannot run before it"):

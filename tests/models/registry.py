@@ -81,6 +81,7 @@ def _models() -> dict[str, ReferenceModel]:
         _small(small.loop_capture, vector),
         _small(small.multi_output, vector),
         _small(small.conv_chain, {"image": (1, 3, 32, 32)}),
+        _small(small.inception, {"image": (1, 3, 16, 16)}),
         _small(small.constant_weights, vector),
         _small(small.symbolic, {"x": (2, 5, 16)}),
         _small(small.lstm, {"x": (6, 1, 8)}),

@@ -149,6 +149,22 @@ def conv_chain(path: Path) -> None:
     g.save(path)
 
 
+def inception(path: Path) -> None:
+    """Two blocks of parallel branches that are joined by their channels, as in Inception, and a classifier."""
+    g = Builder("inception")
+    x = g.conv(g.input("image", [1, 3, 16, 16]), 3, 8)
+    for channels in (8, 24):
+        narrow = g.add("Relu", g.add("Conv", x, g.weight(8, channels, 1, 1), g.weight(8)))
+        deep = g.conv(g.conv(x, channels, 12), 12, 8)
+        pooled = g.add("MaxPool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+        pooled = g.add("Relu", g.add("Conv", pooled, g.weight(8, channels, 1, 1), g.weight(8)))
+        x = g.add("Concat", narrow, deep, pooled, axis=1)
+    x = g.add("Flatten", g.add("GlobalAveragePool", x))
+    g.add("Gemm", x, g.weight(5, 24), transB=1, output="y")
+    g.output("y", [1, 5])
+    g.save(path)
+
+
 def constant_weights(path: Path) -> None:
     """Every weight is a Constant node; there is no initializer."""
     g = Builder("constant_weights")

@@ -1,6 +1,6 @@
 """ONNX in: the canonical form of a model, its layers, cut positions, and any run of layers as a model."""
 
-from mopar.graph.cuts import Cut, boundary, cut_positions
+from mopar.graph.cuts import Cut, arranged, boundary, cut_positions
 from mopar.graph.engine import check_loadable
 from mopar.graph.extract import extract
 from mopar.graph.kernels import Kernel, kernel_map
@@ -14,6 +14,7 @@ __all__ = [
     "Kernel",
     "Layer",
     "Model",
+    "arranged",
     "boundary",
     "check_loadable",
     "cut_positions",

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from mopar.graph.layers import Layer
 from mopar.graph.model import Model, is_weight, name_of, reads_of, required_spec, spec_of
-from mopar.types import TensorSpec
+from mopar.types import ModelError, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,23 @@ class Cut:
     index: int
     tensors: tuple[str, ...]
     inputs: tuple[str, ...]
+
+
+def arranged(model: Model, layers: Sequence[Layer], order: Sequence[int]) -> tuple[Layer, ...]:
+    """The layers in another order, by their numbers; as they are where ``order`` is empty.
+
+    Raises:
+        ModelError: a layer would run before another one whose tensors it reads.
+    """
+    found = tuple(layers[number] for number in order) if order else tuple(layers)
+    for life in _lives(model, found):
+        if life.read and life.read[0] < life.made:
+            late, early = found[life.made].index, found[life.read[0]].index
+            raise ModelError(
+                f"{model.path.name}: layer {early} reads {name_of(life.value)!r}, which layer {late} makes: "
+                "it cannot run before it"
+            )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,8 @@ def boundary(
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """What layers ``start`` to ``stop`` (exclusive) read from outside, and what they make for others.
 
+    The layers stand in any order in which they can run; ``start`` and ``stop`` count in it.
+
     An input of the model that is itself an output of it is made by no layer, so it is in no run's
     outputs: the request answers it.
 
@@ -86,16 +105,19 @@ def boundary_values(
 
 
 def _lives(model: Model, layers: Sequence[Layer]) -> list[_Life]:
-    """Inputs of the model, then what each layer makes, in order; values that nobody reads included."""
+    """Inputs of the model, then what each layer makes, in order; values that nobody reads included.
+
+    Layers count by their places in ``layers``.
+    """
     graph = model.ir.graph
     read: dict[ir.Value, list[int]] = {}
     made: dict[ir.Value, int] = dict.fromkeys(graph.inputs, -1)
-    for layer in layers:
+    for place, layer in enumerate(layers):
         for node in model.nodes[layer.start : layer.stop]:
             for value in reads_of(node, graph):
                 if not is_weight(value):
-                    read.setdefault(value, []).append(layer.index)
-            made.update((value, layer.index) for value in node.outputs if value.name)
+                    read.setdefault(value, []).append(place)
+            made.update((value, place) for value in node.outputs if value.name)
     return [_Life(value, layer, tuple(read.get(value, ()))) for value, layer in made.items()]
 
 

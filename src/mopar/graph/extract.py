@@ -13,6 +13,7 @@ from mopar.graph.model import Model, is_weight, reads_of, required_spec
 def extract(model: Model, start: int, stop: int, layers: Sequence[Layer]) -> ir.Model:
     """Layers ``start`` to ``stop`` (exclusive) as a valid model with only the weights that they read.
 
+    The layers stand in any order in which they can run; ``start`` and ``stop`` count in it.
     Its inputs and outputs are those of :func:`mopar.graph.boundary`. Weights are shared with
     ``model``, not copied; nodes and values are its own.
 
@@ -23,7 +24,7 @@ def extract(model: Model, start: int, stop: int, layers: Sequence[Layer]) -> ir.
     for value in (*inputs, *outputs):
         required_spec(value, f"{model.path.name}: layers {start} to {stop} cannot stand alone:")
     graph = model.ir.graph
-    nodes = model.nodes[layers[start].start : layers[stop - 1].stop]
+    nodes = [node for layer in layers[start:stop] for node in model.nodes[layer.start : layer.stop]]
     weights = dict.fromkeys(value for node in nodes for value in reads_of(node, graph) if is_weight(value))
     view = ir.GraphView(
         inputs,
