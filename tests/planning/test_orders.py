@@ -20,39 +20,17 @@ from mopar.planning import (
     shape_of,
 )
 from mopar.planning.arithmetic import call_costs
-from mopar.planning.boundary import last_use
 from mopar.planning.branches import Section, boundaries_of, is_canonical, runs_of, sections_of
 from mopar.planning.orders import EXACT, branches_of
 from mopar.planning.shape import chain_shape
 from mopar.planning.sound import check_profile
 from mopar.planning.table import slice_table
-from mopar.types import InfeasibleError, LayerProfile, PlatformLimits, PriceBook, Profile, UsageError, WeightProfile
-from tests.planning.branching import branching, chained_ms, everything, orders_of
-from tests.planning.strategies import FREE, MIB, PAPER, books, limits, make_profile, tensor
+from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, UsageError
+from tests.planning.branching import branching, chained_ms, everything, orders_of, two_towers
+from tests.planning.strategies import FREE, MIB, PAPER, books, limits
 from tests.planning.test_optimum import random_questions
 
 SLACK = 1e-6
-
-
-def two_towers(crossing: tuple[int, int, int, int] = (8, 1, 8, 1)) -> Profile:
-    """Towers 0-2-4 and 1-3-5, one layer of each by turns, that meet in layer 6.
-
-    Args:
-        crossing: MiB of what the layers of the first tower make, then of the second's, inside and at the end.
-    """
-    inner_a, end_a, inner_b, end_b = (4 * (size * MIB // 4) for size in crossing)
-    sizes = (inner_a, inner_b, inner_a, inner_b, end_a, end_b, MIB)
-    tensors = [tensor("x", MIB, -1, (0,)), tensor("z", MIB, -1, (1,))]
-    readers = [(2,), (3,), (4,), (5,), (6,), (6,), (7,)]
-    tensors += [tensor(f"t{index}", sizes[index], index, readers[index]) for index in range(7)]
-    weights = tuple(WeightProfile(f"w{index}", 40 * MIB, 40 * MIB, 40 * MIB) for index in range(7))
-    layers = []
-    for index in range(7):
-        live = sum(t.bytes for t in tensors if t.producer <= index <= last_use(t))
-        layers.append(
-            LayerProfile(index, (f"n{index}",), ("Gemm",), (f"w{index}",), 10.0, 0.0, 40 * MIB, live),
-        )
-    return make_profile(tuple(layers), tuple(tensors), weights, tuple(range(1, 7)))
 
 
 def test_towers_are_cut_one_after_the_other() -> None:

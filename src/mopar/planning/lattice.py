@@ -32,10 +32,17 @@ class Lattice:
     Attributes:
         profile: in canonical order.
         holds: boundaries x layers.
+        overhead_ms: of a cut at each boundary.
     """
 
     profile: Profile
     holds: Mask
+    overhead_ms: Floats
+
+    @classmethod
+    def of(cls, profile: Profile, holds: Mask) -> "Lattice":
+        """The lattice of some boundaries."""
+        return cls(profile, holds, _Boundaries(profile, holds).overhead_ms())
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -44,13 +51,11 @@ class Lattice:
 
     def canonical(self) -> Mask:
         """Which boundaries the canonical order passes."""
-        gaps = (np.diff(self.holds.astype(np.int8), axis=1) > 0).sum(axis=1)
-        found: Mask = gaps == 0
-        return found
+        return _is_canonical(self.holds)
 
     def at(self, kept: Mask | Sequence[int]) -> "Lattice":
         """Some of its boundaries; the first and the last among them."""
-        return Lattice(self.profile, self.holds[kept])
+        return Lattice(self.profile, self.holds[kept], self.overhead_ms[kept])
 
     def candidates(self, rows: slice = slice(None)) -> Mask:
         """For the boundaries in ``rows``, which others they are within."""
@@ -82,7 +87,7 @@ class Lattice:
             costs,
             self.positions,
             elapsed=((one[rows], one), (two[rows], two)),
-            overhead=known.overhead_ms()[rows],
+            overhead=self.overhead_ms[rows],
             held_bytes=resident + known.active_bytes(rows, inputs + outputs),
             extra_mib=extra.between(sums[:, rows], sums),
             input_bytes=inputs,
@@ -124,10 +129,9 @@ class _Boundaries:
         parts = overhead_parts(self._profile)
         each = np.array([parts[tensor.name] for tensor in self._tensors])
         known = {cut.index: cut.overhead_ms for cut in self._profile.cut_positions}
-        canonical = Lattice(self._profile, self._holds).canonical()
         places = self._holds.sum(axis=1).tolist()
         found: Floats = (self._made & self._open) @ each
-        for number in np.flatnonzero(canonical).tolist():
+        for number in np.flatnonzero(_is_canonical(self._holds)).tolist():
             found[number] = known.get(places[number], 0.0)
         return found
 
@@ -189,6 +193,12 @@ class _Boundaries:
         return found
 
 
+def _is_canonical(holds: Mask) -> Mask:
+    gaps = (np.diff(holds.astype(np.int8), axis=1) > 0).sum(axis=1)
+    found: Mask = gaps == 0
+    return found
+
+
 def _read_between(
     read: npt.NDArray[np.int64], readers: npt.NDArray[np.int64], sizes: Floats, rows: slice, given: Mask | None = None
 ) -> Floats:
@@ -213,14 +223,19 @@ def _read_between(
 
 def _weights(profile: Profile, holds: Mask, rows: slice, sizes: dict[str, int]) -> Floats:
     """Bytes of the weights of each slice, a weight that several of its layers share once."""
-    names = {name: number for number, name in enumerate(sizes)}
-    users: list[list[int]] = [[] for _ in names]
+    users: dict[str, list[int]] = {name: [] for name in sizes}
     for layer in profile.layers:
         for name in set(layer.weights):
-            users[names[name]].append(layer.index)
-    if not names:
-        return np.zeros((len(holds[rows]), len(holds)))
-    read = np.stack([holds[:, layers].sum(axis=1) for layers in users], axis=1)
-    return _read_between(
-        read, np.array([len(layers) for layers in users]), np.array([*map(float, sizes.values())]), rows
-    )
+            users[name].append(layer.index)
+    own = np.zeros(len(profile.layers))
+    for name, layers in users.items():
+        if len(layers) == 1:
+            own[layers[0]] += sizes[name]
+    upto = holds.astype(np.float64) @ own
+    total: Floats = upto[None, :] - upto[rows][:, None]
+    shared = {name: layers for name, layers in users.items() if len(layers) > 1}
+    if shared:
+        read = np.stack([holds[:, layers].sum(axis=1) for layers in shared.values()], axis=1)
+        readers = np.array([len(layers) for layers in shared.values()])
+        total += _read_between(read, readers, np.array([float(sizes[name]) for name in shared]), rows)
+    return total

@@ -7,15 +7,16 @@ slices do not wait for each other the prediction, which follows the calls, can o
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf, isfinite
+from math import isfinite
 from typing import Literal
 
+from mopar.planning.arrange import arranged, likely
 from mopar.planning.decide import Decider
 from mopar.planning.explain import cut_reasons
 from mopar.planning.feasibility import least_latency_ms
 from mopar.planning.front import FrontPoint, front
 from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE
-from mopar.planning.orders import EXACT, NORMAL, ON_FRONT, arranged, branches_of
+from mopar.planning.orders import EXACT, NORMAL, ON_FRONT, branches_of
 from mopar.planning.problem import Problem
 from mopar.planning.search import Chosen
 from mopar.planning.sizes import Sizing
@@ -106,7 +107,7 @@ def plan_front(
     branches = branches_of(profile, problem.table.positions, effort)
     if branches is None:
         return front(decider, problem, slo)
-    branches = branches.within(decider, inf, inf if slo is None else slo, effort.searched)
+    branches = likely(decider, branches, slo, effort)
     return front(decider, branches.problem(decider), slo, branches)
 
 
