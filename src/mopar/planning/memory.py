@@ -105,7 +105,8 @@ class Extra:
         part = _parts(profile, resident)
         self.per_layer: Floats = np.stack([part, part * per_layer, unread])[:, list(order)]
         """What each layer adds to the sums that a slice's figure is made of: 3 x layers."""
-        self._sampled = 1.0 / max(len(profile.samples), 1)
+        slices = sum(1.0 / sample.runs for sample in profile.samples)
+        self._sampled = 1.0 / max(slices, 1.0)
 
     def of(self, start: int, stop: int) -> float:
         """Of layers ``start`` to ``stop`` (exclusive)."""
