@@ -6,6 +6,9 @@ Chains, and graphs with skip connections, of 2 to 14 layers with random times, w
 price books that couple CPU to memory and that sell CPUs apart, limits on functions, payload and package, and limits on
 latency that bind. The solver is HiGHS (scipy.optimize.milp): a variable for each slice at each size, a path from the
 first layer to the last, limits as rows. Goal: the planner's cost is the optimum in every instance.
+
+As many chains again are held against SLAMBUC, a partitioner of serverless chains, in the terms that both have: billed
+time, memory of a function, latency, data between functions (``tests/planning/slambuc_oracle.py``).
 """
 
 import random
@@ -23,9 +26,11 @@ from mopar.planning.problem import Problem, make_problem
 from mopar.planning.sizes import Sizing
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import InfeasibleError, LayerProfile, PlatformLimits, PriceBook, Profile, TensorProfile, WeightProfile
+from tests.planning.slambuc_oracle import USD_PER_MS, random_chain
 from tests.planning.strategies import FREE, MIB, make_profile, tensor
 
 BOOKS = ("paper", "openfaas", "cloud-run", "aws-lambda-x86", "azure-functions", "alibaba-fc")
+SLAMBUC = "slambuc"
 SAME = 1e-6
 MOST_LAYERS = 14
 
@@ -178,6 +183,29 @@ def compared(one: Instance) -> Outcome:
     )
 
 
+def compared_with_slambuc(rng: random.Random) -> Outcome:
+    """The planner's and SLAMBUC's answers to a question that both can state."""
+    chain = random_chain(rng)
+    profile, book, limits, slo_ms = chain.question()
+    begin = time.perf_counter()
+    try:
+        planned_usd: float | None = plan(profile, book, limits, slo_ms=slo_ms).predicted.cost_per_million_usd / 1e6
+    except InfeasibleError:
+        planned_usd = None
+    middle = time.perf_counter()
+    optimum_ms = chain.optimum_ms()
+    return Outcome(
+        kind="chain",
+        book=SLAMBUC,
+        layers=len(profile.layers),
+        planned_usd=planned_usd,
+        optimal_usd=None if optimum_ms is None else optimum_ms * USD_PER_MS,
+        planner_ms=(middle - begin) * 1e3,
+        solver_ms=(time.perf_counter() - middle) * 1e3,
+        counted_to_ms=0.0,
+    )
+
+
 def row_of(name: str, found: list[Outcome]) -> tuple[str, ...]:
     both = [one for one in found if one.planned_usd is not None and one.optimal_usd]
     gaps = [(one.planned_usd or 0.0) / (one.optimal_usd or 1.0) - 1 for one in both]
@@ -200,10 +228,12 @@ def main() -> None:
     arguments.add_argument("--count", type=int, default=1000)
     arguments.add_argument("--seed", type=int, default=0)
     options = arguments.parse_args()
-    say_where(options.seed, "scipy")
+    say_where(options.seed, "scipy", "slambuc")
     found = [compared(one) for one in instances(options.count, options.seed)]
-    columns = ("book", "instances", "infeasible", "largest gap", "differ", "on the grid", "planner ms", "HiGHS ms", "")
-    names = [*BOOKS, "all"]
+    rng = random.Random(options.seed)
+    found += [compared_with_slambuc(rng) for _ in range(options.count)]
+    columns = ("book", "instances", "infeasible", "largest gap", "differ", "on the grid", "planner ms", "solver ms", "")
+    names = [*BOOKS, SLAMBUC, "all"]
     table(columns, [row_of(name, [one for one in found if name in {one.book, "all"}]) for name in names])
     write_raw(options.json, "planner_optimum", {"seed": options.seed, "outcomes": found})
 

@@ -1,0 +1,176 @@
+"""What orders of parallel branches bring, and what looking at a part of them loses.
+
+    python -m benchmarks.branch_orders [--count 30] [--seed 0] [--json FILE]
+
+Models of random layers with one parallel section of 14 to 24 layers: chains of random lengths side by side, joined at
+its end, and Inception-like blocks in a row. All boundaries of all orders are searched, which is exact, and then fewer:
+a beam over a section's boundaries, boundaries told apart by load only, or the likeliest only. Columns: how much cheaper
+the exact plan is than the best of the canonical order, how much dearer the plan of the smaller search is, and the time.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from benchmarks.common import parser, say_where, spread, table, write_raw
+from mopar.planning.arrange import arranged
+from mopar.planning.decide import Decider
+from mopar.planning.orders import EXACT, NORMAL, Effort, branches_of
+from mopar.planning.sizes import Sizing
+from mopar.platforms.books import load_book, load_limits
+from mopar.types import InfeasibleError, LayerProfile, Profile, RuntimeCosts, WeightProfile, WholeProfile
+from tests.planning.strategies import MIB, make_profile, tensor
+
+PLATFORMS = ("local", "openfaas", "aws-lambda")
+EFFORTS = {
+    "beam of 64": Effort(exact_runs=0, in_section=64, table=None, searched=None),
+    "beam of 256": Effort(exact_runs=0, in_section=256, table=None, searched=None),
+    "by load": Effort(table=0.0, searched=None),
+    "likeliest 100": Effort(table=None, searched=100),
+    "as planned": NORMAL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a search over orders found; None where no plan keeps the limits."""
+
+    kind: str
+    platform: str
+    effort: str
+    boundaries: int
+    canonical_usd: float | None
+    exact_usd: float | None
+    found_usd: float | None
+    seconds: float
+
+
+def wide(rng: random.Random) -> Profile:
+    """Chains side by side between a first layer and a last one."""
+    lengths = [rng.randint(1, 6) for _ in range(rng.randint(3, 5))]
+    while not 14 <= sum(lengths) <= 24:
+        lengths = [rng.randint(1, 6) for _ in range(rng.randint(3, 5))]
+    return profile_of(rng, _block(0, lengths))
+
+
+def blocks(rng: random.Random) -> Profile:
+    """Three blocks of four branches in a row."""
+    needs: list[tuple[int, ...]] = []
+    for _ in range(3):
+        needs = needs[:-1] if needs else needs
+        first = len(needs)
+        needs += [tuple(at + first for at in need) for need in _block(0, [rng.randint(1, 3) for _ in range(4)])]
+        if first:
+            needs[first] = (first - 1,)
+    return profile_of(rng, needs)
+
+
+def _block(first: int, lengths: list[int]) -> list[tuple[int, ...]]:
+    """For each layer, those it reads: one, chains that all read it, and a layer that reads the ends of the chains."""
+    needs: list[tuple[int, ...]] = [()]
+    ends = []
+    for length in lengths:
+        for position in range(length):
+            needs.append((first if position == 0 else len(needs) - 1,))
+        ends.append(len(needs) - 1)
+    return [*needs, tuple(ends)]
+
+
+def profile_of(rng: random.Random, needs: list[tuple[int, ...]]) -> Profile:
+    """Random times, weights and tensors for layers that read so; about 150 ms and 200 MiB."""
+    count = len(needs)
+    readers = [[reader for reader, need in enumerate(needs) if index in need] or [count] for index in range(count)]
+    sizes = [4 * rng.randint(1, MIB) for _ in range(count)]
+    tensors = [tensor("x", 602112, -1, tuple(index for index, need in enumerate(needs) if not need))]
+    tensors += [tensor(f"t{index}", sizes[index], index, tuple(readers[index])) for index in range(count)]
+    weights, layers = [], []
+    for index in range(count):
+        size = rng.choice([0, 1, 4, 20]) * rng.randint(1, 4) * MIB
+        weights.append(WeightProfile(f"w{index}", size, size, size))
+        live = sum(t.bytes for t in tensors if t.producer <= index <= max(t.consumers))
+        layers.append(
+            LayerProfile(index, (f"n{index}",), ("Conv",), (f"w{index}",), rng.uniform(0.5, 15.0), 0.0, size, live)
+        )
+    whole_ms = sum(layer.latency_ms for layer in layers)
+    whole_mib = 30 + sum(weight.bytes for weight in weights) / MIB
+    return make_profile(
+        tuple(layers),
+        tuple(tensors),
+        tuple(weights),
+        tuple(range(1, count)),
+        whole=WholeProfile(whole_ms, 0.0, whole_mib, 300.0, 0.0),
+        runtime=RuntimeCosts(20.0, 0.3, 0.15, 0.1, 40.0),
+    )
+
+
+def outcomes(kind: str, profile: Profile, platform: str) -> Iterator[Outcome]:
+    """The exact search, and each of the smaller ones, on one model."""
+    limits = replace(load_limits(platform), package_bytes=None)
+    book = load_book(limits.prices)
+    if book.mib_per_vcpu is not None:
+        book = replace(book, memory_step_mib=64)
+    decider = Decider(Sizing(profile, book, None), limits, limits.max_functions, "cost")
+    positions = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
+    problem = decider.problem(positions)
+    slo_ms = 1.2 * decider.choose_unsplit(None).latency_ms
+
+    def usd(effort: Effort | None) -> float | None:
+        try:
+            if effort is None:
+                return decider.choose(problem, slo_ms).cost_usd
+            return arranged(decider, problem, slo_ms, effort).chosen.cost_usd
+        except InfeasibleError:
+            return None
+
+    every = replace(EXACT, exact_runs=1000)
+    canonical, exact = usd(None), usd(every)
+    known = branches_of(profile, positions, every)
+    for name, effort in {"exact": every, **EFFORTS}.items():
+        begin = time.perf_counter()
+        found = usd(effort)
+        seconds = time.perf_counter() - begin
+        yield Outcome(kind, platform, name, known.of if known else 0, canonical, exact, found, seconds)
+
+
+def row_of(kind: str, effort: str, found: list[Outcome]) -> tuple[str, ...]:
+    priced = [(one.canonical_usd, one.exact_usd, one.found_usd) for one in found]
+    gains = [1 - exact / canonical for canonical, exact, _ in priced if canonical and exact]
+    losses = [got / exact - 1 for _, exact, got in priced if got and exact]
+    return (
+        kind,
+        effort,
+        str(len(found)),
+        f"{spread([one.boundaries for one in found]).p50:.0f}",
+        f"{spread(gains).p50:.2%}",
+        f"{max(gains):.2%}",
+        f"{spread(losses).p50:.2%}",
+        f"{max(losses):.2%}",
+        f"{spread([one.seconds for one in found]).p50:.2f}",
+    )
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--count", type=int, default=30)
+    arguments.add_argument("--seed", type=int, default=0)
+    options = arguments.parse_args()
+    say_where(options.seed)
+    rng = random.Random(options.seed)
+    found: list[Outcome] = []
+    for number in range(options.count):
+        for kind, make in (("wide", wide), ("blocks", blocks)):
+            found += outcomes(kind, make(rng), PLATFORMS[number % len(PLATFORMS)])
+    columns = ("models", "search", "instances", "boundaries", "gain p50", "most", "loss p50", "most", "s")
+    names = ["exact", *EFFORTS]
+    rows = [
+        row_of(kind, name, [one for one in found if (one.kind, one.effort) == (kind, name)])
+        for kind in ("wide", "blocks")
+        for name in names
+    ]
+    table(columns, rows)
+    write_raw(options.json, "branch_orders", {"seed": options.seed, "outcomes": found})
+
+
+if __name__ == "__main__":
+    main()
