@@ -19,8 +19,8 @@ from mopar.planning.decide import Decider
 from mopar.planning.orders import EXACT, NORMAL, Effort, branches_of
 from mopar.planning.sizes import Sizing
 from mopar.platforms.books import load_book, load_limits
-from mopar.types import InfeasibleError, LayerProfile, Profile, RuntimeCosts, WeightProfile, WholeProfile
-from tests.planning.strategies import MIB, make_profile, tensor
+from mopar.types import InfeasibleError, Profile
+from tests.planning.branching import block, random_layers
 
 PLATFORMS = ("local", "openfaas", "aws-lambda")
 EFFORTS = {
@@ -51,7 +51,7 @@ def wide(rng: random.Random) -> Profile:
     lengths = [rng.randint(1, 6) for _ in range(rng.randint(3, 5))]
     while not 14 <= sum(lengths) <= 24:
         lengths = [rng.randint(1, 6) for _ in range(rng.randint(3, 5))]
-    return profile_of(rng, _block(0, lengths))
+    return random_layers(rng, block(0, lengths))
 
 
 def blocks(rng: random.Random) -> Profile:
@@ -60,48 +60,10 @@ def blocks(rng: random.Random) -> Profile:
     for _ in range(3):
         needs = needs[:-1] if needs else needs
         first = len(needs)
-        needs += [tuple(at + first for at in need) for need in _block(0, [rng.randint(1, 3) for _ in range(4)])]
+        needs += [tuple(at + first for at in need) for need in block(0, [rng.randint(1, 3) for _ in range(4)])]
         if first:
             needs[first] = (first - 1,)
-    return profile_of(rng, needs)
-
-
-def _block(first: int, lengths: list[int]) -> list[tuple[int, ...]]:
-    """For each layer, those it reads: one, chains that all read it, and a layer that reads the ends of the chains."""
-    needs: list[tuple[int, ...]] = [()]
-    ends = []
-    for length in lengths:
-        for position in range(length):
-            needs.append((first if position == 0 else len(needs) - 1,))
-        ends.append(len(needs) - 1)
-    return [*needs, tuple(ends)]
-
-
-def profile_of(rng: random.Random, needs: list[tuple[int, ...]]) -> Profile:
-    """Random times, weights and tensors for layers that read so; about 150 ms and 200 MiB."""
-    count = len(needs)
-    readers = [[reader for reader, need in enumerate(needs) if index in need] or [count] for index in range(count)]
-    sizes = [4 * rng.randint(1, MIB) for _ in range(count)]
-    tensors = [tensor("x", 602112, -1, tuple(index for index, need in enumerate(needs) if not need))]
-    tensors += [tensor(f"t{index}", sizes[index], index, tuple(readers[index])) for index in range(count)]
-    weights, layers = [], []
-    for index in range(count):
-        size = rng.choice([0, 1, 4, 20]) * rng.randint(1, 4) * MIB
-        weights.append(WeightProfile(f"w{index}", size, size, size))
-        live = sum(t.bytes for t in tensors if t.producer <= index <= max(t.consumers))
-        layers.append(
-            LayerProfile(index, (f"n{index}",), ("Conv",), (f"w{index}",), rng.uniform(0.5, 15.0), 0.0, size, live)
-        )
-    whole_ms = sum(layer.latency_ms for layer in layers)
-    whole_mib = 30 + sum(weight.bytes for weight in weights) / MIB
-    return make_profile(
-        tuple(layers),
-        tuple(tensors),
-        tuple(weights),
-        tuple(range(1, count)),
-        whole=WholeProfile(whole_ms, 0.0, whole_mib, 300.0, 0.0),
-        runtime=RuntimeCosts(20.0, 0.3, 0.15, 0.1, 40.0),
-    )
+    return random_layers(rng, needs)
 
 
 def outcomes(kind: str, profile: Profile, platform: str) -> Iterator[Outcome]:

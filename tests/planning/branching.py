@@ -1,5 +1,6 @@
 """Small random profiles with parallel branches, and every order that they can run in."""
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
@@ -15,6 +16,7 @@ from mopar.types import (
     PlatformLimits,
     PriceBook,
     Profile,
+    RuntimeCosts,
     Source,
     TensorProfile,
     WeightProfile,
@@ -45,11 +47,52 @@ def two_towers(crossing: tuple[int, int, int, int] = (8, 1, 8, 1)) -> Profile:
     return make_profile(tuple(layers), tuple(tensors), weights, tuple(range(1, 7)))
 
 
+def block(first: int, lengths: list[int]) -> list[tuple[int, ...]]:
+    """For each layer, those it reads: one, chains that all read it, and a layer that reads the ends of the chains."""
+    needs: list[tuple[int, ...]] = [()]
+    ends = []
+    for length in lengths:
+        for position in range(length):
+            needs.append((first if position == 0 else len(needs) - 1,))
+        ends.append(len(needs) - 1)
+    return [*needs, tuple(ends)]
+
+
+def random_layers(rng: random.Random, needs: list[tuple[int, ...]]) -> Profile:
+    """Random times, weights and tensors for layers that read so; about 150 ms and 200 MiB."""
+    count = len(needs)
+    readers = [[reader for reader, need in enumerate(needs) if index in need] or [count] for index in range(count)]
+    sizes = [4 * rng.randint(1, MIB) for _ in range(count)]
+    tensors = [tensor("x", 602112, -1, tuple(index for index, need in enumerate(needs) if not need))]
+    tensors += [tensor(f"t{index}", sizes[index], index, tuple(readers[index])) for index in range(count)]
+    weights, layers = [], []
+    for index in range(count):
+        size = rng.choice([0, 1, 4, 20]) * rng.randint(1, 4) * MIB
+        weights.append(WeightProfile(f"w{index}", size, size, size))
+        live = sum(t.bytes for t in tensors if t.producer <= index <= max(t.consumers))
+        layers.append(
+            LayerProfile(index, (f"n{index}",), ("Conv",), (f"w{index}",), rng.uniform(0.5, 15.0), 0.0, size, live)
+        )
+    whole_ms = sum(layer.latency_ms for layer in layers)
+    whole_mib = 30 + sum(weight.bytes for weight in weights) / MIB
+    return make_profile(
+        tuple(layers),
+        tuple(tensors),
+        tuple(weights),
+        tuple(range(1, count)),
+        whole=WholeProfile(whole_ms, 0.0, whole_mib, 300.0, 0.0),
+        runtime=RuntimeCosts(20.0, 0.3, 0.15, 0.1, 40.0),
+    )
+
+
 @st.composite
 def branching(draw: st.DrawFn, most_layers: int = 6) -> Profile:
-    """A random graph of layers: each reads some earlier tensors or the request; some tensors are answers."""
+    """A random graph of layers: each reads some earlier tensors or the request; some tensors are answers.
+
+    Tensors are small or large and their transport is slow at times, so that it matters what crosses a cut.
+    """
     count = draw(st.integers(2, most_layers))
-    size = st.integers(0, 4 * MIB // 4).map(lambda words: 4 * words)
+    size = st.sampled_from([0, 4, MIB, 8 * MIB, 24 * MIB])
     readers: list[set[int]] = [set() for _ in range(count + 1)]
     for index in range(count):
         for source in draw(st.lists(st.integers(-1, index - 1), min_size=1, max_size=2, unique=True)):
@@ -72,7 +115,7 @@ def branching(draw: st.DrawFn, most_layers: int = 6) -> Profile:
         cuts,
         overhead_ms=draw(st.sampled_from([0.0, 0.3])),
         whole=WholeProfile(total_ms * draw(st.floats(0.8, 1.2)) + 0.5, 0.0, draw(st.floats(40, 500)), 250.0, 0.5),
-        runtime=draw(costs_of_runtime()),
+        runtime=replace(draw(costs_of_runtime()), wire_ms_per_mib=draw(st.sampled_from([0.0, 0.1, 2.0]))),
         samples=samples if draw(st.booleans()) else (),
     )
 
@@ -86,8 +129,8 @@ def _layers(
     for index in range(count):
         mine = tuple({f"w{index}", f"w{draw(st.integers(0, index))}"})
         live = sum(t.bytes for t in tensors if t.producer <= index <= max(t.consumers, default=-1))
-        # A layer may write its result over what it reads.
-        saved = min([t.bytes for t in tensors if t.consumers and max(t.consumers) == index], default=0)
+        # A layer may write its result over what it reads, where that dies and no request brought it.
+        saved = min([t.bytes for t in tensors if t.producer >= 0 and last_use(t) == index], default=0)
         layers.append(
             LayerProfile(
                 index=index,

@@ -1,5 +1,6 @@
 """Orders of parallel branches: what another order changes, and that the best one is found."""
 
+import random
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mopar.planning import (
+    arrange,
     check_plan,
     evaluate,
     parse_plan,
@@ -20,13 +22,17 @@ from mopar.planning import (
     shape_of,
 )
 from mopar.planning.arithmetic import call_costs
+from mopar.planning.arrange import arranged
+from mopar.planning.boundary import last_use
 from mopar.planning.branches import Section, boundaries_of, is_canonical, runs_of, sections_of
+from mopar.planning.decide import Decider
 from mopar.planning.orders import EXACT, branches_of
 from mopar.planning.shape import chain_shape
+from mopar.planning.sizes import Sizing
 from mopar.planning.sound import check_profile
 from mopar.planning.table import slice_table
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, UsageError
-from tests.planning.branching import branching, chained_ms, everything, orders_of, two_towers
+from tests.planning.branching import block, branching, chained_ms, everything, orders_of, random_layers, two_towers
 from tests.planning.strategies import FREE, MIB, PAPER, books, limits
 from tests.planning.test_optimum import random_questions
 
@@ -84,6 +90,25 @@ def test_the_cheapest_over_all_orders(
     best = min(one.usd for one in fit)
     # Another order is taken where it saves a millionth.
     assert found.predicted.cost_per_million_usd == pytest.approx(best, rel=2 * SLACK)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1 << 20), st.sampled_from([None, 1.02, 1.1, 1.5]), st.sampled_from([None, 2, 4]))
+def test_what_is_searched_first_hides_nothing(seed: int, share: float | None, most: int | None) -> None:
+    """The best chain over all boundaries is found though a few are searched at first, and not all after that."""
+    rng = random.Random(seed)
+    profile = random_layers(rng, block(0, [rng.randint(1, 3) for _ in range(3)]))
+    decider = Decider(Sizing(profile, PAPER, None), FREE, most, "cost")
+    problem = decider.problem(range(len(profile.layers) + 1))
+    slo_ms = None if share is None else share * decider.choose_unsplit(None).latency_ms
+    branches = branches_of(profile, problem.table.positions, EXACT)
+    assert branches is not None
+    best = decider.choose(branches.problem(decider), slo_ms)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arrange, "_FIRST", 5)
+        found = arranged(decider, problem, slo_ms, EXACT)
+    assert found.chosen.cost_usd == pytest.approx(best.cost_usd, rel=2 * SLACK)
+    assert len(found.chosen.slices) <= (most or len(profile.layers))
 
 
 @random_questions
@@ -144,6 +169,28 @@ def test_a_reordered_profile(profile: Profile, data: st.DataObject) -> None:
         across = {t.name for t in profile.tensors if t.producer in before and set(t.consumers) - before}
         assert set(cut.tensors) == across
         assert cut.bytes == sum(sizes[name] for name in across)
+
+
+@settings(max_examples=100, deadline=None)
+@given(branching(7), st.data())
+def test_memory_of_layers_in_another_order(profile: Profile, data: st.DataObject) -> None:
+    """By its definition: what is live then, less what a layer saved by writing over a tensor that still dies there."""
+    order = data.draw(st.sampled_from(list(orders_of(profile))[:50]))
+    moved = reordered(profile, order)
+    for layer, place in zip(order, range(len(order)), strict=True):
+        saved = _live(profile, layer) - profile.layers[layer].activation_bytes
+        touched = {t.name for t in profile.tensors if layer in t.consumers and t.producer >= 0 and last_use(t) == layer}
+        dying = {t.name for t in moved.tensors if t.name in touched and last_use(t) == place}
+        got = moved.layers[place].activation_bytes
+        if dying == touched:
+            assert got == _live(moved, place) - saved
+        elif not dying:
+            assert got == _live(moved, place)
+        assert _live(moved, place) - saved <= got <= _live(moved, place)
+
+
+def _live(profile: Profile, layer: int) -> int:
+    return sum(t.bytes for t in profile.tensors if t.consumers and t.producer <= layer <= last_use(t))
 
 
 @settings(max_examples=100, deadline=None)
