@@ -36,10 +36,10 @@ def group_normalization(view: View, wanted: Wanted) -> Sharded | None:
         return None
     if piece.axis == 0:
         return Sharded((piece, WHOLE, WHOLE), (piece,))
-    groups = view.attribute("num_groups")
-    if shape is None or shape[_CHANNELS] is None or scale is None or scale[0] not in {groups, shape[_CHANNELS]}:
+    groups, channels = view.attribute("num_groups"), None if shape is None else shape[_CHANNELS]
+    if channels is None or scale is None or scale[0] not in {groups, channels}:
         return None
-    each = shape[_CHANNELS] // groups
+    each = channels // groups
     chosen = granules(piece.spans, each)
     if chosen == ((0, groups),):
         return None
@@ -60,9 +60,9 @@ def local_response_normalization(view: View, wanted: Wanted) -> Sharded | None:
         return None
     if piece.axis != _CHANNELS:
         return Sharded((piece,), (piece,))
-    if shape is None or shape[_CHANNELS] is None:
+    channels, (start, stop) = None if shape is None else shape[_CHANNELS], piece.hull().spans[0]
+    if channels is None:
         return None
-    channels, (start, stop) = shape[_CHANNELS], piece.hull().spans[0]
     before = (view.attribute("size") - 1) // 2
     after = view.attribute("size") - 1 - before
     taken = split(_CHANNELS, [(max(start - before, 0), min(stop + after, channels))], channels)
@@ -72,20 +72,8 @@ def local_response_normalization(view: View, wanted: Wanted) -> Sharded | None:
 @rule("LpNormalization")
 def lp_normalization(view: View, wanted: Wanted) -> Sharded | None:
     """Along one axis: any other one may be split."""
-    shape, axis = view.shape(0), view.attribute("axis", -1)
-    return None if shape is None else _beside(wanted, {axis % len(shape)})
-
-
-@rule("MeanVarianceNormalization")
-def mean_variance_normalization(view: View, wanted: Wanted) -> Sharded | None:
-    """Over some axes together: any other one may be split."""
-    shape, axes = view.shape(0), view.attribute_ints("axes")
-    return None if shape is None else _beside(wanted, {axis % len(shape) for axis in axes or (0, 2, 3)})
-
-
-def _beside(wanted: Wanted, axes: set[int]) -> Sharded | None:
-    piece = wanted[0]
-    if piece is None or piece.summand or piece.axis in axes:
+    piece, shape = wanted[0], view.shape(0)
+    if piece is None or piece.summand or shape is None or piece.axis == view.attribute("axis", -1) % len(shape):
         return None
     return Sharded((piece,), (piece,))
 
