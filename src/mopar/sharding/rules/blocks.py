@@ -17,10 +17,11 @@ def depth_to_space(view: View, wanted: Wanted) -> Sharded | None:
         return Sharded((places,), (Piece(piece.axis, scaled(places.spans, block)),))
     if view.attribute_string("mode", "DCR") == "CRD":
         return Sharded((Piece(_CHANNELS, scaled(piece.spans, block * block)),), (piece,))
-    if shape is None or shape[_CHANNELS] is None:
+    channels = None if shape is None else shape[_CHANNELS]
+    if channels is None:
         return None
-    channels = shape[_CHANNELS] // (block * block)
-    return Sharded((Piece(_CHANNELS, _repeated(piece.spans, channels, block * block)),), (piece,))
+    taken = _repeated(piece.spans, channels // (block * block), block * block)
+    return Sharded((Piece(_CHANNELS, taken),), (piece,))
 
 
 @rule("SpaceToDepth")
@@ -31,9 +32,9 @@ def space_to_depth(view: View, wanted: Wanted) -> Sharded | None:
         return _as_asked(view, piece)
     if piece.axis != _CHANNELS:
         return Sharded((Piece(piece.axis, scaled(piece.spans, block)),), (piece,))
-    if shape is None or shape[_CHANNELS] is None:
+    channels = None if shape is None else shape[_CHANNELS]
+    if channels is None:
         return None
-    channels = shape[_CHANNELS]
     taken = merge(span for start, stop in piece.spans for span in _folded(start, stop, channels))
     if taken == ((0, channels),):
         return None
