@@ -2,6 +2,8 @@
 
 from mopar.sharding.rules import (
     attention,
+    blocks,
+    channel_norms,
     contrib,
     convolution,
     einsum,
@@ -10,17 +12,23 @@ from mopar.sharding.rules import (
     joining,
     matmul,
     normalization,
+    padding,
+    pooling,
     recurrent,
     reduction,
     repeat,
     reshape,
+    resize,
     scans,
     slicing,
     softmax,
+    transposed,
 )
 
 __all__ = [
     "attention",
+    "blocks",
+    "channel_norms",
     "contrib",
     "convolution",
     "einsum",
@@ -29,11 +37,15 @@ __all__ = [
     "joining",
     "matmul",
     "normalization",
+    "padding",
+    "pooling",
     "recurrent",
     "reduction",
     "repeat",
     "reshape",
+    "resize",
     "scans",
     "slicing",
     "softmax",
+    "transposed",
 ]
