@@ -43,5 +43,5 @@ def test_to_go_with_the_number_of_functions_fixed() -> None:
     weight[0, 3], weight[0, 1], weight[1, 2], weight[2, 3], weight[1, 3] = 0.5, 1, 1, 1, 5
     togo = to_go(weight, 3)
     assert [togo.of(count).least for count in (1, 2, 3)] == [0.5, 6, 3]
-    assert togo.of(2).path() == ((0, 1), (1, 3))
-    assert weigh(weight, to_go(weight, None).path()) == 0.5
+    assert togo.of(2).path() == ((0, 0, 1), (0, 1, 3))
+    assert weigh(togo.weight, to_go(weight, None).path()) == 0.5

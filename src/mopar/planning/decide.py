@@ -31,9 +31,11 @@ class Decider:
     objective: str
     budget_usd: float | None = None
 
-    def problem(self, positions: Sequence[int], *, fixed: bool = False) -> Problem:
-        """The question of cutting at some, or where ``fixed`` at all, of ``positions``."""
-        return make_problem(self.sizing, self.limits, positions, max_functions=self.max_functions, fixed=fixed)
+    def problem(self, positions: Sequence[int], *, fixed: bool = False, in_parts: bool = False) -> Problem:
+        """The question of cutting at some (``fixed``: all) of ``positions``; ``in_parts``, side by side too."""
+        return make_problem(
+            self.sizing, self.limits, positions, max_functions=self.max_functions, fixed=fixed, in_parts=in_parts
+        )
 
     def whole(self) -> Problem:
         """The unsplit model, limits or not."""
@@ -64,7 +66,10 @@ class Decider:
     def shape(self, problem: Problem, chosen: Chosen) -> PlanShape:
         """The chosen chain as functions, graphs and calls."""
         at = problem.table.positions
-        slices = [Slice(at[start], at[stop], size) for start, stop, size in chosen.slices]
+        slices = [
+            Slice(at[start], at[stop], size, problem.steps_of(start, stop, size.parts))
+            for start, stop, size in chosen.slices
+        ]
         return chain_shape(self.sizing.profile, slices)
 
     def predict(self, shape: PlanShape) -> Predicted:
@@ -73,10 +78,8 @@ class Decider:
 
     def reason(self, problem: Problem, chosen: Chosen, unsplit: Chosen, slo_ms: float | None) -> str:
         """Why the search decided so, in one line."""
-        if len(chosen.slices) > 1:
-            text = (
-                f"{len(chosen.slices)} functions: {_compared(chosen, unsplit)} of unsplit{self._unsplit_note(slo_ms)}"
-            )
+        if chosen.functions > 1:
+            text = f"{_counted(chosen)}: {_compared(chosen, unsplit)} of unsplit{self._unsplit_note(slo_ms)}"
         else:
             text = self._why_unsplit(problem, chosen, slo_ms)
         return text + (f"; latencies counted to {chosen.grid_ms:.2g} ms" if chosen.grid_ms else "")
@@ -102,12 +105,12 @@ class Decider:
             split = self.choose(problem.only(~whole), slo_ms)
         except InfeasibleError as error:
             return f"no split is possible ({error})"
-        return f"the best split has {len(split.slices)} functions: {_compared(split, chosen)} of unsplit"
+        return f"the best split has {_counted(split)}: {_compared(split, chosen)} of unsplit"
 
 
 def _cheapest(problem: Problem, slo_ms: float | None) -> Objective:
     """The least cost, and of plans that cost the same up to a ten-millionth, the faster."""
-    least_usd, least_ms = to_go(problem.cost_usd, None).least, to_go(problem.latency_ms, None).least
+    least_usd, least_ms = to_go(problem.costs_usd, None).least, to_go(problem.latencies_ms, None).least
     priced = least_usd > 0 and least_ms > 0
     return Objective(latency=_TIE * least_usd / least_ms if priced else 1.0, slo_ms=slo_ms)
 
@@ -150,6 +153,14 @@ def _knee(problem: Problem, least_ms: float, slo_ms: float | None) -> Chosen:
     if spread_ms <= _HAIR * cheap.latency_ms:
         return cheap
     return solve(problem, Objective(cost=1 / spread_usd, latency=1 / spread_ms, slo_ms=slo_ms))
+
+
+def _counted(chosen: Chosen) -> str:
+    """How many functions, and of how many slices where these are fewer."""
+    if chosen.functions == len(chosen.slices):
+        return f"{chosen.functions} functions"
+    several = "slice" if len(chosen.slices) == 1 else "slices"
+    return f"{chosen.functions} functions for {len(chosen.slices)} {several}"
 
 
 def _compared(chosen: Chosen, unsplit: Chosen) -> str:

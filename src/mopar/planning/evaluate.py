@@ -15,8 +15,8 @@ from mopar.planning.arithmetic import (
     has_two_threads,
     init_ms,
 )
-from mopar.planning.memory import function_memory_mib
-from mopar.planning.shape import PlanShape
+from mopar.planning.parts import Holding, parts_of, share_bytes
+from mopar.planning.shape import PlanShape, call_shares
 from mopar.planning.sizes import inside_ms
 from mopar.types import (
     REQUEST,
@@ -28,8 +28,8 @@ from mopar.types import (
     PredictedFunction,
     PriceBook,
     Profile,
+    Share,
     Source,
-    TensorProfile,
 )
 
 
@@ -56,12 +56,19 @@ def evaluate(profile: Profile, book: PriceBook, limits: PlatformLimits, shape: P
     """
     functions = {function.name: function for function in shape.functions}
     graphs = {graph.id: graph for graph in shape.graphs}
-    timing = _Timing(profile, book, call_costs(profile, limits))
+    made = call_shares(graphs, shape.calls)
+    timing = _Timing(profile, book, call_costs(profile, limits), made)
     timed = {call.id: timing.of(call, functions[call.function], graphs[call.graph]) for call in shape.calls}
     per_function: dict[str, list[_Timed]] = defaultdict(list)
     for call in shape.calls:
         per_function[call.function].append(timed[call.id])
-    predicted = tuple(_function(profile, graphs, function, per_function[function.name]) for function in shape.functions)
+    holding = Holding(profile)
+    predicted = tuple(
+        _function(
+            profile, holding, [graphs[graph] for graph in function.graphs], function.name, per_function[function.name]
+        )
+        for function in shape.functions
+    )
     init = {entry.name: entry.init_ms for entry in predicted}
     usd = gb_s = compute_gb_s = 0.0
     for function in shape.functions:
@@ -85,17 +92,20 @@ def evaluate(profile: Profile, book: PriceBook, limits: PlatformLimits, shape: P
 class _Timing:
     """Times calls of one profile under one price book."""
 
-    def __init__(self, profile: Profile, book: PriceBook, costs: CallCosts) -> None:
-        self._profile, self._book, self._costs = profile, book, costs
+    def __init__(
+        self, profile: Profile, book: PriceBook, costs: CallCosts, made: Mapping[tuple[str, str], Share]
+    ) -> None:
+        self._profile, self._book, self._costs, self._made = profile, book, costs, made
         self._elapsed_ms = elapsed_ms(profile)
         self._elapsed_two_ms = elapsed_ms(profile, 2) if has_two_threads(profile) else self._elapsed_ms
         self._overhead_ms = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
         self._tensors = {tensor.name: tensor for tensor in profile.tensors}
+        self._parts = parts_of(profile)
 
     def of(self, call: Call, function: Function, graph: Graph) -> _Timed:
         costs = self._costs
-        entering = sum(source_bytes(source, self._tensors) for item in call.inputs for source in item.sources)
-        leaving = sum(self._tensors[name].bytes for name in call.outputs)
+        entering = sum(self._bytes(source) for item in call.inputs for source in item.sources)
+        leaving = sum(self._share_bytes(self._made[call.id, name]) for name in call.outputs)
         body_mib = (entering + leaving) / MIB
         one, two = (
             self._unlimited_ms(elapsed, graph, body_mib) for elapsed in (self._elapsed_ms, self._elapsed_two_ms)
@@ -112,8 +122,27 @@ class _Timing:
             need_gb_s=self._need_gb_s(graph) * stretch,
         )
 
+    def _bytes(self, source: Source) -> float:
+        """Of a source: its share's, or its region's part of it."""
+        share = self._made.get((source.producer, source.tensor), Share(source.tensor))
+        held, region = self._share_bytes(share), source.region
+        if region is None:
+            return held
+        size = share.stop - share.start if share.axis == region.axis else self._tensors[share.tensor].shape[region.axis]
+        return held * (region.stop - region.start) / size
+
+    def _share_bytes(self, share: Share) -> float:
+        return share_bytes(self._tensors[share.tensor], share)
+
     def _compute_ms(self, elapsed: Sequence[float], graph: Graph) -> float:
-        return elapsed[graph.stop] - elapsed[graph.start] + self._overhead_ms.get(graph.start, 0.0)
+        whole_ms = elapsed[graph.stop] - elapsed[graph.start]
+        return whole_ms * self._time_share(graph) + self._overhead_ms.get(graph.start, 0.0)
+
+    def _time_share(self, graph: Graph) -> float:
+        """What one part takes of its layers' time; 1 where it is none."""
+        if graph.part is None:
+            return 1.0
+        return self._parts[graph.start, graph.stop, graph.part].time_share
 
     def _unlimited_ms(self, elapsed: Sequence[float], graph: Graph, body_mib: float) -> float:
         """A call's time inside a function with a CPU for each thread."""
@@ -122,36 +151,29 @@ class _Timing:
         return compute_ms + costs.inside_ms + cold_ms + body_mib * costs.inside_ms_per_mib
 
     def _need_gb_s(self, graph: Graph) -> float:
-        """Memory in need over time (DESIGN, section 4): weights of the running layer, and tensors that live."""
-        return sum(
+        """Memory in need over time (DESIGN, section 4): weights of the running layer, and tensors that live.
+
+        Parts are taken to need an equal share of both, for their own time.
+        """
+        whole = sum(
             (layer.weight_bytes + layer.activation_bytes)
             / (MIB * 1024)
             * (self._elapsed_ms[layer.index + 1] - self._elapsed_ms[layer.index])
             / 1000
             for layer in self._profile.layers[graph.start : graph.stop]
         )
-
-
-def source_bytes(source: Source, tensors: Mapping[str, TensorProfile]) -> float:
-    """Bytes of a source: its tensor's, or its region's share of them."""
-    tensor, region = tensors[source.tensor], source.region
-    if region is None:
-        return tensor.bytes
-    return tensor.bytes * (region.stop - region.start) / tensor.shape[region.axis]
+        return whole if graph.part is None else whole * self._time_share(graph) / graph.part.count
 
 
 def _function(
-    profile: Profile, graphs: Mapping[str, Graph], function: Function, calls: list[_Timed]
+    profile: Profile, holding: Holding, graphs: Sequence[Graph], name: str, calls: Sequence[_Timed]
 ) -> PredictedFunction:
-    spans = [(graphs[graph].start, graphs[graph].stop) for graph in function.graphs]
-    names = {name for start, stop in spans for layer in profile.layers[start:stop] for name in layer.weights}
-    file_bytes = sum(weight.file_bytes for weight in profile.weights if weight.name in names)
     return PredictedFunction(
-        name=function.name,
-        memory_mib=function_memory_mib(profile, spans),
+        name=name,
+        memory_mib=holding.memory_mib(graphs),
         latency_ms=sum(call.inside_ms for call in calls),
         billed_ms=sum(call.billed_ms for call in calls),
-        init_ms=init_ms(profile, float(file_bytes)),
+        init_ms=init_ms(profile, float(holding.file_bytes(graphs))),
     )
 
 

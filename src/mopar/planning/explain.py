@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from mopar.planning.paths import Edge
 from mopar.planning.problem import Problem
 from mopar.planning.search import Chosen
 from mopar.planning.sizes import Size
@@ -17,9 +18,9 @@ _MOST_SIZES = 65
 def cut_reasons(problem: Problem, chosen: Chosen, slo_ms: float | None) -> tuple[CutReason, ...]:
     """For each cut of a chain, the best plan that has another one in its place, or none.
 
-    The order of the layers, all other cuts and sizes stay; the two slices at the cut are sized anew, as cheaply as the
-    SLO lets them be, each by one of at most 65 of its sizes. Takes time linear in the positions between the cut's
-    neighbours.
+    The order of the layers, all other cuts, sizes and numbers of parts stay; the two slices at the cut are sized anew,
+    as cheaply as the SLO lets them be, each by one of at most 65 of its sizes. Takes time linear in the positions
+    between the cut's neighbours.
     """
     spare_ms = np.inf if slo_ms is None else slo_ms * (1 + _HAIR) - chosen.latency_ms
     return tuple(
@@ -39,12 +40,16 @@ def _reason(
     (start, cut, _), (_, stop, _) = before, after
     usd, taken_ms = (sum(values) for values in zip(*(_paid(problem, piece) for piece in (before, after)), strict=True))
     within_ms = taken_ms + spare_ms
+    first, second = (problem.each.index(size.parts) for _, _, size in (before, after))
     others = {
-        at: _cheapest(problem, [(start, at), (at, stop)], within_ms) for at in range(start + 1, stop) if at != cut
+        at: _cheapest(problem, [(first, start, at), (second, at, stop)], within_ms)
+        for at in range(start + 1, stop)
+        if at != cut
     }
     possible = {at: found for at, found in others.items() if found is not None}
     nearest = min(possible, key=lambda at: possible[at], default=None)
-    merged = _cheapest(problem, [(start, stop)], within_ms)
+    as_one = [_cheapest(problem, [(way, start, stop)], within_ms) for way in range(len(problem.each))]
+    merged = min((found for found in as_one if found is not None), default=None)
     at = problem.table.positions
     return CutReason(
         function=f"f{number}",
@@ -61,20 +66,20 @@ def _reason(
 def _paid(problem: Problem, piece: tuple[int, int, Size]) -> tuple[float, float]:
     """Price and latency of a slice at its size."""
     start, stop, size = piece
-    sizes = problem.sizes(start, stop)
+    sizes = problem.sizes_of((problem.each.index(size.parts), start, stop))
     # It was chosen by the same figures, summed in another way perhaps: equal up to rounding.
     off = abs(sizes.memory_mib - size.memory_mib) + abs(sizes.cpu - size.cpu) + abs(sizes.threads - size.threads)
     found = int(np.argmin(off))
     return float(sizes.cost_usd[found]), float(sizes.latency_ms[found])
 
 
-def _cheapest(problem: Problem, edges: Sequence[tuple[int, int]], within_ms: float) -> tuple[float, float] | None:
+def _cheapest(problem: Problem, edges: Sequence[Edge], within_ms: float) -> tuple[float, float] | None:
     """Price and latency of one or two slices at the sizes that are cheapest in time; None where none are."""
-    if not all(problem.allowed[edge] for edge in edges):
+    if not all(problem.allows(edge) for edge in edges):
         return None
     usd, ms = np.zeros(1), np.zeros(1)
     for edge in edges:
-        sizes = problem.sizes(*edge)
+        sizes = problem.sizes_of(edge)
         some = np.unique(np.linspace(0, len(sizes.cost_usd) - 1, _MOST_SIZES).astype(int))
         usd = np.add.outer(usd, sizes.cost_usd[some]).ravel()
         ms = np.add.outer(ms, sizes.latency_ms[some]).ravel()

@@ -29,10 +29,11 @@ def least_latency_ms(problem: Problem) -> float:
             value=most,
             nearest=fewest,
         )
-    free = to_go(problem.latency_ms, None)
-    if most is None or len(free.path()) <= most:
+    latencies, each = problem.latencies_ms, problem.each
+    free = to_go(latencies, None, each)
+    if most is None or sum(each[way] for way, _, _ in free.path()) <= most:
         return free.least
-    return float(np.min(to_go(problem.latency_ms, most).rows[:, 0]))
+    return float(np.min(to_go(latencies, most, each).rows[:, 0]))
 
 
 def require_slo(least_ms: float, slo_ms: float) -> None:
@@ -47,11 +48,17 @@ def require_slo(least_ms: float, slo_ms: float) -> None:
 
 
 def _fewest(problem: Problem) -> int:
-    return round(to_go(np.where(problem.allowed, 1.0, np.inf), None).least)
+    return round(to_go(_functions(problem), None, problem.each).least)
+
+
+def _functions(problem: Problem) -> Floats:
+    """How many functions each slice is, in each way that is allowed."""
+    each = np.array(problem.each, dtype=np.float64)[:, None, None]
+    return np.where(np.isfinite(problem.latencies_ms), each, np.inf)
 
 
 def _require_slices(problem: Problem) -> None:
-    if _connected(problem.allowed):
+    if _connected(problem.allowed) or np.isfinite(to_go(_functions(problem), None, problem.each).least):
         return
     if not _connected(problem.candidates):
         raise InfeasibleError("the model has no cut position", limit="cut_positions", value=0, nearest=None)

@@ -4,15 +4,16 @@ Every slice's latency is rounded up to whole steps, so a chain that is found kee
 those whose rounded latencies do. Takes time in proportion to slices x sizes x functions x steps.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mopar.planning.arithmetic import Floats
+from mopar.planning.paths import ONE_FUNCTION, Edge
 
-Edge = tuple[int, int]
-Chain = list[tuple[int, int, int]]
+Chain = list[tuple[Edge, int]]
+"""Slices, each with the number of its size."""
 
 _HAIR = 1e-9
 
@@ -40,7 +41,11 @@ def options_of(weight: Floats, latency_ms: Floats, grid_ms: float) -> tuple[Opti
 
 
 def best_chain(
-    end: int, options: Mapping[Edge, Sequence[Option]], steps: int, functions: int | None
+    end: int,
+    options: Mapping[Edge, Sequence[Option]],
+    steps: int,
+    functions: int | None,
+    each: tuple[int, ...] = ONE_FUNCTION,
 ) -> tuple[float, Chain] | None:
     """The lightest chain from position 0 to ``end`` within ``steps``; None where there is none.
 
@@ -49,24 +54,29 @@ def best_chain(
         options: of each slice that may be used.
         steps: that the chain may take.
         functions: at most; None for any number.
+        each: how many functions a slice is, by way.
     """
-    following: list[list[tuple[int, Sequence[Option]]]] = [[] for _ in range(end + 1)]
-    for (start, stop), choices in options.items():
-        following[start].append((stop, choices))
+    following: list[list[_Following]] = [[] for _ in range(end + 1)]
+    for (way, start, stop), choices in options.items():
+        following[start].append((way, stop, choices))
     # By position, then functions left (where they are counted; else a single row), then steps left.
-    counted = functions is not None
+    counted = each if functions is not None else (0,) * len(each)
     togo = np.full((end + 1, 1 if functions is None else functions + 1, steps + 1), np.inf)
     togo[end, 0] = 0.0
     spare = np.empty_like(togo[0])
     for position in range(end - 1, -1, -1):
-        for stop, choices in following[position]:
-            after, best = (togo[stop, :-1], togo[position, 1:]) if counted else (togo[stop], togo[position])
-            for option in choices:
-                _relax(best, after, option, spare)
+        for way, stop, choices in following[position]:
+            rows = togo.shape[1] - counted[way]
+            for option in choices if rows > 0 else ():
+                _relax(togo[position, counted[way] :], togo[stop, :rows], option, spare)
     row = int(np.argmin(togo[0, :, steps]))
     if not np.isfinite(togo[0, row, steps]):
         return None
-    return float(togo[0, row, steps]), _walk(togo, following, row, steps, counted=counted)
+    return float(togo[0, row, steps]), _walk(togo, following, row, steps, counted)
+
+
+_Following = tuple[int, int, Sequence[Option]]
+"""A slice's way and stop, and its sizes."""
 
 
 def _relax(best: Floats, after: Floats, option: Option, spare: Floats) -> None:
@@ -79,21 +89,26 @@ def _relax(best: Floats, after: Floats, option: Option, spare: Floats) -> None:
 
 
 def _walk(
-    togo: Floats, following: Sequence[Sequence[tuple[int, Sequence[Option]]]], row: int, steps: int, *, counted: bool
+    togo: Floats, following: Sequence[Sequence[_Following]], row: int, steps: int, counted: tuple[int, ...]
 ) -> Chain:
     """The slices that the least weight from position 0 is made of."""
     end = len(togo) - 1
     position, chain = 0, []
     while position != end:
-        after = togo[:, row - 1 if counted else row]
-        stop, option = min(
-            ((stop, option) for stop, choices in following[position] for option in choices if option.steps <= steps),
-            key=_through(after, steps),
+        way, stop, option = min(
+            (
+                (way, stop, option)
+                for way, stop, choices in following[position]
+                for option in choices
+                if option.steps <= steps and counted[way] <= row
+            ),
+            key=lambda choice: _through(togo, choice, row - counted[choice[0]], steps),
         )
-        chain.append((position, stop, option.pick))
-        position, steps, row = stop, steps - option.steps, row - counted
+        chain.append(((way, position, stop), option.pick))
+        position, steps, row = stop, steps - option.steps, row - counted[way]
     return chain
 
 
-def _through(after: Floats, steps: int) -> Callable[[tuple[int, Option]], float]:
-    return lambda choice: float(after[choice[0], steps - choice[1].steps]) + choice[1].weight
+def _through(togo: Floats, choice: tuple[int, int, Option], row: int, steps: int) -> float:
+    _, stop, option = choice
+    return float(togo[stop, row, steps - option.steps]) + option.weight

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mopar.planning.arithmetic import Floats
+from mopar.planning.paths import Edge
 
 Indices = npt.NDArray[np.int64]
 
@@ -57,10 +58,11 @@ class Labels:
 
 
 class Trail:
-    """How each label came to be: the label before it, and its last slice by position numbers and size."""
+    """How each label came to be: the label before it, and its last slice by way, position numbers and size."""
 
     def __init__(self) -> None:
         self._before: list[Indices] = [np.array([-1])]
+        self._ways: list[Indices] = [np.array([0])]
         self._stops: list[Indices] = [np.array([0])]
         self._picks: list[Indices] = [np.array([-1])]
         self._count = 1
@@ -68,20 +70,22 @@ class Trail:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, before: Indices, stop: int, picks: Indices) -> Indices:
+    def add(self, before: Indices, way: int, stop: int, picks: Indices) -> Indices:
         """Numbers for new labels that end at ``stop``."""
         self._before.append(before)
+        self._ways.append(np.full(len(before), way))
         self._stops.append(np.full(len(before), stop))
         self._picks.append(picks)
         first, self._count = self._count, self._count + len(before)
         return np.arange(first, self._count)
 
-    def chain(self, number: int) -> list[tuple[int, int, int]]:
-        """A label's slices as (start, stop, number of the size), first to last."""
-        before, stops, picks = (np.concatenate(column) for column in (self._before, self._stops, self._picks))
-        found: list[tuple[int, int, int]] = []
+    def chain(self, number: int) -> list[tuple[Edge, int]]:
+        """A label's slices, each with the number of its size, first to last."""
+        columns = (self._before, self._ways, self._stops, self._picks)
+        before, ways, stops, picks = (np.concatenate(column) for column in columns)
+        found: list[tuple[Edge, int]] = []
         while number > 0:
             earlier = int(before[number])
-            found.append((int(stops[earlier]), int(stops[number]), int(picks[number])))
+            found.append(((int(ways[number]), int(stops[earlier]), int(stops[number])), int(picks[number])))
             number = earlier
         return found[::-1]

@@ -1,7 +1,8 @@
 """Best chains of slices by one weight, and chains that a second weight limits, by Lagrangian bounds.
 
-A plan is a path through the positions, an edge a slice. ``ToGo`` holds, for every position, the least weight from there
-to the end (Bellman, backwards). ``bracket`` finds the multiplier that turns a limit on latency into a price, after
+A plan is a path through the positions, an edge a slice in one of several *ways*: as one function, or in so many parts,
+with a matrix of weights for each. ``ToGo`` holds, for every position, the least weight from there to the end (Bellman,
+backwards). ``bracket`` finds the multiplier that turns a limit on latency into a price, after
 Handler and Zang, "A dual algorithm for the constrained shortest path problem" (Networks 10, 1980).
 """
 
@@ -13,9 +14,13 @@ from mopar.planning.arithmetic import Floats
 
 _ROUNDS = 40
 _SAME = 1e-12
+_WITH_WAYS = 3
 
-Path = tuple[tuple[int, int], ...]
-"""Slices as pairs of position numbers, first to last."""
+Edge = tuple[int, int, int]
+"""A slice: the number of its way, and of the positions where it starts and stops."""
+Path = tuple[Edge, ...]
+"""Slices, first to last."""
+ONE_FUNCTION = (1,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +28,29 @@ class ToGo:
     """Least weight from each position to the end.
 
     Attributes:
-        weight: of each slice.
+        weight: of each slice; ways x positions x positions.
         rows: by number of functions left, exactly; a single row where any number will do.
+        each: how many functions a slice is, by way.
         functions: of a whole path; None for any number.
     """
 
     weight: Floats
     rows: Floats
+    each: tuple[int, ...] = ONE_FUNCTION
     functions: int | None = None
 
     def of(self, functions: int) -> "ToGo":
         """The same for paths of exactly so many functions, at most those that ``rows`` were made for."""
-        return ToGo(self.weight, self.rows, functions)
+        return ToGo(self.weight, self.rows, self.each, functions)
 
     def after(self, used: int) -> Floats:
         """Least weight to the end from each position, once ``used`` functions are used."""
-        row: Floats = self.rows[0 if self.functions is None else self.functions - used]
+        if self.functions is None:
+            row: Floats = self.rows[0]
+        elif used > self.functions:
+            row = np.full(self.rows.shape[1], np.inf)
+        else:
+            row = self.rows[self.functions - used]
         return row
 
     @property
@@ -48,29 +60,45 @@ class ToGo:
 
     def path(self) -> Path:
         """A path of least weight. There must be one."""
-        edges: list[tuple[int, int]] = []
-        position, end = 0, len(self.weight) - 1
+        edges: list[Edge] = []
+        position, used, end = 0, 0, self.weight.shape[-1] - 1
         while position != end:
-            following = int(np.argmin(self.weight[position] + self.after(len(edges) + 1)))
-            edges.append((position, following))
-            position = following
+            through = np.stack(
+                [
+                    weight[position] + self.after(used + each)
+                    for weight, each in zip(self.weight, self.each, strict=True)
+                ]
+            )
+            way, following = (int(number) for number in np.unravel_index(int(np.argmin(through)), through.shape))
+            edges.append((way, position, following))
+            position, used = following, used + self.each[way]
         return tuple(edges)
 
 
-def to_go(weight: Floats, functions: int | None) -> ToGo:
-    """Bellman's backward sweep: O(n^2), times the number of functions where it is fixed."""
-    count = len(weight)
+def to_go(weight: Floats, functions: int | None, each: tuple[int, ...] = ONE_FUNCTION) -> ToGo:
+    """Bellman's backward sweep: O(n^2) for each way, times the number of functions where it is fixed.
+
+    Args:
+        weight: of each slice, ways x positions x positions; without the ways where there is one.
+        functions: of a whole path, at most; None for any number.
+        each: how many functions a slice is, by way.
+    """
+    weight = weight if weight.ndim == _WITH_WAYS else weight[None]
+    count = weight.shape[-1]
     if functions is None:
+        least = weight.min(axis=0)
         togo = np.full(count, np.inf)
         togo[-1] = 0.0
         for position in range(count - 2, -1, -1):
-            togo[position] = np.min(weight[position, position + 1 :] + togo[position + 1 :])
-        return ToGo(weight, togo[None, :])
+            togo[position] = np.min(least[position, position + 1 :] + togo[position + 1 :])
+        return ToGo(weight, togo[None, :], each)
     rows = np.full((functions + 1, count), np.inf)
     rows[0, -1] = 0.0
     for left in range(1, functions + 1):
-        rows[left] = np.min(weight + rows[left - 1], axis=1)
-    return ToGo(weight, rows, functions)
+        for some, taken in zip(weight, each, strict=True):
+            if taken <= left:
+                rows[left] = np.minimum(rows[left], np.min(some + rows[left - taken], axis=1))
+    return ToGo(weight, rows, each, functions)
 
 
 def weigh(weight: Floats, path: Path) -> float:
@@ -112,7 +140,7 @@ def bracket(weight: ToGo, limited: ToGo, limit: float) -> Bracket:
         if saved <= 0:
             break
         price = max((weigh(weight.weight, under) - weigh(weight.weight, over)) / saved, 0.0)
-        togo = to_go(weight.weight + price * finite, weight.functions)
+        togo = to_go(weight.weight + price * finite, weight.functions, weight.each)
         if togo.least - price * limit > best.least:
             best = Bracket(price, togo, under, togo.least - price * limit)
         known = weigh(togo.weight, under)

@@ -192,7 +192,9 @@ def _free(decider: Decider, *, exact: bool) -> Problem:
     """The question where any cut position may be cut at."""
     profile = decider.sizing.profile
     positions = _cut_indices(profile)
-    return decider.problem([0, *(positions if exact else thinned(profile, positions)), len(profile.layers)])
+    return decider.problem(
+        [0, *(positions if exact else thinned(profile, positions)), len(profile.layers)], in_parts=True
+    )
 
 
 def _finished(

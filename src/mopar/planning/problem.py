@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mopar.planning.arithmetic import Floats, call_costs
+from mopar.planning.groups import Group, groups_of
+from mopar.planning.paths import Edge
 from mopar.planning.sizes import Sizes, Sizing
 from mopar.planning.table import SliceTable, slice_table
-from mopar.types import PlatformLimits
+from mopar.types import PlatformLimits, ShardStep
 
 Mask = npt.NDArray[np.bool_]
 
@@ -36,6 +38,7 @@ class Problem:
         allowed: candidates that keep all limits.
         cost_usd, latency_ms: bounds of ``Sizing.bounds``; infinite where not allowed.
         max_functions: None for no limit.
+        groups: slices as several functions side by side, for each number of them.
     """
 
     sizing: Sizing
@@ -47,6 +50,22 @@ class Problem:
     cost_usd: Floats
     latency_ms: Floats
     max_functions: int | None
+    groups: tuple[Group, ...] = ()
+
+    @property
+    def each(self) -> tuple[int, ...]:
+        """How many functions a slice is, by way: one, then as many as each group has parts."""
+        return (1, *(group.parts for group in self.groups))
+
+    @property
+    def costs_usd(self) -> Floats:
+        """Of each slice in each way: ways x positions x positions."""
+        return np.stack([self.cost_usd, *(group.cost_usd for group in self.groups)])
+
+    @property
+    def latencies_ms(self) -> Floats:
+        """As ``costs_usd``."""
+        return np.stack([self.latency_ms, *(group.latency_ms for group in self.groups)])
 
     @property
     def end(self) -> int:
@@ -57,8 +76,23 @@ class Problem:
         """The sizes of a slice worth choosing from."""
         return self.sizing.sizes(self.table, self.menu, start, stop)
 
+    def sizes_of(self, edge: Edge) -> Sizes:
+        """The sizes of a slice in one of its ways."""
+        way, start, stop = edge
+        return self.groups[way - 1].sizes(start, stop) if way else self.sizes(start, stop)
+
+    def allows(self, edge: Edge) -> bool:
+        """Whether a slice keeps all limits in one of its ways."""
+        way, start, stop = edge
+        allowed = np.isfinite(self.groups[way - 1].latency_ms) if way else self.allowed
+        return bool(allowed[start, stop])
+
+    def steps_of(self, start: int, stop: int, parts: int) -> tuple[ShardStep, ...]:
+        """What ``parts`` functions compute of a slice side by side; nothing where it is one function."""
+        return next((group.path(start, stop) for group in self.groups if group.parts == parts), ())
+
     def only(self, mask: Mask) -> "Problem":
-        """The same question with fewer slices allowed."""
+        """The same question with fewer slices allowed as one function."""
         return replace(
             self,
             candidates=self.candidates & mask,
@@ -76,15 +110,19 @@ def make_problem(
     max_functions: int | None,
     fixed: bool = False,
     limited: bool = True,
+    in_parts: bool = False,
 ) -> Problem:
     """The question of cutting at some of ``positions``, or, where ``fixed``, at every one of them.
 
     Without ``limited``, slices keep no limit: what the unsplit model would take can be said even where it is forbidden.
+    ``in_parts``, slices may also be several functions side by side.
     """
-    table = slice_table(sizing.profile, call_costs(sizing.profile, limits), positions)
+    costs = call_costs(sizing.profile, limits)
+    table = slice_table(sizing.profile, costs, positions)
     count = len(positions)
     candidates = np.eye(count, k=1, dtype=bool) if fixed else np.triu(np.ones((count, count), dtype=bool), k=1)
-    return problem_of(sizing, limits, table, candidates, max_functions=max_functions, limited=limited)
+    made = problem_of(sizing, limits, table, candidates, max_functions=max_functions, limited=limited)
+    return replace(made, groups=groups_of(sizing, limits, costs, table, max_functions)) if in_parts else made
 
 
 def problem_of(

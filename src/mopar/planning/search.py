@@ -7,14 +7,14 @@ tight even for models whose layers are all alike. Few labels survive, and the an
 latencies are counted in steps of 0.1 ms (``grid``), and the answer is exact for those.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mopar.planning.arithmetic import Floats
-from mopar.planning.grid import Edge, best_chain, options_of
+from mopar.planning.grid import Chain, best_chain, options_of
 from mopar.planning.labels import Labels, Trail
-from mopar.planning.paths import Bracket, Path, ToGo, bracket, to_go
+from mopar.planning.paths import Bracket, Edge, Path, ToGo, bracket, to_go
 from mopar.planning.problem import Mask, Problem
 from mopar.planning.sizes import Size, Sizes
 
@@ -45,7 +45,7 @@ class Chosen:
     """A chain of slices with their sizes.
 
     Attributes:
-        slices: (start, stop, size), by position number.
+        slices: (start, stop, size), by position number; in as many parts as the size says.
         cost_usd, latency_ms: of a request.
         grid_ms: latencies of slices were rounded up to multiples of it; 0 where they were not.
     """
@@ -55,16 +55,21 @@ class Chosen:
     latency_ms: float
     grid_ms: float
 
+    @property
+    def functions(self) -> int:
+        """How many."""
+        return sum(size.parts for _, _, size in self.slices)
+
 
 def solve(problem: Problem, objective: Objective) -> Chosen:
     """The best chain. A chain within all limits must exist (``feasibility`` says whether)."""
     most = problem.max_functions
-    if most is not None and most >= problem.end:
+    if most is not None and most >= problem.end * max(problem.each):
         most = None
     if most is not None and most > _MOST_COUNTED:
         # So many functions are rarely worth having: without the limit, the answer usually keeps it.
         free = _Question(problem, objective, None).answer()
-        if len(free.slices) <= most:
+        if free.functions <= most:
             return free
     return _Question(problem, objective, most).answer()
 
@@ -74,9 +79,9 @@ class _Best:
     """The best plan known."""
 
     weight: float = np.inf
-    chain: tuple[tuple[int, int, int], ...] = ()
+    chain: tuple[tuple[Edge, int], ...] = ()
 
-    def offer(self, weight: float, chain: list[tuple[int, int, int]]) -> None:
+    def offer(self, weight: float, chain: Chain) -> None:
         if weight < self.weight:
             self.weight, self.chain = weight, tuple(chain)
 
@@ -87,11 +92,14 @@ class _Question:
     def __init__(self, problem: Problem, objective: Objective, most: int | None) -> None:
         self.problem, self.objective = problem, objective
         self.slo_ms = np.inf if objective.slo_ms is None else objective.slo_ms * (1 + _HAIR)
-        finite = np.where(problem.allowed, problem.latency_ms, 0.0)
-        cost = np.where(problem.allowed, problem.cost_usd, 0.0)
-        self.weight = np.where(problem.allowed, objective.cost * cost + objective.latency * finite, np.inf)
+        cost, self.latency = problem.costs_usd, problem.latencies_ms
+        allowed = np.isfinite(self.latency)
+        weight = objective.cost * np.where(allowed, cost, 0.0) + objective.latency * np.where(
+            allowed, self.latency, 0.0
+        )
+        self.weight = np.where(allowed, weight, np.inf)
         self.counts = [None] if most is None else list(range(1, most + 1))
-        self.cheapest, self.fastest = to_go(self.weight, most), to_go(problem.latency_ms, most)
+        self.cheapest, self.fastest = (to_go(weights, most, problem.each) for weights in (self.weight, self.latency))
         self._sizes: dict[Edge, Sizes] = {}
 
     def answer(self) -> Chosen:
@@ -114,29 +122,32 @@ class _Question:
         """Offer ``best`` the best plan with latencies in steps; the step in ms."""
         limited = np.isfinite(self.slo_ms)
         grid_ms = max(GRID_MS, self.slo_ms / _MOST_STEPS) if limited else 0.0
+        edges = zip(*(places.tolist() for places in np.nonzero(self._useful(best))), strict=True)
         options = {
-            (start, stop): options_of(self.weights((start, stop)), self.sizes((start, stop)).latency_ms, grid_ms)
-            for start, stop in zip(*(places.tolist() for places in np.nonzero(self._useful(best))), strict=True)
+            edge: options_of(self.weights(edge), self.sizes(edge).latency_ms, grid_ms)
+            for edge in ((way, start, stop) for way, start, stop in edges)
         }
         most = None if self.counts == [None] else len(self.counts)
-        found = best_chain(self.problem.end, options, int(self.slo_ms / grid_ms) if limited else 0, most)
+        steps = int(self.slo_ms / grid_ms) if limited else 0
+        found = best_chain(self.problem.end, options, steps, most, self.problem.each)
         if found is not None:
             best.offer(*found)
         return grid_ms
 
     def _useful(self, best: _Best) -> Mask:
         """Slices that can be part of a better plan than the best one known, were there no limit on functions."""
-        reached, early = (_reached(weight) for weight in (self.weight, self.problem.latency_ms))
-        weight = reached[:, None] + self.weight + to_go(self.weight, None).after(0)[None, :]
-        latency = early[:, None] + self.problem.latency_ms + to_go(self.problem.latency_ms, None).after(0)[None, :]
+        reached, early = (_reached(weights) for weights in (self.weight, self.latency))
+        left, late = (to_go(weights, None, self.problem.each).after(0) for weights in (self.weight, self.latency))
+        weight = reached[:, None] + self.weight + left
+        latency = early[:, None] + self.latency + late
         useful: Mask = (weight < best.weight) & (latency <= self.slo_ms)
         return useful
 
     def _chosen(self, best: _Best, grid_ms: float) -> Chosen:
         slices, cost_usd, latency_ms = [], 0.0, 0.0
-        for start, stop, pick in best.chain:
-            sizes = self.sizes((start, stop))
-            slices.append((start, stop, sizes.at(pick)))
+        for edge, pick in best.chain:
+            sizes, (way, start, stop) = self.sizes(edge), edge
+            slices.append((start, stop, replace(sizes.at(pick), parts=self.problem.each[way])))
             cost_usd += float(sizes.cost_usd[pick])
             latency_ms += float(sizes.latency_ms[pick])
         return Chosen(tuple(slices), cost_usd, latency_ms, grid_ms)
@@ -151,11 +162,11 @@ class _Question:
 
     def _offer(self, best: _Best, path: Path, picks: list[int]) -> None:
         weight = sum(float(self.weights(edge)[pick]) for edge, pick in zip(path, picks, strict=True))
-        best.offer(weight, [(*edge, pick) for edge, pick in zip(path, picks, strict=True)])
+        best.offer(weight, list(zip(path, picks, strict=True)))
 
     def sizes(self, edge: Edge) -> Sizes:
         if edge not in self._sizes:
-            self._sizes[edge] = self.problem.sizes(*edge)
+            self._sizes[edge] = self.problem.sizes_of(edge)
         return self._sizes[edge]
 
     def weights(self, edge: Edge) -> Floats:
@@ -165,7 +176,8 @@ class _Question:
 
 def _reached(weight: Floats) -> Floats:
     """Least weight from the first position to each."""
-    return to_go(weight[::-1, ::-1].T, None).after(0)[::-1]
+    backwards = np.ascontiguousarray(weight.min(axis=0)[::-1, ::-1].T)
+    return to_go(backwards, None).after(0)[::-1]
 
 
 @dataclass(slots=True)
@@ -198,33 +210,46 @@ class _Search:
 
     def _extend(self, labels: Labels, position: int, waiting: list[list[Labels]], trail: Trail, best: _Best) -> None:
         """All extensions of a position's labels by one slice that can still lead to a better plan."""
-        question, end = self.question, self.question.problem.end
         for used in np.unique(labels.used):
-            if self.cheapest.functions is not None and used >= self.cheapest.functions:
-                continue
             some = labels.at(labels.used == used)
-            weight = some.weight[:, None] + question.weight[position][None, :]
-            latency = some.latency_ms[:, None] + question.problem.latency_ms[position][None, :]
-            good = self._beats(weight, latency, int(used) + 1, best.weight * (1 - _SAME))
-            for stop in np.flatnonzero(good.any(axis=0)).tolist():
-                made = self._along(some.at(good[:, stop]), (position, stop), trail, best)
-                if made is None:
-                    continue
-                if stop < end:
-                    waiting[stop].append(made)
-                else:
-                    cheapest = int(np.argmin(made.weight))
-                    best.offer(float(made.weight[cheapest]), trail.chain(int(made.number[cheapest])))
+            for way, each in enumerate(self.question.problem.each):
+                if self.cheapest.functions is None or used + each <= self.cheapest.functions:
+                    self._extend_by(some, way, int(used) + each, position, waiting, trail, best)
 
-    def _along(self, labels: Labels, edge: Edge, trail: Trail, best: _Best) -> Labels | None:
+    def _extend_by(
+        self,
+        labels: Labels,
+        way: int,
+        used: int,
+        position: int,
+        waiting: list[list[Labels]],
+        trail: Trail,
+        best: _Best,
+    ) -> None:
+        """Extensions of labels of one number of functions by slices of one way; ``used`` with the slice."""
+        question, end = self.question, self.question.problem.end
+        weight = labels.weight[:, None] + question.weight[way, position][None, :]
+        latency = labels.latency_ms[:, None] + question.latency[way, position][None, :]
+        good = self._beats(weight, latency, used, best.weight * (1 - _SAME))
+        for stop in np.flatnonzero(good.any(axis=0)).tolist():
+            made = self._along(labels.at(good[:, stop]), (way, position, stop), used, trail, best)
+            if made is None:
+                continue
+            if stop < end:
+                waiting[stop].append(made)
+            else:
+                cheapest = int(np.argmin(made.weight))
+                best.offer(float(made.weight[cheapest]), trail.chain(int(made.number[cheapest])))
+
+    def _along(self, labels: Labels, edge: Edge, used: int, trail: Trail, best: _Best) -> Labels | None:
         """Labels of one number of functions, extended by one slice at each of its sizes."""
-        question, used, stop = self.question, int(labels.used[0]) + 1, edge[1]
+        question, (way, _, stop) = self.question, edge
         weight = labels.weight[:, None] + question.weights(edge)[None, :]
         latency = labels.latency_ms[:, None] + question.sizes(edge).latency_ms[None, :]
         rows, picks = np.nonzero(self._beats(weight, latency, used, best.weight * (1 - _SAME), stop))
         if not len(rows):
             return None
-        numbers = trail.add(labels.number[rows], stop, picks)
+        numbers = trail.add(labels.number[rows], way, stop, picks)
         return Labels(weight[rows, picks], latency[rows, picks], np.full(len(rows), used), numbers)
 
     def _beats(self, weight: Floats, latency: Floats, used: int, target: float, stop: int | None = None) -> Mask:

@@ -18,6 +18,7 @@ from mopar.types import (
     ProfileError,
     ShardStep,
     Share,
+    TensorProfile,
 )
 
 
@@ -56,7 +57,7 @@ def shape_of(plan: Plan) -> PlanShape:
 def chain_shape(profile: Profile, slices: Sequence[Slice]) -> PlanShape:
     """Slices, first to last, as functions ``f0``.. with graphs ``g0``.. and calls ``c0``...
 
-    A slice in parts has a function for each, ``f0-0``.., with a graph for each step that it takes part in. A tensor
+    A slice in parts has a function for each, ``f0_0``.., with a graph for each step that it takes part in. A tensor
     is taken from the calls that make it, so skip connections reach over slices.
 
     Raises:
@@ -67,7 +68,7 @@ def chain_shape(profile: Profile, slices: Sequence[Slice]) -> PlanShape:
         if not piece.steps:
             builder.add_function(f"f{number}", piece.size, builder.run(f"f{number}", piece.start, piece.stop))
             continue
-        names = [f"f{number}-{part}" for part in range(piece.size.parts)]
+        names = [f"f{number}_{part}" for part in range(piece.size.parts)]
         held: dict[str, list[str]] = {name: [] for name in names}
         for start, stop, step in covered(piece):
             if step is None:
@@ -103,12 +104,12 @@ class _Builder:
     graphs: list[Graph] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     makers: dict[str, list[Made]] = field(default_factory=dict)
+    tensors: dict[str, TensorProfile] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for tensor in self.profile.tensors:
-            if tensor.producer < 0:
-                self.makers[tensor.name] = [Made(REQUEST, Share(tensor.name))]
-        self._tensors = {tensor.name: tensor for tensor in self.profile.tensors}
+        self.tensors = {tensor.name: tensor for tensor in self.profile.tensors}
+        brought = [tensor.name for tensor in self.profile.tensors if tensor.producer < 0]
+        self.makers = {name: [Made(REQUEST, Share(name))] for name in brought}
 
     def add_function(self, name: str, size: Size, graphs: Sequence[str]) -> None:
         self.functions.append(Function(name, tuple(graphs), size.memory_mib, size.cpu, size.threads))
@@ -123,13 +124,15 @@ class _Builder:
 
     def step(self, functions: Sequence[str], step: ShardStep) -> list[list[str]]:
         """A step by several functions; for each, the names of its graphs: one, or none where it has nothing to do."""
-        number, made, held = len(self.calls), [], []
+        number = len(self.calls)
+        made: list[tuple[Call, Sequence[Share]]] = []
+        held: list[list[str]] = []
         for function, part in zip(functions, step.parts, strict=False):
             place = part.part
             if not place.outputs:
                 held.append([])
                 continue
-            name = f"{number}-{place.index}"
+            name = f"{number}_{place.index}"
             call = self._call(name, function, (step.start, step.stop), place.inputs, place.outputs, place)
             made.append((call, place.outputs))
             held.append([call.graph])
@@ -157,7 +160,7 @@ class _Builder:
     def _input(self, taken: Share) -> CallInput:
         if taken.tensor not in self.makers:
             raise ProfileError(f"nothing makes {taken.tensor} before it is read: profile the model again")
-        return gathered(self._tensors[taken.tensor], self.makers[taken.tensor], taken)
+        return gathered(self.tensors[taken.tensor], self.makers[taken.tensor], taken)
 
     def _made(self, calls: Sequence[tuple[Call, Sequence[Share]]]) -> None:
         """Calls side by side: what each makes of which tensor."""

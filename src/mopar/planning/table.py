@@ -29,6 +29,8 @@ class SliceTable:
         input_bytes, output_bytes: of a call's tensors, not encoded.
         file_bytes: of the weights in the built files.
         init_ms: from exec to ready.
+        resident_bytes: of the weights in memory.
+        active_bytes: the most that tensors take.
     """
 
     positions: tuple[int, ...]
@@ -40,6 +42,8 @@ class SliceTable:
     output_bytes: Floats
     file_bytes: Floats
     init_ms: Floats
+    resident_bytes: Floats
+    active_bytes: Floats
 
     def at(self, start: int, stop: int) -> "SliceTable":
         """A table of a single slice, 1 by 1; its positions are the numbers of those that it lies between."""
@@ -64,7 +68,8 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
         elapsed=((one, one), (two, two)),
         overhead=np.array([overheads.get(position, 0.0) for position in positions]),
         # Tensors that are live where a slice starts either enter it or pass over it.
-        held_bytes=resident + np.maximum(active - (live[:, None] - inputs), 0.0),
+        active_bytes=np.maximum(active - (live[:, None] - inputs), 0.0),
+        resident_bytes=resident,
         extra_mib=Extra(profile).table(points),
         input_bytes=inputs,
         output_bytes=np.array([tensors.output_bytes(stop)[points] for stop in positions]).T,
@@ -85,7 +90,8 @@ def priced_table(
     *,
     elapsed: tuple[tuple[Floats, Floats], tuple[Floats, Floats]],
     overhead: Floats,
-    held_bytes: Floats,
+    resident_bytes: Floats,
+    active_bytes: Floats,
     extra_mib: Floats,
     input_bytes: Floats,
     output_bytes: Floats,
@@ -100,7 +106,8 @@ def priced_table(
         elapsed: with one thread and with two, engine time before each start, and before each stop; the last stop's is
             the whole's.
         overhead: ``overhead_ms`` of a cut at each start.
-        held_bytes: resident weights and active tensors of each slice, as all that follows.
+        resident_bytes: of the weights of each slice, as all that follows.
+        active_bytes: the most that its tensors take.
         extra_mib: see ``Extra``.
         input_bytes: that enter.
         output_bytes: that leave.
@@ -110,7 +117,7 @@ def priced_table(
     body_mib = (input_bytes + output_bytes) / MIB
     return SliceTable(
         positions=tuple(positions),
-        memory_mib=required_mib(profile, held_bytes, extra_mib),
+        memory_mib=required_mib(profile, resident_bytes + active_bytes, extra_mib),
         inside_ms=one + body_mib * costs.inside_ms_per_mib,
         inside_two_ms=two + body_mib * costs.inside_ms_per_mib,
         outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms + part * costs.wake_ms,
@@ -118,6 +125,8 @@ def priced_table(
         output_bytes=output_bytes,
         file_bytes=file_bytes,
         init_ms=init_ms(profile, file_bytes),
+        resident_bytes=resident_bytes,
+        active_bytes=active_bytes,
     )
 
 

@@ -14,6 +14,7 @@ from mopar.profiling.measure import Progress, measure
 from mopar.profiling.parts import cuts_of, layer_profiles, model_info, tensors_of, weights_of
 from mopar.profiling.patterns import patterns_of
 from mopar.profiling.patterns_operators import leading_operators
+from mopar.profiling.shards import shard_steps
 from mopar.types import PACKED_OPTIONS, EngineOptions, MemorySample, Profile, RuntimeCosts, UsageError, WholeProfile
 from mopar.types.profile import PROFILE_SCHEMA
 
@@ -129,6 +130,9 @@ def profile_model(
             machine=machine,
             cpu=cpu,
             patterns=patterns_of(timed, weights, leading_operators(model, layers, shapes)),
+            shards=shard_steps(
+                model, layers, timed, weights, cuts, {name: point.bytes for name, point in measured.points.items()}
+            ),
         )
     progress("measuring memory", 0.5)
     memory = probe.memory(model, profile, values)

@@ -129,7 +129,7 @@ class _Writer:
         resident, in_file = self._weight_bytes(found)
         return PartProfile(
             part=GraphPart(part.index, part.count, inputs, outputs),
-            compute_ms=step.part_ms[part.index],
+            time_share=step.part_ms[part.index] / step.whole_ms,
             resident_bytes=round(resident),
             file_bytes=round(in_file),
             activation_bytes=self._active_bytes(step, found, entering, wanted),

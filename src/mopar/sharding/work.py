@@ -25,7 +25,8 @@ def operations(node: ir.Node) -> float:
         inner = None if not left else left[0 if transposed is not None and transposed.as_int() else -1]
         return made * (inner or _UNKNOWN)
     if node.op_type in _RECURRENT:
-        return made * elements(shape_of(node.inputs[2])[-1:] if shape_of(node.inputs[2]) else None)
+        recurrence = shape_of(node.inputs[2])
+        return made * elements(None if recurrence is None else recurrence[-1:])
     return max(made, *(elements(shape_of(value)) for value in node.inputs if value is not None), 1.0)
 
 

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from mopar.types.patterns import Patterns
+from mopar.types.shards import ShardStep
 from mopar.types.tensor import TensorSpec
 
-PROFILE_SCHEMA = 2
+PROFILE_SCHEMA = 3
+PARTS = (2, 4)
+"""Numbers of parts that a profile looks at."""
 COLD_HALF_MS = 1.5
 """Computing for so long costs half of ``RuntimeCosts.cold_ms``; measured with stages of 0.05, 1, 3 and 25 ms."""
 
@@ -209,7 +212,8 @@ class Profile:
     time whose memory was measured, which tells what functions of this model need beyond their tensors.
     ``source`` is ``measured``, or ``predicted`` where nothing ran: ``spread_ms`` is then how far off a prediction may
     be, and ``assumed`` names tensors whose size depends on values, so that a bound stands in its place.
-    ``patterns`` are read off the layers; None only while a profile is in the making.
+    ``patterns`` are read off the layers; None only while a profile is in the making. ``shards`` are runs of layers
+    that parts could compute side by side.
     """
 
     model: ModelInfo
@@ -228,4 +232,5 @@ class Profile:
     source: str = "measured"
     assumed: tuple[str, ...] = ()
     patterns: Patterns | None = None
+    shards: tuple[ShardStep, ...] = ()
     schema: int = PROFILE_SCHEMA

@@ -37,13 +37,13 @@ class PartProfile:
 
     Attributes:
         part: its place, inputs and outputs.
-        compute_ms: in the engine, as its share of the layers' time.
+        time_share: of the layers' time, what it takes.
         resident_bytes, file_bytes: of its weights, as in ``WeightProfile``.
         activation_bytes: the most that its tensors take at once.
     """
 
     part: GraphPart
-    compute_ms: float
+    time_share: float
     resident_bytes: int
     file_bytes: int
     activation_bytes: int
