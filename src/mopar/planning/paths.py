@@ -7,6 +7,7 @@ Handler and Zang, "A dual algorithm for the constrained shortest path problem" (
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -106,6 +107,33 @@ def weigh(weight: Floats, path: Path) -> float:
     return float(sum(weight[edge] for edge in path))
 
 
+class Priced(Protocol):
+    """Slices that can be had at several sizes, which differ in weight and in what is limited."""
+
+    def least(self, price: float) -> Floats:
+        """Of each slice, the least ``weight + price x limited`` over its sizes."""
+
+    def sums(self, path: Path, price: float, /) -> tuple[float, float]:
+        """Weight and what is limited of a path whose slices have those sizes; at an infinite price, the fastest."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneSize:
+    """Slices at one size each: a ``Priced`` of two weights."""
+
+    weight: Floats
+    limited: Floats
+
+    def least(self, price: float) -> Floats:
+        """See ``Priced``."""
+        # Where no slice is allowed both weights are infinite, and 0 x infinity is no number.
+        return self.weight + price * np.where(np.isfinite(self.limited), self.limited, 0.0)
+
+    def sums(self, path: Path, _price: float, /) -> tuple[float, float]:
+        """See ``Priced``."""
+        return weigh(self.weight, path), weigh(self.limited, path)
+
+
 @dataclass(frozen=True, slots=True)
 class Bracket:
     """What keeping a limit costs at least.
@@ -123,32 +151,33 @@ class Bracket:
     least: float
 
 
-def bracket(weight: ToGo, limited: ToGo, limit: float) -> Bracket:
+def bracket(weight: ToGo, limited: ToGo, limit: float, priced: Priced | None = None) -> Bracket:
     """The best Lagrangian bound on ``weight`` among paths whose ``limited`` sums to at most ``limit``.
 
-    Some path must keep the limit.
+    Some path must keep the limit. Where slices have several sizes, ``weight`` and ``limited`` are the least over them,
+    each by itself; ``priced`` tells what goes with what, and so makes the bound tight.
     """
-    over = weight.path()
-    if weigh(limited.weight, over) <= limit:
+    priced = priced or OneSize(weight.weight, limited.weight)
+    over, under = weight.path(), limited.path()
+    cheap, fast = priced.sums(over, 0.0), priced.sums(under, np.inf)
+    if cheap[1] <= limit:
         return Bracket(0.0, weight, over, weight.least)
-    under = limited.path()
     best = Bracket(0.0, weight, under, weight.least)
-    # Where no slice is allowed both weights are infinite, and 0 x infinity is no number.
-    finite = np.where(np.isfinite(limited.weight), limited.weight, 0.0)
     for _ in range(_ROUNDS):
-        saved = weigh(finite, over) - weigh(finite, under)
+        saved = cheap[1] - fast[1]
         if saved <= 0:
             break
-        price = max((weigh(weight.weight, under) - weigh(weight.weight, over)) / saved, 0.0)
-        togo = to_go(weight.weight + price * finite, weight.functions, weight.each)
+        price = max((fast[0] - cheap[0]) / saved, 0.0)
+        togo = to_go(priced.least(price), weight.functions, weight.each)
         if togo.least - price * limit > best.least:
             best = Bracket(price, togo, under, togo.least - price * limit)
-        known = weigh(togo.weight, under)
+        known = fast[0] + price * fast[1]
         if togo.least >= known - _SAME * abs(known):
             break
         path = togo.path()
-        if weigh(finite, path) <= limit:
-            under = path
+        found = priced.sums(path, price)
+        if found[1] <= limit:
+            under, fast = path, found
         else:
-            over = path
+            cheap = found
     return Bracket(best.price, best.togo, under, best.least)

@@ -15,6 +15,7 @@ from mopar.planning.decide import Decider
 from mopar.planning.explain import cut_reasons
 from mopar.planning.feasibility import least_latency_ms
 from mopar.planning.front import FrontPoint, front
+from mopar.planning.loss import merging_note
 from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE
 from mopar.planning.orders import EXACT, NORMAL, ON_FRONT, branches_of
 from mopar.planning.problem import Problem
@@ -49,7 +50,8 @@ def plan(
     """The best plan over all orders of parallel branches, cuts and sizes.
 
     O(n^2) memory, O(n^2 x functions) time for n cut positions, those of other orders counted too. Of a model with more
-    than ``MOST_POSITIONS`` cut positions, about as many are looked at (see ``thin``).
+    than ``ALL_UP_TO`` cut positions, at most ``MOST_POSITIONS`` are looked at (see ``thin``), and the reason says what
+    half as many would have come to.
 
     Args:
         profile: what was measured of the model.
@@ -77,9 +79,11 @@ def plan(
     slo = _slo_ms(slo_ms, decider.whole() if objective == "cost" else None)
     found = arranged(decider, canonical, slo, EXACT if exact else NORMAL)
     reason = decider.reason(found.problem, found.chosen, decider.choose_unsplit(slo), slo)
-    looked_at, positions = canonical.end - 1, len(_cut_indices(profile))
-    if looked_at < positions:
-        reason += f"; {looked_at} of {positions} cut positions looked at"
+    positions = _cut_indices(profile)
+    if canonical.end - 1 < len(positions):
+        # Other orders have positions of their own; what is compared is the profile's.
+        mine = found.chosen if found.problem is canonical else decider.choose(canonical, slo)
+        reason += f"; {merging_note(decider, canonical, mine, slo, positions)}"
     if found.note:
         reason += f"; {found.note}"
     cuts = cut_reasons(found.problem, found.chosen, slo)

@@ -7,13 +7,15 @@ tight even for models whose layers are all alike. Few labels survive, and the an
 latencies are counted in steps of 0.1 ms (``grid``), and the answer is exact for those.
 """
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mopar.planning.arithmetic import Floats
-from mopar.planning.grid import Chain, best_chain, options_of
+from mopar.planning.grid import Chain, Option, best_chain, options_of
 from mopar.planning.labels import Labels, Trail
+from mopar.planning.menu import menu_of
 from mopar.planning.paths import Bracket, Edge, Path, ToGo, bracket, to_go
 from mopar.planning.problem import Mask, Problem
 from mopar.planning.sizes import Size, Sizes
@@ -98,8 +100,10 @@ class _Question:
             allowed, self.latency, 0.0
         )
         self.weight = np.where(allowed, weight, np.inf)
+        self.most = most
         self.counts = [None] if most is None else list(range(1, most + 1))
         self.cheapest, self.fastest = (to_go(weights, most, problem.each) for weights in (self.weight, self.latency))
+        self.priced = menu_of(problem, objective.cost, objective.latency)
         self._sizes: dict[Edge, Sizes] = {}
 
     def answer(self) -> Chosen:
@@ -109,39 +113,65 @@ class _Question:
             cheapest = self.cheapest if count is None else self.cheapest.of(count)
             fastest = self.fastest if count is None else self.fastest.of(count)
             if np.isfinite(fastest.least) and fastest.least <= self.slo_ms:
-                found = bracket(cheapest, fastest, self.slo_ms)
+                found = bracket(cheapest, fastest, self.slo_ms, self.priced)
                 searches.append(_Search(self, cheapest, fastest, found))
                 self._offer_path(best, found)
         searches.sort(key=lambda search: search.found.least)
+        for search in searches:
+            if search.found.price > 0 and search.found.least < best.weight:
+                self._offer_sized(best, search.found.path)
         exact = all(search.improve(best) for search in searches)
-        grid_ms = 0.0 if exact else self._on_grid(best)
+        grid_ms = 0.0 if exact else self._on_grid(best, searches[0].found)
         assert best.chain, "no chain keeps the limits"
         return self._chosen(best, grid_ms)
 
-    def _on_grid(self, best: _Best) -> float:
+    def _on_grid(self, best: _Best, found: Bracket) -> float:
         """Offer ``best`` the best plan with latencies in steps; the step in ms."""
         limited = np.isfinite(self.slo_ms)
         grid_ms = max(GRID_MS, self.slo_ms / _MOST_STEPS) if limited else 0.0
-        edges = zip(*(places.tolist() for places in np.nonzero(self._useful(best))), strict=True)
-        options = {
-            edge: options_of(self.weights(edge), self.sizes(edge).latency_ms, grid_ms)
-            for edge in ((way, start, stop) for way, start, stop in edges)
-        }
-        most = None if self.counts == [None] else len(self.counts)
+        options = self._options(best, found, grid_ms)
         steps = int(self.slo_ms / grid_ms) if limited else 0
-        found = best_chain(self.problem.end, options, steps, most, self.problem.each)
-        if found is not None:
-            best.offer(*found)
+        chain = best_chain(self.problem.end, options, steps, self.most, self.problem.each)
+        if chain is not None:
+            best.offer(*chain)
         return grid_ms
 
-    def _useful(self, best: _Best) -> Mask:
-        """Slices that can be part of a better plan than the best one known, were there no limit on functions."""
-        reached, early = (_reached(weights) for weights in (self.weight, self.latency))
-        left, late = (to_go(weights, None, self.problem.each).after(0) for weights in (self.weight, self.latency))
-        weight = reached[:, None] + self.weight + left
-        latency = early[:, None] + self.latency + late
-        useful: Mask = (weight < best.weight) & (latency <= self.slo_ms)
-        return useful
+    def _options(self, best: _Best, found: Bracket, grid_ms: float) -> dict[Edge, tuple[Option, ...]]:
+        """Slices and their sizes that can be part of a better plan than the best one known, by the bounds."""
+        early, late = _reached(self.latency), to_go(self.latency, None, self.problem.each).after(0)
+        around = self._around(self.weight)
+        priced = self._around(found.togo.weight) - (found.price * self.slo_ms if found.price > 0 else 0.0)
+        useful = around + self.weight < best.weight
+        useful &= priced + found.togo.weight < best.weight
+        useful &= early[:, None] + self.latency + late <= self.slo_ms
+        options = {}
+        for edge in zip(*(places.tolist() for places in np.nonzero(useful)), strict=True):
+            weight, latency = self.weights(edge), self.sizes(edge).latency_ms
+            least = np.maximum(around[edge] + weight, priced[edge] + weight + found.price * latency)
+            kept = np.flatnonzero(least < best.weight)
+            some = options_of(weight[kept], latency[kept], grid_ms)
+            options[edge] = tuple(replace(option, pick=int(kept[option.pick])) for option in some)
+        return options
+
+    def _around(self, weight: Floats) -> Floats:
+        """For each slice, the least weight of all else in a chain with it, of as many functions as are allowed."""
+        each, most = self.problem.each, self.most
+        backwards = np.ascontiguousarray(weight[:, ::-1, ::-1].swapaxes(1, 2))
+        before, after = to_go(backwards, most, each).rows[:, ::-1], to_go(weight, most, each).rows
+        if most is None:
+            return np.broadcast_to(before[0][:, None] + after[0][None, :], weight.shape)
+        after = np.minimum.accumulate(after, axis=0)
+        none = np.full(weight.shape[1:], np.inf)
+        return np.stack(
+            [
+                functools.reduce(
+                    np.minimum,
+                    (before[used][:, None] + after[most - some - used][None, :] for used in range(most - some + 1)),
+                    none,
+                )
+                for some in each
+            ]
+        )
 
     def _chosen(self, best: _Best, grid_ms: float) -> Chosen:
         slices, cost_usd, latency_ms = [], 0.0, 0.0
@@ -159,6 +189,17 @@ class _Question:
         priced = [int(np.argmin(self.weights(edge) + found.price * self.sizes(edge).latency_ms)) for edge in found.path]
         if sum(self.sizes(edge).latency_ms[pick] for edge, pick in zip(found.path, priced, strict=True)) <= self.slo_ms:
             self._offer(best, found.path, priced)
+
+    def _offer_sized(self, best: _Best, path: Path) -> None:
+        """The best sizes of the slices of one path, with latencies in steps: a good plan known early ends searches."""
+        grid_ms = max(GRID_MS, self.slo_ms / _MOST_STEPS)
+        options = {
+            (0, number, number + 1): options_of(self.weights(edge), self.sizes(edge).latency_ms, grid_ms)
+            for number, edge in enumerate(path)
+        }
+        found = best_chain(len(path), options, int(self.slo_ms / grid_ms), None)
+        if found is not None:
+            best.offer(found[0], [(edge, pick) for edge, (_, pick) in zip(path, found[1], strict=True)])
 
     def _offer(self, best: _Best, path: Path, picks: list[int]) -> None:
         weight = sum(float(self.weights(edge)[pick]) for edge, pick in zip(path, picks, strict=True))
@@ -230,7 +271,11 @@ class _Search:
         question, end = self.question, self.question.problem.end
         weight = labels.weight[:, None] + question.weight[way, position][None, :]
         latency = labels.latency_ms[:, None] + question.latency[way, position][None, :]
-        good = self._beats(weight, latency, used, best.weight * (1 - _SAME))
+        target, found = best.weight * (1 - _SAME), self.found
+        good = self._beats(weight, latency, used, target)
+        if found.price > 0:
+            both = labels.weight + found.price * (labels.latency_ms - question.slo_ms)
+            good &= both[:, None] + (found.togo.weight[way, position] + found.togo.after(used))[None, :] < target
         for stop in np.flatnonzero(good.any(axis=0)).tolist():
             made = self._along(labels.at(good[:, stop]), (way, position, stop), used, trail, best)
             if made is None:

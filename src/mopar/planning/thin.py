@@ -12,17 +12,23 @@ import numpy as np
 from mopar.planning.arithmetic import Floats, elapsed_ms
 from mopar.types import Profile
 
+ALL_UP_TO = 600
+"""So many positions are all looked at: with the five CPU sizes of a Kubernetes book and an SLO, in about a second."""
 MOST_POSITIONS = 400
-"""Positions that the search looks at, unless it is asked to be exact."""
+"""Of more, the search looks at so many at most, unless it is asked to be exact."""
 _LOOK_BACK = 0.5
 """Part of a group, from its end, in which the best position is sought."""
 _ALIKE_BYTES = 1.25
 
 
-def thinned(profile: Profile, positions: list[int], most: int = MOST_POSITIONS) -> list[int]:
-    """At most ``most`` of the cut positions (ascending); all of them where they are no more. Linear in layers."""
-    if len(positions) <= most:
+def thinned(profile: Profile, positions: list[int], most: int | None = None) -> list[int]:
+    """At most ``most`` of the cut positions (ascending); all of them where they are no more. Linear in layers.
+
+    By default ``MOST_POSITIONS``, where they are more than ``ALL_UP_TO``.
+    """
+    if len(positions) <= (ALL_UP_TO if most is None else most):
         return positions
+    most = MOST_POSITIONS if most is None else most
     load = load_before(profile)
     bytes_across = {cut.index: cut.bytes for cut in profile.cut_positions}
     differs = _difference(profile)
