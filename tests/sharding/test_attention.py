@@ -13,9 +13,9 @@ from mopar.sharding import WHOLE, Piece
 from tests.sharding.cases import check_piece, floats, spans, taken
 from tests.sharding.oracle import Array, check_sum, node_model, weight_bytes
 
-OPSET = 23
+OPSET, OPSET_OF_LENGTHS = 23, 24
 BATCH, ROWS, KEYS, WIDTH = 2, 3, 5, 4
-NAMES = ("q", "k", "v", "mask", "past_k", "past_v")
+NAMES = ("q", "k", "v", "mask", "past_k", "past_v", "lengths")
 OUTPUTS = ("y", "present_k", "present_v", "scores")
 
 
@@ -35,6 +35,9 @@ def attentions(
     sizes = {"b": BATCH, "h": heads, "r": ROWS, "1": 1}
     if mask:
         arrays["mask"] = floats(*(sizes[letter] for letter in mask), KEYS + past)
+    has_lengths = not past and draw(st.booleans())
+    if has_lengths:
+        arrays["lengths"] = np.array([KEYS, 2])
     if past:
         arrays |= {name: floats(BATCH, groups, past, WIDTH) for name in ("past_k", "past_v")}
     slots = [name if name in arrays else "" for name in NAMES]
@@ -45,7 +48,7 @@ def attentions(
     outputs = OUTPUTS if past else OUTPUTS[:1]
     node = helper.make_node("Attention", slots, outputs, is_causal=int(is_causal), **attributes)
     kinds = dict.fromkeys(outputs, TensorProto.FLOAT)
-    return node_model(node, arrays, {}, kinds, opset=OPSET), arrays, heads, groups
+    return node_model(node, arrays, {}, kinds, opset=OPSET_OF_LENGTHS if has_lengths else OPSET), arrays, heads, groups
 
 
 @settings(max_examples=100, deadline=None)
@@ -134,13 +137,13 @@ def test_rotary_embedding_splits_by_heads_images_and_rows(data: st.DataObject, f
     assert needs["positions" if "positions" in arrays else "sin"] == piece.along(0 if axis == 0 else 1)
 
 
-def by_hand(heads: int, groups: int, width: int, hidden: int) -> tuple[onnx.ModelProto, dict[str, Array]]:
+def by_hand(heads: int, width: int, hidden: int) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """Hidden states through projections, attention of single operators, the output's projection and a residual."""
     nodes: list[onnx.NodeProto] = []
     weights: dict[str, Array] = {}
-    for name, count in (("q", heads), ("k", groups), ("v", groups)):
-        weights |= {f"w_{name}": floats(hidden, count * width), f"b_{name}": floats(count * width)}
-        weights[f"shape_{name}"] = np.array([0, 0, count, width])
+    for name in ("q", "k", "v"):
+        weights |= {f"w_{name}": floats(hidden, heads * width), f"b_{name}": floats(heads * width)}
+        weights[f"shape_{name}"] = np.array([0, 0, heads, width])
         nodes += [
             helper.make_node("MatMul", ["x", f"w_{name}"], [f"{name}1"]),
             helper.make_node("Add", [f"{name}1", f"b_{name}"], [f"{name}2"]),
@@ -174,10 +177,30 @@ def by_hand(heads: int, groups: int, width: int, hidden: int) -> tuple[onnx.Mode
 @pytest.mark.parametrize(("parts", "most_heads"), [(2, 2), (3, 2), (4, 1)])
 def test_attention_by_hand_needs_one_sum_and_each_part_its_heads_alone(parts: int, most_heads: int) -> None:
     heads, width, hidden = 4, 8, 16
-    model, inputs = by_hand(heads, heads, width, hidden)
+    model, inputs = by_hand(heads, width, hidden)
     models = check_sum(model, inputs, parts)
     of_a_head = 4 * (3 * (hidden + 1) * width + width * hidden)
     small = 600
     sizes = [weight_bytes(part) for part in models]
     assert max(sizes) <= most_heads * of_a_head + small
     assert sum(sizes) <= heads * of_a_head + parts * small
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_the_operator_between_projections_needs_one_sum(parts: int) -> None:
+    heads, groups, width, hidden = 8, 4, 4, 16
+    weights = {"w_q": floats(hidden, heads * width), "w_o": floats(heads * width, hidden)}
+    weights |= {name: floats(hidden, groups * width) for name in ("w_k", "w_v")}
+    nodes = [helper.make_node("MatMul", ["x", f"w_{name}"], [name]) for name in ("q", "k", "v")]
+    nodes += [
+        helper.make_node("Attention", ["q", "k", "v"], ["o"], q_num_heads=heads, kv_num_heads=groups, is_causal=1),
+        helper.make_node("MatMul", ["o", "w_o"], ["y"]),
+    ]
+    inputs = {"x": floats(BATCH, ROWS, hidden)}
+    models = check_sum(node_model(nodes, inputs, weights, opset=OPSET), inputs, parts)
+    of_a_group = sum(weight.nbytes for weight in weights.values()) // groups
+    of_a_head = of_a_group // (heads // groups)
+    if groups % parts == 0:
+        assert [weight_bytes(part) for part in models] == [of_a_group * groups // parts] * parts
+    else:
+        assert max(weight_bytes(part) for part in models) <= -(-heads // parts) * of_a_head + of_a_group

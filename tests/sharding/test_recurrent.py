@@ -105,10 +105,18 @@ def test_other_axes_come_from_the_whole(operator: str) -> None:
     check_piece(model, inputs, {"y": Piece(1, ((0, 1),)), "y_h": Piece(1, ((0, 2),))})
 
 
-def test_factors_of_activations_that_may_be_either_direction_s_leave_the_node_whole() -> None:
-    model, inputs = network(
-        "RNN", 2, set(), direction="bidirectional", activations=["Relu", "LeakyRelu"], activation_alpha=[0.3]
-    )
+@pytest.mark.parametrize(
+    ("operator", "activations", "factors"),
+    [
+        ("RNN", ["Relu", "LeakyRelu"], [0.3]),
+        ("LSTM", ["LeakyRelu", "LeakyRelu", "LeakyRelu", "Sigmoid", "Tanh", "LeakyRelu"], [0.1, 0.2, 0.3, 0.4]),
+    ],
+)
+def test_factors_of_activations_that_may_be_either_direction_s_leave_the_node_whole(
+    operator: str, activations: list[str], factors: list[float]
+) -> None:
+    attributes: dict[str, Any] = {"direction": "bidirectional", "activations": activations, "activation_alpha": factors}
+    model, inputs = network(operator, 2, set(), **attributes)
     wanted = {"y": Piece(1, ((1, 2),))}
     check_piece(model, inputs, wanted)
     assert taken(model, wanted)["w"] == WHOLE
