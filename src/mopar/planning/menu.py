@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mopar.planning.arithmetic import Floats
-from mopar.planning.paths import Edge, Path
+from mopar.planning.paths import Path
 from mopar.planning.problem import Problem
 
 
@@ -14,7 +14,8 @@ class Menu:
     """A ``paths.Priced`` over a few sizes of every slice.
 
     Attributes:
-        weight, limited: by size, way, start and stop; infinite where a slice cannot be had at a size.
+        weight: by size, way, start and stop; infinite where a slice cannot be had at a size.
+        limited: the same; anything there.
     """
 
     weight: Floats
@@ -22,7 +23,7 @@ class Menu:
 
     def least(self, price: float) -> Floats:
         """Of each slice, the least ``weight + price x limited`` over its sizes."""
-        found: Floats = self._at(price).min(axis=0)
+        found: Floats = (self.weight + price * self.limited).min(axis=0)
         return found
 
     def sums(self, path: Path, price: float, /) -> tuple[float, float]:
@@ -31,17 +32,11 @@ class Menu:
         for edge in path:
             one, other = (column[:, *edge] for column in (self.weight, self.limited))
             # Of sizes that are as good, the one that takes less of what is limited, or weighs less.
-            order = (one, other) if np.isinf(price) else (other, self._at(price, edge))
+            fastest = np.where(np.isfinite(one), other, np.inf)
+            order = (one, fastest) if np.isinf(price) else (other, one + price * other)
             pick = np.lexsort(order)[0]
             weight, limited = weight + float(one[pick]), limited + float(other[pick])
         return weight, limited
-
-    def _at(self, price: float, edge: Edge | None = None) -> Floats:
-        """``weight + price x limited`` of every size, of all slices or one."""
-        one, other = (column if edge is None else column[:, *edge] for column in (self.weight, self.limited))
-        # Where a size cannot be had both are infinite, and 0 x infinity is no number.
-        both: Floats = one + price * np.where(np.isfinite(other), other, 0.0)
-        return both
 
 
 def menu_of(problem: Problem, cost: float, latency: float) -> Menu | None:
@@ -57,4 +52,4 @@ def menu_of(problem: Problem, cost: float, latency: float) -> Menu | None:
         )
     had = np.isfinite(ms)
     weight = cost * np.where(had, usd, 0.0) + latency * np.where(had, ms, 0.0)
-    return Menu(np.where(had, weight, np.inf), ms)
+    return Menu(np.where(had, weight, np.inf), np.where(had, ms, 0.0))

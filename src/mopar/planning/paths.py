@@ -151,8 +151,8 @@ class Bracket:
     least: float
 
 
-def bracket(weight: ToGo, limited: ToGo, limit: float, priced: Priced | None = None) -> Bracket:
-    """The best Lagrangian bound on ``weight`` among paths whose ``limited`` sums to at most ``limit``.
+def bracket(weight: ToGo, limited: ToGo, limit: float, priced: Priced | None = None, enough: float = np.inf) -> Bracket:
+    """The best Lagrangian bound on ``weight``, up to ``enough``, of paths whose ``limited`` is at most ``limit``.
 
     Some path must keep the limit. Where slices have several sizes, ``weight`` and ``limited`` are the least over them,
     each by itself; ``priced`` tells what goes with what, and so makes the bound tight.
@@ -172,7 +172,7 @@ def bracket(weight: ToGo, limited: ToGo, limit: float, priced: Priced | None = N
         if togo.least - price * limit > best.least:
             best = Bracket(price, togo, under, togo.least - price * limit)
         known = fast[0] + price * fast[1]
-        if togo.least >= known - _SAME * abs(known):
+        if best.least >= enough or togo.least >= known - _SAME * abs(known):
             break
         path = togo.path()
         found = priced.sums(path, price)

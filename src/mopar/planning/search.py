@@ -109,11 +109,12 @@ class _Question:
     def answer(self) -> Chosen:
         best = _Best()
         searches = []
-        for count in self.counts:
+        # Plans of many functions first: they are often the best, and what is known to be worse is bounded no further.
+        for count in reversed(self.counts):
             cheapest = self.cheapest if count is None else self.cheapest.of(count)
             fastest = self.fastest if count is None else self.fastest.of(count)
             if np.isfinite(fastest.least) and fastest.least <= self.slo_ms:
-                found = bracket(cheapest, fastest, self.slo_ms, self.priced)
+                found = bracket(cheapest, fastest, self.slo_ms, self.priced, best.weight)
                 searches.append(_Search(self, cheapest, fastest, found))
                 self._offer_path(best, found)
         searches.sort(key=lambda search: search.found.least)
