@@ -32,7 +32,9 @@ def command(
         typer.Option(metavar="USD", help="With --objective latency: most that a million requests may cost."),
     ] = None,
     pareto: Annotated[bool, typer.Option("--pareto", help="Show the front of latency, cost and memory too.")] = False,
-    exact: Annotated[bool, typer.Option("--exact", help="Look at every cut position, also of a large model.")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Look at every cut position and order of branches, also of a large model.")
+    ] = False,
     refine: Annotated[
         Path | None,
         typer.Option(

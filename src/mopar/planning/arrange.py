@@ -24,6 +24,7 @@ _FIRST = 120
 """So many boundaries are searched first."""
 _WORTH = 1e-6
 """Another order than the canonical one saves at least this part of what is minimised."""
+_WORTH_BALANCED = 1e-4
 _ROWS = 512
 _MOST_COUNTED = 16
 _HAIR = 1e-9
@@ -61,22 +62,26 @@ def arranged(decider: Decider, canonical: Problem, slo_ms: float | None, effort:
     """
     plain, error = _chosen(decider, canonical, slo_ms)
     branches = branches_of(decider.sizing.profile, canonical.table.positions, effort)
+    unseen = ""
     if branches is not None:
-        ways = _Ways(decider, branches, _price_of_latency(decider, canonical, plain, slo_ms))
-        found, missed, looked_at = _searched(decider, branches, ways, plain, slo_ms, effort.searched)
+        price = _price_of_latency(decider, canonical, plain, slo_ms)
+        found, missed, looked_at = _searched(decider, branches, price, plain, slo_ms, effort.most(decider.sizing))
+        unseen = _unseen(branches, looked_at)
         if found is not None:
-            return _placed(decider, *found, _note(branches, looked_at, found[1], plain))
+            return _placed(decider, *found, "; ".join(filter(None, (_gain(found[1], plain), unseen))))
         error = missed or error
     if plain is None:
         assert error is not None, "a question without an answer has an error"
         raise error
-    return Arranged(decider, canonical, plain, (), "")
+    return Arranged(decider, canonical, plain, (), unseen)
 
 
 def likely(decider: Decider, branches: Branches, slo_ms: float | None, effort: Effort) -> Branches:
     """The boundaries that plans within the SLO are likeliest to pass; all, where they are few enough."""
+    if branches.lattice.canonical().all():
+        return branches
     ways = _Ways(decider, branches, 0.0)
-    return branches.at(_first(ways.score, ways.worth(decider, None, slo_ms), effort.searched))
+    return branches.at(_first(ways.score, ways.worth(decider, None, slo_ms), effort.most(decider.sizing)))
 
 
 Found = tuple[Branches, Chosen]
@@ -85,15 +90,18 @@ Found = tuple[Branches, Chosen]
 def _searched(
     decider: Decider,
     branches: Branches,
-    ways: "_Ways",
+    price: float,
     plain: Chosen | None,
     slo_ms: float | None,
     searched: int | None,
 ) -> tuple[Found | None, InfeasibleError | None, int]:
     """A chain better than ``plain``, if there is one, over its boundaries; and how many were looked at."""
+    if branches.lattice.canonical().all():
+        return None, None, len(branches.lattice.holds)
+    ways = _Ways(decider, branches, price)
     best, found, error = plain, None, None
     done: Mask = np.zeros(len(branches.lattice.holds), dtype=bool)
-    for most in (_FIRST, searched):
+    for most in (searched,) if searched is not None and searched <= _FIRST else (_FIRST, searched):
         worth = ways.worth(decider, best, slo_ms)
         if not (worth & ~done).any() or (best is not None and branches.at(worth).lattice.canonical().all()):
             return found, error, len(done)
@@ -204,7 +212,9 @@ def _beats(decider: Decider, chosen: Chosen, best: Chosen) -> bool:
         return cheaper
     if decider.objective == "latency":
         return faster or (cheaper and latency_ms <= _HAIR * best.latency_ms)
-    return cheaper or faster
+    # Of two knees, the one that gains more, in shares, than it gives away.
+    gains = (-part / whole for part, whole in ((usd, best.cost_usd), (latency_ms, best.latency_ms)) if whole > 0)
+    return sum(gains) > _WORTH_BALANCED
 
 
 def _placed(decider: Decider, some: Branches, chosen: Chosen, note: str) -> Arranged:
@@ -219,12 +229,18 @@ def _placed(decider: Decider, some: Branches, chosen: Chosen, note: str) -> Arra
     return Arranged(moved, problem, replace(chosen, slices=slices), order, note)
 
 
-def _note(branches: Branches, looked_at: int, chosen: Chosen, plain: Chosen | None) -> str:
+def _gain(chosen: Chosen, plain: Chosen | None) -> str:
+    """What another order changes."""
     if plain is None:
-        text = "only possible with parallel branches in another order"
-    else:
-        usd = chosen.cost_usd / plain.cost_usd - 1 if plain.cost_usd > 0 else 0.0
-        text = f"parallel branches in another order: {usd:+.1%} cost, {chosen.latency_ms - plain.latency_ms:+.2f} ms"
-    if branches.complete and looked_at == branches.of:
-        return text
-    return f"{text}; {looked_at} of {branches.of} places to cut looked at"
+        return "only possible with parallel branches in another order"
+    usd = chosen.cost_usd / plain.cost_usd - 1 if plain.cost_usd > 0 else 0.0
+    return f"parallel branches in another order: {usd:+.1%} cost, {chosen.latency_ms - plain.latency_ms:+.2f} ms"
+
+
+def _unseen(branches: Branches, looked_at: int) -> str:
+    """Which orders were left out; empty where none were."""
+    if not branches.complete:
+        return "not every order of the branches of a large parallel section looked at"
+    if looked_at < branches.of:
+        return f"{looked_at} of {branches.of} places to cut, in any order of the branches, looked at"
+    return ""

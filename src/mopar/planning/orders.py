@@ -16,6 +16,7 @@ from mopar.planning.lattice import Lattice, Mask
 from mopar.planning.problem import Problem, problem_of
 from mopar.planning.reorder import reordered
 from mopar.planning.search import Chosen
+from mopar.planning.sizes import Sizing
 from mopar.planning.thin import load_before
 from mopar.types import Profile
 
@@ -30,17 +31,24 @@ class Effort:
         table: where the table of slices takes more steps than so many, the square of the boundaries times the layers,
             boundaries of a section that are alike in load are not told apart; None for never.
         searched: of those that a better plan may pass, the likeliest so many; None for all.
+        sized: the same where CPUs are to be chosen too, which takes the search longer.
     """
 
     exact_runs: int = 12
     in_section: int = 1024
     table: float | None = 3e8
     searched: int | None = 600
+    sized: int | None = 100
+
+    def most(self, sizing: Sizing) -> int | None:
+        """How many boundaries are searched."""
+        one = sizing.book.mib_per_vcpu is None and len(sizing.cpu_sizes) == 1
+        return self.searched if one else self.sized
 
 
 NORMAL = Effort()
-EXACT = Effort(table=None, searched=None)
-ON_FRONT = Effort(searched=300)
+EXACT = Effort(table=None, searched=None, sized=None)
+ON_FRONT = Effort(searched=300, sized=100)
 """For a front, which many searches find."""
 _ALIKE = 0.004
 """Boundaries are alike whose shares of the model's time and of its weights differ by less, added up."""
@@ -53,7 +61,7 @@ class Branches:
     Attributes:
         lattice: those that are looked at.
         of: how many there are, as far as they were found.
-        complete: whether all are looked at.
+        complete: whether all were found: of a large section they are not.
     """
 
     lattice: Lattice
@@ -80,7 +88,7 @@ class Branches:
 
 
 def branches_of(profile: Profile, positions: Sequence[int], effort: Effort) -> Branches | None:
-    """The boundaries worth looking at; None where the branches leave no choice.
+    """The boundaries worth looking at; None where no branches stand side by side.
 
     Args:
         profile: in canonical order.
@@ -90,16 +98,15 @@ def branches_of(profile: Profile, positions: Sequence[int], effort: Effort) -> B
     runs = runs_of(profile)
     found, complete = _inside(runs, effort)
     moved = [boundary for inside in found for boundary in inside if not is_canonical(boundary)]
+    if not moved:
+        return None
     of = len(moved) + len(positions)
     if effort.table is not None and of**2 * len(profile.layers) > effort.table:
         load = np.diff(load_before(profile))
         loads = [float(load[run.start : run.stop].sum()) for run in runs]
         moved = [boundary for inside in found for boundary in _told_apart(inside, loads)]
-        complete = False
-    if not moved:
-        return None
     canonical = np.arange(len(profile.layers))[None, :] < np.array(positions)[:, None]
-    holds = np.concatenate([canonical, [_layers(runs, boundary, len(profile.layers)) for boundary in moved]])
+    holds = np.stack([*canonical, *(_layers(runs, boundary, len(profile.layers)) for boundary in moved)])
     # Fewer layers first: what is within another boundary comes before it.
     lattice = Lattice.of(profile, holds[np.argsort(holds.sum(axis=1), kind="stable")])
     return Branches(lattice, of, complete)
