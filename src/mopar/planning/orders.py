@@ -50,8 +50,9 @@ NORMAL = Effort()
 EXACT = Effort(table=None, searched=None, sized=None)
 ON_FRONT = Effort(searched=300, sized=100)
 """For a front, which many searches find."""
-_ALIKE = 0.004
-"""Boundaries are alike whose shares of the model's time and of its weights differ by less, added up."""
+_ALIKE = (0.0005, 0.001, 0.002, 0.004)
+"""Boundaries are alike whose shares of the model's time and of its weights differ by less, added up: the first of these
+that leaves few enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,10 @@ def branches_of(profile: Profile, positions: Sequence[int], effort: Effort) -> B
     if effort.table is not None and of**2 * len(profile.layers) > effort.table:
         load = np.diff(load_before(profile))
         loads = [float(load[run.start : run.stop].sum()) for run in runs]
-        moved = [boundary for inside in found for boundary in _told_apart(inside, loads)]
+        for alike in _ALIKE:
+            moved = [boundary for inside in found for boundary in _told_apart(inside, loads, alike)]
+            if (len(moved) + len(positions)) ** 2 * len(profile.layers) <= effort.table / 2:
+                break
     canonical = np.arange(len(profile.layers))[None, :] < np.array(positions)[:, None]
     holds = np.stack([*canonical, *(_layers(runs, boundary, len(profile.layers)) for boundary in moved)])
     # Fewer layers first: what is within another boundary comes before it.
@@ -118,14 +122,14 @@ def _inside(runs: tuple[Run, ...], effort: Effort) -> tuple[list[dict[int, int]]
     return [inside for inside, _ in found], all(complete for _, complete in found)
 
 
-def _told_apart(inside: Mapping[int, int], loads: Sequence[float]) -> list[int]:
+def _told_apart(inside: Mapping[int, int], loads: Sequence[float], alike: float) -> list[int]:
     """Of boundaries alike in load, the one that the fewest bytes cross; canonical ones are preferred, and left out."""
     kept: list[int] = []
     taken: list[float] = []
     for boundary in sorted(inside, key=lambda one: (inside[one], not is_canonical(one))):
         load = sum(loads[number] for number in bits(boundary))
-        near = bisect_left(taken, load - _ALIKE)
-        if near == len(taken) or taken[near] > load + _ALIKE:
+        near = bisect_left(taken, load - alike)
+        if near == len(taken) or taken[near] > load + alike:
             insort(taken, load)
             kept.append(boundary)
     return [boundary for boundary in kept if not is_canonical(boundary)]
