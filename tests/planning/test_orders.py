@@ -18,6 +18,7 @@ from mopar.planning import (
     plan_cuts,
     plan_front,
     plan_text,
+    plan_unsplit,
     reordered,
     shape_of,
 )
@@ -47,6 +48,7 @@ def test_towers_are_cut_one_after_the_other() -> None:
     assert found.order in {(0, 2, 4, 1, 3, 5, 6), (1, 3, 5, 0, 2, 4, 6)}
     assert [graph.stop for graph in found.graphs] == [3, 7]
     assert "another order" in found.reason
+    assert found.unsplit == plan_unsplit(profile, PAPER, slow, slo_ms=None).predicted
     canonical = [plan_cuts(profile, PAPER, slow, [cut], slo_ms=None) for cut in range(1, 7)]
     cheapest = min(one.predicted.cost_per_million_usd for one in canonical)
     assert found.predicted.cost_per_million_usd < 0.98 * cheapest

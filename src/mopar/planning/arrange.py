@@ -39,6 +39,7 @@ class Arranged:
         decider: whose profile stands in ``order``, which is empty for the canonical one.
         problem, chosen: over positions in that order.
         note: on orders, for the plan's reason; empty where there is nothing to say.
+        plain: the best chain of the canonical order; None where limits forbid all.
     """
 
     decider: Decider
@@ -46,6 +47,7 @@ class Arranged:
     chosen: Chosen
     order: tuple[int, ...]
     note: str
+    plain: Chosen | None
 
 
 def arranged(decider: Decider, canonical: Problem, slo_ms: float | None, effort: Effort) -> Arranged:
@@ -68,12 +70,13 @@ def arranged(decider: Decider, canonical: Problem, slo_ms: float | None, effort:
         found, missed, looked_at = _searched(decider, branches, price, plain, slo_ms, effort.most(decider.sizing))
         unseen = _unseen(branches, looked_at)
         if found is not None:
-            return _placed(decider, *found, "; ".join(filter(None, (_gain(found[1], plain), unseen))))
+            note = "; ".join(filter(None, (_gain(found[1], plain), unseen)))
+            return _placed(decider, *found, note, plain)
         error = missed or error
     if plain is None:
         assert error is not None, "a question without an answer has an error"
         raise error
-    return Arranged(decider, canonical, plain, (), unseen)
+    return Arranged(decider, canonical, plain, (), unseen, plain)
 
 
 def likely(decider: Decider, branches: Branches, slo_ms: float | None, effort: Effort) -> Branches:
@@ -217,7 +220,7 @@ def _beats(decider: Decider, chosen: Chosen, best: Chosen) -> bool:
     return sum(gains) > _WORTH_BALANCED
 
 
-def _placed(decider: Decider, some: Branches, chosen: Chosen, note: str) -> Arranged:
+def _placed(decider: Decider, some: Branches, chosen: Chosen, note: str, plain: Chosen | None) -> Arranged:
     """A chain of boundaries as one of positions in its order."""
     moved, order = some.placed(decider, chosen)
     places = some.lattice.positions
@@ -226,7 +229,7 @@ def _placed(decider: Decider, some: Branches, chosen: Chosen, note: str) -> Arra
     problem = moved.problem([0, *sorted({*thinned(moved.sizing.profile, known), *cuts})])
     number = {position: index for index, position in enumerate(problem.table.positions)}
     slices = tuple((number[places[start]], number[places[stop]], size) for start, stop, size in chosen.slices)
-    return Arranged(moved, problem, replace(chosen, slices=slices), order, note)
+    return Arranged(moved, problem, replace(chosen, slices=slices), order, note, plain)
 
 
 def _gain(chosen: Chosen, plain: Chosen | None) -> str:

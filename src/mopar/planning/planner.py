@@ -80,14 +80,15 @@ def plan(
     found = arranged(decider, canonical, slo, EXACT if exact else NORMAL)
     reason = decider.reason(found.problem, found.chosen, decider.choose_unsplit(slo), slo)
     positions = _cut_indices(profile)
-    if canonical.end - 1 < len(positions):
+    if canonical.end - 1 < len(positions) and found.plain is not None:
         # Other orders have positions of their own; what is compared is the profile's.
-        mine = found.chosen if found.problem is canonical else decider.choose(canonical, slo)
-        reason += f"; {merging_note(decider, canonical, mine, slo, positions)}"
+        reason += f"; {merging_note(decider, canonical, found.plain, slo, positions)}"
     if found.note:
         reason += f"; {found.note}"
     cuts = cut_reasons(found.problem, found.chosen, slo)
-    made = _finished(found.decider, found.problem, found.chosen, slo, label=objective, reason=reason, cuts=cuts)
+    made = _finished(
+        decider, found.problem, found.chosen, slo, found.decider, label=objective, reason=reason, cuts=cuts
+    )
     return replace(made, order=found.order)
 
 
@@ -206,13 +207,16 @@ def _finished(
     problem: Problem,
     chosen: Chosen,
     slo_ms: float | None,
+    placed: Decider | None = None,
     *,
     label: str,
     reason: str,
     cuts: tuple[CutReason, ...] = (),
 ) -> Plan:
+    """The plan of a chain that was chosen for ``placed``, whose profile may stand in another order."""
+    placed = placed or decider
     profile = decider.sizing.profile
-    shape = decider.shape(problem, chosen)
+    shape = placed.shape(problem, chosen)
     unsplit = decider.shape(decider.whole(), decider.choose_unsplit(slo_ms))
     return Plan(
         model=profile.model.name,
@@ -226,7 +230,7 @@ def _finished(
         graphs=shape.graphs,
         calls=shape.calls,
         outputs=shape.outputs,
-        predicted=decider.predict(shape),
+        predicted=placed.predict(shape),
         unsplit=decider.predict(unsplit),
         slo_ms=slo_ms,
         recipes=profile.recipes,
