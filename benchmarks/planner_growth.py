@@ -3,7 +3,9 @@
     python -m benchmarks.planner_growth [LAYERS ..] [--json FILE]
 
 Layers get random times, weights and tensors (fixed seed), with skip connections over two layers; every position may
-be cut. For each platform and objective one line: seconds, verdict, functions, cost against unsplit.
+be cut. For each platform and objective one line: seconds, verdict, functions, cost against unsplit, and of larger
+models what fewer positions come to. Goals: up to 500 layers in a second, with any book; up to 10,000 in ten. What
+looking at fewer positions loses is then measured where all of them can be looked at: 1,000 layers.
 """
 
 import random
@@ -11,14 +13,16 @@ import time
 from dataclasses import replace
 from typing import Literal
 
-from benchmarks.common import parser, say_where, write_raw
+from benchmarks.common import met, parser, say_where, table, write_raw
 from mopar.planning import plan
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import (
     CutPosition,
+    InfeasibleError,
     LayerProfile,
     Machine,
     ModelInfo,
+    Plan,
     Profile,
     RuntimeCosts,
     TensorProfile,
@@ -29,15 +33,21 @@ from mopar.types import (
 
 MIB = 1 << 20
 SEED = 20240402
-# (platform, objective, SLO as a multiple of the unsplit latency, functions at most)
-QUESTIONS: tuple[tuple[str, str, float | Literal["default"] | None, int | None], ...] = (
+# Platform, objective, SLO as a multiple of the unsplit latency, functions at most.
+Question = tuple[str, str, float | Literal["default"] | None, int | None]
+QUESTIONS: tuple[Question, ...] = (
     ("local", "cost", "default", None),
     ("local", "cost", None, None),
     ("local", "balanced", "default", None),
     ("openfaas", "cost", 1.5, None),
+    ("openfaas", "cost", 1.1, None),
+    ("openfaas", "balanced", 0.9, None),
     ("aws-lambda", "cost", "default", None),
     ("aws-lambda", "latency", "default", None),
 )
+SMALL, LARGE = (500, 1.0), (10_000, 10.0)
+"""Layers, and seconds in which they are to be planned."""
+LOSS_LAYERS = 1000
 
 
 def synthetic(count: int) -> Profile:
@@ -64,6 +74,7 @@ def synthetic(count: int) -> Profile:
                 spread_ms=0.0,
                 weight_bytes=size,
                 activation_bytes=before + sizes[index] + sum(sizes[max(index - 3, 0) : index - 1]),
+                two_threads=0.5 + 0.3 * rng.random(),
             )
         )
     cuts = []
@@ -87,25 +98,59 @@ def synthetic(count: int) -> Profile:
     )
 
 
+def asked(profile: Profile, question: Question, *, exact: bool = False) -> tuple[Plan | InfeasibleError, float]:
+    """A question's answer, and the seconds that it took."""
+    name, objective, slo, most = question
+    limits = replace(load_limits(name), package_bytes=None)
+    book = load_book(limits.prices)
+    slo_ms = slo * profile.whole.latency_ms if isinstance(slo, float) else slo
+    begin = time.perf_counter()
+    try:
+        found: Plan | InfeasibleError = plan(
+            profile, book, limits, objective=objective, slo_ms=slo_ms, max_functions=most, exact=exact
+        )
+    except InfeasibleError as error:
+        found = error
+    return found, time.perf_counter() - begin
+
+
+def loss(count: int) -> list[tuple[str, ...]]:
+    """What looking at fewer positions costs: the plan's cost and latency against those from all positions."""
+    profile, rows = synthetic(count), []
+    for question in QUESTIONS:
+        rough, _ = asked(profile, question)
+        exact, seconds = asked(profile, question, exact=True)
+        if isinstance(rough, InfeasibleError) or isinstance(exact, InfeasibleError):
+            continue
+        dearer = rough.predicted.cost_per_million_usd / exact.predicted.cost_per_million_usd - 1
+        slower = rough.predicted.latency_ms / exact.predicted.latency_ms - 1
+        counted = "0.1 ms" if "counted" in exact.reason else "exactly"
+        rows.append((*map(str, question[:3]), f"{dearer:+.2%}", f"{slower:+.2%}", f"{seconds:.1f}", counted))
+    return rows
+
+
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("layers", nargs="*", type=int, default=[50, 100, 200, 500, 1000])
+    arguments.add_argument("layers", nargs="*", type=int, default=[100, 200, 500, 1000, 2000, 5000, 10_000])
     options = arguments.parse_args()
     say_where(SEED)
     raw = []
     print(f"{'layers':>6} {'platform':<11} {'objective':<9} {'slo':>8} {'s':>7}  verdict")
     for count in options.layers:
         profile = synthetic(count)
-        for name, objective, slo, most in QUESTIONS:
-            limits = replace(load_limits(name), package_bytes=None)
-            book = load_book(limits.prices)
-            slo_ms = slo * profile.whole.latency_ms if isinstance(slo, float) else slo
-            begin = time.perf_counter()
-            found = plan(profile, book, limits, objective=objective, slo_ms=slo_ms, max_functions=most)
-            seconds = time.perf_counter() - begin
-            print(f"{count:>6} {name:<11} {objective:<9} {slo!s:>8} {seconds:>7.3f}  {found.verdict}: {found.reason}")
+        for question in QUESTIONS:
+            found, seconds = asked(profile, question)
+            name, objective, slo, _ = question
+            said = f"infeasible: {found}" if isinstance(found, InfeasibleError) else f"{found.verdict}: {found.reason}"
+            print(f"{count:>6} {name:<11} {objective:<9} {slo!s:>8} {seconds:>7.3f}  {said}", flush=True)
             raw.append({"layers": count, "platform": name, "objective": objective, "slo": slo, "seconds": seconds})
-    write_raw(options.json, "planner_growth", {"seed": SEED, "samples": raw})
+    for layers, seconds in (SMALL, LARGE):
+        slowest = max((one["seconds"] for one in raw if one["layers"] <= layers), default=0.0)
+        print(f"up to {layers} layers: {slowest:.2f} s at most (goal {seconds:g} s: {met(slowest <= seconds)})")
+    print(f"\nfewer positions against all of {LOSS_LAYERS} layers:")
+    lost = loss(LOSS_LAYERS)
+    table(("platform", "objective", "slo", "cost", "latency", "s for all", "latencies counted"), lost)
+    write_raw(options.json, "planner_growth", {"seed": SEED, "samples": raw, "loss": lost})
 
 
 if __name__ == "__main__":

@@ -99,11 +99,12 @@ class _Question:
         weight = objective.cost * np.where(allowed, cost, 0.0) + objective.latency * np.where(
             allowed, self.latency, 0.0
         )
-        self.weight = np.where(allowed, weight, np.inf)
+        self.priced = menu_of(problem, objective.cost, objective.latency)
+        # Cost and latency at their least are two sizes, as a rule; the least of what is minimised is one.
+        self.weight = np.where(allowed, weight, np.inf) if self.priced is None else self.priced.least(0.0)
         self.most = most
         self.counts = [None] if most is None else list(range(1, most + 1))
         self.cheapest, self.fastest = (to_go(weights, most, problem.each) for weights in (self.weight, self.latency))
-        self.priced = menu_of(problem, objective.cost, objective.latency)
         self._sizes: dict[Edge, Sizes] = {}
 
     def answer(self) -> Chosen:
