@@ -1,4 +1,5 @@
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -74,3 +75,10 @@ def test_times_with_two_threads_add_up_to_the_whole_with_two_threads() -> None:
 def test_of_layers_that_take_no_time_nothing_is_said_but_that_they_stay() -> None:
     still = layer_times(_runs(()), KERNELS, LAYERS)
     assert two_threads_ratios(still, still) == (1.0, 1.0, 1.0)
+
+
+def test_a_gain_within_the_noise_is_none() -> None:
+    one = layer_times(_runs((_kernel(1, 1000), _kernel(3, 2000)), plain_ms=3.0, profiled_ms=3.0), KERNELS, LAYERS)
+    two = layer_times(_runs((_kernel(1, 800), _kernel(3, 2000)), plain_ms=2.8, profiled_ms=2.8), KERNELS, LAYERS)
+    assert two_threads_ratios(one, two)[0] == pytest.approx(0.8, rel=1e-2)
+    assert two_threads_ratios(one, replace(two, whole_spread_ms=0.25)) == pytest.approx((1.0, 1.0, 1.0), rel=1e-2)

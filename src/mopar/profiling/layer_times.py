@@ -88,7 +88,8 @@ def two_threads_ratios(one: LayerTimes, two: LayerTimes) -> tuple[float, ...]:
     """Of each layer, its time with two threads over that with one.
 
     What no layer claims is spread over the layers by their share, with either number of threads, so the times with two
-    threads add up to the whole's. Layers about as short as the profiler's step of a microsecond come out near 1.
+    threads add up to the whole's. Layers about as short as the profiler's step of a microsecond come out near 1. Where
+    the whole gains less than its two interquartile ranges come to, no layer is said to gain: a second CPU is paid for.
 
     Args:
         one: measured with one thread.
@@ -100,7 +101,8 @@ def two_threads_ratios(one: LayerTimes, two: LayerTimes) -> tuple[float, ...]:
     if attributed <= 0 or one.whole_ms <= 0:
         return (1.0,) * len(ratios)
     scale = two.whole_ms / one.whole_ms * sum(one.latency_ms) / attributed
-    return tuple(ratio * scale for ratio in ratios)
+    gains = one.whole_ms - two.whole_ms > one.whole_spread_ms + two.whole_spread_ms
+    return tuple(ratio * scale if gains else max(ratio * scale, 1.0) for ratio in ratios)
 
 
 def undisturbed_samples(samples: Sequence[float], lost: Sequence[float]) -> list[float]:
