@@ -65,3 +65,11 @@ def _blocks(piece: Piece, block: int) -> int:
     if piece.axis in {0, 1}:
         return piece.size
     return len({place // block for start, stop in piece.spans for place in range(start, stop)})
+
+
+def test_a_span_over_two_places_of_a_block_takes_its_own_channels() -> None:
+    x = floats(1, 4, 4, 2)
+    model = node_model(helper.make_node("SpaceToDepth", ["x"], ["y"], blocksize=2), {"x": x}, {})
+    piece = Piece(1, ((3, 5),))
+    check_piece(model, {"x": x}, {"y": piece})
+    assert taken(model, {"y": piece})["x"] == Piece(1, ((0, 1), (3, 4)))

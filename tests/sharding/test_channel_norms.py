@@ -97,3 +97,15 @@ def test_lp_normalization(axis: int, power: int) -> None:
         check_split(model, {"x": x}, other, 2)
         piece = Piece(other, ((1, 2),))
         assert taken(model, {"y": piece})["x"].is_whole == (other == axis % 3)
+
+
+@pytest.mark.parametrize(("opset", "weight"), [(18, Piece(0, ((1, 2),))), (21, Piece(0, ((3, 6),)))])
+def test_a_group_takes_its_own_weights(opset: int, weight: Piece) -> None:
+    x = floats(2, 12, 3)
+    weights = dict(zip(("scale", "bias"), floats(2, 12), strict=True))
+    model = node_model(helper.make_node("GroupNormalization", ["x", *weights], ["y"], num_groups=4), {"x": x}, weights)
+    if opset == 18:
+        _by_group(model, 4)
+    piece = Piece(1, ((4, 5),))
+    check_piece(model, {"x": x}, {"y": piece})
+    assert taken(model, {"y": piece}) == {"x": Piece(1, ((3, 6),)), "scale": weight, "bias": weight}

@@ -92,3 +92,13 @@ def test_a_maximum_makes_no_summand() -> None:
     nodes = [helper.make_node("Conv", ["x", "w"], ["t"]), helper.make_node("GlobalMaxPool", ["t"], ["y"])]
     with pytest.raises(ConflictError):
         check_sum(node_model(nodes, {"x": x}, {"w": w}), {"x": x}, 3)
+
+
+def test_what_lies_beyond_the_padding_is_not_counted() -> None:
+    x = floats(1, 1, 6)
+    node = helper.make_node(
+        "AveragePool", ["x"], ["y"], kernel_shape=[3], strides=[2], ceil_mode=1, count_include_pad=1
+    )
+    model = node_model(node, {"x": x}, {}, opset=19)
+    check_split(model, {"x": x}, 2, 3)
+    assert taken(model, {"y": Piece(2, ((2, 3),))})["x"] == Piece(2, ((4, 6),))

@@ -72,10 +72,10 @@ def _check_taken(found: Piece, piece: Piece, size: int, scale: Fraction, mode: s
 @settings(max_examples=40, deadline=None)
 def test_resizing_of_old(data: st.DataObject, operator: tuple[str, int], mode: str) -> None:
     name, opset = operator
-    x = floats(2, 3, 6, 8)
+    x = floats(2, 3, 8, 6)
     scales = np.array([1, 1, *(data.draw(st.sampled_from([1.0, 2.0, 3.0])) for _ in range(2))], np.float32)
     if name == "Resize":
-        scales[2] = data.draw(st.sampled_from([0.5, 2.0]))
+        scales[2] = data.draw(st.sampled_from([0.5, 0.75, 2.0]))
     told = {"scales": scales.tolist()} if opset == 7 else {}
     weights = {} if opset == 7 else {"scales": scales}
     node = helper.make_node(name, ["x", *weights], ["y"], mode=mode, **told)
@@ -99,3 +99,13 @@ def test_images_whose_number_is_not_known(axis: int, mode: str) -> None:
     piece = Piece(axis, ((1, 3),))
     check_piece(model, {"x": x}, {"y": piece})
     assert taken(model, {"y": piece})["x"].axis == axis
+
+
+@pytest.mark.parametrize(("places", "scale"), [("pytorch_half_pixel", 0.5), ("half_pixel", 1.2)])
+def test_parts_whose_elements_would_lie_elsewhere_take_the_whole(places: str, scale: float) -> None:
+    x, scales = floats(1, 1, 4), np.array([1, 1, scale], np.float32)
+    node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="linear", coordinate_transformation_mode=places)
+    model = node_model(node, {"x": x}, {"scales": scales})
+    piece = Piece(2, ((1, 2),))
+    check_piece(model, {"x": x}, {"y": piece})
+    assert taken(model, {"y": piece})["x"].is_whole

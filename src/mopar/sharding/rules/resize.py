@@ -109,7 +109,8 @@ def _sampling(view: View, size: int, count: int, told: float) -> _Sampling | Non
         return None
     mode = view.attribute_string("mode", "nearest")
     if mode == "nearest":
-        standard = ("ceil" if scale < 1 else "floor") if _is_old(view) else "round_prefer_floor"
+        # Of old, the engine rounds up where it shrinks; within a granule that reads the same elements.
+        standard = "floor" if _is_old(view) else "round_prefer_floor"
         nearest = _NEAREST[view.attribute_string("nearest_mode", standard)]
         return _Sampling(scale, places, nearest, nearest)
     beside = 1 if mode == "cubic" else 0
