@@ -139,13 +139,19 @@ def test_pages_charged_to_another_process_count_as_on_an_empty_node(tmp_path: Pa
 
 @dataclass
 class Machine:
-    """Runs trials by arithmetic: a function that loads with ``loading`` and serves with ``serving`` MiB."""
+    """Runs trials by arithmetic: a function that loads with ``loading`` and serves with ``serving`` MiB.
+
+    Of what loading needs, ``unreclaimable`` MiB were seen to be so (default: half of it), and ``kept`` of these
+    while it served.
+    """
 
     loading: int
     serving: int
     peak: int
     foreign: int = 0
     noisy: bool = False
+    unreclaimable: int | None = None
+    kept: int | None = None
     limits: list[float] = field(default_factory=list)
 
     def __call__(self, _bench: Bench, limit: int | None, *, deadline_s: float, slow_ms: float = math.inf) -> Trial:
@@ -154,19 +160,21 @@ class Machine:
             return self.answered(10.0, self.peak * MIB)
         self.limits.append(limit / MIB)
         if limit < self.loading * MIB:
-            return Trial((), "out of memory", 1.0)
+            return Trial((), "deadline", 1.0)
         first_time = self.limits.count(limit / MIB) == 1
         if limit < self.serving * MIB or (self.noisy and first_time):
             return Trial((slow_ms * (1.2 if limit >= self.serving * MIB else 10),) * 11, "slow", 1.0)
         return self.answered(10.5, limit)
 
     def answered(self, latency_ms: float, room: int) -> Trial:
+        floor = self.loading // 2 if self.unreclaimable is None else self.unreclaimable
         return Trial(
             (latency_ms,) * 20,
             None,
             1.0,
             peak_bytes=room,
-            floor_bytes=self.loading * MIB // 2,
+            floor_bytes=floor * MIB,
+            kept_bytes=(floor if self.kept is None else self.kept) * MIB,
             settled_bytes=min(self.serving * MIB, room),
             foreign_bytes=self.foreign * MIB,
         )
@@ -190,6 +198,24 @@ def test_search_finds_the_need_in_few_runs_whatever_sets_it(data: st.DataObject)
         found = searched(machine, patch)
     assert need <= found.required_mib <= need + max(2.0, 0.02 * found.required_mib) + 0.01
     assert len(set(machine.limits)) <= 12
+
+
+def test_where_loading_needs_what_nothing_can_press_out_one_limit_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(loading=800, serving=430, peak=1500, unreclaimable=800)
+    found = searched(machine, monkeypatch)
+    assert len(machine.limits) == 1
+    assert 800 <= found.required_mib <= 816
+
+
+@pytest.mark.parametrize("off_mib", [-20, 0, 20])
+def test_where_loading_packs_a_weight_that_it_walks_through_few_limits_are_tried(
+    monkeypatch: pytest.MonkeyPatch, off_mib: int
+) -> None:
+    packed, kept = 392, 13
+    machine = Machine(kept + 2 * packed + off_mib, 405, peak=2000, unreclaimable=kept + packed, kept=kept)
+    searched(machine, monkeypatch)
+    assert len(machine.limits) <= 5
+    assert sum(limit < machine.loading for limit in machine.limits) <= 3, "each costs all of the patience"
 
 
 def test_where_serving_needs_what_it_maps_hardly_any_limit_is_far_too_small(monkeypatch: pytest.MonkeyPatch) -> None:

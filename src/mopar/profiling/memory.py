@@ -6,7 +6,7 @@ what a limit presses out without harm need not be paid for.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mopar.limits import detect_cgroups, evict_files, resident_memory
 from mopar.profiling.trial import Bench, Launch, Trial, run_trial
@@ -18,7 +18,8 @@ _GUESS_SLACK_BYTES = 7 * _MIB // 2  # what a function was seen to need beyond wh
 _LIBRARY_BYTES = _MIB  # mapped pages found charged to others, from which on the libraries were there before
 _REFERENCE_EVERY = 2
 _PATIENCE, _PATIENCE_S = 2.5, 1.0  # times the longest run without a limit, and seconds on top
-_HOPELESS = 2.0  # times slower than tolerated: no noise, no second try
+_HOPELESS = 1.25  # times slower than tolerated, waiting for pages in most requests: no noise, no second try
+_REFERENCE_REQUESTS = 11  # enough for a median: survival is not in question without a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def required_memory(
 ) -> MemoryMeasurement:
     """Measure the required memory of a function, to max(2 MiB, 2%).
 
-    Takes two to six runs under a limit and one or two without.
+    Takes one to four runs under a limit and one or two without, as a rule.
 
     Args:
         launch: how the function is started and asked.
@@ -96,17 +97,21 @@ class _Bracket:
 
     From a guess it goes in small steps at first, down or up, which double: a limit far too small takes longest to
     fail, and what is used without a limit may be twice as much as is needed. Between a failure and a success it halves.
+    Less than what was held is not expected to do: a step that would go far below stops close to it.
 
     Args:
         too_small: bytes that cannot be enough.
         enough: bytes that are.
-        guess: tried first, where it lies between them.
+        held: bytes that a run without a limit could not do without, as far as its counters tell.
+        loading: bytes that its loading wanted to have at hand, which it may do without.
         resolution: bytes to find the limit to, where 2% of it are less.
     """
 
-    def __init__(self, too_small: int, enough: int, guess: int, resolution: float) -> None:
+    def __init__(self, too_small: int, enough: int, held: int, loading: int, resolution: float) -> None:
         self.too_small, self.enough = too_small, enough
         self._resolution = resolution
+        self._held = held
+        guess = max(held + _GUESS_SLACK_BYTES, loading)
         self._stride = 1
         self._next: float = guess
         if guess > enough - self._fine(enough):
@@ -130,7 +135,10 @@ class _Bracket:
         self._stride *= 2
 
     def _down(self) -> None:
-        self._next = max((self.too_small + self.enough) / 2, self.enough - self._stride * self._fine(self.enough))
+        fine = self._fine(self.enough)
+        self._next = max((self.too_small + self.enough) / 2, self.enough - self._stride * fine)
+        if self._held < self.enough:
+            self._next = max(self._next, min(self.enough - fine, self._held))
 
     def _fine(self, limit: int) -> float:
         return max(self._resolution, _RESOLUTION_SHARE * limit)
@@ -154,7 +162,7 @@ class _Search:
         if best.foreign_bytes < _LIBRARY_BYTES:
             best = self._reference()  # the first one brought library pages in, which later runs find charged elsewhere
         too_small = max(0, *(run.floor_bytes - _FLOOR_SLACK_BYTES for run in self._references))
-        bracket = _Bracket(too_small, best.peak_bytes, best.settled_bytes + _GUESS_SLACK_BYTES, self._resolution)
+        bracket = _Bracket(too_small, best.peak_bytes, _held_bytes(best), _loading_bytes(best), self._resolution)
         serving_bound = False
         while (limit := bracket.next_limit()) is not None:
             trial = self._limited(limit)
@@ -188,11 +196,16 @@ class _Search:
 
     def _trial(self, limit: int) -> Trial:
         # Too small a limit can keep a process reclaiming for ever instead of killing it.
-        deadline_s = _PATIENCE * max(trial.duration_s for trial in self._references) + _PATIENCE_S
+        deadline_s = _PATIENCE * max(self._whole_s(trial) for trial in self._references) + _PATIENCE_S
         return self._note(run_trial(self._bench, limit, deadline_s=deadline_s, slow_ms=self._slow_ms()), limit)
 
+    def _whole_s(self, reference: Trial) -> float:
+        """How long a run takes with as many requests as one under a limit has to answer."""
+        return reference.duration_s + reference.median_ms / 1e3 * (self._bench.requests - len(reference.latencies_ms))
+
     def _reference(self) -> Trial:
-        trial = self._note(run_trial(self._bench, None, deadline_s=self._deadline_s), None)
+        bench = replace(self._bench, requests=min(self._bench.requests, _REFERENCE_REQUESTS))
+        trial = self._note(run_trial(bench, None, deadline_s=self._deadline_s), None)
         self._references.append(trial)
         self._since_reference = 0
         return trial
@@ -212,6 +225,24 @@ class _Search:
         timing = "" if latency_ms is None else f", {latency_ms:.2f} ms"
         self._progress(f"memory: {name}: {trial.failure or 'ok'}{timing}")
         return trial
+
+
+def _held_bytes(trial: Trial) -> int:
+    """What a run without a limit used in the end, or had to keep at some time, loading included.
+
+    Where not all of it fits, pages that it does not find come in with those around them, and press others out: on a
+    disk that reads ahead a lot, about half of what is around the used pages has to fit too.
+    """
+    return max(trial.settled_bytes + trial.around_bytes // 2, trial.floor_bytes)
+
+
+def _loading_bytes(trial: Trial) -> int:
+    """What a run without a limit wanted at hand while it loaded.
+
+    What it had to keep for loading alone is the largest weight in a packed form, made from a plain one of the same
+    size that the engine walks through many times: without room for both, each walk reads it from the disk again.
+    """
+    return trial.floor_bytes + (trial.floor_bytes - trial.kept_bytes)
 
 
 def _required_bytes(limit: int, trial: Trial, *, serving_bound: bool) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from mopar.limits import Cgroup, Cgroups, evict_files, major_faults, resident_memory
+from mopar.limits import Cgroup, Cgroups, evict_files, major_faults, read_around_bytes, resident_memory
 from mopar.types import MoparError
 
 _WATCH_S = 0.01
@@ -59,7 +59,9 @@ class Trial:
         duration_s: from exec to the last answer.
         peak_bytes: highest memory charged, page cache included.
         floor_bytes: highest unreclaimable memory that was seen.
+        kept_bytes: unreclaimable memory after the last answer.
         settled_bytes: anonymous, kernel and mapped memory of the group after the last answer.
+        around_bytes: pages of the function's files that faults on what it maps read along, after the last answer.
         foreign_bytes: mapped pages after the last answer that are charged to other processes.
     """
 
@@ -68,7 +70,9 @@ class Trial:
     duration_s: float
     peak_bytes: int = 0
     floor_bytes: int = 0
+    kept_bytes: int = 0
     settled_bytes: int = 0
+    around_bytes: int = 0
     foreign_bytes: int = 0
 
     @property
@@ -109,7 +113,7 @@ def run_trial(bench: Bench, memory_bytes: int | None, *, deadline_s: float, slow
                 with bench.launch.start(group) as running:
                     if not _serve(running, bench.requests, slow_ms, latencies):
                         return Trial(tuple(latencies), "slow", time.monotonic() - began)
-                    return _settled(group, running.pid, latencies, time.monotonic() - began, floor)
+                    return _settled(bench, group, running.pid, latencies, time.monotonic() - began, floor)
             except MoparError as cause:
                 if memory_bytes is None:
                     raise
@@ -132,7 +136,9 @@ def _serve(running: Running, requests: int, slow_ms: float, latencies: list[floa
     return True
 
 
-def _settled(group: Cgroup, pid: int, latencies: list[float], duration_s: float, floor: list[int]) -> Trial:
+def _settled(
+    bench: Bench, group: Cgroup, pid: int, latencies: list[float], duration_s: float, floor: list[int]
+) -> Trial:
     """Read what the process holds now: after the last answer, before it ends."""
     stat, resident = group.stat(), resident_memory(pid)
     return Trial(
@@ -141,7 +147,9 @@ def _settled(group: Cgroup, pid: int, latencies: list[float], duration_s: float,
         duration_s=duration_s,
         peak_bytes=group.peak_bytes(),
         floor_bytes=max(*floor, stat.unreclaimable),
+        kept_bytes=stat.unreclaimable,
         settled_bytes=stat.anon + stat.kernel + max(stat.mapped, stat.shmem),
+        around_bytes=read_around_bytes(pid, bench.launch.files),
         foreign_bytes=max(0, resident.file + resident.shmem - stat.mapped),
     )
 

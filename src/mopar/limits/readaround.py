@@ -1,0 +1,65 @@
+"""What the kernel reads along with the pages that a process maps: on a fault, half of the read-ahead to either side."""
+
+import mmap
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Pages = npt.NDArray[np.int64]
+
+_PAGE = mmap.PAGESIZE
+_ENTRY_BYTES = 8
+_PRESENT = 63  # the bit of a page's entry (Linux, Documentation/admin-guide/mm/pagemap.rst)
+
+
+def read_around_bytes(pid: int, files: Iterable[Path]) -> int:
+    """Bytes of ``files`` that a process does not map, and that come into memory whenever it faults on one it does.
+
+    Only pages that it has touched count as mapped. 0 where the kernel does not tell, or the process is gone.
+    """
+    try:
+        return sum(_PAGE * _around(pid, path) for path in map(Path.resolve, files))
+    except OSError:
+        return 0
+
+
+def neighbours(pages: Pages, reach: int, end: int) -> int:
+    """How many of the pages 0 to ``end`` (exclusive) are not among ``pages``, and at most ``reach`` from one of them.
+
+    Args:
+        pages: in order, each once.
+        reach: in pages, to either side.
+        end: pages of the file.
+    """
+    starts, stops = np.maximum(pages - reach, 0), np.minimum(pages + reach + 1, end)
+    following = np.append(starts, end)[1:]
+    return int(np.sum(np.minimum(stops, following) - starts)) - len(pages)
+
+
+def _around(pid: int, path: Path) -> int:
+    reach = _read_ahead_pages(path) // 2
+    return neighbours(_mapped_pages(pid, path), reach, -(-path.stat().st_size // _PAGE))
+
+
+def _read_ahead_pages(path: Path) -> int:
+    device = path.stat().st_dev
+    setting = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+    return (int(setting.read_text()) << 10) // _PAGE
+
+
+def _mapped_pages(pid: int, path: Path) -> Pages:
+    """Numbers of the file's pages that the process maps, in order."""
+    found = [np.empty(0, dtype=np.int64)]
+    with Path(f"/proc/{pid}/pagemap").open("rb", buffering=0) as pagemap:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            fields = line.split(maxsplit=5)
+            if fields[-1] != str(path):
+                continue
+            start, stop = (int(text, 16) // _PAGE for text in fields[0].split("-"))
+            pagemap.seek(start * _ENTRY_BYTES)
+            entries = np.frombuffer(pagemap.read((stop - start) * _ENTRY_BYTES), dtype=np.uint64)
+            found.append(np.flatnonzero(entries >> np.uint64(_PRESENT)) + int(fields[2], 16) // _PAGE)
+    return np.unique(np.concatenate(found))
