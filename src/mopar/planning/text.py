@@ -2,7 +2,9 @@
 
     resnet50@1f2e3d4c local/paper cost slo=34.5ms: 0-17 45MiB | 18-36 63MiB 0.5cpu | 37-52 86MiB 2cpu 2t
 
-Each function of a chain: its layers, first and last, and its size; one CPU and one thread are not said. Where parallel
+Each slice of a chain: its layers, first and last, and its size; one CPU and one thread are not said. A slice that
+several functions compute side by side says how many and in what steps, those of the first function alone left out:
+``0-15 36MiB x2[0-7,8-15]``. Where parallel
 branches do not stand in canonical order, functions count in another one, which is said by canonical numbers before
 them: ``order=0-3,7-9,4-6,10-52: 0-6 45MiB | ..``.
 """
@@ -13,13 +15,14 @@ from dataclasses import dataclass
 
 from mopar.planning.shape import Slice
 from mopar.planning.sizes import Size
-from mopar.types import Plan, UsageError
+from mopar.types import Function, Plan, UsageError
 
 _HASH = 8
 _HEAD = re.compile(r"(?P<model>\S+)@(?P<graph>[0-9a-f]*) (?P<platform>\S+)/(?P<prices>\S+) (?P<objective>\S+?)"
                    r"(?: slo=(?P<slo>[0-9.e+-]+)ms)?(?: order=(?P<order>[0-9,-]+))?: (?P<functions>.+)")  # fmt: skip
 _FUNCTION = re.compile(
     r"(?P<first>\d+)-(?P<last>\d+) (?P<memory>\d+)MiB(?: (?P<cpu>[0-9.e+-]+)cpu)?(?: (?P<threads>\d+)t)?"
+    r"(?: x(?P<parts>\d+)\[(?P<steps>[0-9,-]+)\])?"
 )
 _RUN = re.compile(r"(?P<first>\d+)(?:-(?P<last>\d+))?")
 _MOST_LAYERS = 1_000_000
@@ -40,27 +43,44 @@ class PlanText:
     slo_ms: float | None
     slices: tuple[Slice, ...]
     order: tuple[int, ...] = ()
+    steps: tuple[tuple[tuple[int, int], ...], ...] = ()
 
 
 def plan_text(plan: Plan) -> str:
-    """A chain of slices in one line.
-
-    Raises:
-        UsageError: the plan is no chain of one graph per function.
-    """
-    graphs = {graph.id: graph for graph in plan.graphs}
-    parts = []
-    for function in plan.functions:
-        if len(function.graphs) != 1:
-            raise UsageError(f"plan: function {function.name!r} holds {len(function.graphs)} graphs: no text form")
-        graph = graphs[function.graphs[0]]
-        cpu = "" if function.cpu == 1 else f" {function.cpu!r}cpu"
-        threads = "" if function.threads == 1 else f" {function.threads}t"
-        parts.append(f"{graph.start}-{graph.stop - 1} {function.memory_mib}MiB{cpu}{threads}")
+    """A chain of slices in one line."""
+    parts = [_slice_text(plan, functions) for functions in _side_by_side(plan)]
     slo = "" if plan.slo_ms is None else f" slo={plan.slo_ms!r}ms"
     head = f"{plan.model}@{plan.graph_sha256[:_HASH]} {plan.platform}/{plan.prices} {plan.objective}{slo}"
     head += f" order={runs_text(plan.order)}" if plan.order else ""
     return f"{head}: {' | '.join(parts)}"
+
+
+def _side_by_side(plan: Plan) -> list[list[Function]]:
+    """The functions of each slice: those that hold parts of the same layers."""
+    graphs = {graph.id: graph for graph in plan.graphs}
+    slices: list[list[Function]] = []
+    reached = -1
+    for function in plan.functions:
+        held = [graphs[graph] for graph in function.graphs]
+        if min(graph.start for graph in held) < reached:
+            slices[-1].append(function)
+        else:
+            slices.append([function])
+        reached = max(reached, *(graph.stop for graph in held))
+    return slices
+
+
+def _slice_text(plan: Plan, functions: Sequence[Function]) -> str:
+    held = {graph for function in functions for graph in function.graphs}
+    graphs = [graph for graph in plan.graphs if graph.id in held]
+    start, stop = min(graph.start for graph in graphs), max(graph.stop for graph in graphs)
+    size = functions[0]
+    cpu = "" if size.cpu == 1 else f" {size.cpu!r}cpu"
+    threads = "" if size.threads == 1 else f" {size.threads}t"
+    steps = dict.fromkeys((graph.start, graph.stop) for graph in graphs if graph.part is not None)
+    ran = ",".join(f"{first}-{last - 1}" for first, last in steps)
+    side_by_side = f" x{len(functions)}[{ran}]" if steps else ""
+    return f"{start}-{stop - 1} {size.memory_mib}MiB{cpu}{threads}{side_by_side}"
 
 
 def parse_plan(text: str) -> PlanText:
@@ -73,7 +93,7 @@ def parse_plan(text: str) -> PlanText:
     if head is None:
         raise UsageError(f"no plan: {text.strip()[:80]!r}; the form is MODEL@HASH PLATFORM/PRICES OBJECTIVE: FUNCTIONS")
     slo = head["slo"]
-    slices = tuple(_slice(part) for part in head["functions"].split(" | "))
+    found = [_slice(part) for part in head["functions"].split(" | ")]
     return PlanText(
         model=head["model"],
         graph=head["graph"],
@@ -81,7 +101,8 @@ def parse_plan(text: str) -> PlanText:
         prices=head["prices"],
         objective=head["objective"],
         slo_ms=None if slo is None else float(slo),
-        slices=slices,
+        slices=tuple(piece for piece, _ in found),
+        steps=tuple(steps for _, steps in found),
         order=_order(head["order"] or ""),
     )
 
@@ -110,9 +131,17 @@ def _order(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _slice(text: str) -> Slice:
+def _slice(text: str) -> tuple[Slice, tuple[tuple[int, int], ...]]:
     found = _FUNCTION.fullmatch(text)
     if found is None:
-        raise UsageError(f"no function of a plan: {text!r}; the form is FIRST-LAST MEMORYMiB [CPUcpu] [THREADSt]")
-    size = Size(int(found["memory"]), float(found["cpu"] or 1.0), int(found["threads"] or 1))
-    return Slice(int(found["first"]), int(found["last"]) + 1, size)
+        raise UsageError(
+            f"no slice of a plan: {text!r}; the form is FIRST-LAST MEMORYMiB [CPUcpu] [THREADSt] [xPARTS[STEPS]]"
+        )
+    size = Size(int(found["memory"]), float(found["cpu"] or 1.0), int(found["threads"] or 1), int(found["parts"] or 1))
+    steps = []
+    for run in filter(None, (found["steps"] or "").split(",")):
+        ends = _RUN.fullmatch(run)
+        if ends is None:
+            raise UsageError(f"no step of a slice: {run!r}; the form is FIRST-LAST")
+        steps.append((int(ends["first"]), int(ends["last"] or ends["first"]) + 1))
+    return Slice(int(found["first"]), int(found["last"]) + 1, size), tuple(steps)
