@@ -75,11 +75,14 @@ def groups_of(
 ) -> tuple[Group, ...]:
     """Groups of every number of parts that the profile knows and ``most`` functions allow.
 
-    Parts get a whole CPU each, so there are none where functions are given less.
+    Parts get a whole CPU each, so there are none where functions are given less, and where functions share the cores of
+    the profile's machine (a platform without call costs of its own is that machine), no more than it has.
     """
     if sizing.cpu is not None and sizing.cpu < 1:
         return ()
     counts = sorted({len(step.parts) for step in sizing.profile.shards})
+    if limits.hop_ms is None:
+        counts = [count for count in counts if count <= sizing.profile.machine.cores]
     found = [_Grouping(sizing, costs, table, parts).group(limits) for parts in counts if most is None or parts <= most]
     return tuple(group for group in found if group is not None)
 
