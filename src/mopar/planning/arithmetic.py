@@ -5,7 +5,7 @@ that is CPU work, is billed, and stretches when the function has less than a CPU
 that is latency alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TypeVar
 
@@ -63,6 +63,18 @@ def call_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
         inside_ms_per_mib=per_mib * limits.wire_billed_share,
         outside_ms_per_mib=per_mib * (1 - limits.wire_billed_share),
     )
+
+
+def step_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
+    """The costs of a further step of functions that compute a slice side by side.
+
+    Where the profile was measured, they hand each other tensors without a call in between, and stay awake; on a
+    platform with figures of its own each step is a call.
+    """
+    costs, exchange_ms = call_costs(profile, limits), profile.runtime.exchange_ms
+    if limits.hop_ms is not None or exchange_ms is None:
+        return costs
+    return replace(costs, inside_ms=0.0, outside_ms=exchange_ms, cold_ms=0.0, wake_ms=0.0)
 
 
 def cold_part(compute_ms: Num, whole_ms: float) -> Num:

@@ -14,6 +14,7 @@ from mopar.planning.arithmetic import (
     elapsed_ms,
     has_two_threads,
     init_ms,
+    step_costs,
 )
 from mopar.planning.parts import Holding, parts_of, share_bytes
 from mopar.planning.shape import PlanShape, call_shares
@@ -57,8 +58,18 @@ def evaluate(profile: Profile, book: PriceBook, limits: PlatformLimits, shape: P
     functions = {function.name: function for function in shape.functions}
     graphs = {graph.id: graph for graph in shape.graphs}
     made = call_shares(graphs, shape.calls)
-    timing = _Timing(profile, book, call_costs(profile, limits), made)
-    timed = {call.id: timing.of(call, functions[call.function], graphs[call.graph]) for call in shape.calls}
+    timing = _Timing(profile, book, made)
+    first, further = call_costs(profile, limits), step_costs(profile, limits)
+    begins = _beginnings(shape, graphs)
+    timed = {
+        call.id: timing.of(
+            call,
+            functions[call.function],
+            graphs[call.graph],
+            first if graphs[call.graph].start == begins[call.function] else further,
+        )
+        for call in shape.calls
+    }
     per_function: dict[str, list[_Timed]] = defaultdict(list)
     for call in shape.calls:
         per_function[call.function].append(timed[call.id])
@@ -89,26 +100,36 @@ def evaluate(profile: Profile, book: PriceBook, limits: PlatformLimits, shape: P
     )
 
 
+def _beginnings(shape: PlanShape, graphs: Mapping[str, Graph]) -> dict[str, int]:
+    """For each function, the layer at which it, or those that compute a slice with it, begin."""
+    begins = {function.name: min(graphs[graph].start for graph in function.graphs) for function in shape.functions}
+    owner = {graph: function.name for function in shape.functions for graph in function.graphs}
+    together: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for graph in shape.graphs:
+        together[graph.start, graph.stop].append(owner[graph.id])
+    for names in together.values():
+        begins.update(dict.fromkeys(names, min(begins[name] for name in names)))
+    return begins
+
+
 class _Timing:
     """Times calls of one profile under one price book."""
 
-    def __init__(
-        self, profile: Profile, book: PriceBook, costs: CallCosts, made: Mapping[tuple[str, str], Share]
-    ) -> None:
-        self._profile, self._book, self._costs, self._made = profile, book, costs, made
+    def __init__(self, profile: Profile, book: PriceBook, made: Mapping[tuple[str, str], Share]) -> None:
+        self._profile, self._book, self._made = profile, book, made
         self._elapsed_ms = elapsed_ms(profile)
         self._elapsed_two_ms = elapsed_ms(profile, 2) if has_two_threads(profile) else self._elapsed_ms
         self._overhead_ms = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
         self._tensors = {tensor.name: tensor for tensor in profile.tensors}
         self._parts = parts_of(profile)
 
-    def of(self, call: Call, function: Function, graph: Graph) -> _Timed:
-        costs = self._costs
+    def of(self, call: Call, function: Function, graph: Graph, costs: CallCosts) -> _Timed:
+        """A call's times, at the costs of a call or of a further step."""
         entering = sum(self._bytes(source) for item in call.inputs for source in item.sources)
         leaving = sum(self._share_bytes(self._made[call.id, name]) for name in call.outputs)
         body_mib = (entering + leaving) / MIB
         one, two = (
-            self._unlimited_ms(elapsed, graph, body_mib) for elapsed in (self._elapsed_ms, self._elapsed_two_ms)
+            self._unlimited_ms(elapsed, graph, body_mib, costs) for elapsed in (self._elapsed_ms, self._elapsed_two_ms)
         )
         inside = inside_ms(one, two, function.cpu, float(function.threads))
         stretch = inside / one if one > 0 else 1.0
@@ -144,9 +165,9 @@ class _Timing:
             return 1.0
         return self._parts[graph.start, graph.stop, graph.part].time_share
 
-    def _unlimited_ms(self, elapsed: Sequence[float], graph: Graph, body_mib: float) -> float:
+    def _unlimited_ms(self, elapsed: Sequence[float], graph: Graph, body_mib: float, costs: CallCosts) -> float:
         """A call's time inside a function with a CPU for each thread."""
-        costs, compute_ms = self._costs, self._compute_ms(elapsed, graph)
+        compute_ms = self._compute_ms(elapsed, graph)
         cold_ms = cold_part(compute_ms, elapsed[-1]) * costs.cold_ms
         return compute_ms + costs.inside_ms + cold_ms + body_mib * costs.inside_ms_per_mib
 

@@ -17,10 +17,12 @@ from mopar.planning.arithmetic import (
     CallCosts,
     Floats,
     billed_ms,
+    call_costs,
     cold_part,
     elapsed_ms,
     held_usd_per_ms,
     init_ms,
+    step_costs,
 )
 from mopar.planning.memory import Extra, bought_mib, required_mib
 from mopar.planning.parts import share_bytes
@@ -70,9 +72,7 @@ class Group:
         return tuple(found[::-1])
 
 
-def groups_of(
-    sizing: Sizing, limits: PlatformLimits, costs: CallCosts, table: SliceTable, most: int | None
-) -> tuple[Group, ...]:
+def groups_of(sizing: Sizing, limits: PlatformLimits, table: SliceTable, most: int | None) -> tuple[Group, ...]:
     """Groups of every number of parts that the profile knows and ``most`` functions allow.
 
     Parts get a whole CPU each, so there are none where functions are given less, and where functions share the cores of
@@ -83,6 +83,7 @@ def groups_of(
     counts = sorted({len(step.parts) for step in sizing.profile.shards})
     if limits.hop_ms is None:
         counts = [count for count in counts if count <= sizing.profile.machine.cores]
+    costs = call_costs(sizing.profile, limits), step_costs(sizing.profile, limits)
     found = [_Grouping(sizing, costs, table, parts).group(limits) for parts in counts if most is None or parts <= most]
     return tuple(group for group in found if group is not None)
 
@@ -102,12 +103,14 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """A step, or a run that the first part computes alone: what it adds for each part."""
+    """A step, or a run that the first part computes alone: what it adds for each part; ``first_``: as the first one."""
 
     begin: int
     step: int
     latency_ms: float
     billed_ms: Floats
+    first_latency_ms: float
+    first_billed_ms: Floats
     calls: Floats
     resident: Floats
     active: Floats
@@ -118,7 +121,7 @@ class _Way:
 class _Grouping:
     """Makes the group of one number of parts."""
 
-    def __init__(self, sizing: Sizing, costs: CallCosts, table: SliceTable, parts: int) -> None:
+    def __init__(self, sizing: Sizing, costs: tuple[CallCosts, CallCosts], table: SliceTable, parts: int) -> None:
         self._sizing, self._costs, self._table, self._parts = sizing, costs, table, parts
         self._profile = sizing.profile
         self._number = {position: number for number, position in enumerate(table.positions)}
@@ -159,12 +162,18 @@ class _Grouping:
 
     def _alone(self, begin: int, stop: int) -> _Way:
         table, first = self._table, np.eye(1, self._parts)[0]
-        start_at, stop_at = table.positions[begin], table.positions[stop]
+        at = table.positions
+        body = float(table.input_bytes[begin, stop] + table.output_bytes[begin, stop])
+        (latency, billed), (later_ms, later_billed) = self._times(
+            at[begin], np.array([self._elapsed[at[stop]] - self._elapsed[at[begin]]]), np.array([body])
+        )
         return _Way(
             begin,
             _ALONE,
-            float(table.inside_ms[begin, stop] + table.outside_ms[begin, stop]) if start_at < stop_at else np.inf,
-            first * float(billed_ms(self._sizing.book, float(table.inside_ms[begin, stop]))),
+            float(later_ms[0]),
+            first * later_billed[0],
+            float(latency[0]),
+            first * billed[0],
             first,
             first * float(table.resident_bytes[begin, stop]),
             first * float(table.active_bytes[begin, stop]),
@@ -173,23 +182,22 @@ class _Grouping:
         )
 
     def _together(self, number: int, step: ShardStep) -> _Way:
-        costs, parts = self._costs, step.parts
+        parts = step.parts
         whole_ms = self._elapsed[step.stop] - self._elapsed[step.start]
-        compute = np.array([part.time_share for part in parts]) * whole_ms + self._overhead.get(step.start, 0.0)
         calls = np.array([float(bool(part.part.outputs)) for part in parts])
         entering, leaving = (
             np.array([sum(share_bytes(self._tensors[one.tensor], one) for one in shares) for shares in side])
             for side in ([part.part.inputs for part in parts], [part.part.outputs for part in parts])
         )
-        body_mib = (entering + leaving) / MIB
-        cold = cold_part(compute, self._elapsed[-1])
-        inside = compute + costs.inside_ms + cold * costs.cold_ms + body_mib * costs.inside_ms_per_mib
-        outside = costs.outside_ms + cold * costs.wake_ms + body_mib * costs.outside_ms_per_mib
+        compute = np.array([part.time_share for part in parts]) * whole_ms
+        (latency, billed), (later_ms, later_billed) = self._times(step.start, compute, entering + leaving)
         return _Way(
             self._number[step.start],
             number,
-            float(np.max((inside + outside) * calls)),
-            billed_ms(self._sizing.book, inside) * calls,
+            float(np.max(later_ms * calls)),
+            later_billed * calls,
+            float(np.max(latency * calls)),
+            billed * calls,
             calls,
             np.array([float(part.resident_bytes) for part in parts]),
             np.array([float(part.activation_bytes) for part in parts]),
@@ -197,6 +205,17 @@ class _Grouping:
             # What enters may be summands of every part.
             float(np.maximum(entering * self._parts, leaving).max()),
         )
+
+    def _times(self, start: int, compute_ms: Floats, body: Floats) -> list[tuple[Floats, Floats]]:
+        """Latency and bill of calls that compute so long and move so many bytes: as a first step, and further on."""
+        compute, body_mib = compute_ms + self._overhead.get(start, 0.0), body / MIB
+        cold = cold_part(compute, self._elapsed[-1])
+        found = []
+        for costs in self._costs:
+            inside = compute + costs.inside_ms + cold * costs.cold_ms + body_mib * costs.inside_ms_per_mib
+            outside = costs.outside_ms + cold * costs.wake_ms + body_mib * costs.outside_ms_per_mib
+            found.append((inside + outside, billed_ms(self._sizing.book, inside)))
+        return found
 
     def _nothing(self, count: int) -> _Held:
         """Nothing yet: only the start itself has been reached."""
@@ -215,8 +234,11 @@ class _Grouping:
     ) -> _Held:
         """The best way from every start to one position; starts that lie after it cannot reach it."""
         reached = np.stack([held[way.begin].latency_ms + way.latency_ms for way in ways])
+        starts = np.array([way.begin for way in ways])
+        # From the start itself a way is the first step of the slice.
+        reached[np.arange(len(ways)), starts] = [way.first_latency_ms for way in ways]
         chosen = np.argmin(reached, axis=0)
-        begins = np.array([way.begin for way in ways])[chosen]
+        begins = starts[chosen]
         before[:, stop], last[:, stop] = begins, np.array([way.step for way in ways])[chosen]
         rows = np.arange(len(chosen))
 
@@ -232,6 +254,8 @@ class _Grouping:
         latency = reached[chosen, rows]
         latency[stop] = 0.0
         sums = {name: carried(name) + added(name) for name in ("billed_ms", "calls", "resident", "files")}
+        first = begins == rows
+        sums["billed_ms"][first] = added("first_billed_ms")[first]
         active = np.maximum(carried("active"), added("active"))
         body = np.maximum(carried("body"), added("body"))
         for values in (*sums.values(), active):

@@ -117,12 +117,11 @@ def make_problem(
     Without ``limited``, slices keep no limit: what the unsplit model would take can be said even where it is forbidden.
     ``in_parts``, slices may also be several functions side by side.
     """
-    costs = call_costs(sizing.profile, limits)
-    table = slice_table(sizing.profile, costs, positions)
+    table = slice_table(sizing.profile, call_costs(sizing.profile, limits), positions)
     count = len(positions)
     candidates = np.eye(count, k=1, dtype=bool) if fixed else np.triu(np.ones((count, count), dtype=bool), k=1)
     made = problem_of(sizing, limits, table, candidates, max_functions=max_functions, limited=limited)
-    return replace(made, groups=groups_of(sizing, limits, costs, table, max_functions)) if in_parts else made
+    return replace(made, groups=groups_of(sizing, limits, table, max_functions)) if in_parts else made
 
 
 def problem_of(

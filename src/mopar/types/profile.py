@@ -192,6 +192,8 @@ class RuntimeCosts:
         cold_ms: what a function adds beyond the hop when it computes for long, inside it: its caches are cold. One
             that computes for ``t`` of the model's ``T`` ms pays ``t / (t + COLD_HALF_MS) * (1 - t / T)`` of it.
         wake_ms: the same outside it: cores have gone to sleep.
+        exchange_ms: what one more step adds to a request that several functions compute side by side; None where it
+            is not known, and every step is taken to cost a call.
     """
 
     base_mib: float
@@ -201,6 +203,7 @@ class RuntimeCosts:
     init_ms: float
     cold_ms: float = 0.0
     wake_ms: float = 0.0
+    exchange_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
