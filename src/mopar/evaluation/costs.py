@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from mopar.bundle import Bundle
+from mopar.evaluation.exchange import exchange_ms
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.evaluation.single import chain_bundle
@@ -33,6 +34,7 @@ _STAGES, _ROWS, _WIDTH = 4, 256, 1024
 _ROUNDS = 120
 _LONG_ROUNDS = 40
 _WARM_ROUNDS = 10
+_SIDE_BY_SIDE = 2
 _DEADLINE_S = 10.0
 _MIB_PER_FLOAT = 4 / (1 << 20)
 
@@ -46,9 +48,12 @@ def runtime_costs(*, use_cache: bool = True, progress: Callable[[str], None] = l
     path = cache_directory() / "runtime" / f"{profile_key(machine_facts())}.json"
     if use_cache:
         try:
-            return from_json(path.read_bytes(), RuntimeCosts, what=str(path), error=ProfileError)
+            found = from_json(path.read_bytes(), RuntimeCosts, what=str(path), error=ProfileError)
         except (OSError, ProfileError):
-            progress("measuring what every function costs on this machine")
+            found = None
+        if found is not None and (found.exchange_ms is not None or machine_facts().cores < _SIDE_BY_SIDE):
+            return found
+        progress("measuring what every function costs on this machine")
     costs = _measure()
     with contextlib.suppress(OSError):  # a cache that cannot be written is none
         write_whole(path, to_json(costs))
@@ -68,6 +73,7 @@ def _measure() -> RuntimeCosts:
         hop = _added(*small, _SMALL)
         per_mib = (_added(*large, _LARGE).latency_ms - hop.latency_ms) / ((_LARGE - _SMALL) * _MIB_PER_FLOAT)
         lengthy = _added(*_working(root), _ROWS * _WIDTH, _LONG_ROUNDS)
+        per_step_ms = exchange_ms(root) if machine_facts().cores >= _SIDE_BY_SIDE else None
     hop_ms = max(hop.latency_ms, 0.0)
     hop_billed_ms = min(max(hop.billed_ms, 0.0), hop_ms)
     grown = (lengthy.stage_ms + COLD_HALF_MS) / lengthy.stage_ms
@@ -80,6 +86,7 @@ def _measure() -> RuntimeCosts:
         init_ms=ready_ms,
         cold_ms=cold_ms,
         wake_ms=max((lengthy.latency_ms - hop_ms) * grown - cold_ms, 0.0),
+        exchange_ms=per_step_ms,
     )
 
 
