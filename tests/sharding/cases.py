@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def pieces(draw: st.DrawFn, shape: Sequence[int], axes: Sequence[int] | None = N
     return Piece(axis, draw(spans(shape[axis], most)))
 
 
-def floats(*shape: int) -> Array:
+def floats(*shape: int) -> npt.NDArray[Any]:
     """Values that are all different in practice."""
     return np.random.default_rng(prod(shape)).standard_normal(shape).astype(np.float32)
 

@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 
+import onnx_ir as ir
+
 from mopar.sharding.pieces import SUMMAND, WHOLE, Piece
 from mopar.sharding.rule import Sharded, View, Wanted, rule
+from mopar.sharding.rules.factors import dims_of
+from mopar.sharding.rules.linear import all_of, summand
 
 _UNARY = (
     *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Elu", "Erf"),
@@ -35,6 +39,18 @@ def linear_unary(view: View, wanted: Wanted) -> Sharded | None:
     return Sharded((piece, *_others(view)), (piece,))
 
 
+@rule("Dropout")
+def dropout(view: View, wanted: Wanted) -> Sharded | None:
+    """Its input and a mask of the same shape, as long as nothing is dropped."""
+    asked = [piece for piece in wanted if piece is not None]
+    if view.value(2) is not None and view.ints(2) != [0]:
+        return None
+    if any(piece.summand for piece in asked):
+        return summand(view) if len(wanted) == 1 else None
+    needed = all_of(view, asked)
+    return None if needed.is_whole else Sharded((needed, *_others(view)), (needed,) * len(wanted))
+
+
 @rule(*_BROADCAST)
 def broadcast(view: View, wanted: Wanted) -> Sharded | None:
     """Each input along its own axis, whole where it is broadcast along it."""
@@ -50,27 +66,29 @@ def addition(view: View, wanted: Wanted) -> Sharded | None:
     piece = wanted[0]
     if piece is None or not piece.summand:
         return None if piece is None else _broadcast(view, piece)
-    full = view.out_shape()
-    shapes = [view.shape(number) for number in range(len(view.node.inputs))]
-    summands = [view.sums(number) and full is not None and shapes[number] == full for number in range(len(shapes))]
+    summands = [view.sums(number) and _is_full(view, number) for number in range(len(view.node.inputs))]
     if not any(summands):
         return None
     if view.part.leads:
         return Sharded(tuple(SUMMAND if one else WHOLE for one in summands), (piece,), share=1.0)
     inputs = tuple(SUMMAND if one else None for one in summands)
-    if sum(summands) == len(summands):
-        return Sharded(inputs, (piece,), share=1.0)
-    if sum(summands) == 1 and (view.op_type != "Sub" or summands[0]):
-        return Sharded(inputs, (piece,), passes=summands.index(True), share=0.0)
-    return None
+    if sum(summands) == 1:
+        is_negative = view.op_type == "Sub" and summands[1]
+        return None if is_negative else Sharded(inputs, (piece,), passes=summands.index(True), share=0.0)
+    return Sharded(inputs, (piece,), share=1.0)
 
 
 @rule("Mul", "Div")
 def product(view: View, wanted: Wanted) -> Sharded | None:
-    """Linear in its first input, and Mul in either: a summand of one makes a summand of the product."""
-    piece = wanted[0]
+    """Linear in its first input, and Mul in either: a summand of one makes a summand of the product.
+
+    A quotient of integers is rounded, so it is none.
+    """
+    piece, made = wanted[0], view.node.outputs[0]
     if piece is None or not piece.summand:
         return None if piece is None else _broadcast(view, piece)
+    if view.op_type == "Div" and (made.dtype is None or not made.dtype.is_floating_point()):
+        return None
     for number in (0, 1) if view.op_type == "Mul" else (0,):
         if view.sums(number):
             return Sharded((SUMMAND, WHOLE) if number == 0 else (WHOLE, SUMMAND), (piece,), share=1.0)
@@ -98,6 +116,25 @@ def broadcast_inputs(view: View, piece: Piece) -> tuple[Piece | None, ...] | Non
         else:
             return None
     return tuple(found)
+
+
+def _is_full(view: View, number: int) -> bool:
+    """Whether an input certainly has the output's shape: none of its axes is broadcast to another's."""
+    full, own = dims_of(view.node.outputs[0]), dims_of(view.value(number))
+    if full is None or own is None or len(own) != len(full):
+        return False
+    others = [value for place, value in enumerate(view.node.inputs) if place != number]
+    return all(
+        (dim is not None and dim == wanted)
+        or (not isinstance(dim, int) and all(_is_broadcast(other, axis - len(full)) for other in others))
+        for axis, (dim, wanted) in enumerate(zip(own, full, strict=True))
+    )
+
+
+def _is_broadcast(value: ir.Value | None, axis: int) -> bool:
+    """Whether a tensor certainly has but one element along an axis, which is counted from the end."""
+    dims = dims_of(value)
+    return dims is not None and (len(dims) < -axis or dims[axis] == 1)
 
 
 def _broadcast(view: View, piece: Piece) -> Sharded | None:
