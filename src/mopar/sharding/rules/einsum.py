@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mopar.sharding.granules import inner_span
 from mopar.sharding.pieces import SUMMAND, WHOLE, Piece
 from mopar.sharding.rule import Sharded, View, Wanted, rule
 
@@ -56,14 +57,14 @@ def _split_by(view: View, equation: _Equation, label: str, piece: Piece) -> tupl
 
 def _inner(view: View, equation: _Equation) -> Sharded | None:
     """By the longest label that is summed over; operands without it are read whole by every part."""
-    sizes: dict[str, int] = {}
+    places: dict[str, tuple[int, int, int]] = {}
     for number, labels in enumerate(equation.operands):
-        for label, size in zip(labels, view.shape(number) or (), strict=False):
+        for axis, (label, size) in enumerate(zip(labels, view.shape(number) or (), strict=False)):
             if label not in equation.output and size is not None:
-                sizes[label] = max(size, sizes.get(label, 0))
-    for label, size in sorted(sizes.items(), key=lambda item: -item[1]):
-        span = view.part.span_of(size)
-        inputs = None if span is None else _split_by(view, equation, label, Piece(0, (span,)))
+                places[label] = max((size, number, axis), places.get(label, (0, 0, 0)))
+    for label, (size, number, axis) in sorted(places.items(), key=lambda item: -item[1][0]):
+        span = inner_span(view, number, axis, size)
+        inputs = None if span is None else _split_by(view, equation, label, Piece(axis, (span,)))
         if inputs is not None and span is not None:
             return Sharded(inputs, (SUMMAND,), share=(span[1] - span[0]) / size)
     return None
