@@ -23,10 +23,10 @@ MOST_SPANS = 32
 
 @st.composite
 def two_shapes(draw: st.DrawFn) -> tuple[list[int], list[int]]:
-    """Shapes with the same elements in order, from the same factors put together differently."""
+    """Shapes with as many elements, from the same factors put together differently, or in another order."""
     factors = draw(st.lists(st.sampled_from([2, 2, 3, 4, 5]), min_size=1, max_size=5))
 
-    def put_together() -> list[int]:
+    def put_together(factors: list[int]) -> list[int]:
         shape, open_axis = [], 1
         for factor in factors:
             open_axis *= factor
@@ -38,7 +38,8 @@ def two_shapes(draw: st.DrawFn) -> tuple[list[int], list[int]]:
             shape.insert(place, 1)
         return shape
 
-    return put_together(), put_together()
+    others = draw(st.permutations(factors)) if draw(st.booleans()) else factors
+    return put_together(factors), put_together(others)
 
 
 def least(before: list[int], after: list[int], piece: Piece) -> int:
