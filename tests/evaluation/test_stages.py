@@ -74,7 +74,7 @@ def measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Runtim
     made: list[RuntimeCosts] = []
 
     def measure() -> RuntimeCosts:
-        made.append(RuntimeCosts(20.0 + len(made), 0.2, 0.1, 0.05, 80.0))
+        made.append(RuntimeCosts(20.0 + len(made), 0.2, 0.1, 0.05, 80.0, exchange_ms=0.2))
         return made[-1]
 
     monkeypatch.setattr(costs, "_measure", measure)

@@ -3,8 +3,9 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, pairwise, product
+from itertools import combinations, islice, pairwise, product
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from mopar.planning import PlanShape, Slice, chain_shape, evaluate, reordered
@@ -24,6 +25,8 @@ from mopar.types import (
 )
 from tests.planning.oracle import keeps, sizes_of
 from tests.planning.strategies import MIB, costs_of_runtime, make_profile, tensor
+
+_MOST_PLANS = 5_000
 
 
 def two_towers(crossing: tuple[int, int, int, int] = (8, 1, 8, 1)) -> Profile:
@@ -201,6 +204,13 @@ def everything(profile: Profile, book: PriceBook, limits: PlatformLimits) -> Ite
                     continue
                 seen.add((inside, cuts))
                 yield from _sized(reordered(profile, inside), book, limits, inside, spans)
+
+
+def all_plans(profile: Profile, book: PriceBook, limits: PlatformLimits) -> list[Candidate]:
+    """As ``everything``; an example of so many plans that counting them would take minutes is given back."""
+    found = list(islice(everything(profile, book, limits), _MOST_PLANS + 1))
+    assume(len(found) <= _MOST_PLANS)
+    return found
 
 
 def _sized(

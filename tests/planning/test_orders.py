@@ -33,7 +33,7 @@ from mopar.planning.sizes import Sizing
 from mopar.planning.sound import check_profile
 from mopar.planning.table import slice_table
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, UsageError
-from tests.planning.branching import block, branching, chained_ms, everything, orders_of, random_layers, two_towers
+from tests.planning.branching import all_plans, block, branching, chained_ms, orders_of, random_layers, two_towers
 from tests.planning.strategies import FREE, MIB, PAPER, books, limits
 from tests.planning.test_optimum import random_questions
 
@@ -73,7 +73,7 @@ def test_a_limit_that_only_another_order_keeps() -> None:
 def test_the_cheapest_over_all_orders(
     profile: Profile, book: PriceBook, limit: PlatformLimits, share: float | None
 ) -> None:
-    candidates = list(everything(profile, book, limit))
+    candidates = all_plans(profile, book, limit)
     slo_ms = None
     if share is not None:
         slo_ms = share * (min(one.chained_ms for one in candidates) if candidates else 10.0)
@@ -116,7 +116,7 @@ def test_what_is_searched_first_hides_nothing(seed: int, share: float | None, mo
 @random_questions
 @given(branching(), books(), limits())
 def test_the_fastest_over_all_orders(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
-    candidates = list(everything(profile, book, limit))
+    candidates = all_plans(profile, book, limit)
     if not candidates:
         return
     found = plan(profile, book, limit, objective="latency")

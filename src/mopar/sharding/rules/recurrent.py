@@ -20,15 +20,17 @@ def recurrent(view: View, wanted: Wanted) -> Sharded | None:
 
     Where the attribute ``layout`` is 1, the batch is the first axis of all that have one.
     """
+    if any(piece is not None and piece.axis is None for piece in wanted):
+        return None
     kinds = [None if piece is None else _kind(view, output, piece.axis) for output, piece in enumerate(wanted)]
     asked = {kind for kind, piece in zip(kinds, wanted, strict=True) if piece is not None}
-    if len(asked) != 1:
+    if len(asked) != 1 or None in asked:
         return None
     kind = asked.pop()
     chosen = Piece(0, merge(span for piece in wanted if piece is not None for span in piece.spans))
     if kind == _DIRECTION:
         return _by_direction(view, chosen)
-    return _answer(view, kind, chosen) if kind == _SEQUENCE else None
+    return _answer(view, _SEQUENCE, chosen)
 
 
 def _axes(view: View, output: int) -> dict[str, int]:
