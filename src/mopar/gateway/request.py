@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mopar.gateway.layout import bind_dimensions, resolve_shape, tensor_bytes
-from mopar.platforms.local import Arena, CallResult
+from mopar.platforms.local import Arena, CallResult, SequenceResult
 from mopar.runtime.frames import NOWHERE, TensorRef, pack_run
+from mopar.runtime.sequence import ABORT, MAX_FLAGS, Step, pack_sequence
 from mopar.types import (
     REQUEST,
     Call,
@@ -19,6 +20,9 @@ from mopar.types import (
     dtype_of_name,
     element_count,
 )
+
+_FOREVER_S = 1e9
+"""Later than any machine's clock, and no more ns than a frame has room for."""
 
 Made = tuple[str, str]
 """A tensor and the call that made it."""
@@ -74,7 +78,7 @@ class Timing:
 class RequestState:
     """Tensors of a request by (tensor, producing call), all in one arena.
 
-    ``abandoned`` once nobody waits for the answer any more: calls on their way end, no others begin.
+    ``abandoned`` once nobody waits for the answer any more: runs on their way end, no others begin.
     Places of known size are in ``tensors`` before the call that fills them has run, and ``ahead`` holds
     frames that are ready for when their turn comes.
     """
@@ -84,6 +88,13 @@ class RequestState:
     tensors: dict[Made, TensorRef] = field(default_factory=dict)
     timings: list[Timing] = field(default_factory=list)
     ahead: dict[str, bytes] = field(default_factory=dict)
+    flags: list[TensorRef] = field(default_factory=list)
+
+    def abandon(self) -> None:
+        """Begin no further calls, and have workers stop that wait for others."""
+        self.abandoned = True
+        for flags in self.flags:
+            self.arena.view(flags)[ABORT] = 1
 
     def accept(self, values: Mapping[str, TensorValue]) -> None:
         """Copy the request's inputs into shared memory: the only copy on their way.
@@ -156,12 +167,68 @@ class RequestState:
                 self.tensors[spec.name, plan.call.id] = outputs[-1]
         return inputs, outputs
 
+    def sequences(
+        self, plans: Sequence[CallPlan], waits: Sequence[Sequence[int]], deadline: float
+    ) -> dict[str, bytes] | None:
+        """RUN_SEQUENCE for each function of calls that wait for each other.
+
+        Args:
+            plans: in an order in which they can run; what they read from other calls has its place already.
+            waits: for each, the places in ``plans`` of the calls to wait for.
+            deadline: when waiting ends, on the clock of ``time.monotonic``.
+
+        Returns:
+            None where an output's size is not known beforehand, or where they are too many for a frame.
+
+        Raises:
+            RequestError, DeploymentError: as from ``frame``.
+        """
+        for plan in plans:
+            if plan.call.id not in self.ahead:
+                self.ahead[plan.call.id] = self.frame(plan)
+            if any((name, plan.call.id) not in self.tensors for name in plan.call.outputs):
+                return None
+        steps: dict[str, list[Step]] = {}
+        for place, (plan, awaited) in enumerate(zip(plans, waits, strict=True)):
+            step = Step(self.ahead[plan.call.id], _flag(place), tuple(map(_flag, awaited)))
+            steps.setdefault(plan.call.function, []).append(step)
+        if _flag(len(plans)) > MAX_FLAGS:
+            return None
+        flags = self._cleared_flags(_flag(len(plans)))
+        deadline_ns = int(min(deadline, _FOREVER_S) * 1e9)
+        try:
+            return {
+                function: pack_sequence(runs, flags.segment, flags.offset, deadline_ns)
+                for function, runs in steps.items()
+            }
+        except ValueError:
+            return None
+
+    def _cleared_flags(self, count: int) -> TensorRef:
+        ref = self.arena.place(dtype_of_name("uint8").code, (count,), count)
+        self.arena.view(ref)[:] = bytes(count)
+        self.flags.append(ref)
+        if self.abandoned:
+            self.abandon()
+        return ref
+
     def record(self, plan: CallPlan, result: CallResult) -> None:
         """Keep what a call gave."""
         call = plan.call
         for name, ref in zip(call.outputs, result.outputs, strict=True):
             self.tensors[name, call.id] = ref
         self.timings.append(Timing(call.id, call.function, result.busy_ns, result.compute_ns, result.attempts))
+
+    def record_sequences(self, plans: Sequence[CallPlan], results: Mapping[str, SequenceResult]) -> None:
+        """Keep the times of calls that ran in sequences, by function; their outputs lie where they were to lie."""
+        taken = {function: iter(result.times_ns) for function, result in results.items()}
+        attempts = {function: result.attempts for function, result in results.items()}
+        for plan in plans:
+            function = plan.call.function
+            times_ns = next(taken.get(function, iter(())), None)
+            if times_ns is not None:
+                # The sequence was tried again once, not once for each of its calls.
+                self.timings.append(Timing(plan.call.id, function, *times_ns, attempts.pop(function, 1)))
 
     def values(self, wanted: Sequence[tuple[str, str, str]]) -> list[TensorValue]:
         """Outputs as views of shared memory; each wanted as (name, dtype, producing call)."""
@@ -170,6 +237,11 @@ class RequestState:
             ref = self.tensors[name, producer]
             values.append(TensorValue(name, dtype, ref.shape, self.arena.view(ref)))
         return values
+
+
+def _flag(place: int) -> int:
+    """The flag of a sequences' call by its place; the first one is ABORT."""
+    return place + ABORT + 1
 
 
 def check_region(name: str, shape: tuple[int, ...], region: Region) -> None:

@@ -6,11 +6,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mopar.gateway.groups import Schedule, Unit
 from mopar.gateway.layout import check_values
 from mopar.gateway.options import DEFAULT_QUEUE
-from mopar.gateway.request import CallPlan, RequestState, Timing, call_plans
-from mopar.platforms.local import Arena, LocalFunction
-from mopar.types import Manifest, OverloadedError, RequestError, TensorSpec, TensorValue
+from mopar.gateway.request import RequestState, Timing, call_plans
+from mopar.platforms.local import Arena, LocalFunction, SequenceResult
+from mopar.types import DeploymentError, Manifest, OverloadedError, RequestError, TensorSpec, TensorValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,7 @@ class Runner:
         self.inputs: tuple[TensorSpec, ...] = manifest.inputs
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
         self._functions = functions
-        self._plans = call_plans(manifest)
-        self._dependents = {
-            plan.call.id: [other for other in self._plans if plan.call.id in other.producers] for plan in self._plans
-        }
+        self._schedule = Schedule.of(call_plans(manifest))
         self._makers = dict(manifest.plan.outputs)
         self._dtypes = {spec.name: spec.dtype for spec in manifest.outputs}
         self._observe = observe
@@ -103,7 +101,7 @@ class Runner:
                 self._ended(task, state)
             else:
                 # The caller left; workers may still write into the arena, so the request keeps arena and slot.
-                state.abandoned = True
+                state.abandon()
                 self._stragglers.add(task)
                 task.add_done_callback(lambda _task: self._ended(task, state))
 
@@ -136,27 +134,30 @@ class Runner:
 
     async def _execute(self, state: RequestState, inputs: Mapping[str, TensorValue], deadline: float) -> None:
         state.accept(inputs)
-        missing = {plan.call.id: len(plan.producers) for plan in self._plans}
-        begin = [plan for plan in self._plans if not plan.producers]
+        await self._follow(state, self._schedule, deadline)
+
+    async def _follow(self, state: RequestState, schedule: Schedule, deadline: float) -> None:
+        """Run all units of a schedule, each as soon as those that it waits for have ended."""
+        missing = dict(schedule.awaited)
         branches: list[asyncio.Task[None]] = []
 
-        async def follow(plans: Sequence[CallPlan]) -> None:
-            """Run the first call and what becomes ready by it; the others are branches of their own."""
-            while plans and not state.abandoned:
-                branches.extend(asyncio.create_task(follow([plan])) for plan in plans[1:])
-                call = plans[0].call
+        async def follow(units: Sequence[Unit]) -> None:
+            """Run the first unit and what becomes ready by it; the others are branches of their own."""
+            while units and not state.abandoned:
+                branches.extend(asyncio.create_task(follow([unit])) for unit in units[1:])
+                dependents = schedule.dependents[units[0]]
                 try:
-                    await self._call(state, plans[0], deadline)
+                    await self._run(state, units[0], dependents, deadline)
                 except BaseException:
-                    state.abandoned = True  # calls on their way still use the arena; no others begin
+                    state.abandon()  # calls on their way still use the arena; no others begin
                     raise
-                for dependent in self._dependents[call.id]:
-                    missing[dependent.call.id] -= 1
-                plans = [plan for plan in self._dependents[call.id] if missing[plan.call.id] == 0]
+                for dependent in dependents:
+                    missing[dependent] -= 1
+                units = [unit for unit in dependents if missing[unit] == 0]
 
         outcomes: list[BaseException | None] = []
         try:
-            await follow(begin)
+            await follow([unit for unit, count in missing.items() if count == 0])
         finally:  # whatever became of it, the others use the arena until they end
             for branch in branches:  # grows while it is gone through
                 outcomes += await asyncio.gather(branch, return_exceptions=True)
@@ -164,12 +165,49 @@ class Runner:
             if outcome is not None:
                 raise outcome
 
-    async def _call(self, state: RequestState, plan: CallPlan, deadline: float) -> None:
-        frame = state.frame(plan)
-        # Runs as soon as this call is on its way: the gateway has nothing else to do until the answer.
-        asyncio.get_running_loop().call_soon(state.look_ahead, self._dependents[plan.call.id])
-        result = await self._functions[plan.call.function].call(frame, state.arena, deadline)
-        state.record(plan, result)
+    async def _run(self, state: RequestState, unit: Unit, dependents: Sequence[Unit], deadline: float) -> None:
+        if unit.singly is None:
+            (plan,) = unit.calls
+            frame = state.frame(plan)
+            self._look_ahead(state, dependents)
+            state.record(plan, await self._functions[plan.call.function].call(frame, state.arena, deadline))
+            return
+        frames = state.sequences(unit.calls, unit.waits, deadline)
+        if frames is None:
+            await self._follow(state, unit.singly, deadline)
+            return
+        self._look_ahead(state, dependents)
+        await self._exchange(state, unit, frames, deadline)
+
+    def _look_ahead(self, state: RequestState, units: Sequence[Unit]) -> None:
+        """Prepare what comes next as soon as calls are on their way: the gateway has nothing else to do then."""
+        plans = [plan for unit in units for plan in unit.calls]
+        asyncio.get_running_loop().call_soon(state.look_ahead, plans)
+
+    async def _exchange(self, state: RequestState, unit: Unit, frames: Mapping[str, bytes], deadline: float) -> None:
+        """Run sequences that wait for each other."""
+        names = sorted(frames)
+        async with contextlib.AsyncExitStack() as turns:
+            # In the same order in every request: two of which each has one of two functions would wait for ever.
+            for name in names:
+                await turns.enter_async_context(self._functions[name].turn(deadline))
+            parts = [self._sequence(state, name, frames[name], deadline) for name in names]
+            outcomes = await asyncio.gather(*parts, return_exceptions=True)
+        found = dict(zip(names, outcomes, strict=True))
+        results = {name: outcome for name, outcome in found.items() if isinstance(outcome, SequenceResult)}
+        state.record_sequences(unit.calls, results)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        if not all(result.complete for result in results.values()) and not state.abandoned:
+            raise DeploymentError(f"functions {', '.join(names)} did not answer before the deadline")
+
+    async def _sequence(self, state: RequestState, name: str, frame: bytes, deadline: float) -> SequenceResult:
+        try:
+            return await self._functions[name].sequence(frame, state.arena, deadline)
+        except BaseException:
+            state.abandon()  # the others would wait for what does not come
+            raise
 
     def _ended(self, task: asyncio.Task[None], state: RequestState) -> None:
         """Nothing uses the request's memory any more: the next request may."""
@@ -178,7 +216,7 @@ class Runner:
             task.exception()  # heard by whoever waited, if anybody did
         for timing in state.timings:
             self._observe(timing)
-        state.abandoned = True  # a look ahead that is still to come finds nothing to do
+        state.abandon()  # a look ahead that is still to come finds nothing to do
         state.arena.reset()
         self._arenas.append(state.arena)
         self._slots.release()

@@ -11,11 +11,13 @@ Tensors never travel here: a frame says where in shared memory they lie. All num
     FETCH   gateway -> worker   where the outputs of unknown size go
     DONE    worker -> gateway   what the outputs are, how long it took; answers RUN and FETCH
     FAILED  worker -> gateway   one line of text; answers any of the gateway's
+    RUN_SEQUENCE   gateway -> worker   several runs, and what each waits for (``mopar.runtime.sequence``)
+    SEQUENCE_DONE  worker -> gateway   how they went; answers RUN_SEQUENCE
 """
 
 import struct
 
-INIT, LOAD, READY, ATTACH, DETACH, RUN, FETCH, DONE, FAILED = range(1, 10)
+INIT, LOAD, READY, ATTACH, DETACH, RUN, FETCH, DONE, FAILED, RUN_SEQUENCE, SEQUENCE_DONE = range(1, 12)
 
 MAX_FRAME = 1 << 17
 """Longest frame in bytes: below the kernel's default limit of a message (208 KiB)."""

@@ -11,7 +11,7 @@ import sys
 from _socket import SCM_RIGHTS, SOL_SOCKET, socket  # the module of C: ``socket`` costs 1.1 MiB more
 from time import perf_counter_ns
 
-from mopar.runtime import frames
+from mopar.runtime import frames, sequence
 from mopar.runtime.engine import Engine, OrtError, Tensor
 from mopar.runtime.frames import TensorRef
 from mopar.runtime.trim import trim_memory
@@ -42,6 +42,7 @@ class Worker:
         self._segments: dict[int, tuple[mmap.mmap, int]] = {}
         self._results: AnyResults | None = None
         self._pending: list[int] = []
+        self._parent = os.getppid()
 
     def answer(self, frame: memoryview, descriptors: list[int]) -> bytes | None:
         """What to reply to a frame; None where it asks for no reply.
@@ -53,6 +54,8 @@ class Worker:
         kind = frames.kind_of(frame)
         if kind == frames.RUN:
             return self._run(frame, arrived_ns)
+        if kind == frames.RUN_SEQUENCE:
+            return self._run_sequence(frame, arrived_ns)
         if kind == frames.FETCH:
             return self._fetch(frame, arrived_ns)
         if kind == frames.ATTACH:
@@ -95,11 +98,9 @@ class Worker:
 
     def _run(self, frame: memoryview, arrived_ns: int) -> bytes:
         self._forget()
-        graph, inputs, outputs = frames.unpack_run(frame)
-        given = [self._place(ref) for ref in inputs]
-        places = [None if ref.segment == frames.NOWHERE else self._place(ref) for ref in outputs]
+        session, given, places, outputs = self._unpacked(frame)
         started_ns = perf_counter_ns()
-        results = self._sessions[graph].run(given, places)
+        results = session.run(given, places)
         compute_ns = perf_counter_ns() - started_ns
         self._results = results
         self._pending = [i for i, place in enumerate(places) if place is None]
@@ -110,6 +111,39 @@ class Worker:
         if not self._pending:
             self._forget()
         return frames.pack_done(perf_counter_ns() - arrived_ns, compute_ns, made)
+
+    def _unpacked(self, frame: memoryview) -> "tuple[AnySession, list[Tensor], list[Tensor | None], list[TensorRef]]":
+        """Of a RUN: the session, its inputs, the places of its outputs, and these as they were given."""
+        graph, inputs, outputs = frames.unpack_run(frame)
+        given = [self._place(ref) for ref in inputs]
+        places = [None if ref.segment == frames.NOWHERE else self._place(ref) for ref in outputs]
+        return self._sessions[graph], given, places, outputs
+
+    def _run_sequence(self, frame: memoryview, began_ns: int) -> bytes:
+        self._forget()
+        steps, segment, offset, deadline_ns = sequence.unpack_sequence(frame)
+        flags = sequence.Flags(self._segments[segment][0], offset, deadline_ns, self._parent)
+        times: list[tuple[int, int]] = []
+        for step in steps:
+            session, given, places, _ = self._unpacked(memoryview(step.frame))  # while others make what it reads
+            ready_ns = perf_counter_ns()
+            if not flags.wait(step.waits):
+                return sequence.pack_sequence_done(sequence.STOPPED, times)
+            started_ns = ended_ns = perf_counter_ns()
+            # A worker that died had made some of it: others may be reading that, so it must not be written again.
+            if not flags.is_raised(step.flag):
+                try:
+                    results = session.run(given, places)
+                except OrtError as error:
+                    flags.raise_flag(sequence.ABORT)
+                    return sequence.pack_sequence_done(sequence.REFUSED, times, str(error))
+                ended_ns = perf_counter_ns()
+                flags.raise_flag(step.flag)
+                results.close()
+            now_ns = perf_counter_ns()
+            times.append((now_ns - began_ns - (started_ns - ready_ns), ended_ns - started_ns))
+            began_ns = now_ns
+        return sequence.pack_sequence_done(sequence.ENDED, times)
 
     def _fetch(self, frame: memoryview, arrived_ns: int) -> bytes:
         places = frames.unpack_fetch(frame)

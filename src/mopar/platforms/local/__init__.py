@@ -2,7 +2,7 @@
 
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.deployment import LocalDeployment, worker_spec
-from mopar.platforms.local.function import CallResult, LocalFunction
+from mopar.platforms.local.function import CallResult, LocalFunction, SequenceResult
 from mopar.platforms.local.process import GraphFile, WorkerProcess, WorkerSpec
 from mopar.platforms.local.segments import Segment
 
@@ -13,6 +13,7 @@ __all__ = [
     "LocalDeployment",
     "LocalFunction",
     "Segment",
+    "SequenceResult",
     "WorkerProcess",
     "WorkerSpec",
     "worker_spec",

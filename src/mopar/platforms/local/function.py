@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mopar.limits import Cgroup
 from mopar.platforms.local.arena import Arena
@@ -12,13 +13,17 @@ from mopar.platforms.local.process import WorkerProcess, WorkerSpec
 from mopar.platforms.local.segments import live_segments
 from mopar.runtime import frames
 from mopar.runtime.frames import TensorRef
+from mopar.runtime.sequence import ENDED, REFUSED, unpack_sequence_done
 from mopar.types import DeploymentError, MoparError, OverloadedError, PlatformError, RequestError
 
+_T = TypeVar("_T")
 _LOAD_S = 120.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 10.0
 _CALM_S = 30.0
 """A worker that lived this long is started again at once when it dies."""
+_GRACE_S = 0.05
+"""A worker that waits for others ends at the deadline by itself; one that has not answered then is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,18 @@ class CallResult:
     outputs: tuple[TensorRef, ...]
     busy_ns: int
     compute_ns: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceResult:
+    """What a sequence came to: busy and compute time of each run that ended, in ns, and whether all did.
+
+    A run that a worker had ended before it died is not run again, and its time is not known any more: 0.
+    """
+
+    times_ns: tuple[tuple[int, int], ...]
+    complete: bool
     attempts: int
 
 
@@ -108,16 +125,41 @@ class LocalFunction:
             OverloadedError: the deadline passed before the worker was free.
             DeploymentError: the worker died twice, did not answer in time, or is being stopped.
         """
-        async with self._own_turn(deadline):
-            for attempt in (1, 2):
-                await self._until_ready(deadline)
-                try:
-                    result = await self._run(frame, arena, deadline)
-                    return CallResult(*result, attempts=attempt)
-                except PlatformError as error:
-                    if attempt == 2:
-                        raise DeploymentError(f"{error}, twice in one request") from error
-            raise AssertionError("unreachable")
+        async with self.turn(deadline):
+            (outputs, busy_ns, compute_ns), attempts = await self._twice(self._run, frame, arena, deadline)
+        return CallResult(outputs, busy_ns, compute_ns, attempts)
+
+    async def sequence(self, frame: bytes, arena: Arena, deadline: float) -> SequenceResult:
+        """Run several graphs, some of which wait for other functions; the caller must have this function's turn.
+
+        Args:
+            frame: RUN_SEQUENCE, with all tensors and flags in ``arena``.
+            arena: the request's memory.
+            deadline: on the clock of ``time.monotonic``; the same as in ``frame``.
+
+        Returns:
+            Not all runs where the flag ABORT was raised, or the deadline passed while one waited for others.
+
+        Raises:
+            RequestError: a graph refused its inputs.
+            OverloadedError: the worker was down until the deadline.
+            DeploymentError: the worker died twice, did not answer in time, or is being stopped.
+        """
+        (times_ns, complete), attempts = await self._twice(self._run_sequence, frame, arena, deadline)
+        return SequenceResult(times_ns, complete, attempts)
+
+    async def _twice(
+        self, run: Callable[[bytes, Arena, float], Awaitable[_T]], frame: bytes, arena: Arena, deadline: float
+    ) -> tuple[_T, int]:
+        """What ``run`` gave, and at which attempt: what meets the worker's death is tried once more."""
+        for attempt in (1, 2):
+            await self._until_ready(deadline)
+            try:
+                return await run(frame, arena, deadline), attempt
+            except PlatformError as error:
+                if attempt == 2:
+                    raise DeploymentError(f"{error}, twice in one request") from error
+        raise AssertionError("unreachable")
 
     async def close(self) -> None:
         """Stop the worker and start no other. Calls that wait or run fail."""
@@ -131,7 +173,12 @@ class LocalFunction:
         self._ready.set()  # who waits for a start waits in vain
 
     @contextlib.asynccontextmanager
-    async def _own_turn(self, deadline: float) -> AsyncIterator[None]:
+    async def turn(self, deadline: float) -> AsyncIterator[None]:
+        """Be the only one to use the worker.
+
+        Raises:
+            OverloadedError: the deadline passed before it was free.
+        """
         alone = self._calls == 0
         self._calls += 1
         try:
@@ -180,6 +227,18 @@ class LocalFunction:
             busy_ns += frames.unpack_done(reply)[0]
         return tuple(made), busy_ns, compute_ns
 
+    async def _run_sequence(
+        self, frame: bytes, arena: Arena, deadline: float
+    ) -> tuple[tuple[tuple[int, int], ...], bool]:
+        worker = self._worker
+        assert worker is not None
+        self._share(worker, arena)
+        reply = await self._ask(worker, frame, deadline + _GRACE_S)
+        outcome, times_ns, text = unpack_sequence_done(reply)
+        if outcome == REFUSED:
+            raise _refused(text)
+        return tuple(times_ns), outcome == ENDED
+
     def _share(self, worker: WorkerProcess, arena: Arena) -> None:
         try:
             for number in worker.attached - live_segments():
@@ -221,8 +280,7 @@ class LocalFunction:
             self._died(worker)
         elif self._reply is not None and not self._reply.done():
             if frames.kind_of(data) == frames.FAILED:
-                text = " ".join(frames.unpack_failed(memoryview(data)).split())
-                self._reply.set_exception(RequestError(f"the model refused these inputs: {text}"))
+                self._reply.set_exception(_refused(frames.unpack_failed(memoryview(data))))
             else:
                 self._reply.set_result(memoryview(data))
 
@@ -278,6 +336,10 @@ class LocalFunction:
         if cgroup is not None:
             with contextlib.suppress(PlatformError):  # the next deployment sweeps what is left
                 cgroup.remove()
+
+
+def _refused(text: str) -> RequestError:
+    return RequestError(f"the model refused these inputs: {' '.join(text.split())}")
 
 
 def _loop_time(deadline: float) -> float:

@@ -1,0 +1,103 @@
+"""Which calls the gateway starts together: functions that wait for each other's tensors get all their calls at once."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from mopar.gateway.request import CallPlan
+
+_ORDERED_STORES = platform.machine() in {"x86_64", "AMD64", "i686"}
+"""Whether a flag is seen no earlier than what was stored before it, without a barrier."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unit:
+    """One call, or all calls of functions that exchange tensors in both directions.
+
+    Attributes:
+        calls: in an order in which they can run.
+        waits: for each, the places in ``calls`` of those that it reads from, of other functions than its own: a
+            function runs its own in order.
+        singly: the same calls one by one, for requests in which a tensor's size is not known beforehand; None where
+            there is only one.
+    """
+
+    calls: tuple[CallPlan, ...]
+    waits: tuple[tuple[int, ...], ...]
+    singly: "Schedule | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Units, how many others each waits for, and which wait for it."""
+
+    awaited: Mapping[Unit, int]
+    dependents: Mapping[Unit, Sequence[Unit]]
+
+    @classmethod
+    def of(cls, plans: Sequence[CallPlan]) -> Self:
+        """Calls of a manifest, grouped where their functions wait for each other.
+
+        A group's calls wait for none that waits for one of the group, or its function would be in the group too: so
+        the units are free of cycles, and a group can begin as soon as all that it reads from outside is there.
+        Within a group all waits go back in the calls' order, and each function runs its calls in that order: the
+        first call that has not ended waits for none.
+        """
+        together = mutual_functions(plans) if _ORDERED_STORES else {}
+        members: dict[frozenset[str] | str, list[CallPlan]] = {}
+        for plan in plans:
+            group = together.get(plan.call.function, frozenset())
+            members.setdefault(group if len(group) > 1 else plan.call.id, []).append(plan)
+        return cls._linked([_unit(calls) for calls in members.values()])
+
+    @classmethod
+    def one_by_one(cls, plans: Sequence[CallPlan]) -> Self:
+        """The calls without groups."""
+        return cls._linked([Unit((plan,), ((),), None) for plan in plans])
+
+    @classmethod
+    def _linked(cls, units: Sequence[Unit]) -> Self:
+        """Producers that are in none of the units have been there before."""
+        homes = {plan.call.id: unit for unit in units for plan in unit.calls}
+        awaited: dict[Unit, int] = {}
+        dependents: dict[Unit, list[Unit]] = {unit: [] for unit in units}
+        for unit in units:
+            producers = {homes[made] for plan in unit.calls for made in plan.producers if made in homes} - {unit}
+            awaited[unit] = len(producers)
+            for producer in producers:
+                dependents[producer].append(unit)
+        return cls(awaited, dependents)
+
+
+def mutual_functions(plans: Sequence[CallPlan]) -> dict[str, frozenset[str]]:
+    """For each function, those that wait for it and that it waits for, over any number of calls, itself included.
+
+    Takes O(n^3) in the number of functions.
+    """
+    makers = {plan.call.id: plan.call.function for plan in plans}
+    reads: dict[str, set[str]] = {name: set() for name in makers.values()}
+    for plan in plans:
+        reads[plan.call.function].update(makers[made] for made in plan.producers)
+    for middle, further in reads.items():  # Warshall's closure
+        for read in reads.values():
+            if middle in read:
+                read.update(further)
+    return {name: frozenset({name} | {other for other in read if name in reads[other]}) for name, read in reads.items()}
+
+
+def _unit(calls: Sequence[CallPlan]) -> Unit:
+    if len(calls) == 1:
+        return Unit((calls[0],), ((),), None)
+    places = {plan.call.id: place for place, plan in enumerate(calls)}
+    waits = tuple(
+        tuple(
+            sorted(
+                places[made]
+                for made in plan.producers
+                if made in places and calls[places[made]].call.function != plan.call.function
+            )
+        )
+        for plan in calls
+    )
+    return Unit(tuple(calls), waits, Schedule.one_by_one(calls))

@@ -1,0 +1,148 @@
+"""Several runs handed to a worker at once, and the flags by which parts of a request wait for each other.
+
+Functions that compute a slice side by side read what the others made, several times in a request. Each gets all its
+runs in one frame. One byte of the request's shared memory per run says that the run's outputs are there; a run waits
+for the bytes of the runs that it reads from. No process in between takes part.
+
+The order of memory accesses is x86's: a byte that is set after the engine has returned is seen no earlier than what the
+engine wrote. Processors that reorder stores need a barrier in between; ``mopar.gateway.groups`` hands out no sequences
+there.
+"""
+
+import os
+import struct
+from time import monotonic_ns, perf_counter_ns, sleep
+
+from mopar.runtime import frames
+
+TYPE_CHECKING = False  # typing costs memory
+if TYPE_CHECKING:
+    import mmap
+
+ABORT = 0
+"""The flag that ends all sequences of a group: what they make is not wanted any more, or cannot be made."""
+
+ENDED, STOPPED, REFUSED = range(3)
+"""How a sequence went: all runs; not all, as others failed, nobody wants them or time is up; the engine refused one."""
+
+MAX_FLAGS = 1 << 16
+
+_SPIN_NS = 150_000
+"""Parts are balanced to about this, and a core that went to sleep takes as long to come back."""
+_NAP_SHARE = 8
+"""A nap is this part of what was waited already, so it makes the wait that much longer at most."""
+_SHORTEST_NAP_NS, _LONGEST_NAP_NS = 50_000, 1_000_000
+
+_HEAD = struct.Struct("<BBHI")
+_SEQUENCE = struct.Struct("<QQI")
+_STEP = struct.Struct("<IHH")
+_TIMES = struct.Struct("<QQ")
+
+
+class Step:
+    """One run of a sequence: its RUN frame, the flag that it sets and those that it waits for."""
+
+    __slots__ = ("flag", "frame", "waits")
+
+    def __init__(self, frame: bytes | memoryview, flag: int, waits: tuple[int, ...]) -> None:
+        self.frame = frame
+        self.flag = flag
+        self.waits = waits
+
+
+def pack_sequence(steps: list[Step], segment: int, offset: int, deadline_ns: int) -> bytes:
+    """RUN_SEQUENCE: runs in order; where their flags lie; when waiting ends, on the clock of ``monotonic_ns``.
+
+    Every output must have its place.
+
+    Raises:
+        ValueError: there are too many for a frame.
+    """
+    parts = [_HEAD.pack(frames.RUN_SEQUENCE, 0, 0, len(steps)), _SEQUENCE.pack(deadline_ns, offset, segment)]
+    for step in steps:
+        parts.append(_STEP.pack(len(step.frame), step.flag, len(step.waits)))
+        parts.append(struct.pack(f"<{len(step.waits)}H", *step.waits))
+        parts.append(bytes(step.frame))
+    frame = b"".join(parts)
+    if len(frame) > frames.MAX_FRAME:
+        raise ValueError(f"a sequence of {len(steps)} calls is too large for a frame")
+    return frame
+
+
+def unpack_sequence(frame: memoryview) -> tuple[list[Step], int, int, int]:
+    """Runs, segment, offset and deadline of RUN_SEQUENCE."""
+    _, _, _, count = _HEAD.unpack_from(frame)
+    deadline_ns, offset, segment = _SEQUENCE.unpack_from(frame, _HEAD.size)
+    position = _HEAD.size + _SEQUENCE.size
+    steps = []
+    for _ in range(count):
+        length, flag, n_waits = _STEP.unpack_from(frame, position)
+        position += _STEP.size
+        waits = struct.unpack_from(f"<{n_waits}H", frame, position)
+        position += 2 * n_waits
+        steps.append(Step(frame[position : position + length], flag, waits))
+        position += length
+    return steps, segment, offset, deadline_ns
+
+
+def pack_sequence_done(outcome: int, times: list[tuple[int, int]], text: str = "") -> bytes:
+    """SEQUENCE_DONE: how it went, busy and compute time of each run that ended, and what the engine refused."""
+    taken = b"".join(_TIMES.pack(*pair) for pair in times)
+    return _HEAD.pack(frames.SEQUENCE_DONE, outcome, 0, len(times)) + taken + text[:4096].encode("utf-8", "replace")
+
+
+def unpack_sequence_done(frame: memoryview) -> tuple[int, list[tuple[int, int]], str]:
+    """Outcome, times and text of SEQUENCE_DONE."""
+    _, outcome, _, count = _HEAD.unpack_from(frame)
+    times = [_TIMES.unpack_from(frame, _HEAD.size + _TIMES.size * i) for i in range(count)]
+    return outcome, times, str(frame[_HEAD.size + _TIMES.size * count :], "utf-8")
+
+
+class Flags:
+    """The flags of a group of sequences, as a worker sees them.
+
+    Args:
+        memory: shared by the group.
+        offset: of its flags there, a byte each.
+        deadline_ns: when waiting ends, on the clock of ``monotonic_ns``.
+        parent: the gateway's process: when it is not ours any more, there is nobody left to answer.
+    """
+
+    def __init__(self, memory: "mmap.mmap", offset: int, deadline_ns: int, parent: int) -> None:
+        self._memory = memory
+        self._offset = offset
+        self._deadline_ns = deadline_ns
+        self._parent = parent
+
+    def raise_flag(self, flag: int) -> None:
+        """Say so to whoever waits."""
+        self._memory[self._offset + flag] = 1
+
+    def is_raised(self, flag: int) -> bool:
+        """Whether it was said."""
+        return self._memory[self._offset + flag] != 0
+
+    def wait(self, flags: tuple[int, ...]) -> bool:
+        """Wait until all are raised; False where waiting is over before: aborted, too late, or without gateway."""
+        if self._is_over():
+            return False
+        started_ns = perf_counter_ns()
+        return all(self._wait_for(self._offset + flag, started_ns) for flag in flags)
+
+    def _wait_for(self, place: int, started_ns: int) -> bool:
+        memory, abort = self._memory, self._offset + ABORT
+        while not memory[place]:
+            if memory[abort]:
+                return False
+            waited_ns = perf_counter_ns() - started_ns
+            if waited_ns < _SPIN_NS:
+                os.sched_yield()  # where there are more functions than cores, what is waited for may want this one
+                continue
+            if self._is_over():
+                return False
+            sleep(min(max(waited_ns // _NAP_SHARE, _SHORTEST_NAP_NS), _LONGEST_NAP_NS) / 1e9)
+        return True
+
+    def _is_over(self) -> bool:
+        late = monotonic_ns() > self._deadline_ns
+        return late or self._memory[self._offset + ABORT] != 0 or os.getppid() != self._parent

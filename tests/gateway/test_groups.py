@@ -1,0 +1,107 @@
+"""What is started together never waits for what cannot come."""
+
+from collections.abc import Collection
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mopar.gateway import groups
+from mopar.gateway.groups import Schedule, Unit, mutual_functions
+from mopar.gateway.request import CallPlan
+from mopar.types import Call, EngineOptions, GraphEntry
+
+GRAPH = GraphEntry("g", "f", (), (), (), EngineOptions(), None)
+
+
+def plan(number: int, function: int, producers: Collection[int]) -> CallPlan:
+    call = Call(f"c{number}", f"f{function}", "g", (), ())
+    return CallPlan(call, GRAPH, 0, frozenset(f"c{made}" for made in producers), ())
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[CallPlan, ...]:
+    """Calls of a few functions, in an order in which they can run."""
+    count, functions = draw(st.integers(1, 10)), draw(st.integers(1, 4))
+    return tuple(
+        plan(number, draw(st.integers(0, functions - 1)), draw(st.sets(st.integers(0, number - 1))) if number else ())
+        for number in range(count)
+    )
+
+
+def order_of(schedule: Schedule) -> list[Unit]:
+    """The units as they become ready."""
+    missing, ended = dict(schedule.awaited), []
+    ready = [unit for unit, count in missing.items() if count == 0]
+    while ready:
+        ended.append(ready.pop())
+        for unit in schedule.dependents[ended[-1]]:
+            missing[unit] -= 1
+            ready += [unit] * (missing[unit] == 0)
+    return ended
+
+
+def run_together(unit: Unit, done: set[str]) -> None:
+    """Each function its own calls in order, as soon as its waits allow; fails where all wait."""
+    queues: dict[str, list[int]] = {}
+    for place, call in enumerate(unit.calls):
+        queues.setdefault(call.call.function, []).append(place)
+    ended: set[int] = set()
+    while any(queues.values()):
+        places = [queue[0] for queue in queues.values() if queue and ended >= set(unit.waits[queue[0]])]
+        assert places, "all wait for each other"
+        place = places[0]
+        assert unit.calls[place].producers <= done, "what a call reads is not there when its waits are over"
+        queues[unit.calls[place].call.function].pop(0)
+        ended.add(place)
+        done.add(unit.calls[place].call.id)
+
+
+@pytest.fixture(autouse=True)
+def ordered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "_ORDERED_STORES", True)
+
+
+@given(plans())
+def test_every_call_runs_once_and_after_what_it_reads(found: tuple[CallPlan, ...]) -> None:
+    for schedule in (Schedule.of(found), Schedule.one_by_one(found)):
+        done: set[str] = set()
+        for unit in order_of(schedule):
+            run_together(unit, done)
+        assert done == {plan.call.id for plan in found}
+
+
+@given(plans())
+def test_functions_are_together_where_each_waits_for_the_other(found: tuple[CallPlan, ...]) -> None:
+    """By definition: there are paths over who reads from whom in both directions."""
+    makers = {plan.call.id: plan.call.function for plan in found}
+    edges = {(plan.call.function, makers[made]) for plan in found for made in plan.producers}
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        todo = [start]
+        while todo:
+            name = todo.pop()
+            todo += [read for reader, read in edges if reader == name and read not in seen]
+            seen.update(read for reader, read in edges if reader == name)
+        return seen
+
+    got = mutual_functions(found)
+    for name in makers.values():
+        assert got[name] == {name} | {other for other in reached(name) if name in reached(other)}
+
+
+def test_two_parts_are_one_unit_and_what_surrounds_them_is_not() -> None:
+    """First and last function wait for the parts, or they for it, but not both; parts without exchange neither."""
+    before, after = plan(0, 0, []), plan(5, 3, [3, 4])
+    parts = [plan(1, 1, [0]), plan(2, 2, [0]), plan(3, 1, [1, 2]), plan(4, 2, [1, 2])]
+    units = order_of(Schedule.of([before, *parts, after]))
+    assert [unit.calls for unit in units] == [(before,), tuple(parts), (after,)]
+    assert units[1].waits == ((), (), (1,), (0,))
+    assert all(len(unit.calls) == 1 for unit in order_of(Schedule.of([before, *parts[:2], plan(3, 1, [1, 2])])))
+
+
+def test_where_stores_may_be_seen_out_of_order_no_flags_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "_ORDERED_STORES", False)
+    found = [plan(1, 1, []), plan(2, 2, []), plan(3, 1, [1, 2]), plan(4, 2, [1, 2])]
+    assert [len(unit.calls) for unit in order_of(Schedule.of(found))] == [1] * 4
