@@ -3,7 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from mopar.types import REQUEST, Call, Graph, Plan, UsageError
+from mopar.planning.check_sources import check_sources
+from mopar.planning.shape import call_shares
+from mopar.types import REQUEST, Graph, GraphPart, Plan, Share, UsageError
+
+_FEWEST = 2
 
 
 def check_plan(plan: Plan, n_layers: int) -> None:
@@ -23,9 +27,18 @@ def check_plan(plan: Plan, n_layers: int) -> None:
         raise UsageError(f"plan: its order has not each of the {n_layers} layers once")
     _check_functions(plan)
     outputs = _check_calls(plan)
+    shares = _shares(plan)
     for tensor, producer in plan.outputs:
+        if shares.get((producer, tensor), Share(tensor)) != Share(tensor):
+            raise UsageError(f"plan: call {producer!r} makes a part of output {tensor!r} alone")
         if producer != REQUEST and tensor not in outputs.get(producer, ()):
             raise UsageError(f"plan: output {tensor!r} is not made by call {producer!r}")
+
+
+def _shares(plan: Plan) -> dict[tuple[str, str], Share]:
+    """What each call makes of each tensor; of calls of unknown graphs, nothing."""
+    graphs = {graph.id: graph for graph in plan.graphs}
+    return call_shares(graphs, [call for call in plan.calls if call.graph in graphs])
 
 
 def _unique(what: str, names: Iterable[str]) -> None:
@@ -60,9 +73,23 @@ def _check_parts(graphs: Sequence[Graph]) -> None:
         raise UsageError(f"plan: graph {graphs[0].id!r}: there is no such part of {max(counts)}")
     for graph in graphs:
         assert graph.part is not None
+        _check_part(graph.id, graph.part)
         for shares, names in ((graph.part.inputs, graph.inputs), (graph.part.outputs, graph.outputs)):
             if tuple(share.tensor for share in shares) != names:
                 raise UsageError(f"plan: graph {graph.id!r}: its shares are not of the tensors that it takes and gives")
+
+
+def _check_part(graph: str, part: GraphPart) -> None:
+    if part.count < _FEWEST:
+        raise UsageError(f"plan: graph {graph!r} is a part of {part.count}")
+    for share in (*part.inputs, *part.outputs):
+        whole = share.axis is None and share.start == share.stop == 0
+        along = share.axis is not None and share.axis >= 0 and 0 <= share.start < share.stop and not share.summand
+        if not whole and not along:
+            raise UsageError(f"plan: graph {graph!r}: there is no such share of {share.tensor!r}: {share}")
+    for share in part.inputs:
+        if share.summand:
+            raise UsageError(f"plan: graph {graph!r} takes a summand of {share.tensor!r}: it takes the sum")
 
 
 def _check_functions(plan: Plan) -> None:
@@ -73,6 +100,10 @@ def _check_functions(plan: Plan) -> None:
     for name, count in held.items():
         if count > 1:
             raise UsageError(f"plan: graph {name!r} is in {count} functions")
+    places = {graph.id: (graph.start, graph.stop) for graph in plan.graphs}
+    for function in plan.functions:
+        if len({places[name] for name in function.graphs}) < len(function.graphs):
+            raise UsageError(f"plan: function {function.name!r} holds two parts of the same layers")
     predicted = {figures.name for figures in plan.predicted.functions}
     for function in plan.functions:
         if not function.is_possible():
@@ -86,27 +117,15 @@ def _check_calls(plan: Plan) -> dict[str, tuple[str, ...]]:
     graphs = {graph.id: graph for graph in plan.graphs}
     held = {function.name: function.graphs for function in plan.functions}
     made: dict[str, tuple[str, ...]] = {}
+    shares = _shares(plan)
     for call in plan.calls:
         if call.graph not in held.get(call.function, ()):
             raise UsageError(f"plan: call {call.id!r} runs graph {call.graph!r}, not in function {call.function!r}")
         graph = graphs[call.graph]
         if tuple(item.tensor for item in call.inputs) != graph.inputs or call.outputs != graph.outputs:
             raise UsageError(f"plan: call {call.id!r} takes or gives other tensors than graph {graph.id!r}")
-        _check_sources(call, made)
+        check_sources(call, graph, made, shares)
         made[call.id] = call.outputs
     for name in graphs.keys() - {call.graph for call in plan.calls}:
         raise UsageError(f"plan: graph {name!r} is never called")
     return made
-
-
-def _check_sources(call: Call, made: dict[str, tuple[str, ...]]) -> None:
-    for item in call.inputs:
-        if not item.sources or (item.combine == "none" and len(item.sources) != 1):
-            raise UsageError(
-                f"plan: input {item.tensor!r} of call {call.id!r} has {len(item.sources)} sources to {item.combine}"
-            )
-        if item.combine not in {"none", "concat", "sum"} or (item.combine == "concat") != (item.axis is not None):
-            raise UsageError(f"plan: input {item.tensor!r} of call {call.id!r} is combined by {item.combine!r}")
-        for source in item.sources:
-            if source.producer != REQUEST and source.tensor not in made.get(source.producer, ()):
-                raise UsageError(f"plan: call {call.id!r} takes {source.tensor!r}, not made by {source.producer!r}")

@@ -22,7 +22,8 @@ _TIE = 1e-7
 class Decider:
     """What all questions of one call of ``plan`` share: prices, limits, and what is minimised.
 
-    ``budget_usd`` is the most that a request may cost where latency is minimised.
+    ``budget_usd`` is the most that a request may cost where latency is minimised, ``max_parts`` the most functions
+    that compute a slice side by side.
     """
 
     sizing: Sizing
@@ -30,11 +31,18 @@ class Decider:
     max_functions: int | None
     objective: str
     budget_usd: float | None = None
+    max_parts: int | None = None
 
     def problem(self, positions: Sequence[int], *, fixed: bool = False, in_parts: bool = False) -> Problem:
         """The question of cutting at some (``fixed``: all) of ``positions``; ``in_parts``, side by side too."""
         return make_problem(
-            self.sizing, self.limits, positions, max_functions=self.max_functions, fixed=fixed, in_parts=in_parts
+            self.sizing,
+            self.limits,
+            positions,
+            max_functions=self.max_functions,
+            fixed=fixed,
+            in_parts=in_parts,
+            max_parts=self.max_parts,
         )
 
     def whole(self) -> Problem:

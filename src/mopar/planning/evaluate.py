@@ -16,12 +16,13 @@ from mopar.planning.arithmetic import (
     init_ms,
     step_costs,
 )
-from mopar.planning.parts import Holding, parts_of, share_bytes
+from mopar.planning.parts import Holding, moved_bytes, parts_of, share_bytes
 from mopar.planning.shape import PlanShape, call_shares
 from mopar.planning.sizes import inside_ms
 from mopar.types import (
     REQUEST,
     Call,
+    CallInput,
     Function,
     Graph,
     PlatformLimits,
@@ -125,8 +126,9 @@ class _Timing:
 
     def of(self, call: Call, function: Function, graph: Graph, costs: CallCosts) -> _Timed:
         """A call's times, at the costs of a call or of a further step."""
-        entering = sum(self._bytes(source) for item in call.inputs for source in item.sources)
-        leaving = sum(self._share_bytes(self._made[call.id, name]) for name in call.outputs)
+        entering = sum(self._entering(item) for item in call.inputs)
+        made = [self._made[call.id, name] for name in call.outputs]
+        leaving = sum(moved_bytes(self._tensors[share.tensor], share, graph.part) for share in made)
         body_mib = (entering + leaving) / MIB
         one, two = (
             self._unlimited_ms(elapsed, graph, body_mib, costs) for elapsed in (self._elapsed_ms, self._elapsed_two_ms)
@@ -142,6 +144,11 @@ class _Timing:
             total_ms=inside + outside,
             need_gb_s=self._need_gb_s(graph) * stretch,
         )
+
+    def _entering(self, item: CallInput) -> float:
+        """Of an input; of summands one, since the others are charged to those who make them."""
+        sources = item.sources[:1] if item.combine == "sum" else item.sources
+        return sum(self._bytes(source) for source in sources)
 
     def _bytes(self, source: Source) -> float:
         """Of a source: its share's, or its region's part of it."""

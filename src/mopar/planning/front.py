@@ -1,5 +1,6 @@
 """The front of plans: fast, cheap, and holding little memory."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,13 +56,17 @@ def front(
         InfeasibleError: no plan keeps the limits.
     """
     found = [*_ends(problem, slo_ms), *_between(problem, slo_ms)]
-    points = {_point(decider, problem, chosen, branches) for chosen in found}
+    return undominated({_point(decider, problem, chosen, branches) for chosen in found})
+
+
+def undominated(points: Collection[FrontPoint]) -> tuple[FrontPoint, ...]:
+    """The points that no other one beats, fastest first."""
     kept = [point for point in points if not any(_beats(other, point) for other in points)]
     return tuple(sorted(kept, key=lambda point: (point.latency_ms, point.cost_per_million_usd, point.memory_mib)))
 
 
 def _ends(problem: Problem, slo_ms: float | None) -> list[Chosen]:
-    most = min(problem.max_functions or _MOST_COUNTS, problem.end, _MOST_COUNTS)
+    most = min(problem.max_functions or _MOST_COUNTS, problem.end * max(problem.each), _MOST_COUNTS)
     found = []
     for count in range(1, most + 1):
         few = replace(problem, max_functions=count)
@@ -92,9 +97,13 @@ def _point(decider: Decider, problem: Problem, chosen: Chosen, branches: Branche
         memory_mib=sum(function.memory_mib for function in shape.functions),
         latency_ms=predicted.latency_ms,
         cost_per_million_usd=predicted.cost_per_million_usd,
-        cuts=tuple(graph.start for graph in shape.graphs[1:]),
+        cuts=_cuts(problem, chosen) if branches is None else tuple(graph.start for graph in shape.graphs[1:]),
         order=order,
     )
+
+
+def _cuts(problem: Problem, chosen: Chosen) -> tuple[int, ...]:
+    return tuple(problem.table.positions[start] for start, _, _ in chosen.slices[1:])
 
 
 def _beats(one: FrontPoint, other: FrontPoint) -> bool:

@@ -1,12 +1,12 @@
 """Slices computed side by side: for every pair of positions, the quickest way through steps by so many functions.
 
 A group of ``parts`` functions computes a slice in steps, one after the other: runs of layers that parts compute side by
-side (``Profile.shards``), and runs that its first function computes alone. Between two steps the parts exchange what
-they made. For every start, dynamic programming over the later positions finds the steps whose latencies add up to the
-least. O(n x steps + n^3) time for n positions, O(n^2 x parts) memory.
+side (``Profile.shards``), and between those, runs that its first function computes alone. Between two steps the parts
+exchange what they made. For every start, dynamic programming over the later positions finds the steps whose latencies
+add up to the least; what they cost and hold is then what it is. O(n x steps + n^3) time for n positions, O(n^2 x parts)
+memory.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +24,23 @@ from mopar.planning.arithmetic import (
     init_ms,
     step_costs,
 )
+from mopar.planning.boundary import last_use
 from mopar.planning.memory import Extra, bought_mib, required_mib
-from mopar.planning.parts import share_bytes
+from mopar.planning.parts import moved_bytes, share_bytes
 from mopar.planning.sizes import Sizes, Sizing
 from mopar.planning.table import SliceTable
 from mopar.types import PlatformLimits, ShardStep
 
-_ALONE = -1
+Numbers = npt.NDArray[np.int64]
+
+_NO_STEP = -1
+_LEAST = -1e15
+"""Less than any figure of a profile: the most of nothing."""
+# What is kept of each part.
+_BILLED, _CALLS, _RESIDENT, _FILES = range(4)
+_ACTIVE, _EXTRA, _BODY, _SUMMED = range(4)
+"""The last is the last layer that reads a summand that was made."""
+_SUMS = _MOSTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +51,10 @@ class Group:
         parts: how many functions.
         memory_mib: of each, headroom included, as bought; ``cpu`` of each.
         cost_usd, latency_ms: of a slice.
-        before: the position where the last step begins.
-        last: the last step by its number in ``steps``; -1 where the first function computes alone.
         steps: that slices are made of.
+        begins: the position where each of ``steps`` begins.
+        last: the last step of a slice by its number in ``steps``; -1 where there is none.
+        alone: the position from which on the first function computes the rest of a slice alone; its stop where none.
     """
 
     parts: int
@@ -51,9 +62,10 @@ class Group:
     cpu: Floats
     cost_usd: Floats
     latency_ms: Floats
-    before: npt.NDArray[np.int64]
-    last: npt.NDArray[np.int64]
     steps: tuple[ShardStep, ...]
+    begins: Numbers
+    last: Numbers
+    alone: Numbers
 
     def sizes(self, start: int, stop: int) -> Sizes:
         """The one size of a slice between two positions, by their numbers."""
@@ -66,9 +78,11 @@ class Group:
         """The steps of a slice that its parts share, first to last."""
         found: list[ShardStep] = []
         while stop != start:
-            if self.last[start, stop] != _ALONE:
-                found.append(self.steps[self.last[start, stop]])
-            stop = int(self.before[start, stop])
+            stop = int(self.alone[start, stop])
+            if stop != start:
+                number = int(self.last[start, stop])
+                found.append(self.steps[number])
+                stop = int(self.begins[number])
         return tuple(found[::-1])
 
 
@@ -88,34 +102,42 @@ def groups_of(sizing: Sizing, limits: PlatformLimits, table: SliceTable, most: i
     return tuple(group for group in found if group is not None)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Held:
-    """What the parts of the best way to one position have come to, by start (rows) and part (columns)."""
+    """What parts have come to, or a step adds; the last axis is the part's.
+
+    Attributes:
+        latency_ms: of all together, without the last axis; infinite where it cannot be.
+        sums: what adds up, by ``_BILLED`` and so on, and part.
+        most: of what the largest counts, by ``_ACTIVE`` and so on, and part.
+    """
 
     latency_ms: Floats
-    billed_ms: Floats
-    calls: Floats
-    resident: Floats
-    active: Floats
-    files: Floats
-    body: Floats
+    sums: Floats
+    most: Floats
+
+    @classmethod
+    def nothing(cls, shape: tuple[int, ...], parts: int) -> "_Held":
+        """Nowhere reached yet, and nothing computed."""
+        sums, most = np.zeros((*shape, _SUMS, parts)), np.full((*shape, _MOSTS, parts), _LEAST)
+        return cls(np.full(shape, np.inf), sums, most)
+
+    def keep(self, stop: int, row: "_Held", where: npt.NDArray[np.bool_]) -> None:
+        """Take over what was reached at a stop from some of the starts."""
+        self.latency_ms[stop, where] = row.latency_ms[where]
+        self.sums[stop, where], self.most[stop, where] = row.sums[where], row.most[where]
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """A step, or a run that the first part computes alone: what it adds for each part; ``first_``: as the first one."""
+class _Ways:
+    """Steps, or runs of the first part alone: ``begins``, and what each adds as a slice's first step, and further on.
 
-    begin: int
-    step: int
-    latency_ms: float
-    billed_ms: Floats
-    first_latency_ms: float
-    first_billed_ms: Floats
-    calls: Floats
-    resident: Floats
-    active: Floats
-    files: Floats
-    body: float
+    Both hold the same but for latency and what is billed.
+    """
+
+    begins: Numbers
+    first: _Held
+    later: _Held
 
 
 class _Grouping:
@@ -124,11 +146,16 @@ class _Grouping:
     def __init__(self, sizing: Sizing, costs: tuple[CallCosts, CallCosts], table: SliceTable, parts: int) -> None:
         self._sizing, self._costs, self._table, self._parts = sizing, costs, table, parts
         self._profile = sizing.profile
+        self._count = len(table.positions)
         self._number = {position: number for number, position in enumerate(table.positions)}
         self._steps = tuple(step for step in sizing.profile.shards if self._usable(step))
-        self._elapsed = elapsed_ms(sizing.profile)
+        self._elapsed = np.array(elapsed_ms(sizing.profile))
         self._overhead = {cut.index: cut.overhead_ms for cut in sizing.profile.cut_positions}
         self._tensors = {tensor.name: tensor for tensor in sizing.profile.tensors}
+        self._extra = Extra(sizing.profile).table(np.array(table.positions))
+        summed = any(share.summand for step in self._steps for part in step.parts for share in part.part.outputs)
+        # What enters may be a summand of every part.
+        self._copies = parts if summed else 1
 
     def _usable(self, step: ShardStep) -> bool:
         """Whether it is of so many parts, lies between positions, and leaves the model's outputs whole."""
@@ -143,155 +170,109 @@ class _Grouping:
     def group(self, limits: PlatformLimits) -> Group | None:
         if not self._steps:
             return None
-        ways = self._ways()
-        count = len(self._table.positions)
-        before, last = np.zeros((count, count), dtype=np.int64), np.full((count, count), _ALONE)
-        held = [self._nothing(count)]
+        count = self._count
+        # By stop, then start: the best way that ends with a step, and the best way.
+        stepped, best = (_Held.nothing((count, count), self._parts) for _ in range(2))
+        last, alone = np.full((count, count), _NO_STEP), np.tile(np.arange(count), (count, 1))
+        begins = np.array([self._number[step.start] for step in self._steps])
+        ends = np.array([self._number[step.stop] for step in self._steps])
         for stop in range(1, count):
-            held.append(self._arrive(stop, ways[stop], held, before, last))
-        return self._priced(limits, held, before, last)
+            ending = np.flatnonzero(ends == stop)
+            if len(ending):
+                row, chosen = _arrive(self._together(ending, begins[ending]), best)
+                last[:, stop] = ending[chosen]
+                everywhere = np.ones(count, dtype=bool)
+                stepped.keep(stop, row, everywhere)
+                best.keep(stop, row, everywhere)
+            row, chosen = _arrive(self._alone(stop), stepped)
+            sooner = row.latency_ms < best.latency_ms[stop]
+            alone[sooner, stop] = chosen[sooner]
+            best.keep(stop, row, sooner)
+        return self._priced(limits, best, (begins, last, alone))
 
-    def _ways(self) -> list[list[_Way]]:
-        """By the position where they end."""
-        ways: list[list[_Way]] = [[] for _ in self._table.positions]
-        for stop in range(1, len(ways)):
-            ways[stop] = [self._alone(begin, stop) for begin in range(stop)]
-        for number, step in enumerate(self._steps):
-            ways[self._number[step.stop]].append(self._together(number, step))
-        return ways
+    def _alone(self, stop: int) -> _Ways:
+        """Runs of the first part, from every earlier position."""
+        table, begins = self._table, np.arange(stop)
+        compute = self._elapsed[table.positions[stop]] - self._elapsed[np.array(table.positions[:stop])]
+        entering, leaving = table.input_bytes[:stop, stop], table.output_bytes[:stop, stop]
+        shape = (stop, 1)
+        sums, most = np.zeros((stop, _SUMS, self._parts)), np.full((stop, _MOSTS, self._parts), _LEAST)
+        sums[:, _CALLS, 0] = 1.0
+        sums[:, _RESIDENT, 0], sums[:, _FILES, 0] = table.resident_bytes[:stop, stop], table.file_bytes[:stop, stop]
+        most[:, _ACTIVE, 0], most[:, _EXTRA, 0] = table.active_bytes[:stop, stop], self._extra[:stop, stop]
+        most[:, _BODY, 0] = np.maximum(entering * self._copies, leaving)
+        return self._ways(begins, compute.reshape(shape), (entering + leaving).reshape(shape), sums, most)
 
-    def _alone(self, begin: int, stop: int) -> _Way:
-        table, first = self._table, np.eye(1, self._parts)[0]
-        at = table.positions
-        body = float(table.input_bytes[begin, stop] + table.output_bytes[begin, stop])
-        (latency, billed), (later_ms, later_billed) = self._times(
-            at[begin], np.array([self._elapsed[at[stop]] - self._elapsed[at[begin]]]), np.array([body])
-        )
-        return _Way(
-            begin,
-            _ALONE,
-            float(later_ms[0]),
-            first * later_billed[0],
-            float(latency[0]),
-            first * billed[0],
-            first,
-            first * float(table.resident_bytes[begin, stop]),
-            first * float(table.active_bytes[begin, stop]),
-            first * float(table.file_bytes[begin, stop]),
-            float(max(table.input_bytes[begin, stop], table.output_bytes[begin, stop])),
-        )
+    def _together(self, numbers: Numbers, begins: Numbers) -> _Ways:
+        """Steps by their numbers."""
+        shape = (len(numbers), self._parts)
+        compute, body = np.zeros(shape), np.zeros(shape)
+        sums, most = np.zeros((len(numbers), _SUMS, self._parts)), np.full((len(numbers), _MOSTS, self._parts), _LEAST)
+        for at, number in enumerate(numbers.tolist()):
+            step = self._steps[number]
+            whole_ms = self._elapsed[step.stop] - self._elapsed[step.start]
+            for one, needs in enumerate(step.parts):
+                if not needs.part.outputs:
+                    continue
+                entering = sum(share_bytes(self._tensors[share.tensor], share) for share in needs.part.inputs)
+                moved = sum(moved_bytes(self._tensors[share.tensor], share, needs.part) for share in needs.part.outputs)
+                leaving = sum(share_bytes(self._tensors[share.tensor], share) for share in needs.part.outputs)
+                compute[at, one], body[at, one] = needs.time_share * whole_ms, entering + moved
+                sums[at, [_CALLS, _RESIDENT, _FILES], one] = 1.0, needs.resident_bytes, needs.file_bytes
+                most[at, _ACTIVE, one] = needs.activation_bytes
+                most[at, _EXTRA, one] = self._extra[begins[at], self._number[step.stop]]
+                most[at, _BODY, one] = max(entering * self._copies, leaving)
+                summed = [last_use(self._tensors[share.tensor]) for share in needs.part.outputs if share.summand]
+                most[at, _SUMMED, one] = max(summed, default=_LEAST)
+        return self._ways(begins, compute, body, sums, most)
 
-    def _together(self, number: int, step: ShardStep) -> _Way:
-        parts = step.parts
-        whole_ms = self._elapsed[step.stop] - self._elapsed[step.start]
-        calls = np.array([float(bool(part.part.outputs)) for part in parts])
-        entering, leaving = (
-            np.array([sum(share_bytes(self._tensors[one.tensor], one) for one in shares) for shares in side])
-            for side in ([part.part.inputs for part in parts], [part.part.outputs for part in parts])
-        )
-        compute = np.array([part.time_share for part in parts]) * whole_ms
-        (latency, billed), (later_ms, later_billed) = self._times(step.start, compute, entering + leaving)
-        return _Way(
-            self._number[step.start],
-            number,
-            float(np.max(later_ms * calls)),
-            later_billed * calls,
-            float(np.max(latency * calls)),
-            billed * calls,
-            calls,
-            np.array([float(part.resident_bytes) for part in parts]),
-            np.array([float(part.activation_bytes) for part in parts]),
-            np.array([float(part.file_bytes) for part in parts]),
-            # What enters may be summands of every part.
-            float(np.maximum(entering * self._parts, leaving).max()),
-        )
-
-    def _times(self, start: int, compute_ms: Floats, body: Floats) -> list[tuple[Floats, Floats]]:
-        """Latency and bill of calls that compute so long and move so many bytes: as a first step, and further on."""
-        compute, body_mib = compute_ms + self._overhead.get(start, 0.0), body / MIB
-        cold = cold_part(compute, self._elapsed[-1])
-        found = []
+    def _ways(self, begins: Numbers, compute_ms: Floats, body: Floats, sums: Floats, most: Floats) -> _Ways:
+        """Ways whose calls compute so long and move so many bytes: ways x parts, or x 1 where the first is alone."""
+        overhead = np.array([self._overhead.get(self._table.positions[begin], 0.0) for begin in begins.tolist()])
+        compute, body_mib = compute_ms + overhead[:, None], body / MIB
+        cold, calls = cold_part(compute, float(self._elapsed[-1])), sums[:, _CALLS]
+        held = []
         for costs in self._costs:
             inside = compute + costs.inside_ms + cold * costs.cold_ms + body_mib * costs.inside_ms_per_mib
             outside = costs.outside_ms + cold * costs.wake_ms + body_mib * costs.outside_ms_per_mib
-            found.append((inside + outside, billed_ms(self._sizing.book, inside)))
-        return found
+            billed = sums.copy()
+            billed[:, _BILLED] = billed_ms(self._sizing.book, inside) * calls
+            held.append(_Held(((inside + outside) * calls).max(axis=1), billed, most))
+        return _Ways(begins, *held)
 
-    def _nothing(self, count: int) -> _Held:
-        """Nothing yet: only the start itself has been reached."""
-        latency = np.full(count, np.inf)
-        empty = np.zeros((count, self._parts))
-        latency[0] = 0.0
-        return _Held(latency, empty, empty, empty, empty, empty, np.zeros(count))
-
-    def _arrive(
-        self,
-        stop: int,
-        ways: Sequence[_Way],
-        held: Sequence[_Held],
-        before: npt.NDArray[np.int64],
-        last: npt.NDArray[np.int64],
-    ) -> _Held:
-        """The best way from every start to one position; starts that lie after it cannot reach it."""
-        reached = np.stack([held[way.begin].latency_ms + way.latency_ms for way in ways])
-        starts = np.array([way.begin for way in ways])
-        # From the start itself a way is the first step of the slice.
-        reached[np.arange(len(ways)), starts] = [way.first_latency_ms for way in ways]
-        chosen = np.argmin(reached, axis=0)
-        begins = starts[chosen]
-        before[:, stop], last[:, stop] = begins, np.array([way.step for way in ways])[chosen]
-        rows = np.arange(len(chosen))
-
-        def carried(name: str) -> Floats:
-            earlier = np.stack([getattr(one, name) for one in held])
-            found: Floats = earlier[begins, rows]
-            return found
-
-        def added(name: str) -> Floats:
-            found: Floats = np.stack([getattr(way, name) for way in ways])[chosen]
-            return found
-
-        latency = reached[chosen, rows]
-        latency[stop] = 0.0
-        sums = {name: carried(name) + added(name) for name in ("billed_ms", "calls", "resident", "files")}
-        first = begins == rows
-        sums["billed_ms"][first] = added("first_billed_ms")[first]
-        active = np.maximum(carried("active"), added("active"))
-        body = np.maximum(carried("body"), added("body"))
-        for values in (*sums.values(), active):
-            values[stop] = 0.0
-        body[stop] = 0.0
-        return _Held(latency, sums["billed_ms"], sums["calls"], sums["resident"], active, sums["files"], body)
-
-    def _priced(
-        self,
-        limits: PlatformLimits,
-        held: Sequence[_Held],
-        before: npt.NDArray[np.int64],
-        last: npt.NDArray[np.int64],
-    ) -> Group:
+    def _priced(self, limits: PlatformLimits, best: _Held, way: tuple[Numbers, Numbers, Numbers]) -> Group:
         sizing, book, profile = self._sizing, self._sizing.book, self._profile
-        latency = np.stack([one.latency_ms for one in held], axis=1)
-        billed, calls, resident, active, files = (
-            np.stack([getattr(one, name) for one in held], axis=1)
-            for name in ("billed_ms", "calls", "resident", "active", "files")
-        )
-        extra = Extra(profile).table(np.array(self._table.positions))
-        floor = sizing.floor_mib(required_mib(profile, resident + active, extra[:, :, None]).max(axis=2))
-        memory, cpu = _with_a_cpu(sizing, floor)
+        latency, sums, most = best.latency_ms.T, best.sums.swapaxes(0, 1), best.most.swapaxes(0, 1)
+        billed, calls, resident, files = (sums[:, :, number] for number in (_BILLED, _CALLS, _RESIDENT, _FILES))
+        held = required_mib(profile, resident + most[:, :, _ACTIVE], most[:, :, _EXTRA])
+        memory, cpu = _with_a_cpu(sizing, sizing.floor_mib(held.max(axis=2)))
         bought = np.where(np.isfinite(memory), memory, 0.0)
         init = init_ms(profile, files)
         per_ms = held_usd_per_ms(book, bought, cpu)[:, :, None]
         cold_rate = book.cold_rate if book.init_billed else 0.0
         cost = (per_ms * (billed + calls * init * cold_rate) + calls * book.request_usd).sum(axis=2)
         allowed = np.isfinite(latency) & np.isfinite(memory) & (calls > 0).all(axis=2) & (memory <= book.memory_max_mib)
-        body = np.stack([one.body for one in held], axis=1)
         if limits.payload_bytes is not None:
-            allowed &= body * limits.payload_factor <= limits.payload_bytes
+            allowed &= most[:, :, _BODY].max(axis=2) * limits.payload_factor <= limits.payload_bytes
+            # Who reads summands takes in one of each part: other slices do not count with that.
+            allowed &= most[:, :, _SUMMED].max(axis=2) < np.array(self._table.positions)
         if limits.package_bytes is not None:
             allowed &= (files + limits.package_base_bytes <= limits.package_bytes).all(axis=2)
         cost, latency = (np.where(allowed, values, np.inf) for values in (cost, latency))
-        return Group(self._parts, memory, cpu, cost, latency, before, last, self._steps)
+        return Group(self._parts, memory, cpu, cost, latency, self._steps, *way)
+
+
+def _arrive(ways: _Ways, held: _Held) -> tuple[_Held, Numbers]:
+    """The quickest way to one position from every start, and which of ``ways`` is its last; from a start, its first."""
+    reached = held.latency_ms[ways.begins] + ways.later.latency_ms[:, None]
+    reached[np.arange(len(ways.begins)), ways.begins] = ways.first.latency_ms
+    chosen = np.argmin(reached, axis=0)
+    starts = np.arange(len(chosen))
+    begins = ways.begins[chosen]
+    first = (begins == starts)[:, None, None]
+    sums = np.where(first, ways.first.sums[chosen], held.sums[begins, starts] + ways.later.sums[chosen])
+    most = np.where(first, ways.first.most[chosen], np.maximum(held.most[begins, starts], ways.later.most[chosen]))
+    return _Held(reached[chosen, starts], sums, most), chosen
 
 
 def _with_a_cpu(sizing: Sizing, floor_mib: Floats) -> tuple[Floats, Floats]:
@@ -300,9 +281,9 @@ def _with_a_cpu(sizing: Sizing, floor_mib: Floats) -> tuple[Floats, Floats]:
     if book.mib_per_vcpu is not None:
         memory = np.maximum(floor_mib, bought_mib(book, book.mib_per_vcpu))
         return memory, memory / book.mib_per_vcpu
-    whole = [size for size in sizing.cpu_sizes if size.cpu >= 1]
-    if not whole:
-        return np.full_like(floor_mib, np.inf), np.ones_like(floor_mib)
-    size = min(whole, key=lambda one: one.cpu)
-    memory = np.maximum(floor_mib, bought_mib(book, float(size.memory_min_mib)))
-    return np.where(memory <= (size.memory_max_mib or np.inf), memory, np.inf), np.full_like(memory, size.cpu)
+    memory, cpu = np.full_like(floor_mib, np.inf), np.ones_like(floor_mib)
+    for size in sorted((size for size in sizing.cpu_sizes if size.cpu >= 1), key=lambda one: one.cpu):
+        wanted = np.maximum(floor_mib, bought_mib(book, float(size.memory_min_mib)))
+        fits = np.isinf(memory) & (wanted <= (size.memory_max_mib or np.inf))
+        memory, cpu = np.where(fits, wanted, memory), np.where(fits, size.cpu, cpu)
+    return memory, cpu

@@ -21,6 +21,15 @@ def share_bytes(tensor: TensorProfile, share: Share) -> float:
     return tensor.bytes * (share.stop - share.start) / tensor.shape[share.axis]
 
 
+def moved_bytes(tensor: TensorProfile, share: Share, part: GraphPart | None) -> float:
+    """Bytes that a call moves for a share that it makes.
+
+    Who reads summands takes in one of every part: each part is charged for a tensor's worth of that, so that a call
+    moves the same whoever made what it reads.
+    """
+    return share_bytes(tensor, share) * (part.count if part is not None and share.summand else 1)
+
+
 class Holding:
     """What functions of one profile hold: a weight once, however many of a function's whole runs read it."""
 

@@ -6,6 +6,7 @@ slices do not wait for each other the prediction, which follows the calls, can o
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import isfinite
 from typing import Literal
@@ -14,7 +15,7 @@ from mopar.planning.arrange import arranged, likely
 from mopar.planning.decide import Decider
 from mopar.planning.explain import cut_reasons
 from mopar.planning.feasibility import least_latency_ms
-from mopar.planning.front import FrontPoint, front
+from mopar.planning.front import FrontPoint, front, undominated
 from mopar.planning.loss import merging_note
 from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE
 from mopar.planning.orders import EXACT, NORMAL, ON_FRONT, branches_of
@@ -24,7 +25,7 @@ from mopar.planning.sizes import Sizing
 from mopar.planning.sound import check_profile
 from mopar.planning.thin import thinned
 from mopar.planning.uniform import uniform_cuts
-from mopar.types import CutReason, Plan, PlatformLimits, PriceBook, Profile, UsageError
+from mopar.types import CutReason, InfeasibleError, Plan, PlatformLimits, PriceBook, Profile, UsageError
 
 Slo = float | None | Literal["default"]
 
@@ -42,6 +43,7 @@ def plan(
     slo_ms: Slo = "default",
     budget_usd: float | None = None,
     max_functions: int | None = None,
+    max_parts: int | None = None,
     cpu: float | None = None,
     exact: bool = False,
     headroom_share: float = HEADROOM_SHARE,
@@ -63,6 +65,7 @@ def plan(
             function's for ``cost``, any for the others.
         budget_usd: most that a million requests may cost, for ``latency``.
         max_functions: in place of the platform's own limit.
+        max_parts: most functions that compute a slice side by side; None for as many as the profile has, 1 for none.
         cpu: CPUs of each function, where the book sells them apart from memory.
         exact: whether to look at every cut position, however many there are, and at every order of a dozen layers.
         headroom_share: of required memory, added to it.
@@ -74,7 +77,7 @@ def plan(
         ProfileError: the profile's parts do not fit each other.
     """
     sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
-    decider = _decider(sizing, limits, objective, max_functions, budget_usd)
+    decider = _decider(sizing, limits, objective, max_functions, budget_usd, max_parts)
     canonical = _free(decider, exact=exact)
     slo = _slo_ms(slo_ms, decider.whole() if objective == "cost" else None)
     found = arranged(decider, canonical, slo, EXACT if exact else NORMAL)
@@ -99,6 +102,7 @@ def plan_front(
     *,
     slo_ms: float | None = None,
     max_functions: int | None = None,
+    max_parts: int | None = None,
     cpu: float | None = None,
     exact: bool = False,
     headroom_share: float = HEADROOM_SHARE,
@@ -106,14 +110,24 @@ def plan_front(
 ) -> tuple[FrontPoint, ...]:
     """Plans that no other one beats in latency, cost and memory at once; arguments and errors as for ``plan``."""
     sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
-    decider = _decider(sizing, limits, "cost", max_functions)
+    decider = _decider(sizing, limits, "cost", max_functions, max_parts=max_parts)
     problem, slo = _free(decider, exact=exact), _slo_ms(slo_ms, None)
     effort = EXACT if exact else ON_FRONT
     branches = branches_of(profile, problem.table.positions, effort)
     if branches is None:
         return front(decider, problem, slo)
     branches = likely(decider, branches, slo, effort)
-    return front(decider, branches.problem(decider), slo, branches)
+    moved = branches.problem(decider)
+    if not problem.groups:
+        return front(decider, moved, slo, branches)
+    # Slices side by side are known in canonical order alone; limits may forbid all plans of one of the two.
+    try:
+        found = front(decider, problem, slo)
+    except InfeasibleError:
+        return front(decider, moved, slo, branches)
+    with suppress(InfeasibleError):
+        found = undominated({*found, *front(decider, moved, slo, branches)})
+    return found
 
 
 def plan_cuts(
@@ -259,11 +273,14 @@ def _decider(
     objective: str,
     max_functions: int | None,
     budget_usd: float | None = None,
+    max_parts: int | None = None,
 ) -> Decider:
     if objective not in OBJECTIVES:
         raise UsageError(f"objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
     if max_functions is not None and max_functions < 1:
         raise UsageError(f"max_functions {max_functions}: a plan has at least 1 function")
+    if max_parts is not None and max_parts < 1:
+        raise UsageError(f"max_parts {max_parts}: a slice is computed by at least 1 function")
     if budget_usd is not None and objective != "latency":
         raise UsageError(
             f"budget_usd with objective {objective!r}: it limits the cost of the fastest plan; use latency"
@@ -271,7 +288,7 @@ def _decider(
     if budget_usd is not None and not (budget_usd > 0 and isfinite(budget_usd)):
         raise UsageError(f"budget_usd {budget_usd:g}: must be over 0")
     most = limits.max_functions if max_functions is None else max_functions
-    return Decider(sizing, limits, most, objective, None if budget_usd is None else budget_usd / 1e6)
+    return Decider(sizing, limits, most, objective, None if budget_usd is None else budget_usd / 1e6, max_parts)
 
 
 def _slo_ms(slo_ms: Slo, reference: Problem | None) -> float | None:

@@ -111,17 +111,21 @@ def make_problem(
     fixed: bool = False,
     limited: bool = True,
     in_parts: bool = False,
+    max_parts: int | None = None,
 ) -> Problem:
     """The question of cutting at some of ``positions``, or, where ``fixed``, at every one of them.
 
     Without ``limited``, slices keep no limit: what the unsplit model would take can be said even where it is forbidden.
-    ``in_parts``, slices may also be several functions side by side.
+    ``in_parts``, slices may also be several functions side by side, at most ``max_parts``.
     """
     table = slice_table(sizing.profile, call_costs(sizing.profile, limits), positions)
     count = len(positions)
     candidates = np.eye(count, k=1, dtype=bool) if fixed else np.triu(np.ones((count, count), dtype=bool), k=1)
     made = problem_of(sizing, limits, table, candidates, max_functions=max_functions, limited=limited)
-    return replace(made, groups=groups_of(sizing, limits, table, max_functions)) if in_parts else made
+    if not in_parts:
+        return made
+    most = min((number for number in (max_functions, max_parts) if number is not None), default=None)
+    return replace(made, groups=groups_of(sizing, limits, table, most))
 
 
 def problem_of(

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
+from mopar.planning.sound_shards import check_shards
 from mopar.types import Profile, ProfileError, TensorProfile
 
 _PLACES = {"index", "producer", "start", "stop"}
@@ -24,6 +25,7 @@ def check_profile(profile: Profile) -> None:
         _check_tensors(profile)
         _check_places(profile)
         _check_numbers(profile)
+        check_shards(profile, _MOST)
     except ProfileError as error:
         raise ProfileError(f"{error}: profile the model again") from error
 

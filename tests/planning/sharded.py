@@ -1,0 +1,260 @@
+"""Random profiles with steps in parts, and all ways to plan them: for the tests of slices side by side."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import combinations, pairwise, product
+
+from hypothesis import strategies as st
+
+from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, with_headroom
+from mopar.planning.arithmetic import MIB, CallCosts, call_costs, cold_part, elapsed_ms, step_costs
+from mopar.planning.boundary import slice_inputs, slice_outputs
+from mopar.planning.memory import bought_mib
+from mopar.planning.shape import covered
+from mopar.types import (
+    REQUEST,
+    CpuSize,
+    GraphPart,
+    PartProfile,
+    PlatformLimits,
+    PriceBook,
+    Profile,
+    ShardStep,
+    Share,
+    TensorProfile,
+)
+from tests.planning.oracle import sizes_of
+from tests.planning.strategies import MIB as MIB_BYTES
+from tests.planning.strategies import chain, profiles
+
+COUNTS = (2, 3)
+
+
+@st.composite
+def sharded(draw: st.DrawFn, most_layers: int = 3) -> Profile:
+    """A profile with a few steps of two and three parts, and a machine with as many cores; no weight is shared."""
+    plain = draw(profiles(most_layers))
+    seen: set[str] = set()
+    layers = []
+    for layer in plain.layers:
+        # What the search adds up by step counts a weight that two runs of one function share twice.
+        layers.append(replace(layer, weights=tuple(name for name in layer.weights if name not in seen)))
+        seen.update(layer.weights)
+    exchange_ms = draw(st.sampled_from([None, 0.02, 0.1]))
+    profile = replace(
+        plain,
+        layers=tuple(layers),
+        machine=replace(plain.machine, cores=4),
+        runtime=replace(plain.runtime, exchange_ms=exchange_ms),
+    )
+    places = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
+    spans = st.sampled_from(list(combinations(places, 2)))
+    wanted = draw(st.lists(st.tuples(spans, st.sampled_from(COUNTS)), min_size=1, max_size=4))
+    steps = [draw(_step(profile, *span, count)) for span, count in wanted]
+    return replace(profile, shards=tuple(step for step in steps if step is not None))
+
+
+@st.composite
+def _step(draw: st.DrawFn, profile: Profile, start: int, stop: int, count: int) -> ShardStep | None:
+    """A step with random layouts of what it makes; None where fewer than two parts make anything."""
+    made: list[list[Share]] = [[] for _ in range(count)]
+    for tensor in slice_outputs(profile, start, stop):
+        for part, share in zip(made, draw(_layout(tensor, count)), strict=False):
+            part.append(share)
+    if sum(map(bool, made)) < 2:
+        return None
+    big = st.integers(0, 40 * int(MIB))
+    parts = []
+    for index in range(count):
+        taken = [draw(_taken(tensor)) for tensor in slice_inputs(profile, start, stop) if draw(st.integers(0, 3))]
+        place = GraphPart(index, count, tuple(taken), tuple(made[index]))
+        parts.append(PartProfile(place, draw(st.floats(0.1, 0.9)), draw(big), draw(big), draw(big)))
+    return ShardStep(start, stop, "drawn", tuple(parts))
+
+
+@st.composite
+def _layout(draw: st.DrawFn, tensor: TensorProfile, count: int) -> list[Share]:
+    """By part: whole by the first, a sum of all, or along the last axis by all or all but the last."""
+    size = tensor.shape[-1]
+    how = draw(st.sampled_from(["split", "split", "sum", "whole"]))
+    makers = draw(st.sampled_from([count, max(count - 1, 2)]))
+    if how == "sum":
+        return [Share(tensor.name, summand=True)] * count
+    if how == "whole" or size < makers:
+        return [Share(tensor.name)]
+    inner = draw(st.lists(st.integers(1, size - 1), min_size=makers - 1, max_size=makers - 1, unique=True))
+    return [Share(tensor.name, 1, one, other) for one, other in pairwise([0, *sorted(inner), size])]
+
+
+@st.composite
+def _taken(draw: st.DrawFn, tensor: TensorProfile) -> Share:
+    size = tensor.shape[-1]
+    if not size or draw(st.booleans()):
+        return Share(tensor.name)
+    start = draw(st.integers(0, size - 1))
+    return Share(tensor.name, 1, start, draw(st.integers(start + 1, size)))
+
+
+def halves(start: int, stop: int, taken: str, made: str, *, summand: bool = False) -> ShardStep:
+    """A step of two parts of tensors of a MiB, each with half of the time and of 8 MiB of weights per layer."""
+    half = MIB_BYTES // 8
+
+    def part(index: int) -> PartProfile:
+        share = Share(made, summand=True) if summand else Share(made, 1, index * half, (index + 1) * half)
+        weights = 4 * MIB_BYTES * (stop - start)
+        return PartProfile(GraphPart(index, 2, (Share(taken),), (share,)), 0.5, weights, weights, 2 * MIB_BYTES)
+
+    return ShardStep(start, stop, "axis 1", (part(0), part(1)))
+
+
+def replace_inputs(step: ShardStep) -> ShardStep:
+    """Each part takes what it makes."""
+    parts = []
+    for needs in step.parts:
+        made = needs.part.outputs[0]
+        parts.append(replace(needs, part=replace(needs.part, inputs=(replace(made, tensor="x"),))))
+    return replace(step, parts=tuple(parts))
+
+
+def in_halves(count: int) -> Profile:
+    """A chain whose layers but the last can be computed in halves."""
+    profile = chain(count, latency_ms=20.0)
+    names = ["x", *(f"t{index}" for index in range(count))]
+    return replace(profile, shards=tuple(halves(at, at + 1, names[at], names[at + 1]) for at in range(count - 1)))
+
+
+class Everything:
+    """All plans of one question, by brute force.
+
+    ``quickest``: of the ways through steps by so many parts, the quickest alone, as the search defines a group.
+    """
+
+    def __init__(self, profile: Profile, book: PriceBook, limits: PlatformLimits, *, quickest: bool = True) -> None:
+        self.profile, self.book, self.limits, self._quickest = profile, book, limits, quickest
+        self._costs = call_costs(profile, limits), step_costs(profile, limits)
+        self._elapsed = elapsed_ms(profile)
+        self._overhead = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
+        self._pieces = cache(self._pieces_between)
+
+    def plans(self) -> Iterator[tuple[float, float, int]]:
+        """Cost, latency and number of functions of each plan, its slices one after the other."""
+        most = self.limits.max_functions or math.inf
+        cuts = [cut.index for cut in self.profile.cut_positions]
+        for number in range(len(cuts) + 1):
+            for chosen in combinations(cuts, number):
+                spans = list(pairwise([0, *chosen, len(self.profile.layers)]))
+                for pieces in product(*(self._pieces(*span) for span in spans)):
+                    functions = sum(piece.size.parts for piece, _ in pieces)
+                    if functions <= most:
+                        shape = chain_shape(self.profile, [piece for piece, _ in pieces])
+                        cost = evaluate(self.profile, self.book, self.limits, shape).cost_per_million_usd
+                        yield cost, sum(ms for _, ms in pieces), functions
+
+    def _pieces_between(self, start: int, stop: int) -> list[tuple[Slice, float]]:
+        """A slice in each way and size, with its latency."""
+        single = [Slice(start, stop, size) for size in sizes_of(self.profile, self.book, (start, stop))]
+        found = [(piece, self._single_ms(piece)) for piece in single]
+        for count in COUNTS:
+            ways = [Slice(start, stop, Size(1, 1.0, 1, count), steps) for steps in self._paths(start, stop, count)]
+            timed = sorted(((self._group_ms(piece), piece) for piece in ways), key=lambda one: one[0])
+            for ms, piece in timed[:1] if self._quickest else timed:
+                sized = self._sized(piece)
+                if sized is not None:
+                    found.append((sized, ms))
+        return found
+
+    def _paths(self, start: int, stop: int, count: int) -> Iterator[tuple[ShardStep, ...]]:
+        """Steps one after the other within a slice, also none: then the first function is alone."""
+        outputs = {spec.name for spec in self.profile.outputs}
+        usable = [
+            step
+            for step in self.profile.shards
+            if len(step.parts) == count
+            and all(
+                share == Share(share.tensor)
+                for part in step.parts
+                for share in part.part.outputs
+                if share.tensor in outputs
+            )
+        ]
+
+        def onwards(at: int) -> Iterator[tuple[ShardStep, ...]]:
+            yield ()
+            for step in usable:
+                if at <= step.start and step.stop <= stop:
+                    yield from ((step, *rest) for rest in onwards(step.stop))
+
+        return onwards(start)
+
+    def _sized(self, piece: Slice) -> Slice | None:
+        """With the smallest size that gives a CPU; None where none does, or a part has nothing to do."""
+        shape = self._around(piece)
+        mine = [function for function in shape.functions if "_" in function.name]
+        if len(mine) < piece.size.parts or not all(function.graphs for function in mine):
+            return None
+        needs = evaluate(self.profile, self.book, self.limits, shape).functions
+        need = max(with_headroom(one.memory_mib) for one in needs if "_" in one.name)
+        floor, book = bought_mib(self.book, need), self.book
+        if book.mib_per_vcpu is not None:
+            memory = max(floor, bought_mib(book, book.mib_per_vcpu))
+            options = [(memory, memory / book.mib_per_vcpu)]
+        else:
+            options = [
+                (max(floor, size.memory_min_mib), size.cpu)
+                for size in book.cpu_sizes or (CpuSize(book.cpu_per_function),)
+                if size.cpu >= 1 and max(floor, size.memory_min_mib) <= (size.memory_max_mib or math.inf)
+            ]
+        options = [(memory, cpu) for memory, cpu in options if memory <= book.memory_max_mib]
+        return replace(piece, size=Size(round(options[0][0]), options[0][1], 1, piece.size.parts)) if options else None
+
+    def _around(self, piece: Slice) -> PlanShape:
+        """The slice, with the layers before and after it as a function each."""
+        one, count = Size(1, 1.0, 1), len(self.profile.layers)
+        before = [Slice(0, piece.start, one)] if piece.start else []
+        after = [Slice(piece.stop, count, one)] if piece.stop < count else []
+        return chain_shape(self.profile, [*before, piece, *after])
+
+    def _single_ms(self, piece: Slice) -> float:
+        """One call at its size: as if the request brought all that it takes."""
+        shape = self._around(piece)
+        graph = next(graph for graph in shape.graphs if graph.start == piece.start)
+        call = next(call for call in shape.calls if call.graph == graph.id)
+        inputs = tuple(replace(item, sources=(replace(item.sources[0], producer=REQUEST),)) for item in call.inputs)
+        function = next(function for function in shape.functions if function.name == call.function)
+        alone = PlanShape((function,), (graph,), (replace(call, inputs=inputs),), ())
+        return evaluate(self.profile, self.book, self.limits, alone).latency_ms
+
+    def _group_ms(self, piece: Slice) -> float:
+        """Of its steps, one after the other, each the slowest part's."""
+        total = 0.0
+        for start, stop, step in covered(piece):
+            costs = self._costs[0 if start == piece.start else 1]
+            if step is None:
+                sides = (slice_inputs(self.profile, start, stop), slice_outputs(self.profile, start, stop))
+                total += self._call_ms(costs, start, stop, 1.0, sum(one.bytes for side in sides for one in side))
+                continue
+            parts = [part for part in step.parts if part.part.outputs]
+            total += max(self._call_ms(costs, start, stop, one.time_share, self._moved(one.part)) for one in parts)
+        return total
+
+    def _moved(self, part: GraphPart) -> float:
+        """Bytes: what it takes and makes, and, of a summand, one more for each other part, which readers take in."""
+        shapes = {tensor.name: tensor for tensor in self.profile.tensors}
+
+        def of(shares: Sequence[Share]) -> float:
+            found = 0.0
+            for share in shares:
+                tensor = shapes[share.tensor]
+                part_of = 1.0 if share.axis is None else (share.stop - share.start) / tensor.shape[share.axis]
+                found += tensor.bytes * part_of * (part.count if share.summand else 1)
+            return found
+
+        return of(part.inputs) + of(part.outputs)
+
+    def _call_ms(self, costs: CallCosts, start: int, stop: int, share: float, moved: float) -> float:
+        compute = (self._elapsed[stop] - self._elapsed[start]) * share + self._overhead.get(start, 0.0)
+        cold = cold_part(compute, self._elapsed[-1]) * (costs.cold_ms + costs.wake_ms)
+        wire = moved / MIB * (costs.inside_ms_per_mib + costs.outside_ms_per_mib)
+        return compute + cold + wire + costs.inside_ms + costs.outside_ms
