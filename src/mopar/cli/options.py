@@ -30,6 +30,15 @@ Slo = Annotated[
     typer.Option("--slo-ms", metavar="MS", help="Most latency of a request, or none; default for cost: 1.03x unsplit."),
 ]
 MaxFunctions = Annotated[int | None, typer.Option("--max-functions", min=1, help="Most functions of a plan.")]
+Parts = Annotated[
+    int | None,
+    typer.Option(
+        "--parts",
+        metavar="N",
+        min=1,
+        help="Most functions that compute a slice side by side; 1 for none. Default: as the profile has.",
+    ),
+]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Measure again what was measured before.")]
 Cpu = Annotated[float, typer.Option("--cpu", help="Share of a CPU that a function gets.")]
 

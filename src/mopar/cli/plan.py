@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.options import Json, MaxFunctions, Objective, Platform, Prices, Slo, parse_cuts, parse_slo
+from mopar.cli.options import Json, MaxFunctions, Objective, Parts, Platform, Prices, Slo, parse_cuts, parse_slo
 from mopar.cli.output import Output, run, table
 from mopar.types import CutReason, Plan, RefineTry
 
@@ -25,6 +25,7 @@ def command(
     objective: Objective = "cost",
     slo_ms: Slo = None,
     max_functions: MaxFunctions = None,
+    parts: Parts = None,
     uniform: Annotated[int | None, typer.Option(metavar="K", min=1, help="K slices of equal time instead.")] = None,
     cuts: Annotated[str | None, typer.Option(metavar="I,J,..", help="Exactly these cut positions instead.")] = None,
     budget_usd: Annotated[
@@ -65,6 +66,7 @@ def command(
             uniform=uniform,
             budget_usd=budget_usd,
             exact=exact,
+            max_parts=parts,
         )
         out.progress("planning")
         known = read_json(profile, Profile, error=ProfileError)

@@ -13,6 +13,7 @@ from mopar.cli.options import (
     ModelPath,
     NoCache,
     Objective,
+    Parts,
     Platform,
     Prices,
     Slo,
@@ -35,6 +36,7 @@ def command(
     objective: Objective = "cost",
     slo_ms: Slo = None,
     max_functions: MaxFunctions = None,
+    parts: Parts = None,
     work: Annotated[
         Path | None, typer.Option(metavar="DIR", help="What is made goes there; default: MODEL.mopar.")
     ] = None,
@@ -56,7 +58,7 @@ def command(
 
         if platform != "local":
             raise UsageError(f"--platform {platform}: mopar up serves on local; use plan and build for others")
-        options = PlanOptions(platform, prices, objective, parse_slo(slo_ms), max_functions)
+        options = PlanOptions(platform, prices, objective, parse_slo(slo_ms), max_functions, max_parts=parts)
         bundle = prepare(
             model,
             workplace_of(model, work),

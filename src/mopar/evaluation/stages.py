@@ -22,6 +22,7 @@ Progress = Callable[[str, float | None], None]
 class PlanOptions:
     """What ``mopar plan`` takes. ``cuts`` and ``uniform`` exclude each other.
 
+    ``max_parts`` is of functions that compute a slice side by side, of the planner's own plans;
     ``budget_usd`` is of a million requests; ``exact`` looks at every cut position of a large model.
     """
 
@@ -34,6 +35,7 @@ class PlanOptions:
     uniform: int | None = None
     budget_usd: float | None = None
     exact: bool = False
+    max_parts: int | None = None
 
 
 def measure_model(
@@ -96,6 +98,8 @@ def make_plan(profile: Profile, options: PlanOptions) -> Plan:
         raise UsageError("--cuts and --uniform exclude each other: each says where to cut")
     if options.budget_usd is not None and (options.cuts is not None or options.uniform is not None):
         raise UsageError("--budget-usd goes with neither --cuts nor --uniform: it is for the planner's own cuts")
+    if options.max_parts is not None and (options.cuts is not None or options.uniform is not None):
+        raise UsageError("--parts goes with neither --cuts nor --uniform: their slices are one function each")
     limits = load_limits(options.platform)
     book = load_book(options.prices or limits.prices)
     if options.cuts is not None:
@@ -114,6 +118,7 @@ def make_plan(profile: Profile, options: PlanOptions) -> Plan:
         slo_ms=options.slo_ms,
         budget_usd=options.budget_usd,
         max_functions=options.max_functions,
+        max_parts=options.max_parts,
         exact=options.exact,
     )
 
@@ -131,6 +136,7 @@ def make_front(profile: Profile, options: PlanOptions) -> tuple[FrontPoint, ...]
         limits,
         slo_ms=None if options.slo_ms == "default" else options.slo_ms,
         max_functions=options.max_functions,
+        max_parts=options.max_parts,
         exact=options.exact,
     )
 
