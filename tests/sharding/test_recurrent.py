@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from mopar.sharding import WHOLE, Part, Piece, shard_model
+from mopar.sharding import WHOLE, ConflictError, Part, Piece, shard_model
 from tests.sharding.cases import check_piece, floats, spans, taken
-from tests.sharding.oracle import Array, check_split, cut, node_model, weight_bytes
+from tests.sharding.oracle import Array, check_split, check_sum, cut, node_model, weight_bytes
 
 STEPS, BATCH, WIDTH, HIDDEN = 4, 5, 3, 2
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -143,3 +143,10 @@ def test_a_batch_that_comes_first_splits_too(data: st.DataObject, operator: str)
     two_ways, _ = network(operator, 2, {"b", "h"}, layout=1, direction="bidirectional")
     assert taken(two_ways, {"y": Piece(2, ((1, 2),))})["h"] == Piece(1, ((1, 2),))
     assert taken(two_ways, {"y_h": Piece(1, ((0, 1),))})["w"] == Piece(0, ((0, 1),))
+
+
+@pytest.mark.parametrize("operator", sorted(GATES))
+def test_no_part_makes_a_summand(operator: str) -> None:
+    model, inputs = network(operator, 2, {"b"}, direction="bidirectional")
+    with pytest.raises(ConflictError):
+        check_sum(model, inputs, 2)
