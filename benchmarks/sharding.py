@@ -147,10 +147,12 @@ def _table_bytes(model: ir.Model) -> int:
 
 
 def speed_up(one: Studied, parts: int) -> SpeedUp | None:
-    """The fastest plan with that many CPUs; None where there is none."""
+    """The fastest plan on a machine of at least that many cores; None where there is none."""
     limits = load_limits("local")
     book = load_book(limits.prices)
-    profile = replace(one.profile, shards=one.steps[parts])
+    # The planner gives a machine no more parts than it has cores.
+    machine = replace(one.profile.machine, cores=max(parts, one.profile.machine.cores))
+    profile = replace(one.profile, shards=one.steps[parts], machine=machine)
     try:
         made = plan(profile, book, limits, objective="latency", slo_ms=None, max_functions=parts, cpu=1.0)
     except InfeasibleError:
