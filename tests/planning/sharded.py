@@ -157,15 +157,15 @@ class Everything:
         single = [Slice(start, stop, size) for size in sizes_of(self.profile, self.book, (start, stop))]
         found = [(piece, self._single_ms(piece)) for piece in single]
         for count in COUNTS:
-            ways = [Slice(start, stop, Size(1, 1.0, 1, count), steps) for steps in self._paths(start, stop, count)]
-            timed = sorted(((self._group_ms(piece), piece) for piece in ways), key=lambda one: one[0])
+            ways = [Slice(start, stop, Size(1, 1.0, 1, count), steps) for steps in self.paths(start, stop, count)]
+            timed = sorted(((self.group_ms(piece), piece) for piece in ways), key=lambda one: one[0])
             for ms, piece in timed[:1] if self._quickest else timed:
-                sized = self._sized(piece)
+                sized = self.sized(piece)
                 if sized is not None:
                     found.append((sized, ms))
         return found
 
-    def _paths(self, start: int, stop: int, count: int) -> Iterator[tuple[ShardStep, ...]]:
+    def paths(self, start: int, stop: int, count: int) -> Iterator[tuple[ShardStep, ...]]:
         """Steps one after the other within a slice, also none: then the first function is alone."""
         outputs = {spec.name for spec in self.profile.outputs}
         usable = [
@@ -188,7 +188,7 @@ class Everything:
 
         return onwards(start)
 
-    def _sized(self, piece: Slice) -> Slice | None:
+    def sized(self, piece: Slice) -> Slice | None:
         """With the smallest size that gives a CPU; None where none does, or a part has nothing to do."""
         shape = self._around(piece)
         mine = [function for function in shape.functions if "_" in function.name]
@@ -226,7 +226,7 @@ class Everything:
         alone = PlanShape((function,), (graph,), (replace(call, inputs=inputs),), ())
         return evaluate(self.profile, self.book, self.limits, alone).latency_ms
 
-    def _group_ms(self, piece: Slice) -> float:
+    def group_ms(self, piece: Slice) -> float:
         """Of its steps, one after the other, each the slowest part's."""
         total = 0.0
         for start, stop, step in covered(piece):

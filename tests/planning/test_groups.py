@@ -1,12 +1,28 @@
 """Slices side by side: the search finds what brute force finds, and its plans are what they say."""
 
 from dataclasses import replace
+from itertools import combinations
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from mopar.planning import check_plan, evaluate, plan, plan_cuts, plan_front, plan_uniform, shape_of, with_headroom
+from mopar.planning import (
+    Size,
+    Slice,
+    chain_shape,
+    check_plan,
+    evaluate,
+    plan,
+    plan_cuts,
+    plan_front,
+    plan_uniform,
+    shape_of,
+    with_headroom,
+)
+from mopar.planning.problem import make_problem
+from mopar.planning.sizes import Sizing
 from mopar.types import (
     CpuSize,
     InfeasibleError,
@@ -54,6 +70,45 @@ def sound(found: Plan, profile: Profile, book: PriceBook, limit: PlatformLimits)
     assert [start for start, _ in runs] == [0, *(stop for _, stop in runs[:-1])]
     assert runs[-1][1] == len(profile.layers)
     assert limit.max_functions is None or len(found.functions) <= limit.max_functions
+
+
+@many
+@given(sharded(most_layers=5), BOOKS, PLATFORMS)
+def test_every_slice_is_the_quickest_way_and_what_it_says(
+    profile: Profile, book: PriceBook, limit: PlatformLimits
+) -> None:
+    """Of each group and slice, whether a plan would choose it or not."""
+    places = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
+    problem = make_problem(Sizing(profile, book, None), limit, places, max_functions=None, in_parts=True)
+    everything = Everything(profile, book, limit)
+    for group in problem.groups:
+        for one, other in combinations(range(len(places)), 2):
+            ways = [
+                Slice(places[one], places[other], Size(1, 1.0, 1, group.parts), steps)
+                for steps in everything.paths(places[one], places[other], group.parts)
+            ]
+            quickest = min(ways, key=everything.group_ms)
+            sized = everything.sized(quickest)
+            if sized is None:
+                assert not np.isfinite(group.latency_ms[one, other])
+                continue
+            assert group.latency_ms[one, other] == pytest.approx(everything.group_ms(quickest))
+            assert group.path(one, other) == quickest.steps
+            assert group.memory_mib[one, other] == sized.size.memory_mib
+            assert group.cpu[one, other] == sized.size.cpu
+
+
+def test_a_run_of_the_first_part_is_one_call() -> None:
+    """Two would seem quicker: the first short, which is not cold, and the second for an exchange, which never is."""
+    profile = in_halves(4)
+    layers = tuple(replace(layer, latency_ms=20.0 if layer.index else 0.01) for layer in profile.layers)
+    runtime = replace(profile.runtime, cold_ms=5.0, exchange_ms=0.01)
+    profile = replace(profile, layers=layers, runtime=runtime, shards=profile.shards[2:])
+    problem = make_problem(Sizing(profile, PAPER, None), FREE, range(5), max_functions=None, in_parts=True)
+    (group,) = problem.groups
+    shape = chain_shape(profile, [Slice(0, 4, Size(128, 1.0, 1, 2), group.path(0, 4))])
+    assert [graph.start for graph in shape.graphs] == [0, 2, 2, 3]
+    assert evaluate(profile, PAPER, FREE, shape).latency_ms == pytest.approx(group.latency_ms[0, 4])
 
 
 @many
