@@ -101,7 +101,6 @@ def profile_model(
         budget,
         options,
         machine,
-        "two threads",  # profiles kept before these were measured will not do
     ]
     key = profile_key(facts)
     if use_cache and (found := cached_profile(key)) is not None:
