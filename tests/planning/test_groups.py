@@ -230,7 +230,12 @@ def test_the_front_says_where_slices_are_cut() -> None:
 def test_summands_that_leave_a_slice_are_in_no_payload_limit() -> None:
     """A reader of two summands takes in twice the tensor: more than the platform takes, whoever reads them."""
     profile = chain(2, latency_ms=20.0)
-    profile = replace(profile, shards=(halves(0, 1, "x", "t0", summand=True),))
+    step = halves(0, 1, "x", "t0", summand=True)
+    parts = [
+        replace(one, part=replace(one.part, inputs=(Share("x", 1, at * HALF, (at + 1) * HALF),)))
+        for at, one in enumerate(step.parts)
+    ]
+    profile = replace(profile, shards=(replace(step, parts=tuple(parts)),))
     assert len(plan(profile, PAPER, FREE, objective="latency").functions) > 1
     tight = replace(FREE, payload_bytes=MIB)
     assert len(plan(profile, PAPER, tight, objective="latency").functions) == 1
