@@ -102,8 +102,7 @@ def check_layout(case: Traced, segment: Segment, wanted: Sequence[Mapping[str, P
         try:
             taken = shard_model(model, asked, Part(index, len(wanted)))
         except ConflictError:
-            assert not given, f"{where}: part {index} cannot be made, earlier ones can"
-            return False
+            return False  # as where there are fewer channels to sum over than parts
         assert not any(piece.summand for piece in taken.values()), f"{where}: a summand of an input is asked for"
         made = _run(model, {name: cut(case.tensors[name], piece) for name, piece in taken.items()})
         assert made.keys() == asked.keys(), where
