@@ -12,6 +12,7 @@ import numpy as np
 
 from mopar.planning.arithmetic import Floats
 from mopar.planning.decide import Decider
+from mopar.planning.feasibility import require_slo
 from mopar.planning.lattice import Mask
 from mopar.planning.orders import Branches, Effort, branches_of
 from mopar.planning.paths import bracket, to_go
@@ -72,11 +73,21 @@ def arranged(decider: Decider, canonical: Problem, slo_ms: float | None, effort:
         if found is not None:
             note = "; ".join(filter(None, (_gain(found[1], plain), unseen)))
             return _placed(decider, *found, note, plain)
+        if plain is None and slo_ms is not None:
+            _require_slo_of_any_order(decider, branches, slo_ms, effort)
         error = missed or error
     if plain is None:
         assert error is not None, "a question without an answer has an error"
         raise error
     return Arranged(decider, canonical, plain, (), unseen, plain)
+
+
+def _require_slo_of_any_order(decider: Decider, branches: Branches, slo_ms: float, effort: Effort) -> None:
+    """Raise InfeasibleError where the limits allow some order but the SLO none; it names the fastest."""
+    fastest = replace(decider, objective="latency", budget_usd=None)
+    found, _, _ = _searched(fastest, branches, 0.0, None, None, effort.most(decider.sizing))
+    if found is not None:
+        require_slo(found[1].latency_ms, slo_ms)
 
 
 def likely(decider: Decider, branches: Branches, slo_ms: float | None, effort: Effort) -> Branches:
