@@ -26,7 +26,7 @@ from mopar.types import (
 from tests.planning.oracle import keeps, sizes_of
 from tests.planning.strategies import MIB, costs_of_runtime, make_profile, tensor
 
-_MOST_PLANS = 5_000
+_MOST_PLANS = 2_000
 
 
 def two_towers(crossing: tuple[int, int, int, int] = (8, 1, 8, 1)) -> Profile:

@@ -38,6 +38,7 @@ from tests.planning.strategies import FREE, MIB, PAPER, books, limits
 from tests.planning.test_optimum import random_questions
 
 SLACK = 1e-6
+few_questions = settings(random_questions, max_examples=25)
 
 
 def test_towers_are_cut_one_after_the_other() -> None:
@@ -68,7 +69,7 @@ def test_a_limit_that_only_another_order_keeps() -> None:
     assert plan(two_towers(), PAPER, enough, slo_ms=None).functions
 
 
-@random_questions
+@few_questions
 @given(branching(), books(), limits(), st.sampled_from([None, 0.9, 1.05, 1.3]))
 def test_the_cheapest_over_all_orders(
     profile: Profile, book: PriceBook, limit: PlatformLimits, share: float | None
@@ -113,7 +114,7 @@ def test_what_is_searched_first_hides_nothing(seed: int, share: float | None, mo
     assert len(found.chosen.slices) <= (most or len(profile.layers))
 
 
-@random_questions
+@few_questions
 @given(branching(), books(), limits())
 def test_the_fastest_over_all_orders(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
     candidates = all_plans(profile, book, limit)

@@ -153,8 +153,9 @@ class _Ways:
             self._priced = _through(usd + price * np.where(np.isfinite(latency_ms), latency_ms, 0.0), most)
         self.score: Floats = self._priced
         """The less, the likelier a good plan passes the boundary."""
-        if decider.objective != "cost":
-            self.score = self._usd / max(float(self._usd.min()), _LEAST) + self._ms / max(float(self._ms.min()), _LEAST)
+        least_usd, least_ms = float(self._usd.min()), float(self._ms.min())
+        if decider.objective != "cost" and np.isfinite(least_usd):  # else the limits forbid them all
+            self.score = self._usd / max(least_usd, _LEAST) + self._ms / max(least_ms, _LEAST)
 
     def worth(self, decider: Decider, best: Chosen | None, slo_ms: float | None) -> Mask:
         """Boundaries that a plan can pass that is better than the best one known; the first and the last always."""
