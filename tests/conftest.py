@@ -1,12 +1,19 @@
 """Shared fixtures: reference models by name."""
 
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.models import materialise
+
+# Drawn examples are the same in every run, so that a change is to blame for what fails; `make fuzz` draws new ones.
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("fuzz")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
