@@ -154,7 +154,7 @@ class _Writer:
         assert axis is not None
         for start, stop in has.local(piece):
             bounds = {"starts": [start], "ends": [stop], "axes": [axis]}
-            if self._graph.opset_imports[""] < _SLICE_BY_INPUTS:
+            if self._graph.opset_imports.get("", 1) < _SLICE_BY_INPUTS:
                 parts.append(self._insert("Slice", [source], bounds, source, before))
                 continue
             inputs = [self._initializer(source, np.array(bound)) for bound in bounds.values()]

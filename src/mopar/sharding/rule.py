@@ -90,7 +90,7 @@ class View:
         """Version of the standard operators."""
         graph = self.node.graph
         assert isinstance(graph, ir.Graph)
-        return graph.opset_imports[""]
+        return graph.opset_imports.get("", 1)
 
     def shape(self, number: int) -> Shape | None:
         """Of an input; None where not even its rank is known, or there is no such input."""
