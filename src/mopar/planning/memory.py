@@ -1,7 +1,5 @@
 """Required memory of a slice, predicted from the profile; headroom, and sizes that can be bought."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -14,23 +12,13 @@ HEADROOM_SHARE = 0.05
 HEADROOM_MIN_MIB = 4.0
 _LEAST_OF_USUAL = 0.5
 
-Span = tuple[int, int]
-"""A run of layers: start, stop (exclusive)."""
-
 
 def slice_memory_mib(profile: Profile, start: int, stop: int) -> float:
-    """Predicted required memory, before headroom, of a function that holds layers ``start`` to ``stop``."""
-    return function_memory_mib(profile, [(start, stop)])
-
-
-def function_memory_mib(profile: Profile, spans: Iterable[Span]) -> float:
-    """As ``slice_memory_mib``, for a function of several graphs: weights once, one graph active at a time."""
-    spans = list(spans)
-    names = {name for start, stop in spans for layer in profile.layers[start:stop] for name in layer.weights}
+    """Predicted required memory, before headroom, of a function that holds layers ``start`` to ``stop`` alone."""
+    names = {name for layer in profile.layers[start:stop] for name in layer.weights}
     resident = sum(weight.resident_bytes for weight in profile.weights if weight.name in names)
-    active = max((active_bytes(profile, start, stop) for start, stop in spans), default=0)
-    extra_mib = max((Extra(profile).of(start, stop) for start, stop in spans), default=0.0)
-    return required_mib(profile, float(resident + active), extra_mib)
+    held = resident + active_bytes(profile, start, stop)
+    return required_mib(profile, float(held), Extra(profile).of(start, stop))
 
 
 def required_mib(profile: Profile, held_bytes: Num, extra_mib: Num) -> Num:

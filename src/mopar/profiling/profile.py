@@ -90,19 +90,8 @@ def profile_model(
     values, recipes = sample_inputs(model.inputs, shapes=shapes, dtypes=dtypes, seed=seed, given=inputs)
     budget = budget or RunBudget()
     machine = machine_facts()
-    facts = [
-        PROFILE_SCHEMA,
-        model.name,
-        model.sha256,
-        model.graph_sha256,
-        recipes,
-        _digest(inputs or {}),
-        cpu,
-        budget,
-        options,
-        machine,
-    ]
-    key = profile_key(facts)
+    identity = (model.name, model.sha256, model.graph_sha256)
+    key = profile_key([PROFILE_SCHEMA, *identity, recipes, _digest(inputs or {}), cpu, budget, options, machine])
     if use_cache and (found := cached_profile(key)) is not None:
         progress("measured before", 1.0)
         return found
@@ -115,6 +104,7 @@ def profile_model(
         times = measured.times
         timed = layer_profiles(model, layers, measured, measured.two_threads)
         shapes = {name: point.shape for name, point in measured.points.items()}
+        sizes = {name: point.bytes for name, point in measured.points.items()}
         profile = Profile(
             model=model_info(model),
             inputs=model.inputs,
@@ -129,9 +119,7 @@ def profile_model(
             machine=machine,
             cpu=cpu,
             patterns=patterns_of(timed, weights, leading_operators(model, layers, shapes)),
-            shards=shard_steps(
-                model, layers, timed, weights, cuts, {name: point.bytes for name, point in measured.points.items()}
-            ),
+            shards=shard_steps(model, layers, timed, weights, cuts, sizes),
         )
     progress("measuring memory", 0.5)
     memory = probe.memory(model, profile, values)
