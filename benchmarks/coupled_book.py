@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from benchmarks.verdicts import limits_for, profile_of
@@ -142,7 +143,7 @@ def measured(name: str, profile: Profile, book: PriceBook, requests: int) -> lis
         for number, which in enumerate(dict.fromkeys(alike.values())):
             build(model, made[which], Path(folder) / str(number))
             bundles[which] = prepare(open_bundle(Path(folder) / str(number)), cache_directory(), lambda _text: None)
-        samples = asyncio.run(_ask_all(bundles, inputs, requests))
+        samples = uvloop.run(_ask_all(bundles, inputs, requests))
     return [
         Taken(
             name,

@@ -13,7 +13,6 @@ costs
 where ``once`` is the median of the same with a single step: what a request costs at its beginning and its end.
 """
 
-import asyncio
 import contextlib
 import os
 import statistics
@@ -25,6 +24,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import uvloop
 
 from benchmarks.common import parser, say_where, spread, table, write_raw
 from mopar.gateway import groups
@@ -103,7 +103,7 @@ def main() -> None:
     rows = []
     for label, size in SIZES.items():
         with tempfile.TemporaryDirectory(prefix="mopar-exchange-") as folder:
-            taken = asyncio.run(besides(Path(folder), size, cores, options.requests))
+            taken = uvloop.run(besides(Path(folder), size, cores, options.requests))
         for way in WAYS:
             once = statistics.median(taken[f"{way}, 1"])
             found = spread([(value - once) / (STEPS - 1) for value in taken[f"{way}, {STEPS}"]])

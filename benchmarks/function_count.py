@@ -7,13 +7,13 @@ for one model (ConvNeXt) three functions are built and measured too, and stand b
 computing cost -36.43%, communication cost +18.61%. Communication is what functions hold while they receive and send.
 """
 
-import asyncio
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
 from benchmarks.common import parser, say_where, table, write_raw
 from benchmarks.slices import call_ms
@@ -64,7 +64,7 @@ def measured(name: str, made: Plan) -> tuple[float, float]:
     """GB-s of computing and of communication, as a plan runs: the engine's time, and the rest inside functions."""
     with tempfile.TemporaryDirectory(prefix="mopar-count-") as folder:
         build(load_model(materialise(name)), made, Path(folder) / "bundle")
-        taken = asyncio.run(call_ms(open_bundle(Path(folder) / "bundle"), sample_inputs(name)))
+        taken = uvloop.run(call_ms(open_bundle(Path(folder) / "bundle"), sample_inputs(name)))
     held = np.array([function.memory_mib / 1024 for function in made.functions])
     engine, inside = np.array(taken).T
     return float(held @ engine / 1e3), float(held @ (inside - engine) / 1e3)

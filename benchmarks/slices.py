@@ -7,7 +7,6 @@ finds its weights in the cache. Compared is the engine's time, which the profile
 function, which also has what the call adds. Goal: the median error of the engine's time is within 7% for each model.
 """
 
-import asyncio
 import sys
 import tempfile
 import time
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, build, open_bundle
@@ -86,7 +86,7 @@ def slices_of(name: str, count: int, seed: int) -> list[Slice]:
         model, profile = measure_model(materialise(name), inputs=archive)
         plan = random_plan(profile, count, seed)
         build(model, plan, Path(folder) / "bundle")
-        measured = asyncio.run(call_ms(open_bundle(Path(folder) / "bundle"), inputs))
+        measured = uvloop.run(call_ms(open_bundle(Path(folder) / "bundle"), inputs))
     inside = [function.billed_ms for function in plan.predicted.functions]
     return [
         Slice(name, graph.start, graph.stop, engine_ms(profile, graph.start, graph.stop), engine, predicted, taken)

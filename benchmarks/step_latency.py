@@ -16,7 +16,6 @@ round trip of a frame over the same kind of socket to a pinned process that only
 """
 
 import array
-import asyncio
 import contextlib
 import os
 import socket
@@ -29,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
 import mopar
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
@@ -204,7 +204,7 @@ def main() -> None:
         raw[f"floor, {workers}"] = floor(cores[:workers], options.steps)
         for label, size in SIZES.items():
             with tempfile.TemporaryDirectory(prefix="mopar-step-") as folder:
-                added, engine = asyncio.run(steps(Path(folder), size, workers, cores, options.steps))
+                added, engine = uvloop.run(steps(Path(folder), size, workers, cores, options.steps))
             raw[f"added, {workers}, {label}"], raw[f"engine, {workers}, {label}"] = added, engine
             goal = f"{GOALS_MS[label]} ms: {met(statistics.median(added) <= GOALS_MS[label])}" if workers == 2 else ""
             found = spread(added)

@@ -3,10 +3,11 @@
 Each name is also ``mopar.<name>``, imported when it is first used.
 """
 
-import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import uvloop
 
 from mopar.bundle import Bundle, open_bundle
 from mopar.bundle.assemble import build as write_bundle
@@ -92,7 +93,7 @@ def infer(bundle: Bundle | PathLike, inputs: Mapping[str, Array], *, deadline_s:
     Raises:
         BundleError, InputError, EngineError, PlatformError, DeploymentError.
     """
-    return asyncio.run(answer_once(_opened(bundle), inputs, deadline_s, lambda _text: None))
+    return uvloop.run(answer_once(_opened(bundle), inputs, deadline_s, lambda _text: None))
 
 
 def _opened(bundle: Bundle | PathLike) -> Bundle:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import uvloop
 from onnx import TensorProto
 
 from mopar.bundle import Bundle
@@ -127,7 +128,7 @@ def test_parts_that_exchange_answer_right(tmp_path: Path, flags: Flags, parts: i
             ]
             assert all(timing.busy_ns >= timing.compute_ns > 0 for timing in served.timings)
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_sizes_that_are_not_known_beforehand_go_through_the_gateway(tmp_path: Path, flags: Flags) -> None:
@@ -142,7 +143,7 @@ def test_sizes_that_are_not_known_beforehand_go_through_the_gateway(tmp_path: Pa
             assert len(served.timings) == 3 * len(bundle.manifest.calls)
             assert flags.found == []
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_requests_at_once_do_not_wait_for_each_other_in_a_circle(bundle: Bundle) -> None:
@@ -164,7 +165,7 @@ def test_requests_at_once_do_not_wait_for_each_other_in_a_circle(bundle: Bundle)
             await asyncio.gather(*(one(seed) for seed in range(60)))
             assert served.restarts == ["f1"]
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_worker_killed_between_two_steps_goes_on_where_it_was(bundle: Bundle, flags: Flags) -> None:
@@ -185,7 +186,7 @@ def test_a_worker_killed_between_two_steps_goes_on_where_it_was(bundle: Bundle, 
             assert [attempts for attempts, _ in calls.values()] == [1, 2, 1, 1, 1, 1]
             assert all(compute_ns > 0 for call, (_, compute_ns) in calls.items() if call != "c0_1")
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_worker_killed_twice_fails_the_request_and_frees_the_others(bundle: Bundle, flags: Flags) -> None:
@@ -208,7 +209,7 @@ def test_a_worker_killed_twice_fails_the_request_and_frees_the_others(bundle: Bu
             assert calls_of(served) == {}
             assert_right(await served.ask(sample(1)), sample(1))
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_what_the_engine_refuses_stops_the_other_parts(bundle: Bundle) -> None:
@@ -222,7 +223,7 @@ def test_what_the_engine_refuses_stops_the_other_parts(bundle: Bundle) -> None:
             assert_right(await served.ask(sample(1)), sample(1))
             assert [function.pid for function in served.functions.values()] == pids
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_at_the_deadline_only_the_worker_that_others_wait_for_is_replaced(bundle: Bundle) -> None:
@@ -236,7 +237,7 @@ def test_at_the_deadline_only_the_worker_that_others_wait_for_is_replaced(bundle
             assert served.functions["f0"].pid == waiting
             assert_right(await served.ask(sample(1)), sample(1))
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_who_leaves_keeps_no_worker_waiting(bundle: Bundle, flags: Flags) -> None:
@@ -258,4 +259,4 @@ def test_who_leaves_keeps_no_worker_waiting(bundle: Bundle, flags: Flags) -> Non
             assert "c1_0" not in calls_of(served)
             assert_right(await served.ask(sample(1)), sample(1))
 
-    asyncio.run(main())
+    uvloop.run(main())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import uvloop
 from onnx import TensorProto
 
 from mopar.bundle import Bundle, build, open_bundle
@@ -114,7 +115,7 @@ def test_a_composed_answer_is_the_models(
                 assert_equal(await served.ask(feeds), run_file(path, feeds), f"{name} in {pieces}")
             assert len(served.timings) == 3 * len(bundle.manifest.calls)
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_every_size_of_a_symbolic_model_is_answered(reference: Callable[[str], Path], tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_every_size_of_a_symbolic_model_is_answered(reference: Callable[[str], P
             with pytest.raises(RequestError, match="the model takes batchxseqx16"):
                 await served.ask({"x": np.zeros((2, 5, 15), np.float32)})
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def ends(path: Path) -> Path:
@@ -164,7 +165,7 @@ def test_strings_at_the_ends_and_inputs_that_are_outputs(tmp_path: Path, pieces:
             wanted = await served.ask(feeds, ["scale", "label"])
             assert list(wanted) == ["scale", "label"]
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_what_does_not_fit_the_model_is_refused_before_anything_runs(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_what_does_not_fit_the_model_is_refused_before_anything_runs(tmp_path: P
             assert (await served.ask(good))["words"].tolist() == ["1"]
             assert all(function.ready() for function in served.functions.values())
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_many_requests_are_all_answered_right_while_a_worker_is_killed(
@@ -225,7 +226,7 @@ def test_many_requests_are_all_answered_right_while_a_worker_is_killed(
             assert served.restarts == ["f1"]
             assert len(served.timings) == 3 * len(requests)
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_independent_calls_run_at_once(reference: Callable[[str], Path], tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ def test_independent_calls_run_at_once(reference: Callable[[str], Path], tmp_pat
             served.signal(signal.SIGCONT, "f0", "f1")
             assert_equal(await request, run_file(reference("towers"), feeds), "towers")
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_where_two_calls_fail_both_are_heard(
@@ -262,7 +263,7 @@ def test_where_two_calls_fail_both_are_heard(
                 await served.ask(feeds, deadline_s=0.1)
             assert_equal(await served.ask(feeds), run_file(reference("towers"), feeds), "towers")
 
-    asyncio.run(main())
+    uvloop.run(main())
     gc.collect()
     assert caplog.records == []
 
@@ -289,7 +290,7 @@ def test_the_queue_is_bounded_and_waiting_ends_at_the_deadline(
             for request in (first, patient):
                 assert_equal(await request, run_file(path, feeds), "mlp")
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_memory_is_not_used_again_while_a_worker_may_still_write_to_it(
@@ -323,7 +324,7 @@ def test_memory_is_not_used_again_while_a_worker_may_still_write_to_it(
                 assert_equal(got, run_file(path, feeds), "both")
             assert len(served.runner._arenas) == 2
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_request_that_was_left_begins_no_further_calls(reference: Callable[[str], Path], tmp_path: Path) -> None:
@@ -342,7 +343,7 @@ def test_a_request_that_was_left_begins_no_further_calls(reference: Callable[[st
             assert [timing.function for timing in served.timings] == ["f0"]
             assert_equal(await served.ask(feeds), run_file(path, feeds), "skip")
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_server_timing_names_every_call(reference: Callable[[str], Path], tmp_path: Path) -> None:
@@ -354,4 +355,4 @@ def test_server_timing_names_every_call(reference: Callable[[str], Path], tmp_pa
             names = [part.split(";")[0] for part in answer.server_timing.split(", ")]
             assert names == ["f0", "f0-engine", "f1", "f1-engine", "f2", "f2-engine"]
 
-    asyncio.run(main())
+    uvloop.run(main())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from mopar.bundle import Bundle
 from mopar.gateway.client import infer
@@ -108,7 +109,7 @@ def test_a_bundle_of_another_machine_is_packed_and_served(
             got = await asyncio.to_thread(infer, f"http://127.0.0.1:{port}", feeds)
         assert_equal(got, run_file(reference("skip"), feeds), "packed")
 
-    asyncio.run(main())
+    uvloop.run(main())
     assert list((tmp_path / "mopar" / "packed").glob("*/*/packed.json"))
 
 
@@ -120,7 +121,7 @@ def test_a_port_in_use_is_one_line_and_leaves_nothing(bundle: Bundle) -> None:
                 async with serving(bundle, ServeOptions(port=port, limits=False)):
                     pass
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_restarts_are_told(bundle: Bundle) -> None:
@@ -143,6 +144,6 @@ def test_restarts_are_told(bundle: Bundle) -> None:
         shutdown.set()
         await service
 
-    asyncio.run(main())
+    uvloop.run(main())
     assert len(notices) == 1
     assert notices[0].endswith("died and is started again")

@@ -1,6 +1,5 @@
 """``mopar infer``: one request to a bundle or to a server."""
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,10 +55,12 @@ def command(
 
 
 def _ask_bundle(path: Path, values: Mapping[str, "Array"], timeout_s: float, out: Output) -> dict[str, "Array"]:
+    import uvloop
+
     from mopar.bundle import open_bundle
     from mopar.evaluation.once import answer_once
 
-    return asyncio.run(answer_once(open_bundle(path), values, timeout_s, out.notice))
+    return uvloop.run(answer_once(open_bundle(path), values, timeout_s, out.notice))
 
 
 def _storable(value: "Array") -> "Array":

@@ -57,6 +57,8 @@ def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions, *, 
     With ``with_parent`` so does the end of standard input, which comes when the process that holds its
     other end is gone, however it ended.
     """
+    import uvloop
+
     from mopar.gateway.service import serve_bundle
 
     name = options.name or bundle.manifest.name
@@ -77,4 +79,4 @@ def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions, *, 
         await serve_bundle(bundle, options, shutdown, ready, out.notice)
 
     out.progress("starting functions")
-    asyncio.run(serve())
+    uvloop.run(serve())

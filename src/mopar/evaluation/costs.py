@@ -1,6 +1,5 @@
 """What every function pays on this machine, measured on graphs that do next to nothing."""
 
-import asyncio
 import contextlib
 import statistics
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+import uvloop
 
 from mopar.bundle import Bundle
 from mopar.evaluation.exchange import exchange_ms
@@ -174,7 +174,7 @@ class _Added:
 def _added(one: Bundle, many: Bundle, size: int, rounds: int = _ROUNDS) -> _Added:
     """What splitting adds per function, the two asked by turns."""
     more = len(many.manifest.plan.functions) - len(one.manifest.plan.functions)
-    whole_ms, latency_ms, billed_ms = asyncio.run(_difference(one, many, size, rounds))
+    whole_ms, latency_ms, billed_ms = uvloop.run(_difference(one, many, size, rounds))
     return _Added(latency_ms / more, billed_ms / more, whole_ms / (more + 1))
 
 

@@ -1,10 +1,11 @@
 """Does a bundle answer as its model does, under its limits, and as predicted?"""
 
-import asyncio
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import uvloop
 
 from mopar.bundle import Bundle, Difference, compare_all, prepare
 from mopar.evaluation.launch import FunctionLaunch
@@ -103,7 +104,7 @@ def verify(
     latency_ms = None
     if all(function.survived for function in functions):
         progress("measuring latency", None)
-        latency_ms, served = asyncio.run(_serve(bundle, requests[0], rounds))
+        latency_ms, served = uvloop.run(_serve(bundle, requests[0], rounds))
         differences += compare_all(served, whole.answer(requests[0]))
     worst = max(differences, key=lambda difference: (not difference.equal, difference.max_rel_error))
     return Verification(

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from mopar.gateway.http import HttpLimits, serve
@@ -103,7 +104,7 @@ class Server:
 def running(backend: EchoBackend, limits: HttpLimits | None = None) -> Iterator[Server]:
     """The server on a free port; stopped, and checked to have stopped, at the end."""
     registry, started = CollectorRegistry(), threading.Event()
-    server = Server(0, backend, registry, asyncio.new_event_loop(), asyncio.Event(), threading.Thread())
+    server = Server(0, backend, registry, uvloop.new_event_loop(), asyncio.Event(), threading.Thread())
 
     def on_ready(port: int) -> None:
         server.port = port

@@ -8,6 +8,7 @@ import struct
 from itertools import pairwise
 
 import pytest
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from mopar.gateway.http import HttpLimits, serve
@@ -261,7 +262,7 @@ def test_a_port_that_cannot_be_had(what: str) -> None:
             on_ready=lambda _port: None,
         )
         with pytest.raises(PlatformError) as caught:
-            asyncio.run(run)
+            uvloop.run(run)
     if what == "in use":
         assert str(caught.value) == f"port {port} on 127.0.0.1 is in use: choose another with --port"
     else:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from mopar.bundle import Bundle
 from mopar.limits import resident_memory
@@ -35,7 +36,7 @@ def test_each_function_runs_under_its_own_limit(bundle: Bundle) -> None:
             assert {name.rpartition("-")[2] for name in groups} == {"f0", "f1", "f2"}
         assert not deployment.ready()
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_where_one_function_does_not_come_up_none_is_left(bundle: Bundle) -> None:
@@ -48,7 +49,7 @@ def test_where_one_function_does_not_come_up_none_is_left(bundle: Bundle) -> Non
         assert workers_of(os.getpid()) == set()
         assert cgroups_of(os.getpid()) == []
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_start_that_is_cancelled_leaves_nothing(bundle: Bundle) -> None:
@@ -69,7 +70,7 @@ def test_a_start_that_is_cancelled_leaves_nothing(bundle: Bundle) -> None:
         assert workers_of(os.getpid()) == set()
         assert cgroups_of(os.getpid()) == []
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_machine_without_cgroups_is_told_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +84,7 @@ def test_a_machine_without_cgroups_is_told_once(bundle: Bundle, monkeypatch: pyt
             assert deployment.ready()
         LocalDeployment(bundle, limits=False, notice=pytest.fail)
 
-    asyncio.run(main())
+    uvloop.run(main())
     assert notices == ["functions run without limits of memory and CPU: nobody may write them"]
 
 
@@ -101,7 +102,7 @@ def test_a_limit_that_the_kernel_refuses_leaves_no_group(bundle: Bundle, monkeyp
             await deployment.start()
         assert cgroups_of(os.getpid()) == []
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 @pytest.fixture

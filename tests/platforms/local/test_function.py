@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import uvloop
 
 from mopar.gateway.arrays import Array
 from mopar.limits import Cgroup, Cgroups, detect_cgroups, why_unavailable
@@ -139,7 +140,7 @@ def test_a_call_is_answered_in_place_or_wherever_there_is_room(mlp: Mlp, shape: 
             assert result.attempts == 1
         assert not calls.function.ready()
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_worker_killed_in_a_call_is_replaced_and_the_call_tried_again(mlp: Mlp) -> None:
@@ -158,7 +159,7 @@ def test_a_worker_killed_in_a_call_is_replaced_and_the_call_tried_again(mlp: Mlp
             assert calls.restarts == ["f0"]
             assert calls.function.pid != first
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_worker_killed_twice_in_a_call_fails_it_by_name(spin: WorkerSpec) -> None:
@@ -176,7 +177,7 @@ def test_a_worker_killed_twice_in_a_call_fails_it_by_name(spin: WorkerSpec) -> N
             assert np.frombuffer((await calls.start(np.array(3), 7))[1], np.int64).tolist() == [3]
             assert calls.restarts == ["f0", "f0"]
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 @pytest.mark.parametrize("noticed", [True, False])
@@ -192,7 +193,7 @@ def test_a_worker_killed_while_idle_costs_the_next_call_nothing_but_time(mlp: Ml
             assert (await calls.start(mlp[1], 1, (1, 8)))[1] == want
             assert calls.restarts == ["f0"]
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_call_that_is_not_answered_in_time_fails_and_the_next_one_works(spin: WorkerSpec) -> None:
@@ -207,7 +208,7 @@ def test_a_call_that_is_not_answered_in_time_fails_and_the_next_one_works(spin: 
             assert calls.function.pid != first
             assert calls.restarts == ["f0"]
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_call_waits_for_its_turn_until_its_deadline(spin: WorkerSpec) -> None:
@@ -220,7 +221,7 @@ def test_a_call_waits_for_its_turn_until_its_deadline(spin: WorkerSpec) -> None:
             kill(calls)
             running.cancel()
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_call_that_comes_between_two_others_waits_no_longer(spin: WorkerSpec) -> None:
@@ -238,7 +239,7 @@ def test_a_call_that_comes_between_two_others_waits_no_longer(spin: WorkerSpec) 
             assert under_way(calls)
             following.cancel()
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_function_that_cannot_come_back_says_why(mlp: Mlp, tmp_path: Path) -> None:
@@ -252,7 +253,7 @@ def test_a_function_that_cannot_come_back_says_why(mlp: Mlp, tmp_path: Path) -> 
             with pytest.raises(OverloadedError, match=r"f0 cannot be started again: .*gone\.onnx"):
                 await calls.start(mlp[1], 1, deadline_s=0.05)
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_inputs_that_the_graph_refuses_are_the_callers_mistake(mlp: Mlp) -> None:
@@ -266,7 +267,7 @@ def test_inputs_that_the_graph_refuses_are_the_callers_mistake(mlp: Mlp) -> None
             await calls.start(mlp[1], 1, (1, 8))
             assert calls.function.pid == pid
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_graph_that_the_engine_refuses_leaves_nothing_running(tmp_path: Path) -> None:
@@ -279,7 +280,7 @@ def test_a_graph_that_the_engine_refuses_leaves_nothing_running(tmp_path: Path) 
                 pass
         assert workers_of(os.getpid()) == set()
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 @pytest.mark.parametrize("moment", ["idle", "in a call", "while it comes back"])
@@ -304,7 +305,7 @@ def test_closing_fails_what_waits_at_once_and_starts_nothing(spin: WorkerSpec, m
             with pytest.raises(DeploymentError, match="function f0 was stopped"):
                 await calls.start(np.array(1), 7)
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 @pytest.mark.cgroup
@@ -314,7 +315,7 @@ def test_a_limit_too_small_to_start_in_is_named(mlp: Mlp, groups: Cgroups) -> No
             async with up(mlp[0], limited(groups, 4 * MIB)):
                 pass
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 @pytest.mark.cgroup
@@ -328,7 +329,7 @@ def test_a_call_that_needs_too_much_memory_is_named_and_the_next_one_works(
             _, answer = await calls.start(np.array([1000]), 1)
             assert np.frombuffer(answer, np.float32).tolist() == [1000.0]
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 @pytest.mark.cgroup
@@ -350,4 +351,4 @@ def test_memory_that_the_gateway_allocates_is_not_charged_to_the_function(
         finally:
             arena.close()
 
-    asyncio.run(main())
+    uvloop.run(main())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import uvloop
 
 from mopar.gateway.arrays import Array
 from mopar.platforms.local import Arena, LocalFunction, SequenceResult, WorkerSpec
@@ -113,7 +114,7 @@ def test_a_run_begins_when_the_flags_that_it_waits_for_are_raised(mlp: tuple[Wor
             assert all(busy_ns >= compute_ns > 0 for busy_ns, compute_ns in result.times_ns)
             assert sum(busy_ns for busy_ns, _ in result.times_ns) < whole_ns - 100_000_000
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_worker_killed_while_it_waits_runs_only_what_was_not_made(mlp: tuple[WorkerSpec, Group, bytes]) -> None:
@@ -131,7 +132,7 @@ def test_a_worker_killed_while_it_waits_runs_only_what_was_not_made(mlp: tuple[W
             assert group.answers()[0] == bytes(len(want))
             assert_close(group.answers()[1], want)
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 @pytest.mark.parametrize("aborted", [True, False])
@@ -150,7 +151,7 @@ def test_waiting_ends_with_an_abort_or_the_deadline(mlp: tuple[WorkerSpec, Group
             assert (result.complete, len(result.times_ns)) == (False, 1)
             assert (calls.function.pid, calls.restarts) == (pid, [])
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_run_that_does_not_end_is_ended(spin: tuple[WorkerSpec, Group]) -> None:
@@ -164,7 +165,7 @@ def test_a_run_that_does_not_end_is_ended(spin: tuple[WorkerSpec, Group]) -> Non
                 await task
             assert calls.restarts == ["f0"]
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_what_the_engine_refuses_is_told_and_raises_the_abort(mlp: tuple[WorkerSpec, Group, bytes]) -> None:
@@ -178,4 +179,4 @@ def test_what_the_engine_refuses_is_told_and_raises_the_abort(mlp: tuple[WorkerS
             assert [group.flag(number) for number in range(OTHERS)] == [1, 0, 0]
             assert calls.restarts == []
 
-    asyncio.run(main())
+    uvloop.run(main())

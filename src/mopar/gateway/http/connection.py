@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from mopar.gateway.http.messages import Chunk, Handler, HttpLimits, Request, Response, error_response
 from mopar.gateway.http.metrics import HttpMetrics
@@ -64,10 +64,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
         # "Flushed" must mean that nothing is left to send: views of shared memory are let go then.
-        transport.set_write_buffer_limits(high=0)
+        self._transport.set_write_buffer_limits(high=0)
         if self._host.joined(self):
             self._enter("head", self._host.limits.header_timeout_s, self._time_out)
         else:

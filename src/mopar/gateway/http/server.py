@@ -15,6 +15,8 @@ from mopar.gateway.http.metrics import HttpMetrics
 from mopar.gateway.http.routes import Routes
 from mopar.types import PlatformError
 
+_LAST_PORT = 65535
+
 
 class _Server:
     """The connections' host: their limits, their number, and the memory of their bodies."""
@@ -109,10 +111,10 @@ async def serve(
 
 
 async def _listen(server: _Server, host: str, port: int) -> asyncio.Server:
+    if not 0 <= port <= _LAST_PORT:  # uvloop would take it modulo 65,536
+        raise PlatformError(f"port {port} is no port: choose one from 0 to {_LAST_PORT} with --port")
     try:
         return await asyncio.get_running_loop().create_server(lambda: Connection(server), host, port, backlog=512)
-    except OverflowError as cause:
-        raise PlatformError(f"port {port} is no port: choose one from 0 to 65535 with --port") from cause
     except OSError as cause:
         if cause.errno == errno.EADDRINUSE:
             message = f"port {port} on {host} is in use: choose another with --port"
