@@ -2,7 +2,8 @@
 
     python -m benchmarks.profiles [--models resnet50,gpt2] [--json FILE]
 
-Goals: ResNet-50 in under 20 s and the twelve in under 10 minutes, memory and all; `unattributed_ms` within 5% of the
+What every function costs on this machine is measured once, before the first profile, and counts in the sum. Goals:
+ResNet-50 in under 20 s and the twelve in under 10 minutes, memory and all; `unattributed_ms` within 5% of the
 whole's latency, nothing rescaled; and two runs agree within 5% on each layer that takes over 1% of the time. Against
 noise, a run is pinned to the idlest core, takes turns between a session with the engine's profiler and one without,
 leaves out turns in which another process had the core, and takes the median of at least 15.
@@ -12,12 +13,11 @@ import sys
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
 from benchmarks.common import met, parser, say_where, table, write_raw
-from mopar.evaluation.stages import measure_model
-from mopar.graph import layers_of
-from mopar.profiling.measure import time_layers
+from mopar.evaluation.costs import runtime_costs
+from mopar.evaluation.probe import WorkerProbe
+from mopar.graph import layers_of, load_model
+from mopar.profiling import profile_model, time_layers
 from mopar.types import Profile
 from mopar.zoo import zoo_models
 from tests.models import materialise, sample_inputs
@@ -53,10 +53,9 @@ class Profiled:
 def profiled(name: str) -> Profiled:
     """Profile a model from nothing, then time its layers once more."""
     path, inputs = materialise(name), sample_inputs(name)
-    archive = path.with_name("benchmark-inputs.npz")
-    np.savez(archive, allow_pickle=False, **inputs)
     started = time.monotonic()
-    model, profile = measure_model(path, inputs=archive, use_cache=False)
+    model = load_model(path)
+    profile = profile_model(model, WorkerProbe(), inputs=inputs, use_cache=False)
     seconds = time.monotonic() - started
     again = time_layers(model, layers_of(model), inputs)
     return Profiled(profile, seconds, again.latency_ms, again.whole_ms)
@@ -85,14 +84,19 @@ def main() -> None:
     arguments.add_argument("--models", default=",".join(names))
     options = arguments.parse_args()
     say_where(0)
+    started = time.monotonic()
+    runtime_costs(use_cache=False)
+    machine_s = time.monotonic() - started
     found = []
     for name in options.models.split(","):
         print(f"  {name}", file=sys.stderr, flush=True)
         found.append(profiled(name.strip()))
     columns = ("model", "profile s", "ms", "unattributed", "", "second run", "layers within 5%", "worst", "")
     table(columns, [row_of(one) for one in found])
-    total = sum(one.seconds for one in found)
-    print(f"\nall of them: {total:.0f} s, goal {ALL_SECONDS_GOAL:.0f} s: {met(total <= ALL_SECONDS_GOAL)}")
+    total = machine_s + sum(one.seconds for one in found)
+    print(
+        f"\nall of them and {machine_s:.0f} s for the machine: {total:.0f} s, goal {ALL_SECONDS_GOAL:.0f} s: {met(total <= ALL_SECONDS_GOAL)}"
+    )
     for one in found:
         goal = SECONDS_GOALS.get(one.profile.model.name)
         if goal is not None:

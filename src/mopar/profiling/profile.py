@@ -7,14 +7,12 @@ from typing import Protocol
 
 from mopar.graph import Model, layers_of
 from mopar.machine import machine_facts
+from mopar.profiling.assemble import assemble
 from mopar.profiling.cache import cached_profile, keep_profile, profile_key
 from mopar.profiling.engine_runs import RunBudget, scratch_directory
 from mopar.profiling.inputs import Array, sample_inputs
 from mopar.profiling.measure import Progress, measure
-from mopar.profiling.parts import cuts_of, layer_profiles, model_info, tensors_of, weights_of
-from mopar.profiling.patterns import patterns_of
-from mopar.profiling.patterns_operators import leading_operators
-from mopar.profiling.shards import shard_steps
+from mopar.profiling.parts import cuts_of
 from mopar.types import PACKED_OPTIONS, EngineOptions, MemorySample, Profile, RuntimeCosts, UsageError, WholeProfile
 from mopar.types.profile import PROFILE_SCHEMA
 
@@ -100,26 +98,18 @@ def profile_model(
         measured = measure(
             model, layers, values, directory, budget=budget, options=options, two_threads=True, progress=progress
         )
-        weights, cuts = weights_of(model, measured), cuts_of(model, layers, measured)
         times = measured.times
-        timed = layer_profiles(model, layers, measured, measured.two_threads)
-        shapes = {name: point.shape for name, point in measured.points.items()}
-        sizes = {name: point.bytes for name, point in measured.points.items()}
-        profile = Profile(
-            model=model_info(model),
-            inputs=model.inputs,
-            outputs=model.outputs,
-            tensors=tensors_of(model, layers, cuts, measured),
-            weights=weights,
-            layers=timed,
-            cut_positions=cuts,
+        profile = assemble(
+            model,
+            layers,
+            measured,
+            measured.two_threads,
+            cuts_of(model, layers, measured),
             whole=WholeProfile(times.whole_ms, times.whole_spread_ms, 0.0, 0.0, times.unattributed_ms),
             runtime=probe.runtime(),
             recipes=recipes,
             machine=machine,
             cpu=cpu,
-            patterns=patterns_of(timed, weights, leading_operators(model, layers, shapes)),
-            shards=shard_steps(model, layers, timed, weights, cuts, sizes),
         )
     progress("measuring memory", 0.5)
     memory = probe.memory(model, profile, values)

@@ -17,6 +17,8 @@ _WATCH_S = 0.01
 _HOPELESS = 1.5
 _HOPELESS_RUN = 4
 """So many requests in a row that are so many times slower than tolerated need no more to follow."""
+_CALM_RUN = 5
+"""So many in a row that waited for no page have all that they need at hand, and so have those that would follow."""
 
 
 class Running(Protocol):
@@ -121,18 +123,25 @@ def run_trial(bench: Bench, memory_bytes: int | None, *, deadline_s: float, slow
 
 
 def _serve(running: Running, requests: int, slow_ms: float, latencies: list[float]) -> bool:
-    """Send the requests; False as soon as the limit is sure to hold the median above ``slow_ms``.
+    """Send the requests, until the median is sure to be above ``slow_ms``, or below with nothing left to wait for.
 
     A limit slows requests down by taking away pages that they then wait for, as major faults tell. A slow request
     without any was slowed down by the machine, and says nothing about the limit.
+
+    Returns:
+        False where the limit holds the median above ``slow_ms``.
     """
-    slow, faults = 0, major_faults(running.pid)
+    slow = calm = 0
+    faults = major_faults(running.pid)
     while len(latencies) < requests:
         latencies.append(running.request())
         faults, before = major_faults(running.pid), faults
+        calm = 0 if faults > before else calm + 1
         slow += latencies[-1] > slow_ms and faults > before
         if 2 * slow > requests or (slow >= _HOPELESS_RUN and min(latencies[-_HOPELESS_RUN:]) > _HOPELESS * slow_ms):
             return False
+        if 2 * (len(latencies) - slow) > requests and calm >= _CALM_RUN and slow_ms < math.inf:
+            return True
     return True
 
 

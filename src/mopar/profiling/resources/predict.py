@@ -10,20 +10,18 @@ import onnx_ir as ir
 
 from mopar.graph import Layer, Model, layers_of
 from mopar.machine import machine_facts
+from mopar.profiling.assemble import assemble
 from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.inputs import Array, sample_inputs
 from mopar.profiling.layer_times import LayerTimes
 from mopar.profiling.layout import ReorderCosts
 from mopar.profiling.measure import Measurement, Progress
-from mopar.profiling.parts import cuts_of, layer_profiles, model_info, tensors_of, weights_of
-from mopar.profiling.patterns import patterns_of
-from mopar.profiling.patterns_operators import leading_operators
+from mopar.profiling.parts import cuts_of
 from mopar.profiling.resources.describe import Described, describe
 from mopar.profiling.resources.facts import NodeFacts, TensorFacts
 from mopar.profiling.resources.footprint import memory_facts
 from mopar.profiling.resources.model import KernelTime, ResourceModel, layer_sums
 from mopar.profiling.resources.work import work_of
-from mopar.profiling.shards import shard_steps
 from mopar.types import CutPosition, MemorySample, Profile, WholeProfile
 
 _IQR_PER_SIGMA = 1.349
@@ -71,26 +69,18 @@ def predict_profile(
     with scratch_directory() as directory:
         measured = _as_measured(described, times, directory)
         cuts = cuts_of(model, layers, measured, _reorder_costs(resources))
-        weights = weights_of(model, measured, described.stored)
-        profiles = layer_profiles(model, layers, measured, _ratios(described, predicted, len(layers)))
-        shapes_known = {name: point.shape for name, point in described.inferred.points.items()}
-        profile = Profile(
-            model=model_info(model),
-            inputs=model.inputs,
-            outputs=model.outputs,
-            tensors=tensors_of(model, layers, cuts, measured),
-            weights=weights,
-            layers=profiles,
-            cut_positions=cuts,
+        profile = assemble(
+            model,
+            layers,
+            measured,
+            _ratios(described, predicted, len(layers)),
+            cuts,
+            stored=described.stored,
             whole=_whole(model, layers, described, times, resources),
             runtime=resources.runtime,
             recipes=recipes,
             machine=machine_facts(),
             samples=_memory_samples(model, layers, described, cuts, resources),
-            patterns=patterns_of(profiles, weights, leading_operators(model, layers, shapes_known)),
-            shards=shard_steps(
-                model, layers, profiles, weights, cuts, {name: point.bytes for name, point in measured.points.items()}
-            ),
             source="predicted",
             assumed=described.inferred.assumed,
         )

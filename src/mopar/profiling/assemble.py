@@ -1,0 +1,52 @@
+"""A profile put together from its parts, whether they were measured or predicted."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mopar.graph import Layer, Model
+from mopar.profiling.measure import Measurement
+from mopar.profiling.packed import StoredWeight
+from mopar.profiling.parts import layer_profiles, model_info, tensors_of, weights_of
+from mopar.profiling.patterns import patterns_of
+from mopar.profiling.patterns_operators import leading_operators
+from mopar.profiling.shards import shard_steps
+from mopar.types import CutPosition, Profile
+
+
+def assemble(
+    model: Model,
+    layers: tuple[Layer, ...],
+    measured: Measurement,
+    two_threads: Sequence[float] | None,
+    cuts: tuple[CutPosition, ...],
+    *,
+    stored: Sequence[StoredWeight] | None = None,
+    **facts: Any,
+) -> Profile:
+    """The profile of a model.
+
+    Args:
+        model: in canonical form.
+        layers: of the model.
+        measured: its run.
+        two_threads: of each layer, the time with two threads over that with one.
+        cuts: where it can be cut.
+        stored: how its weights are stored; by default as the packed file of the run has them.
+        facts: the profile's fields that do not follow from these.
+    """
+    weights = weights_of(model, measured, stored)
+    timed = layer_profiles(model, layers, measured, two_threads)
+    shapes = {name: point.shape for name, point in measured.points.items()}
+    sizes = {name: point.bytes for name, point in measured.points.items()}
+    return Profile(
+        model=model_info(model),
+        inputs=model.inputs,
+        outputs=model.outputs,
+        tensors=tensors_of(model, layers, cuts, measured),
+        weights=weights,
+        layers=timed,
+        cut_positions=cuts,
+        patterns=patterns_of(timed, weights, leading_operators(model, layers, shapes)),
+        shards=shard_steps(model, layers, timed, weights, cuts, sizes),
+        **facts,
+    )
