@@ -142,7 +142,7 @@ class Machine:
     """Runs trials by arithmetic: a function that loads with ``loading`` and serves with ``serving`` MiB.
 
     Of what loading needs, ``unreclaimable`` MiB were seen to be so (default: half of it), and ``kept`` of these
-    while it served.
+    while it served. Without a limit it holds ``idle`` MiB more than serving needs.
     """
 
     loading: int
@@ -152,6 +152,7 @@ class Machine:
     noisy: bool = False
     unreclaimable: int | None = None
     kept: int | None = None
+    idle: int = 0
     limits: list[float] = field(default_factory=list)
 
     def __call__(self, _bench: Bench, limit: int | None, *, deadline_s: float, slow_ms: float = math.inf) -> Trial:
@@ -175,15 +176,15 @@ class Machine:
             peak_bytes=room,
             floor_bytes=floor * MIB,
             kept_bytes=(floor if self.kept is None else self.kept) * MIB,
-            settled_bytes=min(self.serving * MIB, room),
+            settled_bytes=min((self.serving + self.idle) * MIB, room),
             foreign_bytes=self.foreign * MIB,
         )
 
 
-def searched(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> MemoryMeasurement:
+def searched(machine: Machine, monkeypatch: pytest.MonkeyPatch, surplus_mib: float = 0.0) -> MemoryMeasurement:
     monkeypatch.setattr(memory, "run_trial", machine)
     monkeypatch.setattr(memory, "detect_cgroups", object)
-    return required_memory(StandIn(Path("none"), 0, 0), cpu=1.0)
+    return required_memory(StandIn(Path("none"), 0, 0), cpu=1.0, surplus_mib=surplus_mib)
 
 
 @given(st.data())
@@ -195,9 +196,17 @@ def test_search_finds_the_need_in_few_runs_whatever_sets_it(data: st.DataObject)
     peak = data.draw(st.integers(need, 4 * need), "peak")  # page cache beyond four times the need is unusual
     machine = Machine(loading, serving, peak, noisy=data.draw(st.booleans(), "noisy"))
     with pytest.MonkeyPatch.context() as patch:
-        found = searched(machine, patch)
+        found = searched(machine, patch, data.draw(st.floats(-500.0, 500.0), "surplus"))
     assert need <= found.required_mib <= need + max(2.0, 0.02 * found.required_mib) + 0.01
     assert len(set(machine.limits)) <= 12
+
+
+def test_what_a_like_function_needed_is_looked_for_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (Machine(100, 290, 600, idle=25) for _ in range(2))
+    found = searched(first, monkeypatch)
+    again = searched(second, monkeypatch, found.surplus_mib)
+    assert again.required_mib == pytest.approx(found.required_mib, abs=6.0)
+    assert len(second.limits) < len(first.limits)
 
 
 def test_where_loading_needs_what_nothing_can_press_out_one_limit_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """The measurements of a profile that need a worker under real limits."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from mopar.graph import Model
 from mopar.planning import plan_cuts, plan_uniform, plan_unsplit
 from mopar.platforms.books import load_book, load_limits
 from mopar.profiling import MeasuredMemory
-from mopar.profiling.memory import required_memory
-from mopar.types import MemorySample, Plan, Profile, RuntimeCosts
+from mopar.profiling.memory import MemoryMeasurement, required_memory
+from mopar.types import Graph, MemorySample, Plan, Profile, RuntimeCosts
 
 _SAMPLES = 4
 _HEAVY_SHARE = 0.2
@@ -46,25 +46,31 @@ class WorkerProbe:
         limits = load_limits("local")
         book = load_book(limits.prices)
         with _launches(model, plan_unsplit(profile, book, limits, slo_ms=None), inputs) as (launch,):
-            whole_mib, ready_ms = self._required_mib(launch), init_ms(launch)
+            whole_mib, ready_ms = self._measured(launch).required_mib, init_ms(launch)
         uniform = plan_uniform(profile, book, limits, _SAMPLES, slo_ms=None)
         cuts = {graph.start for graph in uniform.graphs[1:]} | _around_heavy_layers(profile)
         samples: tuple[MemorySample, ...] = ()
         if cuts:
             sampled = plan_cuts(profile, book, limits, sorted(cuts), slo_ms=None, max_functions=len(cuts) + 1)
             with _launches(model, sampled, inputs) as launches:
-                samples = tuple(
-                    MemorySample(graph.start, graph.stop, self._required_mib(launch))
-                    for graph, launch in zip(sampled.graphs, launches, strict=True)
-                )
+                samples = self._samples(sampled.graphs, launches)
         return MeasuredMemory(whole_mib, ready_ms, samples)
 
     def runtime(self) -> RuntimeCosts:
         """What every function pays on this machine."""
         return runtime_costs(use_cache=self._use_cache, progress=self._progress)
 
-    def _required_mib(self, launch: FunctionLaunch) -> float:
-        return required_memory(launch, cpu=self._cpu, progress=self._progress).required_mib
+    def _samples(self, graphs: Sequence[Graph], launches: Sequence[FunctionLaunch]) -> tuple[MemorySample, ...]:
+        """One after the other: slices of one model mostly need about as much less than expected as the one before."""
+        samples, surplus_mib = [], 0.0
+        for graph, launch in zip(graphs, launches, strict=True):
+            measured = self._measured(launch, surplus_mib)
+            samples.append(MemorySample(graph.start, graph.stop, measured.required_mib))
+            surplus_mib = measured.surplus_mib
+        return tuple(samples)
+
+    def _measured(self, launch: FunctionLaunch, surplus_mib: float = 0.0) -> MemoryMeasurement:
+        return required_memory(launch, cpu=self._cpu, surplus_mib=surplus_mib, progress=self._progress)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ _MIB = 1 << 20
 _RESOLUTION_SHARE = 0.02
 _FLOOR_SLACK_BYTES = _MIB  # the kernel adds up a cgroup's statistics in batches
 _GUESS_SLACK_BYTES = 7 * _MIB // 2  # what a function was seen to need beyond what it holds, the page cache's minimum
+_SURPLUS_SHARE = 0.1  # of what is expected: further off, the other function was not like this one
 _LIBRARY_BYTES = _MIB  # mapped pages found charged to others, from which on the libraries were there before
 _REFERENCE_EVERY = 2
 _PATIENCE, _PATIENCE_S = 2.5, 1.0  # times the longest run without a limit, and seconds on top
@@ -49,6 +50,7 @@ class MemoryMeasurement:
         peak_mib: highest memory charged without a limit, page cache included.
         latency_ms_unlimited: median latency without a limit.
         limits_tried: every run, in order.
+        surplus_mib: how far the limit is below what a run without one let expect.
     """
 
     required_mib: float
@@ -57,6 +59,7 @@ class MemoryMeasurement:
     peak_mib: float
     latency_ms_unlimited: float
     limits_tried: tuple[Probe, ...]
+    surplus_mib: float = 0.0
 
 
 def required_memory(
@@ -67,6 +70,7 @@ def required_memory(
     tolerance: float = 0.10,
     resolution_mib: float = 2.0,
     deadline_s: float = 600.0,
+    surplus_mib: float = 0.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> MemoryMeasurement:
     """Measure the required memory of a function, to max(2 MiB, 2%).
@@ -80,6 +84,7 @@ def required_memory(
         tolerance: by which the median latency may exceed the unlimited one.
         resolution_mib: of the limit, where 2% of it is less.
         deadline_s: for a run without a limit.
+        surplus_mib: that of a function like this one, where one was measured: where to look first.
         progress: told one line per run.
 
     Raises:
@@ -89,7 +94,7 @@ def required_memory(
     if groups is None:
         return _resident_peak(launch, requests)
     search = _Search(Bench(launch, groups, cpu, requests), tolerance, resolution_mib * _MIB, deadline_s, progress)
-    return search.run()
+    return search.run(surplus_mib * _MIB)
 
 
 class _Bracket:
@@ -103,17 +108,16 @@ class _Bracket:
         too_small: bytes that cannot be enough.
         enough: bytes that are.
         held: bytes that a run without a limit could not do without, as far as its counters tell.
-        loading: bytes that its loading wanted to have at hand, which it may do without.
+        guess: bytes to try first.
         resolution: bytes to find the limit to, where 2% of it are less.
     """
 
-    def __init__(self, too_small: int, enough: int, held: int, loading: int, resolution: float) -> None:
+    def __init__(self, too_small: int, enough: int, held: float, guess: float, resolution: float) -> None:
         self.too_small, self.enough = too_small, enough
         self._resolution = resolution
         self._held = held
-        guess = max(held + _GUESS_SLACK_BYTES, loading)
         self._stride = 1
-        self._next: float = guess
+        self._next = guess
         if guess > enough - self._fine(enough):
             self._down()
 
@@ -156,13 +160,20 @@ class _Search:
         self._references: list[Trial] = []
         self._since_reference = 0
 
-    def run(self) -> MemoryMeasurement:
-        """Search between what cannot be reclaimed and what is used without a limit."""
+    def run(self, surplus: float) -> MemoryMeasurement:
+        """Search between what cannot be reclaimed and what is used without a limit.
+
+        Args:
+            surplus: bytes by which less than expected is likely to do.
+        """
         best = self._reference()
         if best.foreign_bytes < _LIBRARY_BYTES:
             best = self._reference()  # the first one brought library pages in, which later runs find charged elsewhere
         too_small = max(0, *(run.floor_bytes - _FLOOR_SLACK_BYTES for run in self._references))
-        bracket = _Bracket(too_small, best.peak_bytes, _held_bytes(best), _loading_bytes(best), self._resolution)
+        held, loading = _held_bytes(best), _loading_bytes(best)
+        expected = max(held + _GUESS_SLACK_BYTES, loading)
+        surplus = max(-_SURPLUS_SHARE * expected, min(surplus, _SURPLUS_SHARE * expected))
+        bracket = _Bracket(too_small, best.peak_bytes, held - surplus, expected - surplus, self._resolution)
         serving_bound = False
         while (limit := bracket.next_limit()) is not None:
             trial = self._limited(limit)
@@ -171,9 +182,9 @@ class _Search:
             else:
                 serving_bound = bool(trial.latencies_ms)
             bracket.tried(limit, enough=trial.failure is None)
-        return self._measured(bracket.enough, best, serving_bound=serving_bound)
+        return self._measured(bracket.enough, expected, best, serving_bound=serving_bound)
 
-    def _measured(self, limit: int, trial: Trial, *, serving_bound: bool) -> MemoryMeasurement:
+    def _measured(self, limit: int, expected: int, trial: Trial, *, serving_bound: bool) -> MemoryMeasurement:
         return MemoryMeasurement(
             required_mib=_required_bytes(limit, trial, serving_bound=serving_bound) / _MIB,
             limit_mib=limit / _MIB,
@@ -181,6 +192,7 @@ class _Search:
             peak_mib=max(run.peak_bytes for run in self._references) / _MIB,
             latency_ms_unlimited=self._reference_ms(),
             limits_tried=tuple(self._probes),
+            surplus_mib=(expected - limit) / _MIB,
         )
 
     def _limited(self, limit: int) -> Trial:
