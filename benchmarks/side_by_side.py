@@ -74,9 +74,13 @@ def configs_of(model: Model, plans: Mapping[str, Plan], root: Path) -> list[Conf
     configs = [untouched(model, root)]
     for number, (name, made) in enumerate(plans.items()):
         build(model, made, root / f"{number}")
-        config = Config(name, open_bundle(root / f"{number}", check=False), made)
-        configs.append(resized(config, {function.name: PLENTY_MIB for function in made.functions}))
-    return configs
+        configs.append(Config(name, open_bundle(root / f"{number}", check=False), made))
+    return [resized(config, dict.fromkeys(functions_of(config), PLENTY_MIB)) for config in configs]
+
+
+def functions_of(config: Config) -> list[str]:
+    """Names of a configuration's functions."""
+    return [function.name for function in config.bundle.manifest.plan.functions]
 
 
 def compare(name: str, requests: int, *, measured: bool) -> Compared:
