@@ -32,6 +32,7 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
     """
     import onnxruntime
 
+    from mopar.bundle.placement import place_read_first
     from mopar.graph.engine import ENGINE_ERRORS, engine_reason
 
     session_options = onnxruntime.SessionOptions()
@@ -56,7 +57,10 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
         if "write" in reason:
             raise OSError(errno.EIO, "ONNX Runtime cannot write a graph's file (no room?)", str(target)) from cause
         raise BundleError(f"{source.name}: ONNX Runtime cannot pack it: {reason}") from cause
-    return (target, weights) if weights.exists() and weights.stat().st_size else (target,)
+    if not weights.exists() or not weights.stat().st_size:
+        return (target,)
+    place_read_first(target, weights)
+    return target, weights
 
 
 def packed_entry(cpu_kind: str, options: EngineOptions, files: tuple[FileEntry, ...]) -> PackedEntry:

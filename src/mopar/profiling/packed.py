@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from mopar.types import EngineError, dtype_of_code
 
-_PREPACKED = "prepacked_"
+PACKED_KEY = "prepacked_"
 _PAGE = 4096
 
 
@@ -51,9 +51,12 @@ class StoredWeight:
 
         A table counts in full, although one request gathers only some of its rows: the next gathers others.
         """
-        packed_for = {operator for operator, _ in self.packed}
-        packed = sum(size for _, size in self.packed)
-        return packed if self.operators and self.operators <= packed_for else self.bytes + packed
+        return sum(size for _, size in self.packed) + (self.bytes if self.read_as_it_is else 0)
+
+    @property
+    def read_as_it_is(self) -> bool:
+        """Whether requests read the original too."""
+        return not self.operators or not self.operators <= {operator for operator, _ in self.packed}
 
 
 @dataclass(slots=True)
@@ -74,7 +77,7 @@ def stored_weights(optimised: Path) -> tuple[StoredWeight, ...]:
         for reader in (node, *_inner_nodes(node)):
             _note_reader(readers, index, reader)
     weights = []
-    for tensor in _initializers(model.graph):
+    for tensor in initializers_of(model.graph):
         read = readers.get(tensor.name, _Readers())
         weights.append(
             StoredWeight(
@@ -91,9 +94,9 @@ def stored_weights(optimised: Path) -> tuple[StoredWeight, ...]:
 def optimised_graph(optimised: Path) -> ir.Graph:
     """The graph of an optimised file; weights are named, not read."""
     model = onnx.load(optimised, format="protobuf", load_external_data=False)
-    for tensor in _initializers(model.graph):
+    for tensor in initializers_of(model.graph):
         # onnx-ir warns of keys that it does not know.
-        known = [entry for entry in tensor.external_data if not entry.key.startswith(_PREPACKED)]
+        known = [entry for entry in tensor.external_data if not entry.key.startswith(PACKED_KEY)]
         del tensor.external_data[:]
         tensor.external_data.extend(known)
     return ir.from_proto(model).graph
@@ -120,11 +123,12 @@ def _inner_nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
             yield from _inner_nodes(inner)
 
 
-def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+def initializers_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Initializers of a graph and of the bodies in it."""
     yield from graph.initializer
     for node in graph.node:
         for body in _bodies(node):
-            yield from _initializers(body)
+            yield from initializers_of(body)
 
 
 def _bytes_of(tensor: onnx.TensorProto) -> int:
@@ -137,13 +141,22 @@ def _bytes_of(tensor: onnx.TensorProto) -> int:
 def _packed_copies(tensor: onnx.TensorProto) -> tuple[tuple[str, int], ...]:
     copies = []
     for entry in tensor.external_data:
-        if not entry.key.startswith(_PREPACKED):
-            continue
-        key, _, blobs = entry.value.partition("|")
-        operator, plus, _ = key.rpartition("+")
-        try:
-            size = sum(int(blob.split(";")[1]) for blob in blobs.split("|") if blob)
-        except (IndexError, ValueError) as cause:
-            raise EngineError(f"weight {tensor.name!r}: unknown record of a packed copy: {entry.value!r}") from cause
-        copies.append((operator if plus else key, size))
+        if entry.key.startswith(PACKED_KEY):
+            key, blobs = packed_blobs(tensor.name, entry.value)
+            operator, plus, _ = key.rpartition("+")
+            copies.append((operator if plus else key, sum(size for _, size, _ in blobs)))
     return tuple(copies)
+
+
+def packed_blobs(name: str, record: str) -> tuple[str, list[tuple[int, int, str]]]:
+    """Key of a weight's packed copy, and of each of its blobs offset, bytes and checksum.
+
+    Raises:
+        EngineError: the record is not of the form that this module knows.
+    """
+    key, _, blobs = record.partition("|")
+    try:
+        parts = [blob.split(";", 2) for blob in blobs.split("|") if blob]
+        return key, [(int(offset), int(size), checksum) for offset, size, checksum in parts]
+    except ValueError as cause:
+        raise EngineError(f"weight {name!r}: unknown record of a packed copy: {record!r}") from cause
