@@ -15,6 +15,7 @@ import onnx
 from mopar.profiling.packed import PACKED_KEY, initializers_of, packed_blobs, stored_weights
 
 _PAGE, _LINE = 4096, 64
+"""Where spans begin: with larger ones in the middle of pages, small models were seen to be 2% slower."""
 
 
 @dataclass(frozen=True, slots=True)
