@@ -67,22 +67,23 @@ def _spans(model: onnx.ModelProto, graph: Path) -> Iterator[_Span]:
 def _copied(source: Path, target: Path, spans: Iterable[_Span]) -> dict[tuple[int, int], int]:
     """Copy the spans in their turn; where each offset went. Those of a page or more begin at one."""
     moved: dict[tuple[int, int], int] = {}
-    with source.open("rb") as old, target.open("wb") as new:
+    with source.open("rb") as old, target.open("wb", buffering=0) as new:
         end = 0
         for span in sorted(spans, key=lambda span: span.turn):
             if (span.offset, span.size) in moved:
                 continue
             align = _PAGE if span.size >= _PAGE else _LINE
             moved[span.offset, span.size] = end = -(-end // align) * align
-            _copy(old.fileno(), new.fileno(), span, end)
+            new.seek(end)
+            _append(old.fileno(), new.fileno(), span)
             end += span.size
     return moved
 
 
-def _copy(source: int, target: int, span: _Span, place: int) -> None:
+def _append(source: int, target: int, span: _Span) -> None:
     done = 0
     while done < span.size:
-        count = os.copy_file_range(source, target, span.size - done, span.offset + done, place + done)
+        count = os.sendfile(target, source, span.offset + done, span.size - done)
         if count == 0:
             raise OSError(f"a packed weight of {span.size} bytes ends after {done}")
         done += count
