@@ -5,7 +5,7 @@ Standard library only; below `profiling` (which measures under limits) and `plat
 
 from mopar.limits.cgroup import Cgroup, Cgroups, MemoryStat
 from mopar.limits.detect import detect_cgroups, why_unavailable
-from mopar.limits.pagecache import evict_files
+from mopar.limits.pagecache import evict_files, read_files
 from mopar.limits.process import ResidentMemory, major_faults, resident_memory
 from mopar.limits.readaround import read_around_bytes
 
@@ -18,6 +18,7 @@ __all__ = [
     "evict_files",
     "major_faults",
     "read_around_bytes",
+    "read_files",
     "resident_memory",
     "why_unavailable",
 ]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mopar.types import PlatformError
 
+_CHUNK_BYTES = 1 << 20
+
 
 def evict_files(paths: Iterable[Path]) -> None:
     """Drop the pages of files from the page cache, after writing back what is dirty.
@@ -22,3 +24,17 @@ def evict_files(paths: Iterable[Path]) -> None:
                 os.close(handle)
         except OSError as cause:
             raise PlatformError(f"{path}: cannot be evicted from the page cache: {cause.strerror}") from cause
+
+
+def read_files(paths: Iterable[Path]) -> None:
+    """Bring files into the page cache, on the account of this process where they are not there yet.
+
+    Raises PlatformError naming a file that cannot be read.
+    """
+    for path in paths:
+        try:
+            with path.open("rb", buffering=0) as file:
+                while file.read(_CHUNK_BYTES):
+                    pass
+        except OSError as cause:
+            raise PlatformError(f"{path}: cannot be read: {cause.strerror}") from cause

@@ -6,8 +6,9 @@ from types import TracebackType
 from typing import Self
 
 from mopar.bundle import Bundle
-from mopar.limits import Cgroup, Cgroups, detect_cgroups, why_unavailable
+from mopar.limits import Cgroup, Cgroups, detect_cgroups, read_files, why_unavailable
 from mopar.platforms.local.function import LocalFunction
+from mopar.platforms.local.library import engine_library
 from mopar.platforms.local.process import GraphFile, WorkerSpec
 from mopar.types import Function, PlatformError
 
@@ -70,6 +71,9 @@ class LocalDeployment:
         Raises:
             EngineError, PlatformError: a function did not come up.
         """
+        # On the gateway's account: a function with little room that reads the engine's library from the disk itself,
+        # with all that the disk reads ahead, may push out one part of it with another without end.
+        await asyncio.to_thread(read_files, [engine_library()])
         starts = [asyncio.create_task(function.start()) for function in self.functions.values()]
         try:
             done = await asyncio.gather(*starts, return_exceptions=True)
