@@ -14,7 +14,7 @@ import uvloop
 
 from mopar.gateway.arrays import Array
 from mopar.limits import Cgroup, Cgroups, detect_cgroups, why_unavailable
-from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec
+from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec, function
 from mopar.runtime.frames import NOWHERE, TensorRef, pack_run
 from mopar.types import DeploymentError, EngineError, OverloadedError, PlatformError, RequestError
 from tests.graph.composed import run_file
@@ -313,6 +313,19 @@ def test_a_limit_too_small_to_start_in_is_named(mlp: Mlp, groups: Cgroups) -> No
     async def main() -> None:
         with pytest.raises(PlatformError, match="function f0 ran out of memory at its limit of 40 MiB"):
             async with up(mlp[0], limited(groups, 4 * MIB)):
+                pass
+
+    uvloop.run(main())
+
+
+@pytest.mark.cgroup
+def test_a_load_that_takes_for_ever_names_the_limit(mlp: Mlp, groups: Cgroups, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that hardly fits reclaims memory without end, and is not killed for want of it."""
+    monkeypatch.setattr(function, "_LOAD_S", 0.001)
+
+    async def main() -> None:
+        with pytest.raises(PlatformError, match=r"f0 did not load within 0\.001 s: its limit of 40 MiB is too small"):
+            async with up(mlp[0], limited(groups, 100 * MIB)):
                 pass
 
     uvloop.run(main())

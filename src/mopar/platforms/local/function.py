@@ -102,7 +102,7 @@ class LocalFunction:
             self._worker = worker
             await asyncio.to_thread(worker.load, _LOAD_S)
         except BaseException as error:
-            starved = isinstance(error, PlatformError) and self._out_of_memory()
+            starved = isinstance(error, PlatformError) and (self._out_of_memory() or self._too_slow(error))
             self._bury()
             if starved:
                 raise PlatformError(f"function {self.spec.function} {starved}") from error
@@ -313,6 +313,12 @@ class LocalFunction:
             return ""
         limit = "" if self._memory_mib is None else f" of {self._memory_mib} MiB"
         return f"ran out of memory at its limit{limit} and was killed"
+
+    def _too_slow(self, error: PlatformError) -> str:
+        """What to say of a load that took too long under a limit; empty of any other failure."""
+        if self._memory_mib is None or not isinstance(error.__cause__, TimeoutError):
+            return ""
+        return f"did not load within {_LOAD_S:g} s: its limit of {self._memory_mib} MiB is too small, or the disk slow"
 
     async def _revive(self) -> None:
         pause_s = 0.0 if time.monotonic() - self._born > _CALM_S else _FIRST_PAUSE_S
