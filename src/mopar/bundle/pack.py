@@ -9,7 +9,7 @@ constant_initializers``).
 import errno
 from pathlib import Path
 
-from mopar.types import BundleError, EngineOptions, FileEntry, PackedEntry
+from mopar.types import BundleError, EngineError, EngineOptions, FileEntry, PackedEntry
 
 _SMALLEST_EXTERNAL_BYTES = "1024"
 
@@ -27,7 +27,7 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
         The files written, the ONNX file first.
 
     Raises:
-        BundleError: ONNX Runtime refused the graph.
+        BundleError: ONNX Runtime refused the graph, or packed it in a form that is not known.
         OSError: it could not write its files.
     """
     import onnxruntime
@@ -59,7 +59,10 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
         raise BundleError(f"{source.name}: ONNX Runtime cannot pack it: {reason}") from cause
     if not weights.exists() or not weights.stat().st_size:
         return (target,)
-    place_read_first(target, weights)
+    try:
+        place_read_first(target, weights)
+    except EngineError as cause:
+        raise BundleError(f"{source.name}: {cause}") from cause
     return target, weights
 
 

@@ -55,7 +55,7 @@ def _spans(model: onnx.ModelProto, graph: Path) -> Iterator[_Span]:
     for tensor in initializers_of(model.graph):
         first = min(stored[tensor.name].readers, default=0)
         entries = {entry.key: entry.value for entry in tensor.external_data}
-        if "offset" in entries:
+        if "location" in entries:
             offset, size = int(entries["offset"]), int(entries["length"])
             yield _Span(offset, size, (not stored[tensor.name].read_as_it_is, first, offset))
         for key, record in entries.items():

@@ -6,10 +6,13 @@ from pathlib import Path
 from mopar.files import cache_directory, from_json, to_json, write_whole
 from mopar.types import Profile, ProfileError
 
+_MEASURING = 2
+"""Raised where the same model would now be found to need other time or memory: what was kept before will not do."""
+
 
 def profile_key(facts: object) -> str:
     """A file name's worth of digest of whatever a profile depends on (dataclasses or plain data)."""
-    return hashlib.sha256(to_json(facts)).hexdigest()[:32]
+    return hashlib.sha256(to_json([_MEASURING, facts])).hexdigest()[:32]
 
 
 def cached_profile(key: str) -> Profile | None:
