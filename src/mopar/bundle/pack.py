@@ -34,6 +34,7 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
 
     from mopar.bundle.placement import place_read_first
     from mopar.graph.engine import ENGINE_ERRORS, engine_reason
+    from mopar.profiling.plain import leave_plain
 
     session_options = onnxruntime.SessionOptions()
     session_options.log_severity_level = 3
@@ -60,6 +61,7 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
     if not weights.exists() or not weights.stat().st_size:
         return (target,)
     try:
+        leave_plain(target)
         place_read_first(target, weights)
     except EngineError as cause:
         raise BundleError(f"{source.name}: {cause}") from cause

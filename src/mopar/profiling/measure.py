@@ -12,6 +12,7 @@ from mopar.profiling.inputs import Array
 from mopar.profiling.kernel_memory import KernelMemory, kernel_memory
 from mopar.profiling.layer_times import LayerTimes, first_run, layer_times, two_threads_ratios
 from mopar.profiling.packed import optimised_graph
+from mopar.profiling.plain import leave_plain
 from mopar.profiling.points import Point, tensor_points
 from mopar.profiling.trace import KernelEvent
 from mopar.types import PACKED_OPTIONS, EngineOptions
@@ -121,6 +122,7 @@ def measure(
         write=packed,
         memory_statistics=statistics,
     )
+    leave_plain(packed)
     progress("timing layers", 0.3)
     budget = _bounded(budget or RunBudget(), first.trace.events_per_run)
     runs = run_engine(

@@ -74,7 +74,7 @@ def stored_weights(optimised: Path) -> tuple[StoredWeight, ...]:
     model = onnx.load(optimised, format="protobuf", load_external_data=False)
     readers: dict[str, _Readers] = {}
     for index, node in enumerate(model.graph.node):
-        for reader in (node, *_inner_nodes(node)):
+        for reader in (node, *inner_nodes(node)):
             _note_reader(readers, index, reader)
     weights = []
     for tensor in initializers_of(model.graph):
@@ -92,8 +92,12 @@ def stored_weights(optimised: Path) -> tuple[StoredWeight, ...]:
 
 
 def optimised_graph(optimised: Path) -> ir.Graph:
-    """The graph of an optimised file; weights are named, not read."""
+    """The graph of an optimised file; weights are named, not read, and none of them is an input."""
     model = onnx.load(optimised, format="protobuf", load_external_data=False)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
     for tensor in initializers_of(model.graph):
         # onnx-ir warns of keys that it does not know.
         known = [entry for entry in tensor.external_data if not entry.key.startswith(PACKED_KEY)]
@@ -116,11 +120,12 @@ def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         yield from attribute.graphs
 
 
-def _inner_nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+def inner_nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """Nodes in the bodies of a node, at any depth."""
     for body in _bodies(node):
         for inner in body.node:
             yield inner
-            yield from _inner_nodes(inner)
+            yield from inner_nodes(inner)
 
 
 def initializers_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

@@ -98,6 +98,11 @@ def _moved(node: ir.Node, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(shape[axis] for axis in axes)
 
 
+def _varies(model: Model) -> bool:
+    """Whether requests may come in other shapes."""
+    return any(spec.shape is None or any(not isinstance(dim, int) for dim in spec.shape) for spec in model.inputs)
+
+
 def describe(model: Model, layers: Sequence[Layer], point: Mapping[str, tuple[int, ...]]) -> Described:
     """What running a model at a point of its inputs will be.
 
@@ -120,7 +125,7 @@ def describe(model: Model, layers: Sequence[Layer], point: Mapping[str, tuple[in
         KernelWork(index, layer_of.get(index, -1), work_of(node_facts(node, shapes)))
         for index, node in enumerate(graph)
     )
-    stored = predicted_weights(graph)
+    stored = predicted_weights(graph, {} if _varies(model) else shapes)
     read = {name_of(value) for node in graph for value in node.inputs if value is not None and is_weight(value)}
     working = sum(weight.resident_bytes for weight in stored if weight.name in read)
     return Described(inferred, kernels, works, stored, float(working))

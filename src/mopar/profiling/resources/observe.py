@@ -9,6 +9,7 @@ from mopar.profiling.engine_runs import EngineRuns, RunBudget, idlest_core, run_
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import undisturbed_samples
 from mopar.profiling.packed import optimised_graph
+from mopar.profiling.plain import leave_plain
 from mopar.profiling.resources.describe import Described, kernel_keys
 from mopar.profiling.resources.footprint import memory_facts
 from mopar.profiling.resources.samples import KernelSample, KernelTiming, MemoryLabel, ModelSamples, Timings
@@ -92,6 +93,7 @@ def _pack(model: Model, inputs: Mapping[str, Array], directory: Path) -> Path:
     save_model(model.ir, source)
     load = EngineOptions(optimize="all", prepack=True, arena=False)
     run_engine(source, inputs, model.inputs, directory, options=load, budget=_LOAD_ONLY, alternate=False, write=packed)
+    leave_plain(packed)
     return packed
 
 

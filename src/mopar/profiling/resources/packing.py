@@ -1,23 +1,24 @@
 """Which weights the engine packs, and what they take then: rules, so that no weight need be read.
 
 MlasGemmPackBSize rounds columns up to 16 and aligns to a cache line (onnxruntime/core/mlas/lib/sgemm.cpp). A packed
-weight's original stays in the file, and its pages are not read.
+weight's original stays in the file, and its pages are not read. Large matrices that meet one row are not packed (see
+``mopar.profiling.plain``).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
 from mopar.graph.model import name_of, subgraphs_of
 from mopar.profiling.packed import StoredWeight
+from mopar.profiling.plain import MATRIX_PRODUCTS, stays_plain
 from mopar.profiling.resources.facts import NodeFacts, node_facts
 from mopar.profiling.resources.parts import shape_of
 
 _COLUMNS = 16
 _ALIGNMENT = 64
-_GEMMS = {"MatMul", "Gemm", "FusedMatMul", "FusedGemm"}
 _RECURRENT = {"LSTM", "GRU"}
 
 
@@ -28,11 +29,16 @@ class _Readers:
     copies: dict[str, int] = field(default_factory=dict)
 
 
-def predicted_weights(graph: ir.Graph) -> tuple[StoredWeight, ...]:
-    """The initializers of an optimised graph with the packed copies that the engine will keep."""
+def predicted_weights(graph: ir.Graph, shapes: Mapping[str, tuple[int, ...]]) -> tuple[StoredWeight, ...]:
+    """The initializers of an optimised graph with the packed copies that the engine will keep.
+
+    Args:
+        graph: as the engine optimises it.
+        shapes: of its tensors, as far as they are the same at every point.
+    """
     readers: dict[ir.Value, _Readers] = {}
     for index, node in enumerate(graph):
-        _note(readers, index, node, node_facts(node, {}))
+        _note(readers, index, node, node_facts(node, shapes))
         for inner in _inner_nodes(node):
             _note(readers, index, inner, NodeFacts(inner.op_type))
     found = []
@@ -69,7 +75,9 @@ def packed_bytes(node: NodeFacts, place: int) -> int:
     if weight is None or not weight.weight or weight.bits != 32:
         return 0
     shape = shape_of(weight)
-    if node.operator in _GEMMS and place == 1 and len(shape) == 2:
+    if node.operator in MATRIX_PRODUCTS and place == 1 and len(shape) == 2:
+        if stays_plain(_rows(node), int(weight.bytes)):
+            return 0
         columns, depth = shape if node.number("transB", 0) == 1 else (shape[1], shape[0])
         return _gemm_bytes(columns, depth)
     if node.operator in _RECURRENT and place in {1, 2} and len(shape) == 3:
@@ -80,6 +88,13 @@ def packed_bytes(node: NodeFacts, place: int) -> int:
     if node.operator == "ConvTranspose" and place == 1 and not node.domain:
         return int(weight.bytes)
     return 0
+
+
+def _rows(node: NodeFacts) -> int | None:
+    shape = shape_of(node.given(0))
+    if not shape or node.number("transA", 0) or node.number("transBatchA", 0):
+        return None
+    return math.prod(shape[:-1])
 
 
 def _gemm_bytes(columns: int, depth: int) -> int:
