@@ -44,7 +44,8 @@ def place_read_first(graph: Path, weights: Path) -> None:
         moved = _copied(weights, staging, _spans(model, graph))
         for tensor in initializers_of(model.graph):
             _point(tensor, moved)
-        staging.replace(weights)
+        weights.unlink()  # renamed over it, the new file would have to reach the disk first
+        staging.rename(weights)
     finally:
         staging.unlink(missing_ok=True)
     onnx.save(model, graph)
@@ -74,16 +75,15 @@ def _copied(source: Path, target: Path, spans: Iterable[_Span]) -> dict[tuple[in
                 continue
             align = _PAGE if span.size >= _PAGE else _LINE
             moved[span.offset, span.size] = end = -(-end // align) * align
-            new.seek(end)
-            _append(old.fileno(), new.fileno(), span)
+            _copy(old.fileno(), new.fileno(), span, end)
             end += span.size
     return moved
 
 
-def _append(source: int, target: int, span: _Span) -> None:
+def _copy(source: int, target: int, span: _Span, offset: int) -> None:
     done = 0
     while done < span.size:
-        count = os.sendfile(target, source, span.offset + done, span.size - done)
+        count = os.copy_file_range(source, target, span.size - done, span.offset + done, offset + done)
         if count == 0:
             raise OSError(f"a packed weight of {span.size} bytes ends after {done}")
         done += count

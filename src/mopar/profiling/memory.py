@@ -17,10 +17,10 @@ _FLOOR_SLACK_BYTES = _MIB  # the kernel adds up a cgroup's statistics in batches
 _GUESS_SLACK_BYTES = 7 * _MIB // 2  # what a function was seen to need beyond what it holds, the page cache's minimum
 _SURPLUS_SHARE = 0.1  # of what is expected: further off, the other function was not like this one
 _LIBRARY_BYTES = _MIB  # mapped pages found charged to others, from which on the libraries were there before
-_REFERENCE_EVERY = 2
+_REFERENCE_EVERY = 4
 _PATIENCE, _PATIENCE_S = 2.5, 1.0  # times the longest run without a limit, and seconds on top
 _HOPELESS = 1.25  # times slower than tolerated, waiting for pages in most requests: no noise, no second try
-_REFERENCE_REQUESTS = 11  # enough for a median: survival is not in question without a limit
+_REFERENCE_REQUESTS = 7  # enough for a median: survival is not in question without a limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,10 +123,11 @@ def run_trial(bench: Bench, memory_bytes: int | None, *, deadline_s: float, slow
 
 
 def _serve(running: Running, requests: int, slow_ms: float, latencies: list[float]) -> bool:
-    """Send the requests, until the median is sure to be above ``slow_ms``, or below with nothing left to wait for.
+    """Send the requests, until the median is sure to be above ``slow_ms``, or nothing is left to wait for.
 
     A limit slows requests down by taking away pages that they then wait for, as major faults tell. A slow request
-    without any was slowed down by the machine, and says nothing about the limit.
+    without any was slowed down by the machine, and says nothing about the limit. Once some in a row had none, all that
+    they need is at hand: those that would follow had none either.
 
     Returns:
         False where the limit holds the median above ``slow_ms``.
@@ -140,7 +141,7 @@ def _serve(running: Running, requests: int, slow_ms: float, latencies: list[floa
         slow += latencies[-1] > slow_ms and faults > before
         if 2 * slow > requests or (slow >= _HOPELESS_RUN and min(latencies[-_HOPELESS_RUN:]) > _HOPELESS * slow_ms):
             return False
-        if 2 * (len(latencies) - slow) > requests and calm >= _CALM_RUN and slow_ms < math.inf:
+        if calm >= _CALM_RUN and slow_ms < math.inf:
             return True
     return True
 
