@@ -9,7 +9,7 @@ from itertools import combinations, pairwise, product
 from hypothesis import strategies as st
 
 from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, with_headroom
-from mopar.planning.arithmetic import MIB, CallCosts, call_costs, cold_part, elapsed_ms, step_costs
+from mopar.planning.arithmetic import MIB, CallCosts, beside_ms, call_costs, cold_part, elapsed_ms, step_costs
 from mopar.planning.boundary import slice_inputs, slice_outputs
 from mopar.planning.memory import bought_mib
 from mopar.planning.shape import covered
@@ -134,7 +134,7 @@ class Everything:
     def __init__(self, profile: Profile, book: PriceBook, limits: PlatformLimits, *, quickest: bool = True) -> None:
         self.profile, self.book, self.limits, self._quickest = profile, book, limits, quickest
         self._costs = call_costs(profile, limits), step_costs(profile, limits)
-        self._elapsed = elapsed_ms(profile)
+        self._elapsed, self._beside = elapsed_ms(profile), beside_ms(profile, limits)
         self._overhead = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
         self._pieces = cache(self._pieces_between)
 
@@ -233,10 +233,12 @@ class Everything:
             costs = self._costs[0 if start == piece.start else 1]
             if step is None:
                 sides = (slice_inputs(self.profile, start, stop), slice_outputs(self.profile, start, stop))
-                total += self._call_ms(costs, start, stop, 1.0, sum(one.bytes for side in sides for one in side))
+                compute = self._elapsed[stop] - self._elapsed[start]
+                total += self._call_ms(costs, start, compute, sum(one.bytes for side in sides for one in side))
                 continue
             parts = [part for part in step.parts if part.part.outputs]
-            total += max(self._call_ms(costs, start, stop, one.time_share, self._moved(one.part)) for one in parts)
+            beside = self._beside[stop] - self._beside[start]
+            total += max(self._call_ms(costs, start, beside * one.time_share, self._moved(one.part)) for one in parts)
         return total
 
     def _moved(self, part: GraphPart) -> float:
@@ -253,8 +255,8 @@ class Everything:
 
         return of(part.inputs) + of(part.outputs)
 
-    def _call_ms(self, costs: CallCosts, start: int, stop: int, share: float, moved: float) -> float:
-        compute = (self._elapsed[stop] - self._elapsed[start]) * share + self._overhead.get(start, 0.0)
+    def _call_ms(self, costs: CallCosts, start: int, engine_ms: float, moved: float) -> float:
+        compute = engine_ms + self._overhead.get(start, 0.0)
         cold = cold_part(compute, self._elapsed[-1]) * (costs.cold_ms + costs.wake_ms)
         wire = moved / MIB * (costs.inside_ms_per_mib + costs.outside_ms_per_mib)
         return compute + cold + wire + costs.inside_ms + costs.outside_ms

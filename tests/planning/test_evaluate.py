@@ -6,7 +6,7 @@ import pytest
 
 from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, plan_unsplit, slice_memory_mib, with_headroom
 from mopar.planning.arithmetic import MIB as MIB_BYTES
-from mopar.planning.arithmetic import round_up
+from mopar.planning.arithmetic import beside_ms, round_up
 from mopar.planning.memory import bought_mib
 from mopar.types import (
     REQUEST,
@@ -52,6 +52,16 @@ def test_a_quota_slows_long_calls_and_a_second_cpu_helps_a_second_thread() -> No
         assert idle == one
         assert both == pytest.approx(0.6 * one, rel=0.03)
         assert found[0].efficiency == pytest.approx(found[1].efficiency)
+
+
+def test_parts_on_one_machine_slow_each_other_down() -> None:
+    """As two threads fall short of halving a layer; one that they do not divide, as the others on average."""
+    profile = chain(3, latency_ms=10.0)
+    threads = (0.6, 0.5, 1.0)
+    layers = tuple(replace(layer, two_threads=r) for layer, r in zip(profile.layers, threads, strict=True))
+    profile = replace(profile, layers=layers)
+    assert beside_ms(profile, FREE) == pytest.approx([0, 12, 22, 33])
+    assert beside_ms(profile, replace(FREE, hop_ms=1.0)) == pytest.approx([0, 10, 20, 30])
 
 
 def test_fees_rounding_and_cold_starts() -> None:

@@ -21,6 +21,8 @@ Num = TypeVar("Num", float, Floats)
 MIB = 1024.0 * 1024.0
 # Durations and sizes come from sums of floats: what is a hair above a whole unit is that unit.
 _HAIR = 1e-9
+_DIVIDED = 0.75
+"""Of a layer's time, what two threads take at most where they are taken to divide all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,25 @@ def elapsed_ms(profile: Profile, threads: int = 1) -> list[float]:
     both = [layer.two_threads or 1.0 for layer in profile.layers] if threads > 1 else [1.0] * len(layers)
     parts = (latency_ms / total * faster for latency_ms, faster in zip(layers, both, strict=True))
     return list(accumulate((part * profile.whole.latency_ms for part in parts), initial=0.0))
+
+
+def beside_ms(profile: Profile, limits: PlatformLimits) -> list[float]:
+    """``elapsed_ms`` of layers that functions compute side by side in parts, to take each part's share of.
+
+    Functions that share a machine keep each other waiting for its memory, as two threads of an operator do. Those
+    halve most layers, but for that: twice a layer's time with two threads over that with one is how much longer its
+    parts take. Layers that threads hardly speed up, as the engine does not divide them or only runs them in turns, are
+    taken to be slowed down like the others, on average. On a platform with call costs of its own, where functions are
+    machines of their own, nothing is slowed down.
+    """
+    alone = elapsed_ms(profile)
+    if limits.hop_ms is not None or not has_two_threads(profile):
+        return alone
+    layers = np.diff(np.array(alone))
+    slower = np.maximum(2.0 * np.array([layer.two_threads or 1.0 for layer in profile.layers]), 1.0)
+    divided = slower < 2.0 * _DIVIDED
+    usual = np.average(slower[divided], weights=layers[divided]) if layers[divided].sum() > 0 else 1.0
+    return list(accumulate(layers * np.where(divided, slower, usual), initial=0.0))
 
 
 def has_two_threads(profile: Profile) -> bool:

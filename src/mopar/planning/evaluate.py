@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mopar.planning.arithmetic import (
     MIB,
     CallCosts,
+    beside_ms,
     billed_ms,
     call_costs,
     call_usd,
@@ -25,6 +26,7 @@ from mopar.types import (
     CallInput,
     Function,
     Graph,
+    GraphPart,
     PlatformLimits,
     Predicted,
     PredictedFunction,
@@ -59,7 +61,7 @@ def evaluate(profile: Profile, book: PriceBook, limits: PlatformLimits, shape: P
     functions = {function.name: function for function in shape.functions}
     graphs = {graph.id: graph for graph in shape.graphs}
     made = call_shares(graphs, shape.calls)
-    timing = _Timing(profile, book, made)
+    timing = _Timing(profile, book, limits, made)
     first, further = call_costs(profile, limits), step_costs(profile, limits)
     begins = _beginnings(shape, graphs)
     timed = {
@@ -116,10 +118,13 @@ def _beginnings(shape: PlanShape, graphs: Mapping[str, Graph]) -> dict[str, int]
 class _Timing:
     """Times calls of one profile under one price book."""
 
-    def __init__(self, profile: Profile, book: PriceBook, made: Mapping[tuple[str, str], Share]) -> None:
+    def __init__(
+        self, profile: Profile, book: PriceBook, limits: PlatformLimits, made: Mapping[tuple[str, str], Share]
+    ) -> None:
         self._profile, self._book, self._made = profile, book, made
         self._elapsed_ms = elapsed_ms(profile)
         self._elapsed_two_ms = elapsed_ms(profile, 2) if has_two_threads(profile) else self._elapsed_ms
+        self._beside_ms = beside_ms(profile, limits)
         self._overhead_ms = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
         self._tensors = {tensor.name: tensor for tensor in profile.tensors}
         self._parts = parts_of(profile)
@@ -163,14 +168,17 @@ class _Timing:
         return share_bytes(self._tensors[share.tensor], share)
 
     def _compute_ms(self, elapsed: Sequence[float], graph: Graph) -> float:
-        whole_ms = elapsed[graph.stop] - elapsed[graph.start]
-        return whole_ms * self._time_share(graph) + self._overhead_ms.get(graph.start, 0.0)
+        return self._engine_ms(elapsed, graph) + self._overhead_ms.get(graph.start, 0.0)
 
-    def _time_share(self, graph: Graph) -> float:
-        """What one part takes of its layers' time; 1 where it is none."""
+    def _engine_ms(self, elapsed: Sequence[float], graph: Graph) -> float:
+        """What its layers take; of a part, its share of them beside the others."""
         if graph.part is None:
-            return 1.0
-        return self._parts[graph.start, graph.stop, graph.part].time_share
+            return elapsed[graph.stop] - elapsed[graph.start]
+        beside = self._beside_ms[graph.stop] - self._beside_ms[graph.start]
+        return beside * self._time_share(graph, graph.part)
+
+    def _time_share(self, graph: Graph, part: GraphPart) -> float:
+        return self._parts[graph.start, graph.stop, part].time_share
 
     def _unlimited_ms(self, elapsed: Sequence[float], graph: Graph, body_mib: float, costs: CallCosts) -> float:
         """A call's time inside a function with a CPU for each thread."""
@@ -190,7 +198,8 @@ class _Timing:
             / 1000
             for layer in self._profile.layers[graph.start : graph.stop]
         )
-        return whole if graph.part is None else whole * self._time_share(graph) / graph.part.count
+        part = graph.part
+        return whole if part is None else whole * self._time_share(graph, part) / part.count
 
 
 def _function(

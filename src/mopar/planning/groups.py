@@ -16,6 +16,7 @@ from mopar.planning.arithmetic import (
     MIB,
     CallCosts,
     Floats,
+    beside_ms,
     billed_ms,
     call_costs,
     cold_part,
@@ -98,7 +99,9 @@ def groups_of(sizing: Sizing, limits: PlatformLimits, table: SliceTable, most: i
     if limits.hop_ms is None:
         counts = [count for count in counts if count <= sizing.profile.machine.cores]
     costs = call_costs(sizing.profile, limits), step_costs(sizing.profile, limits)
-    found = [_Grouping(sizing, costs, table, parts).group(limits) for parts in counts if most is None or parts <= most]
+    beside = np.array(beside_ms(sizing.profile, limits))
+    counts = [parts for parts in counts if most is None or parts <= most]
+    found = [_Grouping(sizing, costs, table, beside, parts).group(limits) for parts in counts]
     return tuple(group for group in found if group is not None)
 
 
@@ -143,8 +146,10 @@ class _Ways:
 class _Grouping:
     """Makes the group of one number of parts."""
 
-    def __init__(self, sizing: Sizing, costs: tuple[CallCosts, CallCosts], table: SliceTable, parts: int) -> None:
-        self._sizing, self._costs, self._table, self._parts = sizing, costs, table, parts
+    def __init__(
+        self, sizing: Sizing, costs: tuple[CallCosts, CallCosts], table: SliceTable, beside: Floats, parts: int
+    ) -> None:
+        self._sizing, self._costs, self._table, self._beside, self._parts = sizing, costs, table, beside, parts
         self._profile = sizing.profile
         self._count = len(table.positions)
         self._number = {position: number for number, position in enumerate(table.positions)}
@@ -210,7 +215,7 @@ class _Grouping:
         sums, most = np.zeros((len(numbers), _SUMS, self._parts)), np.full((len(numbers), _MOSTS, self._parts), _LEAST)
         for at, number in enumerate(numbers.tolist()):
             step = self._steps[number]
-            whole_ms = self._elapsed[step.stop] - self._elapsed[step.start]
+            whole_ms = self._beside[step.stop] - self._beside[step.start]
             for one, needs in enumerate(step.parts):
                 if not needs.part.outputs:
                     continue
