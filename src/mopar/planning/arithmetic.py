@@ -117,7 +117,7 @@ def beside_ms(profile: Profile, limits: PlatformLimits) -> list[float]:
     slower = np.maximum(2.0 * np.array([layer.two_threads or 1.0 for layer in profile.layers]), 1.0)
     divided = slower < 2.0 * _DIVIDED
     usual = np.average(slower[divided], weights=layers[divided]) if layers[divided].sum() > 0 else 1.0
-    return list(accumulate(layers * np.where(divided, slower, usual), initial=0.0))
+    return list(accumulate((layers * np.where(divided, slower, usual)).tolist(), initial=0.0))
 
 
 def has_two_threads(profile: Profile) -> bool:
