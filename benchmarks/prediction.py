@@ -83,7 +83,9 @@ def verified(name: str, wanted: Callable[[Profile], Iterator[tuple[str, Plan]]])
             say(f"{label}: {len(plan.functions)} functions")
             root = Path(folder) / str(number)
             build(model, plan, root)
-            yield Verified(name, label, plan, verify(open_bundle(root), whole, requests))
+            one = Verified(name, label, plan, verify(open_bundle(root), whole, requests))
+            say("; ".join(row_of(one)[1:]))
+            yield one
 
 
 def errors(found: Verification) -> tuple[list[float], list[float]]:

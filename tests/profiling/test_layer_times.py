@@ -30,20 +30,21 @@ def _runs(*runs: tuple[KernelEvent, ...], plain_ms: float = 4.0, profiled_ms: fl
 def test_a_layer_takes_the_median_over_runs_of_the_sum_of_its_kernels() -> None:
     runs = [(_kernel(0, 100), _kernel(1, 900 + i), _kernel(2, 50), _kernel(3, 2000 - i)) for i in (0, 10, 500)]
     times = layer_times(_runs(*runs), KERNELS, LAYERS)
-    assert times.latency_ms == (1.01, 1.99, 0.0)
-    assert times.layout_ms == (0.1, 0.0, 0.0)
-    assert times.unattributed_ms == pytest.approx(4.0 - 3.0)
+    # Each kernel took up to a microsecond more than the engine says.
+    assert times.latency_ms == pytest.approx((1.011, 1.9905, 0.0))
+    assert times.layout_ms == pytest.approx((0.1005, 0.0, 0.0))
+    assert times.unattributed_ms == pytest.approx(4.0 - 3.0015)
 
 
 def test_a_kernel_that_the_session_put_in_itself_stays_unattributed() -> None:
     times = layer_times(_runs((_kernel(1, 1000), _kernel(17, 3000))), KERNELS, LAYERS)
-    assert sum(times.latency_ms) == 1.0
+    assert sum(times.latency_ms) == 1.0005
 
 
 def test_the_profilers_own_work_inside_a_body_is_taken_off_its_node() -> None:
     """Ten events and 0.02 ms more with the profiler than without: 0.002 ms each, eight of them inside."""
     times = layer_times(_runs((_kernel(1, 1000, 8), _kernel(3, 500)), profiled_ms=4.02), KERNELS, LAYERS)
-    assert list(times.latency_ms) == pytest.approx([1.0 - 8 * 0.002, 0.5, 0.0])
+    assert list(times.latency_ms) == pytest.approx([1.0005 - 8 * 0.002, 0.5005, 0.0])
 
 
 def test_turns_in_which_others_had_the_core_are_left_out() -> None:
@@ -68,7 +69,8 @@ def test_times_with_two_threads_add_up_to_the_whole_with_two_threads() -> None:
     one = layer_times(_runs((_kernel(1, 1000), _kernel(3, 2000)), plain_ms=3.3, profiled_ms=3.3), KERNELS, LAYERS)
     two = layer_times(_runs((_kernel(1, 500), _kernel(3, 2000)), plain_ms=3.0, profiled_ms=3.0), KERNELS, LAYERS)
     first, second, third = two_threads_ratios(one, two)
-    assert 1.1 * (first * 1.0 + second * 2.0) == pytest.approx(3.0)
+    with_two_ms = first * one.latency_ms[0] + second * one.latency_ms[1]
+    assert with_two_ms / sum(one.latency_ms) == pytest.approx(3.0 / 3.3)
     assert (first / second, third / second) == pytest.approx((0.5, 1.0), rel=2e-3)
 
 

@@ -8,7 +8,6 @@ from mopar.graph.kernels import Kernel
 from mopar.profiling.engine_runs import DISTURBED, EngineRuns
 from mopar.profiling.trace import KernelEvent
 
-_US_PER_MS = 1000.0
 # Above this it is noise: two to four microseconds were seen.
 _MOST_PROFILER_MS = 0.005
 _HIT_FACTOR, _HIT_MS = 1.1, 0.1
@@ -67,10 +66,9 @@ def layer_times(runs: EngineRuns, kernels: Sequence[Kernel], layers: Sequence[Se
             layer = layer_of.get(event.node)
             if layer is None:
                 continue
-            duration_ms = event.duration_us / _US_PER_MS
-            samples[number][layer] += max(0.0, duration_ms - event.inner * overhead_ms)
+            samples[number][layer] += max(0.0, event.duration_ms - event.inner * overhead_ms)
             if kernels[event.node].layout_only:
-                layout[number][layer] += duration_ms
+                layout[number][layer] += event.duration_ms
     columns = [undisturbed_samples(column, runs.lost) for column in zip(*samples, strict=True)]
     return LayerTimes(
         latency_ms=tuple(statistics.median(column) for column in columns),

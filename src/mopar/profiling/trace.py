@@ -10,6 +10,7 @@ from mopar.types import EngineError
 
 _KERNEL_SUFFIX = "_kernel_time"
 _RUN = "model_run"
+_US_PER_MS = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class KernelEvent:
     outputs: tuple[tuple[str, tuple[int, ...]], ...]
     inputs: tuple[tuple[str, tuple[int, ...]], ...]
     inner: int = 0
+
+    @property
+    def duration_ms(self) -> float:
+        """Milliseconds, with half of the microsecond that rounding down takes off between none and all of."""
+        return (self.duration_us + 0.5) / _US_PER_MS
 
 
 @dataclass(frozen=True, slots=True)

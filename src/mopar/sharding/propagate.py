@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from mopar.sharding.pieces import WHOLE, ConflictError, Piece, union
-from mopar.sharding.rule import Part, Sharded, View, captured, replicated, shape_of, shard
+from mopar.sharding.rule import Part, Sharded, View, captured, replicated, shard
 
 
 @dataclass(slots=True)
@@ -74,8 +74,10 @@ class Propagation:
 
 def size_along(value: ir.Value, piece: Piece | None) -> int | None:
     """Elements of a tensor along a piece's axis, where they are known."""
-    shape = shape_of(value)
-    return None if piece is None or piece.axis is None or shape is None else shape[piece.axis]
+    if piece is None or piece.axis is None or value.shape is None:
+        return None
+    size = value.shape[piece.axis]
+    return size if isinstance(size, int) else None
 
 
 def _share(value: ir.Value, piece: Piece) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from mopar.graph.model import is_weight, reads_of
+from mopar.graph.model import is_weight, reads_of, subgraphs_of
 from mopar.sharding.pieces import SUMMAND, WHOLE, Piece, Span, even_spans
 
 Shape = tuple[int | None, ...]
@@ -208,7 +208,7 @@ def replicated(node: ir.Node) -> Sharded:
 
 def captured(node: ir.Node) -> tuple[ir.Value, ...]:
     """Values that the node's subgraphs read from outside; they are needed whole."""
-    if node.graph is None:
+    if node.graph is None or not any(subgraphs_of(attribute) for attribute in node.attributes.values()):
         return ()
     direct = set(node.inputs)
     return tuple(value for value in reads_of(node, node.graph) if value not in direct)

@@ -16,9 +16,6 @@ from mopar.profiling.resources.samples import KernelSample, KernelTiming, Memory
 from mopar.types import PACKED_OPTIONS, EngineOptions
 
 BUDGET = RunBudget(seconds=1.5, min_runs=9, max_runs=150, warm_runs=2)
-_HALF_US_MS = 0.0005
-"""The profiler rounds down to microseconds: half of one is added back."""
-_US_PER_MS = 1000.0
 _LOAD_ONLY = RunBudget(seconds=0.0, min_runs=0, max_runs=0, warm_runs=0)
 
 
@@ -103,6 +100,6 @@ def kernel_times(runs: EngineRuns) -> dict[int, float]:
     lost: dict[int, list[float]] = {}
     for events, share in zip(runs.trace.runs, runs.lost, strict=True):
         for event in events:
-            samples.setdefault(event.node, []).append(event.duration_us / _US_PER_MS + _HALF_US_MS)
+            samples.setdefault(event.node, []).append(event.duration_ms)
             lost.setdefault(event.node, []).append(share)
     return {node: statistics.median(undisturbed_samples(found, lost[node])) for node, found in samples.items()}
