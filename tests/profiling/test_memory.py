@@ -253,11 +253,15 @@ def test_slow_requests_count_only_where_they_waited_for_pages(monkeypatch: pytes
         def request(self) -> float:
             return 12.0
 
-    for faults, served in ((itertools.repeat(7), True), (itertools.count(), False)):
-        monkeypatch.setattr(memory_trial, "major_faults", lambda _pid, faults=faults: next(faults))
-        latencies: list[float] = []
-        assert memory_trial._serve(cast("Running", Slow()), 20, 10.0, latencies) is served
-        assert len(latencies) == 11, "decided once the median is sure"
+    calm: list[float] = []
+    monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: 7)
+    assert memory_trial._serve(cast("Running", Slow()), 20, 10.0, calm)
+    assert len(calm) == 5, "nothing is left to wait for"
+    waiting: list[float] = []
+    faults = itertools.count()
+    monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: next(faults))
+    assert not memory_trial._serve(cast("Running", Slow()), 20, 10.0, waiting)
+    assert len(waiting) == 11, "decided once the median is sure"
     restless: list[float] = []
     monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: len(restless) // 4)
     assert memory_trial._serve(cast("Running", Slow()), 20, 20.0, restless)
