@@ -68,6 +68,7 @@ def test_reasons_are_what_other_cuts_cost(profile: Profile, book: PriceBook, lim
         return
     positions = [reason.cut for reason in found.cuts]
     assert positions == [graph.start for graph in found.graphs[1:]]
+    assert [reason.functions for reason in found.cuts] == [(function.name,) for function in found.functions[:-1]]
     for reason in found.cuts:
         for usd in (reason.next_usd, reason.without_usd):
             assert usd is None or usd >= -1e-6 * reason.total_usd

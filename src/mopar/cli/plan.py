@@ -159,7 +159,8 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
     if plan.order:
         console.print(f"order of the layers, which cuts count in: {runs_text(plan.order)}", highlight=False)
     for reason in plan.cuts:
-        console.print(f"{reason.function} ends at {reason.cut}: {reason_text(reason)}", highlight=False)
+        ends = "ends" if len(reason.functions) == 1 else "end"
+        console.print(f"{', '.join(reason.functions)} {ends} at {reason.cut}: {reason_text(reason)}", highlight=False)
     columns = ("predicted", "functions", "latency ms", "GB-s per request", "USD per million", "efficiency")
     lines = [
         (

@@ -8,6 +8,7 @@ import numpy as np
 from mopar.planning.paths import Edge
 from mopar.planning.problem import Problem
 from mopar.planning.search import Chosen
+from mopar.planning.shape import function_names
 from mopar.planning.sizes import Size
 from mopar.types import CutReason
 
@@ -37,7 +38,7 @@ def _reason(
     after: tuple[int, int, Size],
     spare_ms: float,
 ) -> CutReason:
-    (start, cut, _), (_, stop, _) = before, after
+    (start, cut, size), (_, stop, _) = before, after
     usd, taken_ms = (sum(values) for values in zip(*(_paid(problem, piece) for piece in (before, after)), strict=True))
     within_ms = taken_ms + spare_ms
     first, second = (problem.each.index(size.parts) for _, _, size in (before, after))
@@ -52,7 +53,7 @@ def _reason(
     merged = min((found for found in as_one if found is not None), default=None)
     at = problem.table.positions
     return CutReason(
-        function=f"f{number}",
+        functions=function_names(number, size.parts),
         cut=at[cut],
         next_best=None if nearest is None else at[nearest],
         next_usd=None if nearest is None else possible[nearest][0] - usd,

@@ -54,6 +54,11 @@ def shape_of(plan: Plan) -> PlanShape:
     return PlanShape(plan.functions, plan.graphs, plan.calls, plan.outputs)
 
 
+def function_names(number: int, parts: int) -> tuple[str, ...]:
+    """Of the functions of a chain's slice: ``f0``, or ``f0_0``, ``f0_1``.. where they compute it side by side."""
+    return (f"f{number}",) if parts == 1 else tuple(f"f{number}_{part}" for part in range(parts))
+
+
 def chain_shape(profile: Profile, slices: Sequence[Slice]) -> PlanShape:
     """Slices, first to last, as functions ``f0``.. with graphs ``g0``.. and calls ``c0``...
 
@@ -65,10 +70,10 @@ def chain_shape(profile: Profile, slices: Sequence[Slice]) -> PlanShape:
     """
     builder = _Builder(profile)
     for number, piece in enumerate(slices):
+        names = function_names(number, piece.size.parts if piece.steps else 1)
         if not piece.steps:
-            builder.add_function(f"f{number}", piece.size, builder.run(f"f{number}", piece.start, piece.stop))
+            builder.add_function(names[0], piece.size, builder.run(names[0], piece.start, piece.stop))
             continue
-        names = [f"f{number}_{part}" for part in range(piece.size.parts)]
         held: dict[str, list[str]] = {name: [] for name in names}
         for start, stop, step in covered(piece):
             if step is None:

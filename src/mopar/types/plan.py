@@ -118,18 +118,18 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True)
 class CutReason:
-    """Why a function ends where it ends: what a plan that differs in this cut alone would cost.
+    """Why a slice ends where it ends: what a plan that differs in this cut alone would cost.
 
     Attributes:
-        function: that ends there.
+        functions: that end there: one, or those that compute the slice side by side.
         cut: the position.
         next_best: the cheapest other position between the neighbouring cuts; None where limits forbid all.
         next_usd, next_ms: what a request would cost and take more with it.
-        without_usd, without_ms: the same where the function and its next were one; None where limits forbid it.
+        without_usd, without_ms: the same where the slice and its next were one; None where limits forbid it.
         total_usd: what a request costs as planned.
     """
 
-    function: str
+    functions: tuple[str, ...]
     cut: int
     next_best: int | None
     next_usd: float | None
