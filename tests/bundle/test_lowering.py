@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto
 
 from mopar.bundle import Bundle, build, open_bundle
-from mopar.bundle.lowering import lower_call
+from mopar.bundle.lowering import apply_form, lower_call
 from mopar.evaluation.recording import record
 from mopar.gateway.arrays import Array
 from mopar.graph import Model, boundary, layers_of, load_model, tensor_shapes
@@ -220,6 +220,19 @@ def test_one_function_runs_several_steps(reference: Callable[[str], Path], tmp_p
     assert [len(bundle.graphs_of(function)) for function in ("f0", "f1")] == [3, 2]
     feeds = sample_inputs("skip")
     assert_equal(record(bundle, feeds).outputs, run_file(reference("skip"), feeds), "steps")
+
+
+def test_what_is_joined_keeps_its_shape(tmp_path: Path) -> None:
+    """How many rows meet a matrix decides whether it is packed."""
+    g = Builder("joined")
+    g.add("MatMul", g.input("x", [1, 8]), g.weight(8, 8), output="y")
+    g.output("y", [1, 8])
+    g.save(tmp_path / "model.onnx")
+    model = load_model(tmp_path / "model.onnx")
+    apply_form(model.ir, (CallInput("x", (Source("a", "x"), Source("b", "x")), "concat", 1),))
+    (product,) = (node for node in model.ir.graph if node.op_type == "MatMul")
+    assert product.inputs[0] is not None
+    assert product.inputs[0].shape == [1, 8]
 
 
 def test_strings_are_cut_by_the_graph(tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ def apply_form(model: ir.Model, form: tuple[CallInput, ...]) -> None:
             raise BundleError(f"{item.tensor} is no input of graph {graph.name}")
         parts = [_part(graph, value, item, index) for index in range(len(item.sources))]
         joined = _join(graph, item, parts)
+        if joined.producer() is not None:
+            joined.shape = value.shape
         value.replace_all_uses_with(joined)
         position = list(graph.inputs).index(value)
         graph.inputs[position : position + 1] = [part for part, _ in parts]
