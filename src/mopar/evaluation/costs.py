@@ -179,7 +179,7 @@ def _added(one: Bundle, many: Bundle, size: int, rounds: int = _ROUNDS) -> _Adde
 
 
 async def _difference(one: Bundle, many: Bundle, size: int, rounds: int) -> tuple[float, float, float]:
-    """Latency of the one, and what the many add to its latency and bill."""
+    """Latency of the one, and what the many add to its latency and bill, the two asked by turns."""
     (spec,) = one.manifest.inputs
     array = np.linspace(-1, 1, size, dtype=np.float32).reshape([int(dim or 0) for dim in spec.shape or ()])
     values = {spec.name: from_array(spec.name, array)}
@@ -188,8 +188,9 @@ async def _difference(one: Bundle, many: Bundle, size: int, rounds: int) -> tupl
     async with LocalDeployment(one, limits=False) as first, LocalDeployment(many, limits=False) as second:
         runners = Runner(one.manifest, first.functions), Runner(many.manifest, second.functions)
         for round_number in range(_WARM_ROUNDS + rounds):
-            for i, runner in enumerate(runners):
-                started = time.perf_counter()
+            # Who goes first changes, so that neither always finds what the other left in the caches.
+            for i in (0, 1) if round_number % 2 else (1, 0):
+                runner, started = runners[i], time.perf_counter()
                 async with runner.infer(values, None, _DEADLINE_S) as answer:
                     elapsed_ms = (time.perf_counter() - started) * 1e3
                     busy_ms = sum(timing.busy_ns for timing in answer.timings) / 1e6
@@ -198,8 +199,9 @@ async def _difference(one: Bundle, many: Bundle, size: int, rounds: int) -> tupl
                     billed[i].append(busy_ms)
         for runner in runners:
             await runner.close()
-    return (
-        statistics.median(latency[0]),
-        statistics.median(latency[1]) - statistics.median(latency[0]),
-        statistics.median(billed[1]) - statistics.median(billed[0]),
-    )
+    return statistics.median(latency[0]), _median_difference(*latency), _median_difference(*billed)
+
+
+def _median_difference(one: list[float], many: list[float]) -> float:
+    """Of neighbours in time, since a machine drifts by more than a call costs."""
+    return statistics.median(after - before for before, after in zip(one, many, strict=True))
