@@ -13,7 +13,7 @@ import onnx_ir as ir
 import uvloop
 
 from mopar.bundle import Bundle
-from mopar.evaluation.exchange import exchange_ms
+from mopar.evaluation.exchange import exchange_ms, median_difference
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.evaluation.single import chain_bundle
@@ -199,9 +199,4 @@ async def _difference(one: Bundle, many: Bundle, size: int, rounds: int) -> tupl
                     billed[i].append(busy_ms)
         for runner in runners:
             await runner.close()
-    return statistics.median(latency[0]), _median_difference(*latency), _median_difference(*billed)
-
-
-def _median_difference(one: list[float], many: list[float]) -> float:
-    """Of neighbours in time, since a machine drifts by more than a call costs."""
-    return statistics.median(after - before for before, after in zip(one, many, strict=True))
+    return statistics.median(latency[0]), median_difference(*latency), median_difference(*billed)

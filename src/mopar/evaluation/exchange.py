@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,15 +61,21 @@ async def _added_ms(bundles: tuple[Bundle, Bundle], rounds: int) -> float:
     async with LocalDeployment(bundles[0], limits=False) as one, LocalDeployment(bundles[1], limits=False) as many:
         runners = [Runner(bundle.manifest, made.functions) for bundle, made in zip(bundles, (one, many), strict=True)]
         for number in range(_WARM_ROUNDS + rounds):
-            for times, runner in zip(taken, runners, strict=True):
-                started = time.perf_counter()
+            # Who goes first changes, so that neither always finds what the other left in the caches.
+            for i in (0, 1) if number % 2 else (1, 0):
+                times, runner, started = taken[i], runners[i], time.perf_counter()
                 async with runner.infer(values, None, _DEADLINE_S):
                     elapsed_ms = (time.perf_counter() - started) * 1e3
                 if number >= _WARM_ROUNDS:
                     times.append(elapsed_ms)
         for runner in runners:
             await runner.close()
-    return statistics.median(taken[1]) - statistics.median(taken[0])
+    return median_difference(*taken)
+
+
+def median_difference(one: Sequence[float], many: Sequence[float]) -> float:
+    """Median of what each of ``many`` is above its neighbour in time: a machine drifts by more than a call costs."""
+    return statistics.median(after - before for before, after in zip(one, many, strict=True))
 
 
 def _bundle(root: Path, steps: int) -> Bundle:
