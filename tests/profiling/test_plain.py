@@ -28,8 +28,9 @@ def model_of(path: Path) -> tuple[Path, dict[str, bool]]:
     g.add("MatMul", by_row, both, output="a")
     g.add("Add", g.add("MatMul", two, both), g.add("MatMul", two, rows), output="b")
     g.add("MatMul", any_rows, unknown, output="c")
-    for name in "abc":
-        g.output(name, None)
+    g.output("a", [1, WIDTH])
+    g.output("b", [2, WIDTH])
+    g.output("c", ["n", WIDTH])
     g.save(path)
     (written,) = save_model(load_model(path).ir, path.with_name("canonical.onnx"))[:1]
     return written, {row: True, both: False, rows: False, unknown: False}
