@@ -5,24 +5,22 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import uvloop
 
 from mopar.bundle import Bundle
-from mopar.evaluation.exchange import exchange_ms, median_difference
+from mopar.evaluation.by_turns import Added, added_by
+from mopar.evaluation.exchange import exchange_ms
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.evaluation.single import chain_bundle
 from mopar.files import cache_directory, from_json, to_json, write_whole
-from mopar.gateway.arrays import Array, from_array
-from mopar.gateway.runner import Runner
+from mopar.gateway.arrays import Array
 from mopar.graph import save_model
 from mopar.machine import machine_facts
-from mopar.platforms.local import LocalDeployment
 from mopar.profiling.cache import profile_key
 from mopar.profiling.memory import required_memory
 from mopar.types import PACKED_OPTIONS, ProfileError, RuntimeCosts, TensorSpec
@@ -35,7 +33,6 @@ _ROUNDS = 120
 _LONG_ROUNDS = 40
 _WARM_ROUNDS = 10
 _SIDE_BY_SIDE = 2
-_DEADLINE_S = 10.0
 _MIB_PER_FLOAT = 4 / (1 << 20)
 
 
@@ -76,7 +73,7 @@ def _measure() -> RuntimeCosts:
         per_step_ms = exchange_ms(root) if machine_facts().cores >= _SIDE_BY_SIDE else None
     hop_ms = max(hop.latency_ms, 0.0)
     hop_billed_ms = min(max(hop.billed_ms, 0.0), hop_ms)
-    grown = (lengthy.stage_ms + COLD_HALF_MS) / lengthy.stage_ms
+    grown = (lengthy.one_ms + COLD_HALF_MS) / lengthy.one_ms
     cold_ms = max(lengthy.billed_ms - hop_billed_ms, 0.0) * grown
     return RuntimeCosts(
         base_mib=base_mib,
@@ -156,47 +153,8 @@ def init_ms(launch: FunctionLaunch, rounds: int = 3) -> float:
     return statistics.median(times)
 
 
-@dataclass(frozen=True, slots=True)
-class _Added:
-    """What one more function adds to a request.
-
-    Attributes:
-        latency_ms: to the latency.
-        billed_ms: the part of it inside functions.
-        stage_ms: how long each function takes all the same.
-    """
-
-    latency_ms: float
-    billed_ms: float
-    stage_ms: float
-
-
-def _added(one: Bundle, many: Bundle, size: int, rounds: int = _ROUNDS) -> _Added:
-    """What splitting adds per function, the two asked by turns."""
+def _added(one: Bundle, many: Bundle, size: int, rounds: int = _ROUNDS) -> Added:
+    """What each further function adds to ``one``; ``one_ms`` is a function's part of that."""
     more = len(many.manifest.plan.functions) - len(one.manifest.plan.functions)
-    whole_ms, latency_ms, billed_ms = uvloop.run(_difference(one, many, size, rounds))
-    return _Added(latency_ms / more, billed_ms / more, whole_ms / (more + 1))
-
-
-async def _difference(one: Bundle, many: Bundle, size: int, rounds: int) -> tuple[float, float, float]:
-    """Latency of the one, and what the many add to its latency and bill, the two asked by turns."""
-    (spec,) = one.manifest.inputs
-    array = np.linspace(-1, 1, size, dtype=np.float32).reshape([int(dim or 0) for dim in spec.shape or ()])
-    values = {spec.name: from_array(spec.name, array)}
-    latency: tuple[list[float], list[float]] = ([], [])
-    billed: tuple[list[float], list[float]] = ([], [])
-    async with LocalDeployment(one, limits=False) as first, LocalDeployment(many, limits=False) as second:
-        runners = Runner(one.manifest, first.functions), Runner(many.manifest, second.functions)
-        for round_number in range(_WARM_ROUNDS + rounds):
-            # Who goes first changes, so that neither always finds what the other left in the caches.
-            for i in (0, 1) if round_number % 2 else (1, 0):
-                runner, started = runners[i], time.perf_counter()
-                async with runner.infer(values, None, _DEADLINE_S) as answer:
-                    elapsed_ms = (time.perf_counter() - started) * 1e3
-                    busy_ms = sum(timing.busy_ns for timing in answer.timings) / 1e6
-                if round_number >= _WARM_ROUNDS:
-                    latency[i].append(elapsed_ms)
-                    billed[i].append(busy_ms)
-        for runner in runners:
-            await runner.close()
-    return statistics.median(latency[0]), median_difference(*latency), median_difference(*billed)
+    found = added_by(one, many, size, warm_rounds=_WARM_ROUNDS, rounds=rounds)
+    return Added(found.latency_ms / more, found.billed_ms / more, found.one_ms / (more + 1))

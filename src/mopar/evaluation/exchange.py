@@ -1,21 +1,15 @@
 """What one more step adds to a request that two functions compute side by side, measured."""
 
-import statistics
-import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import uvloop
 
 from mopar.bundle import Bundle, file_entries
+from mopar.evaluation.by_turns import added_by
 from mopar.evaluation.single import NOTHING, UNLIMITED_MIB, chain_bundle
-from mopar.gateway.arrays import from_array
-from mopar.gateway.runner import Runner
 from mopar.graph import save_model
-from mopar.platforms.local import LocalDeployment
 from mopar.types import (
     PACKED_OPTIONS,
     REQUEST,
@@ -34,7 +28,6 @@ from mopar.types import (
 _STEPS, _PRODUCTS = 8, 2
 _ROWS, _WIDTH = 128, 1024
 _WARM_ROUNDS, _ROUNDS = 10, 40
-_DEADLINE_S = 10.0
 
 
 def exchange_ms(root: Path, *, rounds: int = _ROUNDS) -> float:
@@ -51,31 +44,8 @@ def exchange_ms(root: Path, *, rounds: int = _ROUNDS) -> float:
         PlatformError, EngineError: a worker cannot be run here.
     """
     bundles = _bundle(root, 1), _bundle(root, _STEPS)
-    added = uvloop.run(_added_ms(bundles, rounds))
-    return max(added, 0.0) / (_STEPS - 1)
-
-
-async def _added_ms(bundles: tuple[Bundle, Bundle], rounds: int) -> float:
-    values = {"x": from_array("x", np.linspace(-1, 1, _ROWS * _WIDTH, dtype=np.float32).reshape(_ROWS, _WIDTH))}
-    taken: tuple[list[float], list[float]] = ([], [])
-    async with LocalDeployment(bundles[0], limits=False) as one, LocalDeployment(bundles[1], limits=False) as many:
-        runners = [Runner(bundle.manifest, made.functions) for bundle, made in zip(bundles, (one, many), strict=True)]
-        for number in range(_WARM_ROUNDS + rounds):
-            # Who goes first changes, so that neither always finds what the other left in the caches.
-            for i in (0, 1) if number % 2 else (1, 0):
-                times, runner, started = taken[i], runners[i], time.perf_counter()
-                async with runner.infer(values, None, _DEADLINE_S):
-                    elapsed_ms = (time.perf_counter() - started) * 1e3
-                if number >= _WARM_ROUNDS:
-                    times.append(elapsed_ms)
-        for runner in runners:
-            await runner.close()
-    return median_difference(*taken)
-
-
-def median_difference(one: Sequence[float], many: Sequence[float]) -> float:
-    """Median of what each of ``many`` is above its neighbour in time: a machine drifts by more than a call costs."""
-    return statistics.median(after - before for before, after in zip(one, many, strict=True))
+    added = added_by(*bundles, _ROWS * _WIDTH, warm_rounds=_WARM_ROUNDS, rounds=rounds)
+    return max(added.latency_ms, 0.0) / (_STEPS - 1)
 
 
 def _bundle(root: Path, steps: int) -> Bundle:
