@@ -1,18 +1,18 @@
-"""Layers of the reference models, measured: what the benchmarks of patterns and of memory over time start from."""
+"""Layers of the reference models, measured: what other benchmarks start from."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mopar.graph import Layer, Model, layers_of, load_model
-from mopar.profiling import Array, RunBudget, sample_inputs
+from mopar.profiling import Array, RunBudget, sample_inputs, time_layers
 from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.measure import Measurement, measure
 from mopar.profiling.parts import layer_profiles, weights_of
 from mopar.profiling.patterns import patterns_of
 from mopar.profiling.patterns_operators import leading_operators
-from mopar.types import LayerProfile, Patterns, WeightProfile
+from mopar.types import LayerProfile, Patterns, Profile, WeightProfile
 from tests.models import materialise
 from tests.models import sample_inputs as reference_inputs
 
@@ -54,3 +54,14 @@ def measured_layers(name: str, budget: RunBudget) -> Iterator[MeasuredLayers]:
             patterns=patterns_of(profiles, weights, operators),
             directory=directory,
         )
+
+
+def retimed(profile: Profile, model: Model, inputs: Mapping[str, Array]) -> Profile:
+    """A model's profile with its layers timed anew: the machine may have become faster or slower since."""
+    times = time_layers(model, layers_of(model), inputs)
+    layers = zip(profile.layers, times.latency_ms, strict=True)
+    return replace(
+        profile,
+        layers=tuple(replace(layer, latency_ms=latency_ms) for layer, latency_ms in layers),
+        whole=replace(profile.whole, latency_ms=times.whole_ms, unattributed_ms=times.unattributed_ms),
+    )

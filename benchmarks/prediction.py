@@ -3,7 +3,8 @@
     python -m benchmarks.prediction [--advice] [--models resnet50,minilm] [--json FILE]
 
 Plans: mopar-cost (at most four functions), three uniform slices, and two cuts at thirds of the layers. Goals: latency
-within 10%, memory within 15% (measured independently of the limit), and equal answers on three requests.
+within 10%, memory within 15% (measured independently of the limit), and equal answers on three requests. Layers are
+timed right before, whatever an earlier profile says: machines become faster and slower from minute to minute.
 
 With --advice, models of the zoo instead, each with what `mopar plan` says for this machine and the paper's prices.
 Goals: the median error of latency within 5%, that of memory within 10%; every plan and function that is not is listed.
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
+from benchmarks.layers import retimed
 from mopar.bundle import build, open_bundle
 from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
 from mopar.evaluation.verify import Verification, verify
@@ -78,6 +80,8 @@ def verified(name: str, wanted: Callable[[Profile], Iterator[tuple[str, Plan]]])
         np.savez(inputs, allow_pickle=False, **requests[0])
         say("profile")
         model, profile = measure_model(path, inputs=inputs)
+        say("layers once more")
+        profile = retimed(profile, model, requests[0])
         whole = WholeModel(path)
         for number, (label, plan) in enumerate(wanted(profile)):
             say(f"{label}: {len(plan.functions)} functions")

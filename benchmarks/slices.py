@@ -11,21 +11,20 @@ median error of the engine's time is within 7% for each model.
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import uvloop
 
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
+from benchmarks.layers import retimed
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
 from mopar.gateway.arrays import Array, from_array
 from mopar.gateway.runner import Runner
-from mopar.graph import layers_of
 from mopar.planning.arithmetic import cold_part, elapsed_ms
 from mopar.platforms.local import LocalDeployment
-from mopar.profiling import LayerTimes, time_layers
 from mopar.types import Plan, Profile
 from mopar.zoo import zoo_models
 from tests.models import materialise, sample_inputs
@@ -87,7 +86,7 @@ def slices_of(name: str, count: int, seed: int) -> list[Slice]:
         archive = Path(folder) / "inputs.npz"
         np.savez(archive, allow_pickle=False, **inputs)
         model, profile = measure_model(materialise(name), inputs=archive)
-        profile = retimed(profile, time_layers(model, layers_of(model), inputs))
+        profile = retimed(profile, model, inputs)
         plan = random_plan(profile, count, seed)
         build(model, plan, Path(folder) / "bundle")
         measured = uvloop.run(call_ms(open_bundle(Path(folder) / "bundle"), inputs))
@@ -96,16 +95,6 @@ def slices_of(name: str, count: int, seed: int) -> list[Slice]:
         Slice(name, graph.start, graph.stop, engine_ms(profile, graph.start, graph.stop), engine, predicted, taken)
         for graph, predicted, (engine, taken) in zip(plan.graphs, inside, measured, strict=True)
     ]
-
-
-def retimed(profile: Profile, times: LayerTimes) -> Profile:
-    """The profile with its layers timed anew: the machine may have become faster or slower since."""
-    layers = zip(profile.layers, times.latency_ms, strict=True)
-    return replace(
-        profile,
-        layers=tuple(replace(layer, latency_ms=latency_ms) for layer, latency_ms in layers),
-        whole=replace(profile.whole, latency_ms=times.whole_ms, unattributed_ms=times.unattributed_ms),
-    )
 
 
 def engine_ms(profile: Profile, start: int, stop: int) -> float:

@@ -27,6 +27,7 @@ _LATENCY_MS, _MOST_ROUNDS = 1500.0, 100
 """The latency of a request is asked for so long: twenty quick ones would catch one mood of the machine."""
 
 Inputs = Mapping[str, Array]
+Progress = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def verify(
     *,
     measure_memory: bool = True,
     rounds: int = REQUESTS,
-    progress: Callable[[str, float | None], None] = lambda _stage, _share: None,
+    progress: Progress = lambda _stage, _share: None,
 ) -> Verification:
     """Hold a bundle against its model.
 
@@ -100,12 +101,16 @@ def verify(
         progress("comparing answers", number / len(requests))
         recordings.append(record(bundle, inputs))
         differences += compare_all(recordings[-1].outputs, whole.answer(inputs))
-    functions = _functions(bundle, recordings[0], measure_memory, rounds, progress)
+    launches = _launches(bundle, recordings[0])
+    runs = _under_limits(launches, rounds, progress)
     latency_ms = None
-    if all(function.survived for function in functions):
+    if all(run.why is None for run in runs):
+        # Before memory is measured, which takes minutes, in which a machine becomes faster or slower.
         progress("measuring latency", None)
         latency_ms, served = uvloop.run(_serve(bundle, requests[0], rounds))
         differences += compare_all(served, whole.answer(requests[0]))
+    needs = _needs(launches, progress) if measure_memory else [None] * len(launches)
+    functions = tuple(map(_verified, launches, runs, needs))
     worst = max(differences, key=lambda difference: (not difference.equal, difference.max_rel_error))
     return Verification(
         equal=worst.equal,
@@ -118,75 +123,92 @@ def verify(
     )
 
 
-def _functions(
-    bundle: Bundle,
-    recording: Recording,
-    measure_memory: bool,
-    rounds: int,
-    progress: Callable[[str, float | None], None],
-) -> tuple[VerifiedFunction, ...]:
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """A function with its calls of one request, and what its plan says of it."""
+
+    function: Function
+    predicted: PredictedFunction
+    calls: FunctionLaunch
+
+
+@dataclass(frozen=True, slots=True)
+class _LimitedRun:
+    """Median billed ms of a request under the function's own limit, and what killed it, if anything did."""
+
+    busy_ms: float | None
+    why: str | None
+
+
+def _launches(bundle: Bundle, recording: Recording) -> list[_Launch]:
     plan = bundle.manifest.plan
     predictions = {predicted.name: predicted for predicted in plan.predicted.functions}
     for function in plan.functions:
         if function.name not in predictions:
             raise BundleError(f"{bundle.root}: its plan predicts nothing of {function.name}: build the bundle again")
+    return [
+        _Launch(
+            function,
+            predictions[function.name],
+            FunctionLaunch.of(bundle, function, recording.calls[function.name]),
+        )
+        for function in plan.functions
+    ]
+
+
+def _under_limits(launches: Sequence[_Launch], rounds: int, progress: Progress) -> list[_LimitedRun]:
     found = []
-    for number, function in enumerate(plan.functions):
-        say = _about(function, number / len(plan.functions), progress)
-        say("running under its limit")
-        launch = FunctionLaunch.of(bundle, function, recording.calls[function.name])
-        found.append(_function(launch, function, predictions[function.name], measure_memory, rounds, say))
-    return tuple(found)
+    for number, launch in enumerate(launches):
+        _about(launch.function, number / len(launches), progress)("running under its limit")
+        found.append(_under_limit(launch, rounds))
+    return found
 
 
-def _about(function: Function, share: float, progress: Callable[[str, float | None], None]) -> Callable[[str], None]:
+def _needs(launches: Sequence[_Launch], progress: Progress) -> list[float | None]:
+    """Required memory of each function, independently of its limit."""
+    found: list[float | None] = []
+    for number, launch in enumerate(launches):
+        say = _about(launch.function, number / len(launches), progress)
+        found.append(required_memory(launch.calls, cpu=launch.function.cpu, progress=say).required_mib)
+    return found
+
+
+def _about(function: Function, share: float, progress: Progress) -> Callable[[str], None]:
     return lambda line: progress(f"{function.name}: {line}", share)
 
 
-def _function(
-    launch: FunctionLaunch,
-    function: Function,
-    predicted: PredictedFunction,
-    measure_memory: bool,
-    rounds: int,
-    say: Callable[[str], None],
-) -> VerifiedFunction:
-    busy_ms, why = _under_limit(launch, function, rounds)
-    measured_mib = None
-    if measure_memory:
-        measured_mib = required_memory(launch, cpu=function.cpu, progress=say).required_mib
+def _verified(launch: _Launch, run: _LimitedRun, measured_mib: float | None) -> VerifiedFunction:
     return VerifiedFunction(
-        name=function.name,
-        predicted_mib=predicted.memory_mib,
+        name=launch.function.name,
+        predicted_mib=launch.predicted.memory_mib,
         measured_mib=measured_mib,
-        limit_mib=function.memory_mib,
-        predicted_ms=predicted.billed_ms,
-        measured_ms=busy_ms,
-        survived=why is None,
-        why=why,
+        limit_mib=launch.function.memory_mib,
+        predicted_ms=launch.predicted.billed_ms,
+        measured_ms=run.busy_ms,
+        survived=run.why is None,
+        why=run.why,
     )
 
 
-def _under_limit(launch: FunctionLaunch, function: Function, rounds: int) -> tuple[float | None, str | None]:
-    """Median billed ms of a request under the function's own limit, and what killed it, if anything did."""
-    groups = detect_cgroups()
+def _under_limit(launch: _Launch, rounds: int) -> _LimitedRun:
+    function, groups = launch.function, detect_cgroups()
     samples = []
+    why = None
     group = groups.create(function.name) if groups is not None else None
     try:
         if group is not None:
             group.limit(function.memory_mib * _MIB, function.cpu)
-        with launch.start(group) as running:
+        with launch.calls.start(group) as running:
             for _ in range(rounds):
                 running.request()
                 samples.append(sum(result.busy_ns for result in running.results) / 1e6)
     except MoparError as error:
         killed = group is not None and group.oom_kills() > 0
         why = f"out of memory at {function.memory_mib} MiB" if killed else str(error)
-        return (statistics.median(samples) if samples else None), why
     finally:
         if group is not None:
             group.remove()
-    return statistics.median(samples), None
+    return _LimitedRun(statistics.median(samples) if samples else None, why)
 
 
 async def _serve(bundle: Bundle, inputs: Inputs, rounds: int) -> tuple[float, dict[str, Array]]:

@@ -48,7 +48,8 @@ def session_options(job: dict[str, Any], *, profile: bool) -> ort.SessionOptions
     options.graph_optimization_level = all_of_it if job["optimize"] else none
     options.enable_cpu_mem_arena = job["arena"]
     options.enable_mem_pattern = job["memory_pattern"]
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, value in job["thread_entries"].items():
+        options.add_session_config_entry(name, value)
     if not job["prepack"]:
         options.add_session_config_entry("session.disable_prepacking", "1")
     if job.get("write"):
@@ -139,8 +140,8 @@ def main() -> None:
     """Do the job named on the command line."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     job = json.loads(Path(sys.argv[1]).read_text())
-    if job["core"] is not None:
-        os.sched_setaffinity(0, {job["core"]})
+    if job["cores"]:
+        os.sched_setaffinity(0, job["cores"])
     with contextlib.suppress(PermissionError):
         os.nice(PRIORITY)
     try:

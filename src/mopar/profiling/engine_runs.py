@@ -18,6 +18,7 @@ import numpy as np
 from mopar.profiling.inputs import Array
 from mopar.profiling.trace import Trace, read_trace
 from mopar.runtime.environment import ENVIRONMENT
+from mopar.runtime.threads import session_entries, shares_of_cores
 from mopar.types import EngineError, EngineOptions, TensorSpec, dtype_of_name
 
 _CHILD = Path(__file__).with_name("_timing_child.py")
@@ -102,7 +103,8 @@ def run_engine(
         options: how the engine loads and runs.
         budget: how many runs.
         threads: of an operator.
-        core: the process is pinned to it; None leaves it where it is.
+        core: the process is pinned to it; None leaves it where it is. Several threads get cores of their own, as
+            in a function.
         alternate: whether a second session without the profiler runs by turns with the first.
         write: where to write the optimised model, its weights packed; beside it, its data as ``.data``.
         memory_statistics: where the engine is to write what memory each node took.
@@ -112,13 +114,15 @@ def run_engine(
     """
     feeds = {f"input{i}": contiguous(inputs[spec.name]) for i, spec in enumerate(specs)}
     np.savez(directory / "inputs.npz", allow_pickle=False, **feeds)
+    shares = shares_of_cores(os.sched_getaffinity(0), threads)
     job = {
         "model": str(model),
         "inputs": str(directory / "inputs.npz"),
         "names": [spec.name for spec in specs],
         "codes": [dtype_of_name(spec.dtype).code for spec in specs],
         "threads": threads,
-        "core": core,
+        "cores": shares[0] if shares else [] if core is None else [core],
+        "thread_entries": session_entries(shares),
         "optimize": options.optimize == "all",
         "prepack": options.prepack,
         "arena": options.arena,

@@ -22,6 +22,7 @@ from mopar.profiling.layer_times import layers_of_kernels
 from mopar.profiling.measure import Measurement
 from mopar.profiling.timeline_watch import Sample, read_by_pages, watch, watched_cores
 from mopar.profiling.trace import KernelEvent, read_trace
+from mopar.runtime.threads import session_entries
 from mopar.types import PACKED_OPTIONS, dtype_of_name
 
 _WARM_RUNS = 2
@@ -106,6 +107,7 @@ def _job(
         "names": [spec.name for spec in model.inputs],
         "codes": [dtype_of_name(spec.dtype).code for spec in model.inputs],
         "threads": 1,
+        "thread_entries": session_entries([]),
         "core": core,
         "optimize": False,
         "prepack": PACKED_OPTIONS.prepack,

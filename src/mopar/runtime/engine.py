@@ -6,6 +6,7 @@ from ctypes import byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
 
 from mopar.runtime.capi import DEFAULT_MEMORY, DEVICE_ALLOCATOR, LOG_FATAL, Api, Handle, OrtError
 from mopar.runtime.strings import pack_strings, unpack_strings
+from mopar.runtime.threads import session_entries, shares_of_cores
 
 STRING = 8
 """ONNX's number of the string type, whose elements ONNX Runtime keeps to itself."""
@@ -30,6 +31,8 @@ class Tensor:
 class Engine:
     """ONNX Runtime with one environment.
 
+    Where several threads compute an operator, each gets cores of its own; the first of them is the calling thread.
+
     Args:
         library: path of ``libonnxruntime``.
         threads: of an operator; one per whole CPU that the function has.
@@ -41,6 +44,9 @@ class Engine:
     def __init__(self, library: str, threads: int) -> None:
         self.api = Api(library)
         self.threads = threads
+        self._shares = shares_of_cores(os.sched_getaffinity(0), threads)
+        if self._shares:
+            os.sched_setaffinity(0, self._shares[0])
         self.env = Handle()
         # Errors come back as a status, and from there to whoever asked; in a log they would be said twice.
         self.api.function("CreateEnv")(LOG_FATAL, b"mopar", byref(self.env))
@@ -81,8 +87,8 @@ class Engine:
         if not memory_pattern:
             function("DisableMemPattern")(options)
         entry = function("AddSessionConfigEntry")
-        # A function under a CPU quota pays for every spin of an idle thread.
-        entry(options, b"session.intra_op.allow_spinning", b"0")
+        for name, value in session_entries(self._shares).items():
+            entry(options, name.encode(), value.encode())
         if not prepack:
             entry(options, b"session.disable_prepacking", b"1")
 
