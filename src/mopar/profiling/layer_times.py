@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mopar.graph.kernels import Kernel
 from mopar.profiling.engine_runs import DISTURBED, EngineRuns
+from mopar.profiling.profiler_cost import ProfilerCost
 from mopar.profiling.trace import KernelEvent
 
 # Above this it is noise: two to four microseconds were seen.
@@ -18,8 +19,8 @@ _PROFILER_STEP_MS = 0.001
 class LayerTimes:
     """Where the time of a run goes. Nothing is rescaled.
 
-    From an If, Loop or Scan, the profiler's own work on the kernels of its body is taken off; time in which
-    another process had the core counts for nobody, as far as it can be told.
+    The profiler's own work inside each kernel is taken off, and from an If, Loop or Scan that on the kernels of its
+    body; time in which another process had the core counts for nobody, as far as it can be told.
 
     Attributes:
         latency_ms: of each layer, the median over runs of the sum of its kernels.
@@ -48,13 +49,16 @@ class LayerTimes:
         return self.whole_ms - sum(self.latency_ms)
 
 
-def layer_times(runs: EngineRuns, kernels: Sequence[Kernel], layers: Sequence[Sequence[str]]) -> LayerTimes:
+def layer_times(
+    runs: EngineRuns, kernels: Sequence[Kernel], layers: Sequence[Sequence[str]], cost: ProfilerCost
+) -> LayerTimes:
     """Add up kernels by layer, run by run.
 
     Args:
         runs: timed runs of the optimised model.
         kernels: the optimised graph's outermost kernels, in the order of its nodes.
         layers: names of the canonical nodes of each layer.
+        cost: of timing a kernel; it is taken off.
     """
     layer_of = layers_of_kernels(kernels, layers)
     overhead_ms = _profiler_ms_per_event(runs)
@@ -66,9 +70,10 @@ def layer_times(runs: EngineRuns, kernels: Sequence[Kernel], layers: Sequence[Se
             layer = layer_of.get(event.node)
             if layer is None:
                 continue
-            samples[number][layer] += max(0.0, event.duration_ms - event.inner * overhead_ms)
+            own_ms = cost.own_ms(event)
+            samples[number][layer] += max(0.0, own_ms - event.inner * overhead_ms)
             if kernels[event.node].layout_only:
-                layout[number][layer] += event.duration_ms
+                layout[number][layer] += own_ms
     columns = [undisturbed_samples(column, runs.lost) for column in zip(*samples, strict=True)]
     return LayerTimes(
         latency_ms=tuple(statistics.median(column) for column in columns),

@@ -14,6 +14,7 @@ from mopar.profiling.layer_times import LayerTimes, first_run, layer_times, two_
 from mopar.profiling.packed import optimised_graph
 from mopar.profiling.plain import leave_plain
 from mopar.profiling.points import Point, tensor_points
+from mopar.profiling.profiler_cost import profiler_cost
 from mopar.profiling.trace import KernelEvent
 from mopar.types import PACKED_OPTIONS, EngineOptions
 
@@ -130,14 +131,15 @@ def measure(
     )
     kernels = outermost_kernels(model, packed)
     nodes = [layer.nodes for layer in layers]
-    times = layer_times(runs, kernels, nodes)
+    cost = profiler_cost()
+    times = layer_times(runs, kernels, nodes, cost)
     ratios = None
     if two_threads and len(os.sched_getaffinity(0)) >= _TWO:
         progress("timing layers with two threads", 0.4)
         both = run_engine(
             packed, inputs, model.inputs, directory, options=options, budget=_second(budget), threads=_TWO
         )
-        ratios = two_threads_ratios(times, layer_times(both, kernels, nodes))
+        ratios = two_threads_ratios(times, layer_times(both, kernels, nodes, cost))
     memory = kernel_memory(statistics, kernels)
     return Measurement(times, points, packed, kernels, first_run(runs.trace.runs[-1]), memory, ratios)
 

@@ -10,6 +10,7 @@ from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import undisturbed_samples
 from mopar.profiling.packed import optimised_graph
 from mopar.profiling.plain import leave_plain
+from mopar.profiling.profiler_cost import ProfilerCost, profiler_cost
 from mopar.profiling.resources.describe import Described, kernel_keys
 from mopar.profiling.resources.footprint import memory_facts
 from mopar.profiling.resources.samples import KernelSample, KernelTiming, MemoryLabel, ModelSamples, Timings
@@ -43,7 +44,7 @@ def observe(
             )
             for threads, core in ((1, idlest_core()), (2, None))[: 1 + two_threads]
         ]  # fmt: skip
-    times = [kernel_times(found) for found in runs]
+    times = [kernel_times(found, profiler_cost()) for found in runs]
     kernels = (
         KernelTiming(keys[index], one_ms, times[1].get(index) if two_threads else None)
         for index, one_ms in times[0].items()
@@ -94,12 +95,12 @@ def _pack(model: Model, inputs: Mapping[str, Array], directory: Path) -> Path:
     return packed
 
 
-def kernel_times(runs: EngineRuns) -> dict[int, float]:
-    """Median milliseconds of each node of the graph that ran, by index."""
+def kernel_times(runs: EngineRuns, cost: ProfilerCost) -> dict[int, float]:
+    """Median milliseconds of each node of the graph that ran, by index, less what timing it cost."""
     samples: dict[int, list[float]] = {}
     lost: dict[int, list[float]] = {}
     for events, share in zip(runs.trace.runs, runs.lost, strict=True):
         for event in events:
-            samples.setdefault(event.node, []).append(event.duration_ms)
+            samples.setdefault(event.node, []).append(cost.own_ms(event))
             lost.setdefault(event.node, []).append(share)
     return {node: statistics.median(undisturbed_samples(found, lost[node])) for node, found in samples.items()}
