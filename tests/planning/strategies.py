@@ -178,8 +178,9 @@ def costs_of_runtime(draw: st.DrawFn) -> RuntimeCosts:
         hop_ms * draw(st.floats(0, 1)),
         draw(st.floats(0, 1.0)),
         120.0,
-        draw(st.floats(0, 1.0)),
-        draw(st.floats(0, 1.0)),
+        cold_call_ms=draw(st.floats(0, 0.5)),
+        cold_ms=draw(st.floats(0, 1.0)),
+        wake_ms=draw(st.floats(0, 1.0)),
     )
 
 

@@ -60,29 +60,35 @@ def runtime_costs(*, use_cache: bool = True, progress: Callable[[str], None] = l
 def _measure() -> RuntimeCosts:
     """The constants, from functions that do nothing and from such that compute.
 
-    Each of ``k`` stages of ``t`` ms pays ``cold * t / (t + COLD_HALF_MS) * (1 - 1 / k)``, and the whole, alone, none.
-    So per function that is added, of which there are ``k - 1``: ``added = hop + cold * t / (t + COLD_HALF_MS)``.
+    Each of ``k`` stages of ``t`` ms pays ``(call + cold * t / (t + COLD_HALF_MS)) * (1 - 1 / k)``, and the whole,
+    alone, none. So per function that is added, of which there are ``k - 1``, it is
+    ``hop + call + cold * t / (t + COLD_HALF_MS)``. Of functions that do nothing, each pays ``call`` where another
+    one computed before: ``hop + call`` per function that is added.
     """
     with tempfile.TemporaryDirectory(prefix="mopar-costs-") as folder:
         root = Path(folder)
         small, large = (_elementwise(root, size) for size in (_SMALL, _LARGE))
         base_mib, ready_ms = _base(small[0])
-        hop = _added(*small, _SMALL)
-        per_mib = (_added(*large, _LARGE).latency_ms - hop.latency_ms) / ((_LARGE - _SMALL) * _MIB_PER_FLOAT)
-        lengthy = _added(*_working(root), _ROWS * _WIDTH, _LONG_ROUNDS)
+        hop = _added(*small)
+        per_mib = (_added(*large).latency_ms - hop.latency_ms) / ((_LARGE - _SMALL) * _MIB_PER_FLOAT)
+        working = _working(root)
+        lengthy = _added(*working, _LONG_ROUNDS)
+        found_cold = _added(*small, _LONG_ROUNDS, between=working[0])
         per_step_ms = exchange_ms(root) if machine_facts().cores >= _SIDE_BY_SIDE else None
     hop_ms = max(hop.latency_ms, 0.0)
     hop_billed_ms = min(max(hop.billed_ms, 0.0), hop_ms)
+    cold_call_ms = max(found_cold.billed_ms - hop_billed_ms, 0.0)
+    wake_ms = max(found_cold.latency_ms - hop_ms - cold_call_ms, 0.0)
     grown = (lengthy.one_ms + COLD_HALF_MS) / lengthy.one_ms
-    cold_ms = max(lengthy.billed_ms - hop_billed_ms, 0.0) * grown
     return RuntimeCosts(
         base_mib=base_mib,
         hop_ms=hop_ms,
         hop_billed_ms=hop_billed_ms,
         wire_ms_per_mib=max(per_mib, 0.0),
         init_ms=ready_ms,
-        cold_ms=cold_ms,
-        wake_ms=max((lengthy.latency_ms - hop_ms) * grown - cold_ms, 0.0),
+        cold_call_ms=cold_call_ms,
+        cold_ms=max(lengthy.billed_ms - hop_billed_ms - cold_call_ms, 0.0) * grown,
+        wake_ms=wake_ms,
         exchange_ms=per_step_ms,
     )
 
@@ -153,8 +159,8 @@ def init_ms(launch: FunctionLaunch, rounds: int = 3) -> float:
     return statistics.median(times)
 
 
-def _added(one: Bundle, many: Bundle, size: int, rounds: int = _ROUNDS) -> Added:
+def _added(one: Bundle, many: Bundle, rounds: int = _ROUNDS, between: Bundle | None = None) -> Added:
     """What each further function adds to ``one``; ``one_ms`` is a function's part of that."""
     more = len(many.manifest.plan.functions) - len(one.manifest.plan.functions)
-    found = added_by(one, many, size, warm_rounds=_WARM_ROUNDS, rounds=rounds)
+    found = added_by(one, many, warm_rounds=_WARM_ROUNDS, rounds=rounds, between=between)
     return Added(found.latency_ms / more, found.billed_ms / more, found.one_ms / (more + 1))

@@ -44,7 +44,7 @@ def exchange_ms(root: Path, *, rounds: int = _ROUNDS) -> float:
         PlatformError, EngineError: a worker cannot be run here.
     """
     bundles = _bundle(root, 1), _bundle(root, _STEPS)
-    added = added_by(*bundles, _ROWS * _WIDTH, warm_rounds=_WARM_ROUNDS, rounds=rounds)
+    added = added_by(*bundles, warm_rounds=_WARM_ROUNDS, rounds=rounds)
     return max(added.latency_ms, 0.0) / (_STEPS - 1)
 
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mopar.types import PlatformLimits, PriceBook, Profile
-from mopar.types.profile import COLD_HALF_MS
+from mopar.types import PlatformLimits, PriceBook, Profile, RuntimeCosts
+from mopar.types.profile import COLD_HALF_MS, COLD_WHOLE_MS
 
 Floats = npt.NDArray[np.float64]
 Num = TypeVar("Num", float, Floats)
@@ -31,12 +31,13 @@ class CallCosts:
 
     Attributes:
         inside_ms, outside_ms: per call.
-        cold_ms, wake_ms: per call, inside and outside, as far as it computes for long (see ``cold_part``).
+        cold_call_ms, cold_ms, wake_ms: per call, as far as others compute in between (see ``cold_ms``).
         inside_ms_per_mib, outside_ms_per_mib: per MiB of tensor that enters or leaves.
     """
 
     inside_ms: float
     outside_ms: float
+    cold_call_ms: float
     cold_ms: float
     wake_ms: float
     inside_ms_per_mib: float
@@ -51,6 +52,7 @@ def call_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
     cores, and so find them cold, only where the profile was measured.
     """
     runtime = profile.runtime
+    here = limits.hop_ms is None
     if limits.hop_ms is None:
         inside_ms, outside_ms = runtime.hop_billed_ms, runtime.hop_ms - runtime.hop_billed_ms
     else:
@@ -60,8 +62,9 @@ def call_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
     return CallCosts(
         inside_ms=inside_ms,
         outside_ms=outside_ms,
-        cold_ms=runtime.cold_ms if limits.hop_ms is None else 0.0,
-        wake_ms=runtime.wake_ms if limits.hop_ms is None else 0.0,
+        cold_call_ms=runtime.cold_call_ms if here else 0.0,
+        cold_ms=runtime.cold_ms if here else 0.0,
+        wake_ms=runtime.wake_ms if here else 0.0,
         inside_ms_per_mib=per_mib * limits.wire_billed_share,
         outside_ms_per_mib=per_mib * (1 - limits.wire_billed_share),
     )
@@ -76,13 +79,18 @@ def step_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
     costs, exchange_ms = call_costs(profile, limits), profile.runtime.exchange_ms
     if limits.hop_ms is not None or exchange_ms is None:
         return costs
-    return replace(costs, inside_ms=0.0, outside_ms=exchange_ms, cold_ms=0.0, wake_ms=0.0)
+    return replace(costs, inside_ms=0.0, outside_ms=exchange_ms, cold_call_ms=0.0, cold_ms=0.0, wake_ms=0.0)
 
 
-def cold_part(compute_ms: Num, whole_ms: float) -> Num:
-    """What part of ``cold_ms`` and ``wake_ms`` a call pays that computes for so long of a model's ``whole_ms``."""
-    others = 1.0 - compute_ms / max(whole_ms, _HAIR)
-    return compute_ms / (compute_ms + COLD_HALF_MS) * others * (others > 0)
+def cold_ms(costs: CallCosts | RuntimeCosts, compute_ms: Num, whole_ms: float) -> tuple[Num, Num]:
+    """What a call takes more, inside its function and outside, that computes for so long of a model's ``whole_ms``.
+
+    While the other functions compute, they empty its caches, and its core goes to sleep.
+    """
+    others_ms = whole_ms - compute_ms
+    others = others_ms * (others_ms > 0) / (whole_ms + COLD_WHOLE_MS)
+    inside = costs.cold_call_ms + costs.cold_ms * compute_ms / (compute_ms + COLD_HALF_MS)
+    return others * inside, others * costs.wake_ms
 
 
 def elapsed_ms(profile: Profile, threads: int = 1) -> list[float]:

@@ -11,7 +11,7 @@ from mopar.planning.arithmetic import (
     billed_ms,
     call_costs,
     call_usd,
-    cold_part,
+    cold_ms,
     elapsed_ms,
     has_two_threads,
     init_ms,
@@ -140,8 +140,8 @@ class _Timing:
         )
         inside = inside_ms(one, two, function.cpu, float(function.threads))
         stretch = inside / one if one > 0 else 1.0
-        part = cold_part(self._compute_ms(self._elapsed_ms, graph), self._elapsed_ms[-1])
-        outside = costs.outside_ms + part * costs.wake_ms + body_mib * costs.outside_ms_per_mib
+        _, woken = cold_ms(costs, self._compute_ms(self._elapsed_ms, graph), self._elapsed_ms[-1])
+        outside = costs.outside_ms + woken + body_mib * costs.outside_ms_per_mib
         return _Timed(
             compute_ms=self._compute_ms(self._elapsed_ms, graph) * stretch,
             inside_ms=inside,
@@ -183,8 +183,8 @@ class _Timing:
     def _unlimited_ms(self, elapsed: Sequence[float], graph: Graph, body_mib: float, costs: CallCosts) -> float:
         """A call's time inside a function with a CPU for each thread."""
         compute_ms = self._compute_ms(elapsed, graph)
-        cold_ms = cold_part(compute_ms, elapsed[-1]) * costs.cold_ms
-        return compute_ms + costs.inside_ms + cold_ms + body_mib * costs.inside_ms_per_mib
+        cold, _ = cold_ms(costs, compute_ms, elapsed[-1])
+        return compute_ms + costs.inside_ms + cold + body_mib * costs.inside_ms_per_mib
 
     def _need_gb_s(self, graph: Graph) -> float:
         """Memory in need over time (DESIGN, section 4): weights of the running layer, and tensors that live.

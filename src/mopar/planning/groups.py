@@ -19,7 +19,7 @@ from mopar.planning.arithmetic import (
     beside_ms,
     billed_ms,
     call_costs,
-    cold_part,
+    cold_ms,
     elapsed_ms,
     held_usd_per_ms,
     init_ms,
@@ -235,11 +235,12 @@ class _Grouping:
         """Ways whose calls compute so long and move so many bytes: ways x parts, or x 1 where the first is alone."""
         overhead = np.array([self._overhead.get(self._table.positions[begin], 0.0) for begin in begins.tolist()])
         compute, body_mib = compute_ms + overhead[:, None], body / MIB
-        cold, calls = cold_part(compute, float(self._elapsed[-1])), sums[:, _CALLS]
+        calls = sums[:, _CALLS]
         held = []
         for costs in self._costs:
-            inside = compute + costs.inside_ms + cold * costs.cold_ms + body_mib * costs.inside_ms_per_mib
-            outside = costs.outside_ms + cold * costs.wake_ms + body_mib * costs.outside_ms_per_mib
+            cold, woken = cold_ms(costs, compute, float(self._elapsed[-1]))
+            inside = compute + costs.inside_ms + cold + body_mib * costs.inside_ms_per_mib
+            outside = costs.outside_ms + woken + body_mib * costs.outside_ms_per_mib
             billed = sums.copy()
             billed[:, _BILLED] = billed_ms(self._sizing.book, inside) * calls
             held.append(_Held(((inside + outside) * calls).max(axis=1), billed, most))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from mopar.planning.arithmetic import MIB, CallCosts, Floats, cold_part, elapsed_ms, has_two_threads, init_ms
+from mopar.planning.arithmetic import MIB, CallCosts, Floats, cold_ms, elapsed_ms, has_two_threads, init_ms
 from mopar.planning.boundary import last_use
 from mopar.planning.memory import Extra, required_mib
 from mopar.types import Profile
@@ -113,14 +113,14 @@ def priced_table(
         output_bytes: that leave.
         file_bytes: of weights in the built file.
     """
-    (one, part), (two, _) = (_inside_ms(starts, stops, overhead, costs) for starts, stops in elapsed)
+    (one, woken), (two, _) = (_inside_ms(starts, stops, overhead, costs) for starts, stops in elapsed)
     body_mib = (input_bytes + output_bytes) / MIB
     return SliceTable(
         positions=tuple(positions),
         memory_mib=required_mib(profile, resident_bytes + active_bytes, extra_mib),
         inside_ms=one + body_mib * costs.inside_ms_per_mib,
         inside_two_ms=two + body_mib * costs.inside_ms_per_mib,
-        outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms + part * costs.wake_ms,
+        outside_ms=body_mib * costs.outside_ms_per_mib + costs.outside_ms + woken,
         input_bytes=input_bytes,
         output_bytes=output_bytes,
         file_bytes=file_bytes,
@@ -131,11 +131,11 @@ def priced_table(
 
 
 def _inside_ms(starts: Floats, stops: Floats, overhead: Floats, costs: CallCosts) -> tuple[Floats, Floats]:
-    """A call's time inside the function without what its tensors add, and its part of what cold functions pay."""
+    """A call's time inside the function without what its tensors add, and what waking up adds outside."""
     # Below the diagonal, which means nothing, it would be negative.
     compute = np.maximum(stops[None, :] - starts[:, None], 0.0) + overhead[:, None]
-    part = cold_part(compute, float(stops[-1]))
-    return compute + costs.inside_ms + part * costs.cold_ms, part
+    cold, woken = cold_ms(costs, compute, float(stops[-1]))
+    return compute + costs.inside_ms + cold, woken
 
 
 def _weights(profile: Profile, sizes: dict[str, int], points: npt.NDArray[np.int_]) -> Floats:

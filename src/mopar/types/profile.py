@@ -11,6 +11,8 @@ PARTS = (2, 4)
 """Numbers of parts that a profile looks at."""
 COLD_HALF_MS = 1.5
 """Computing for so long costs half of ``RuntimeCosts.cold_ms``; measured with stages of 0.05, 1, 3 and 25 ms."""
+COLD_WHOLE_MS = 0.1
+"""A model that takes so long in all leaves half of the caches to others; measured with DLRM's slices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +191,11 @@ class RuntimeCosts:
         hop_billed_ms: the part of it that passes inside the function.
         wire_ms_per_mib: added time per MiB of a tensor that crosses, in shared memory.
         init_ms: from exec to ready, without weights.
-        cold_ms: what a function adds beyond the hop when it computes for long, inside it: its caches are cold. One
-            that computes for ``t`` of the model's ``T`` ms pays ``t / (t + COLD_HALF_MS) * (1 - t / T)`` of it.
-        wake_ms: the same outside it: cores have gone to sleep.
+        cold_call_ms: what a call takes more inside a function where others have computed since and emptied the caches,
+            however little it computes itself. Of this and of the two below, one that computes for ``t`` of the
+            model's ``T`` ms pays ``(T - t) / (T + COLD_WHOLE_MS)``.
+        cold_ms: what a function takes more beyond that when it computes for long; ``t / (t + COLD_HALF_MS)`` of it.
+        wake_ms: what a call takes more outside a function then: cores have gone to sleep.
         exchange_ms: what one more step adds to a request that several functions compute side by side; None where it
             is not known, and every step is taken to cost a call.
     """
@@ -201,6 +205,7 @@ class RuntimeCosts:
     hop_billed_ms: float
     wire_ms_per_mib: float
     init_ms: float
+    cold_call_ms: float = 0.0
     cold_ms: float = 0.0
     wake_ms: float = 0.0
     exchange_ms: float | None = None
