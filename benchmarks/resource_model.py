@@ -1,13 +1,15 @@
 """How near the resource model comes on models that it was not fitted to: latency and memory, whole and by slices.
 
     python -m benchmarks.resource_model [--quick] [--models NAME,..] [--no-memory] [--json FILE]
+                                      [--fit FILE]
 
 Each tested model is left out of the fit ("one out": calibration models and all other tested models; "synthetic": the
 calibration models alone, which is what `mopar calibrate` gives a user). Tested: the zoo, and the architectures of
 benchmarks/architectures.py. Slices: the whole, four uniform ones, and two (memory) or six (latency) between random cut
 positions. Latency is held against the layers' times inside the whole run, the whole against a run without the profiler;
 memory against required memory as `verify` measures it. Measurements are kept in .cache/resource-model by model, options
-and machine; remove that folder to measure again.
+and machine; remove that folder to measure again. With --fit, a model fitted to all of them is written too, which is how
+src/mopar/profiling/resources/reference.json came to be.
 """
 
 import itertools
@@ -24,9 +26,10 @@ from benchmarks.common import met, parser, say_where, table, write_raw
 from mopar.evaluation.calibration.corpus import Effort, measured_samples
 from mopar.evaluation.calibration.run import fitted
 from mopar.evaluation.costs import runtime_costs
+from mopar.files import write_whole
 from mopar.profiling.inputs import Array
 from mopar.profiling.resources import synthetic
-from mopar.profiling.resources.model import ResourceModel
+from mopar.profiling.resources.model import ResourceModel, encoded
 from mopar.profiling.resources.samples import ModelSamples
 from mopar.types import MoparError, RuntimeCosts
 from tests import models as zoo
@@ -201,12 +204,17 @@ def main() -> None:
     arguments.add_argument("--models", help="comma-separated; default: the zoo and all architectures")
     arguments.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}, fewer calibration models")
     arguments.add_argument("--no-memory", action="store_true", help="latency alone")
+    arguments.add_argument("--fit", type=Path, metavar="FILE", help="write the model fitted to everything")
     options = arguments.parse_args()
     say_where(0, "scikit-learn")
     every = [name for name in ZOO if name in zoo.MODELS] + list(architectures.ARCHITECTURES)
     names = options.models.split(",") if options.models else list(QUICK) if options.quick else every
     runtime = runtime_costs(progress=say)
     models, made = measured(names, runtime, memory=not options.no_memory, quick=options.quick)
+
+    if options.fit is not None:
+        write_whole(options.fit, encoded(fitted([*made, *models], [*made, *models], runtime)))
+        say(f"written to {options.fit}")
 
     def fit(samples: list[ModelSamples]) -> ResourceModel:
         return fitted(samples, samples, runtime, errors=False)
