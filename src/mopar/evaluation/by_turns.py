@@ -82,8 +82,10 @@ async def _asked(bundle: Bundle) -> AsyncIterator[Callable[[], Awaitable[tuple[f
                 elapsed_ms = (time.perf_counter() - started) * 1e3
                 return elapsed_ms, sum(timing.busy_ns for timing in answer.timings) / 1e6
 
-        yield ask
-        await runner.close()
+        try:
+            yield ask
+        finally:
+            await runner.close()
 
 
 def _median_difference(one: Sequence[float], many: Sequence[float]) -> float:
