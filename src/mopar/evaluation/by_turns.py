@@ -41,7 +41,7 @@ def added_by(one: Bundle, many: Bundle, *, warm_rounds: int, rounds: int, betwee
         many: with the same input.
         warm_rounds: requests before those that count.
         rounds: requests that count.
-        between: asked before every other request, so that it finds the caches full of something else; like ``one``.
+        between: asked before each request to the two, which then find the caches full of something else; like ``one``.
 
     Raises:
         PlatformError, EngineError: a worker cannot be run here.
