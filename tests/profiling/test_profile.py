@@ -28,7 +28,7 @@ from mopar.types import (
     RuntimeCosts,
     TensorSpec,
 )
-from tests.models.builder import Builder
+from tests.profiling.blocked import blocked_chain
 
 QUICK = RunBudget(seconds=0.0, min_runs=5, max_runs=5, warm_runs=1)
 COSTS = RuntimeCosts(base_mib=45.0, hop_ms=0.1, hop_billed_ms=0.05, wire_ms_per_mib=0.1, init_ms=100.0)
@@ -100,25 +100,13 @@ def test_a_cut_costs_what_its_slices_reorder_more_than_the_whole(
 ) -> None:
     monkeypatch.setattr(parts, "measure_reorders", lambda _core: ReorderCosts(1.0, 1.0))
     path = tmp_path / "blocks.onnx"
-    _blocked_chain(path)
+    blocked_chain(path)
     model = load_model(path)
     layers = layers_of(model)
     whole = _reorderings(model.ir)
     for cut in _profile(path).cut_positions:
         slices = (extract(model, 0, cut.index, layers), extract(model, cut.index, len(layers), layers))
         assert cut.overhead_ms == cut.bytes * (sum(map(_reorderings, slices)) - whole), cut
-
-
-def _blocked_chain(path: Path) -> None:
-    """Convolutions with as many channels as any block has, then a head in the plain layout."""
-    graph = Builder("blocks")
-    x = graph.input("image", (1, 3, 16, 16))
-    for channels in (3, 32, 32):
-        convolved = graph.add("Conv", x, graph.weight(32, channels, 3, 3), pads=[1, 1, 1, 1])
-        x = graph.add("Relu", convolved)
-    flat = graph.add("Flatten", graph.add("GlobalAveragePool", x))
-    graph.output(graph.add("Gemm", flat, graph.weight(32, 4), output="y"), (1, 4))
-    graph.save(path)
 
 
 def _reorderings(model: ir.Model) -> int:

@@ -8,15 +8,15 @@ reorder its output, and the one after it reorder its input.
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from onnx import TensorProto, helper
 
+from mopar.graph import Model
 from mopar.graph.kernels import Kernel
 from mopar.profiling.engine_runs import RunBudget, run_engine, scratch_directory
-from mopar.profiling.packed import optimised_graph
 from mopar.types import EngineOptions, TensorSpec
 
 _NCHWC = "com.microsoft.nchwc"
@@ -48,29 +48,24 @@ class ReorderCosts:
     out_of_ms_per_byte: float
 
 
-def blocked_tensors(
-    optimised: Path, kernels: Sequence[Kernel], makes: Mapping[str, Sequence[str]], crossing: frozenset[str]
-) -> dict[str, BlockedTensor]:
-    """Which of the tensors that cross cut positions are in the blocked layout.
+def blocked_tensors(model: Model, optimised: ir.Graph, kernels: Sequence[Kernel]) -> dict[str, BlockedTensor]:
+    """Which tensors of a model are in the blocked layout, by name.
 
     Args:
-        optimised: the engine's optimised graph.
-        kernels: its outermost kernels, in the order of its nodes.
-        makes: tensors that each canonical node makes.
-        crossing: tensors that cross a cut position.
+        model: in canonical form.
+        optimised: the engine's optimised graph of it.
+        kernels: that graph's outermost kernels, in the order of its nodes.
     """
-    graph = optimised_graph(optimised)
+    makes = {str(node.name): [str(value.name) for value in node.outputs] for node in model.nodes}
     found = {}
-    for node, kernel in zip(graph, kernels, strict=False):
+    for node, kernel in zip(optimised, kernels, strict=False):
         if node.domain != _NCHWC or node.op_type in (_INTO, _OUT_OF) or not kernel.nodes:
             continue
         consumers = [consumer for value in node.outputs for consumer in value.consumers()]
         leaves = not any(consumer.op_type == _OUT_OF for consumer in consumers)
         enters = any(consumer.domain == _NCHWC and consumer.op_type != _OUT_OF for consumer in consumers)
         # What a kernel makes is made by the last node that it computes.
-        for tensor in makes[kernel.nodes[-1]]:
-            if tensor in crossing:
-                found[tensor] = BlockedTensor(leaves, enters)
+        found.update(dict.fromkeys(makes[kernel.nodes[-1]], BlockedTensor(leaves, enters)))
     return found
 
 

@@ -54,9 +54,8 @@ def cuts_of(
     cuts = cut_positions(model, layers)
     crossing = frozenset(name for cut in cuts for name in cut.tensors)
     sizes = {name: point_of(measured.points, name).bytes for name in crossing}
-    makes = {str(node.name): [str(value.name) for value in node.outputs] for node in model.nodes}
-    blocked = blocked_tensors(measured.packed, measured.kernels, makes, crossing)
-    if blocked and costs is None:
+    blocked = blocked_tensors(model, optimised_graph(measured.packed), measured.kernels)
+    if blocked.keys() & crossing and costs is None:
         costs = measure_reorders(idlest_core())
     return tuple(
         CutPosition(

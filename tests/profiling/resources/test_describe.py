@@ -16,10 +16,12 @@ from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.measure import measure
 from mopar.profiling.packed import stored_weights
 from mopar.profiling.resources import synthetic
+from mopar.profiling.resources.footprint import memory_facts
 from mopar.profiling.resources.predict import predict_profile
 from mopar.profiling.resources.samples import KernelSample, ModelSamples, Timings
 from tests.models import sample_inputs as model_inputs
 from tests.models import small_names
+from tests.profiling.blocked import blocked_chain
 
 ONCE = RunBudget(seconds=0.0, min_runs=1, max_runs=1, warm_runs=0)
 KINDS = [name for name, _ in zip(synthetic.names(), synthetic.RECIPES, strict=False)]
@@ -50,6 +52,15 @@ def test_a_predicted_profile_plans_and_builds(name: str, reference: Callable[[st
     plan = make_plan(profile, PlanOptions(slo_ms=None, max_functions=2))
     build(model, plan, tmp_path / "bundle")
     assert open_bundle(tmp_path / "bundle").manifest.plan == plan
+
+
+def test_what_enters_or_leaves_in_blocks_is_held_twice(tmp_path: Path) -> None:
+    """Of the second convolution alone: tensors stand in shared memory, and their copies in blocks in the function."""
+    one = subject(blocked_chain(tmp_path / "blocks.onnx"))
+    facts = memory_facts(one.model, one.layers, one.described, 1, 2)
+    tensor_mib = 32 * 16 * 16 * 4 / (1 << 20)
+    assert facts.boundary_mib == 2 * tensor_mib
+    assert facts.active_mib == 4 * tensor_mib
 
 
 def test_a_machine_twice_as_slow_is_predicted_twice_as_slow(tmp_path: Path) -> None:

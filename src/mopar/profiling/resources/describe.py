@@ -9,6 +9,7 @@ from mopar.graph import Layer, Model
 from mopar.graph.kernels import Kernel, attribute_kernels
 from mopar.graph.model import is_weight, name_of
 from mopar.profiling.layer_times import layers_of_kernels
+from mopar.profiling.layout import BlockedTensor, blocked_tensors
 from mopar.profiling.packed import StoredWeight
 from mopar.profiling.resources.facts import node_facts
 from mopar.profiling.resources.packing import predicted_weights
@@ -28,6 +29,7 @@ class Described:
         kernels: of the optimised graph, in the order of its nodes.
         works: what each of them does.
         stored: the optimised graph's weights, packed as the engine packs them.
+        blocked: tensors that the engine holds in blocks of channels, by name.
         working_bytes: weights that a run reads: what decides whether they stay in the last cache.
     """
 
@@ -35,6 +37,7 @@ class Described:
     kernels: tuple[Kernel, ...]
     works: tuple[KernelWork, ...]
     stored: tuple[StoredWeight, ...]
+    blocked: Mapping[str, BlockedTensor]
     working_bytes: float
 
 
@@ -128,4 +131,4 @@ def describe(model: Model, layers: Sequence[Layer], point: Mapping[str, tuple[in
     stored = predicted_weights(graph, {} if _varies(model) else shapes)
     read = {name_of(value) for node in graph for value in node.inputs if value is not None and is_weight(value)}
     working = sum(weight.resident_bytes for weight in stored if weight.name in read)
-    return Described(inferred, kernels, works, stored, float(working))
+    return Described(inferred, kernels, works, stored, blocked_tensors(model, graph, kernels), float(working))

@@ -40,13 +40,17 @@ def memory_facts(model: Model, layers: Sequence[Layer], described: Described, st
 def _inner_bytes(model: Model, layers: Sequence[Layer], described: Described, start: int, stop: int) -> int:
     """The most that tensors inside the slice take at a time.
 
-    Boundary tensors are left out: they stand in shared memory from the first request on.
+    Boundary tensors are left out: they stand in shared memory from the first request on. Those that the engine holds in
+    blocks count nevertheless: blocks are a copy of what enters or leaves.
     """
     inputs, outputs = boundary(model, layers, start, stop)
-    outer = {spec.name for spec in (*inputs, *outputs)}
+    blocked = described.blocked
+    copied = {spec.name for spec in inputs if spec.name in blocked and blocked[spec.name].enters}
+    copied |= {spec.name for spec in outputs if spec.name in blocked and blocked[spec.name].leaves}
+    outer = {spec.name for spec in (*inputs, *outputs)} - copied
     steps = [replace(step, layer=step.layer - start) for layer in layers[start:stop] for step in steps_of(model, layer)]
     points = described.inferred.points
-    names = {name for step in steps for name in (*step.reads, *step.makes)} | outer
+    names = {name for step in steps for name in (*step.reads, *step.makes)} | outer | copied
     sizes = {name: 0 if name in outer or name not in points else points[name].bytes for name in names}
     live = live_bytes(steps, sizes, [spec.name for spec in inputs], [spec.name for spec in outputs], stop - start)
     return max(live, default=0)

@@ -1,0 +1,18 @@
+"""A model that the engine runs in blocks of channels."""
+
+from pathlib import Path
+
+from tests.models.builder import Builder
+
+
+def blocked_chain(path: Path) -> Path:
+    """Convolutions with as many channels as any block has, then a head in the plain layout."""
+    graph = Builder("blocks")
+    x = graph.input("image", (1, 3, 16, 16))
+    for channels in (3, 32, 32):
+        convolved = graph.add("Conv", x, graph.weight(32, channels, 3, 3), pads=[1, 1, 1, 1])
+        x = graph.add("Relu", convolved)
+    flat = graph.add("Flatten", graph.add("GlobalAveragePool", x))
+    graph.output(graph.add("Gemm", flat, graph.weight(32, 4), output="y"), (1, 4))
+    graph.save(path)
+    return path
