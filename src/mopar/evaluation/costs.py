@@ -30,7 +30,7 @@ _SMALL = 768
 _LARGE = 1 << 20
 _STAGES, _ROWS, _WIDTH = 4, 256, 1024
 _ROUNDS = 120
-_LONG_ROUNDS = 40
+_LONG_ROUNDS, _COLD_ROUNDS = 40, 80
 _WARM_ROUNDS = 10
 _SIDE_BY_SIDE = 2
 _MIB_PER_FLOAT = 4 / (1 << 20)
@@ -73,7 +73,7 @@ def _measure() -> RuntimeCosts:
         per_mib = (_added(*large).latency_ms - hop.latency_ms) / ((_LARGE - _SMALL) * _MIB_PER_FLOAT)
         working = _working(root)
         lengthy = _added(*working, _LONG_ROUNDS)
-        found_cold = _added(*small, _LONG_ROUNDS, between=working[0])
+        found_cold = _added(*small, _COLD_ROUNDS, between=working[0])
         per_step_ms = exchange_ms(root) if machine_facts().cores >= _SIDE_BY_SIDE else None
     hop_ms = max(hop.latency_ms, 0.0)
     hop_billed_ms = min(max(hop.billed_ms, 0.0), hop_ms)

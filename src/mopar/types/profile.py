@@ -9,8 +9,8 @@ from mopar.types.tensor import TensorSpec
 PROFILE_SCHEMA = 3
 PARTS = (2, 4)
 """Numbers of parts that a profile looks at."""
-COLD_HALF_MS = 1.5
-"""Computing for so long costs half of ``RuntimeCosts.cold_ms``; measured with stages of 0.05, 1, 3 and 25 ms."""
+COLD_HALF_MS = 4.0
+"""Computing for so long costs half of ``RuntimeCosts.cold_ms``: so took the zoo's slices of 0.1 to 40 ms."""
 COLD_WHOLE_MS = 0.1
 """A model that takes so long in all leaves half of the caches to others; measured with DLRM's slices."""
 
