@@ -9,7 +9,7 @@ from itertools import combinations, pairwise, product
 from hypothesis import strategies as st
 
 from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, with_headroom
-from mopar.planning.arithmetic import MIB, CallCosts, beside_ms, call_costs, cold_ms, elapsed_ms, step_costs
+from mopar.planning.arithmetic import MIB, CallCosts, beside_ms, call_costs, elapsed_ms, found_cold_ms, step_costs
 from mopar.planning.boundary import slice_inputs, slice_outputs
 from mopar.planning.memory import bought_mib
 from mopar.planning.shape import covered
@@ -257,6 +257,6 @@ class Everything:
 
     def _call_ms(self, costs: CallCosts, start: int, engine_ms: float, moved: float) -> float:
         compute = engine_ms + self._overhead.get(start, 0.0)
-        cold = sum(cold_ms(costs, compute, self._elapsed[-1]))
+        cold = sum(found_cold_ms(costs, compute, self._elapsed[-1]))
         wire = moved / MIB * (costs.inside_ms_per_mib + costs.outside_ms_per_mib)
         return compute + cold + wire + costs.inside_ms + costs.outside_ms

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from mopar.planning.arithmetic import MIB, call_costs, cold_ms, elapsed_ms
+from mopar.planning.arithmetic import MIB, call_costs, elapsed_ms, found_cold_ms
 from mopar.planning.boundary import slice_inputs, slice_outputs
 from mopar.planning.memory import slice_memory_mib
 from mopar.planning.paths import to_go, weigh
@@ -32,7 +32,7 @@ def test_every_slice_as_defined(profile: Profile, limit: PlatformLimits) -> None
             assert table.file_bytes[row, column] == sum(w.file_bytes for w in profile.weights if w.name in names)
             body = (entering + leaving) / MIB * costs.inside_ms_per_mib
             compute = elapsed[stop] - elapsed[start] + overhead.get(start, 0.0)
-            cold, _ = cold_ms(costs, compute, elapsed[-1])
+            cold, _ = found_cold_ms(costs, compute, elapsed[-1])
             inside = compute + cold + costs.inside_ms + body
             assert table.inside_ms[row, column] == pytest.approx(inside)
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mopar.types import PlatformLimits, PriceBook, Profile, RuntimeCosts
+from mopar.types import PlatformLimits, PriceBook, Profile
 from mopar.types.profile import COLD_HALF_MS, COLD_WHOLE_MS
 
 Floats = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ class CallCosts:
 
     Attributes:
         inside_ms, outside_ms: per call.
-        cold_call_ms, cold_ms, wake_ms: per call, as far as others compute in between (see ``cold_ms``).
+        cold_call_ms, cold_ms, wake_ms: per call, as far as others compute in between (see ``found_cold_ms``).
         inside_ms_per_mib, outside_ms_per_mib: per MiB of tensor that enters or leaves.
     """
 
@@ -82,7 +82,7 @@ def step_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
     return replace(costs, inside_ms=0.0, outside_ms=exchange_ms, cold_call_ms=0.0, cold_ms=0.0, wake_ms=0.0)
 
 
-def cold_ms(costs: CallCosts | RuntimeCosts, compute_ms: Num, whole_ms: float) -> tuple[Num, Num]:
+def found_cold_ms(costs: CallCosts, compute_ms: Num, whole_ms: float) -> tuple[Num, Num]:
     """What a call takes more, inside its function and outside, that computes for so long of a model's ``whole_ms``.
 
     While the other functions compute, they empty its caches, and its core goes to sleep.

@@ -11,8 +11,8 @@ from mopar.planning.arithmetic import (
     billed_ms,
     call_costs,
     call_usd,
-    cold_ms,
     elapsed_ms,
+    found_cold_ms,
     has_two_threads,
     init_ms,
     step_costs,
@@ -140,7 +140,7 @@ class _Timing:
         )
         inside = inside_ms(one, two, function.cpu, float(function.threads))
         stretch = inside / one if one > 0 else 1.0
-        _, woken = cold_ms(costs, self._compute_ms(self._elapsed_ms, graph), self._elapsed_ms[-1])
+        _, woken = found_cold_ms(costs, self._compute_ms(self._elapsed_ms, graph), self._elapsed_ms[-1])
         outside = costs.outside_ms + woken + body_mib * costs.outside_ms_per_mib
         return _Timed(
             compute_ms=self._compute_ms(self._elapsed_ms, graph) * stretch,
@@ -183,7 +183,7 @@ class _Timing:
     def _unlimited_ms(self, elapsed: Sequence[float], graph: Graph, body_mib: float, costs: CallCosts) -> float:
         """A call's time inside a function with a CPU for each thread."""
         compute_ms = self._compute_ms(elapsed, graph)
-        cold, _ = cold_ms(costs, compute_ms, elapsed[-1])
+        cold, _ = found_cold_ms(costs, compute_ms, elapsed[-1])
         return compute_ms + costs.inside_ms + cold + body_mib * costs.inside_ms_per_mib
 
     def _need_gb_s(self, graph: Graph) -> float:

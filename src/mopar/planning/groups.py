@@ -19,8 +19,8 @@ from mopar.planning.arithmetic import (
     beside_ms,
     billed_ms,
     call_costs,
-    cold_ms,
     elapsed_ms,
+    found_cold_ms,
     held_usd_per_ms,
     init_ms,
     step_costs,
@@ -238,7 +238,7 @@ class _Grouping:
         calls = sums[:, _CALLS]
         held = []
         for costs in self._costs:
-            cold, woken = cold_ms(costs, compute, float(self._elapsed[-1]))
+            cold, woken = found_cold_ms(costs, compute, float(self._elapsed[-1]))
             inside = compute + costs.inside_ms + cold + body_mib * costs.inside_ms_per_mib
             outside = costs.outside_ms + woken + body_mib * costs.outside_ms_per_mib
             billed = sums.copy()

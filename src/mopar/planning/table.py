@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from mopar.planning.arithmetic import MIB, CallCosts, Floats, cold_ms, elapsed_ms, has_two_threads, init_ms
+from mopar.planning.arithmetic import MIB, CallCosts, Floats, elapsed_ms, found_cold_ms, has_two_threads, init_ms
 from mopar.planning.boundary import last_use
 from mopar.planning.memory import Extra, required_mib
 from mopar.types import Profile
@@ -134,7 +134,7 @@ def _inside_ms(starts: Floats, stops: Floats, overhead: Floats, costs: CallCosts
     """A call's time inside the function without what its tensors add, and what waking up adds outside."""
     # Below the diagonal, which means nothing, it would be negative.
     compute = np.maximum(stops[None, :] - starts[:, None], 0.0) + overhead[:, None]
-    cold, woken = cold_ms(costs, compute, float(stops[-1]))
+    cold, woken = found_cold_ms(costs, compute, float(stops[-1]))
     return compute + costs.inside_ms + cold, woken
 
 
