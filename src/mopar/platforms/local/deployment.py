@@ -1,12 +1,14 @@
 """A bundle running on this machine: a worker for each function, under the plan's limits."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 from mopar.bundle import Bundle
 from mopar.limits import Cgroup, Cgroups, detect_cgroups, read_files, why_unavailable
+from mopar.platforms.local.cores import cores_of_parts
 from mopar.platforms.local.function import LocalFunction
 from mopar.platforms.local.library import engine_library
 from mopar.platforms.local.process import GraphFile, WorkerSpec
@@ -32,7 +34,7 @@ class LocalDeployment:
     Args:
         bundle: what to run.
         limits: whether to set limits of memory and CPU; where the machine offers none, ``notice`` is told once.
-        cores: function -> cores to pin its worker to.
+        cores: function -> cores to pin its worker to; parts of a slice are kept apart anyway, others left free.
         memory_mib: function -> limit in place of the plan's, for measurements.
         notice: told what a user should know, once.
         on_restart: told the function's name each time a worker is started again.
@@ -54,9 +56,10 @@ class LocalDeployment:
             notice(f"functions run without limits of memory and CPU: {why_unavailable()}")
         if groups is not None:
             groups.sweep_stale()
+        pinned = {**cores_of_parts(bundle.manifest.plan, os.sched_getaffinity(0)), **(cores or {})}
         self.functions: dict[str, LocalFunction] = {}
         for function in bundle.manifest.plan.functions:
-            spec = worker_spec(bundle, function, (cores or {}).get(function.name, ()))
+            spec = worker_spec(bundle, function, pinned.get(function.name, ()))
             limit = (memory_mib or {}).get(function.name, function.memory_mib)
             make = None if groups is None else _maker(groups, function, limit)
             self.functions[function.name] = LocalFunction(spec, make, on_restart, memory_mib=limit)
