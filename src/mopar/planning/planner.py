@@ -8,7 +8,7 @@ slices do not wait for each other the prediction, which follows the calls, can o
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from math import isfinite
+from math import ceil, isfinite
 from typing import Literal
 
 from mopar.planning.arrange import arranged, likely
@@ -296,7 +296,8 @@ def _slo_ms(slo_ms: Slo, reference: Problem | None) -> float | None:
     if isinstance(slo_ms, str):
         if slo_ms != "default":
             raise UsageError(f"slo_ms {slo_ms!r}: give a number of ms, None or 'default'")
-        return None if reference is None else SLO_SLACK * least_latency_ms(reference)
+        # Up to a whole microsecond, as people will read it.
+        return None if reference is None else ceil(1000 * SLO_SLACK * least_latency_ms(reference)) / 1000
     if slo_ms is not None and not (slo_ms > 0 and isfinite(slo_ms)):
         raise UsageError(f"slo_ms {slo_ms:g}: must be over 0")
     return slo_ms
