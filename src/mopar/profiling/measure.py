@@ -94,7 +94,7 @@ def measure(
         core: to run on; the idlest one, by default.
         budget: how many runs.
         options: of the timed sessions.
-        two_threads: whether to time it with two threads too, where there are two cores: more briefly, and not pinned.
+        two_threads: whether to time it with two threads too, where there are two cores: more briefly, a core for each.
         progress: told what goes on.
 
     Raises:

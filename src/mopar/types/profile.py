@@ -12,7 +12,7 @@ PARTS = (2, 4)
 COLD_HALF_MS = 4.0
 """Computing for so long costs half of ``RuntimeCosts.cold_ms``: so took the zoo's slices of 0.1 to 40 ms."""
 COLD_WHOLE_MS = 0.1
-"""A model that takes so long in all leaves half of the caches to others; measured with DLRM's slices."""
+"""A model that takes so long in all leaves half of the caches alone (`python -m benchmarks.slices`)."""
 
 
 @dataclass(frozen=True, slots=True)

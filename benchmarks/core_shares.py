@@ -1,0 +1,149 @@
+"""What cores of their own win: for two threads of an operator, and for parts of a slice, after pauses.
+
+    python -m benchmarks.core_shares [--models minilm,efficientnet-b0] [--parts resnet50] [--json FILE]
+
+Threads: a session with one thread, one with two that are left to the scheduler, one with two on cores of their own,
+and one as functions have it, which also look out for the next operator for a moment; by turns, each after a pause.
+Parts: the balanced plan of a model, its functions free on all cores, and kept apart, by turns of 15 requests.
+"""
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import uvloop
+
+from benchmarks.common import parser, say_where, spread, table, write_raw
+from mopar.bundle import Bundle, build, open_bundle, prepare
+from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
+from mopar.files import cache_directory
+from mopar.gateway.arrays import Array, from_array
+from mopar.gateway.runner import Runner
+from mopar.platforms.local import LocalDeployment
+from mopar.runtime.threads import session_entries, shares_of_cores
+from tests.models import materialise, sample_inputs
+
+PAUSES_S = (0.0, 0.02, 0.1)
+ROUNDS, WARM = 15, 3
+_DEADLINE_S = 60.0
+AFFINITIES = "session.intra_op_thread_affinities"
+
+
+def modes() -> dict[str, tuple[int, list[int], dict[str, str]]]:
+    """Of each kind of session: threads, cores of the calling thread, and configuration entries."""
+    everywhere = os.sched_getaffinity(0)
+    free = sorted(everywhere)
+    shares = shares_of_cores(everywhere, 2)
+    asleep = session_entries([])
+    own = session_entries(shares)
+    return {
+        "one thread": (1, free, asleep),
+        "two, free": (2, free, asleep),
+        "two, own cores": (2, shares[0], {**asleep, AFFINITIES: own[AFFINITIES]}),
+        "two, as in functions": (2, shares[0], own),
+    }
+
+
+def session(path: Path, threads: int, entries: Mapping[str, str]) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    for name, value in entries.items():
+        options.add_session_config_entry(name, value)
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+Samples = dict[str, list[tuple[float, float]]]
+"""Of each kind of session, milliseconds of each run, and those of CPU time."""
+
+
+def threads_of(name: str, pause_s: float) -> Samples:
+    """One model after pauses of a length."""
+    path, feeds = materialise(name), sample_inputs(name)
+    runs: dict[str, tuple[list[int], Callable[[], object]]] = {}
+    for label, (threads, cores, entries) in modes().items():
+        one = session(path, threads, entries)
+        runs[label] = cores, lambda one=one: one.run(None, feeds)  # type: ignore[misc]
+    found: Samples = {label: [] for label in runs}
+    everywhere = os.sched_getaffinity(0)
+    for number in range(WARM + ROUNDS):
+        for label, (cores, run) in runs.items():
+            os.sched_setaffinity(0, cores)
+            time.sleep(pause_s)
+            cpu, began = time.process_time(), time.perf_counter()
+            run()
+            sample = (time.perf_counter() - began) * 1e3, (time.process_time() - cpu) * 1e3
+            if number >= WARM:
+                found[label].append(sample)
+    os.sched_setaffinity(0, everywhere)
+    return found
+
+
+async def asked(bundle: Bundle, inputs: Mapping[str, Array], cores: dict[str, tuple[int, ...]] | None) -> list[float]:
+    """Milliseconds of requests after pauses of 100 ms; ``cores`` in place of the deployment's own choice."""
+    values = {name: from_array(name, value) for name, value in inputs.items()}
+    found = []
+    async with LocalDeployment(bundle, cores=cores) as deployment:
+        runner = Runner(bundle.manifest, deployment.functions)
+        for _ in range(WARM + ROUNDS):
+            await asyncio.sleep(PAUSES_S[-1])
+            began = time.perf_counter()
+            async with runner.infer(values, None, _DEADLINE_S):
+                found.append((time.perf_counter() - began) * 1e3)
+        await runner.close()
+    return found[WARM:]
+
+
+def parts_of(name: str) -> tuple[int, dict[str, list[float]]]:
+    """Functions of the balanced plan, and its latencies with free functions, and with parts kept apart."""
+    inputs = sample_inputs(name)
+    with tempfile.TemporaryDirectory(prefix="mopar-cores-") as folder:
+        archive = Path(folder) / "inputs.npz"
+        np.savez(archive, allow_pickle=False, **inputs)
+        model, profile = measure_model(materialise(name), inputs=archive)
+        made = make_plan(profile, PlanOptions(objective="balanced", slo_ms=None))
+        build(model, made, Path(folder) / "bundle")
+        bundle = prepare(open_bundle(Path(folder) / "bundle"), cache_directory(), lambda _text: None)
+        everywhere = tuple(sorted(os.sched_getaffinity(0)))
+        free = {function.name: everywhere for function in made.functions}
+        found: dict[str, list[float]] = {"free": [], "kept apart": []}
+        for _ in range(2):
+            found["free"] += uvloop.run(asked(bundle, inputs, free))
+            found["kept apart"] += uvloop.run(asked(bundle, inputs, None))
+    return len(made.functions), found
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--models", default="minilm,efficientnet-b0", help="whose threads to look at")
+    arguments.add_argument("--parts", default="resnet50", help="model whose parts to look at")
+    options = arguments.parse_args()
+    say_where(None)
+    if len(os.sched_getaffinity(0)) < 2:
+        raise SystemExit("one core alone: there is nothing to keep apart")
+    threads = {name: {pause: threads_of(name, pause) for pause in PAUSES_S} for name in options.models.split(",")}
+    rows = [
+        (name, f"{1e3 * pause:.0f}", *(_cell(samples) for samples in found.values()))
+        for name, pauses in threads.items()
+        for pause, found in pauses.items()
+    ]
+    table(("model", "pause ms", *(f"{label}: ms (CPU ms)" for label in modes())), rows)
+    functions, parts = parts_of(options.parts)
+    print()
+    shown = [(options.parts, str(functions), label, spread(samples).text(".1f")) for label, samples in parts.items()]
+    table(("model, balanced", "functions", "parts", "ms, median [middle half]"), shown)
+    write_raw(options.json, "core_shares", {"threads": threads, "parts": parts})
+
+
+def _cell(samples: list[tuple[float, float]]) -> str:
+    wall, cpu = (statistics.median(column) for column in zip(*samples, strict=True))
+    return f"{wall:.2f} ({cpu:.1f})"
+
+
+if __name__ == "__main__":
+    main()
