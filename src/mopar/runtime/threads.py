@@ -5,8 +5,9 @@ even where the thread that wakes it computes there and other cores idle (seen on
 run by turns from then on: two take as long as one, mostly after a pause. On shares of the cores that have none in
 common they cannot meet.
 
-Waking costs more than it saves where operators are short. So a thread first looks out for its next operator for as long
-as waking would take, never beyond the end of a run; in all that costs less CPU time (`python -m benchmarks.core_shares`).
+Waking costs more than it saves where operators are short. So a thread first looks out for its next operator for as
+long as waking would take, never beyond the end of a run; in all that costs less CPU time. Both are shown by
+`python -m benchmarks.core_shares`.
 """
 
 _SPIN_US = 30
