@@ -6,8 +6,8 @@ run by turns from then on: two take as long as one, mostly after a pause. On sha
 common they cannot meet.
 
 Waking costs more than it saves where operators are short. So a thread first looks out for its next operator for as
-long as waking would take, never beyond the end of a run; in all that costs less CPU time. Both are shown by
-`python -m benchmarks.core_shares`.
+long as waking would take, never beyond the end of a run; in all that costs about as much CPU time as waking, or less.
+Both are shown by `python -m benchmarks.core_shares`.
 """
 
 _SPIN_US = 30
