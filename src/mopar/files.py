@@ -5,6 +5,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -61,20 +62,41 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     An OSError names ``path``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _unused(path.parent, f".{path.name}.")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as cause:
-        if cause.filename in {None, name}:
+        if cause.filename in {None, str(temporary)}:
             raise OSError(cause.errno, cause.strerror or str(cause), str(path)) from cause
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str, home: Path | None = None) -> Iterator[Path]:
+    """A new folder in ``home``, or else in ``TMPDIR``, that is gone afterwards.
+
+    So it is if a signal ends the block, at whatever moment: also while the folder is made or removed.
+    """
+    folder = _unused(home or Path(tempfile.gettempdir()), prefix)
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (KeyboardInterrupt, OSError):  # the latter is what rmtree makes of the former
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _unused(home: Path, prefix: str) -> Path:
+    """A path that nobody else has: known before anything is there, so that it can be removed for certain."""
+    return home / f"{prefix}{secrets.token_hex(8)}"
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -136,3 +136,35 @@ def started(desk: Desk, moment: Moment) -> subprocess.Popen[str]:
         else:
             pytest.fail(f"{moment.name} ended before it was in the middle: {process.communicate()[1]}")
     return process
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        # Of what a library has when it is imported: the interpreter remembers a KeyboardInterrupt from there.
+        'exec("signal.raise_signal(signal.SIGINT)")',
+        # As modules in C do while they are initialised.
+        "fail_by(lambda: signal.raise_signal(signal.SIGINT))",
+    ],
+    ids=["code-made-from-a-string", "an-error-made-of-it"],
+)
+def test_ctrl_c_within_a_library_is_an_exit_code(tmp_path: Path, where: str) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED.format(where=where))
+    command = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "")
+
+
+INTERRUPTED = """
+import signal
+import mopar.cli.app
+
+def fail_by(step):
+    try:
+        step()
+    except BaseException as error:
+        raise ImportError("initialization failed") from error
+
+mopar.cli.app.run_app = lambda _: {where}
+mopar.cli.main()
+"""

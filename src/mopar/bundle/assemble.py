@@ -2,8 +2,6 @@
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call, part_name
 from mopar.bundle.pack import pack_graph, packed_entry
 from mopar.bundle.parts import cut_part, shared_specs
-from mopar.files import exchange, explained, from_json, to_json, write_whole
+from mopar.files import exchange, explained, from_json, temporary_folder, to_json, write_whole
 from mopar.graph import Layer, Model, arranged, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
 from mopar.planning.check import check_plan
@@ -49,14 +47,11 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
     _check_target(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
+        with temporary_folder(f".{target.name}.", target.parent) as staging:
             manifest = _write(model, plan, staging, progress)
             write_whole(staging / MANIFEST, to_json(manifest))
             staging.chmod(0o755)
             _replace(staging, target)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
     except OSError as cause:
         raise explained(cause, out) from cause
     return manifest
@@ -178,12 +173,11 @@ def _replace(staging: Path, out: Path) -> None:
             return
     if exchange(staging, out):
         return
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-    out.rename(aside / "bundle")
-    try:
-        staging.rename(out)
-    except OSError:
-        (aside / "bundle").rename(out)
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with temporary_folder(f".{out.name}.old.", out.parent) as aside:
+        try:
+            out.rename(aside / "bundle")
+            staging.rename(out)
+        except (OSError, KeyboardInterrupt):
+            if not out.exists():
+                (aside / "bundle").rename(out)
+            raise

@@ -5,8 +5,6 @@ longer to load and more memory: so they are packed once for this machine, and ke
 """
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 from mopar.bundle.folder import file_entries
 from mopar.bundle.open import Bundle, check_file, fits_machine
 from mopar.bundle.pack import pack_graph, packed_entry
-from mopar.files import exchange, read_json, to_json, write_whole
+from mopar.files import exchange, read_json, temporary_folder, to_json, write_whole
 from mopar.machine import machine_facts
 from mopar.types import BundleError, GraphEntry, PackedEntry
 
@@ -83,8 +81,7 @@ def _pack(bundle: Bundle, graphs: list[GraphEntry], home: Path) -> dict[str, Pac
     """Pack into a temporary folder, then put it in place. Raises OSError or BundleError."""
     threads = {function.name: function.threads for function in bundle.manifest.plan.functions}
     home.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
-    try:
+    with temporary_folder(f".{home.name}.", home.parent) as staging:
         packed = {}
         for number, graph in enumerate(graphs):
             assert graph.packed is not None
@@ -100,5 +97,3 @@ def _pack(bundle: Bundle, graphs: list[GraphEntry], home: Path) -> dict[str, Pac
             if not exchange(staging, home):  # something that is not whole is in the way
                 raise
         return packed
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -1,7 +1,6 @@
 """Export through ``torch.export`` to an ONNX file that is whole or absent."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mopar.capture._check import check_answers
 from mopar.capture._symbols import check_other_sizes, check_symbols
 from mopar.capture._torch import Explained, evaluating, quiet, require_torch, unchanged_state
+from mopar.files import temporary_folder
 from mopar.types import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -119,13 +119,13 @@ def _beside(path: Path) -> Iterator[Path]:
 
     The name is kept because a model refers to its external data by name. The model itself moves last.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as cause:
-        raise UsageError(f"{path}: cannot be written: {cause.strerror or cause}") from cause
-    with temporary as folder:
-        written = Path(folder) / path.name
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(temporary_folder(f".{path.name}.", path.parent))
+        except OSError as cause:
+            raise UsageError(f"{path}: cannot be written: {cause.strerror or cause}") from cause
+        written = folder / path.name
         yield written
-        for file in sorted(Path(folder).iterdir(), key=lambda file: file == written):
+        for file in sorted(folder.iterdir(), key=lambda file: file == written):
             file.replace(path.with_name(file.name))

@@ -2,15 +2,18 @@
 
 import sys
 
+from mopar.cli.signals import Signalled, ended_by_signals
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line."""
     try:
-        # Imported here, so that Ctrl-C meanwhile ends as cleanly as later.
-        from mopar.cli.app import run_app
+        with ended_by_signals():
+            # Imported here, so that Ctrl-C meanwhile ends as cleanly as later.
+            from mopar.cli.app import run_app
 
-        run_app(sys.argv[1:])
-    except KeyboardInterrupt:
-        sys.exit(130)
+            run_app(sys.argv[1:])
+    except Signalled as ended:
+        sys.exit(ended.code)

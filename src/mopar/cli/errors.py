@@ -17,8 +17,6 @@ from mopar.types import (
 )
 
 FAILED, WRONG_USE, INFEASIBLE = 1, 2, 3
-SIGNALLED = 128
-"""Plus the number of the signal that ended the command."""
 
 EXIT_CODES: dict[type[MoparError], int] = {
     UsageError: WRONG_USE,

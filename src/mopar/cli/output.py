@@ -3,11 +3,9 @@
 import contextlib
 import errno
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
 from typing import Any
 
 import typer
@@ -15,7 +13,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from mopar.cli.errors import SIGNALLED, error_document, exit_code
+from mopar.cli.errors import error_document, exit_code
+from mopar.cli.signals import Signalled, ended_by_signals
 from mopar.files import explained, to_json
 from mopar.types import MoparError
 
@@ -101,10 +100,10 @@ class Output:
 
 
 def run(as_json: bool, verb: Callable[[Output], int | None]) -> None:
-    """Run a verb; errors become one line and an exit code, Ctrl-C and other signals a clean end."""
+    """Run a verb; errors become one line and an exit code, a signal a clean end."""
     output = Output(as_json)
     try:
-        with _terminable():
+        with ended_by_signals():
             code = verb(output)
     except MoparError as error:
         code = output.fail(error)
@@ -112,35 +111,11 @@ def run(as_json: bool, verb: Callable[[Output], int | None]) -> None:
         code = None
     except OSError as error:
         code = output.fail(explained(error))
-    except _Terminated as ended:
-        code = SIGNALLED + ended.args[0]
-    except KeyboardInterrupt:
-        code = SIGNALLED + signal.SIGINT
+    except Signalled as ended:
+        code = ended.code
     output.done()
     if code:
         raise typer.Exit(code)
-
-
-class _Terminated(KeyboardInterrupt):
-    """A signal ends the command: everything is put away as at Ctrl-C. Its argument is the signal's number."""
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, and not leave processes, cgroups and files behind."""
-
-    def terminate(number: int, _frame: FrameType | None) -> None:
-        raise _Terminated(number)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    heard = [number for number, handler in before.items() if handler != signal.SIG_IGN]  # nohup ignores SIGHUP
-    for number in heard:
-        signal.signal(number, terminate)
-    try:
-        yield
-    finally:
-        for number in heard:
-            signal.signal(number, before[number])
 
 
 @contextlib.contextmanager

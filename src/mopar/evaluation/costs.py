@@ -2,7 +2,6 @@
 
 import contextlib
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +16,7 @@ from mopar.evaluation.exchange import exchange_ms
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.evaluation.single import chain_bundle
-from mopar.files import cache_directory, from_json, to_json, write_whole
+from mopar.files import cache_directory, from_json, temporary_folder, to_json, write_whole
 from mopar.gateway.arrays import Array
 from mopar.graph import save_model
 from mopar.machine import machine_facts
@@ -65,8 +64,7 @@ def _measure() -> RuntimeCosts:
     ``hop + call + cold * t / (t + COLD_HALF_MS)``. Of functions that do nothing, each pays ``call`` where another
     one computed before: ``hop + call`` per function that is added.
     """
-    with tempfile.TemporaryDirectory(prefix="mopar-costs-") as folder:
-        root = Path(folder)
+    with temporary_folder("mopar-costs-") as root:
         small, large = (_elementwise(root, size) for size in (_SMALL, _LARGE))
         base_mib, ready_ms = _base(small[0])
         hop = _added(*small)

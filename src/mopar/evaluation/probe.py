@@ -1,14 +1,13 @@
 """The measurements of a profile that need a worker under real limits."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from mopar.bundle import build, open_bundle
 from mopar.evaluation.costs import init_ms, runtime_costs
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
+from mopar.files import temporary_folder
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.planning import plan_cuts, plan_uniform, plan_unsplit
@@ -76,8 +75,8 @@ class WorkerProbe:
 @contextmanager
 def _launches(model: Model, plan: Plan, inputs: Mapping[str, Array]) -> Iterator[tuple[FunctionLaunch, ...]]:
     """The functions of a plan, built in a folder that is gone afterwards, with their calls of one request."""
-    with tempfile.TemporaryDirectory(prefix="mopar-probe-") as folder:
-        root = Path(folder) / "bundle"
+    with temporary_folder("mopar-probe-") as folder:
+        root = folder / "bundle"
         build(model, plan, root)
         bundle = open_bundle(root, check=False)
         calls = record(bundle, inputs).calls

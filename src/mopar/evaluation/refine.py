@@ -1,15 +1,14 @@
 """Measure in the loop: plans are built and measured, the profile is corrected, until a plan does as predicted."""
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 from mopar.bundle import build, open_bundle
 from mopar.evaluation.stages import PlanOptions, make_plan
 from mopar.evaluation.verify import Verification, verify
 from mopar.evaluation.whole import WholeModel
+from mopar.files import temporary_folder
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.planning import plan_text, reordered, slice_memory_mib
@@ -90,8 +89,8 @@ def _replan(profile: Profile, options: PlanOptions, done: Sequence[RefineTry]) -
 
 
 def _measured(model: Model, plan: Plan, whole: WholeModel, requests: Sequence[Mapping[str, Array]]) -> Verification:
-    with tempfile.TemporaryDirectory(prefix="mopar-refine-") as folder:
-        root = Path(folder) / "bundle"
+    with temporary_folder("mopar-refine-") as folder:
+        root = folder / "bundle"
         build(model, plan, root)
         found = verify(open_bundle(root, check=False), whole, requests)
     if not found.equal:

@@ -7,7 +7,6 @@ proportion to the weights; the engine's fusions depend on shapes and on small co
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
-from mopar.files import require_room
+from mopar.files import require_room, temporary_folder
 from mopar.graph.model import Model
 from mopar.types import ModelError
 
@@ -123,8 +122,8 @@ def _options(level: ort.GraphOptimizationLevel) -> ort.SessionOptions:
 @contextlib.contextmanager
 def skeleton(model: ir.Model) -> Iterator[Path]:
     """The model as a file without its large weights, in a folder that vanishes."""
-    with tempfile.TemporaryDirectory(prefix="mopar-graph-") as folder:
-        path = Path(folder) / "skeleton.onnx"
+    with temporary_folder("mopar-graph-") as folder:
+        path = folder / "skeleton.onnx"
         size = max((_tensor_of(value).nbytes for value in _large_weights(model)), default=0)
         # Where the disk is memory, its holes are filled as they are read, and without room that is fatal.
         require_room(path.parent, size)

@@ -2,11 +2,11 @@
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 
 import onnx_ir as ir
 
+from mopar.files import temporary_folder
 from mopar.types import ModelError
 
 _EXTERNAL_BYTES = 1024
@@ -29,8 +29,8 @@ def save_model(model: ir.Model, path: Path) -> tuple[Path, ...]:
     path.parent.mkdir(parents=True, exist_ok=True)
     data = path.with_name(f"{path.stem}.data")
     _check_sources(model, data)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
+    with temporary_folder(f".{path.name}.", path.parent) as folder:
+        temporary = folder / path.name
         try:
             ir.save(
                 model,

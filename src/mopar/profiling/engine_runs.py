@@ -5,16 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from mopar.files import temporary_folder
 from mopar.profiling.inputs import Array
 from mopar.profiling.trace import Trace, read_trace
 from mopar.runtime.environment import ENVIRONMENT
@@ -72,11 +72,9 @@ class _Answer(msgspec.Struct):
     error: str | None = None
 
 
-@contextmanager
-def scratch_directory() -> Iterator[Path]:
+def scratch_directory() -> AbstractContextManager[Path]:
     """A directory that is gone afterwards; in ``TMPDIR``."""
-    with tempfile.TemporaryDirectory(prefix="mopar-profile-") as name:
-        yield Path(name)
+    return temporary_folder("mopar-profile-")
 
 
 def run_engine(

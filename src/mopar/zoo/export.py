@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import mopar.types
-from mopar.files import nearest_folder, require_room
+from mopar.files import nearest_folder, require_room, temporary_folder
 from mopar.types import ModelError, MoparError, TensorSpec, format_shape
 from mopar.zoo.catalogue import find_model
 from mopar.zoo.inputs import zoo_inputs
@@ -48,8 +47,8 @@ def export_model(
     with _naming(path):
         home = nearest_folder(path)
         require_room(home, model.weight_bytes)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=home) as folder:
-            room, made = Path(folder), Path(folder) / "made" / path.name
+        with temporary_folder(f".{path.name}.", home) as room:
+            made = room / "made" / path.name
             made.parent.mkdir()
             written = _exported(model, made, room, progress)
             _check(model, "input", [item.spec for item in model.inputs], written.inputs)

@@ -2,7 +2,6 @@
 
 import math
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,6 +23,7 @@ from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.evaluation.stages import PlanOptions, measure_model, requests_for
 from mopar.evaluation.whole import WholeModel
+from mopar.files import temporary_folder
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.machine import machine_facts
@@ -83,8 +83,8 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
     want = WholeModel(path).answer(inputs)
     limits = load_limits(options.plan.platform)
     book = load_book(options.plan.prices or limits.prices)
-    with tempfile.TemporaryDirectory(prefix=".mopar-bench-", dir=path.resolve().parent) as folder:
-        configs = _configs(model, profile, options, Path(folder), progress)
+    with temporary_folder(".mopar-bench-", path.resolve().parent) as folder:
+        configs = _configs(model, profile, options, folder, progress)
         needs = [_needs(config, inputs, progress) for config in configs]
         sized = [
             resized(config, {name: math.ceil(mib) for name, mib in need.items()})

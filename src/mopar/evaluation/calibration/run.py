@@ -2,14 +2,12 @@
 
 import datetime as dt
 import itertools
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from mopar.evaluation.calibration.corpus import Effort, measured_samples
 from mopar.evaluation.costs import runtime_costs
-from mopar.files import cache_directory
+from mopar.files import cache_directory, temporary_folder
 from mopar.machine import machine_facts
 from mopar.profiling import RunBudget
 from mopar.profiling.resources import synthetic
@@ -114,8 +112,8 @@ class _Measuring:
         return found
 
     def _one(self, name: str, effort: Effort) -> ModelSamples:
-        with tempfile.TemporaryDirectory(prefix="mopar-calibrate-") as folder:
-            path = synthetic.write(name, Path(folder) / f"{name}.onnx")
+        with temporary_folder("mopar-calibrate-") as folder:
+            path = synthetic.write(name, folder / f"{name}.onnx")
             try:
                 return measured_samples(
                     path,

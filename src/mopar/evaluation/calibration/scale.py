@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import math
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from mopar.evaluation.calibration.corpus import Effort, measured_samples
 from mopar.evaluation.costs import runtime_costs
-from mopar.files import cache_directory, from_json, write_whole
+from mopar.files import cache_directory, from_json, temporary_folder, write_whole
 from mopar.machine import machine_facts
 from mopar.profiling import RunBudget
 from mopar.profiling.cache import profile_key
@@ -121,7 +120,7 @@ def _benchmark(progress: Progress) -> list[ModelSamples]:
         if found and time.monotonic() > until:
             break
         progress(f"benchmark: {name}", number / len(synthetic.RECIPES))
-        with tempfile.TemporaryDirectory(prefix="mopar-scale-") as folder:
-            path = synthetic.write(name, Path(folder) / f"{name}.onnx")
+        with temporary_folder("mopar-scale-") as folder:
+            path = synthetic.write(name, folder / f"{name}.onnx")
             found.append(measured_samples(path, _EFFORT, base_mib=0.0))
     return found

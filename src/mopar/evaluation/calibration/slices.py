@@ -1,6 +1,5 @@
 """Required memory of any slice of a model, as a function of its own."""
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +11,7 @@ from mopar.bundle.pack import pack_graph
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.evaluation.single import chain_bundle
+from mopar.files import temporary_folder
 from mopar.graph import Layer, Model, boundary, cut_positions, extract, save_model
 from mopar.profiling import sample_inputs
 from mopar.profiling.memory import required_memory
@@ -45,8 +45,8 @@ def slice_memory_mib(
     Raises:
         ModelError, BundleError, EngineError, PlatformError: the slice cannot stand alone, or not run on such inputs.
     """
-    with tempfile.TemporaryDirectory(prefix="mopar-slice-") as folder:
-        bundle = slice_bundle(model, layers, span, Path(folder))
+    with temporary_folder("mopar-slice-") as folder:
+        bundle = slice_bundle(model, layers, span, folder)
         shapes = {spec.name: points[spec.name].shape for spec in bundle.manifest.inputs}
         recording = record(bundle, sample_inputs(bundle.manifest.inputs, shapes=shapes)[0])
         (function,) = bundle.manifest.plan.functions
