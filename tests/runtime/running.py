@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from mopar.gateway.arrays import from_array, to_array
-from mopar.runtime.engine import Engine, Session, Tensor
+from mopar.runtime.engine import Bound, Engine, Session, Tensor
 from mopar.types import TensorValue, dtype_of_code, dtype_of_name
 
 Array = NDArray[np.generic]
@@ -48,21 +48,25 @@ def room(name: str, dtype: str, shape: tuple[int, ...]) -> Place:
 def answers(session: Session, inputs: Iterable[Array], places: Sequence[Place | None]) -> list[Array]:
     """Outputs in order: read from where they were placed, or copied out after the run."""
     given = [Place(from_array("input", array)) for array in inputs]
-    results = session.run(
+    bound = session.bind(
         [place.tensor() for place in given], [None if place is None else place.tensor() for place in places]
     )
-    found = []
-    for index, place in enumerate(places):
-        kept = place
-        if kept is None:
-            made = results.describe(index)
-            kept = Place(TensorValue("output", dtype_of_code(made.code).name, made.shape, b"\xee" * made.nbytes))
-            results.copy(index, kept.tensor().address)
-        found.append(to_array(kept.read()))
-    results.close()
+    try:
+        bound.run()
+        found = [_answer(bound, index, place) for index, place in enumerate(places)]
+    finally:
+        bound.close()
     for place in given:
         assert place.read().data == place.value.data, "an input was written to"
     return found
+
+
+def _answer(bound: Bound, index: int, place: Place | None) -> Array:
+    if place is None:
+        made = bound.describe(index)
+        place = Place(TensorValue("output", dtype_of_code(made.code).name, made.shape, b"\xee" * made.nbytes))
+        bound.copy(index, place.tensor().address)
+    return to_array(place.read())
 
 
 def load(engine: Engine, path: Path, *, optimize: bool = True) -> Session:

@@ -145,7 +145,7 @@ def test_strings_that_do_not_fit_are_an_error(identity: Session, packed: bytes, 
     """Not a crash of the worker, and not empty strings in place of those that are missing."""
     value = Place(TensorValue("x", "string", (2,), packed))
     with pytest.raises(OrtError, match=message):
-        identity.run([value.tensor()], [None])
+        identity.bind([value.tensor()], [None])
 
 
 def test_an_output_that_is_folded_to_a_constant_reaches_its_place(engine: Engine, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_place_that_is_too_small_for_its_shape_is_an_error(negate: tuple[Path,
     small = room("y", "float32", (2,)).tensor()
     small.shape = (200,)
     with pytest.raises(OrtError):
-        negate[1].run([Place(TensorValue("x", "float32", (200,), bytes(800))).tensor()], [small])
+        negate[1].bind([Place(TensorValue("x", "float32", (200,), bytes(800))).tensor()], [small])
 
 
 def test_a_sequence_or_optional_cannot_leave_a_function(engine: Engine, tmp_path: Path) -> None:
@@ -229,13 +229,14 @@ def test_a_sequence_or_optional_cannot_leave_a_function(engine: Engine, tmp_path
         path = tmp_path / f"{operator}.onnx"
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
         session = load(engine, path)
-        results = session.run([Place(TensorValue("x", "float32", (2,), bytes(8))).tensor()], [None])
+        bound = session.bind([Place(TensorValue("x", "float32", (2,), bytes(8))).tensor()], [None])
+        bound.run()
         if operator == "SequenceConstruct":
             with pytest.raises(OrtError, match="only tensors can leave"):
-                results.describe(0)
+                bound.describe(0)
         else:  # the engine hands out an optional that holds a tensor as that tensor
-            assert results.describe(0).shape == (2,)
-        results.close()
+            assert bound.describe(0).shape == (2,)
+        bound.close()
 
 
 @pytest.mark.parametrize("name", small_names())

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mopar
-from mopar.platforms.local import WorkerProcess, WorkerSpec
+from mopar.platforms.local import Arena, WorkerProcess, WorkerSpec
 from mopar.platforms.local.library import engine_library
 from mopar.platforms.local.process import GraphFile
 from mopar.runtime import frames
@@ -78,6 +79,26 @@ def test_a_second_worker_does_not_keep_the_first_alive(worker: WorkerProcess) ->
         worker.load(PATIENCE_S)
         worker.socket.close()
         assert worker._process.wait(PATIENCE_S) == 0
+
+
+def test_calls_at_the_same_places_read_what_is_there_now(worker: WorkerProcess) -> None:
+    """At places that come again soon, and at so many that the first were given up in between."""
+    worker.load(PATIENCE_S)
+    arena = Arena()
+    places = [(arena.place(1, (1, 16), 64), arena.place(1, (1, 8), 32)) for _ in range(40)]
+    for segment in arena.segments:
+        worker.attach(segment)
+    found = []
+    for value in (1.0, 2.0):
+        for given, made in (*places, *places[-2:]):
+            arena.view(given)[:] = np.full(16, value, np.float32).tobytes()
+            worker.ask(frames.pack_run(0, [given], [made]), PATIENCE_S)
+            found.append(bytes(arena.view(made)))
+            arena.view(made)[:] = bytes(32)
+    half = len(found) // 2
+    assert len(set(found[:half])) == len(set(found[half:])) == 1
+    assert found[0] != found[-1]
+    arena.close()
 
 
 def test_frames_that_make_no_sense_are_answered(worker: WorkerProcess) -> None:

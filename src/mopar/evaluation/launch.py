@@ -1,6 +1,7 @@
 """A function of a bundle, as the measurement of required memory starts and asks it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -84,11 +85,12 @@ class FunctionRun:
             ref = self._place(value)
             self._arena.view(ref)[:] = value.data
             inputs.append(ref)
-        homes = [self._place(value) for value in call.outputs]
+        outputs = [self._place(value) for value in call.outputs]
         places = [
             home if bound else TensorRef(home.code, (), NOWHERE, 0, 0)
-            for home, bound in zip(homes, call.bound, strict=True)
+            for home, bound in zip(outputs, call.bound, strict=True)
         ]
+        homes = [home for home, bound in zip(outputs, call.bound, strict=True) if not bound]
         return _PlacedCall(call.graph, inputs, places, homes)
 
     def _place(self, value: TensorValue) -> TensorRef:
@@ -97,13 +99,13 @@ class FunctionRun:
 
 @dataclass(frozen=True, slots=True)
 class _PlacedCall:
-    """A recorded call in shared memory; ``homes`` are where all outputs end up."""
+    """A recorded call in shared memory; ``homes`` are where outputs end up whose size is not known before the run."""
 
     graph: int
     inputs: list[TensorRef]
     places: list[TensorRef]
     homes: list[TensorRef]
 
-    def home(self, index: int, _size: TensorRef) -> TensorRef:
-        """The place of an output whose size was not known before the run."""
-        return self.homes[index]
+    def home(self, _sizes: Sequence[TensorRef]) -> list[TensorRef]:
+        """The places of outputs that had none."""
+        return self.homes

@@ -65,8 +65,7 @@ def record(bundle: Bundle, inputs: Mapping[str, Array]) -> Recording:
                         _kept(state.arena, item.tensor, ref) for item, ref in zip(plan.call.inputs, refs, strict=True)
                     ),
                     outputs=tuple(
-                        _kept(state.arena, name, ref)
-                        for name, ref in zip(plan.call.outputs, result.outputs, strict=True)
+                        _kept(state.arena, name, state.tensors[name, plan.call.id]) for name in plan.call.outputs
                     ),
                     bound=tuple(place.segment != frames.NOWHERE for place in places),
                 )
@@ -87,7 +86,7 @@ def run_call(
     inputs: Sequence[frames.TensorRef],
     places: Sequence[frames.TensorRef],
     arena: Arena,
-    home: Callable[[int, frames.TensorRef], frames.TensorRef],
+    home: Callable[[Sequence[frames.TensorRef]], Sequence[frames.TensorRef]],
 ) -> CallResult:
     """Run one call and wait for it.
 
@@ -97,22 +96,19 @@ def run_call(
         inputs: places of the inputs.
         places: places of the outputs; NOWHERE where the size is not known.
         arena: where all of them lie.
-        home: gives a place, by index and size, to each output that had none.
+        home: gives places to the outputs that had none.
 
     Raises:
         EngineError, PlatformError: the graph refused, or the worker died.
     """
     _share(worker, arena)
     reply = worker.ask(frames.pack_run(graph, list(inputs), list(places)), _CALL_S)
-    busy_ns, compute_ns, made = frames.unpack_done(reply)
-    homeless = [i for i, ref in enumerate(made) if ref.segment == frames.NOWHERE]
-    if homeless:
-        for i in homeless:
-            made[i] = home(i, made[i])
+    busy_ns, compute_ns, pending = frames.unpack_done(reply)
+    placed = home(pending) if pending else ()
+    if placed:
         _share(worker, arena)
-        reply = worker.ask(frames.pack_fetch([made[i] for i in homeless]), _CALL_S)
-        busy_ns += frames.unpack_done(reply)[0]
-    return CallResult(tuple(made), busy_ns, compute_ns, attempts=1)
+        busy_ns += frames.unpack_done(worker.ask(frames.pack_fetch(placed), _CALL_S))[0]
+    return CallResult(tuple(placed), busy_ns, compute_ns, attempts=1)
 
 
 def _share(worker: WorkerProcess, arena: Arena) -> None:
@@ -120,8 +116,8 @@ def _share(worker: WorkerProcess, arena: Arena) -> None:
         worker.attach(segment)
 
 
-def _placer(arena: Arena) -> Callable[[int, frames.TensorRef], frames.TensorRef]:
-    return lambda _index, ref: arena.place(ref.code, ref.shape, ref.nbytes)
+def _placer(arena: Arena) -> Callable[[Sequence[frames.TensorRef]], Sequence[frames.TensorRef]]:
+    return lambda refs: [arena.place(ref.code, ref.shape, ref.nbytes) for ref in refs]
 
 
 def _kept(arena: Arena, name: str, ref: frames.TensorRef) -> TensorValue:

@@ -5,6 +5,7 @@ memory; its answers are copied there, as torch makes tensors of its own.
 """
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,27 +47,38 @@ class TorchSession:
         self._module = module
         self._count = count
 
+    def bind(self, inputs: list[Tensor], outputs: list[Tensor | None]) -> "TorchBound":
+        """The module on these tensors. Raises OrtError for strings."""
+        return TorchBound(self, [_view(tensor) for tensor in inputs], outputs)
+
     @torch.inference_mode()
-    def run(self, inputs: list[Tensor], outputs: list[Tensor | None]) -> "TorchResults":
-        """Run once. Raises OrtError where torch refuses the inputs, or answers otherwise than the model does."""
+    def run(self, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Run once. Raises OrtError where torch refuses the inputs, or gives another number of tensors."""
         try:
-            answer: Any = self._module(*(_view(tensor) for tensor in inputs))
+            answer: Any = self._module(*inputs)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
             raise OrtError(f"torch: {' '.join(str(error).split())}") from error
         made = [leaf for leaf in _pytree.tree_leaves(answer) if isinstance(leaf, torch.Tensor)]
         if len(made) != self._count:
             raise OrtError(f"the torch module gives {len(made)} tensors, the model {self._count}")
-        for tensor, place in zip(made, outputs, strict=True):
+        return made
+
+
+class TorchBound:
+    """A module's inputs, and where its outputs go."""
+
+    def __init__(self, session: TorchSession, inputs: list[torch.Tensor], outputs: list[Tensor | None]) -> None:
+        self._session, self._inputs, self._outputs = session, inputs, outputs
+        self._tensors: list[torch.Tensor] = []
+        self.pending = [i for i, place in enumerate(outputs) if place is None]
+        self.lasting = not self.pending
+
+    def run(self) -> None:
+        """Run once. Raises OrtError where torch refuses the inputs, or answers otherwise than the model does."""
+        self._tensors = self._session.run(self._inputs)
+        for tensor, place in zip(self._tensors, self._outputs, strict=True):
             if place is not None:
                 _put(tensor, place)
-        return TorchResults(made)
-
-
-class TorchResults:
-    """The tensors of one run."""
-
-    def __init__(self, tensors: list[torch.Tensor]) -> None:
-        self._tensors = tensors
 
     def describe(self, index: int) -> Tensor:
         """Type, shape, address and size of an output."""
@@ -81,7 +93,7 @@ class TorchResults:
 
     def close(self) -> None:
         """Let go of the tensors."""
-        self._tensors = []
+        self._tensors, self._inputs = [], []
 
 
 def _view(tensor: Tensor) -> torch.Tensor:

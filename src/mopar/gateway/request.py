@@ -215,8 +215,10 @@ class RequestState:
     def record(self, plan: CallPlan, result: CallResult) -> None:
         """Keep what a call gave."""
         call = plan.call
-        for name, ref in zip(call.outputs, result.outputs, strict=True):
-            self.tensors[name, call.id] = ref
+        placed = iter(result.placed)
+        for name in call.outputs:
+            if (name, call.id) not in self.tensors:
+                self.tensors[name, call.id] = next(placed)
         self.timings.append(Timing(call.id, call.function, result.busy_ns, result.compute_ns, result.attempts))
 
     def record_sequences(self, plans: Sequence[CallPlan], results: Mapping[str, SequenceResult]) -> None:

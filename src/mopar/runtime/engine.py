@@ -94,7 +94,7 @@ class Engine:
 
 
 class Session:
-    """A loaded graph: runs on bound memory, without copies where shapes are known beforehand."""
+    """A loaded graph: runs on memory that is bound to it, without copies where shapes are known beforehand."""
 
     def __init__(self, engine: Engine, handle: Handle, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         self.engine = engine
@@ -102,39 +102,36 @@ class Session:
         api = engine.api
         self._run = api.function("Run")
         self._wrap = api.function("CreateTensorWithDataAsOrtValue")
-        self._release = api.release("ReleaseValue")
         self._input_names = (c_char_p * len(inputs))(*[name.encode() for name in inputs])
         self._output_names = (c_char_p * len(outputs))(*[name.encode() for name in outputs])
-        self._counts = len(inputs), len(outputs)
 
-    def run(self, inputs: list[Tensor], outputs: list[Tensor | None]) -> "Results":
-        """Run once.
+    def bind(self, inputs: list[Tensor], outputs: list[Tensor | None]) -> "Bound":
+        """The graph on these tensors, to be closed by the caller.
 
         Args:
             inputs: in the order of the session's names.
             outputs: where each output goes; None for one whose size is not known.
 
-        Returns:
-            All outputs, to be closed by the caller; those given a place are there already.
-
         Raises:
-            OrtError: a kernel failed, or a shape or type does not fit.
+            OrtError: what is given is no tensor of its type.
         """
-        n_inputs, n_outputs = self._counts
-        given = (c_void_p * n_inputs)()
-        made = (c_void_p * n_outputs)()
+        bound = Bound(self, len(inputs), len(outputs))
         try:
             for i, tensor in enumerate(inputs):
-                given[i] = self._value(tensor)
+                bound.inputs[i] = self._value(tensor)
             for i, place in enumerate(outputs):
-                made[i] = self._value(place) if place is not None else None
-            self._run(self._handle, None, self._input_names, given, n_inputs, self._output_names, n_outputs, made)
+                bound.outputs[i] = self._value(place) if place is not None else None
         except OrtError:
-            self._drop(made)
+            bound.close()
             raise
-        finally:
-            self._drop(given)
-        return Results(self.engine, made)
+        bound.pending = [i for i, place in enumerate(outputs) if place is None]
+        bound.lasting = not bound.pending and all(tensor.code != STRING for tensor in inputs)
+        return bound
+
+    def run(self, bound: "Bound") -> None:
+        """Run once. Raises OrtError where a kernel fails, or a shape or type does not fit."""
+        inputs, outputs = bound.inputs, bound.outputs
+        self._run(self._handle, None, self._input_names, inputs, len(inputs), self._output_names, len(outputs), outputs)
 
     def close(self) -> None:
         """Release the graph."""
@@ -168,18 +165,27 @@ class Session:
                 assert buffer.value is not None
                 ctypes.memmove(buffer.value, text, len(text))
 
-    def _drop(self, values: "ctypes.Array[c_void_p]") -> None:
-        for value in values:
-            if value:
-                self._release(c_void_p(value))
 
+class Bound:
+    """A graph's inputs and outputs in memory.
 
-class Results:
-    """The outputs of one run, held until closed."""
+    Attributes:
+        inputs, outputs: values of ONNX Runtime; of an output without a place, there is one after the run.
+        pending: outputs without a place.
+        lasting: whether the run can be repeated: no output is pending, and no input a copy.
+    """
 
-    def __init__(self, engine: Engine, values: "ctypes.Array[c_void_p]") -> None:
-        self._engine = engine
-        self._values = values
+    def __init__(self, session: Session, n_inputs: int, n_outputs: int) -> None:
+        self._session = session
+        self._engine = session.engine
+        self.inputs = (c_void_p * n_inputs)()
+        self.outputs = (c_void_p * n_outputs)()
+        self.pending: list[int] = []
+        self.lasting = False
+
+    def run(self) -> None:
+        """Run once. Raises OrtError where a kernel fails, or a shape or type does not fit."""
+        self._session.run(self)
 
     def describe(self, index: int) -> Tensor:
         """Type, shape, address and size of an output; a string tensor's size is that of its packed form.
@@ -187,7 +193,7 @@ class Results:
         Raises:
             OrtError: the output is no tensor.
         """
-        value = c_void_p(self._values[index])
+        value = c_void_p(self.outputs[index])
         function = self._engine.api.function
         is_tensor = c_int()
         function("IsTensor")(value, byref(is_tensor))
@@ -228,19 +234,20 @@ class Results:
         length = tensor.nbytes - 4 * count
         buffer = ctypes.create_string_buffer(max(length, 1))
         offsets = (c_size_t * count)()
-        value = c_void_p(self._values[index])
+        value = c_void_p(self.outputs[index])
         self._engine.api.function("GetStringTensorContent")(value, buffer, length, offsets, count)
         text = buffer.raw
         ends = [*offsets[1:], length] if count else []
         return pack_strings([text[start:end] for start, end in zip(offsets, ends, strict=True)])
 
     def close(self) -> None:
-        """Release the outputs."""
+        """Release the values, and with them outputs that have no place."""
         release = self._engine.api.release("ReleaseValue")
-        for value in self._values:
-            if value:
-                release(c_void_p(value))
-        self._values = (c_void_p * 0)()
+        for values in (self.inputs, self.outputs):
+            for i, value in enumerate(values):
+                if value:
+                    release(c_void_p(value))
+                    values[i] = None
 
 
 def element_count(shape: tuple[int, ...]) -> int:
@@ -251,4 +258,4 @@ def element_count(shape: tuple[int, ...]) -> int:
     return count
 
 
-__all__ = ["STRING", "Engine", "OrtError", "Results", "Session", "Tensor", "element_count"]
+__all__ = ["STRING", "Bound", "Engine", "OrtError", "Session", "Tensor", "element_count"]

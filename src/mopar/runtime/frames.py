@@ -9,13 +9,17 @@ Tensors never travel here: a frame says where in shared memory they lie. All num
     DETACH  gateway -> worker   forget a segment
     RUN     gateway -> worker   run a graph on these inputs; where outputs of known size go
     FETCH   gateway -> worker   where the outputs of unknown size go
-    DONE    worker -> gateway   what the outputs are, how long it took; answers RUN and FETCH
+    DONE    worker -> gateway   how long it took, outputs that have no place; answers RUN and FETCH
     FAILED  worker -> gateway   one line of text; answers any of the gateway's
     RUN_SEQUENCE   gateway -> worker   several runs, and what each waits for (``mopar.runtime.sequence``)
     SEQUENCE_DONE  worker -> gateway   how they went; answers RUN_SEQUENCE
 """
 
 import struct
+
+TYPE_CHECKING = False  # typing and collections cost memory
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 INIT, LOAD, READY, ATTACH, DETACH, RUN, FETCH, DONE, FAILED, RUN_SEQUENCE, SEQUENCE_DONE = range(1, 12)
 
@@ -114,7 +118,7 @@ def unpack_run(frame: memoryview) -> tuple[int, list[TensorRef], list[TensorRef]
     return graph, tensors[:n_inputs], tensors[n_inputs:]
 
 
-def pack_fetch(outputs: list[TensorRef]) -> bytes:
+def pack_fetch(outputs: "Sequence[TensorRef]") -> bytes:
     """FETCH: a place for every output that had none."""
     return _HEAD.pack(FETCH, 0, 0) + _pack_tensors(outputs)
 
@@ -125,12 +129,12 @@ def unpack_fetch(frame: memoryview) -> list[TensorRef]:
 
 
 def pack_done(busy_ns: int, compute_ns: int, outputs: list[TensorRef]) -> bytes:
-    """DONE: time from the frame's arrival to now, time inside the engine, every output as it is."""
+    """DONE: time from the frame's arrival to now, time inside the engine, outputs that wait for a place."""
     return _HEAD.pack(DONE, 0, 0) + _TIMES.pack(busy_ns, compute_ns) + _pack_tensors(outputs)
 
 
 def unpack_done(frame: memoryview) -> tuple[int, int, list[TensorRef]]:
-    """Times and outputs of DONE."""
+    """Times of DONE, and outputs that wait for a place."""
     busy_ns, compute_ns = _TIMES.unpack_from(frame, _HEAD.size)
     return busy_ns, compute_ns, _unpack_tensors(frame, _HEAD.size + _TIMES.size)
 
@@ -160,7 +164,7 @@ def _unpack_texts(frame: memoryview, position: int) -> list[str]:
     return texts
 
 
-def _pack_tensors(tensors: list[TensorRef]) -> bytes:
+def _pack_tensors(tensors: "Sequence[TensorRef]") -> bytes:
     return b"".join(
         struct.pack(
             f"<BBxxIQQ{len(tensor.shape)}q",

@@ -5,24 +5,30 @@ from typing import Protocol
 from mopar.runtime.engine import Tensor
 
 
-class AnyResults(Protocol):
-    """The outputs of one run; see ``Results``."""
+class AnyBound(Protocol):
+    """A graph's inputs and outputs in memory; see ``Bound``."""
+
+    pending: list[int]
+    lasting: bool
+
+    def run(self) -> None:
+        """Run once. Raises OrtError."""
 
     def describe(self, index: int) -> Tensor:
-        """Type, shape, address and size of an output."""
+        """After the run: type, shape, address and size of an output."""
 
     def copy(self, index: int, address: int) -> None:
-        """Copy an output to ``address``."""
+        """After the run: copy an output to ``address``."""
 
     def close(self) -> None:
-        """Let go of the outputs."""
+        """Let go of inputs and outputs."""
 
 
 class AnySession(Protocol):
     """A loaded graph; see ``Session``."""
 
-    def run(self, inputs: list[Tensor], outputs: list[Tensor | None]) -> AnyResults:
-        """Run once; outputs that are given a place go there."""
+    def bind(self, inputs: list[Tensor], outputs: list[Tensor | None]) -> AnyBound:
+        """The graph on these inputs; outputs that are given a place go there. Raises OrtError."""
 
 
 class AnyEngine(Protocol):

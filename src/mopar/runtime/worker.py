@@ -20,16 +20,21 @@ TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mopar.runtime.interface import AnyEngine, AnyResults, AnySession
+    from mopar.runtime.interface import AnyBound, AnyEngine, AnySession
 
     MakeEngine = Callable[[str, int], AnyEngine]
 
+_MOST_KEPT = 32
+"""Each holds some 100 bytes per tensor. There are as many places at once as a gateway has requests on their way."""
 _ANCILLARY_BYTES = 64
 _INT_BYTES = 4
 
 
 class Worker:
-    """The state of a function: engine, graphs, attached segments, and outputs not fetched yet.
+    """The state of a function: engine, graphs, attached segments, bound tensors, and outputs not fetched yet.
+
+    A gateway gives requests of the same shapes the same places, so the same frames come again: what was bound for one
+    is kept for the next. Binding takes some us per tensor, which is as long as a small graph runs.
 
     Args:
         make_engine: from the library's path and a number of threads.
@@ -40,8 +45,8 @@ class Worker:
         self._engine: AnyEngine | None = None
         self._sessions: list[AnySession] = []
         self._segments: dict[int, tuple[mmap.mmap, int]] = {}
-        self._results: AnyResults | None = None
-        self._pending: list[int] = []
+        self._kept: dict[bytes, AnyBound] = {}
+        self._passing: AnyBound | None = None
         self._parent = os.getppid()
 
     def answer(self, frame: memoryview, descriptors: list[int]) -> bytes | None:
@@ -62,6 +67,7 @@ class Worker:
             self._attach(frame, descriptors)
             return None
         if kind == frames.DETACH:
+            self._forget_all()  # one of them may lie there
             self._segments.pop(frames.unpack_segment(frame)[0], None)
             return None
         if kind == frames.INIT:
@@ -97,35 +103,36 @@ class Worker:
         self._segments[segment] = memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
     def _run(self, frame: memoryview, arrived_ns: int) -> bytes:
-        self._forget()
-        session, given, places, outputs = self._unpacked(frame)
+        bound = self._bound(bytes(frame))
         started_ns = perf_counter_ns()
-        results = session.run(given, places)
+        bound.run()
         compute_ns = perf_counter_ns() - started_ns
-        self._results = results
-        self._pending = [i for i, place in enumerate(places) if place is None]
-        made = [
-            _described(results.describe(i)) if place is None else ref
-            for i, (place, ref) in enumerate(zip(places, outputs, strict=True))
-        ]
-        if not self._pending:
-            self._forget()
+        made = [_described(bound.describe(i)) for i in bound.pending]
         return frames.pack_done(perf_counter_ns() - arrived_ns, compute_ns, made)
 
-    def _unpacked(self, frame: memoryview) -> "tuple[AnySession, list[Tensor], list[Tensor | None], list[TensorRef]]":
-        """Of a RUN: the session, its inputs, the places of its outputs, and these as they were given."""
-        graph, inputs, outputs = frames.unpack_run(frame)
-        given = [self._place(ref) for ref in inputs]
+    def _bound(self, frame: bytes) -> "AnyBound":
+        """The graph of a RUN on its tensors: kept, where that can run again, until many others were bound."""
+        self._forget()
+        bound = self._kept.get(frame)
+        if bound is not None:
+            return bound
+        graph, inputs, outputs = frames.unpack_run(memoryview(frame))
         places = [None if ref.segment == frames.NOWHERE else self._place(ref) for ref in outputs]
-        return self._sessions[graph], given, places, outputs
+        bound = self._sessions[graph].bind([self._place(ref) for ref in inputs], places)
+        if not bound.lasting:
+            self._passing = bound
+            return bound
+        if len(self._kept) == _MOST_KEPT:
+            self._kept.pop(next(iter(self._kept))).close()
+        self._kept[frame] = bound
+        return bound
 
     def _run_sequence(self, frame: memoryview, began_ns: int) -> bytes:
-        self._forget()
         steps, segment, offset, deadline_ns = sequence.unpack_sequence(frame)
         flags = sequence.Flags(self._segments[segment][0], offset, deadline_ns, self._parent)
         times: list[tuple[int, int]] = []
         for step in steps:
-            session, given, places, _ = self._unpacked(memoryview(step.frame))  # while others make what it reads
+            bound = self._bound(bytes(step.frame))  # while others make what it reads
             ready_ns = perf_counter_ns()
             if not flags.wait(step.waits):
                 return sequence.pack_sequence_done(sequence.STOPPED, times)
@@ -133,13 +140,12 @@ class Worker:
             # A worker that died had made some of it: others may be reading that, so it must not be written again.
             if not flags.is_raised(step.flag):
                 try:
-                    results = session.run(given, places)
+                    bound.run()
                 except OrtError as error:
                     flags.raise_flag(sequence.ABORT)
                     return sequence.pack_sequence_done(sequence.REFUSED, times, str(error))
                 ended_ns = perf_counter_ns()
                 flags.raise_flag(step.flag)
-                results.close()
             now_ns = perf_counter_ns()
             times.append((now_ns - began_ns - (started_ns - ready_ns), ended_ns - started_ns))
             began_ns = now_ns
@@ -147,10 +153,10 @@ class Worker:
 
     def _fetch(self, frame: memoryview, arrived_ns: int) -> bytes:
         places = frames.unpack_fetch(frame)
-        if self._results is None:
+        if self._passing is None:
             raise OrtError("nothing to fetch")
-        for index, ref in zip(self._pending, places, strict=True):
-            self._results.copy(index, self._place(ref).address)
+        for index, ref in zip(self._passing.pending, places, strict=True):
+            self._passing.copy(index, self._place(ref).address)
         self._forget()
         return frames.pack_done(perf_counter_ns() - arrived_ns, 0, [])
 
@@ -160,10 +166,16 @@ class Worker:
         return Tensor(ref.code, ref.shape, address + ref.offset, ref.nbytes)
 
     def _forget(self) -> None:
-        if self._results is not None:
-            self._results.close()
-            self._results = None
-        self._pending = []
+        """Let go of the last call's tensors, if they are not kept."""
+        if self._passing is not None:
+            self._passing.close()
+            self._passing = None
+
+    def _forget_all(self) -> None:
+        self._forget()
+        for bound in self._kept.values():
+            bound.close()
+        self._kept.clear()
 
 
 def _described(tensor: Tensor) -> TensorRef:

@@ -28,9 +28,9 @@ _GRACE_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """What a call gave: outputs in the graph's order, and its time."""
+    """What a call gave: where the outputs went that had no place, in the graph's order, and its time."""
 
-    outputs: tuple[TensorRef, ...]
+    placed: tuple[TensorRef, ...]
     busy_ns: int
     compute_ns: int
     attempts: int
@@ -217,15 +217,13 @@ class LocalFunction:
         assert worker is not None
         self._share(worker, arena)
         reply = await self._ask(worker, frame, deadline)
-        busy_ns, compute_ns, made = frames.unpack_done(reply)
-        homeless = [i for i, ref in enumerate(made) if ref.segment == frames.NOWHERE]
-        if homeless:
-            for i in homeless:
-                made[i] = arena.place(made[i].code, made[i].shape, made[i].nbytes)
+        busy_ns, compute_ns, pending = frames.unpack_done(reply)
+        placed = tuple(arena.place(ref.code, ref.shape, ref.nbytes) for ref in pending)
+        if placed:
             self._share(worker, arena)
-            reply = await self._ask(worker, frames.pack_fetch([made[i] for i in homeless]), deadline)
+            reply = await self._ask(worker, frames.pack_fetch(placed), deadline)
             busy_ns += frames.unpack_done(reply)[0]
-        return tuple(made), busy_ns, compute_ns
+        return placed, busy_ns, compute_ns
 
     async def _run_sequence(
         self, frame: bytes, arena: Arena, deadline: float
