@@ -16,7 +16,7 @@ GRAPH = GraphEntry("g", "f", (), (), (), EngineOptions(), None)
 
 def plan(number: int, function: int, producers: Collection[int]) -> CallPlan:
     call = Call(f"c{number}", f"f{function}", "g", (), ())
-    return CallPlan(call, GRAPH, 0, frozenset(f"c{made}" for made in producers), ())
+    return CallPlan(call, GRAPH, 0, tuple((f"t{made}", f"c{made}") for made in producers), ())
 
 
 @st.composite

@@ -10,7 +10,7 @@ from mopar.bundle import Bundle
 from mopar.evaluation.recording import RecordedCall, run_call
 from mopar.limits import Cgroup
 from mopar.platforms.local import Arena, CallResult, WorkerProcess, WorkerSpec, worker_spec
-from mopar.runtime.frames import NOWHERE, TensorRef
+from mopar.runtime.frames import NOWHERE, TensorRef, pack_run
 from mopar.types import Function, TensorValue, dtype_of_name
 
 _LOAD_S = 300.0
@@ -63,9 +63,7 @@ class FunctionRun:
     def request(self) -> float:
         """Run the function's calls of one request; ms from the first frame out to the last answer in."""
         started = time.perf_counter()
-        self.results = [
-            run_call(self._worker, call.graph, call.inputs, call.places, self._arena, call.home) for call in self._calls
-        ]
+        self.results = [run_call(self._worker, call.frame, self._arena, call.home) for call in self._calls]
         return (time.perf_counter() - started) * 1e3
 
     def close(self) -> None:
@@ -91,7 +89,7 @@ class FunctionRun:
             for home, bound in zip(outputs, call.bound, strict=True)
         ]
         homes = [home for home, bound in zip(outputs, call.bound, strict=True) if not bound]
-        return _PlacedCall(call.graph, inputs, places, homes)
+        return _PlacedCall(pack_run(call.graph, inputs, places), homes)
 
     def _place(self, value: TensorValue) -> TensorRef:
         return self._arena.place(dtype_of_name(value.dtype).code, value.shape, len(value.data))
@@ -101,9 +99,7 @@ class FunctionRun:
 class _PlacedCall:
     """A recorded call in shared memory; ``homes`` are where outputs end up whose size is not known before the run."""
 
-    graph: int
-    inputs: list[TensorRef]
-    places: list[TensorRef]
+    frame: bytes
     homes: list[TensorRef]
 
     def home(self, _sizes: Sequence[TensorRef]) -> list[TensorRef]:

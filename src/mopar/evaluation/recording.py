@@ -54,20 +54,21 @@ def record(bundle: Bundle, inputs: Mapping[str, Array]) -> Recording:
             workers[function.name].load(_LOAD_S)
         state.accept({name: from_array(name, value) for name, value in inputs.items()})
         for plan in call_plans(manifest):
-            refs, places = state.prepare(plan)
-            result = run_call(workers[plan.call.function], plan.index, refs, places, state.arena, _placer(state.arena))
+            prepared = state.prepare(plan)
+            result = run_call(workers[plan.call.function], prepared.frame, state.arena, _placer(state.arena))
             state.record(plan, result)
             calls[plan.call.function].append(
                 RecordedCall(
                     id=plan.call.id,
                     graph=plan.index,
                     inputs=tuple(
-                        _kept(state.arena, item.tensor, ref) for item, ref in zip(plan.call.inputs, refs, strict=True)
+                        _kept(state.arena, item.tensor, ref)
+                        for item, ref in zip(plan.call.inputs, prepared.inputs, strict=True)
                     ),
                     outputs=tuple(
                         _kept(state.arena, name, state.tensors[name, plan.call.id]) for name in plan.call.outputs
                     ),
-                    bound=tuple(place.segment != frames.NOWHERE for place in places),
+                    bound=tuple(place.segment != frames.NOWHERE for place in prepared.outputs),
                 )
             )
         dtypes = {spec.name: spec.dtype for spec in manifest.outputs}
@@ -82,9 +83,7 @@ def record(bundle: Bundle, inputs: Mapping[str, Array]) -> Recording:
 
 def run_call(
     worker: WorkerProcess,
-    graph: int,
-    inputs: Sequence[frames.TensorRef],
-    places: Sequence[frames.TensorRef],
+    frame: bytes,
     arena: Arena,
     home: Callable[[Sequence[frames.TensorRef]], Sequence[frames.TensorRef]],
 ) -> CallResult:
@@ -92,17 +91,15 @@ def run_call(
 
     Args:
         worker: of the call's function.
-        graph: index among its graphs.
-        inputs: places of the inputs.
-        places: places of the outputs; NOWHERE where the size is not known.
-        arena: where all of them lie.
+        frame: RUN, with all places in ``arena``, or NOWHERE for outputs whose size is not known.
+        arena: where tensors lie.
         home: gives places to the outputs that had none.
 
     Raises:
         EngineError, PlatformError: the graph refused, or the worker died.
     """
     _share(worker, arena)
-    reply = worker.ask(frames.pack_run(graph, list(inputs), list(places)), _CALL_S)
+    reply = worker.ask(frame, _CALL_S)
     busy_ns, compute_ns, pending = frames.unpack_done(reply)
     placed = home(pending) if pending else ()
     if placed:

@@ -16,6 +16,7 @@ from mopar.types import (
     MoparError,
     Region,
     RequestError,
+    TensorSpec,
     TensorValue,
     dtype_of_name,
     element_count,
@@ -30,16 +31,22 @@ Made = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """A call, its graph's index in its function, and the calls that it waits for.
+    """A call, and its graph's index in its function.
 
-    ``regions`` are all that the plan takes of the call's sources, those included that its graph cuts out itself.
+    ``sources`` are what it reads; of several that reach it as one tensor, the first. ``regions`` are all that the plan
+    takes of the call's sources, those included that its graph cuts out itself.
     """
 
     call: Call
     graph: GraphEntry
     index: int
-    producers: frozenset[str]
+    sources: tuple[Made, ...]
     regions: tuple[tuple[Made, Region], ...]
+
+    @property
+    def producers(self) -> frozenset[str]:
+        """The calls that it waits for."""
+        return frozenset(producer for _, producer in self.sources) - {REQUEST}
 
 
 def call_plans(manifest: Manifest) -> tuple[CallPlan, ...]:
@@ -53,14 +60,23 @@ def call_plans(manifest: Manifest) -> tuple[CallPlan, ...]:
     regions = {call.id: _regions(call) for call in manifest.plan.calls}
     plans = []
     for call in manifest.calls:
-        producers = frozenset(item.sources[0].producer for item in call.inputs) - {REQUEST}
-        plans.append(CallPlan(call, entries[call.graph], positions[call.graph], producers, regions[call.id]))
+        sources = tuple((item.sources[0].tensor, item.sources[0].producer) for item in call.inputs)
+        plans.append(CallPlan(call, entries[call.graph], positions[call.graph], sources, regions[call.id]))
     return tuple(plans)
 
 
 def _regions(call: Call) -> tuple[tuple[Made, Region], ...]:
     sources = [source for item in call.inputs for source in item.sources]
     return tuple(((source.tensor, source.producer), source.region) for source in sources if source.region is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Places of a call's inputs and outputs, those of unknown size NOWHERE, and its RUN frame."""
+
+    inputs: Sequence[TensorRef]
+    outputs: Sequence[TensorRef]
+    frame: bytes
 
 
 @dataclass(slots=True)
@@ -120,52 +136,51 @@ class RequestState:
             RequestError: a tensor's shape does not fit the call, as the request's shapes do not fit the plan.
             DeploymentError: the machine has no memory left, or the call has too many tensors.
         """
-        made = self.ahead.pop(plan.call.id, None)
-        if made is not None:
-            return made
-        inputs, outputs = self.prepare(plan)
-        try:
-            return pack_run(plan.index, inputs, outputs)
-        except ValueError as cause:
-            raise DeploymentError(f"function {plan.call.function}: {cause}") from cause
+        return self.ahead.pop(plan.call.id, None) or self.prepare(plan).frame
 
     def look_ahead(self, plans: Sequence[CallPlan]) -> None:
         """Make frames of calls whose inputs have places already, while their producers run."""
         for plan in plans:
-            known = all((item.sources[0].tensor, item.sources[0].producer) in self.tensors for item in plan.call.inputs)
+            known = all(made in self.tensors for made in plan.sources)
             if known and plan.call.id not in self.ahead and not self.abandoned:
                 try:
                     self.ahead[plan.call.id] = self.frame(plan)
                 except MoparError:
                     return  # it is told when the call's turn comes
 
-    def prepare(self, plan: CallPlan) -> tuple[list[TensorRef], list[TensorRef]]:
-        """Places of a call's inputs and outputs; outputs of unknown size are NOWHERE.
+    def prepare(self, plan: CallPlan) -> "Prepared":
+        """Places of a call's inputs and outputs, the same as in an earlier request that had the same ones before.
 
         Raises:
             RequestError: a tensor's shape does not fit the call, as the request's shapes do not fit the plan.
-            DeploymentError: the machine has no memory left.
+            DeploymentError: the machine has no memory left, or the call has too many tensors.
         """
+        sources = tuple(self.tensors[made] for made in plan.sources)
+        prepared = self.arena.remember((plan.call.id, sources), lambda: self._prepare(plan, sources))
+        for name, ref in zip(plan.call.outputs, prepared.outputs, strict=True):
+            if ref.segment != NOWHERE:
+                self.tensors[name, plan.call.id] = ref
+        return prepared
+
+    def _prepare(self, plan: CallPlan, sources: Sequence[TensorRef]) -> "Prepared":
         for made, region in plan.regions:
             check_region(made[0], self.tensors[made].shape, region)
-        inputs = []
-        for item in plan.call.inputs:
-            source = item.sources[0]
-            ref = self.tensors[source.tensor, source.producer]
-            inputs.append(ref if source.region is None else region_of(ref, source.region))
+        taken = [item.sources[0].region for item in plan.call.inputs]
+        inputs = [ref if part is None else region_of(ref, part) for ref, part in zip(sources, taken, strict=True)]
         shapes = {spec.name: ref.shape for spec, ref in zip(plan.graph.inputs, inputs, strict=True)}
         sizes = bind_dimensions(plan.graph.inputs, shapes)
-        outputs = []
-        for spec in plan.graph.outputs:
-            shape = resolve_shape(spec, sizes)
-            nbytes = None if shape is None else tensor_bytes(spec.dtype, shape)
-            code = dtype_of_name(spec.dtype).code
-            if shape is None or nbytes is None:
-                outputs.append(TensorRef(code, (), NOWHERE, 0, 0))
-            else:
-                outputs.append(self.arena.place(code, shape, nbytes))
-                self.tensors[spec.name, plan.call.id] = outputs[-1]
-        return inputs, outputs
+        outputs = [self._output(spec, sizes) for spec in plan.graph.outputs]
+        try:
+            return Prepared(inputs, outputs, pack_run(plan.index, inputs, outputs))
+        except ValueError as cause:
+            raise DeploymentError(f"function {plan.call.function}: {cause}") from cause
+
+    def _output(self, spec: TensorSpec, sizes: Mapping[str, int]) -> TensorRef:
+        code, shape = dtype_of_name(spec.dtype).code, resolve_shape(spec, sizes)
+        nbytes = None if shape is None else tensor_bytes(spec.dtype, shape)
+        if shape is None or nbytes is None:
+            return TensorRef(code, (), NOWHERE, 0, 0)
+        return self.arena.place(code, shape, nbytes)
 
     def sequences(
         self, plans: Sequence[CallPlan], waits: Sequence[Sequence[int]], deadline: float
