@@ -10,6 +10,7 @@ from mopar.types import Machine
 
 _CPUINFO = Path("/proc/cpuinfo")
 _MEMINFO = Path("/proc/meminfo")
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _MIB_IN_KIB = 1024
 
 # What ONNX Runtime's kernels choose by, and so what the layout of a packed weight may depend on.
@@ -73,6 +74,17 @@ def _cpu_fields() -> dict[str, str]:
         key, _, value = line.partition(":")
         fields[key.strip()] = value.strip()
     return fields
+
+
+def last_cache_mib() -> float:
+    """Size of the last cache before memory; 0 where it is not told."""
+    sizes = []
+    for path in _CACHES.glob("index*/size"):
+        try:
+            sizes.append(int(path.read_text().strip().removesuffix("K")) / _MIB_IN_KIB)
+        except (OSError, ValueError):
+            continue
+    return max(sizes, default=0.0)
 
 
 def _memory_mib() -> int:

@@ -26,11 +26,13 @@ class Added:
         latency_ms: to the latency.
         billed_ms: to the time inside functions.
         one_ms: latency of the first.
+        between_ms: latency of what is asked in between; 0 if there is nothing.
     """
 
     latency_ms: float
     billed_ms: float
     one_ms: float
+    between_ms: float = 0.0
 
 
 def added_by(one: Bundle, many: Bundle, *, warm_rounds: int, rounds: int, between: Bundle | None = None) -> Added:
@@ -52,6 +54,7 @@ def added_by(one: Bundle, many: Bundle, *, warm_rounds: int, rounds: int, betwee
 async def _added(one: Bundle, many: Bundle, between: Bundle | None, warm_rounds: int, rounds: int) -> Added:
     latency: tuple[list[float], list[float]] = ([], [])
     billed: tuple[list[float], list[float]] = ([], [])
+    others: list[float] = [0.0]
     async with contextlib.AsyncExitStack() as stack:
         asked = [await stack.enter_async_context(_asked(bundle)) for bundle in (one, many)]
         other = None if between is None else await stack.enter_async_context(_asked(between))
@@ -59,12 +62,13 @@ async def _added(one: Bundle, many: Bundle, between: Bundle | None, warm_rounds:
             # Who goes first changes, so that neither always finds what the other left in the caches.
             for i in (0, 1) if number % 2 else (1, 0):
                 if other is not None:
-                    await other()
+                    others.append((await other())[0])
                 elapsed_ms, busy_ms = await asked[i]()
                 if number >= warm_rounds:
                     latency[i].append(elapsed_ms)
                     billed[i].append(busy_ms)
-    return Added(_median_difference(*latency), _median_difference(*billed), statistics.median(latency[0]))
+    one_ms, between_ms = statistics.median(latency[0]), statistics.median(others)
+    return Added(_median_difference(*latency), _median_difference(*billed), one_ms, between_ms)
 
 
 @contextlib.asynccontextmanager

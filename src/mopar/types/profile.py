@@ -11,8 +11,8 @@ PARTS = (2, 4)
 """Numbers of parts that a profile looks at."""
 COLD_HALF_MS = 4.0
 """Computing for so long costs half of ``RuntimeCosts.cold_ms``: so took the zoo's slices of 0.1 to 40 ms."""
-COLD_WHOLE_MS = 0.1
-"""A model that takes so long in all leaves half of the caches alone (`python -m benchmarks.slices`)."""
+WAKE_HALF_MS = 1.5
+"""While others compute for so long, cores fall half as deep asleep as they ever do (``benchmarks.slices``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +191,16 @@ class RuntimeCosts:
         hop_billed_ms: the part of it that passes inside the function.
         wire_ms_per_mib: added time per MiB of a tensor that crosses, in shared memory.
         init_ms: from exec to ready, without weights.
-        cold_call_ms: what a call takes more inside a function where others have computed since and emptied the caches,
-            however little it computes itself. Of this and of the two below, one that computes for ``t`` of the
-            model's ``T`` ms pays ``(T - t) / (T + COLD_WHOLE_MS)``.
+        cold_call_ms: what a call takes more inside a function where others have filled the last cache since, however
+            little it computes itself. Of this and of ``cold_ms``, one that computes for ``t`` of the model's ``T`` ms
+            pays ``(T - t) / T``.
         cold_ms: what a function takes more beyond that when it computes for long; ``t / (t + COLD_HALF_MS)`` of it.
-        wake_ms: what a call takes more outside a function then: cores have gone to sleep.
+        wake_ms: what a call takes more outside a function where others compute for long: cores have gone to sleep. It
+            pays ``(T - t) / (T - t + WAKE_HALF_MS)`` of it.
         exchange_ms: what one more step adds to a request that several functions compute side by side; None where it
             is not known, and every step is taken to cost a call.
+        cache_mib: the last cache. A model pays ``cold_call_ms`` that touches as much, none that touches half; 0 where
+            its size is not known, and all do.
     """
 
     base_mib: float
@@ -209,6 +212,7 @@ class RuntimeCosts:
     cold_ms: float = 0.0
     wake_ms: float = 0.0
     exchange_ms: float | None = None
+    cache_mib: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
