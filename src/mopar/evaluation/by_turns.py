@@ -1,4 +1,4 @@
-"""What a request takes more of one bundle than of another that computes the same, the two asked by turns."""
+"""What a request takes of a bundle, and what more of one than of another that computes the same, asked by turns."""
 
 import contextlib
 import math
@@ -26,16 +26,14 @@ class Added:
         latency_ms: to the latency.
         billed_ms: to the time inside functions.
         one_ms: latency of the first.
-        between_ms: latency of what is asked in between; 0 if there is nothing.
     """
 
     latency_ms: float
     billed_ms: float
     one_ms: float
-    between_ms: float = 0.0
 
 
-def added_by(one: Bundle, many: Bundle, *, warm_rounds: int, rounds: int, between: Bundle | None = None) -> Added:
+def added_by(one: Bundle, many: Bundle, *, warm_rounds: int, rounds: int) -> Added:
     """Medians over ``rounds`` requests to each.
 
     Args:
@@ -43,48 +41,62 @@ def added_by(one: Bundle, many: Bundle, *, warm_rounds: int, rounds: int, betwee
         many: with the same input.
         warm_rounds: requests before those that count.
         rounds: requests that count.
-        between: asked before each request to the two, which then find the caches full of something else; like ``one``.
 
     Raises:
         PlatformError, EngineError: a worker cannot be run here.
     """
-    return uvloop.run(_added(one, many, between, warm_rounds, rounds))
+    return uvloop.run(_added(one, many, warm_rounds, rounds))
 
 
-async def _added(one: Bundle, many: Bundle, between: Bundle | None, warm_rounds: int, rounds: int) -> Added:
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Where a request's time went, in ms: inside each function, and outside them all."""
+
+    inside_ms: tuple[float, ...]
+    outside_ms: float
+
+
+def spent_on(bundle: Bundle, *, warm_rounds: int, rounds: int) -> Spent:
+    """Medians over ``rounds`` requests; as ``added_by`` asks its first."""
+    return uvloop.run(_spent(bundle, warm_rounds, rounds))
+
+
+async def _spent(bundle: Bundle, warm_rounds: int, rounds: int) -> Spent:
+    async with _asked(bundle) as ask:
+        found = [await ask() for _ in range(warm_rounds + rounds)][warm_rounds:]
+    inside = tuple(statistics.median(times) for times in zip(*(busy_ms for _, busy_ms in found), strict=True))
+    return Spent(inside, statistics.median(elapsed_ms - sum(busy_ms) for elapsed_ms, busy_ms in found))
+
+
+async def _added(one: Bundle, many: Bundle, warm_rounds: int, rounds: int) -> Added:
     latency: tuple[list[float], list[float]] = ([], [])
     billed: tuple[list[float], list[float]] = ([], [])
-    others: list[float] = [0.0]
     async with contextlib.AsyncExitStack() as stack:
         asked = [await stack.enter_async_context(_asked(bundle)) for bundle in (one, many)]
-        other = None if between is None else await stack.enter_async_context(_asked(between))
         for number in range(warm_rounds + rounds):
             # Who goes first changes, so that neither always finds what the other left in the caches.
             for i in (0, 1) if number % 2 else (1, 0):
-                if other is not None:
-                    others.append((await other())[0])
                 elapsed_ms, busy_ms = await asked[i]()
                 if number >= warm_rounds:
                     latency[i].append(elapsed_ms)
-                    billed[i].append(busy_ms)
-    one_ms, between_ms = statistics.median(latency[0]), statistics.median(others)
-    return Added(_median_difference(*latency), _median_difference(*billed), one_ms, between_ms)
+                    billed[i].append(sum(busy_ms))
+    return Added(_median_difference(*latency), _median_difference(*billed), statistics.median(latency[0]))
 
 
 @contextlib.asynccontextmanager
-async def _asked(bundle: Bundle) -> AsyncIterator[Callable[[], Awaitable[tuple[float, float]]]]:
-    """A bundle that runs: what asks it once, for the ms of the request and those inside its functions."""
+async def _asked(bundle: Bundle) -> AsyncIterator[Callable[[], Awaitable[tuple[float, list[float]]]]]:
+    """A bundle that runs: what asks it once, for the ms of the request and those inside each of its functions."""
     (spec,) = bundle.manifest.inputs
     shape = [int(dim or 0) for dim in spec.shape or ()]
     values = {spec.name: from_array(spec.name, np.linspace(-1, 1, math.prod(shape), dtype=np.float32).reshape(shape))}
     async with LocalDeployment(bundle, limits=False) as deployment:
         runner = Runner(bundle.manifest, deployment.functions)
 
-        async def ask() -> tuple[float, float]:
+        async def ask() -> tuple[float, list[float]]:
             started = time.perf_counter()
             async with runner.infer(values, None, _DEADLINE_S) as answer:
                 elapsed_ms = (time.perf_counter() - started) * 1e3
-                return elapsed_ms, sum(timing.busy_ns for timing in answer.timings) / 1e6
+                return elapsed_ms, [timing.busy_ns / 1e6 for timing in answer.timings]
 
         try:
             yield ask

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from mopar.bundle import Bundle
-from mopar.evaluation.by_turns import Added, added_by
+from mopar.evaluation.by_turns import Added, Spent, added_by, spent_on
 from mopar.evaluation.exchange import exchange_ms
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
@@ -31,10 +31,11 @@ _LARGE = 1 << 20
 _STAGES, _ROWS, _WIDTH = 4, 256, 1024
 _WORKING_MIB = _STAGES * 4.0 + 3.0
 """What the stages' weights take, and three tensors."""
-_USUAL_CACHE_MIB = 32.0
+_FEW_ROWS, _FEW_COLUMNS = 64, 640
+_USUAL_CACHE_MIB, _MOST_MIB = 32.0, 64.0
 _ROUNDS = 120
 _TRIES = 3
-_LONG_ROUNDS, _COLD_ROUNDS = 40, 80
+_LONG_ROUNDS = 40
 _WARM_ROUNDS = 10
 _SIDE_BY_SIDE = 2
 _MIB_PER_FLOAT = 4 / (1 << 20)
@@ -66,9 +67,10 @@ def _measure() -> RuntimeCosts:
 
     Each of ``k`` stages of ``t`` ms pays ``(call + cold * t / (t + COLD_HALF_MS)) * (1 - 1 / k)``, and the whole,
     alone, none. So per function that is added, of which there are ``k - 1``, it is
-    ``hop + call + cold * t / (t + COLD_HALF_MS)``. Of functions that do nothing, each pays ``call`` where another
-    one emptied the caches before, and ``wake`` as far as that took long: ``hop + call + wake`` per function that is
-    added. The stages touch less than it takes to pay all of ``call``.
+    ``hop + call + cold * t / (t + COLD_HALF_MS)``. The stages touch less than it takes to pay all of ``call``.
+
+    A function that does next to nothing takes ``call`` longer behind one that empties the caches than behind its like,
+    and each of those two calls ``wake`` longer, as far as the other one takes long.
     """
     cache_mib = last_cache_mib()
     with temporary_folder("mopar-costs-") as root:
@@ -80,13 +82,13 @@ def _measure() -> RuntimeCosts:
         per_mib = (_added(*large).latency_ms - hop.latency_ms) / ((_LARGE - _SMALL) * _MIB_PER_FLOAT)
         working = _working(root)
         lengthy = _added(*working, _LONG_ROUNDS)
-        found_cold = _added(*small, _COLD_ROUNDS, between=_reading(root, 2.0 * (cache_mib or _USUAL_CACHE_MIB)))
+        hot = _spent(_elementwise(root, _FEW_ROWS * _FEW_COLUMNS)[1], _ROUNDS)
+        cold = _spent(_emptying(root, min(cache_mib or _USUAL_CACHE_MIB, _MOST_MIB)), _LONG_ROUNDS)
         per_step_ms = exchange_ms(root) if machine_facts().cores >= _SIDE_BY_SIDE else None
     hop_ms = max(hop.latency_ms, 0.0)
     hop_billed_ms = min(max(hop.billed_ms, 0.0), hop_ms)
-    cold_call_ms = max(found_cold.billed_ms - hop_billed_ms, 0.0)
-    wake_ms = max(found_cold.latency_ms - hop_ms - cold_call_ms, 0.0)
-    wake_ms *= (found_cold.between_ms + WAKE_HALF_MS) / found_cold.between_ms
+    cold_call_ms = max(cold.inside_ms[1] - hot.inside_ms[1], 0.0)
+    wake_ms = max(cold.outside_ms - hot.outside_ms, 0.0) / 2 * (1.0 + WAKE_HALF_MS / cold.inside_ms[0])
     paid_ms = cold_call_ms * emptied(_WORKING_MIB, cache_mib)
     grown = (lengthy.one_ms + COLD_HALF_MS) / lengthy.one_ms
     return RuntimeCosts(
@@ -115,18 +117,24 @@ def _working(root: Path) -> tuple[Bundle, Bundle]:
     A function that computes pays more for a call than an idle loop does: it finds its caches cold, and
     between two calls both its core and the gateway's have gone to sleep.
     """
-    weights = [np.full((_WIDTH, _WIDTH), 1 / _WIDTH, dtype=np.float32) for _ in range(_STAGES)]
+    weights = [_weight(_WIDTH, _WIDTH) for _ in range(_STAGES)]
     stages: list[list[tuple[str, Array | None]]] = [[("MatMul", weight), ("Relu", None)] * 2 for weight in weights]
     return _split(root, "working", TensorSpec("x", "float32", (_ROWS, _WIDTH)), stages)
 
 
-def _reading(root: Path, mib: float) -> Bundle:
-    """A function that reads so many MiB of weights, and little else."""
-    columns = int(mib / _MIB_PER_FLOAT / _WIDTH)
-    weight = np.full((_WIDTH, columns), 1 / _WIDTH, dtype=np.float32)
-    first, last = TensorSpec("x", "float32", (1, _WIDTH)), TensorSpec("y", "float32", (1, columns))
-    files = _write(root, "reading", first, last, [("MatMul", weight)])
-    return chain_bundle("costs", (files,), ((first,), (last,)), PACKED_OPTIONS)
+def _emptying(root: Path, cache_mib: float) -> Bundle:
+    """Two products whose weights fill the last cache twice, and a function that does next to nothing."""
+    columns = int(cache_mib / _MIB_PER_FLOAT / _FEW_COLUMNS)
+    products: list[tuple[str, Array | None]] = [
+        ("MatMul", _weight(_FEW_COLUMNS, columns)),
+        ("MatMul", _weight(columns, _FEW_COLUMNS)),
+    ]
+    spec = TensorSpec("x", "float32", (_FEW_ROWS, _FEW_COLUMNS))
+    return _split(root, "emptying", spec, [products, [("Neg", None)]])[1]
+
+
+def _weight(rows: int, columns: int) -> Array:
+    return np.full((rows, columns), 1 / rows, dtype=np.float32)
 
 
 def _split(
@@ -143,16 +151,17 @@ def _split(
 def _write(
     root: Path, name: str, first: TensorSpec, last: TensorSpec, steps: list[tuple[str, Array | None]]
 ) -> tuple[Path, ...]:
-    shape = ir.Shape(first.shape or ())
-    value = head = ir.Value(name=first.name, type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
+    shape = list(first.shape or ())
+    value = head = ir.Value(name=first.name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))
     nodes, weights = [], []
     for i, (operator, weight) in enumerate(steps):
         inputs = [value]
         if weight is not None:
             weights.append(ir.Value(name=f"w{i}", const_value=ir.tensor(weight, name=f"w{i}")))
             inputs.append(weights[-1])
+            shape[-1] = weight.shape[-1]
         label = last.name if i == len(steps) - 1 else f"{name}{i}"
-        value = ir.Value(name=label, type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
+        value = ir.Value(name=label, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))
         nodes.append(ir.Node("", operator, inputs, outputs=[value], name=f"{operator}{i}"))
     graph = ir.Graph([head], [value], nodes=nodes, initializers=weights, opset_imports={"": 17}, name=name)
     return save_model(ir.Model(graph, ir_version=8), root / f"{name}.onnx")
@@ -178,13 +187,12 @@ def init_ms(launch: FunctionLaunch, rounds: int = 3) -> float:
     return statistics.median(times)
 
 
-def _added(one: Bundle, many: Bundle, rounds: int = _ROUNDS, between: Bundle | None = None) -> Added:
+def _spent(bundle: Bundle, rounds: int) -> Spent:
+    return spent_on(bundle, warm_rounds=_WARM_ROUNDS, rounds=rounds)
+
+
+def _added(one: Bundle, many: Bundle, rounds: int = _ROUNDS) -> Added:
     """What each further function adds to ``one``; ``one_ms`` is a function's part of that."""
     more = len(many.manifest.plan.functions) - len(one.manifest.plan.functions)
-    found = added_by(one, many, warm_rounds=_WARM_ROUNDS, rounds=rounds, between=between)
-    return replace(
-        found,
-        latency_ms=found.latency_ms / more,
-        billed_ms=found.billed_ms / more,
-        one_ms=found.one_ms / (more + 1),
-    )
+    found = added_by(one, many, warm_rounds=_WARM_ROUNDS, rounds=rounds)
+    return Added(found.latency_ms / more, found.billed_ms / more, found.one_ms / (more + 1))

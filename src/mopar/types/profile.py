@@ -199,8 +199,8 @@ class RuntimeCosts:
             pays ``(T - t) / (T - t + WAKE_HALF_MS)`` of it.
         exchange_ms: what one more step adds to a request that several functions compute side by side; None where it
             is not known, and every step is taken to cost a call.
-        cache_mib: the last cache. A model pays ``cold_call_ms`` that touches as much, none that touches half; 0 where
-            its size is not known, and all do.
+        cache_mib: size of the last cache. A model that touches less pays less of ``cold_call_ms``, down to a fifth; 0
+            where it is not known, and all pay it whole.
     """
 
     base_mib: float
