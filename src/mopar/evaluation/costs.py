@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from mopar.bundle import Bundle
-from mopar.evaluation.by_turns import Added, Spent, added_by, spent_on
+from mopar.evaluation.by_turns import Added, added_by, spent_on
 from mopar.evaluation.exchange import exchange_ms
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
@@ -20,7 +20,6 @@ from mopar.files import cache_directory, from_json, temporary_folder, to_json, w
 from mopar.gateway.arrays import Array
 from mopar.graph import save_model
 from mopar.machine import last_cache_mib, machine_facts
-from mopar.planning.arithmetic import emptied
 from mopar.profiling.cache import profile_key
 from mopar.profiling.memory import required_memory
 from mopar.types import PACKED_OPTIONS, ProfileError, RuntimeCosts, TensorSpec
@@ -28,11 +27,8 @@ from mopar.types.profile import COLD_HALF_MS, WAKE_HALF_MS
 
 _SMALL = 768
 _LARGE = 1 << 20
-_STAGES, _ROWS, _WIDTH = 4, 256, 1024
-_WORKING_MIB = _STAGES * 4.0 + 3.0
-"""What the stages' weights take, and three tensors."""
-_FEW_ROWS, _FEW_COLUMNS = 64, 640
-_USUAL_CACHE_MIB, _MOST_MIB = 32.0, 64.0
+_STAGES, _ROWS, _WIDTH = 4, 128, 640
+_USUAL_CACHE_MIB, _MOST_CACHE_MIB = 32.0, 64.0
 _ROUNDS = 120
 _TRIES = 3
 _LONG_ROUNDS = 40
@@ -65,12 +61,10 @@ def runtime_costs(*, use_cache: bool = True, progress: Callable[[str], None] = l
 def _measure() -> RuntimeCosts:
     """The constants, from functions that do nothing and from such that compute.
 
-    Each of ``k`` stages of ``t`` ms pays ``(call + cold * t / (t + COLD_HALF_MS)) * (1 - 1 / k)``, and the whole,
-    alone, none. So per function that is added, of which there are ``k - 1``, it is
-    ``hop + call + cold * t / (t + COLD_HALF_MS)``. The stages touch less than it takes to pay all of ``call``.
-
-    A function that does next to nothing takes ``call`` longer behind one that empties the caches than behind its like,
-    and each of those two calls ``wake`` longer, as far as the other one takes long.
+    Functions that compute touch more than the last cache holds, as most models do. Behind ``k`` of them, of ``t`` ms
+    each, one that does next to nothing takes ``call`` longer than behind its like. The ``k`` pay
+    ``(call + cold * t / (t + COLD_HALF_MS)) * (1 - 1 / k)`` each, and the whole, alone, none of it. So per function
+    that is added, of which there are ``k``, it is ``hop + call + cold * t / (t + COLD_HALF_MS) * (1 - 1 / k)``.
     """
     cache_mib = last_cache_mib()
     with temporary_folder("mopar-costs-") as root:
@@ -80,17 +74,17 @@ def _measure() -> RuntimeCosts:
         # in between. What waking up costs is a constant of its own.
         hop = min((_added(*small) for _ in range(_TRIES)), key=lambda added: added.latency_ms)
         per_mib = (_added(*large).latency_ms - hop.latency_ms) / ((_LARGE - _SMALL) * _MIB_PER_FLOAT)
-        working = _working(root)
+        working = _working(root, min(cache_mib or _USUAL_CACHE_MIB, _MOST_CACHE_MIB))
         lengthy = _added(*working, _LONG_ROUNDS)
-        hot = _spent(_elementwise(root, _FEW_ROWS * _FEW_COLUMNS)[1], _ROUNDS)
-        cold = _spent(_emptying(root, min(cache_mib or _USUAL_CACHE_MIB, _MOST_MIB)), _LONG_ROUNDS)
+        cold = spent_on(working[1], warm_rounds=_WARM_ROUNDS, rounds=_LONG_ROUNDS)
+        hot = spent_on(_elementwise(root, _ROWS * _WIDTH)[1], warm_rounds=_WARM_ROUNDS, rounds=_ROUNDS)
         per_step_ms = exchange_ms(root) if machine_facts().cores >= _SIDE_BY_SIDE else None
     hop_ms = max(hop.latency_ms, 0.0)
     hop_billed_ms = min(max(hop.billed_ms, 0.0), hop_ms)
-    cold_call_ms = max(cold.inside_ms[1] - hot.inside_ms[1], 0.0)
-    wake_ms = max(cold.outside_ms - hot.outside_ms, 0.0) / 2 * (1.0 + WAKE_HALF_MS / cold.inside_ms[0])
-    paid_ms = cold_call_ms * emptied(_WORKING_MIB, cache_mib)
-    grown = (lengthy.one_ms + COLD_HALF_MS) / lengthy.one_ms
+    stage_ms = statistics.fmean(cold.inside_ms[:_STAGES])
+    cold_call_ms = max(cold.inside_ms[-1] - hot.inside_ms[-1], 0.0)
+    woken_ms = max(cold.outside_ms / len(cold.inside_ms) - hot.outside_ms / len(hot.inside_ms), 0.0)
+    grown_ms = max(lengthy.billed_ms - hop_billed_ms - cold_call_ms, 0.0) / (1 - 1 / _STAGES)
     return RuntimeCosts(
         base_mib=base_mib,
         hop_ms=hop_ms,
@@ -98,8 +92,8 @@ def _measure() -> RuntimeCosts:
         wire_ms_per_mib=max(per_mib, 0.0),
         init_ms=ready_ms,
         cold_call_ms=cold_call_ms,
-        cold_ms=max(lengthy.billed_ms - hop_billed_ms - paid_ms, 0.0) * grown,
-        wake_ms=wake_ms,
+        cold_ms=grown_ms * (1 + COLD_HALF_MS / stage_ms),
+        wake_ms=woken_ms * (1 + WAKE_HALF_MS / (stage_ms * (_STAGES - 1))),
         exchange_ms=per_step_ms,
         cache_mib=cache_mib,
     )
@@ -111,26 +105,19 @@ def _elementwise(root: Path, size: int) -> tuple[Bundle, Bundle]:
     return _split(root, f"elementwise{size}", spec, [[("Abs", None)], [("Neg", None)]])
 
 
-def _working(root: Path) -> tuple[Bundle, Bundle]:
-    """The same matrix products in one function, and in four.
+def _working(root: Path, cache_mib: float) -> tuple[Bundle, Bundle]:
+    """Matrix products whose weights fill the last cache twice, and an operator that does next to nothing.
 
-    A function that computes pays more for a call than an idle loop does: it finds its caches cold, and
-    between two calls both its core and the gateway's have gone to sleep.
+    All in one function, and in several with the same number of products, the operator in the last by itself. A function
+    that computes pays more for a call than an idle loop does: it finds its caches cold, and between two calls both its
+    core and the gateway's have gone to sleep.
     """
-    weights = [_weight(_WIDTH, _WIDTH) for _ in range(_STAGES)]
-    stages: list[list[tuple[str, Array | None]]] = [[("MatMul", weight), ("Relu", None)] * 2 for weight in weights]
-    return _split(root, "working", TensorSpec("x", "float32", (_ROWS, _WIDTH)), stages)
-
-
-def _emptying(root: Path, cache_mib: float) -> Bundle:
-    """Two products whose weights fill the last cache twice, and a function that does next to nothing."""
-    columns = int(cache_mib / _MIB_PER_FLOAT / _FEW_COLUMNS)
-    products: list[tuple[str, Array | None]] = [
-        ("MatMul", _weight(_FEW_COLUMNS, columns)),
-        ("MatMul", _weight(columns, _FEW_COLUMNS)),
+    columns = int(cache_mib / _STAGES / _MIB_PER_FLOAT / _WIDTH)
+    stages: list[list[tuple[str, Array | None]]] = [
+        [("MatMul", _weight(_WIDTH, columns)), ("Relu", None), ("MatMul", _weight(columns, _WIDTH)), ("Relu", None)]
+        for _ in range(_STAGES)
     ]
-    spec = TensorSpec("x", "float32", (_FEW_ROWS, _FEW_COLUMNS))
-    return _split(root, "emptying", spec, [products, [("Neg", None)]])[1]
+    return _split(root, "working", TensorSpec("x", "float32", (_ROWS, _WIDTH)), [*stages, [("Neg", None)]])
 
 
 def _weight(rows: int, columns: int) -> Array:
@@ -185,10 +172,6 @@ def init_ms(launch: FunctionLaunch, rounds: int = 3) -> float:
         with launch.start(None):
             times.append((time.perf_counter() - started) * 1e3)
     return statistics.median(times)
-
-
-def _spent(bundle: Bundle, rounds: int) -> Spent:
-    return spent_on(bundle, warm_rounds=_WARM_ROUNDS, rounds=rounds)
 
 
 def _added(one: Bundle, many: Bundle, rounds: int = _ROUNDS) -> Added:

@@ -93,7 +93,7 @@ def found_cold_ms(costs: CallCosts, compute_ms: Num, whole_ms: float) -> tuple[N
     """
     others_ms = (whole_ms - compute_ms) * (whole_ms > compute_ms)
     inside = costs.cold_call_ms + costs.cold_ms * compute_ms / (compute_ms + COLD_HALF_MS)
-    return inside * others_ms / whole_ms, costs.wake_ms * others_ms / (others_ms + WAKE_HALF_MS)
+    return inside * others_ms / (whole_ms or 1.0), costs.wake_ms * others_ms / (others_ms + WAKE_HALF_MS)
 
 
 def touched_mib(profile: Profile) -> float:

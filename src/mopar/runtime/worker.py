@@ -105,7 +105,11 @@ class Worker:
     def _run(self, frame: memoryview, arrived_ns: int) -> bytes:
         bound = self._bound(bytes(frame))
         started_ns = perf_counter_ns()
-        bound.run()
+        try:
+            bound.run()
+        except OrtError:
+            self._forget()  # there is nothing to fetch
+            raise
         compute_ns = perf_counter_ns() - started_ns
         made = [_described(bound.describe(i)) for i in bound.pending]
         return frames.pack_done(perf_counter_ns() - arrived_ns, compute_ns, made)
