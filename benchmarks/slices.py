@@ -5,9 +5,9 @@
 A model is cut at random into ten functions under their limits, which are asked one after the other, so that no slice
 finds its weights in the cache. Compared is the time inside the function, which is what a plan predicts and a platform
 bills; the engine's part of it is printed beside. Layers are timed, then slices, whatever an earlier profile says, and
-both again, with new processes, as a machine's speed changes within minutes; means of the two rounds are compared. How far
-the rounds' measurements are apart is printed: predictions cannot be nearer. Goal: the median error is within 7% for each
-model.
+both again, with new processes, as a machine's speed changes within minutes; means of the two rounds are compared. How
+far the rounds' measurements are apart is printed: predictions cannot be nearer.
+Goal: the median error is within 7% for each model.
 """
 
 import statistics
