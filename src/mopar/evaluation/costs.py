@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from mopar.bundle import Bundle
-from mopar.evaluation.by_turns import Added, added_by, spent_on
+from mopar.evaluation.by_turns import Added, Spent, added_by, spent_on
 from mopar.evaluation.exchange import exchange_ms
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
@@ -31,6 +31,7 @@ _STAGES, _ROWS, _WIDTH = 4, 128, 640
 _USUAL_CACHE_MIB, _MOST_CACHE_MIB = 32.0, 64.0
 _ROUNDS = 120
 _TRIES = 3
+"""For as long as processes run, the system has who wakes and who is woken on one core, or on two that fall asleep."""
 _LONG_ROUNDS = 40
 _WARM_ROUNDS = 10
 _SIDE_BY_SIDE = 2
@@ -70,14 +71,12 @@ def _measure() -> RuntimeCosts:
     with temporary_folder("mopar-costs-") as root:
         small, large = (_elementwise(root, size) for size in (_SMALL, _LARGE))
         base_mib, ready_ms = _base(small[0])
-        # For as long as they run, the system has who wakes and who is woken on one core, or on two that fall asleep
-        # in between. What waking up costs is a constant of its own.
+        # What waking up costs is a constant of its own.
         hop = min((_added(*small) for _ in range(_TRIES)), key=lambda added: added.latency_ms)
         per_mib = (_added(*large).latency_ms - hop.latency_ms) / ((_LARGE - _SMALL) * _MIB_PER_FLOAT)
         working = _working(root, min(cache_mib or _USUAL_CACHE_MIB, _MOST_CACHE_MIB))
         lengthy = _added(*working, _LONG_ROUNDS)
-        cold = spent_on(working[1], warm_rounds=_WARM_ROUNDS, rounds=_LONG_ROUNDS)
-        hot = spent_on(_elementwise(root, _ROWS * _WIDTH)[1], warm_rounds=_WARM_ROUNDS, rounds=_ROUNDS)
+        cold, hot = _spent(working[1], _LONG_ROUNDS), _spent(_elementwise(root, _ROWS * _WIDTH)[1], _ROUNDS)
         per_step_ms = exchange_ms(root) if machine_facts().cores >= _SIDE_BY_SIDE else None
     hop_ms = max(hop.latency_ms, 0.0)
     hop_billed_ms = min(max(hop.billed_ms, 0.0), hop_ms)
@@ -172,6 +171,12 @@ def init_ms(launch: FunctionLaunch, rounds: int = 3) -> float:
         with launch.start(None):
             times.append((time.perf_counter() - started) * 1e3)
     return statistics.median(times)
+
+
+def _spent(bundle: Bundle, rounds: int) -> Spent:
+    found = [spent_on(bundle, warm_rounds=_WARM_ROUNDS, rounds=rounds) for _ in range(_TRIES)]
+    inside = tuple(statistics.median(times) for times in zip(*(one.inside_ms for one in found), strict=True))
+    return Spent(inside, statistics.median(one.outside_ms for one in found))
 
 
 def _added(one: Bundle, many: Bundle, rounds: int = _ROUNDS) -> Added:
