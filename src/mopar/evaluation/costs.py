@@ -23,7 +23,7 @@ from mopar.machine import last_cache_mib, machine_facts
 from mopar.profiling.cache import profile_key
 from mopar.profiling.memory import required_memory
 from mopar.types import PACKED_OPTIONS, ProfileError, RuntimeCosts, TensorSpec
-from mopar.types.profile import COLD_HALF_MS, WAKE_HALF_MS
+from mopar.types.profile import COLD_HALF_MS, IDLE_HALF_MS
 
 _SMALL = 768
 _LARGE = 1 << 20
@@ -32,7 +32,7 @@ _USUAL_CACHE_MIB, _MOST_CACHE_MIB = 32.0, 64.0
 _ROUNDS = 120
 _TRIES = 3
 """For as long as processes run, the system has who wakes and who is woken on one core, or on two that fall asleep."""
-_LONG_ROUNDS = 40
+_LONG_ROUNDS, _FEW_ROUNDS = 40, 15
 _WARM_ROUNDS = 10
 _SIDE_BY_SIDE = 2
 _MIB_PER_FLOAT = 4 / (1 << 20)
@@ -63,38 +63,37 @@ def _measure() -> RuntimeCosts:
     """The constants, from functions that do nothing and from such that compute.
 
     Functions that compute touch more than the last cache holds, as most models do. Behind ``k`` of them, of ``t`` ms
-    each, one that does next to nothing takes ``call`` longer than behind its like. The ``k`` pay
-    ``(call + cold * t / (t + COLD_HALF_MS)) * (1 - 1 / k)`` each, and the whole, alone, none of it. So per function
-    that is added, of which there are ``k``, it is ``hop + call + cold * t / (t + COLD_HALF_MS) * (1 - 1 / k)``.
+    each, one that does next to nothing takes ``call`` longer than behind its like. The ``k`` pay ``call`` too, and
+    ``cold * t / (t + COLD_HALF_MS) * (1 - 1 / k)``; the whole, alone, pays neither. So all ``k`` functions that are
+    added take ``k * hop + (k + 1) * call + k * cold * t / (t + COLD_HALF_MS) * (1 - 1 / k)``.
     """
-    cache_mib = last_cache_mib()
     with temporary_folder("mopar-costs-") as root:
         small, large = (_elementwise(root, size) for size in (_SMALL, _LARGE))
         base_mib, ready_ms = _base(small[0])
         # What waking up costs is a constant of its own.
         hop = min((_added(*small) for _ in range(_TRIES)), key=lambda added: added.latency_ms)
         per_mib = (_added(*large).latency_ms - hop.latency_ms) / ((_LARGE - _SMALL) * _MIB_PER_FLOAT)
-        working = _working(root, min(cache_mib or _USUAL_CACHE_MIB, _MOST_CACHE_MIB))
+        working = _working(root, min(last_cache_mib() or _USUAL_CACHE_MIB, _MOST_CACHE_MIB))
         lengthy = _added(*working, _LONG_ROUNDS)
-        cold, hot = _spent(working[1], _LONG_ROUNDS), _spent(_elementwise(root, _ROWS * _WIDTH)[1], _ROUNDS)
+        cold, hot = _spent(working[1], _FEW_ROUNDS), _spent(_elementwise(root, _ROWS * _WIDTH)[1], _ROUNDS)
         per_step_ms = exchange_ms(root) if machine_facts().cores >= _SIDE_BY_SIDE else None
     hop_ms = max(hop.latency_ms, 0.0)
     hop_billed_ms = min(max(hop.billed_ms, 0.0), hop_ms)
     stage_ms = statistics.fmean(cold.inside_ms[:_STAGES])
     cold_call_ms = max(cold.inside_ms[-1] - hot.inside_ms[-1], 0.0)
     woken_ms = max(cold.outside_ms / len(cold.inside_ms) - hot.outside_ms / len(hot.inside_ms), 0.0)
-    grown_ms = max(lengthy.billed_ms - hop_billed_ms - cold_call_ms, 0.0) / (1 - 1 / _STAGES)
+    grown_ms = max(lengthy.billed_ms - hop_billed_ms - cold_call_ms * (1 + 1 / _STAGES), 0.0) / (1 - 1 / _STAGES)
+    ever = 1 + IDLE_HALF_MS / (stage_ms * (_STAGES - 1))
     return RuntimeCosts(
         base_mib=base_mib,
         hop_ms=hop_ms,
         hop_billed_ms=hop_billed_ms,
         wire_ms_per_mib=max(per_mib, 0.0),
         init_ms=ready_ms,
-        cold_call_ms=cold_call_ms,
+        cold_call_ms=cold_call_ms * ever,
         cold_ms=grown_ms * (1 + COLD_HALF_MS / stage_ms),
-        wake_ms=woken_ms * (1 + WAKE_HALF_MS / (stage_ms * (_STAGES - 1))),
+        wake_ms=woken_ms * ever,
         exchange_ms=per_step_ms,
-        cache_mib=cache_mib,
     )
 
 

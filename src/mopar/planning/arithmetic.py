@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mopar.types import PlatformLimits, PriceBook, Profile
-from mopar.types.profile import COLD_HALF_MS, WAKE_HALF_MS
+from mopar.types.profile import COLD_HALF_MS, IDLE_HALF_MS
 
 Floats = npt.NDArray[np.float64]
 Num = TypeVar("Num", float, Floats)
@@ -21,10 +21,6 @@ Num = TypeVar("Num", float, Floats)
 MIB = 1024.0 * 1024.0
 # Durations and sizes come from sums of floats: what is a hair above a whole unit is that unit.
 _HAIR = 1e-9
-_BYTES_PER_MS = 16.0 * MIB
-"""What a core reads of memory; a table of which a request reads some rows is larger than that."""
-_OWN_CACHES = 0.2
-"""Of what a call finds cold: so much longer took functions that did nothing and touched little, one after the other."""
 _DIVIDED = 0.75
 """Of a layer's time, what two threads take at most where they are taken to divide all of it."""
 
@@ -66,7 +62,7 @@ def call_costs(profile: Profile, limits: PlatformLimits) -> CallCosts:
     return CallCosts(
         inside_ms=inside_ms,
         outside_ms=outside_ms,
-        cold_call_ms=runtime.cold_call_ms * emptied(touched_mib(profile), runtime.cache_mib) if here else 0.0,
+        cold_call_ms=runtime.cold_call_ms if here else 0.0,
         cold_ms=runtime.cold_ms if here else 0.0,
         wake_ms=runtime.wake_ms if here else 0.0,
         inside_ms_per_mib=per_mib * limits.wire_billed_share,
@@ -92,19 +88,9 @@ def found_cold_ms(costs: CallCosts, compute_ms: Num, whole_ms: float) -> tuple[N
     While the other functions compute, they empty its caches, and its core goes to sleep.
     """
     others_ms = (whole_ms - compute_ms) * (whole_ms > compute_ms)
-    inside = costs.cold_call_ms + costs.cold_ms * compute_ms / (compute_ms + COLD_HALF_MS)
-    return inside * others_ms / (whole_ms or 1.0), costs.wake_ms * others_ms / (others_ms + WAKE_HALF_MS)
-
-
-def touched_mib(profile: Profile) -> float:
-    """What a request reads and writes: all weights, but no more of a layer's than memory gives in its time; tensors."""
-    weights = sum(min(layer.weight_bytes, layer.latency_ms * _BYTES_PER_MS) for layer in profile.layers)
-    return (weights + max((layer.activation_bytes for layer in profile.layers), default=0)) / MIB
-
-
-def emptied(touched_mib: float, cache_mib: float) -> float:
-    """How cold a request that touches so much leaves the caches: the core's own in any case, the last one in part."""
-    return _OWN_CACHES + (1.0 - _OWN_CACHES) * min(touched_mib / cache_mib, 1.0) if cache_mib > 0 else 1.0
+    idle = others_ms / (others_ms + IDLE_HALF_MS)
+    lengthy = costs.cold_ms * compute_ms / (compute_ms + COLD_HALF_MS) * others_ms / (whole_ms or 1.0)
+    return costs.cold_call_ms * idle + lengthy, costs.wake_ms * idle
 
 
 def elapsed_ms(profile: Profile, threads: int = 1) -> list[float]:

@@ -11,8 +11,8 @@ PARTS = (2, 4)
 """Numbers of parts that a profile looks at."""
 COLD_HALF_MS = 4.0
 """Computing for so long costs half of ``RuntimeCosts.cold_ms``: so took the zoo's slices of 0.1 to 40 ms."""
-WAKE_HALF_MS = 1.5
-"""While others compute for so long, cores fall half as deep asleep as they ever do (``benchmarks.slices``)."""
+IDLE_HALF_MS = 1.5
+"""While others compute for so long, caches get half as cold as ever and cores half as sleepy: ``benchmarks.slices``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,16 +191,13 @@ class RuntimeCosts:
         hop_billed_ms: the part of it that passes inside the function.
         wire_ms_per_mib: added time per MiB of a tensor that crosses, in shared memory.
         init_ms: from exec to ready, without weights.
-        cold_call_ms: what a call takes more inside a function where others have filled the last cache since, however
-            little it computes itself. Of this and of ``cold_ms``, one that computes for ``t`` of the model's ``T`` ms
-            pays ``(T - t) / T``.
-        cold_ms: what a function takes more beyond that when it computes for long; ``t / (t + COLD_HALF_MS)`` of it.
-        wake_ms: what a call takes more outside a function where others compute for long: cores have gone to sleep. It
-            pays ``(T - t) / (T - t + WAKE_HALF_MS)`` of it.
+        cold_call_ms: what a call takes more inside a function while others have emptied the caches, however little it
+            computes. Of this and of ``wake_ms``, one for ``t`` of the model's ``T`` ms pays ``(T - t) / (T - t +
+            IDLE_HALF_MS)``.
+        cold_ms: what one that computes for long takes beyond that: ``t / (t + COLD_HALF_MS) * (T - t) / T`` of it.
+        wake_ms: what a call takes more outside a function while others compute: cores go to sleep.
         exchange_ms: what one more step adds to a request that several functions compute side by side; None where it
             is not known, and every step is taken to cost a call.
-        cache_mib: size of the last cache. A model that touches less pays less of ``cold_call_ms``, down to a fifth; 0
-            where it is not known, and all pay it whole.
     """
 
     base_mib: float
@@ -212,7 +209,6 @@ class RuntimeCosts:
     cold_ms: float = 0.0
     wake_ms: float = 0.0
     exchange_ms: float | None = None
-    cache_mib: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
