@@ -9,7 +9,8 @@ from mopar.runtime.frames import TensorRef
 _T = TypeVar("_T")
 _ALIGNMENT = 64
 _SMALLEST_BYTES = 1 << 16
-_MOST_REMEMBERED = 4096
+_MOST_REMEMBERED = 1024
+"""Some 0.5 KB each, where requests come in many shapes."""
 
 
 class Arena:
