@@ -36,7 +36,8 @@ def ended_by_signals() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # A library that was being imported, or called back, may have made an error of its own of it.
+        # Whatever it is: a library that was being imported, or called back, may have made an error of its own of the
+        # signal. Others pass as they came.
         ended = _behind(error)
         if ended is None:
             raise

@@ -6,7 +6,7 @@ from pathlib import Path
 from mopar.files import cache_directory, from_json, to_json, write_whole
 from mopar.types import Profile, ProfileError
 
-_MEASURING = 5
+_MEASURING = 6
 """Raised where the same model would now be found to need other time or memory: what was kept before will not do."""
 
 
