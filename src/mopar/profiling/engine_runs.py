@@ -136,9 +136,13 @@ def run_engine(
         "warm_runs": budget.warm_runs,
         "answer": str(directory / "answer.json"),
     }
-    answer = _run_child(job, directory, model)
+    return _undisturbed(_run_child(job, directory, model), budget.warm_runs, threads)
+
+
+def _undisturbed(answer: _Answer, warm_runs: int, threads: int) -> EngineRuns:
+    """The runs that nothing disturbed, with what the profiler wrote of them; its file is gone afterwards."""
     profile = Path(answer.profile)
-    trace = read_trace(profile, skip_runs=budget.warm_runs)
+    trace = read_trace(profile, skip_runs=warm_runs)
     profile.unlink()
     turns = tuple(zip(answer.profiled, answer.plain, strict=True))
     kept = undisturbed_turns(turns)

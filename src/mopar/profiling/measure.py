@@ -1,5 +1,6 @@
 """A model measured inside the engine: layer times, tensor shapes, and the file that ran."""
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -102,33 +103,22 @@ def measure(
     """
     core = idlest_core() if core is None and threads == 1 else core
     source, packed = directory / "model.onnx", directory / "packed.onnx"
+    run = functools.partial(run_engine, inputs=inputs, specs=model.inputs, directory=directory)
     progress("writing the model", None)
     save_model(model.ir, source)
     progress("reading shapes", 0.1)
     plain = EngineOptions(optimize="none", prepack=False, arena=False, memory_pattern=False)
     once = RunBudget(seconds=0.0, min_runs=1, max_runs=1, warm_runs=0)
-    first = run_engine(source, inputs, model.inputs, directory, options=plain, budget=once, alternate=False)
+    first = run(source, options=plain, budget=once, alternate=False)
     points = tensor_points(model, inputs, first.trace.runs[0])
     progress("optimising", 0.2)
     load = EngineOptions(optimize="all", prepack=options.prepack, arena=False, memory_pattern=False)
     statistics = directory / "memory.csv"
-    run_engine(
-        source,
-        inputs,
-        model.inputs,
-        directory,
-        options=load,
-        budget=once,
-        alternate=False,
-        write=packed,
-        memory_statistics=statistics,
-    )
+    run(source, options=load, budget=once, alternate=False, write=packed, memory_statistics=statistics)
     leave_plain(packed)
     progress("timing layers", 0.3)
     budget = _bounded(budget or RunBudget(), first.trace.events_per_run)
-    runs = run_engine(
-        packed, inputs, model.inputs, directory, options=options, budget=budget, threads=threads, core=core
-    )
+    runs = run(packed, options=options, budget=budget, threads=threads, core=core)
     kernels = outermost_kernels(model, packed)
     nodes = [layer.nodes for layer in layers]
     cost = profiler_cost()
@@ -136,9 +126,7 @@ def measure(
     ratios = None
     if two_threads and len(os.sched_getaffinity(0)) >= _TWO:
         progress("timing layers with two threads", 0.4)
-        both = run_engine(
-            packed, inputs, model.inputs, directory, options=options, budget=_second(budget), threads=_TWO
-        )
+        both = run(packed, options=options, budget=_second(budget), threads=_TWO)
         ratios = two_threads_ratios(times, layer_times(both, kernels, nodes, cost))
     memory = kernel_memory(statistics, kernels)
     return Measurement(times, points, packed, kernels, first_run(runs.trace.runs[-1]), memory, ratios)
