@@ -133,7 +133,6 @@ INPUTS = [
         "conflict", bad.dynamic_pair, r"'n' is 2 in input 'a' but 3 in 'b'", "--input", "a=2x2", "--input", "b=3x2",
         kind="input",
     ),
-    Case("profile-cpu", lambda p: ["profile", p.model, "--cpu", "0.5"], r"--cpu 0\.5: layers are timed at one"),
     given("missing", bad.missing, r"absent\.onnx: No such file"),
     given("garbage", bad.written(b"PK\x03\x04 and then nothing", "bad.npz"), r"bad\.npz: not an \.npz file"),
     given("text", bad.written(b"0.1 0.2 0.3", "bad.npz"), r"bad\.npz: not an \.npz file"),

@@ -44,7 +44,6 @@ def measure_model(
     inputs: Path | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     dtypes: Mapping[str, str] | None = None,
-    cpu: float = 1.0,
     use_cache: bool = True,
     progress: Progress = lambda _stage, _share: None,
 ) -> tuple[Model, Profile]:
@@ -56,10 +55,10 @@ def measure_model(
     progress("reading the model", None)
     model = load_model(path)
     check_loadable(model)
-    probe = WorkerProbe(cpu=cpu, use_cache=use_cache, progress=lambda line: progress(line, None))
+    probe = WorkerProbe(use_cache=use_cache, progress=lambda line: progress(line, None))
     given = load_inputs(inputs) if inputs is not None else None
     profile = profile_model(
-        model, probe, inputs=given, shapes=shapes, dtypes=dtypes, cpu=cpu, use_cache=use_cache, progress=progress
+        model, probe, inputs=given, shapes=shapes, dtypes=dtypes, use_cache=use_cache, progress=progress
     )
     return model, profile
 
@@ -70,17 +69,13 @@ def predict_model(
     inputs: Path | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     dtypes: Mapping[str, str] | None = None,
-    cpu: float = 1.0,
     progress: Progress = lambda _stage, _share: None,
 ) -> tuple[Model, Profile]:
     """Load a model and predict its profile without running it; its weights are read to be hashed alone.
 
     Raises:
         ModelError, InputError, EngineError, PlatformError, ProfileError.
-        UsageError: ``cpu`` is not 1.
     """
-    if cpu != 1.0:
-        raise UsageError(f"--cpu {cpu:g}: layers are predicted at one whole CPU; choose the share in the plan")
     progress("reading the model", None)
     model = load_model(path)
     resources = resources_here(progress)

@@ -13,7 +13,7 @@ from mopar.profiling.engine_runs import RunBudget, scratch_directory
 from mopar.profiling.inputs import Array, sample_inputs
 from mopar.profiling.measure import Progress, measure
 from mopar.profiling.parts import cuts_of
-from mopar.types import PACKED_OPTIONS, EngineOptions, MemorySample, Profile, RuntimeCosts, UsageError, WholeProfile
+from mopar.types import PACKED_OPTIONS, EngineOptions, MemorySample, Profile, RuntimeCosts, WholeProfile
 from mopar.types.profile import PROFILE_SCHEMA
 
 
@@ -56,7 +56,6 @@ def profile_model(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     dtypes: Mapping[str, str] | None = None,
     seed: int = 0,
-    cpu: float = 1.0,
     budget: RunBudget | None = None,
     options: EngineOptions = PACKED_OPTIONS,
     use_cache: bool = True,
@@ -71,7 +70,6 @@ def profile_model(
         shapes: the point to measure, for inputs that are made.
         dtypes: what the caller expects of the inputs; checked.
         seed: of the inputs that are made.
-        cpu: share of a CPU; layers are timed at a whole one.
         budget: how many runs.
         options: how the engine runs the packed file; those of the bundle that is to be built.
         use_cache: whether an earlier profile of the same model, options and machine will do.
@@ -80,16 +78,13 @@ def profile_model(
     Raises:
         InputError: the inputs do not fit.
         EngineError: ONNX Runtime refuses the model.
-        UsageError: ``cpu`` is not 1.
         ProfileError: a tensor that a plan could move was not made by the measured run.
     """
-    if cpu != 1.0:
-        raise UsageError(f"--cpu {cpu:g}: layers are timed at one whole CPU; choose the share in the plan")
     values, recipes = sample_inputs(model.inputs, shapes=shapes, dtypes=dtypes, seed=seed, given=inputs)
     budget = budget or RunBudget()
     machine = machine_facts()
     identity = (model.name, model.sha256, model.graph_sha256)
-    key = profile_key([PROFILE_SCHEMA, *identity, recipes, _digest(inputs or {}), cpu, budget, options, machine])
+    key = profile_key([PROFILE_SCHEMA, *identity, recipes, _digest(inputs or {}), budget, options, machine])
     if use_cache and (found := cached_profile(key)) is not None:
         progress("measured before", 1.0)
         return found
@@ -109,7 +104,6 @@ def profile_model(
             runtime=probe.runtime(),
             recipes=recipes,
             machine=machine,
-            cpu=cpu,
         )
     progress("measuring memory", 0.5)
     memory = probe.memory(model, profile, values)
