@@ -106,6 +106,8 @@ MODELS = [
     profile("operator", bad.operator("Fancy"), r"ai\.onnx::Fancy.*n1"),
     profile("domain", bad.operator("Fancy", "acme"), r"acme::Fancy.*n1"),
     profile("opset", bad.operator("Relu", opset=999), r"operator\.onnx: ONNX Runtime cannot load it: [^(]*Opset 999"),
+    profile("zipmap", bad.zip_map, r"output 'probabilities' is a sequence of maps.*options=\{'zipmap': False\}"),
+    profile("map", bad.takes_a_map, r"words\.onnx: the input 'words' holds maps"),
     profile("sequence", bad.takes_a_sequence, r"'parts' is of type Seq.*only tensors"),
     profile("dynamic", bad.dynamic, r"dynamic dimensions \(batchxseqx16\); give --input x=SHAPE", kind="input"),
     Case(
