@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mopar.capture import stated_shapes
 from mopar.evaluation.calibration.scale import resources_here
 from mopar.evaluation.probe import WorkerProbe
 from mopar.gateway.arrays import Array
@@ -13,8 +14,12 @@ from mopar.planning import FrontPoint, check_plan, plan, plan_cuts, plan_front, 
 from mopar.platforms.books import load_book, load_limits
 from mopar.profiling import load_inputs, profile_model, sample_inputs
 from mopar.profiling.resources.predict import predict_profile
+from mopar.shapes import parse_shapes
 from mopar.types import InputRecipe, Plan, Profile, TensorSpec, UsageError
+from mopar.types.ranges import StatedShape
 
+Shapes = Mapping[str, str | Sequence[int] | StatedShape]
+"""Of inputs, by name: sizes, or ranges of sizes."""
 Progress = Callable[[str, float | None], None]
 
 
@@ -42,7 +47,7 @@ def measure_model(
     path: Path,
     *,
     inputs: Path | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Shapes | None = None,
     dtypes: Mapping[str, str] | None = None,
     use_cache: bool = True,
     progress: Progress = lambda _stage, _share: None,
@@ -57,8 +62,9 @@ def measure_model(
     check_loadable(model)
     probe = WorkerProbe(use_cache=use_cache, progress=lambda line: progress(line, None))
     given = load_inputs(inputs) if inputs is not None else None
+    points = _points(model, shapes, given)
     profile = profile_model(
-        model, probe, inputs=given, shapes=shapes, dtypes=dtypes, use_cache=use_cache, progress=progress
+        model, probe, inputs=given, shapes=points, dtypes=dtypes, use_cache=use_cache, progress=progress
     )
     return model, profile
 
@@ -67,7 +73,7 @@ def predict_model(
     path: Path,
     *,
     inputs: Path | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Shapes | None = None,
     dtypes: Mapping[str, str] | None = None,
     progress: Progress = lambda _stage, _share: None,
 ) -> tuple[Model, Profile]:
@@ -80,7 +86,14 @@ def predict_model(
     model = load_model(path)
     resources = resources_here(progress)
     given = load_inputs(inputs) if inputs is not None else None
-    return model, predict_profile(model, resources, inputs=given, shapes=shapes, dtypes=dtypes, progress=progress)
+    points = _points(model, shapes, given)
+    return model, predict_profile(model, resources, inputs=given, shapes=points, dtypes=dtypes, progress=progress)
+
+
+def _points(model: Model, shapes: Shapes | None, given: Mapping[str, Array] | None) -> dict[str, tuple[int, ...]]:
+    """The shapes to measure at: given ones, and those that the model's import was told."""
+    stated = stated_shapes(model, parse_shapes(shapes), {name: value.shape for name, value in (given or {}).items()})
+    return {name: shape.point for name, shape in stated.items()}
 
 
 def make_plan(profile: Profile, options: PlanOptions) -> Plan:

@@ -10,7 +10,7 @@ from mopar.graph.canonical import canonicalise
 from mopar.graph.external import check_external, graph_sha256, sha256_of_files
 from mopar.graph.model import Model, required_spec
 from mopar.graph.order import arrange
-from mopar.types import ModelError
+from mopar.types import ModelError, TensorSpec
 
 _PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
 _INVALID = (
@@ -46,6 +46,19 @@ def load_model(path: Path) -> Model:
         return _canonical(model, path)
     except _INVALID as cause:
         raise ModelError(f"{path}: the graph is not valid: {_first_line(cause)}") from cause
+
+
+def read_interface(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of an ONNX file as they stand in it; its weights are not looked at.
+
+    Raises:
+        ModelError: the file is missing, is no ONNX, or takes or gives something else than tensors.
+    """
+    graph = _read(path).graph
+    return (
+        tuple(required_spec(value, f"{path.name}: the input") for value in graph.inputs),
+        tuple(required_spec(value, f"{path.name}: the output") for value in graph.outputs),
+    )
 
 
 def _canonical(model: ir.Model, path: Path) -> Model:
@@ -95,7 +108,7 @@ def _read(path: Path) -> ir.Model:
 
 
 def _check_maps(graph: onnx.GraphProto, path: Path) -> None:
-    """Raise ModelError where a map crosses the graph's boundary: the classifiers of scikit-learn's converters end so."""
+    """Raise ModelError where a map crosses the graph's boundary, as in classifiers of scikit-learn's converters."""
     for node in graph.node:
         if node.op_type == "ZipMap" and node.domain == _ML_DOMAIN:
             raise ModelError(
