@@ -50,8 +50,7 @@ def test_a_widened_range_holds_the_shape_and_what_it_held(pairs: list[Bounds], d
     )
     shape = tuple(data.draw(st.integers(1, 20)) for _ in pairs)
     wide = parse_input(known.widened(shape)).stated
-    made = InputRange("x", *(tuple(s if b is None else b[i] for s, b in zip(wide.point, wide.bounds, strict=True))
-                             for i in (0, 1)))  # fmt: skip
+    made = InputRange("x", wide.smallest, wide.largest)
     assert made.holds(shape)
     assert made.holds(known.largest)
     assert known.holds(shape) == all(a <= n <= b for a, n, b in zip(known.smallest, shape, known.largest, strict=True))

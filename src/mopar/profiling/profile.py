@@ -1,7 +1,7 @@
 """A model's profile, assembled from what was measured of it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,9 +15,9 @@ from mopar.profiling.load import busy_now, is_busy
 from mopar.profiling.measure import Progress, measure, measure_size
 from mopar.profiling.parts import cuts_of
 from mopar.profiling.size_points import SizedRun, run_sizes, with_memory
-from mopar.profiling.sizes import Shapes, stated_sizes
+from mopar.profiling.sizes import InputSizes, Shapes, stated_sizes
 from mopar.shapes import ShapeLike, parse_shapes
-from mopar.types import PACKED_OPTIONS, EngineOptions, MemorySample, Profile, RuntimeCosts, UsageError, WholeProfile
+from mopar.types import PACKED_OPTIONS, EngineOptions, InputRecipe, MemorySample, Profile, RuntimeCosts, WholeProfile
 from mopar.types.profile import PROFILE_SCHEMA
 
 
@@ -60,7 +60,6 @@ def profile_model(
     shapes: Mapping[str, ShapeLike] | None = None,
     dtypes: Mapping[str, str] | None = None,
     seed: int = 0,
-    cpu: float = 1.0,
     budget: RunBudget | None = None,
     options: EngineOptions = PACKED_OPTIONS,
     use_cache: bool = True,
@@ -76,7 +75,6 @@ def profile_model(
             of inputs with values the range alone counts.
         dtypes: what the caller expects of the inputs; checked.
         seed: of the inputs that are made.
-        cpu: share of a CPU; layers are timed at a whole one.
         budget: how many runs.
         options: how the engine runs the packed file; those of the bundle that is to be built.
         use_cache: whether an earlier profile of the same model, options and machine will do.
@@ -85,20 +83,37 @@ def profile_model(
     Raises:
         InputError: the inputs do not fit.
         EngineError: ONNX Runtime refuses the model.
-        UsageError: ``cpu`` is not 1.
         ProfileError: a tensor that a plan could move was not made by the measured run.
     """
-    if cpu != 1.0:
-        raise UsageError(f"--cpu {cpu:g}: layers are timed at one whole CPU; choose the share in the plan")
     sizes = stated_sizes(model.inputs, parse_shapes(shapes), inputs or {})
     values, recipes = sample_inputs(model.inputs, shapes=sizes.point, dtypes=dtypes, seed=seed, given=inputs)
     budget = budget or RunBudget()
-    machine = machine_facts()
     identity = (model.name, model.sha256, model.graph_sha256)
     asked = (recipes, sizes.ranges, _digest(inputs or {}))
-    key = profile_key([PROFILE_SCHEMA, *identity, *asked, cpu, budget, options, machine])
+    key = profile_key([PROFILE_SCHEMA, *identity, *asked, budget, options, machine_facts()])
     if use_cache and (found := _kept(key, progress)) is not None:
         return found
+    profile = _timed(model, sizes, values, recipes, options, budget, probe, progress)
+    progress("measuring memory", 0.5)
+    memory = probe.memory(model, profile, resized_inputs(model.inputs, values, recipes, sizes.largest))
+    whole = replace(profile.whole, memory_mib=memory.whole_mib, init_ms=memory.init_ms)
+    profile = with_memory(replace(profile, whole=whole, samples=memory.samples))
+    keep_profile(key, profile)
+    progress("done", 1.0)
+    return profile
+
+
+def _timed(
+    model: Model,
+    sizes: InputSizes,
+    values: Mapping[str, Array],
+    recipes: Sequence[InputRecipe],
+    options: EngineOptions,
+    budget: RunBudget,
+    probe: FunctionProbe,
+    progress: Progress,
+) -> Profile:
+    """The profile without required memory."""
     layers = layers_of(model)
     with scratch_directory() as directory:
         measured = measure(
@@ -111,28 +126,20 @@ def profile_model(
             return SizedRun(shapes, *measure_size(model, measured, resized, directory, options=options))
 
         times = measured.times
-        profile = assemble(
+        return assemble(
             model,
             layers,
             measured,
             measured.two_threads,
             cuts_of(model, layers, measured),
+            sized=run_sizes(sizes, at_size),
             whole=WholeProfile(times.whole_ms, times.whole_spread_ms, 0.0, 0.0, times.unattributed_ms),
             runtime=probe.runtime(),
-            recipes=recipes,
-            machine=machine,
-            cpu=cpu,
+            recipes=tuple(recipes),
+            machine=machine_facts(),
             ranges=sizes.ranges,
             load=measured.load,
-            sized=run_sizes(sizes, at_size),
         )
-    progress("measuring memory", 0.5)
-    memory = probe.memory(model, profile, resized_inputs(model.inputs, values, recipes, sizes.largest))
-    whole = replace(profile.whole, memory_mib=memory.whole_mib, init_ms=memory.init_ms)
-    profile = with_memory(replace(profile, whole=whole, samples=memory.samples))
-    keep_profile(key, profile)
-    progress("done", 1.0)
-    return profile
 
 
 def _kept(key: str, progress: Progress) -> Profile | None:
