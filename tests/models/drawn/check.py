@@ -20,7 +20,7 @@ from tests.models.drawn.models import Drawn, draw
 from tests.models.drawn.plans import plans_of
 from tests.models.drawn.profiles import large_profile, measured_profile, plain_profile
 
-_PLAIN, _MEASURED, _BUILT = 10, 40, 100
+_PLAIN, _MEASURED, _BUILT = 50, 50, 100
 """Of so many seeds, one has a profile of its own kind too, or one of its plans is built and run by workers."""
 
 
@@ -33,9 +33,9 @@ class Outcome:
         plans: different ones.
         split: those of several functions.
         with_parts: those in which functions compute side by side.
-        graphs: that were built.
         refused: why plans were not built, or the model not profiled or planned.
         wrong: which answers differ, and by how much.
+        crashed: errors that no caller could act on.
         seconds: for all of it.
     """
 
@@ -47,7 +47,14 @@ class Outcome:
     with_parts: int = 0
     refused: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    crashed: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def failures(self) -> list[str]:
+        """All that should not be."""
+        lists = {"refused": self.refused, "wrong": self.wrong, "crashed": self.crashed}
+        return [f"{what}: {line}" for what, lines in lists.items() for line in lines]
 
 
 def check(seed: int) -> Outcome:
@@ -68,7 +75,7 @@ def check(seed: int) -> Outcome:
 
 
 def _check_profiles(drawn: Drawn, model: Model, found: Outcome, folder: Path) -> None:
-    kinds: dict[str, Callable[[Model, Mapping[str, Array]], Profile]] = {"large": large_profile}
+    kinds: dict[str, Callable[[Model, Mapping[str, Array], np.random.Generator], Profile]] = {"large": large_profile}
     if drawn.seed % _PLAIN == 0:
         kinds["plain"] = plain_profile
     if drawn.seed % _MEASURED == 0:
@@ -78,7 +85,7 @@ def _check_profiles(drawn: Drawn, model: Model, found: Outcome, folder: Path) ->
     wanted = [whole(data, values) for values in requests]
     composer, random = Composer(model), np.random.default_rng([drawn.seed, 3])
     for kind, profile_of in kinds.items():
-        for made in plans_of(profile_of(model, requests[0]), random):
+        for made in plans_of(profile_of(model, requests[0], random), random):
             found.plans += 1
             found.split += len(made.plan.functions) > 1
             found.with_parts += any(graph.part is not None for graph in made.plan.graphs)
