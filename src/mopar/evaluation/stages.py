@@ -1,7 +1,7 @@
 """The pipeline's stages as the command line and the benchmarks call them, each with its measurements."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,13 +12,13 @@ from mopar.gateway.arrays import Array
 from mopar.graph import Model, check_loadable, load_model
 from mopar.planning import FrontPoint, check_plan, plan, plan_cuts, plan_front, plan_uniform
 from mopar.platforms.books import load_book, load_limits
-from mopar.profiling import load_inputs, profile_model, sample_inputs
+from mopar.profiling import load_inputs, profile_model, resized_inputs, sample_inputs
 from mopar.profiling.resources.predict import predict_profile
-from mopar.shapes import parse_shapes
-from mopar.types import InputRecipe, Plan, Profile, TensorSpec, UsageError
+from mopar.shapes import ShapeLike, parse_shapes
+from mopar.types import InputRange, InputRecipe, Plan, Profile, TensorSpec, UsageError
 from mopar.types.ranges import StatedShape
 
-Shapes = Mapping[str, str | Sequence[int] | StatedShape]
+Shapes = Mapping[str, ShapeLike]
 """Of inputs, by name: sizes, or ranges of sizes."""
 Progress = Callable[[str, float | None], None]
 
@@ -62,9 +62,9 @@ def measure_model(
     check_loadable(model)
     probe = WorkerProbe(use_cache=use_cache, progress=lambda line: progress(line, None))
     given = load_inputs(inputs) if inputs is not None else None
-    points = _points(model, shapes, given)
+    stated = stated_of(model, shapes, given)
     profile = profile_model(
-        model, probe, inputs=given, shapes=points, dtypes=dtypes, use_cache=use_cache, progress=progress
+        model, probe, inputs=given, shapes=stated, dtypes=dtypes, use_cache=use_cache, progress=progress
     )
     return model, profile
 
@@ -86,14 +86,14 @@ def predict_model(
     model = load_model(path)
     resources = resources_here(progress)
     given = load_inputs(inputs) if inputs is not None else None
-    points = _points(model, shapes, given)
-    return model, predict_profile(model, resources, inputs=given, shapes=points, dtypes=dtypes, progress=progress)
+    stated = stated_of(model, shapes, given)
+    return model, predict_profile(model, resources, inputs=given, shapes=stated, dtypes=dtypes, progress=progress)
 
 
-def _points(model: Model, shapes: Shapes | None, given: Mapping[str, Array] | None) -> dict[str, tuple[int, ...]]:
-    """The shapes to measure at: given ones, and those that the model's import was told."""
-    stated = stated_shapes(model, parse_shapes(shapes), {name: value.shape for name, value in (given or {}).items()})
-    return {name: shape.point for name, shape in stated.items()}
+def stated_of(model: Model, shapes: Shapes | None, given: Mapping[str, Array] | None) -> dict[str, StatedShape]:
+    """What is stated of inputs' sizes: as given here, else when the model was loaded, else when it was imported."""
+    known = {**model.stated, **parse_shapes(shapes)}
+    return stated_shapes(model, known, {name: value.shape for name, value in (given or {}).items()})
 
 
 def make_plan(profile: Profile, options: PlanOptions) -> Plan:
@@ -160,26 +160,49 @@ def requests_for(
     recipes: Sequence[InputRecipe],
     *,
     inputs: Path | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Shapes | None = None,
+    ranges: Sequence[InputRange] = (),
     count: int = 3,
 ) -> list[dict[str, Array]]:
-    """Requests to compare answers on: the file's, or the measured one first; then others of its shape.
+    """Requests to compare answers on: the file's or the measured one, others of its shape, then the ends of the range.
 
     Args:
         specs: the model's inputs.
         recipes: how the measured request was made.
         inputs: a file of values, which come first.
         shapes: in place of the measured point's.
-        count: how many requests.
+        ranges: of the inputs; where ranges were stated, a request of the smallest sizes (at least 1 of each dimension)
+            and one of the largest come last.
+        count: how many requests of the first one's shape.
 
     Raises:
         InputError: names, element types or shapes do not fit the model.
     """
-    point = {recipe.name: recipe.shape for recipe in recipes} | dict(shapes or {})
+    stated = {name: shape.point for name, shape in parse_shapes(shapes).items()}
+    point = {recipe.name: recipe.shape for recipe in recipes} | stated
     given = load_inputs(inputs) if inputs is not None else None
     requests = []
     if given is not None:
         requests.append(sample_inputs(specs, given=given)[0])
         point = {name: value.shape for name, value in requests[0].items()}
     requests.extend(sample_inputs(specs, shapes=point, seed=seed)[0] for seed in range(count - len(requests)))
+    by_file = [replace(recipe, source="file") for recipe in recipes] if given is not None else recipes
+    for end in _ends(ranges) if any(item.stated for item in ranges) else ():
+        if end != point:
+            requests.append(resized_inputs(specs, requests[0], by_file, end))
     return requests
+
+
+def largest_of(requests: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:
+    """The request of the most bytes: what memory is measured on."""
+    return max(requests, key=lambda request: sum(value.nbytes for value in request.values()))
+
+
+def _ends(ranges: Sequence[InputRange]) -> list[dict[str, tuple[int, ...]]]:
+    """The smallest and the largest shapes that must be answered."""
+    smallest = {
+        item.name: tuple(max(size, min(1, most)) for size, most in zip(item.smallest, item.largest, strict=True))
+        for item in ranges
+    }
+    largest = {item.name: item.largest for item in ranges}
+    return [smallest, largest]
