@@ -16,6 +16,9 @@ from mopar.sharding.steps import Step, states_at
 from mopar.sharding.walk import Boundaries, Passed, State, Walks, fraction
 from mopar.types import GraphPart, PartProfile, ShardStep, WeightProfile
 
+_DIGITS = 6
+"""Of a share of time: a model's prediction, or a measurement."""
+
 
 class Writer:
     """Works out what each part of a step needs."""
@@ -119,7 +122,7 @@ class _Tally:
         crossing = sum(self._bytes(value, piece) for value, piece in (*self._state.needs.items(), *wanted.items()))
         return PartProfile(
             part=GraphPart(part.index, part.count, inputs, outputs),
-            time_share=step.part_ms[part.index] / step.whole_ms,
+            time_share=round(step.part_ms[part.index] / step.whole_ms, _DIGITS),
             resident_bytes=round(self._resident),
             file_bytes=round(self._in_file),
             activation_bytes=self._memory.most_bytes(step.start) + crossing,

@@ -12,6 +12,8 @@ from mopar.types.profile import PARTS
 
 _LEAST_GAIN = 0.003
 """A step that saves less than this share of the model's time is not worth the calls that it needs."""
+_LEAST_GAIN_MS = 0.02
+"""Nor is one that saves less than this: another function costs more, however small the model."""
 _MOST_EXCHANGE_MS = 3.0
 """Where a chain of shorter steps is quicker by more than this for each exchange, the longer step is dropped."""
 _MOST_POSITIONS = 96
@@ -58,7 +60,7 @@ def _narrow(cuts: Sequence[CutPosition]) -> list[int]:
 def _worth_keeping(steps: Iterable[Step], positions: Sequence[int], layer_ms: Sequence[float]) -> list[Step]:
     """The quickest step of each span, without those that shorter ones do better by more than exchanges cost."""
     best: dict[tuple[int, int], Step] = {}
-    least_ms = _LEAST_GAIN * sum(layer_ms)
+    least_ms = max(_LEAST_GAIN * sum(layer_ms), _LEAST_GAIN_MS)
     for step in steps:
         known = best.get((step.start, step.stop))
         if step.whole_ms - step.compute_ms >= least_ms and (known is None or step.compute_ms < known.compute_ms):
