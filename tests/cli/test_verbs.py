@@ -29,7 +29,9 @@ def test_import_names_what_it_made_and_profile_remembers_the_shapes(made: Pipeli
         "profile", tmp_path / "same.onnx", "--predict", "-o", tmp_path / "p.json", "--json", cache=made.cache
     )
     assert predicted.code == 0, predicted.stderr
-    assert [item["shape"] for item in predicted.document["inputs"]] == [[2, 4]]
+    document = predicted.document
+    assert [item["shape"] for item in document["recipes"]] == [[2, 4]]
+    assert [(item["smallest"], item["largest"]) for item in document["ranges"]] == [([1, 1], [3, 6])]
 
 
 def test_profile_keeps_its_contract(made: Pipeline) -> None:
