@@ -6,7 +6,7 @@ from mopar.types.patterns import Patterns
 from mopar.types.shards import ShardStep
 from mopar.types.tensor import TensorSpec
 
-PROFILE_SCHEMA = 3
+PROFILE_SCHEMA = 4
 PARTS = (2, 4)
 """Numbers of parts that a profile looks at."""
 COLD_HALF_MS = 4.0
