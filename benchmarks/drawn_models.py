@@ -5,11 +5,11 @@
 For each seed a small model is drawn: blocks of one family with others between them, of fixed sizes or free ones. It is
 profiled (predicted, as if it were large, so that splitting pays; some models also as they are, or measured), and
 planned for a few of all objectives and platforms, and in chains of steps that no objective chose. The graphs of each
-plan are made as ``mopar build`` makes them, without packing, run one after the other, and compared with the whole model,
-where sizes are free at two more points. Of one seed in a hundred a plan is packed too, and run by workers. Goals: nothing
-refused, nothing wrong, no crash, and at least a third of the plans with functions side by side. Finished seeds are kept
-in ``.cache/drawn``, by the sources that they depend on, so that a run goes on where it was stopped; those that failed
-are tried again.
+plan are made as ``mopar build`` makes them, without packing, run one after the other, and compared with the whole
+model, where sizes are free at two more points. Of one seed in a hundred a plan is packed too, and run by workers.
+Goals: nothing refused, nothing wrong, no crash, and at least a third of the plans with functions side by side. Finished
+seeds are kept in ``.cache/drawn``, by the sources that they depend on, so that a run goes on where it was stopped;
+those that failed are tried again.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Every plan of models drawn at random builds, and answers as the model does; ``benchmarks.drawn_models`` has thousands."""
+"""Plans of models drawn at random build, and answer as the model does; ``benchmarks.drawn_models`` has thousands."""
 
 import multiprocessing
 import warnings
@@ -53,6 +53,6 @@ def test_a_drawn_model_answers_finitely_and_by_its_inputs(seed: int) -> None:
         values = drawn.values(point)
         for name, value in whole(data, values).items():
             assert np.isfinite(value).all(), name
-            assert value.size == 1 or np.ptp(value) > 0, name
+            assert value.size == 1 or float(np.ptp(value)) > 0, name
             declared = next(one for one in drawn.model.graph.output if one.name == name).type.tensor_type.shape.dim
             assert [point.get(dim.dim_param, dim.dim_value) for dim in declared] == list(value.shape)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -60,7 +61,7 @@ class Drawing(Builder):
         super().__init__(f"drawn{seed}", seed)
         self.choices = np.random.default_rng([seed, 1])
         self.given: list[Input] = []
-        self.symbols: dict[str, int] = {}
+        self.kept: list[Tensor] = []
         self.blocks: list[str] = []
 
     def chance(self, share: float = 0.5) -> bool:
@@ -123,6 +124,14 @@ class Drawing(Builder):
             target[self.number(0, len(target) - 1)] = -1
         return self.op("Reshape", x, self.ints(*(size(dim) for dim in target)), dims=dims)
 
+    def back(self, name: str, like: Tensor, dims: Sequence[Dim]) -> Tensor:
+        """A tensor of another number of axes in the shape of ``like``, but for the last one."""
+        return Tensor(self.add("Reshape", name, self._shape(like, dims)), tuple(dims))
+
+    def symbols_of(self, name: str) -> bool:
+        """Whether an input has a dimension of that name."""
+        return any(name in one.dims for one in self.given)
+
     def transpose(self, x: Tensor, *order: int) -> Tensor:
         """With axes in another order."""
         return self.op("Transpose", x, dims=[x.dims[axis] for axis in order], perm=list(order))
@@ -182,4 +191,4 @@ def size(dim: Dim) -> int:
 def parts_of(drawing: Drawing, whole: int, count: int) -> list[int]:
     """``count`` sizes of at least 1, which add up to ``whole``."""
     ends = sorted(drawing.choices.choice(np.arange(1, whole), count - 1, replace=False).tolist()) if count > 1 else []
-    return np.diff([0, *ends, whole]).tolist()
+    return [after - before for before, after in pairwise([0, *ends, whole])]
