@@ -67,7 +67,7 @@ def gates(d: Drawing, x: Tensor) -> Tensor:
     if d.chance():
         mean = d.op("GlobalAveragePool", x, dims=dims)
     else:
-        mean = d.op("ReduceMean", x, d.ints(*range(2, rank)), dims=dims, keepdims=1)
+        mean = d.reduced("ReduceMean", x, range(2, rank), dims, 1)
     inner = d.number(2, 6)
     gate = conv(d, d.op("Relu", conv(d, mean, inner, 1)), channels, 1)
     return d.op("Mul", x, d.op(d.pick("Sigmoid", "HardSigmoid"), gate))
@@ -247,7 +247,7 @@ def pooled_to_flat(d: Drawing, x: Tensor) -> Tensor:
     if d.chance():
         mean = d.op("GlobalAveragePool", x, dims=(*x.dims[:2], *[1] * (rank - 2)))
         return d.op("Flatten", mean, dims=x.dims[:2], axis=1)
-    return d.op(d.pick("ReduceMean", "ReduceMax"), x, d.ints(*range(2, rank)), dims=x.dims[:2], keepdims=0)
+    return d.reduced(d.pick("ReduceMean", "ReduceMax"), x, range(2, rank), x.dims[:2], 0)
 
 
 def to_rows(d: Drawing, x: Tensor) -> Tensor:

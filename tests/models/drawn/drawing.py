@@ -12,6 +12,9 @@ from onnx import TensorProto, helper
 
 from tests.models.builder import Builder
 
+_AXES_ARE_INPUTS = 18
+"""Opset from which on reductions other than ReduceSum take their axes as an input."""
+
 Dim = int | str
 Array = NDArray[np.generic]
 T = TypeVar("T")
@@ -62,6 +65,7 @@ class Drawing(Builder):
         self.choices = np.random.default_rng([seed, 1])
         self.given: list[Input] = []
         self.kept: list[Tensor] = []
+        self.opset = self.pick(self.opset, self.opset, 17, 15)
         self.blocks: list[str] = []
 
     def chance(self, share: float = 0.5) -> bool:
@@ -112,6 +116,12 @@ class Drawing(Builder):
     def scalar(self, value: float) -> str:
         """A float32 constant without axes."""
         return self.value(np.float32(value))
+
+    def reduced(self, operator: str, x: Tensor, axes: Sequence[int], dims: Sequence[Dim], keepdims: int) -> Tensor:
+        """A reduction; its axes are an attribute of old."""
+        if self.opset < _AXES_ARE_INPUTS and operator != "ReduceSum":
+            return self.op(operator, x, dims=dims, axes=list(axes), keepdims=keepdims)
+        return self.op(operator, x, self.ints(*axes), dims=dims, keepdims=keepdims)
 
     def reshape(self, x: Tensor, dims: Sequence[Dim]) -> Tensor:
         """To dims that keep those with names in place, or have one of them that follows from the rest."""

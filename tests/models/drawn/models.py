@@ -136,7 +136,7 @@ def _paired(d: Drawing) -> list[Tensor]:
     for _ in range(2):
         x = d.ask("x", (d.number(2, 5), d.number(4, 16)))
         x = dense.linear(d, _through(d, x, (dense.layer, dense.residual, dense.towers), d.number(1, 2), kept), width)
-        length = d.op("ReduceL2", x, d.ints(1), dims=(x.dims[0], 1), keepdims=1)
+        length = d.reduced("ReduceL2", x, [1], (x.dims[0], 1), 1)
         ends.append(d.op("Div", x, length))
     left, right = ends
     turned = d.transpose(right, 1, 0)
