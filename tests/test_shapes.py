@@ -4,21 +4,57 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopar.shapes import InputArg, parse_input
-from mopar.types import DTYPES, UsageError, format_shape
+from mopar.shapes import InputArg, parse_input, parse_shape
+from mopar.types import DTYPES, UsageError
+from mopar.types.ranges import Bounds, InputRange, StatedShape
 
 symbols = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True)
-dims = st.tuples(st.none() | symbols, st.integers(0, 5000))
+Dim = tuple[str | None, int, Bounds | None]
+
+
+@st.composite
+def dims(draw: st.DrawFn) -> Dim:
+    low, size, high = sorted(draw(st.lists(st.integers(0, 5000), min_size=3, max_size=3)))
+    bounds = draw(st.sampled_from([None, (low, high)]))
+    return draw(st.none() | symbols), size, bounds
+
+
 names = st.text(min_size=1, max_size=12)
 
 
-@given(names, st.lists(dims, max_size=5), st.none() | st.sampled_from([item.name for item in DTYPES]))
-def test_what_is_written_is_read(name: str, shape: list[tuple[str | None, int]], dtype: str | None) -> None:
+def written(dim: Dim) -> str:
+    symbol, size, bounds = dim
+    sizes = str(size) if bounds is None else f"{bounds[0]}..{size}..{bounds[1]}"
+    return f"{symbol}@{sizes}" if symbol else sizes
+
+
+@given(names, st.lists(dims(), max_size=5), st.none() | st.sampled_from([item.name for item in DTYPES]))
+def test_what_is_written_is_read(name: str, shape: list[Dim], dtype: str | None) -> None:
     """Any name at all (ONNX allows ':', '=' and 'x'), symbols with an 'x' in them included."""
-    text = f"{name}={format_shape(f'{symbol}@{size}' if symbol else size for symbol, size in shape)}"
+    text = f"{name}={'x'.join(map(written, shape)) or 'scalar'}"
     text += f":{dtype}" if dtype else ""
-    want = InputArg(name, tuple(size for _, size in shape), dtype, tuple(symbol for symbol, _ in shape))
-    assert parse_input(text, symbolic=True) == want
+    stated = StatedShape(tuple(size for _, size, _ in shape), tuple(bounds for *_, bounds in shape))
+    assert parse_input(text, symbolic=True) == InputArg(name, stated, dtype, tuple(symbol for symbol, *_ in shape))
+
+
+def test_a_range_without_a_middle_is_measured_in_the_middle() -> None:
+    stated = parse_shape("ids", "1x1..512")
+    assert stated == StatedShape((1, 256), (None, (1, 512)))
+    assert (stated.smallest, stated.largest) == ((0, 1), (1, 512))
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=4), st.data())
+def test_a_widened_range_holds_the_shape_and_what_it_held(pairs: list[Bounds], data: st.DataObject) -> None:
+    known = InputRange(
+        "x", tuple(min(pair) for pair in pairs), tuple(max(pair) for pair in pairs), data.draw(st.booleans())
+    )
+    shape = tuple(data.draw(st.integers(1, 20)) for _ in pairs)
+    wide = parse_input(known.widened(shape)).stated
+    made = InputRange("x", *(tuple(s if b is None else b[i] for s, b in zip(wide.point, wide.bounds, strict=True))
+                             for i in (0, 1)))  # fmt: skip
+    assert made.holds(shape)
+    assert made.holds(known.largest)
+    assert known.holds(shape) == all(a <= n <= b for a, n, b in zip(known.smallest, shape, known.largest, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -37,6 +73,11 @@ def test_what_is_written_is_read(name: str, shape: list[tuple[str | None, int]],
         "x=1x3:float33",
         "x=1:float32:x",
         "x=b",
+        "x=1x8..4",
+        "x=1x4..8..6",
+        "x=1x4..",
+        "x=1x..4",
+        "x=1..2..3..4",
     ],
 )
 @pytest.mark.parametrize("symbolic", [False, True])

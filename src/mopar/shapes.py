@@ -1,13 +1,23 @@
-"""How the command line writes an input: ``NAME=1x3x224x224:float32``, or with symbols: ``ids=batch@2xseq@16:int64``."""
+"""How the command line writes an input: ``NAME=1x3x224x224:float32``, ``ids=1x1..512`` or ``ids=batch@2xseq@16``."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.types import UsageError, dtype_of_name
+from mopar.types.ranges import Bounds, StatedShape
 
-_DIM = re.compile(r"(?:(?P<symbol>[A-Za-z_][A-Za-z0-9_]*)@)?(?P<size>[0-9]+)")
-_FORM = "NAME=SHAPE or NAME=SHAPE:DTYPE, such as image=1x3x224x224:float32 (NAME=scalar for rank 0)"
-_SYMBOLIC_FORM = "NAME=SHAPE:DTYPE, such as ids=batch@2xseq@16:int64, where batch and seq stay symbolic"
+_DIM = re.compile(
+    r"(?:(?P<symbol>[A-Za-z_][A-Za-z0-9_]*)@)?(?P<first>[0-9]+)(?:\.\.(?P<second>[0-9]+))?(?:\.\.(?P<third>[0-9]+))?"
+)
+_FORM = (
+    "NAME=SHAPE or NAME=SHAPE:DTYPE, such as image=1x3x224x224:float32, ids=1x1..512 for all sizes from 1 to 512, or "
+    "ids=1x1..64..512 where latency counts at 64 (NAME=scalar for rank 0)"
+)
+_SYMBOLIC_FORM = (
+    "NAME=SHAPE:DTYPE, such as ids=batch@2xseq@1..64..512:int64, where batch and seq stay symbolic and seq goes from 1 "
+    "to 512"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +26,13 @@ class InputArg:
 
     Attributes:
         name: of the model's input.
-        shape: sizes, the examples of symbolic dimensions included.
+        stated: the shape: its point, and ranges where some were given.
         dtype: a name of ``mopar.types.DTYPES``; None where the argument names none.
-        symbols: for each dimension its symbol, or None where it is fixed.
+        symbols: for each dimension its symbol, or None where none was written.
     """
 
     name: str
-    shape: tuple[int, ...]
+    stated: StatedShape
     dtype: str | None
     symbols: tuple[str | None, ...]
 
@@ -47,21 +57,54 @@ def parse_input(text: str, *, symbolic: bool = False) -> InputArg:
     dims = _parse_dims(shape_text)
     if dims is None or ":" in dtype or (":" in rest and not dtype):
         raise UsageError(f"--input {text}: {rest!r} is no shape; write {form}")
-    symbols = tuple(symbol for symbol, _ in dims)
+    symbols = tuple(dim.symbol for dim in dims)
     if not symbolic and any(symbols):
         raise UsageError(f"--input {text}: a size is needed for each dimension; write {_FORM}")
+    for dim in dims:
+        if dim.bounds is not None and not dim.bounds[0] <= dim.size <= dim.bounds[1]:
+            raise UsageError(f"--input {text}: a range goes up: SMALLEST..LARGEST, or SMALLEST..MIDDLE..LARGEST")
     _check_dtype(text, dtype)
-    return InputArg(name, tuple(size for _, size in dims), dtype or None, symbols)
+    stated = StatedShape(tuple(dim.size for dim in dims), tuple(dim.bounds for dim in dims))
+    return InputArg(name, stated, dtype or None, symbols)
 
 
-def _parse_dims(text: str) -> list[tuple[str | None, int]] | None:
-    """Symbol and size of each dimension; None where the text is no shape."""
+def parse_shape(name: str, shape: "str | Sequence[int] | StatedShape") -> StatedShape:
+    """A shape as the library takes it: sizes, or a text as ``--input`` takes it, such as ``1x1..512``.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if isinstance(shape, StatedShape):
+        return shape
+    if isinstance(shape, str):
+        return parse_input(f"{name}={shape}").stated
+    if not all(isinstance(size, int) and size >= 0 for size in shape):
+        raise UsageError(f"input {name}: {shape!r} is no shape; give sizes, or a text such as '1x1..512'")
+    return StatedShape.of(shape)
+
+
+def parse_shapes(shapes: "Mapping[str, str | Sequence[int] | StatedShape] | None") -> dict[str, StatedShape]:
+    """``parse_shape`` of each. Raises UsageError."""
+    return {name: parse_shape(name, shape) for name, shape in (shapes or {}).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Dim:
+    """A dimension: its symbol, its size, and its range where one was given."""
+
+    symbol: str | None
+    size: int
+    bounds: Bounds | None
+
+
+def _parse_dims(text: str) -> list[_Dim] | None:
+    """Each dimension; None where the text is no shape."""
     if text == "scalar":
         return []
-    dims: list[tuple[str | None, int]] = []
+    dims: list[_Dim] = []
     position = 0
     while found := _DIM.match(text, position):
-        dims.append((found["symbol"], int(found["size"])))
+        dims.append(_dim(found["symbol"], *(int(part) for part in found.groups()[1:] if part is not None)))
         position = found.end()
         if position == len(text):
             return dims
@@ -69,6 +112,15 @@ def _parse_dims(text: str) -> list[tuple[str | None, int]] | None:
             return None
         position += 1
     return None
+
+
+def _dim(symbol: str | None, first: int, second: int | None = None, third: int | None = None) -> _Dim:
+    """A dimension of one size, of two bounds (its size lies in the middle), or of bounds and the size between."""
+    if second is None:
+        return _Dim(symbol, first, None)
+    if third is None:
+        return _Dim(symbol, (first + second) // 2, (first, second))
+    return _Dim(symbol, second, (first, third))
 
 
 def _check_dtype(text: str, dtype: str) -> None:

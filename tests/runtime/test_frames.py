@@ -65,7 +65,9 @@ def test_fetch_and_done(busy_ns: int, compute_ns: int, outputs: list[TensorRef])
 
 @given(TEXTS)
 def test_failed(text: str) -> None:
-    assert frames.unpack_failed(arrived(frames.pack_failed(text), frames.FAILED)) == text
+    for refused in (False, True):
+        frame = arrived(frames.pack_failed(text, refused=refused), frames.FAILED)
+        assert frames.unpack_failed(frame) == (text, refused)
 
 
 def test_ready_is_a_frame_of_its_own() -> None:

@@ -101,6 +101,23 @@ def test_calls_at_the_same_places_read_what_is_there_now(worker: WorkerProcess) 
     arena.close()
 
 
+def test_what_waits_to_be_fetched_outlives_segments_of_other_requests(worker: WorkerProcess) -> None:
+    """A gateway that makes room for the output finds other requests' segments gone, and says so before it fetches."""
+    worker.load(PATIENCE_S)
+    arena, other = Arena(), Arena()
+    given, fetched = arena.place(1, (1, 16), 64), arena.place(1, (1, 8), 32)
+    other.place(1, (1, 16), 64)
+    for segment in (*arena.segments, *other.segments):
+        worker.attach(segment)
+    arena.view(given)[:] = np.ones(16, np.float32).tobytes()
+    worker.ask(frames.pack_run(0, [given], [frames.TensorRef(1, (), frames.NOWHERE, 0, 0)]), PATIENCE_S)
+    worker.detach(other.segments[0].number)
+    worker.ask(frames.pack_fetch([fetched]), PATIENCE_S)
+    assert np.frombuffer(arena.view(fetched), np.float32).any()
+    arena.close()
+    other.close()
+
+
 def test_frames_that_make_no_sense_are_answered(worker: WorkerProcess) -> None:
     """The next ones are answered too."""
     worker.load(PATIENCE_S)

@@ -133,7 +133,7 @@ def _check_symbols(arguments: Sequence[InputArg]) -> None:
         raise UsageError(f"--input: {next(name for name in names if names.count(name) > 1)!r} is given twice")
     sizes: dict[str, int] = {}
     for item in arguments:
-        for symbol, size in zip(item.symbols, item.shape, strict=True):
+        for symbol, size in zip(item.symbols, item.stated.point, strict=True):
             if symbol and size < 2:
                 raise UsageError(f"--input {item.name}: {symbol}@{size} would be taken as fixed; use 2 or more")
             if symbol and sizes.setdefault(symbol, size) != size:
@@ -149,9 +149,9 @@ def _example(item: InputArg) -> "torch.Tensor":
         raise UsageError(f"--input {item.name}: torch has no element type {item.dtype}")
     made: torch.Tensor
     if "mask" in item.name:
-        made = torch.ones(item.shape)
+        made = torch.ones(item.stated.point)
     elif dtype.is_floating_point or dtype.is_complex:
-        made = torch.randn(item.shape)
+        made = torch.randn(item.stated.point)
     else:
-        made = torch.randint(0, 2, item.shape)
+        made = torch.randint(0, 2, item.stated.point)
     return made.to(dtype)

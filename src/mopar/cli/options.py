@@ -9,6 +9,7 @@ import typer
 
 from mopar.shapes import InputArg, parse_input
 from mopar.types import UsageError
+from mopar.types.ranges import StatedShape
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The model.")]
@@ -43,9 +44,9 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Measure again what wa
 Cpu = Annotated[float, typer.Option("--cpu", help="Share of a CPU that a function gets.")]
 
 
-def shapes_of(arguments: Sequence[InputArg]) -> dict[str, tuple[int, ...]]:
+def shapes_of(arguments: Sequence[InputArg]) -> dict[str, StatedShape]:
     """Shape by input."""
-    return {argument.name: argument.shape for argument in arguments}
+    return {argument.name: argument.stated for argument in arguments}
 
 
 def dtypes_of(arguments: Sequence[InputArg]) -> dict[str, str]:

@@ -10,7 +10,7 @@ Tensors never travel here: a frame says where in shared memory they lie. All num
     RUN     gateway -> worker   run a graph on these inputs; where outputs of known size go
     FETCH   gateway -> worker   where the outputs of unknown size go
     DONE    worker -> gateway   how long it took, outputs that have no place; answers RUN and FETCH
-    FAILED  worker -> gateway   one line of text; answers any of the gateway's
+    FAILED  worker -> gateway   one line of text, and whether inputs were refused; answers any of the gateway's
     RUN_SEQUENCE   gateway -> worker   several runs, and what each waits for (``mopar.runtime.sequence``)
     SEQUENCE_DONE  worker -> gateway   how they went; answers RUN_SEQUENCE
 """
@@ -139,14 +139,15 @@ def unpack_done(frame: memoryview) -> tuple[int, int, list[TensorRef]]:
     return busy_ns, compute_ns, _unpack_tensors(frame, _HEAD.size + _TIMES.size)
 
 
-def pack_failed(text: str) -> bytes:
-    """FAILED: what went wrong, shortened to fit."""
-    return _HEAD.pack(FAILED, 0, 0) + _pack_texts([text[:4096]])
+def pack_failed(text: str, *, refused: bool = False) -> bytes:
+    """FAILED: what went wrong, shortened to fit; ``refused`` where the engine would not run on these inputs."""
+    return _HEAD.pack(FAILED, refused, 0) + _pack_texts([text[:4096]])
 
 
-def unpack_failed(frame: memoryview) -> str:
-    """The text of FAILED."""
-    return _unpack_texts(frame, _HEAD.size)[0]
+def unpack_failed(frame: memoryview) -> tuple[str, bool]:
+    """The text of FAILED, and whether the engine refused the inputs."""
+    _, refused, _ = _HEAD.unpack_from(frame)
+    return _unpack_texts(frame, _HEAD.size)[0], bool(refused)
 
 
 def _pack_texts(texts: list[str]) -> bytes:

@@ -30,6 +30,10 @@ _ANCILLARY_BYTES = 64
 _INT_BYTES = 4
 
 
+class RefusedError(OrtError):
+    """The engine would not run a graph on these inputs: a fault of the request, not of the function."""
+
+
 class Worker:
     """The state of a function: engine, graphs, attached segments, bound tensors, and outputs not fetched yet.
 
@@ -53,7 +57,8 @@ class Worker:
         """What to reply to a frame; None where it asks for no reply.
 
         Raises:
-            OrtError: the engine refused.
+            RefusedError: the engine refused the inputs of a run.
+            OrtError: it refused anything else, or the frame makes no sense.
         """
         arrived_ns = perf_counter_ns()
         kind = frames.kind_of(frame)
@@ -67,7 +72,7 @@ class Worker:
             self._attach(frame, descriptors)
             return None
         if kind == frames.DETACH:
-            self._forget_all()  # one of them may lie there
+            self._release_kept()  # one of them may lie there; what waits to be fetched is in the engine's own memory
             self._segments.pop(frames.unpack_segment(frame)[0], None)
             return None
         if kind == frames.INIT:
@@ -103,13 +108,13 @@ class Worker:
         self._segments[segment] = memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
     def _run(self, frame: memoryview, arrived_ns: int) -> bytes:
-        bound = self._bound(bytes(frame))
-        started_ns = perf_counter_ns()
         try:
+            bound = self._bound(bytes(frame))
+            started_ns = perf_counter_ns()
             bound.run()
-        except OrtError:
+        except OrtError as error:
             self._forget()  # there is nothing to fetch
-            raise
+            raise RefusedError(str(error)) from error
         compute_ns = perf_counter_ns() - started_ns
         made = [_described(bound.describe(i)) for i in bound.pending]
         return frames.pack_done(perf_counter_ns() - arrived_ns, compute_ns, made)
@@ -175,8 +180,7 @@ class Worker:
             self._passing.close()
             self._passing = None
 
-    def _forget_all(self) -> None:
-        self._forget()
+    def _release_kept(self) -> None:
         for bound in self._kept.values():
             bound.close()
         self._kept.clear()
@@ -198,7 +202,7 @@ def serve(connection: socket, make_engine: "MakeEngine" = Engine) -> None:
         try:
             reply = worker.answer(view[:size], _descriptors(ancillary))
         except OrtError as error:
-            reply = frames.pack_failed(str(error))
+            reply = frames.pack_failed(str(error), refused=isinstance(error, RefusedError))
         if reply is not None and len(reply) > frames.MAX_FRAME:
             reply = frames.pack_failed(f"{len(reply)} bytes to say what the outputs are: too many outputs for a frame")
         if reply is not None:

@@ -15,7 +15,7 @@ import uvloop
 from mopar.gateway.arrays import Array
 from mopar.limits import Cgroup, Cgroups, detect_cgroups, why_unavailable
 from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec, function
-from mopar.runtime.frames import NOWHERE, TensorRef, pack_run
+from mopar.runtime.frames import NOWHERE, TensorRef, pack_fetch, pack_run
 from mopar.types import DeploymentError, EngineError, OverloadedError, PlatformError, RequestError
 from tests.graph.composed import run_file
 from tests.models import sample_inputs
@@ -192,6 +192,16 @@ def test_a_worker_killed_while_idle_costs_the_next_call_nothing_but_time(mlp: Ml
                 await until(lambda: not calls.function.ready())
             assert (await calls.start(mlp[1], 1, (1, 8)))[1] == want
             assert calls.restarts == ["f0"]
+
+    uvloop.run(main())
+
+
+def test_what_the_worker_fails_at_is_no_fault_of_the_request(mlp: Mlp) -> None:
+    async def main() -> None:
+        async with up(mlp[0]) as calls:
+            with pytest.raises(DeploymentError, match="function f0 failed: nothing to fetch"):
+                await calls.function.call(pack_fetch([]), Arena(), time.monotonic() + PATIENCE_S)
+            await calls.start(mlp[1], 1, (1, 8))
 
     uvloop.run(main())
 

@@ -123,7 +123,8 @@ class LocalFunction:
         Raises:
             RequestError: the graph refused the inputs.
             OverloadedError: the deadline passed before the worker was free.
-            DeploymentError: the worker died twice, did not answer in time, or is being stopped.
+            DeploymentError: the worker died twice, did not answer in time, or answered that it failed, or is being
+                stopped.
         """
         async with self.turn(deadline):
             (outputs, busy_ns, compute_ns), attempts = await self._twice(self._run, frame, arena, deadline)
@@ -278,9 +279,13 @@ class LocalFunction:
             self._died(worker)
         elif self._reply is not None and not self._reply.done():
             if frames.kind_of(data) == frames.FAILED:
-                self._reply.set_exception(_refused(frames.unpack_failed(memoryview(data))))
+                text, refused = frames.unpack_failed(memoryview(data))
+                self._reply.set_exception(_refused(text) if refused else self._failed(text))
             else:
                 self._reply.set_result(memoryview(data))
+
+    def _failed(self, text: str) -> DeploymentError:
+        return DeploymentError(f"function {self.spec.function} failed: {' '.join(text.split())}")
 
     def _late(self, worker: WorkerProcess) -> None:
         """The deadline passed during a call: the worker cannot be interrupted, only replaced."""

@@ -155,7 +155,8 @@ class WorkerProcess:
         if not reply:
             raise PlatformError(f"function {self.spec.function} {self.obituary()}")
         if frames.kind_of(reply) == frames.FAILED:
-            raise EngineError(f"function {self.spec.function}: {frames.unpack_failed(memoryview(reply))}")
+            text, _ = frames.unpack_failed(memoryview(reply))
+            raise EngineError(f"function {self.spec.function}: {text}")
         return memoryview(reply)
 
     def obituary(self) -> str:
