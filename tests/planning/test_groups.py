@@ -317,9 +317,41 @@ BROKEN: dict[str, tuple[Plan, str]] = {
     "a summand less": (_input(SUMMED, 2, sources=SUMMED.calls[2].inputs[0].sources[:1]), "1 sources to sum"),
     "a summand twice": (_input(SUMMED, 2, sources=SUMMED.calls[2].inputs[0].sources[:1] * 2), "one call twice"),
     "more than its part": (_input(NARROW, 0, region=Region(1, 0, HALF + 1, 2 * HALF)), "ends at element"),
+    "less than all": (_input(GOOD, 2, 1, region=Region(1, 0, 5, HALF)), "ends at element"),
     "another tensor": (_input(GOOD, 2, tensor="x", producer="request"), "is made of 'x'"),
     "from nowhere": (_input(GOOD, 2, producer="c9"), "not made by 'c9'"),
 }
+
+
+def _cut_for(taken: Share, summand: bool) -> Plan:
+    """Two steps: of what the first makes, halves or summands, each part of the second takes a piece."""
+    profile = replace(chain(2, latency_ms=20.0), outputs=())
+    step = halves(1, 2, "t0", "t1")
+    parts = tuple(replace(needs, part=replace(needs.part, inputs=(taken,))) for needs in step.parts)
+    steps = halves(0, 1, "x", "t0", summand=summand), replace(step, parts=parts)
+    shape = chain_shape(profile, [Slice(0, 2, Size(64, 1.0, 1, 2), steps)])
+    return replace(GOOD, functions=shape.functions, graphs=shape.graphs, calls=shape.calls, outputs=())
+
+
+@pytest.mark.parametrize("summand", [False, True])
+@pytest.mark.parametrize(
+    "taken",
+    [
+        *(Share("t0", 1, start, stop) for start, stop in ((0, HALF), (HALF, 2 * HALF), (5, 2 * HALF - 5))),
+        Share("t0", 0, 0, 1),
+        Share("t0"),
+    ],
+    ids=str,
+)
+def test_what_is_gathered_is_accepted(taken: Share, summand: bool) -> None:
+    found = _cut_for(taken, summand)
+    check_plan(found, 2)
+    if summand and taken.start:
+        region = found.calls[2].inputs[0].sources[1].region
+        assert region is not None
+        moved = replace(region, start=region.start - 1)
+        with pytest.raises(UsageError, match="begins at element"):
+            check_plan(_input(found, 2, 1, region=moved), 2)
 
 
 @pytest.mark.parametrize(("broken", "message"), BROKEN.values(), ids=BROKEN)

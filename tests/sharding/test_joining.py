@@ -118,6 +118,33 @@ def test_split_along_its_axis(how: tuple[int, str], sizes: list[int], is_negativ
     assert (taken(model, wanted)["x"].size or sum(sizes)) == total
 
 
+@pytest.mark.parametrize("opset", [11, 13, 21])
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_an_output_of_a_split_without_elements(opset: int, empty: int) -> None:
+    sizes = [8 if number != empty else 0 for number in range(3)]
+    model = split_model([2, 16], sizes, 1, opset, "attribute" if opset < 13 else "input")
+    full, other = (number for number in range(3) if number != empty)
+    for wanted in ({full: Piece(1, ((0, 4),))}, {full: Piece(1, ((3, 8),)), other: WHOLE}):
+        asked = {f"y{number}": piece for number, piece in (wanted | {empty: WHOLE}).items()}
+        check_piece(model, {"x": floats(2, 16)}, asked)
+
+
+def test_rotary_embedding_of_whole_heads() -> None:
+    """Written for heads of which only the first elements turn, exported where all of them do."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"]),
+        helper.make_node("Split", ["p", "turned"], ["q", "rest"], axis=2),
+        helper.make_node("Split", ["q", "halves"], ["a", "b"], axis=2),
+        helper.make_node("Neg", ["b"], ["c"]),
+        helper.make_node("Concat", ["c", "a"], ["y"], axis=2),
+    ]
+    weights = {"w": floats(5, 8), "turned": np.array([8, 0]), "halves": np.array([4, 4])}
+    outputs = {"y": int(TensorProto.FLOAT), "rest": int(TensorProto.FLOAT)}
+    model = node_model(nodes, {"x": floats(2, 3, 5)}, weights, outputs)
+    check_piece(model, {"x": floats(2, 3, 5)}, {"y": Piece(2, ((0, 2),)), "rest": WHOLE})
+    assert taken(model, {"y": Piece(2, ((0, 2),)), "rest": WHOLE})["w"] == Piece(1, ((4, 6),))
+
+
 @given(st.sampled_from(HOW), st.data())
 @FEW
 def test_split_along_another_axis(how: tuple[int, str], data: st.DataObject) -> None:

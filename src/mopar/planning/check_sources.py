@@ -6,6 +6,9 @@ from mopar.types import REQUEST, Call, CallInput, Graph, Region, Share, Source, 
 
 _SEVERAL = 2
 
+Span = tuple[int, int]
+"""Elements ``start`` to ``stop`` (exclusive) along an axis."""
+
 MadeShares = Mapping[tuple[str, str], Share]
 """What each call makes of each tensor; all of it where nothing is said."""
 
@@ -34,7 +37,13 @@ def check_sources(call: Call, graph: Graph, made: Mapping[str, tuple[str, ...]],
             _check_region(where, source.region)
         given = [shares.get((source.producer, source.tensor), Share(source.tensor)) for source in item.sources]
         if item.tensor in taken or given != [Share(item.tensor)] * len(given):
-            _check_given(where, item, given, taken.get(item.tensor, Share(item.tensor)))
+            _check_given(where, item, given, taken.get(item.tensor, Share(item.tensor)), _made_upto(item, shares))
+
+
+def _made_upto(item: CallInput, shares: MadeShares) -> int:
+    """Where what all calls make of a tensor ends along the axis that it is joined along."""
+    made = [share for (_, tensor), share in shares.items() if tensor == item.tensor and share.axis == item.axis]
+    return max((share.stop for share in made if share.axis is not None), default=0)
 
 
 def _check_form(where: str, item: CallInput) -> None:
@@ -56,40 +65,57 @@ def _check_region(where: str, region: Region | None) -> None:
         raise UsageError(f"{where}: there is no region {region.start} to {region.stop}{of} along axis {region.axis}")
 
 
-def _check_given(where: str, item: CallInput, given: Sequence[Share], taken: Share) -> None:
-    """What the sources give, put together, is what is taken."""
+def _check_given(where: str, item: CallInput, given: Sequence[Share], taken: Share, made_upto: int) -> None:
+    """What the sources give, put together, is what is taken; ``made_upto`` is where the joined axis ends."""
     summands = [share.summand for share in given]
     if any(summands) != (item.combine == "sum") or not (all(summands) or not any(summands)):
         raise UsageError(f"{where} is combined by {item.combine!r}, and {sum(summands)} of its sources are summands")
     if len({source.producer for source in item.sources}) < len(item.sources):
         raise UsageError(f"{where} takes from one call twice")
-    axis = next((axis for axis in (item.axis, given[0].axis, taken.axis) if axis is not None), None)
-    if any(share.axis not in {None, axis} for share in given):
-        raise UsageError(f"{where} is joined along axis {axis}, its sources are split along {given[0].axis}")
-    if item.combine == "none" and given[0].axis not in {None, taken.axis}:
-        raise UsageError(f"{where}: one share of axis {given[0].axis} gives not all that is taken")
-    found = [(_span(source, share, axis), share) for source, share in zip(item.sources, given, strict=True)]
-    _check_spans(where, axis, [(span, share) for span, share in found if span is not None], taken)
+    joined = item.axis
+    if joined is not None and any(share.axis not in {None, joined} for share in given):
+        raise UsageError(f"{where} is joined along axis {joined}, its sources are split along {given[0].axis}")
+    wanted = {} if taken.axis is None else {taken.axis: (taken.start, taken.stop)}
+    blocks = [_block(where, source, share) for source, share in zip(item.sources, given, strict=True)]
+    for block in blocks:
+        for axis in sorted((block.keys() | wanted.keys()) - {joined}):
+            _check_span(where, axis, block.get(axis), wanted.get(axis))
+    if joined is not None:
+        _check_joined(where, joined, [block.get(joined) for block in blocks], wanted.get(joined, (0, made_upto)))
 
 
-def _check_spans(where: str, axis: int | None, found: Sequence[tuple[tuple[int, int], Share]], taken: Share) -> None:
-    """Each span lies in what was made, and they follow each other from where the taken share begins to its end."""
-    along = taken.axis == axis
-    at = taken.start if along else 0
-    for (start, stop), share in found:
-        if share.axis is not None and not share.start <= start < stop <= share.stop:
-            raise UsageError(f"{where} takes {start} to {stop} of {share.start} to {share.stop}")
-        if start != at:
-            raise UsageError(f"{where} goes on at element {start} along axis {axis}, not at {at}")
-        at = stop
-    if found and along and at != taken.stop:
-        raise UsageError(f"{where} ends at element {at} along axis {axis}, not at {taken.stop}")
+def _block(where: str, source: Source, share: Share) -> Mapping[int, Span]:
+    """What a source gives: its elements by axis, counted in the whole tensor; along other axes it is whole."""
+    block = {} if share.axis is None else {share.axis: (share.start, share.stop)}
+    region = source.region
+    if region is None or (region.start, region.stop) == (0, region.size):
+        return block
+    offset, most = block.get(region.axis, (0, region.stop))
+    start, stop = offset + region.start, offset + region.stop
+    if stop > most:
+        raise UsageError(f"{where} takes {start} to {stop} of {offset} to {most}")
+    return block | {region.axis: (start, stop)}
 
 
-def _span(source: Source, share: Share, axis: int | None) -> tuple[int, int] | None:
-    """The elements along an axis that a source gives, counted in the whole tensor; None where that is not known."""
-    region = source.region if source.region is not None and source.region.axis == axis else None
-    if axis is None or (region is None and share.axis is None):
-        return None
-    offset = share.start if share.axis is not None else 0
-    return (share.start, share.stop) if region is None else (offset + region.start, offset + region.stop)
+def _check_span(where: str, axis: int, got: Span | None, wanted: Span | None) -> None:
+    """Along an axis that is not joined, each source gives just what is taken; None is all elements there are."""
+    if wanted is None:
+        raise UsageError(f"{where}: one share of axis {axis} gives not all that is taken")
+    start, stop = got or (0, wanted[1])
+    if start != wanted[0]:
+        raise UsageError(f"{where} begins at element {start} along axis {axis}, not at {wanted[0]}")
+    if stop != wanted[1]:
+        raise UsageError(f"{where} ends at element {stop} along axis {axis}, not at {wanted[1]}")
+
+
+def _check_joined(where: str, axis: int, spans: Sequence[Span | None], wanted: Span) -> None:
+    """Along the joined axis the sources follow each other, from where the taken share begins to its end."""
+    at, end = wanted
+    for span in spans:
+        if span is None:
+            raise UsageError(f"{where} is joined along axis {axis}, of which one source gives all")
+        if span[0] != at:
+            raise UsageError(f"{where} goes on at element {span[0]} along axis {axis}, not at {at}")
+        at = span[1]
+    if at != end:
+        raise UsageError(f"{where} ends at element {at} along axis {axis}, not at {end}")

@@ -8,6 +8,10 @@ Span = tuple[int, int]
 """Elements ``start`` to ``stop`` (exclusive) along an axis."""
 
 
+class PieceError(ValueError):
+    """There is no such piece: the mistake of a rule."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A part's share of a tensor.
@@ -24,9 +28,12 @@ class Piece:
     summand: bool = False
 
     def __post_init__(self) -> None:
-        assert (self.axis is None) == (not self.spans), f"an axis and spans belong together: {self}"
-        assert all(start < stop for start, stop in self.spans), f"an empty span: {self}"
-        assert all(before[1] < after[0] for before, after in pairwise(self.spans)), f"spans touch: {self}"
+        if (self.axis is None) != (not self.spans):
+            raise PieceError(f"an axis and spans belong together: {self}")
+        if not all(start < stop for start, stop in self.spans):
+            raise PieceError(f"an empty span: {self}")
+        if not all(before[1] < after[0] for before, after in pairwise(self.spans)):
+            raise PieceError(f"spans touch: {self}")
 
     @property
     def size(self) -> int:

@@ -5,6 +5,7 @@ part needs for that, and how the node has to change. Nothing is asked that canno
 better, the part computes the whole node from whole inputs.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from mopar.graph.model import is_weight, reads_of, subgraphs_of
-from mopar.sharding.pieces import SUMMAND, WHOLE, Piece, Span, even_spans
+from mopar.sharding.pieces import SUMMAND, WHOLE, Piece, PieceError, Span, even_spans
 
 Shape = tuple[int | None, ...]
 """None for a dimension that is not known before the request."""
@@ -187,17 +188,37 @@ def operators_with_rules() -> Sequence[str]:
 
 
 def shard(view: View, wanted: Wanted) -> Sharded | None:
-    """What the node's rule answers; None where it has none, or that one cannot help."""
+    """What the node's rule answers; None where it has none, or that one cannot help.
+
+    A rule that makes a mistake cannot help either: there is a warning, and the node is computed whole.
+    """
     domain = "" if view.node.domain in _STANDARD else view.node.domain
     function = _RULES.get((domain, view.op_type))
     if function is None or all(piece is None or piece.is_whole for piece in wanted):
         return None
-    found = function(view, wanted)
-    if found is not None:
-        for asked, made in zip(wanted, found.outputs, strict=True):
-            enough = asked is None or (made is not None and made.covers(asked))
-            assert enough, f"{view.op_type}: asked for {asked}, made {made}"
+    try:
+        found = function(view, wanted)
+        if found is not None:
+            _check(view, wanted, found)
+    except (ArithmeticError, LookupError, ValueError) as mistake:
+        message = f"{view.op_type} {view.node.name!r} is computed whole, since its rule failed: {mistake!r}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        return None
     return found
+
+
+def _check(view: View, wanted: Wanted, found: Sharded) -> None:
+    """Raise PieceError where a rule's answer is not what was asked for, or lies beyond a tensor."""
+    for asked, made in zip(wanted, found.outputs, strict=True):
+        if asked is not None and not (made is not None and made.covers(asked)):
+            raise PieceError(f"asked for {asked}, made {made}")
+    for number, taken in enumerate(found.inputs):
+        if taken is None or taken.axis is None:
+            continue
+        shape = view.shape(number)
+        size = None if shape is None else shape[taken.axis]
+        if taken.spans[0][0] < 0 or (size is not None and taken.spans[-1][1] > size):
+            raise PieceError(f"takes {taken} of input {number}, whose shape is {shape}")
 
 
 def replicated(node: ir.Node) -> Sharded:

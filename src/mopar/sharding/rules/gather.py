@@ -95,7 +95,7 @@ def _named_rows(view: View, axis: int, rows: Piece, made: Piece) -> Sharded | No
     chosen = np.concatenate([np.take(indices, range(*span), rows.axis) for span in rows.spans], rows.axis) % size
     names, places = np.unique(chosen, return_inverse=True)
     spans = merge((int(name), int(name) + 1) for name in names)
-    if len(spans) > _MOST_SPANS or spans == ((0, size),):
+    if not spans or len(spans) > _MOST_SPANS or spans == ((0, size),):
         return None
     local = places.reshape(chosen.shape).astype(indices.dtype)
     return Sharded((Piece(axis, spans), None), (made,), constants={1: local})

@@ -56,7 +56,7 @@ def _along(view: View, axis: int, wanted: Wanted, sizes: Sequence[int]) -> Shard
     for piece, size, begin in zip(wanted, sizes, accumulate(sizes, initial=0), strict=False):
         if piece is not None:
             local = piece.spans or ((0, size),)
-            spans += [(begin + start, begin + stop) for start, stop in local]
+            spans += [(begin + start, begin + stop) for start, stop in local if start < stop]
             made.append(sum(stop - start for start, stop in local))
     needed = split(axis, spans, sum(sizes))
     if len(made) == 1:
