@@ -3,7 +3,7 @@
     python -m benchmarks.every_architecture [--only NAME,..] [--again] [--limit-s 240] [--json FILE]
 
 Each has random weights of which every layer tells, and small sizes. It is exported (capture checks the answers),
-profiled (predicted; every third is measured), planned six times (cost, latency, balanced, three uniform slices, and
+profiled (predicted; every sixth is measured), planned six times (cost, latency, balanced, three uniform slices, and
 parts of two and four on a cluster of machines), and every distinct plan is built and compared with the whole model, at
 several sizes where sizes are free. The plan with parts, or else with most functions, is served to 8 clients at once,
 who send mixed sizes and compare every answer. Each runs in a process of its own, and its result is kept under .cache
@@ -22,9 +22,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.architectures import SUITE, onnx_path
+from benchmarks.architectures import SUITE, materialise, onnx_path
 from benchmarks.architectures.trial import Trial, try_architecture
 from benchmarks.common import met, parser, say_where, table, write_raw
 from mopar.files import read_json, to_json, write_whole
@@ -33,11 +34,11 @@ from mopar.types import UsageError
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / ".cache" / "every-architecture"
 GOAL = 60
-_MEASURED_OF = 3
+_MEASURED_OF = 6
 
 
 def is_measured(name: str) -> bool:
-    """Every third of them."""
+    """Every sixth of them."""
     return list(SUITE).index(name) % _MEASURED_OF == 0
 
 
@@ -55,35 +56,46 @@ def result_path(name: str, digest: str) -> Path:
 
 
 def tried(name: str, path: Path, limit_s: float) -> Trial:
-    """The result of an architecture, by a process of its own."""
+    """The result of an architecture, by processes of its own: one exports it, another does the rest."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "benchmarks.every_architecture", "--limit-s", f"{limit_s:g}", "--one", name]
-    log = path.with_suffix(".log")
     started = time.monotonic()
+    nothing = Trial(name, is_measured(name))
+    try:
+        model = materialise(SUITE[name], limit_s=limit_s)
+    except RuntimeError as error:
+        found = replace(nothing, failed=f"export: {error}", seconds={"export": time.monotonic() - started})
+        write_whole(path, to_json(found))
+        return found
+    seconds = {"export": time.monotonic() - started}
+    why = _tried_alone(name, model, path, limit_s)
+    if why is not None:
+        return replace(nothing, exported=True, failed=f"trial: {why}", seconds={"trial": time.monotonic() - started})
+    found = read_json(path, Trial, error=UsageError)
+    found = replace(found, seconds={**seconds, **found.seconds})
+    write_whole(path, to_json(found))
+    return found
+
+
+def _tried_alone(name: str, model: Path, path: Path, limit_s: float) -> str | None:
+    """Let a process try an exported architecture; why it left no result, if it did not."""
+    log = path.with_suffix(".log")
     with log.open("wb") as output, tempfile.TemporaryDirectory(prefix="mopar-architecture-") as folder:
-        process = subprocess.Popen(
-            [*command, str(path), folder], cwd=ROOT, stdout=output, stderr=output, start_new_session=True
-        )
+        command = [sys.executable, "-m", "benchmarks.every_architecture", "--one", name, str(model), str(path), folder]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
         try:
-            status: int | None = process.wait(timeout=2 * limit_s)  # the export has a limit of its own
+            status = process.wait(timeout=limit_s)
         except subprocess.TimeoutExpired:
-            status = None
+            return f"not done within {limit_s:g} s"
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-    if status == 0:
-        return read_json(path, Trial, error=UsageError)
-    why = f"not done within {2 * limit_s:g} s" if status is None else f"the process ended with status {status}: {log}"
-    exported = onnx_path(SUITE[name]).exists()
-    seconds = {"in all": time.monotonic() - started}
-    return Trial(name, is_measured(name), exported=exported, failed=f"trial: {why}", seconds=seconds)
+    return None if status == 0 else f"the process ended with status {status}, see {log}"
 
 
-def try_one(name: str, path: Path, folder: Path, limit_s: float) -> None:
+def try_one(name: str, model: Path, path: Path, folder: Path) -> None:
     """What the process of an architecture does."""
-    item = SUITE[name]
-    write_whole(path, to_json(try_architecture(item, folder, measured=is_measured(name), limit_s=limit_s)))
+    write_whole(path, to_json(try_architecture(SUITE[name], model, folder, measured=is_measured(name))))
 
 
 def row_of(trial: Trial) -> tuple[str, ...]:
@@ -124,8 +136,8 @@ def options_of() -> argparse.Namespace:
     arguments = parser(__doc__)
     arguments.add_argument("--only", metavar="NAME,..", help="these alone")
     arguments.add_argument("--again", action="store_true", help="try also those whose results are kept")
-    arguments.add_argument("--limit-s", type=float, default=240.0, help="for an export, and twice that for a trial")
-    arguments.add_argument("--one", nargs=3, metavar=("NAME", "RESULT", "FOLDER"), help=argparse.SUPPRESS)
+    arguments.add_argument("--limit-s", type=float, default=240.0, help="for an export, and for what follows")
+    arguments.add_argument("--one", nargs=4, metavar=("NAME", "MODEL", "RESULT", "FOLDER"), help=argparse.SUPPRESS)
     options = arguments.parse_args()
     options.names = options.only.split(",") if options.only else list(SUITE)
     unknown = [name for name in options.names if name not in SUITE]
@@ -137,8 +149,7 @@ def options_of() -> argparse.Namespace:
 def main() -> None:
     options = options_of()
     if options.one:
-        name, path, folder = options.one
-        try_one(name, Path(path), Path(folder), options.limit_s)
+        try_one(options.one[0], *map(Path, options.one[1:]))
         return
     say_where(0, "torch", "torchvision", "timm", "transformers")
     digest, trials = code_digest(), []

@@ -1,10 +1,11 @@
 """From an architecture to its ONNX file, in a process of its own, once for each version of its recipe."""
 
+import functools
 import hashlib
+import multiprocessing
 import os
-import subprocess
-import sys
 from importlib.metadata import version
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from benchmarks.architectures.model import Architecture, Arrays
@@ -21,7 +22,7 @@ _FIRST_SEED = 1_000
 def onnx_path(item: Architecture) -> Path:
     """Where the file is kept: its folder is named for all that it depends on."""
     maker = item.maker.function.partition(":")[0]
-    code = [Path(__file__).with_name(f"{file}.py").read_text() for file in (maker, "preparing", "export")]
+    code = [Path(__file__).with_name(f"{file}.py").read_text() for file in (maker, "preparing")]
     versions = [version(name) for name in ("torch", "torchvision", "timm", "transformers")]
     recipe = repr((item.maker, item.inputs, item.sizes, code, versions))
     return CACHE / f"{item.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}" / f"{item.name}.onnx"
@@ -31,25 +32,44 @@ def materialise(item: Architecture, *, limit_s: float = _LIMIT_S) -> Path:
     """The ONNX file of an architecture, made where it is not there yet.
 
     Raises:
-        RuntimeError: it cannot be exported, or not within ``limit_s``.
+        RuntimeError: it cannot be exported (the last line that the process said), or not within ``limit_s``.
     """
     path = onnx_path(item)
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "benchmarks.architectures", item.name, "-o", str(path)]
-    command += ["--full"] if item.full else []
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=limit_s, check=False
-        )
-    except subprocess.TimeoutExpired as cause:
-        raise RuntimeError(f"{item.name} could not be exported within {limit_s:g} s") from cause
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise RuntimeError(f"{item.name} could not be exported: {last}")
+    log = path.with_suffix(".log")
+    process = _processes().Process(target=_export_alone, args=(item, path, log), daemon=True)
+    process.start()
+    process.join(limit_s)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise RuntimeError(f"not exported within {limit_s:g} s")
+    if not path.exists():
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line and not line.startswith(" ")]
+        raise RuntimeError(lines[-1] if lines else f"the exporting process ended with status {process.exitcode}")
     return path
+
+
+@functools.cache
+def _processes() -> ForkServerContext:
+    """Makes a process for each export by a fork of one that imported the libraries, which takes longer than an export.
+
+    What one export leaves behind in torch changes the next one: none happens in the process that is forked.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"  # whatever a library thinks of it, nothing is downloaded
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["benchmarks.architectures.preload"])
+    return found
+
+
+def _export_alone(item: Architecture, path: Path, log: Path) -> None:
+    """What the process of an export does: all that it says goes to ``log``."""
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    export(item, path)
 
 
 def export(item: Architecture, path: Path) -> None:
@@ -62,6 +82,7 @@ def export(item: Architecture, path: Path) -> None:
 
     from benchmarks.architectures.preparing import prepared
 
+    torch.set_num_threads(1)  # several threads would only wait for each other: the models are small
     torch.manual_seed(0)
     module = prepared(item.maker.make(), [_requests(item, number) for number in range(_BATCHES)])
     example = tuple(torch.from_numpy(value) for value in item.request().values())

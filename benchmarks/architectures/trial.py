@@ -9,21 +9,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
-from benchmarks.architectures.export import materialise
 from benchmarks.architectures.model import Architecture, Arrays
 from mopar.bundle import Bundle, build, compare_all, open_bundle
 from mopar.evaluation.bench.served import Server
-from mopar.evaluation.recording import record
 from mopar.evaluation.stages import PlanOptions, make_plan, measure_model, predict_model
 from mopar.evaluation.whole import WholeModel
+from mopar.gateway.arrays import from_array, to_array
 from mopar.gateway.client import Client
+from mopar.gateway.runner import Runner
 from mopar.graph import Model
+from mopar.platforms.local import LocalDeployment
 from mopar.types import MoparError, Plan, Profile
 
 CLIENTS, REQUESTS, INPUTS, TIMEOUT_S = 8, 48, 8, 60.0
-COMPARED = 3
-"""Sizes at which every plan is compared; the served one is at all."""
 MACHINES = str(Path(__file__).with_name("machines.toml"))
 PLANS: Mapping[str, PlanOptions] = {
     "cost": PlanOptions(objective="cost"),
@@ -110,23 +110,17 @@ class Stages:
         return f"{stage}: {type(error).__name__}: {error}".partition("\n")[0]
 
 
-def try_architecture(item: Architecture, folder: Path, *, measured: bool, limit_s: float) -> Trial:
+def try_architecture(item: Architecture, path: Path, folder: Path, *, measured: bool) -> Trial:
     """Take an architecture as far as it goes; nothing that it fails with is raised.
 
     Args:
         item: the architecture.
+        path: its ONNX file.
         folder: an empty one, for inputs and bundles.
         measured: whether it is measured; else its profile is predicted.
-        limit_s: for its export.
     """
     stages = Stages()
-    trial = Trial(item.name, measured)
-    try:
-        with stages.timed("export"):
-            path = materialise(item, limit_s=limit_s)
-    except RuntimeError as error:
-        return replace(trial, failed=f"export: {error}", seconds=stages.seconds)
-    trial = replace(trial, exported=True)
+    trial = Trial(item.name, measured, exported=True)
     try:
         with stages.timed("profile"):
             np.savez(folder / "inputs.npz", allow_pickle=False, **item.request())
@@ -162,7 +156,7 @@ def _try_plans(
         known[key] = name
         bundle, one = _built(one, model, made, folder / name.replace(" ", "-"), stages)
         if bundle is not None:
-            one = _compared(one, bundle, questions[: min(points, COMPARED)], stages)
+            one = _compared(one, bundle, questions[: max(points, 2)], stages)
         tried.append(one)
         worth = any(graph.part for graph in made.graphs), len(made.functions)
         if bundle is not None and one.failed is None and worth > rank:
@@ -189,19 +183,30 @@ def _built(one: Tried, model: Model, made: Plan, out: Path, stages: Stages) -> t
 
 
 def _compared(one: Tried, bundle: Bundle, questions: list[Question], stages: Stages) -> Tried:
-    """Answers of the slices, one after the other without limits, at each of the sizes."""
-    worst = 0.0
+    """Answers of the functions without limits, to one request after the other, of all sizes."""
     try:
         with stages.timed("compare"):
-            for inputs, want in questions:
-                for difference in compare_all(record(bundle, inputs).outputs, want):
-                    worst = max(worst, difference.max_rel_error)
-                    if not difference.equal:
-                        shapes = ", ".join(f"{name} {value.shape}" for name, value in inputs.items())
-                        return replace(one, worst=worst, failed=f"compare: {difference} with {shapes}")
+            worst, failed = uvloop.run(_differences(bundle, questions))
     except Exception as error:  # noqa: BLE001
         return replace(one, failed=stages.reason("compare", error))
-    return replace(one, worst=worst)
+    return replace(one, worst=worst, failed=failed)
+
+
+async def _differences(bundle: Bundle, questions: list[Question]) -> tuple[float, str | None]:
+    worst = 0.0
+    async with LocalDeployment(bundle, limits=False) as deployment:
+        runner = Runner(bundle.manifest, deployment.functions)
+        for inputs, want in questions:
+            values = {name: from_array(name, value) for name, value in inputs.items()}
+            async with runner.infer(values, None, TIMEOUT_S) as answer:
+                found = compare_all({value.name: to_array(value) for value in answer.outputs}, want)
+            worst = max(worst, *(difference.max_rel_error for difference in found))
+            unequal = [difference for difference in found if not difference.equal]
+            if unequal:
+                shapes = ", ".join(f"{name} {value.shape}" for name, value in inputs.items())
+                return worst, f"compare: {unequal[0]} with {shapes}"
+        await runner.close()
+    return worst, None
 
 
 def _served(name: str, bundle: Bundle, questions: list[Question], stages: Stages) -> Served:
