@@ -6,10 +6,10 @@
 Each tested model is left out of the fit ("one out": calibration models and all other tested models; "synthetic": the
 calibration models alone, which is what `mopar calibrate` gives a user). Tested: the zoo, and the architectures of
 benchmarks/architectures in their full size. Slices: the whole, four uniform ones, and two (memory) or six (latency)
-between random cut positions. Latency is held against the layers' times inside the whole run, the whole against a run without the profiler;
-memory against required memory as `verify` measures it. Measurements are kept in .cache/resource-model by model, options
-and machine; remove that folder to measure again. With --fit, a model fitted to all of them is written too, which is how
-src/mopar/profiling/resources/reference.json came to be.
+between random cut positions. Latency is held against the layers' times inside the whole run, the whole against a run
+without the profiler; memory against required memory as `verify` measures it. Measurements are kept in
+.cache/resource-model by model, options and machine; remove that folder to measure again. With --fit, a model fitted to
+all of them is written too, which is how src/mopar/profiling/resources/reference.json came to be.
 """
 
 import itertools

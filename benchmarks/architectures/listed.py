@@ -113,15 +113,15 @@ _WIDE: dict[str, Any] = {
     "max_position_embeddings": 128,
 }  # fmt: skip
 _GROUPED = {**_WIDE, "num_key_value_heads": 2}
-_PATCHED = {
+_PATCHED: dict[str, Any] = {
     "hidden_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 512, "image_size": 112,
     "patch_size": 16,
 }  # fmt: skip
-_DUAL = {
+_DUAL: dict[str, Any] = {
     "d_model": 192, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4,
     "decoder_attention_heads": 4, "encoder_ffn_dim": 512, "decoder_ffn_dim": 512, "max_position_embeddings": 128,
 }  # fmt: skip
-_RESNET = {
+_RESNET: dict[str, Any] = {
     "kind": "ResNet", "embedding_size": 16, "hidden_sizes": [32, 64, 96, 128], "depths": [1, 1, 1, 1],
     "layer_type": "basic", "out_features": ["stage4"],
 }  # fmt: skip
@@ -193,7 +193,6 @@ def _encoders() -> list[Architecture]:
         _tokens("squeezebert", "SqueezeBert", embedding_size=256, **_WIDE),
         _tokens("convbert", "ConvBert", embedding_size=128, conv_kernel_size=9, **_WIDE),
         _tokens("roformer", "RoFormer", embedding_size=128, **_WIDE),
-        _tokens("nystromformer", "Nystromformer", free=False, num_landmarks=16, segment_means_seq_len=96, **_WIDE),
         _tokens("xlnet", "XLNet", free=False, d_model=256, n_layer=2, n_head=4, d_inner=768),
         _tokens("funnel", "Funnel", free=False, block_sizes=[1, 1], d_model=192, n_head=4, d_head=48, d_inner=512),
         _tokens("modernbert", "ModernBert", pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1,
@@ -239,7 +238,7 @@ def _pairs() -> list[Architecture]:
 
 
 def _pictures_of_transformers() -> list[Architecture]:
-    detector = {
+    detector: dict[str, Any] = {
         "use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None, "backbone_config": _RESNET,
         "d_model": 128, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
         "decoder_attention_heads": 4, "encoder_ffn_dim": 256, "decoder_ffn_dim": 256, "num_queries": 20,
@@ -280,7 +279,8 @@ def _of_two_kinds() -> list[Architecture]:
                      {"tokens": _TOKENS}),
         Architecture("patchtst", made_by("from_transformers:model", "PatchTST", ("past_values",),
                      ("prediction_outputs",), "ForPrediction", num_input_channels=4, context_length=patches,
-                     patch_length=14, patch_stride=7, prediction_length=24, d_model=128, num_hidden_layers=2, num_attention_heads=4, ffn_dim=256),
+                     patch_length=14, patch_stride=7, prediction_length=24, d_model=128, num_hidden_layers=2,
+                     num_attention_heads=4, ffn_dim=256),
                      (Input("past_values", (1, patches, 4)),)),
     ]  # fmt: skip
 

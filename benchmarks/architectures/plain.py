@@ -185,7 +185,7 @@ class StateSpace(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Hidden states (batch, tokens, width)."""
-        hidden = self.embed(ids)
+        hidden: Tensor = self.embed(ids)
         for project, select, decay, out in zip(self.project, self.select, self.decay, self.out, strict=True):
             value, gate = project(hidden).chunk(2, dim=-1)
             step, write, read = select(value).split([value.shape[-1], self.state, self.state], dim=-1)
