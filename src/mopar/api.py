@@ -83,7 +83,8 @@ def verify(
     """
     opened = _opened(bundle)
     manifest = opened.manifest
-    chosen = list(requests or requests_for(manifest.inputs, manifest.plan.recipes))
+    plan = manifest.plan
+    chosen = list(requests or requests_for(manifest.inputs, plan.recipes, ranges=plan.ranges))
     return check_bundle(opened, WholeModel(Path(against)), chosen)
 
 

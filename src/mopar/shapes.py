@@ -20,6 +20,10 @@ _SYMBOLIC_FORM = (
 )
 
 
+ShapeLike = str | Sequence[int] | StatedShape
+"""Sizes, or a text as ``--input`` takes it, such as ``1x1..512``."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputArg:
     """One ``--input``.
@@ -68,7 +72,7 @@ def parse_input(text: str, *, symbolic: bool = False) -> InputArg:
     return InputArg(name, stated, dtype or None, symbols)
 
 
-def parse_shape(name: str, shape: "str | Sequence[int] | StatedShape") -> StatedShape:
+def parse_shape(name: str, shape: ShapeLike) -> StatedShape:
     """A shape as the library takes it: sizes, or a text as ``--input`` takes it, such as ``1x1..512``.
 
     Raises:
@@ -78,12 +82,12 @@ def parse_shape(name: str, shape: "str | Sequence[int] | StatedShape") -> Stated
         return shape
     if isinstance(shape, str):
         return parse_input(f"{name}={shape}").stated
-    if not all(isinstance(size, int) and size >= 0 for size in shape):
+    if any(size < 0 for size in shape):
         raise UsageError(f"input {name}: {shape!r} is no shape; give sizes, or a text such as '1x1..512'")
     return StatedShape.of(shape)
 
 
-def parse_shapes(shapes: "Mapping[str, str | Sequence[int] | StatedShape] | None") -> dict[str, StatedShape]:
+def parse_shapes(shapes: Mapping[str, ShapeLike] | None) -> dict[str, StatedShape]:
     """``parse_shape`` of each. Raises UsageError."""
     return {name: parse_shape(name, shape) for name, shape in (shapes or {}).items()}
 

@@ -106,6 +106,8 @@ MODELS = [
     profile("operator", bad.operator("Fancy"), r"ai\.onnx::Fancy.*n1"),
     profile("domain", bad.operator("Fancy", "acme"), r"acme::Fancy.*n1"),
     profile("opset", bad.operator("Relu", opset=999), r"operator\.onnx: ONNX Runtime cannot load it: [^(]*Opset 999"),
+    profile("zipmap", bad.zip_map, r"output 'probabilities' is a sequence of maps.*options=\{'zipmap': False\}"),
+    profile("map", bad.takes_a_map, r"words\.onnx: the input 'words' holds maps"),
     profile("sequence", bad.takes_a_sequence, r"'parts' is of type Seq.*only tensors"),
     profile("dynamic", bad.dynamic, r"dynamic dimensions \(batchxseqx16\); give --input x=SHAPE", kind="input"),
     Case(
@@ -133,7 +135,6 @@ INPUTS = [
         "conflict", bad.dynamic_pair, r"'n' is 2 in input 'a' but 3 in 'b'", "--input", "a=2x2", "--input", "b=3x2",
         kind="input",
     ),
-    Case("profile-cpu", lambda p: ["profile", p.model, "--cpu", "0.5"], r"--cpu 0\.5: layers are timed at one"),
     given("missing", bad.missing, r"absent\.onnx: No such file"),
     given("garbage", bad.written(b"PK\x03\x04 and then nothing", "bad.npz"), r"bad\.npz: not an \.npz file"),
     given("text", bad.written(b"0.1 0.2 0.3", "bad.npz"), r"bad\.npz: not an \.npz file"),

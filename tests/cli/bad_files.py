@@ -81,6 +81,26 @@ def takes_a_sequence(place: Place) -> Path:
     return tiny.save(place.room / "sequence.onnx", nodes, [parts], [tiny.info("y", "n")])
 
 
+def zip_map(place: Place) -> Path:
+    """A classifier as scikit-learn's converters write it by default: a row's probabilities are a map."""
+    nodes = [
+        helper.make_node("Softmax", ["x"], ["p"]),
+        helper.make_node("ZipMap", ["p"], ["probabilities"], domain="ai.onnx.ml", classlabels_int64s=[0, 1]),
+    ]
+    value = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    made = helper.make_value_info("probabilities", helper.make_sequence_type_proto(value))
+    domains = [("", 17), ("ai.onnx.ml", 3)]
+    return tiny.save(place.room / "classifier.onnx", nodes, [tiny.info("x", "n", 2)], [made], domains=domains)
+
+
+def takes_a_map(place: Place) -> Path:
+    value = helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    words = helper.make_value_info("words", value)
+    nodes = [helper.make_node("DictVectorizer", ["words"], ["y"], domain="ai.onnx.ml", string_vocabulary=["a", "b"])]
+    domains = [("", 17), ("ai.onnx.ml", 3)]
+    return tiny.save(place.room / "words.onnx", nodes, [words], [tiny.info("y", 1, 2)], domains=domains)
+
+
 def dynamic(_: Place) -> Path:
     return materialise("symbolic")
 

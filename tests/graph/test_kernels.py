@@ -42,10 +42,17 @@ def test_fused_convolutions_are_one_layer_each(tmp_path: Path) -> None:
     assert all(kernel.nodes for kernel in kernels.values() if kernel.layout_only)
 
 
-def test_moved_transposes_do_not_melt_the_model_into_one_layer(tmp_path: Path) -> None:
-    model = load_model(tiny.transposed(tmp_path)[0])
-    assert all(layer.operators.count("Conv") <= 1 for layer in layers_of(model))
-    assert len(layers_of(model)) >= 3
+# The blocked layout has 8 channels with AVX2 and 16 with AVX-512: 6 fill no block, 16 fill blocks of both.
+@pytest.mark.parametrize("channels", [6, 8, 16])
+def test_moved_transposes_do_not_melt_the_model_into_one_layer(channels: int, tmp_path: Path) -> None:
+    model = load_model(tiny.transposed(tmp_path, channels)[0])
+    first, second = (layer.operators for layer in layers_of(model) if "Conv" in layer.operators)
+    # Whether the first transpose stands alone depends on the blocks: an input that fills none is read as it is.
+    assert first in (
+        ("Conv", "Transpose", "Add", "Sigmoid"),
+        ("Transpose", "Conv", "Transpose", "Add", "Sigmoid"),
+    )
+    assert second == ("Transpose", "Conv", "Transpose")
 
 
 def test_kernels_in_bodies_belong_to_their_node(tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def external(folder: Path) -> Made:
     return path, feeds
 
 
-def transposed(folder: Path) -> Made:
+def transposed(folder: Path, channels: int = 8) -> Made:
     """Transposes that the engine moves through elementwise nodes, as models of channels-last frameworks have."""
     nodes = [
         helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
@@ -258,9 +258,10 @@ def transposed(folder: Path) -> Made:
         helper.make_node("Conv", ["f", "k"], ["g"], pads=[1, 1, 1, 1]),
         helper.make_node("Transpose", ["g"], ["y"], perm=[0, 2, 3, 1]),
     ]
-    weights = [weight("k", 8, 8, 3, 3), weight("b", 8)]
-    path = save(folder / "transposed.onnx", nodes, [info("x", 1, 6, 6, 8)], [info("y", 1, 6, 6, 8)], weights)
-    return path, {"x": floats(1, 6, 6, 8)}
+    weights = [weight("k", channels, channels, 3, 3), weight("b", channels)]
+    shape = (1, 6, 6, channels)
+    path = save(folder / "transposed.onnx", nodes, [info("x", *shape)], [info("y", *shape)], weights)
+    return path, {"x": floats(*shape)}
 
 
 def shape_glue(folder: Path) -> Made:

@@ -33,8 +33,11 @@ COUNTS = (2, 3)
 
 
 @st.composite
-def sharded(draw: st.DrawFn, most_layers: int = 3) -> Profile:
-    """A profile with a few steps of two and three parts, and a machine with as many cores; no weight is shared."""
+def sharded(draw: st.DrawFn, most_layers: int = 3, *, idle: bool = True) -> Profile:
+    """A profile with a few steps of two and three parts, and a machine with as many cores; no weight is shared.
+
+    Where parts may be ``idle``, a step may leave its last one nothing to do.
+    """
     plain = draw(profiles(most_layers))
     seen: set[str] = set()
     layers = []
@@ -52,18 +55,18 @@ def sharded(draw: st.DrawFn, most_layers: int = 3) -> Profile:
     places = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
     spans = st.sampled_from(list(combinations(places, 2)))
     wanted = draw(st.lists(st.tuples(spans, st.sampled_from(COUNTS)), min_size=1, max_size=4))
-    steps = [draw(_step(profile, *span, count)) for span, count in wanted]
+    steps = [draw(_step(profile, *span, count, idle=idle)) for span, count in wanted]
     return replace(profile, shards=tuple(step for step in steps if step is not None))
 
 
 @st.composite
-def _step(draw: st.DrawFn, profile: Profile, start: int, stop: int, count: int) -> ShardStep | None:
-    """A step with random layouts of what it makes; None where fewer than two parts make anything."""
+def _step(draw: st.DrawFn, profile: Profile, start: int, stop: int, count: int, *, idle: bool) -> ShardStep | None:
+    """A step with random layouts of what it makes; None where fewer than two parts, or than all, make anything."""
     made: list[list[Share]] = [[] for _ in range(count)]
     for tensor in slice_outputs(profile, start, stop):
         for part, share in zip(made, draw(_layout(tensor, count)), strict=False):
             part.append(share)
-    if sum(map(bool, made)) < 2:
+    if sum(map(bool, made)) < (2 if idle else count):
         return None
     big = st.integers(0, 40 * int(MIB))
     parts = []

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from onnx import helper
 
-from mopar.sharding import SUMMAND, ConflictError, Piece
+from mopar.sharding import ConflictError, Piece
 from mopar.sharding import rule as rules
 from mopar.sharding.rule import Rule, Sharded, View, Wanted
 from tests.sharding.cases import check_piece, floats

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx_ir as ir
+
 import mopar
 from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call, part_name
@@ -109,6 +111,19 @@ def _checked_boundary(
     return shared_specs(inputs, graph.part.inputs), shared_specs(outputs, graph.part.outputs)
 
 
+def graph_model(model: Model, layers: tuple[Layer, ...], graph: Graph, lowered: LoweredCall) -> ir.Model:
+    """What a function holds of a graph: its layers, cut to the graph's part, that take the inputs of a lowered call.
+
+    Raises:
+        BundleError: the part cannot be made, or takes other shares than planned.
+    """
+    made = extract(model, graph.start, graph.stop, layers)
+    if graph.part is not None:
+        cut_part(made, graph)
+    apply_form(made, lowered.form)
+    return made
+
+
 def _write_graph(
     model: Model,
     layers: tuple[Layer, ...],
@@ -118,11 +133,7 @@ def _write_graph(
     specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
     root: Path,
 ) -> GraphEntry:
-    part = extract(model, graph.start, graph.stop, layers)
-    if graph.part is not None:
-        cut_part(part, graph)
-    apply_form(part, lowered.form)
-    files = save_model(part, root / "graphs" / f"{name}.onnx")
+    files = save_model(graph_model(model, layers, graph, lowered), root / "graphs" / f"{name}.onnx")
     by_name = {spec.name: spec for spec in specs[0]}
     for item in lowered.form:
         whole = by_name[item.tensor]

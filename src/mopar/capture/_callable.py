@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import mopar
 from mopar.capture._export import capture
+from mopar.capture._inputs import import_inputs
 from mopar.capture._source import CaptureSource, source_path
 from mopar.capture._torch import Explained, require_torch
 from mopar.files import to_json, write_whole
-from mopar.shapes import InputArg, parse_input
+from mopar.shapes import InputArg
 from mopar.types import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def import_callable(spec: str, inputs: Sequence[str], output: Path, *, seed: int
         spec: a module of the working directory or an installed one, and in it a callable without arguments that
             returns a ``torch.nn.Module``, or such a module, or a ``torch.export`` program.
         inputs: one ``NAME=SHAPE:DTYPE`` for each parameter of ``forward``; ``batch@2`` is a symbolic dimension and its
-            size in the example. A program of ``torch.export`` needs none: it brings its own.
+            size, ``1..512`` a range of sizes, all of which the file answers. A program of ``torch.export`` needs none:
+            it brings its own.
         output: the ONNX file; ``OUTPUT.source.json`` beside it remembers where it came from.
         seed: of the weights that the callable draws, and of the example's values.
 
@@ -43,20 +45,18 @@ def import_callable(spec: str, inputs: Sequence[str], output: Path, *, seed: int
     require_torch()
     import torch
 
-    arguments = [parse_input(text, symbolic=True) for text in inputs]
-    _check_symbols(arguments)
+    stated = import_inputs(inputs)
     module = load_callable(spec, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        example = {item.name: _example(item) for item in arguments} or None
-        symbols = {item.name: {i: name for i, name in enumerate(item.symbols) if name} for item in arguments}
-        dynamic = symbols if any(symbols.values()) else None
+        example = {item.name: _example(item, stated.example_shape(item)) for item in stated.arguments} or None
+        symbols = {item.name: {i: s for i, s in enumerate(item.symbols) if s} for item in stated.arguments}
         is_program = isinstance(module, torch.export.ExportedProgram)
-        if is_program and dynamic:
+        if is_program and stated.symbols:
             raise UsageError(f"{spec} is a torch.export program, whose symbolic dimensions are fixed: give sizes only")
         if not is_program and not example:
             raise UsageError(f"{spec}: name each parameter of forward with --input NAME=SHAPE:DTYPE")
-        capture(module, example, output, dynamic_shapes=dynamic)
+        capture(module, example, output, dynamic_shapes=symbols if stated.symbols else None, ranges=stated.ranges)
     source = CaptureSource(spec, tuple(inputs), seed, str(torch.__version__), mopar.__version__)
     write_whole(source_path(output), to_json(source))
     return output
@@ -126,21 +126,7 @@ def _attribute(module: object, path: str, spec: str) -> object:
     return found
 
 
-def _check_symbols(arguments: Sequence[InputArg]) -> None:
-    """Raise UsageError where an example could not keep its symbols apart."""
-    names = [item.name for item in arguments]
-    if len(set(names)) != len(names):
-        raise UsageError(f"--input: {next(name for name in names if names.count(name) > 1)!r} is given twice")
-    sizes: dict[str, int] = {}
-    for item in arguments:
-        for symbol, size in zip(item.symbols, item.stated.point, strict=True):
-            if symbol and size < 2:
-                raise UsageError(f"--input {item.name}: {symbol}@{size} would be taken as fixed; use 2 or more")
-            if symbol and sizes.setdefault(symbol, size) != size:
-                raise UsageError(f"--input {item.name}: {symbol} is both {sizes[symbol]} and {size}")
-
-
-def _example(item: InputArg) -> "torch.Tensor":
+def _example(item: InputArg, shape: tuple[int, ...]) -> "torch.Tensor":
     """A tensor of normal floats, integers 0 or 1, or ones for a mask."""
     import torch
 
@@ -149,9 +135,9 @@ def _example(item: InputArg) -> "torch.Tensor":
         raise UsageError(f"--input {item.name}: torch has no element type {item.dtype}")
     made: torch.Tensor
     if "mask" in item.name:
-        made = torch.ones(item.stated.point)
+        made = torch.ones(shape)
     elif dtype.is_floating_point or dtype.is_complex:
-        made = torch.randn(item.stated.point)
+        made = torch.randn(shape)
     else:
-        made = torch.randint(0, 2, item.stated.point)
+        made = torch.randint(0, 2, shape)
     return made.to(dtype)

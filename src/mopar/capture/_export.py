@@ -1,15 +1,19 @@
 """Export through ``torch.export`` to an ONNX file that is whole or absent."""
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mopar.capture._check import check_answers
+from mopar.capture._outputs import dataclasses_as_dicts, name_interface
+from mopar.capture._ranges import check_ranges, fits
 from mopar.capture._symbols import check_other_sizes, check_symbols
 from mopar.capture._torch import Explained, evaluating, quiet, require_torch, unchanged_state
 from mopar.files import temporary_folder
 from mopar.types import ModelError, UsageError
+from mopar.types.ranges import Bounds
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +32,7 @@ def capture(
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     dynamic_shapes: Any = None,
+    ranges: Mapping[str, Bounds] | None = None,
     check: bool = True,
 ) -> Path:
     """Write ``module`` as an ONNX file.
@@ -40,17 +45,18 @@ def capture(
         example_inputs: arguments of ``forward``, as a tuple or by name; None for the program's own.
         path: the file to write; it is replaced only once the whole is written.
         input_names: names of the ONNX inputs, in order; default: the parameters of ``forward``.
-        output_names: names of the ONNX outputs, in order.
+        output_names: names of the ONNX outputs, in order; default: the keys of the module's result.
         dynamic_shapes: as ``torch.export.export`` takes it; a string names a dimension in the file too.
-        check: whether to run both on the example and compare.
+        ranges: the smallest and the largest size of dimensions, by the name that ``dynamic_shapes`` gives them.
+        check: whether to run both, on the example and at other sizes of symbolic dimensions, and compare.
 
     Returns:
         ``path``.
 
     Raises:
         UsageError: torch is missing, ``module`` is no module or the example is missing.
-        ModelError: the module cannot be captured, a dimension that was to stay symbolic did not, or the ONNX file
-            answers differently.
+        ModelError: the module cannot be captured, a dimension that was to stay symbolic did not or does not take its
+            range, or the ONNX file answers differently.
     """
     require_torch()
     import torch
@@ -72,12 +78,24 @@ def capture(
                 verbose=False,
             )
         assert program is not None, "the torch.export based exporter returns its program"
+        if output_names is None:
+            name_interface(program)
         check_symbols(program.model.graph.inputs, dynamic_shapes)
+        check_ranges(program, ranges or {})
         with _beside(path) as written:
             _save(program, written)
             if check:
                 check_answers(run, args, kwargs, written, named=input_names is None)
-                check_other_sizes(run, args, kwargs, written, dynamic_shapes, named=input_names is None)
+                check_other_sizes(
+                    run,
+                    args,
+                    kwargs,
+                    written,
+                    dynamic_shapes,
+                    named=input_names is None,
+                    ranges=ranges or {},
+                    fits=functools.partial(fits, program),
+                )
     return path
 
 
@@ -87,7 +105,7 @@ def _runnable(module: Any) -> "Iterator[torch.nn.Module]":
     import torch
 
     if isinstance(module, torch.nn.Module):
-        with evaluating(module):
+        with evaluating(module), dataclasses_as_dicts(module):
             yield module
     else:
         yield module.module()

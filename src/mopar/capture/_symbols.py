@@ -1,11 +1,16 @@
 """Did the dimensions that were to stay symbolic stay so? torch silently fixes one that a module depends on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mopar.capture._check import check_answers
+from mopar.capture._torch import first_line
 from mopar.types import ModelError
+from mopar.types.ranges import Bounds
+
+_REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
+"""What a module raises at a size that it does not take."""
 
 
 def check_symbols(inputs: Sequence[Any], dynamic_shapes: Any) -> None:
@@ -28,11 +33,21 @@ def check_symbols(inputs: Sequence[Any], dynamic_shapes: Any) -> None:
 
 
 def check_other_sizes(
-    run: Any, args: tuple[Any, ...], kwargs: dict[str, Any], path: Path, dynamic_shapes: Any, *, named: bool
+    run: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    path: Path,
+    dynamic_shapes: Any,
+    *,
+    named: bool,
+    ranges: Mapping[str, Bounds],
+    fits: Callable[[Mapping[str, int]], bool],
 ) -> None:
-    """Run module and file once more, each symbolic dimension one larger: a size may be fixed inside, past the inputs.
+    """Run module and file at other sizes than the example's: a size may be fixed inside, past the inputs.
 
-    Nothing is checked where no dimension is symbolic, or where the module itself refuses the larger size.
+    These are the smallest and the largest of the ranges, or, for a dimension that has none, one more than in the
+    example. A module may refuse that, but no size of a range. The largest sizes come closer to the example's until
+    they fit.
 
     Args:
         run: the module.
@@ -41,29 +56,49 @@ def check_other_sizes(
         path: the ONNX file.
         dynamic_shapes: what was asked for, as ``torch.export.export`` takes it.
         named: whether the file's inputs bear the names of ``kwargs``.
+        ranges: the smallest and the largest size of dimensions, by name.
+        fits: whether sizes, by name, are small enough to be computed here.
 
     Raises:
-        ModelError: the file fails or answers differently there.
+        ModelError: the file fails or answers differently there, or the module refuses a size of a range.
     """
     by_name = list(kwargs.items()) if kwargs else [(str(i), item) for i, item in enumerate(args)]
     asked = _pairs(by_name, dynamic_shapes)
-    larger = {id(tensor): _grown(tensor, dims) for tensor, dims in asked if dims}
-    if not larger:
-        return
-    args = tuple(larger.get(id(item), item) for item in args)
-    kwargs = {name: larger.get(id(item), item) for name, item in kwargs.items()}
-    try:
-        run(*args, **kwargs)
-    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError):
-        return
-    try:
-        check_answers(run, args, kwargs, path, named=named)
-    except ModelError as cause:
-        names = ", ".join(sorted({str(name) for _, dims in asked for name in dims.values()}))
-        raise ModelError(
-            f"{path.name} answers at the example's sizes only, torch fixed them inside it: give numbers in place of "
-            f"{names} ({cause})"
-        ) from cause
+    example = {name: tensor.shape[axis] for tensor, dims in asked for axis, name in dims.items()}
+    for sizes in _points(example, ranges, fits):
+        resized = {id(tensor): _resized(tensor, {a: sizes[n] for a, n in dims.items()}) for tensor, dims in asked}
+        at = ", ".join(f"{name}@{size}" for name, size in sizes.items() if name in ranges)
+        others = tuple(resized.get(id(item), item) for item in args)
+        named_others = {name: resized.get(id(item), item) for name, item in kwargs.items()}
+        try:
+            run(*others, **named_others)
+        except _REFUSALS as cause:
+            if not at:
+                return
+            raise ModelError(f"the module refuses {at}, which the range holds: {first_line(cause)}") from cause
+        try:
+            check_answers(run, others, named_others, path, named=named)
+        except ModelError as cause:
+            names = ", ".join(sorted({str(name) for name in sizes}))
+            raise ModelError(
+                f"{path.name} answers at the example's sizes only{at and f', not at {at}'}: torch fixed them inside "
+                f"it; give numbers in place of {names} ({cause})"
+            ) from cause
+
+
+def _points(
+    example: Mapping[Any, int], ranges: Mapping[str, Bounds], fits: Callable[[Mapping[str, int]], bool]
+) -> list[dict[Any, int]]:
+    """The sizes to check at."""
+    if not example:
+        return []
+    if not ranges.keys() & example.keys():
+        return [{name: size + 1 for name, size in example.items()}]
+    smallest = {name: ranges[name][0] if name in ranges else size for name, size in example.items()}
+    largest = {name: ranges[name][1] if name in ranges else size + 1 for name, size in example.items()}
+    while not fits(largest) and any(largest[name] > example[name] for name in example):
+        largest = {name: max(size, (size + largest[name]) // 2) for name, size in example.items()}
+    return [point for point in (smallest, largest) if point != example]
 
 
 def _pairs(items: Sequence[tuple[str, Any]], dynamic_shapes: Any) -> list[tuple[Any, dict[int, Any]]]:
@@ -81,11 +116,11 @@ def _pairs(items: Sequence[tuple[str, Any]], dynamic_shapes: Any) -> list[tuple[
     ]
 
 
-def _grown(tensor: Any, axes: Mapping[int, Any]) -> Any:
-    """The tensor, one larger along each axis; its first elements come again at the end."""
+def _resized(tensor: Any, axes: Mapping[int, int]) -> Any:
+    """The tensor at other sizes of its axes; where one is larger, its elements come again."""
     import torch
 
-    for axis in axes:
-        order = torch.arange(tensor.shape[axis] + 1) % max(tensor.shape[axis], 1)
+    for axis, size in axes.items():
+        order = torch.arange(size) % max(tensor.shape[axis], 1)
         tensor = tensor.index_select(axis, order)
     return tensor

@@ -41,7 +41,6 @@ Parts = Annotated[
     ),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Measure again what was measured before.")]
-Cpu = Annotated[float, typer.Option("--cpu", help="Share of a CPU that a function gets.")]
 
 
 def shapes_of(arguments: Sequence[InputArg]) -> dict[str, StatedShape]:

@@ -102,7 +102,7 @@ def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int
     loaded = load_model(model)
     if loaded.graph_sha256 != profile.model.graph_sha256:
         raise UsageError(f"{model}: the profile is of another model; run: mopar profile {model}")
-    requests = requests_for(loaded.inputs, profile.recipes)
+    requests = requests_for(loaded.inputs, profile.recipes, ranges=profile.ranges)
     found = refine(loaded, profile, options, WholeModel(model), requests, tries=tries, progress=out.progress)
     count = len(found.plan.tries)
     out.notice(

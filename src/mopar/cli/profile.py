@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.options import Cpu, InputsFile, InputShapes, Json, ModelPath, NoCache, dtypes_of, parse_inputs, shapes_of
+from mopar.cli.options import InputsFile, InputShapes, Json, ModelPath, NoCache, dtypes_of, parse_inputs, shapes_of
 from mopar.cli.output import Output, run, table
 from mopar.cli.patterns import render_patterns
 from mopar.types import Profile
@@ -22,7 +22,6 @@ def command(
     ),
     input_shapes: InputShapes = None,
     inputs: InputsFile = None,
-    cpu: Cpu = 1.0,
     predict: Annotated[bool, typer.Option("--predict", help="Predict instead of measuring: nothing runs.")] = False,
     no_cache: NoCache = False,
     as_json: Json = False,
@@ -40,16 +39,13 @@ def command(
         check_output(output)
         shapes, dtypes = shapes_of(arguments), dtypes_of(arguments)
         if predict:
-            _, measured = predict_model(
-                model, inputs=inputs, shapes=shapes, dtypes=dtypes, cpu=cpu, progress=out.progress
-            )
+            _, measured = predict_model(model, inputs=inputs, shapes=shapes, dtypes=dtypes, progress=out.progress)
         else:
             _, measured = measure_model(
                 model,
                 inputs=inputs,
                 shapes=shapes,
                 dtypes=dtypes,
-                cpu=cpu,
                 use_cache=not no_cache,
                 progress=out.progress,
             )

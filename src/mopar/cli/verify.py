@@ -36,7 +36,8 @@ def command(
 
         opened = open_bundle(bundle)
         shapes = shapes_of(parse_inputs(input_shapes))
-        requests = requests_for(opened.manifest.inputs, opened.manifest.plan.recipes, inputs=inputs, shapes=shapes)
+        plan = opened.manifest.plan
+        requests = requests_for(opened.manifest.inputs, plan.recipes, inputs=inputs, shapes=shapes, ranges=plan.ranges)
         out.progress("reading the model")
         found = verify(opened, WholeModel(against), requests, measure_memory=memory, progress=out.progress)
         out.result(found, lambda console: render_verification(console, found))

@@ -24,15 +24,11 @@ class WorkerProbe:
     """Measures with workers of the local platform.
 
     Args:
-        cpu: share of a CPU that they get.
         use_cache: whether the machine's constants may come from an earlier measurement.
         progress: told one line per step.
     """
 
-    def __init__(
-        self, *, cpu: float = 1.0, use_cache: bool = True, progress: Callable[[str], None] = lambda _line: None
-    ) -> None:
-        self._cpu = cpu
+    def __init__(self, *, use_cache: bool = True, progress: Callable[[str], None] = lambda _line: None) -> None:
         self._use_cache = use_cache
         self._progress = progress
 
@@ -69,7 +65,7 @@ class WorkerProbe:
         return tuple(samples)
 
     def _measured(self, launch: FunctionLaunch, surplus_mib: float = 0.0) -> MemoryMeasurement:
-        return required_memory(launch, cpu=self._cpu, surplus_mib=surplus_mib, progress=self._progress)
+        return required_memory(launch, cpu=1.0, surplus_mib=surplus_mib, progress=self._progress)
 
 
 @contextmanager

@@ -36,6 +36,12 @@ class Recording:
     calls: Mapping[str, tuple[RecordedCall, ...]]
     outputs: Mapping[str, Array]
 
+    @property
+    def bytes(self) -> int:
+        """Of all tensors that calls take and give."""
+        values = (value for calls in self.calls.values() for call in calls for value in (*call.inputs, *call.outputs))
+        return sum(len(value.data) for value in values)
+
 
 def record(bundle: Bundle, inputs: Mapping[str, Array]) -> Recording:
     """Run one request, function by function, with no limits and one worker at a time per function.

@@ -1,20 +1,25 @@
 """The pipeline's stages as the command line and the benchmarks call them, each with its measurements."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from mopar.capture import stated_shapes
 from mopar.evaluation.calibration.scale import resources_here
 from mopar.evaluation.probe import WorkerProbe
 from mopar.gateway.arrays import Array
 from mopar.graph import Model, check_loadable, load_model
 from mopar.planning import FrontPoint, check_plan, plan, plan_cuts, plan_front, plan_uniform
 from mopar.platforms.books import load_book, load_limits
-from mopar.profiling import load_inputs, profile_model, sample_inputs
+from mopar.profiling import load_inputs, profile_model, resized_inputs, sample_inputs
 from mopar.profiling.resources.predict import predict_profile
-from mopar.types import InputRecipe, Plan, Profile, TensorSpec, UsageError
+from mopar.shapes import ShapeLike, parse_shapes
+from mopar.types import InputRange, InputRecipe, Plan, Profile, TensorSpec, UsageError
+from mopar.types.ranges import StatedShape
 
+Shapes = Mapping[str, ShapeLike]
+"""Of inputs, by name: sizes, or ranges of sizes."""
 Progress = Callable[[str, float | None], None]
 
 
@@ -42,9 +47,8 @@ def measure_model(
     path: Path,
     *,
     inputs: Path | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Shapes | None = None,
     dtypes: Mapping[str, str] | None = None,
-    cpu: float = 1.0,
     use_cache: bool = True,
     progress: Progress = lambda _stage, _share: None,
 ) -> tuple[Model, Profile]:
@@ -56,10 +60,11 @@ def measure_model(
     progress("reading the model", None)
     model = load_model(path)
     check_loadable(model)
-    probe = WorkerProbe(cpu=cpu, use_cache=use_cache, progress=lambda line: progress(line, None))
+    probe = WorkerProbe(use_cache=use_cache, progress=lambda line: progress(line, None))
     given = load_inputs(inputs) if inputs is not None else None
+    stated = _stated(model, shapes, given)
     profile = profile_model(
-        model, probe, inputs=given, shapes=shapes, dtypes=dtypes, cpu=cpu, use_cache=use_cache, progress=progress
+        model, probe, inputs=given, shapes=stated, dtypes=dtypes, use_cache=use_cache, progress=progress
     )
     return model, profile
 
@@ -68,24 +73,26 @@ def predict_model(
     path: Path,
     *,
     inputs: Path | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Shapes | None = None,
     dtypes: Mapping[str, str] | None = None,
-    cpu: float = 1.0,
     progress: Progress = lambda _stage, _share: None,
 ) -> tuple[Model, Profile]:
     """Load a model and predict its profile without running it; its weights are read to be hashed alone.
 
     Raises:
         ModelError, InputError, EngineError, PlatformError, ProfileError.
-        UsageError: ``cpu`` is not 1.
     """
-    if cpu != 1.0:
-        raise UsageError(f"--cpu {cpu:g}: layers are predicted at one whole CPU; choose the share in the plan")
     progress("reading the model", None)
     model = load_model(path)
     resources = resources_here(progress)
     given = load_inputs(inputs) if inputs is not None else None
-    return model, predict_profile(model, resources, inputs=given, shapes=shapes, dtypes=dtypes, progress=progress)
+    stated = _stated(model, shapes, given)
+    return model, predict_profile(model, resources, inputs=given, shapes=stated, dtypes=dtypes, progress=progress)
+
+
+def _stated(model: Model, shapes: Shapes | None, given: Mapping[str, Array] | None) -> dict[str, StatedShape]:
+    """What is stated of inputs' sizes: as given, and as the model's import was told."""
+    return stated_shapes(model, parse_shapes(shapes), {name: value.shape for name, value in (given or {}).items()})
 
 
 def make_plan(profile: Profile, options: PlanOptions) -> Plan:
@@ -152,26 +159,49 @@ def requests_for(
     recipes: Sequence[InputRecipe],
     *,
     inputs: Path | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Shapes | None = None,
+    ranges: Sequence[InputRange] = (),
     count: int = 3,
 ) -> list[dict[str, Array]]:
-    """Requests to compare answers on: the file's, or the measured one first; then others of its shape.
+    """Requests to compare answers on: the file's or the measured one, others of its shape, then the ends of the range.
 
     Args:
         specs: the model's inputs.
         recipes: how the measured request was made.
         inputs: a file of values, which come first.
         shapes: in place of the measured point's.
-        count: how many requests.
+        ranges: of the inputs; where ranges were stated, a request of the smallest sizes (at least 1 of each dimension)
+            and one of the largest come last.
+        count: how many requests of the first one's shape.
 
     Raises:
         InputError: names, element types or shapes do not fit the model.
     """
-    point = {recipe.name: recipe.shape for recipe in recipes} | dict(shapes or {})
+    stated = {name: shape.point for name, shape in parse_shapes(shapes).items()}
+    point = {recipe.name: recipe.shape for recipe in recipes} | stated
     given = load_inputs(inputs) if inputs is not None else None
     requests = []
     if given is not None:
         requests.append(sample_inputs(specs, given=given)[0])
         point = {name: value.shape for name, value in requests[0].items()}
     requests.extend(sample_inputs(specs, shapes=point, seed=seed)[0] for seed in range(count - len(requests)))
+    by_file = [replace(recipe, source="file") for recipe in recipes] if given is not None else recipes
+    for end in _ends(ranges) if any(item.stated for item in ranges) else ():
+        if end != point:
+            requests.append(resized_inputs(specs, requests[0], by_file, end))
     return requests
+
+
+def largest_of(requests: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:
+    """The request of the most bytes: what memory is measured on."""
+    return max(requests, key=lambda request: sum(value.nbytes for value in request.values()))
+
+
+def _ends(ranges: Sequence[InputRange]) -> list[dict[str, tuple[int, ...]]]:
+    """The smallest and the largest shapes that must be answered."""
+    smallest = {
+        item.name: tuple(max(size, min(1, most)) for size, most in zip(item.smallest, item.largest, strict=True))
+        for item in ranges
+    }
+    largest = {item.name: item.largest for item in ranges}
+    return [smallest, largest]

@@ -1,11 +1,10 @@
 """All verbs in one go, each stage reused where nothing that it depends on has changed."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mopar.bundle import Bundle, build, open_bundle
-from mopar.evaluation.stages import PlanOptions, Progress, make_plan, measure_model
+from mopar.evaluation.stages import PlanOptions, Progress, Shapes, make_plan, measure_model
 from mopar.files import to_json, write_whole
 from mopar.types import BundleError
 
@@ -43,7 +42,7 @@ def prepare(
     options: PlanOptions,
     *,
     inputs: Path | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Shapes | None = None,
     use_cache: bool = True,
     progress: Progress = lambda _stage, _share: None,
 ) -> Bundle:

@@ -84,7 +84,7 @@ def verify(
     Args:
         bundle: what was built.
         whole: what it was built from.
-        requests: inputs to compare; the first is the point at which time and memory are measured.
+        requests: inputs to compare; time is measured on the first, memory on the largest.
         measure_memory: whether to search each function's required memory, independently of its limit.
         rounds: requests in a row that every function must survive under its limit.
         progress: told what goes on.
@@ -101,8 +101,11 @@ def verify(
         progress("comparing answers", number / len(requests))
         recordings.append(record(bundle, inputs))
         differences += compare_all(recordings[-1].outputs, whole.answer(inputs))
-    launches = _launches(bundle, recordings[0])
-    runs = _under_limits(launches, rounds, progress)
+    largest = max(recordings, key=lambda recording: recording.bytes)
+    runs = _under_limits(_launches(bundle, recordings[0]), rounds, progress)
+    launches = _launches(bundle, largest)
+    if largest is not recordings[0]:
+        runs = [_both(run, most) for run, most in zip(runs, _under_limits(launches, rounds, progress), strict=True)]
     latency_ms = None
     if all(run.why is None for run in runs):
         # Before memory is measured, which takes minutes, in which a machine becomes faster or slower.
@@ -138,6 +141,11 @@ class _LimitedRun:
 
     busy_ms: float | None
     why: str | None
+
+
+def _both(run: _LimitedRun, largest: _LimitedRun) -> _LimitedRun:
+    """The time of the one, and whether either of the two was killed."""
+    return _LimitedRun(run.busy_ms, run.why or largest.why)
 
 
 def _launches(bundle: Bundle, recording: Recording) -> list[_Launch]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from mopar.types import RequestError, TensorSpec, TensorValue, dtype_of_name, element_count, format_shape
+from mopar.types import InputRange, RequestError, TensorSpec, TensorValue, dtype_of_name, element_count, format_shape
 
 Shape = tuple[int, ...]
 
@@ -24,6 +24,22 @@ def check_values(specs: Iterable[TensorSpec], values: Mapping[str, TensorValue])
         if name not in by_name:
             raise RequestError(f"input {name} is unknown: {takes}")
     bind_dimensions(by_name.values(), {name: value.shape for name, value in values.items()})
+
+
+def check_ranges(ranges: Iterable[InputRange], values: Mapping[str, TensorValue]) -> None:
+    """Hold a request's sizes against those that functions have memory for.
+
+    Raises:
+        RequestError: an input is larger, or smaller, than what was planned for; it says how to plan for it.
+    """
+    for item in ranges:
+        shape = values[item.name].shape
+        if not item.holds(shape):
+            planned = item.text if item.stated else f"{item.name} of at most {format_shape(item.largest)}"
+            raise RequestError(
+                f"input {item.name} is {format_shape(shape)}, this bundle was planned for {planned}: "
+                f"profile, plan and build it again with --input {item.widened(shape)}"
+            )
 
 
 def bind_dimensions(specs: Iterable[TensorSpec], shapes: Mapping[str, Shape]) -> dict[str, int]:

@@ -22,6 +22,7 @@ from mopar.types import (
     element_count,
 )
 
+_MIB = 1 << 20
 _FOREVER_S = 1e9
 """Later than any machine's clock, and no more ns than a frame has room for."""
 
@@ -34,7 +35,8 @@ class CallPlan:
     """A call, and its graph's index in its function.
 
     ``sources`` are what it reads; of several that reach it as one tensor, the first. ``regions`` are all that the plan
-    takes of the call's sources, those included that its graph cuts out itself.
+    takes of the call's sources, those included that its graph cuts out itself. ``memory_mib`` is its function's limit;
+    None where none is set.
     """
 
     call: Call
@@ -42,6 +44,7 @@ class CallPlan:
     index: int
     sources: tuple[Made, ...]
     regions: tuple[tuple[Made, Region], ...]
+    memory_mib: int | None = None
 
     @property
     def producers(self) -> frozenset[str]:
@@ -49,8 +52,9 @@ class CallPlan:
         return frozenset(producer for _, producer in self.sources) - {REQUEST}
 
 
-def call_plans(manifest: Manifest) -> tuple[CallPlan, ...]:
-    """The manifest's calls with what is needed to run them."""
+def call_plans(manifest: Manifest, *, limited: bool = False) -> tuple[CallPlan, ...]:
+    """The manifest's calls with what is needed to run them; ``limited`` where functions run under the plan's limits."""
+    limits = {function.name: function.memory_mib for function in manifest.plan.functions if limited}
     positions: dict[str, int] = {}
     counts: dict[str, int] = {}
     entries = {graph.id: graph for graph in manifest.graphs}
@@ -61,7 +65,8 @@ def call_plans(manifest: Manifest) -> tuple[CallPlan, ...]:
     plans = []
     for call in manifest.calls:
         sources = tuple((item.sources[0].tensor, item.sources[0].producer) for item in call.inputs)
-        plans.append(CallPlan(call, entries[call.graph], positions[call.graph], sources, regions[call.id]))
+        index, limit = positions[call.graph], limits.get(call.function)
+        plans.append(CallPlan(call, entries[call.graph], index, sources, regions[call.id], limit))
     return tuple(plans)
 
 
@@ -169,14 +174,16 @@ class RequestState:
         inputs = [ref if part is None else region_of(ref, part) for ref, part in zip(sources, taken, strict=True)]
         shapes = {spec.name: ref.shape for spec, ref in zip(plan.graph.inputs, inputs, strict=True)}
         sizes = bind_dimensions(plan.graph.inputs, shapes)
-        outputs = [self._output(spec, sizes) for spec in plan.graph.outputs]
+        shapes_made = [(spec, resolve_shape(spec, sizes)) for spec in plan.graph.outputs]
+        check_room(plan, [ref.nbytes for ref in inputs], shapes_made)
+        outputs = [self._output(spec, shape) for spec, shape in shapes_made]
         try:
             return Prepared(inputs, outputs, pack_run(plan.index, inputs, outputs))
         except ValueError as cause:
             raise DeploymentError(f"function {plan.call.function}: {cause}") from cause
 
-    def _output(self, spec: TensorSpec, sizes: Mapping[str, int]) -> TensorRef:
-        code, shape = dtype_of_name(spec.dtype).code, resolve_shape(spec, sizes)
+    def _output(self, spec: TensorSpec, shape: tuple[int, ...] | None) -> TensorRef:
+        code = dtype_of_name(spec.dtype).code
         nbytes = None if shape is None else tensor_bytes(spec.dtype, shape)
         if shape is None or nbytes is None:
             return TensorRef(code, (), NOWHERE, 0, 0)
@@ -259,6 +266,30 @@ class RequestState:
 def _flag(place: int) -> int:
     """The flag of a sequences' call by its place; the first one is ABORT."""
     return place + ABORT + 1
+
+
+def check_room(
+    plan: CallPlan, inputs: Sequence[int], outputs: Sequence[tuple[TensorSpec, tuple[int, ...] | None]]
+) -> None:
+    """Whether a function could hold a call's tensors, before room is made for them or it is killed over them.
+
+    Args:
+        plan: of the call.
+        inputs: bytes of each.
+        outputs: with their shapes, where these are known.
+
+    Raises:
+        RequestError: they take more than the function's memory.
+    """
+    if plan.memory_mib is None:
+        return
+    made = (tensor_bytes(spec.dtype, shape) for spec, shape in outputs if shape is not None)
+    needed_mib = (sum(inputs) + sum(size for size in made if size is not None)) / _MIB
+    if needed_mib > plan.memory_mib:
+        raise RequestError(
+            f"function {plan.call.function} would hold {needed_mib:.0f} MiB of tensors for this request, its memory is "
+            f"{plan.memory_mib} MiB: profile, plan and build the model again with --input ranges that such requests fit"
+        )
 
 
 def check_region(name: str, shape: tuple[int, ...], region: Region) -> None:

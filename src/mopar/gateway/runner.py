@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.gateway.groups import Schedule, Unit
-from mopar.gateway.layout import check_values
+from mopar.gateway.layout import check_ranges, check_values
 from mopar.gateway.options import DEFAULT_QUEUE
 from mopar.gateway.request import RequestState, Timing, call_plans
 from mopar.platforms.local import Arena, LocalFunction, SequenceResult
@@ -40,6 +40,7 @@ class Runner:
         concurrency: requests on their way at once; by default one more than there are functions, so
             that every function can be busy while a further request is taken in.
         queue: requests that may wait for their turn beyond that.
+        limited: whether the functions run under the plan's limits, so that requests which cannot fit are refused.
         observe: told the timings of every call.
     """
 
@@ -51,13 +52,15 @@ class Runner:
         name: str | None = None,
         concurrency: int | None = None,
         queue: int = DEFAULT_QUEUE,
+        limited: bool = False,
         observe: Callable[[Timing], None] = lambda _timing: None,
     ) -> None:
         self.name = name or manifest.name
         self.inputs: tuple[TensorSpec, ...] = manifest.inputs
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
         self._functions = functions
-        self._schedule = Schedule.of(call_plans(manifest))
+        self._ranges = manifest.plan.ranges
+        self._schedule = Schedule.of(call_plans(manifest, limited=limited))
         self._makers = dict(manifest.plan.outputs)
         self._dtypes = {spec.name: spec.dtype for spec in manifest.outputs}
         self._observe = observe
@@ -89,6 +92,7 @@ class Runner:
         """
         wanted = self._wanted(outputs)
         check_values(self.inputs, inputs)
+        check_ranges(self._ranges, inputs)
         deadline = time.monotonic() + deadline_s
         await self._take_slot(deadline)
         state = RequestState(self._arenas.pop() if self._arenas else Arena())

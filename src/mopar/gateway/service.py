@@ -41,7 +41,12 @@ async def serve_bundle(
     deployment = LocalDeployment(bundle, limits=options.limits, notice=notice, on_restart=restarted)
     async with deployment:
         runner = Runner(
-            bundle.manifest, deployment.functions, name=options.name, queue=options.queue, observe=metrics.observe
+            bundle.manifest,
+            deployment.functions,
+            name=options.name,
+            queue=options.queue,
+            limited=deployment.limited,
+            observe=metrics.observe,
         )
         try:
             await serve(

@@ -5,7 +5,7 @@ from mopar.graph.engine import check_loadable
 from mopar.graph.extract import extract
 from mopar.graph.kernels import Kernel, kernel_map
 from mopar.graph.layers import Layer, layers_of
-from mopar.graph.load import load_model
+from mopar.graph.load import load_model, read_interface
 from mopar.graph.model import Model, tensor_shapes
 from mopar.graph.save import save_model
 
@@ -22,6 +22,7 @@ __all__ = [
     "kernel_map",
     "layers_of",
     "load_model",
+    "read_interface",
     "save_model",
     "tensor_shapes",
 ]

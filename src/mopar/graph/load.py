@@ -10,7 +10,7 @@ from mopar.graph.canonical import canonicalise
 from mopar.graph.external import check_external, graph_sha256, sha256_of_files
 from mopar.graph.model import Model, required_spec
 from mopar.graph.order import arrange
-from mopar.types import ModelError
+from mopar.types import ModelError, TensorSpec
 
 _PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
 _INVALID = (
@@ -26,6 +26,7 @@ _INVALID = (
     ValueError,
 )
 """What onnx-ir raises on graphs that are not valid, depending on what reads the fault first."""
+_ML_DOMAIN = "ai.onnx.ml"
 _COUNTED = {"bool", "int16", "int32", "int64", "string", "uint16", "uint32", "uint64"}
 """Element types of shape constants, indices and labels, which nobody calls parameters."""
 
@@ -45,6 +46,19 @@ def load_model(path: Path) -> Model:
         return _canonical(model, path)
     except _INVALID as cause:
         raise ModelError(f"{path}: the graph is not valid: {_first_line(cause)}") from cause
+
+
+def read_interface(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of an ONNX file as they stand in it; its weights are not looked at.
+
+    Raises:
+        ModelError: the file is missing, is no ONNX, or takes or gives something else than tensors.
+    """
+    graph = _read(path).graph
+    return (
+        tuple(required_spec(value, f"{path.name}: the input") for value in graph.inputs),
+        tuple(required_spec(value, f"{path.name}: the output") for value in graph.outputs),
+    )
 
 
 def _canonical(model: ir.Model, path: Path) -> Model:
@@ -84,12 +98,28 @@ def _read(path: Path) -> ir.Model:
         raise ModelError(f"{path}: not an ONNX file, or cut short; export or fetch it again") from cause
     if not proto.ir_version or not proto.HasField("graph") or not proto.graph.output:
         raise ModelError(f"{path}: not an ONNX file, or one without a graph that has outputs; export it again")
+    _check_maps(proto.graph, path)
     try:
         model = ir.from_proto(proto)
     except _INVALID as cause:
         raise ModelError(f"{path}: the graph cannot be read: {_first_line(cause)}") from cause
     ir.external_data.set_base_dir(model.graph, path.absolute().parent)
     return model
+
+
+def _check_maps(graph: onnx.GraphProto, path: Path) -> None:
+    """Raise ModelError where a map crosses the graph's boundary, as in classifiers of scikit-learn's converters."""
+    for node in graph.node:
+        if node.op_type == "ZipMap" and node.domain == _ML_DOMAIN:
+            raise ModelError(
+                f"{path}: the output {node.output[0]!r} is a sequence of maps, made by ZipMap, and only tensors can be "
+                "served; convert the model again with options={'zipmap': False} (of skl2onnx: "
+                "options={id(model): {'zipmap': False}})"
+            )
+    for what, values in (("input", graph.input), ("output", graph.output)):
+        for value in values:
+            if value.type.HasField("map_type") or value.type.sequence_type.elem_type.HasField("map_type"):
+                raise ModelError(f"{path}: the {what} {value.name!r} holds maps, and only tensors can be served")
 
 
 def _first_line(cause: BaseException) -> str:

@@ -7,6 +7,7 @@ add up to the least; what they cost and hold is then what it is. O(n x steps + n
 memory.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,12 +26,13 @@ from mopar.planning.arithmetic import (
     init_ms,
     step_costs,
 )
+from mopar.planning.at_size import at_largest
 from mopar.planning.boundary import last_use
 from mopar.planning.memory import Extra, bought_mib, required_mib
 from mopar.planning.parts import moved_bytes, share_bytes
 from mopar.planning.sizes import Sizes, Sizing
 from mopar.planning.table import SliceTable
-from mopar.types import PlatformLimits, ShardStep
+from mopar.types import GraphPart, PlatformLimits, ShardStep, Share
 
 Numbers = npt.NDArray[np.int64]
 
@@ -157,6 +159,7 @@ class _Grouping:
         self._elapsed = np.array(elapsed_ms(sizing.profile))
         self._overhead = {cut.index: cut.overhead_ms for cut in sizing.profile.cut_positions}
         self._tensors = {tensor.name: tensor for tensor in sizing.profile.tensors}
+        self._largest = {tensor.name: tensor for tensor in at_largest(sizing.profile).tensors}
         self._extra = Extra(sizing.profile).table(np.array(table.positions))
         summed = any(share.summand for step in self._steps for part in step.parts for share in part.part.outputs)
         # What enters may be a summand of every part.
@@ -206,7 +209,7 @@ class _Grouping:
         sums[:, _RESIDENT, 0], sums[:, _FILES, 0] = table.resident_bytes[:stop, stop], table.file_bytes[:stop, stop]
         most[:, _ACTIVE, 0], most[:, _EXTRA, 0] = table.active_bytes[:stop, stop], self._extra[:stop, stop]
         most[:, _BODY, 0] = np.maximum(entering * self._copies, leaving)
-        return self._ways(begins, compute.reshape(shape), (entering + leaving).reshape(shape), sums, most)
+        return self._ways(begins, compute.reshape(shape), table.body_bytes[:stop, stop].reshape(shape), sums, most)
 
     def _together(self, numbers: Numbers, begins: Numbers) -> _Ways:
         """Steps by their numbers."""
@@ -219,10 +222,9 @@ class _Grouping:
             for one, needs in enumerate(step.parts):
                 if not needs.part.outputs:
                     continue
-                entering = sum(share_bytes(self._tensors[share.tensor], share) for share in needs.part.inputs)
-                moved = sum(moved_bytes(self._tensors[share.tensor], share, needs.part) for share in needs.part.outputs)
-                leaving = sum(share_bytes(self._tensors[share.tensor], share) for share in needs.part.outputs)
-                compute[at, one], body[at, one] = needs.time_share * whole_ms, entering + moved
+                place = needs.part
+                entering, leaving = (self._most_bytes(shares) for shares in (place.inputs, place.outputs))
+                compute[at, one], body[at, one] = needs.time_share * whole_ms, self._moved_bytes(place)
                 sums[at, [_CALLS, _RESIDENT, _FILES], one] = 1.0, needs.resident_bytes, needs.file_bytes
                 most[at, _ACTIVE, one] = needs.activation_bytes
                 most[at, _EXTRA, one] = self._extra[begins[at], self._number[step.stop]]
@@ -230,6 +232,15 @@ class _Grouping:
                 summed = [last_use(self._tensors[share.tensor]) for share in needs.part.outputs if share.summand]
                 most[at, _SUMMED, one] = max(summed, default=_LEAST)
         return self._ways(begins, compute, body, sums, most)
+
+    def _moved_bytes(self, part: GraphPart) -> float:
+        """Of a part's call, both ways, at the measured point."""
+        entering = sum(share_bytes(self._tensors[share.tensor], share) for share in part.inputs)
+        return entering + sum(moved_bytes(self._tensors[share.tensor], share, part) for share in part.outputs)
+
+    def _most_bytes(self, shares: Sequence[Share]) -> float:
+        """At the largest sizes."""
+        return sum(share_bytes(self._largest[share.tensor], share) for share in shares)
 
     def _ways(self, begins: Numbers, compute_ms: Floats, body: Floats, sums: Floats, most: Floats) -> _Ways:
         """Ways whose calls compute so long and move so many bytes: ways x parts, or x 1 where the first is alone."""

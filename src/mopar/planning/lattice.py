@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mopar.planning.arithmetic import CallCosts, Floats
+from mopar.planning.at_size import at_largest
 from mopar.planning.boundary import last_use
 from mopar.planning.memory import Extra
 from mopar.planning.reorder import in_place_savings, overhead_parts, passing_bytes
@@ -72,11 +73,13 @@ class Lattice:
 
     def table(self, costs: CallCosts, rows: slice = slice(None)) -> SliceTable:
         """The table of slices that start at the boundaries in ``rows``; its columns are all boundaries."""
-        profile, known = self.profile, _Boundaries(self.profile, self.holds)
+        profile, sized = self.profile, at_largest(self.profile)
+        known = _Boundaries(sized, self.holds)
         inside = self.holds.astype(np.float64)
         extra = Extra(profile)
         sums = extra.per_layer @ inside.T
         inputs, outputs = known.input_bytes(rows), known.output_bytes(rows)
+        here = None if sized is profile else _Boundaries(profile, self.holds)
         resident, files = (
             _weights(profile, self.holds, rows, {weight.name: getattr(weight, field) for weight in profile.weights})
             for field in ("resident_bytes", "file_bytes")
@@ -93,6 +96,7 @@ class Lattice:
             extra_mib=extra.between(sums[:, rows], sums),
             input_bytes=inputs,
             output_bytes=outputs,
+            body_bytes=inputs + outputs if here is None else here.input_bytes(rows) + here.output_bytes(rows),
             file_bytes=files,
         )
 

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mopar.planning.arithmetic import MIB, Floats, Num, elapsed_ms, round_up
+from mopar.planning.at_size import at_largest
 from mopar.planning.boundary import last_use, slice_inputs, slice_outputs
 from mopar.planning.reorder import Reordered
 from mopar.types import PriceBook, Profile
@@ -15,6 +16,7 @@ _LEAST_OF_USUAL = 0.5
 
 def slice_memory_mib(profile: Profile, start: int, stop: int) -> float:
     """Predicted required memory, before headroom, of a function that holds layers ``start`` to ``stop`` alone."""
+    profile = at_largest(profile)
     names = {name for layer in profile.layers[start:stop] for name in layer.weights}
     resident = sum(weight.resident_bytes for weight in profile.weights if weight.name in names)
     held = resident + active_bytes(profile, start, stop)
@@ -72,6 +74,7 @@ class Extra:
     """
 
     def __init__(self, profile: Profile) -> None:
+        profile = at_largest(profile)
         order = profile.order if isinstance(profile, Reordered) else range(len(profile.layers))
         profile = profile.measured if isinstance(profile, Reordered) else profile
         count = len(profile.layers)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mopar.planning.at_size import at_largest
 from mopar.planning.memory import Extra, active_bytes, required_mib
 from mopar.types import Graph, GraphPart, PartProfile, Profile, Share, TensorProfile
 
@@ -34,7 +35,7 @@ class Holding:
     """What functions of one profile hold: a weight once, however many of a function's whole runs read it."""
 
     def __init__(self, profile: Profile) -> None:
-        self._profile, self._parts = profile, parts_of(profile)
+        self._profile, self._parts = at_largest(profile), parts_of(profile)
         self._extra = Extra(profile)
 
     def memory_mib(self, graphs: Sequence[Graph]) -> float:

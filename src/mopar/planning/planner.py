@@ -12,6 +12,7 @@ from math import ceil, isfinite
 from typing import Literal
 
 from mopar.planning.arrange import arranged, likely
+from mopar.planning.at_size import beyond_range
 from mopar.planning.decide import Decider
 from mopar.planning.explain import cut_reasons
 from mopar.planning.feasibility import least_latency_ms
@@ -19,13 +20,16 @@ from mopar.planning.front import FrontPoint, front, undominated
 from mopar.planning.loss import merging_note
 from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE
 from mopar.planning.orders import EXACT, NORMAL, ON_FRONT, branches_of
+from mopar.planning.parts import Holding
 from mopar.planning.problem import Problem
+from mopar.planning.reorder import Reordered, reordered
 from mopar.planning.search import Chosen
+from mopar.planning.shape import PlanShape
 from mopar.planning.sizes import Sizing
 from mopar.planning.sound import check_profile
 from mopar.planning.thin import thinned
 from mopar.planning.uniform import uniform_cuts
-from mopar.types import CutReason, InfeasibleError, Plan, PlatformLimits, PriceBook, Profile, UsageError
+from mopar.types import CutReason, InfeasibleError, LargerRequest, Plan, PlatformLimits, PriceBook, Profile, UsageError
 
 Slo = float | None | Literal["default"]
 
@@ -248,8 +252,22 @@ def _finished(
         unsplit=decider.predict(unsplit),
         slo_ms=slo_ms,
         recipes=profile.recipes,
+        ranges=profile.ranges,
+        beyond=_beyond(decider, placed, shape),
         cuts=cuts,
     )
+
+
+def _beyond(decider: Decider, placed: Decider, shape: PlanShape) -> LargerRequest | None:
+    """What the functions of a plan would need for requests larger than the point that was measured."""
+    grown, size = beyond_range(decider.sizing.profile), decider.sizing.profile.beyond
+    if grown is None or size is None:
+        return None
+    profile = placed.sizing.profile
+    holding = Holding(reordered(grown, profile.order) if isinstance(profile, Reordered) else grown)
+    graphs = {graph.id: graph for graph in shape.graphs}
+    needs = (holding.memory_mib([graphs[name] for name in function.graphs]) for function in shape.functions)
+    return LargerRequest(size.shapes, tuple(needs))
 
 
 def _sizing(

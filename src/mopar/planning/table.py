@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mopar.planning.arithmetic import MIB, CallCosts, Floats, elapsed_ms, found_cold_ms, has_two_threads, init_ms
+from mopar.planning.at_size import at_largest
 from mopar.planning.boundary import last_use
 from mopar.planning.memory import Extra, required_mib
 from mopar.types import Profile
@@ -26,11 +27,12 @@ class SliceTable:
         memory_mib: required memory, before headroom.
         inside_ms, outside_ms: a call's time inside and outside the function, with one thread.
         inside_two_ms: the time inside with two threads; that with one where it is not known.
-        input_bytes, output_bytes: of a call's tensors, not encoded.
+        input_bytes, output_bytes: of a call's tensors at the largest sizes, not encoded.
         file_bytes: of the weights in the built files.
         init_ms: from exec to ready.
         resident_bytes: of the weights in memory.
-        active_bytes: the most that tensors take.
+        active_bytes: the most that tensors take, at the largest sizes.
+        body_bytes: of a call's tensors at the measured point, both ways.
     """
 
     positions: tuple[int, ...]
@@ -44,6 +46,7 @@ class SliceTable:
     init_ms: Floats
     resident_bytes: Floats
     active_bytes: Floats
+    body_bytes: Floats
 
     def at(self, start: int, stop: int) -> "SliceTable":
         """A table of a single slice, 1 by 1; its positions are the numbers of those that it lies between."""
@@ -55,10 +58,12 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
     """The table for slices that start and stop at ``positions`` (ascending, first 0, last the layer count)."""
     points = np.array(positions)
     overheads = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
-    tensors = _Tensors(profile)
-    inputs = np.array([tensors.input_bytes(start)[points] for start in positions])
+    sized = at_largest(profile)
+    tensors = _Tensors(sized)
+    inputs, outputs = tensors.inputs(positions), tensors.outputs(positions)
     active = np.array([tensors.active_bytes(start, positions) for start in positions])
     live = np.array([tensors.live_bytes(start) for start in positions])
+    here = tensors if sized is profile else _Tensors(profile)
     resident = _weights(profile, {weight.name: weight.resident_bytes for weight in profile.weights}, points)
     one, two = (np.array(elapsed)[points] for elapsed in elapsed_of(profile))
     return priced_table(
@@ -72,7 +77,8 @@ def slice_table(profile: Profile, costs: CallCosts, positions: Sequence[int]) ->
         resident_bytes=resident,
         extra_mib=Extra(profile).table(points),
         input_bytes=inputs,
-        output_bytes=np.array([tensors.output_bytes(stop)[points] for stop in positions]).T,
+        output_bytes=outputs,
+        body_bytes=inputs + outputs if here is tensors else here.inputs(positions) + here.outputs(positions),
         file_bytes=_weights(profile, {weight.name: weight.file_bytes for weight in profile.weights}, points),
     )
 
@@ -95,6 +101,7 @@ def priced_table(
     extra_mib: Floats,
     input_bytes: Floats,
     output_bytes: Floats,
+    body_bytes: Floats,
     file_bytes: Floats,
 ) -> SliceTable:
     """The table, from what slices hold, move and compute.
@@ -109,12 +116,13 @@ def priced_table(
         resident_bytes: of the weights of each slice, as all that follows.
         active_bytes: the most that its tensors take.
         extra_mib: see ``Extra``.
-        input_bytes: that enter.
-        output_bytes: that leave.
+        input_bytes: that enter, at the largest sizes.
+        output_bytes: that leave, at the largest sizes.
+        body_bytes: that enter and leave at the measured point.
         file_bytes: of weights in the built file.
     """
     (one, woken), (two, _) = (_inside_ms(starts, stops, overhead, costs) for starts, stops in elapsed)
-    body_mib = (input_bytes + output_bytes) / MIB
+    body_mib = body_bytes / MIB
     return SliceTable(
         positions=tuple(positions),
         memory_mib=required_mib(profile, resident_bytes + active_bytes, extra_mib),
@@ -127,6 +135,7 @@ def priced_table(
         init_ms=init_ms(profile, file_bytes),
         resident_bytes=resident_bytes,
         active_bytes=active_bytes,
+        body_bytes=body_bytes,
     )
 
 
@@ -184,6 +193,16 @@ class _Tensors:
             across = order[(self._producer[order] < position) & (self._last[order] >= position)]
             live.append(list(zip(self._producer[across].tolist(), self._bytes[across].tolist(), strict=True)))
         return live
+
+    def inputs(self, positions: Sequence[int]) -> Floats:
+        """Of each slice between two of ``positions``, by start and stop: what enters it."""
+        points = np.array(positions)
+        return np.array([self.input_bytes(start)[points] for start in positions])
+
+    def outputs(self, positions: Sequence[int]) -> Floats:
+        """Of each slice, by start and stop: what leaves it."""
+        points = np.array(positions)
+        return np.array([self.output_bytes(stop)[points] for stop in positions]).T
 
     def live_bytes(self, start: int) -> float:
         """Tensors made before ``start`` and read at or after it."""

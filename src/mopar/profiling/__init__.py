@@ -1,7 +1,7 @@
 """Measuring: layer times from inside the engine, tensors, weights, and required memory."""
 
 from mopar.profiling.engine_runs import RunBudget
-from mopar.profiling.inputs import Array, load_inputs, sample_inputs
+from mopar.profiling.inputs import Array, load_inputs, resized_inputs, sample_inputs
 from mopar.profiling.layer_times import LayerTimes
 from mopar.profiling.measure import Progress, time_layers
 from mopar.profiling.profile import FunctionProbe, MeasuredMemory, profile_model
@@ -15,6 +15,7 @@ __all__ = [
     "RunBudget",
     "load_inputs",
     "profile_model",
+    "resized_inputs",
     "sample_inputs",
     "time_layers",
 ]

@@ -16,6 +16,7 @@ import numpy as np
 
 from mopar.files import temporary_folder
 from mopar.profiling.inputs import Array
+from mopar.profiling.load import core_ticks
 from mopar.profiling.trace import Trace, read_trace
 from mopar.runtime.environment import ENVIRONMENT
 from mopar.runtime.threads import session_entries, shares_of_cores
@@ -184,21 +185,11 @@ def undisturbed_turns(turns: Sequence[tuple[tuple[float, float], tuple[float, fl
 def idlest_core() -> int:
     """Of the cores that this process may use, the one that was idle most in the last tenth of a second."""
     allowed = os.sched_getaffinity(0)
-    before = _idle_ticks()
+    before = core_ticks()
     time.sleep(_WATCH_S)
-    idle = {core: ticks - before.get(core, 0) for core, ticks in _idle_ticks().items()}
+    idle = {core: ticks - before.get(core, (0, 0))[1] for core, (_, ticks) in core_ticks().items()}
     # The first core serves most interrupts, so it is the last choice of equals.
     return max(allowed, key=lambda core: (idle.get(core, 0), core))
-
-
-def _idle_ticks() -> dict[int, int]:
-    """Ticks that each core was idle; empty where /proc does not tell."""
-    try:
-        lines = Path("/proc/stat").read_text().splitlines()
-    except OSError:
-        return {}
-    fields = (line.split() for line in lines if line.startswith("cpu") and not line.startswith("cpu "))
-    return {int(name.removeprefix("cpu")): int(ticks[3]) for name, *ticks in fields}
 
 
 def contiguous(value: Array) -> Array:

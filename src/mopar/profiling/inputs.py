@@ -1,13 +1,15 @@
 """Sample inputs: made from a seed, or read from a file, and checked against the model."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mopar.types import Dim, InputError, InputRecipe, TensorSpec, dtype_of_name, format_shape
+from mopar.profiling.sizes import resolve_sizes
+from mopar.types import InputError, InputRecipe, TensorSpec, dtype_of_name
+from mopar.types.ranges import StatedShape
 
 Array = NDArray[np.generic]
 """A tensor's value. bfloat16 and float8 stand as the unsigned integers of their bits."""
@@ -49,7 +51,7 @@ def sample_inputs(
     for spec in model_inputs:
         _check_dtype(spec, dtypes.get(spec.name), given.get(spec.name))
     known = {**shapes, **{name: value.shape for name, value in given.items()}}
-    concrete = _concrete_shapes(model_inputs, known)
+    concrete = resolve_sizes(model_inputs, {name: StatedShape.of(shape) for name, shape in known.items()}).point
     rng = np.random.default_rng(seed)
     values: dict[str, Array] = {}
     recipes = []
@@ -61,6 +63,40 @@ def sample_inputs(
             values[spec.name], source = _value(spec, shape, rng)
         recipes.append(InputRecipe(spec.name, spec.dtype, shape, source, None if source == "file" else seed))
     return values, tuple(recipes)
+
+
+def resized_inputs(
+    model_inputs: tuple[TensorSpec, ...],
+    values: Mapping[str, Array],
+    recipes: Sequence[InputRecipe],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> dict[str, Array]:
+    """Values of other shapes: made as the others were, or, of values that were given, their elements over again.
+
+    Args:
+        model_inputs: what the model takes.
+        values: of each input.
+        recipes: how they were made.
+        shapes: of each input, of the same rank.
+    """
+    rng = np.random.default_rng(next((recipe.seed for recipe in recipes if recipe.seed is not None), 0))
+    given = {recipe.name for recipe in recipes if recipe.source == "file"}
+    made = {}
+    for spec in model_inputs:
+        value, shape = values[spec.name], shapes[spec.name]
+        if value.shape == shape:
+            made[spec.name] = value
+        elif spec.name in given and value.size:
+            made[spec.name] = _repeated(value, shape)
+        else:
+            made[spec.name], _ = _value(spec, shape, rng)
+    return made
+
+
+def _repeated(value: Array, shape: tuple[int, ...]) -> Array:
+    for axis, size in enumerate(shape):
+        value = np.take(value, np.arange(size) % value.shape[axis], axis=axis)
+    return value
 
 
 def load_inputs(path: Path) -> dict[str, Array]:
@@ -97,55 +133,6 @@ def _check_dtype(spec: TensorSpec, wanted: str | None, value: Array | None) -> N
     found = "string" if value.dtype.kind in "US" else value.dtype.name
     if found != _BITS_AS.get(spec.dtype, spec.dtype):
         raise InputError(f"input {spec.name!r} is {spec.dtype}, the given array is {found}; convert it")
-
-
-def _concrete_shapes(specs: tuple[TensorSpec, ...], known: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Every input's shape, where a symbol has one size throughout."""
-    sizes: dict[str, tuple[int, str]] = {}
-    for spec in specs:
-        if spec.name in known:
-            _bind(spec, known[spec.name], sizes)
-    shapes = {}
-    for spec in specs:
-        shape = known.get(spec.name)
-        if shape is None:
-            shape = tuple(_size(spec, dim, sizes) for dim in _dims(spec))
-        shapes[spec.name] = shape
-    return shapes
-
-
-def _dims(spec: TensorSpec) -> tuple[Dim, ...]:
-    if spec.shape is None:
-        raise InputError(f"input {spec.name!r} has an unknown rank; give its shape with --input {spec.name}=SHAPE")
-    return spec.shape
-
-
-def _bind(spec: TensorSpec, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]) -> None:
-    """Check ``shape`` against the model's, and note the sizes that it gives to symbols."""
-    if spec.shape is None:
-        return
-    declared = format_shape(spec.shape)
-    if len(shape) != len(spec.shape):
-        raise InputError(f"input {spec.name!r} has rank {len(spec.shape)} ({declared}), not {format_shape(shape)}")
-    for dim, size in zip(spec.shape, shape, strict=True):
-        if size < 0 or (isinstance(dim, int) and dim != size):
-            raise InputError(f"input {spec.name!r} is {declared}, which {format_shape(shape)} does not fit")
-        if isinstance(dim, str):
-            first, where = sizes.setdefault(dim, (size, spec.name))
-            if first != size:
-                raise InputError(
-                    f"dimension {dim!r} is {first} in input {where!r} but {size} in {spec.name!r}; "
-                    "give it one size throughout"
-                )
-
-
-def _size(spec: TensorSpec, dim: Dim, sizes: Mapping[str, tuple[int, str]]) -> int:
-    if isinstance(dim, int):
-        return dim
-    if isinstance(dim, str) and dim in sizes:
-        return sizes[dim][0]
-    open_dims = format_shape(spec.shape)
-    raise InputError(f"input {spec.name!r} has dynamic dimensions ({open_dims}); give --input {spec.name}=SHAPE")
 
 
 def _value(spec: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, str]:

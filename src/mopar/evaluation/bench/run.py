@@ -21,7 +21,7 @@ from mopar.evaluation.bench.served import Samples, sample
 from mopar.evaluation.inprocess import engine_ms
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
-from mopar.evaluation.stages import PlanOptions, measure_model, requests_for
+from mopar.evaluation.stages import PlanOptions, Shapes, largest_of, measure_model, requests_for
 from mopar.evaluation.whole import WholeModel
 from mopar.files import temporary_folder
 from mopar.gateway.arrays import Array
@@ -61,15 +61,15 @@ class BenchOptions:
     torch: str | None = None
     requests: int = 100
     inputs: Path | None = None
-    shapes: Mapping[str, tuple[int, ...]] | None = None
+    shapes: Shapes | None = None
     use_cache: bool = True
 
 
 def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage, _share: None) -> BenchReport:
     """Measure a model in all configurations, one request at a time, by turns.
 
-    Every function's limit is its required memory, measured alone as on an empty node, plus the same
-    headroom, in every configuration.
+    Every function's limit is its required memory for the largest sizes that must be answered, measured alone as on an
+    empty node, plus the same headroom, in every configuration; latency is that of the measured point.
 
     Raises:
         UsageError: a baseline is unknown, or torch is asked for without its module.
@@ -79,13 +79,13 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
     model, profile = measure_model(
         path, inputs=options.inputs, shapes=options.shapes, use_cache=options.use_cache, progress=progress
     )
-    inputs = requests_for(model.inputs, profile.recipes, inputs=options.inputs, shapes=options.shapes, count=1)[0]
+    inputs, *ends = requests_for(model.inputs, profile.recipes, inputs=options.inputs, ranges=profile.ranges, count=1)
     want = WholeModel(path).answer(inputs)
     limits = load_limits(options.plan.platform)
     book = load_book(options.plan.prices or limits.prices)
     with temporary_folder(".mopar-bench-", path.resolve().parent) as folder:
         configs = _configs(model, profile, options, folder, progress)
-        needs = [_needs(config, inputs, progress) for config in configs]
+        needs = [_needs(config, largest_of([inputs, *ends]), progress) for config in configs]
         sized = [
             resized(config, {name: math.ceil(mib) for name, mib in need.items()})
             for config, need in zip(configs, needs, strict=True)

@@ -54,6 +54,8 @@ class LocalDeployment:
         groups = detect_cgroups() if limits else None
         if limits and groups is None:
             notice(f"functions run without limits of memory and CPU: {why_unavailable()}")
+        self.limited = groups is not None
+        """Whether limits of memory and CPU are set."""
         if groups is not None:
             groups.sweep_stale()
         pinned = {**cores_of_parts(bundle.manifest.plan, os.sched_getaffinity(0)), **(cores or {})}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from mopar.profiling.resources.facts import NodeFacts, TensorFacts
 from mopar.profiling.resources.footprint import memory_facts
 from mopar.profiling.resources.model import KernelTime, ResourceModel, layer_sums
 from mopar.profiling.resources.work import work_of
+from mopar.profiling.size_points import SizedRun, run_sizes, with_memory
+from mopar.profiling.sizes import Shapes, stated_sizes
+from mopar.shapes import ShapeLike, parse_shapes
 from mopar.types import CutPosition, MemorySample, Profile, WholeProfile
 
 _IQR_PER_SIGMA = 1.349
@@ -36,7 +40,7 @@ def predict_profile(
     resources: ResourceModel,
     *,
     inputs: Mapping[str, Array] | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Mapping[str, ShapeLike] | None = None,
     dtypes: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: Progress = lambda _stage, _fraction: None,
@@ -50,7 +54,7 @@ def predict_profile(
         model: in canonical form.
         resources: fitted on this machine, or scaled to it.
         inputs: values of some or all inputs, of which only the shapes count.
-        shapes: the point to predict at, for the other inputs.
+        shapes: the point to predict at, or the range that must be answered; see ``profile_model``.
         dtypes: what the caller expects of the inputs; checked.
         seed: as a measured profile would note it.
         progress: told what goes on.
@@ -59,16 +63,23 @@ def predict_profile(
         InputError: the inputs do not fit.
         ModelError: the engine refuses the model.
     """
-    values, recipes = sample_inputs(model.inputs, shapes=shapes, dtypes=dtypes, seed=seed, given=inputs)
+    sizes = stated_sizes(model.inputs, parse_shapes(shapes), inputs or {})
+    _, recipes = sample_inputs(model.inputs, shapes=sizes.point, dtypes=dtypes, seed=seed, given=inputs)
     layers = layers_of(model)
     progress("reading shapes", 0.3)
-    described = describe(model, layers, {name: value.shape for name, value in values.items()})
+    described = describe(model, layers, sizes.point)
+    most = described if sizes.largest == sizes.point else describe(model, layers, sizes.largest)
     progress("predicting", 0.6)
     predicted = resources.kernel_times([kernel.work for kernel in described.works], described.working_bytes)
     times = _layer_times(described, predicted, len(layers), resources.dispatch_ms)
     with scratch_directory() as directory:
         measured = _as_measured(described, times, directory)
         cuts = cuts_of(model, layers, measured, _reorder_costs(resources))
+
+        def at_size(shapes: Shapes) -> SizedRun:
+            there = most if shapes == sizes.largest else describe(model, layers, shapes)
+            return SizedRun(shapes, replace(measured, points=there.inferred.points), _whole_ms(there, resources))
+
         profile = assemble(
             model,
             layers,
@@ -76,16 +87,24 @@ def predict_profile(
             _ratios(described, predicted, len(layers)),
             cuts,
             stored=described.stored,
-            whole=_whole(model, layers, described, times, resources),
+            sized=run_sizes(sizes, at_size),
+            whole=_whole(model, layers, most, times, resources),
             runtime=resources.runtime,
             recipes=recipes,
             machine=machine_facts(),
-            samples=_memory_samples(model, layers, described, cuts, resources),
+            samples=_memory_samples(model, layers, most, cuts, resources),
             source="predicted",
             assumed=described.inferred.assumed,
+            ranges=sizes.ranges,
         )
     progress("done", 1.0)
-    return profile
+    return with_memory(profile)
+
+
+def _whole_ms(described: Described, resources: ResourceModel) -> float:
+    """Of a run of the whole model."""
+    predicted = resources.kernel_times([kernel.work for kernel in described.works], described.working_bytes)
+    return sum(time.one_ms for time in predicted) + resources.dispatch_ms * len(predicted)
 
 
 def _layer_times(described: Described, predicted: Sequence[KernelTime], layers: int, dispatch_ms: float) -> LayerTimes:

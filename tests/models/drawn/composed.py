@@ -1,0 +1,88 @@
+"""A plan's calls, run one after the other in this process from graphs that were not packed."""
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+import onnxruntime as ort
+
+from mopar.bundle.assemble import graph_model
+from mopar.bundle.lowering import LoweredCall, lower_call
+from mopar.bundle.parts import shared_specs
+from mopar.graph import Layer, Model, arranged, boundary, layers_of
+from mopar.planning import check_plan
+from mopar.types import REQUEST, Call, CallInput, Graph, Plan
+from tests.models.drawn.drawing import Array
+
+_Key = tuple[object, ...]
+
+
+class Composer:
+    """Runs plans of one model; graphs that several plans have in common are loaded once."""
+
+    def __init__(self, model: Model) -> None:
+        self._model, self._layers = model, layers_of(model)
+        self._sessions: dict[_Key, ort.InferenceSession] = {}
+
+    def prepare(self, plan: Plan) -> "Composition":
+        """Build a plan's graphs.
+
+        Raises:
+            MoparError: the plan, or one of its graphs, is refused.
+        """
+        check_plan(plan, len(self._layers))
+        layers = arranged(self._model, self._layers, plan.order)
+        graphs = {graph.id: graph for graph in plan.graphs}
+        calls = [self._prepared(layers, plan, graphs[call.graph], call) for call in plan.calls]
+        return Composition(plan, calls)
+
+    def _prepared(
+        self, layers: tuple[Layer, ...], plan: Plan, graph: Graph, call: Call
+    ) -> tuple[LoweredCall, ort.InferenceSession]:
+        inputs, _ = boundary(self._model, layers, graph.start, graph.stop)
+        specs = shared_specs(inputs, graph.part.inputs) if graph.part else inputs
+        lowered = lower_call(call, {spec.name: spec for spec in specs})
+        key = plan.layers_of(graph), graph.part, lowered.form
+        if key not in self._sessions:
+            self._sessions[key] = _session(
+                ir.to_proto(graph_model(self._model, layers, graph, lowered)).SerializeToString()
+            )
+        return lowered, self._sessions[key]
+
+
+class Composition:
+    """A plan that can be run."""
+
+    def __init__(self, plan: Plan, calls: list[tuple[LoweredCall, ort.InferenceSession]]) -> None:
+        self._plan, self._calls = plan, calls
+
+    def run(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs of one request."""
+        made = {(REQUEST, name): value for name, value in values.items()}
+        for lowered, session in self._calls:
+            call = lowered.call
+            feeds = {item.tensor: _taken(item, made) for item in call.inputs}
+            found = session.run(list(call.outputs), feeds)
+            made.update({(call.id, name): value for name, value in zip(call.outputs, found, strict=True)})
+        return {name: made[producer, name] for name, producer in self._plan.outputs}
+
+
+def whole(data: bytes, values: Mapping[str, Array]) -> dict[str, Array]:
+    """What a model file answers."""
+    session = _session(data)
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(values)), strict=True))
+
+
+def _taken(item: CallInput, made: Mapping[tuple[str, str], Array]) -> Array:
+    (source,) = item.sources
+    value, region = made[source.producer, source.tensor], source.region
+    if region is None:
+        return value
+    return value[(slice(None),) * region.axis + (slice(region.start, region.stop),)]
+
+
+def _session(data: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
