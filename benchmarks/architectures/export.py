@@ -1,5 +1,6 @@
 """From an architecture to its ONNX file, in a process of its own, once for each version of its recipe."""
 
+import ast
 import functools
 import hashlib
 import multiprocessing
@@ -22,7 +23,8 @@ _FIRST_SEED = 1_000
 def onnx_path(item: Architecture) -> Path:
     """Where the file is kept: its folder is named for all that it depends on."""
     maker = item.maker.function.partition(":")[0]
-    code = [Path(__file__).with_name(f"{file}.py").read_text() for file in (maker, "preparing")]
+    files = [Path(__file__).with_name(f"{file}.py") for file in (maker, "preparing")]
+    code = [ast.unparse(ast.parse(file.read_text())) for file in files]  # no comments: they make no other model
     versions = [version(name) for name in ("torch", "torchvision", "timm", "transformers")]
     recipe = repr((item.maker, item.inputs, item.sizes, code, versions))
     return CACHE / f"{item.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}" / f"{item.name}.onnx"
@@ -39,6 +41,7 @@ def materialise(item: Architecture, *, limit_s: float = _LIMIT_S) -> Path:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     log = path.with_suffix(".log")
+    log.touch()
     process = _processes().Process(target=_export_alone, args=(item, path, log), daemon=True)
     process.start()
     process.join(limit_s)

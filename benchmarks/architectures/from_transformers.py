@@ -19,7 +19,7 @@ def model(
     """
     import transformers
 
-    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     settings = _config(kind, config)
     _eager(settings)
     made = getattr(transformers, f"{kind}{suffix}")(settings)

@@ -221,7 +221,6 @@ def _decoders() -> list[Architecture]:
         _tokens("phi3", "Phi3", **_GROUPED, **short),
         _tokens("falcon", "Falcon", hidden_size=256, num_hidden_layers=2, num_attention_heads=4,
                 multi_query=True, parallel_attn=True, **short),
-        _tokens("mixtral", "Mixtral", num_local_experts=4, num_experts_per_tok=2, **_GROUPED, **short),
         _tokens("mamba", "Mamba", free=False, length=16, hidden_size=128, num_hidden_layers=2, state_size=8, **short),
         _tokens("rwkv", "Rwkv", free=False, length=16, hidden_size=128, num_hidden_layers=2,
                 context_length=64, **short),
