@@ -48,7 +48,7 @@ def _tokens(
         "from_transformers:model", kind, ("input_ids",), (output,), suffix, **{"vocab_size": _WORDS, **config}
     )
     sizes = {"tokens": _TOKENS} if free else {}
-    sizes |= {"batch": (2, 1, 3, 2, 1)} if batch else {}
+    sizes |= {"batch": (3, 1, 2, 1, 2)} if batch else {}
     shape = ("batch" if batch else 1, "tokens" if free else length)
     return Architecture(name, make, (Input("input_ids", shape, _WORDS),), sizes)
 

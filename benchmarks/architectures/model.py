@@ -65,7 +65,7 @@ class Architecture:
         name: as benchmarks print it.
         maker: of the torch module.
         inputs: in the order of its parameters.
-        sizes: of each free dimension, those that are asked for; the first, and largest, is exported and profiled.
+        sizes: of each free dimension, those that are asked for; it is exported at the first.
         full: whether it has the size that it is known by; else it is small, to be tried quickly.
     """
 
@@ -77,14 +77,28 @@ class Architecture:
 
     @property
     def points(self) -> tuple[Sizes, ...]:
-        """The profiled sizes first, then others: each free dimension at each of its sizes, once at least."""
+        """Sizes to ask for, the exported ones first: each free dimension at each of its sizes, once at least."""
         count = max(map(len, self.sizes.values()), default=1)
         return tuple(
             {name: sizes[number % len(sizes)] for name, sizes in self.sizes.items()} for number in range(count)
         )
 
+    @property
+    def middle(self) -> Sizes:
+        """Sizes at which it is profiled."""
+        return {name: sorted(sizes)[len(sizes) // 2] for name, sizes in self.sizes.items()}
+
+    def ranges(self) -> dict[str, str]:
+        """Shapes of the inputs with free dimensions, as ``--input`` takes them: smallest, profiled and largest size."""
+        bounds = {name: f"{min(sizes)}..{self.middle[name]}..{max(sizes)}" for name, sizes in self.sizes.items()}
+        return {
+            item.name: "x".join(str(bounds.get(str(dim), dim)) for dim in item.shape)
+            for item in self.inputs
+            if any(isinstance(dim, str) for dim in item.shape)
+        }
+
     def request(self, seed: int = 0, sizes: Sizes | None = None) -> Arrays:
-        """Inputs from a seed, at the given sizes, or the profiled ones."""
+        """Inputs from a seed, at the given sizes, or the exported ones."""
         known, random = {**self.points[0], **(sizes or {})}, np.random.default_rng(seed)
         return {
             item.name: _drawn(random, tuple(known[dim] if isinstance(dim, str) else dim for dim in item.shape), item)

@@ -123,9 +123,9 @@ def try_architecture(item: Architecture, path: Path, folder: Path, *, measured: 
     trial = Trial(item.name, measured, exported=True)
     try:
         with stages.timed("profile"):
-            np.savez(folder / "inputs.npz", allow_pickle=False, **item.request())
+            np.savez(folder / "inputs.npz", allow_pickle=False, **item.request(sizes=item.middle))
             profiler = measure_model if measured else predict_model
-            model, profile = profiler(path, inputs=folder / "inputs.npz")
+            model, profile = profiler(path, inputs=folder / "inputs.npz", shapes=item.ranges())
     except Exception as error:  # noqa: BLE001  whatever stops it is what the trial is for
         return replace(trial, failed=stages.reason("profile", error), seconds=stages.seconds, traces=(*stages.traces,))
     whole = WholeModel(path)
