@@ -13,13 +13,14 @@ from mopar.bundle import Bundle, open_bundle
 from mopar.bundle.assemble import build as write_bundle
 from mopar.evaluation.once import answer_once
 from mopar.evaluation.probe import WorkerProbe
-from mopar.evaluation.stages import PlanOptions, make_plan, requests_for
+from mopar.evaluation.stages import PlanOptions, make_plan, requests_for, stated_of
 from mopar.evaluation.verify import Verification
 from mopar.evaluation.verify import verify as check_bundle
 from mopar.evaluation.whole import WholeModel
 from mopar.gateway.arrays import Array
 from mopar.graph import Model, check_loadable
 from mopar.profiling import profile_model
+from mopar.shapes import ShapeLike
 from mopar.types import Plan, Profile
 
 PathLike = str | os.PathLike[str]
@@ -31,7 +32,7 @@ def profile(
     model: Model,
     *,
     inputs: Mapping[str, Array] | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Mapping[str, ShapeLike] | None = None,
     use_cache: bool = True,
 ) -> Profile:
     """Measure a model on this machine: layers, tensors, weights, required memory.
@@ -39,14 +40,16 @@ def profile(
     Args:
         model: from ``mopar.load``.
         inputs: values of some or all inputs; the others are made.
-        shapes: of inputs that are made and whose dimensions are symbolic.
+        shapes: sizes of inputs whose dimensions are symbolic: numbers, or a text such as ``"1x1..512"`` for all that a
+            service must answer; by default those that ``mopar.load`` or ``mopar import`` was told.
         use_cache: whether an earlier measurement will do.
 
     Raises:
         ModelError, InputError, EngineError, PlatformError.
     """
     check_loadable(model)
-    return profile_model(model, WorkerProbe(use_cache=use_cache), inputs=inputs, shapes=shapes, use_cache=use_cache)
+    stated = stated_of(model, shapes, inputs)
+    return profile_model(model, WorkerProbe(use_cache=use_cache), inputs=inputs, shapes=stated, use_cache=use_cache)
 
 
 def plan(profile: Profile, options: PlanOptions | None = None) -> Plan:

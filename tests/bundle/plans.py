@@ -40,7 +40,7 @@ def plan_of(
             held[call.function].append(call.graph)
     functions = tuple(Function(name, tuple(ids), memory_mib, 1.0) for name, ids in held.items())
     figures = tuple(PredictedFunction(function.name, 30.0, 1.0, 1.0, 10.0) for function in functions)
-    predicted = Predicted(1.0, 1.0, 1.0, 1.0, 1.0, 0.0, figures)
+    predicted = Predicted(1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0, figures)
     return Plan(
         model=model.name,
         graph_sha256=model.graph_sha256,

@@ -69,7 +69,7 @@ def _plan(parts: int, graphs: Sequence[Graph], calls: Sequence[Call], outputs: S
     held = {f"f{part}": tuple(call.graph for call in calls if call.function == f"f{part}") for part in range(parts)}
     functions = tuple(Function(name, ids, MEMORY_MIB, 1.0) for name, ids in held.items())
     figures = tuple(PredictedFunction(name, 30.0, 1.0, 1.0, 10.0) for name in held)
-    predicted = Predicted(1.0, 1.0, 1.0, 1.0, 1.0, 0.0, figures)
+    predicted = Predicted(1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0, figures)
     return Plan(
         model="steps",
         graph_sha256="",

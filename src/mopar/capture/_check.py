@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mopar.capture._torch import Explained
 from mopar.types import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ def check_answers(run: Any, args: tuple[Any, ...], kwargs: dict[str, Any], path:
         named: whether the file's inputs bear the names of ``kwargs``.
 
     Raises:
-        ModelError: ONNX Runtime cannot run the file, or an output differs by more than 1e-4 (float16: 5e-3; integers
-            and booleans: at all) of its largest value.
+        ModelError: the module fails, ONNX Runtime cannot run the file, an output differs by more than 1e-4 (float16:
+            5e-3; integers and booleans: at all) of its largest value, or has another shape than the file says.
         UsageError: an argument has no numpy form.
     """
-    want = [_array(leaf) for leaf in _tensors(run(*args, **kwargs))]
+    with Explained("the module fails on the example", ModelError):
+        made = run(*args, **kwargs)
+    want = [_array(leaf) for leaf in _tensors(made)]
     session = _session(path)
     names = [item.name for item in session.get_inputs()]
     if named and not args and set(names) == set(kwargs):
@@ -35,11 +38,14 @@ def check_answers(run: Any, args: tuple[Any, ...], kwargs: dict[str, Any], path:
     else:
         feed = dict(zip(names, map(_array, _tensors((args, kwargs))), strict=False))
     outputs = [item.name for item in session.get_outputs()]
+    declared = [item.shape for item in session.get_outputs()]
     got = _run(session, outputs, feed, path)
     if len(want) != len(got):
         raise ModelError(f"{path.name}: the module gives {len(want)} tensors, its ONNX file {len(got)}")
-    for name, one, other in zip(outputs, want, got, strict=True):
+    for name, one, other, shape in zip(outputs, want, got, declared, strict=True):
         _compare(path.name, name, one, other)
+        if any(isinstance(dim, int) and dim != size for dim, size in zip(shape, other.shape, strict=False)):
+            raise ModelError(f"{path.name}: output {name!r} is said to be {shape}, and is {list(other.shape)}")
 
 
 def _tensors(tree: Any) -> list[Any]:

@@ -2,11 +2,14 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mopar.capture._export import Example, capture
-from mopar.types import UsageError
+from mopar.shapes import ShapeLike, parse_shapes
+from mopar.types import StatedShape, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +26,7 @@ def load(
     *,
     path: str | os.PathLike[str] | None = None,
     dynamic_shapes: Any = None,
+    shapes: Mapping[str, ShapeLike] | None = None,
 ) -> "Model":
     """A model, ready to be profiled.
 
@@ -31,11 +35,35 @@ def load(
         example_inputs: of a module: arguments of its ``forward``, as a tuple or by name.
         path: where a module's ONNX file is written; default: a temporary file that goes when the process ends.
         dynamic_shapes: of a module: as ``torch.export.export`` takes it.
+        shapes: the sizes of inputs that a service must answer, by input: a text as ``--input`` takes it
+            (``"1x1..512"``), or numbers. A module's dimensions that have a range stay symbolic, unless
+            ``dynamic_shapes`` says what does.
 
     Raises:
         UsageError: arguments that do not go together, or torch is missing.
         ModelError: the file cannot be read, or the module cannot be captured.
     """
+    stated = parse_shapes(shapes)
+    if dynamic_shapes is None and not isinstance(source, str | os.PathLike):
+        dynamic_shapes = _symbols(stated)
+    return replace(_loaded(source, example_inputs, path, dynamic_shapes), stated=stated)
+
+
+def _symbols(stated: Mapping[str, StatedShape]) -> dict[str, dict[int, str]] | None:
+    """A name for each dimension that has a range; None where none has."""
+    found = {
+        name: {axis: f"{name}_{axis}" for axis, bounds in enumerate(shape.bounds) if bounds is not None}
+        for name, shape in stated.items()
+    }
+    return found if any(found.values()) else None
+
+
+def _loaded(
+    source: "str | os.PathLike[str] | torch.nn.Module | torch.export.ExportedProgram",
+    example_inputs: Example | None,
+    path: str | os.PathLike[str] | None,
+    dynamic_shapes: Any,
+) -> "Model":
     from mopar.graph import load_model
 
     if isinstance(source, str | os.PathLike):

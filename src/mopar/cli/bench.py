@@ -1,9 +1,11 @@
 """``mopar bench``: a model in several configurations, side by side."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from mopar.cli.options import (
     InputsFile,
@@ -13,12 +15,13 @@ from mopar.cli.options import (
     NoCache,
     Platform,
     Prices,
+    Quiet,
     Slo,
     parse_inputs,
     parse_slo,
     shapes_of,
 )
-from mopar.cli.output import Output, run, table
+from mopar.cli.output import Output, run, say_next, table
 
 if TYPE_CHECKING:
     from mopar.evaluation.bench import BenchReport
@@ -36,6 +39,7 @@ def command(
     requests: Annotated[int, typer.Option(min=1, help="Counted requests to each configuration.")] = 100,
     no_cache: NoCache = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure the unsplit model, uniform slices and mopar's plans, all served the same way.
 
@@ -56,9 +60,38 @@ def command(
             use_cache=not no_cache,
         )
         report = bench(model, options, out.progress)
-        out.result(report, lambda console: render_bench(console, report))
 
-    run(as_json, verb)
+        def render(console: Console) -> None:
+            render_bench(console, report)
+            say_next(console, "up", model)
+
+        out.result(report, render)
+
+    run(as_json, verb, quiet=quiet)
+
+
+def _served_table(report: "BenchReport") -> Table:
+    """Latency and memory of each configuration."""
+    rows = [
+        (
+            row.config,
+            str(row.functions),
+            f"{row.latency_ms.p50:.2f}",
+            f"{row.latency_ms.p95:.2f}",
+            f"{row.engine_ms:.2f}",
+            _range_text(row.memory_mib),
+            str(sum(row.memory_mib)),
+            "yes" if row.equal else "NO",
+        )
+        for row in report.rows
+    ]
+    columns = ("configuration", "functions", "p50\nms", "p95\nms", "engine\nms", "limits\nMiB", "MiB\nin all", "equal")
+    return table(None, columns, rows)
+
+
+def _range_text(sizes: Sequence[int]) -> str:
+    """The limits of a configuration's functions: the smallest and the largest, where they are several."""
+    return str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
 
 
 def render_bench(console: Console, report: "BenchReport") -> None:
@@ -69,36 +102,21 @@ def render_bench(console: Console, report: "BenchReport") -> None:
         f"{machine.cpu_model}, {machine.cores} cores, onnxruntime {machine.onnxruntime}",
         highlight=False,
     )
+    console.print(_served_table(report))
     rows = [
         (
             row.config,
-            str(row.functions),
-            f"{row.latency_ms.p50:.2f}",
-            f"{row.latency_ms.p95:.2f}",
-            f"{row.engine_ms:.2f}",
-            "+".join(map(str, row.memory_mib)),
             f"{row.gb_s_per_request:.5f}",
             f"{row.gb_s_with_gateway:.5f}",
             f"{row.cost_per_million_usd:.4f}",
             f"{row.cost_lambda_usd:.4f}",
             f"{row.efficiency:.2f}",
-            "yes" if row.equal else "NO",
         )
         for row in report.rows
     ]
     columns = (
-        "configuration",
-        "functions",
-        "p50 ms",
-        "p95 ms",
-        "engine ms",
-        "limits MiB",
-        "GB-s",
-        "GB-s with gateway",
-        f"USD/M {report.prices}",
-        "USD/M aws-lambda-x86",
-        "efficiency",
-        "equal",
+        *("configuration", "GB-s", "GB-s with\ngateway", f"USD/M\n{report.prices}"),
+        *("USD/M aws-\nlambda-x86", "efficiency"),
     )
     console.print(table(None, columns, rows))
     predictions = [
@@ -116,7 +134,10 @@ def render_bench(console: Console, report: "BenchReport") -> None:
     console.print(
         table(
             None,
-            ("configuration", "functions", "predicted ms", "measured ms", "predicted GB-s", "measured GB-s"),
+            (
+                *("configuration", "functions", "predicted\nms", "measured\nms"),
+                *("predicted\nGB-s", "measured\nGB-s"),
+            ),
             predictions,
         )
     )

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from mopar.cli.options import Json, ModelPath
-from mopar.cli.output import Output, run
+from mopar.cli.options import Json, ModelPath, Quiet
+from mopar.cli.output import Output, run, say_next
+from mopar.cli.sizes import note_sizes
 
 
 def command(
@@ -14,6 +16,7 @@ def command(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A file made by `mopar plan`.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="BUNDLE", help="The folder to write.")],
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write the plan's slices, optimised for this machine, with a manifest.
 
@@ -32,7 +35,12 @@ def command(
         out.progress("reading the model")
         manifest = build(load_model(model), made, output, progress=out.progress)
         size = sum(entry.bytes for graph in manifest.graphs for entry in graph.files)
-        text = f"{output}: {len(made.functions)} functions, {size / 1e6:.1f} MB of graphs"
-        out.result(manifest, lambda console: console.print(text, highlight=False))
+        note_sizes(out, made)
 
-    run(as_json, verb)
+        def render(console: Console) -> None:
+            console.print(f"{output}: {len(made.functions)} functions, {size / 1e6:.1f} MB of graphs", highlight=False)
+            say_next(console, "verify", output, "--against", model)
+
+        out.result(manifest, render)
+
+    run(as_json, verb, quiet=quiet)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.options import Json, NoCache
-from mopar.cli.output import Output, run, table
+from mopar.cli.options import Json, NoCache, Quiet
+from mopar.cli.output import Output, run, say_next, table
 
 if TYPE_CHECKING:
     from mopar.profiling.resources.model import ResourceModel
@@ -20,6 +20,7 @@ def command(
     budget_min: Annotated[float, typer.Option(metavar="MINUTES", help="How long to measure.")] = 12.0,
     no_cache: NoCache = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure models of random blocks on this machine, for `mopar profile --predict`.
 
@@ -40,7 +41,7 @@ def command(
         write_whole(path, encoded(model))
         out.result(_document(model, path), lambda console: _render(console, model, path))
 
-    run(as_json, verb)
+    run(as_json, verb, quiet=quiet)
 
 
 def _document(model: "ResourceModel", path: Path) -> dict[str, object]:
@@ -68,3 +69,4 @@ def _render(console: Console, model: "ResourceModel", path: Path) -> None:
     ]
     console.print(table("Kernels by family", ("family", "GFLOP/s", "GB/s", "within a factor of"), rows))
     console.print(f"written to {path}", highlight=False)
+    say_next(console, "profile", "MODEL.onnx", "--predict")

@@ -1,6 +1,5 @@
 """``mopar import``: a PyTorch model becomes ONNX."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.options import Json
-from mopar.cli.output import Output, run, table
+from mopar.cli.options import Json, Quiet
+from mopar.cli.output import Output, run, say_next, table
 from mopar.types import Dim, TensorSpec
 from mopar.types.ranges import Bounds
 
@@ -23,6 +22,7 @@ def command(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="MODEL.onnx", help="The file to write.")],
     seed: Annotated[int, typer.Option(help="Of the example values.")] = 0,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Capture a PyTorch model as ONNX, checked to answer alike at each end of its ranges of sizes.
 
@@ -50,7 +50,7 @@ def command(
         }
         out.result(document, lambda console: _render(console, written, takes, gives, ranges))
 
-    run(as_json, verb)
+    run(as_json, verb, quiet=quiet)
 
 
 def _render(
@@ -64,7 +64,7 @@ def _render(
     rows = [("input", spec.name, spec.dtype, _shape(spec.shape, ranges)) for spec in takes]
     rows += [("output", spec.name, spec.dtype, _shape(spec.shape, {})) for spec in gives]
     console.print(table(None, ("", "name", "type", "shape"), rows))
-    console.print(f"next: mopar profile {shlex.quote(str(path))}", highlight=False)
+    say_next(console, "profile", path)
 
 
 def _shape(dims: tuple[Dim, ...] | None, ranges: Mapping[str, Bounds]) -> str:

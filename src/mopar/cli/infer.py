@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.options import Json
+from mopar.cli.options import Json, Quiet
 from mopar.cli.output import Output, run, table
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def command(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT.npz", help="Where to write the answers.")],
     timeout_s: Annotated[float, typer.Option(min=0.001, help="For the whole request.")] = 60.0,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Answer one request, from a server or from a bundle run for the occasion.
 
@@ -51,7 +52,7 @@ def command(
         }
         out.result(document, lambda console: _render(console, answers, output))
 
-    run(as_json, verb)
+    run(as_json, verb, quiet=quiet)
 
 
 def _ask_bundle(path: Path, values: Mapping[str, "Array"], timeout_s: float, out: Output) -> dict[str, "Array"]:

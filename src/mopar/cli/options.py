@@ -12,11 +12,16 @@ from mopar.types import UsageError
 from mopar.types.ranges import StatedShape
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes on stderr.")]
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The model.")]
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder made by `mopar build`.")]
 InputShapes = Annotated[
     list[str] | None,
-    typer.Option("--input", metavar="NAME=SHAPE[:DTYPE]", help="Shape to measure at, such as image=1x3x224x224."),
+    typer.Option(
+        "--input",
+        metavar="NAME=SHAPE[:DTYPE]",
+        help="Shape to measure at, such as image=1x3x224x224, or sizes to answer: 1x1..512.",
+    ),
 ]
 InputsFile = Annotated[
     Path | None, typer.Option("--inputs", metavar="FILE.npz", help="Values to measure with, by input.")

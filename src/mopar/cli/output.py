@@ -3,12 +3,14 @@
 import contextlib
 import errno
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
@@ -19,6 +21,9 @@ from mopar.files import explained, to_json
 from mopar.types import MoparError
 
 _SLOW_S = 1.0
+_LONG_S = 100.0
+_TOLD_SHARE = 0.05
+"""Less than this of something says nothing of the rest."""
 
 
 class _Console(Console):
@@ -28,15 +33,38 @@ class _Console(Console):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
+class _TimeLeft:
+    """How long something goes on, from what share of it is done since when. Shares that go down begin anew."""
+
+    def __init__(self) -> None:
+        self._began = (0.0, time.monotonic())
+        self._share = 0.0
+
+    def text(self, share: float) -> str:
+        """Such as ``, about 40 s left``; empty where too little is done to tell."""
+        now = time.monotonic()
+        if share < self._share:
+            self._began = (share, now)
+        self._share = share
+        first, since = self._began
+        if share - first < _TOLD_SHARE or now - since < _SLOW_S:
+            return ""
+        left_s = (now - since) * (1 - share) / (share - first)
+        return f", about {left_s / 60:.0f} min left" if left_s > _LONG_S else f", about {left_s:.0f} s left"
+
+
 class Output:
     """Where a verb's output goes.
 
     Args:
         as_json: one JSON document on stdout instead of text.
+        quiet: nothing on stderr but errors.
     """
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, *, quiet: bool = False) -> None:
         self.as_json = as_json
+        self._quiet = quiet
+        self._left = _TimeLeft()
         self._stdout = _Console(soft_wrap=True)
         self._stderr = _Console(stderr=True, soft_wrap=True)
         self._status: Status | None = None
@@ -45,8 +73,10 @@ class Output:
         self._said = self._started
 
     def progress(self, stage: str, share: float | None = None) -> None:
-        """Show what goes on, once it takes longer than a second."""
-        text = stage if share is None else f"{stage} ({share:.0%})"
+        """Show what goes on, once it takes longer than a second, and how long it will go on, as far as that shows."""
+        if self._quiet:
+            return
+        text = stage if share is None else f"{stage} ({share:.0%}{self._left.text(share)})"
         if self._stderr.is_terminal:
             if self._status is None:
                 self._status = self._stderr.status(text)
@@ -65,6 +95,8 @@ class Output:
 
     def notice(self, text: str) -> None:
         """Something that a user should know."""
+        if self._quiet:
+            return
         self._stderr.print(f"note: {text}", highlight=False, markup=False)
 
     def result(self, document: Any, render: Callable[[Console], None]) -> None:
@@ -99,9 +131,9 @@ class Output:
         return exit_code(error)
 
 
-def run(as_json: bool, verb: Callable[[Output], int | None]) -> None:
+def run(as_json: bool, verb: Callable[[Output], int | None], *, quiet: bool = False) -> None:
     """Run a verb; errors become one line and an exit code, a signal a clean end."""
-    output = Output(as_json)
+    output = Output(as_json, quiet=quiet)
     try:
         with ended_by_signals():
             code = verb(output)
@@ -131,9 +163,14 @@ def to_stdout() -> Iterator[None]:
         raise OSError(cause.errno, cause.strerror, "standard output") from cause
 
 
+def say_next(console: Console, *words: str | os.PathLike[str]) -> None:
+    """The command that usually comes next, to be copied from the last line."""
+    console.print(f"next: mopar {shlex.join(os.fspath(word) for word in words)}", highlight=False, markup=False)
+
+
 def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table whose columns after the first are aligned to the right."""
-    drawn = Table(title=title, title_justify="left", header_style="bold")
+    """A table whose columns after the first are aligned to the right; a column's name may have two lines."""
+    drawn = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         drawn.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:

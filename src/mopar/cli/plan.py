@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.options import Json, MaxFunctions, Objective, Parts, Platform, Prices, Slo, parse_cuts, parse_slo
-from mopar.cli.output import Output, run, table
+from mopar.cli.load import note_load
+from mopar.cli.options import Json, MaxFunctions, Objective, Parts, Platform, Prices, Quiet, Slo, parse_cuts, parse_slo
+from mopar.cli.output import Output, run, say_next, table
+from mopar.cli.sizes import note_sizes
 from mopar.types import CutReason, Plan, RefineTry
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def command(
     ] = None,
     tries: Annotated[int, typer.Option("--tries", min=1, help="With --refine: plans to measure at most.")] = 3,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Choose the cuts and sizes that are cheapest, fastest, or in between.
 
@@ -71,6 +74,8 @@ def command(
         out.progress("planning")
         known = read_json(profile, Profile, error=ProfileError)
         made = make_plan(known, options) if refine is None else _refined(refine, known, options, tries, out)
+        note_sizes(out, made)
+        note_load(out, known)
         if known.source == "predicted":
             out.notice("the profile was predicted: `verify` tells how far the plan's figures are off")
         write_whole(output, to_json(made))
@@ -83,10 +88,11 @@ def command(
             render_plan(console, made, output)
             if pareto:
                 render_front(console, points)
+            say_next(console, "build", f"{made.model}.onnx", output, "-o", "bundle/")
 
         out.result(document, render)
 
-    run(as_json, verb)
+    run(as_json, verb, quiet=quiet)
 
 
 def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int, out: Output) -> Plan:
@@ -149,26 +155,35 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
                 f"{expected.billed_ms:.2f}",
                 f"{expected.memory_mib:.1f}",
                 str(function.memory_mib),
-                f"{function.cpu:g}" + (f" x {function.threads} threads" if function.threads > 1 else ""),
+                f"{function.cpu:.2f}" + (f", {function.threads} threads" if function.threads > 1 else ""),
             )
         )
     console.print(
         f"{plan.model} on {plan.platform}, prices {plan.prices}: {plan.verdict}: {plan.reason}", highlight=False
     )
-    console.print(table(None, ("function", "layers", "ms", "needs MiB", "limit MiB", "CPU"), rows))
+    console.print(table(None, ("function", "layers", "ms", "needs\nMiB", "limit\nMiB", "CPU"), rows))
     if plan.order:
         console.print(f"order of the layers, which cuts count in: {runs_text(plan.order)}", highlight=False)
     for reason in plan.cuts:
         ends = "ends" if len(reason.functions) == 1 else "end"
         console.print(f"{', '.join(reason.functions)} {ends} at {reason.cut}: {reason_text(reason)}", highlight=False)
-    columns = ("predicted", "functions", "latency ms", "GB-s per request", "USD per million", "efficiency")
+    columns = (
+        "predicted",
+        "functions",
+        "MiB\nin all",
+        "latency\nms",
+        "GB-s per\nrequest",
+        "USD per\nmillion",
+        "efficiency",
+    )
     lines = [
         (
             name,
             str(len(part.functions)),
+            str(part.memory_mib),
             f"{part.latency_ms:.2f}",
-            f"{part.gb_s_per_request:.5f}",
-            f"{part.cost_per_million_usd:.4f}",
+            f"{part.gb_s_per_request:.3g}",
+            f"{part.cost_per_million_usd:.3g}",
             f"{part.efficiency:.2f}",
         )
         for name, part in (("this plan", plan.predicted), ("unsplit", plan.unsplit))
@@ -219,4 +234,4 @@ def render_front(console: Console, points: Sequence["FrontPoint"]) -> None:
         )
         for point in points
     ]
-    console.print(table("front", ("latency ms", "USD per million", "MiB held", "functions", "cuts"), rows))
+    console.print(table("front", ("latency\nms", "USD per\nmillion", "MiB\nheld", "functions", "cuts"), rows))

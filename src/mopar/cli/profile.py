@@ -6,9 +6,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.options import InputsFile, InputShapes, Json, ModelPath, NoCache, dtypes_of, parse_inputs, shapes_of
-from mopar.cli.output import Output, run, table
+from mopar.cli.load import note_load
+from mopar.cli.options import (
+    InputsFile,
+    InputShapes,
+    Json,
+    ModelPath,
+    NoCache,
+    Quiet,
+    dtypes_of,
+    parse_inputs,
+    shapes_of,
+)
+from mopar.cli.output import Output, run, say_next, table
 from mopar.cli.patterns import render_patterns
+from mopar.cli.sizes import growth_rows
 from mopar.types import Profile
 
 _SHOWN = 12
@@ -25,6 +37,7 @@ def command(
     predict: Annotated[bool, typer.Option("--predict", help="Predict instead of measuring: nothing runs.")] = False,
     no_cache: NoCache = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure each layer's time, weights and activations, and the memory that the whole needs.
 
@@ -50,9 +63,10 @@ def command(
                 progress=out.progress,
             )
         write_whole(output, to_json(measured))
+        note_load(out, measured)
         out.result(measured, lambda console: _render(console, measured, output))
 
-    run(as_json, verb)
+    run(as_json, verb, quiet=quiet)
 
 
 def _render(console: Console, profile: Profile, path: Path) -> None:
@@ -82,7 +96,11 @@ def _render(console: Console, profile: Profile, path: Path) -> None:
         )
         for layer in sorted(slowest, key=lambda layer: layer.index)
     ]
-    columns = ("layer", "operators", "ms", "share", "weights MiB", "activations MiB")
+    columns = ("layer", "operators", "ms", "share", "weights\nMiB", "activations\nMiB")
     console.print(table(f"The {len(rows)} slowest layers", columns, rows))
     render_patterns(console, profile)
+    growth = growth_rows(profile)
+    if len(growth) > 1:
+        console.print(table("The whole model by size", ("sizes", "ms", "MiB"), growth))
     console.print(f"written to {path}", highlight=False)
+    say_next(console, "plan", path, "-o", "plan.json")

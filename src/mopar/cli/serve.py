@@ -6,9 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
-from mopar.cli.options import BundlePath, Json
-from mopar.cli.output import Output, run
+from mopar.cli.options import BundlePath, Json, Quiet
+from mopar.cli.output import Output, run, say_next
+from mopar.cli.sizes import note_sizes
 from mopar.gateway.options import DEFAULT_QUEUE, ServeOptions
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def command(
     worker: Annotated[str | None, typer.Option(hidden=True, help="Module that runs in the functions.")] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input closes.")] = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Serve a bundle on this machine until Ctrl-C.
 
@@ -48,7 +51,7 @@ def command(
         )
         serve_until_signal(out, opened, options, with_parent=with_parent)
 
-    run(as_json, verb)
+    run(as_json, verb, quiet=quiet)
 
 
 def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions, *, with_parent: bool = False) -> None:
@@ -66,8 +69,12 @@ def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions, *, 
     def ready(port: int) -> None:
         count = len(bundle.manifest.plan.functions)
         url = f"http://{options.host}:{port}/v2/models/{name}"
-        line = f"{name}: {count} functions ready at {url}"
-        out.result({"url": url}, lambda console: console.print(line, highlight=False))
+
+        def render(console: Console) -> None:
+            console.print(f"{name}: {count} functions ready at {url}", highlight=False)
+            say_next(console, "infer", url, "--inputs", "FILE.npz", "-o", "OUT.npz")
+
+        out.result({"url": url}, render)
 
     async def serve() -> None:
         shutdown = asyncio.Event()
@@ -78,5 +85,6 @@ def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions, *, 
             loop.add_reader(sys.stdin, shutdown.set)  # nothing is ever written to it: readable means closed
         await serve_bundle(bundle, options, shutdown, ready, out.notice)
 
+    note_sizes(out, bundle.manifest.plan)
     out.progress("starting functions")
     uvloop.run(serve())

@@ -16,6 +16,7 @@ from mopar.cli.options import (
     Parts,
     Platform,
     Prices,
+    Quiet,
     Slo,
     parse_inputs,
     parse_slo,
@@ -45,6 +46,7 @@ def command(
     name: Annotated[str | None, typer.Option(help="Of the model; default: the model file's stem.")] = None,
     no_cache: NoCache = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Profile, plan, build and serve a model; what was done before is not done again.
 
@@ -72,4 +74,4 @@ def command(
         out.text(lambda console: render_plan(console, bundle.manifest.plan))
         serve_until_signal(out, bundle, ServeOptions(host=host, port=port, name=name))
 
-    run(as_json, verb)
+    run(as_json, verb, quiet=quiet)

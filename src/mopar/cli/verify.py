@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.options import BundlePath, InputsFile, InputShapes, Json, parse_inputs, shapes_of
-from mopar.cli.output import Output, run, table
+from mopar.cli.options import BundlePath, InputsFile, InputShapes, Json, Quiet, parse_inputs, shapes_of
+from mopar.cli.output import Output, run, say_next, table
 
 if TYPE_CHECKING:
     from mopar.evaluation.verify import Verification
@@ -20,6 +20,7 @@ def command(
     input_shapes: InputShapes = None,
     memory: Annotated[bool, typer.Option(help="Search each function's required memory (slower).")] = True,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare a bundle's answers, memory and time with its model and its plan.
 
@@ -40,10 +41,18 @@ def command(
         requests = requests_for(opened.manifest.inputs, plan.recipes, inputs=inputs, shapes=shapes, ranges=plan.ranges)
         out.progress("reading the model")
         found = verify(opened, WholeModel(against), requests, measure_memory=memory, progress=out.progress)
-        out.result(found, lambda console: render_verification(console, found))
+        for note in found.notes:
+            out.notice(note)
+
+        def render(console: Console) -> None:
+            render_verification(console, found)
+            if found.passed:
+                say_next(console, "serve", bundle)
+
+        out.result(found, render)
         return 0 if found.passed else 1
 
-    run(as_json, verb)
+    run(as_json, verb, quiet=quiet)
 
 
 def render_verification(console: Console, found: "Verification") -> None:
@@ -66,7 +75,10 @@ def render_verification(console: Console, found: "Verification") -> None:
         )
         for function in found.functions
     ]
-    columns = ("function", "predicted MiB", "measured MiB", "limit MiB", "predicted ms", "measured ms", "survived")
+    columns = (
+        *("function", "predicted\nMiB", "measured\nMiB", "limit\nMiB"),
+        *("predicted\nms", "measured\nms", "survived"),
+    )
     console.print(table(None, columns, rows))
     latency = found.latency_ms
     console.print(

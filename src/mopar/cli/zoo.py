@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.options import Json
-from mopar.cli.output import Output, run
+from mopar.cli.options import Json, Quiet
+from mopar.cli.output import Output, run, say_next
 
 if TYPE_CHECKING:
     from mopar.zoo import ZooModel
@@ -20,7 +20,7 @@ group = typer.Typer(
 
 
 @group.command("list")
-def list_models(as_json: Json = False) -> None:
+def list_models(as_json: Json = False, quiet: Quiet = False) -> None:
     """Show the models, their size, and where each comes from.
 
     Example: mopar zoo list --json
@@ -32,7 +32,7 @@ def list_models(as_json: Json = False) -> None:
         models = zoo_models()
         out.result([_document(model) for model in models], lambda console: _render(console, models))
 
-    run(as_json, verb)
+    run(as_json, verb, quiet=quiet)
 
 
 @group.command("export")
@@ -41,6 +41,7 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="MODEL.onnx", help="The file to write.")],
     seed: Annotated[int, typer.Option(min=0, help="Of the sample inputs.")] = 0,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a model as ONNX, and MODEL.inputs.npz with sample inputs beside it.
 
@@ -61,9 +62,14 @@ def export(
             "bytes": size,
         }
         text = f"{', '.join(map(str, files))} ({size / 1e6:.1f} MB)"
-        out.result(document, lambda console: console.print(text, highlight=False))
 
-    run(as_json, verb)
+        def render(console: Console) -> None:
+            console.print(text, highlight=False)
+            say_next(console, "profile", output, "--inputs", inputs_path(output))
+
+        out.result(document, render)
+
+    run(as_json, verb, quiet=quiet)
 
 
 def _document(model: "ZooModel") -> dict[str, object]:
@@ -88,3 +94,4 @@ def _render(console: Console, models: Sequence["ZooModel"]) -> None:
             if model.in_mean == in_mean:
                 size = f"{model.parameters / 1e6:7.2f} M parameters  {model.weight_bytes / 1e6:6.1f} MB"
                 console.print(f"  {model.name:<19} {model.category:<15} {size}  {model.source}", highlight=False)
+    say_next(console, "zoo", "export", "NAME", "-o", "NAME.onnx")

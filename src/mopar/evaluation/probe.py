@@ -41,7 +41,7 @@ class WorkerProbe:
         limits = load_limits("local")
         book = load_book(limits.prices)
         with _launches(model, plan_unsplit(profile, book, limits, slo_ms=None), inputs) as (launch,):
-            whole_mib, ready_ms = self._measured(launch).required_mib, init_ms(launch)
+            whole_mib, ready_ms = self._measured(launch, "the whole model").required_mib, init_ms(launch)
         uniform = plan_uniform(profile, book, limits, _SAMPLES, slo_ms=None)
         cuts = {graph.start for graph in uniform.graphs[1:]} | _around_heavy_layers(profile)
         samples: tuple[MemorySample, ...] = ()
@@ -59,13 +59,17 @@ class WorkerProbe:
         """One after the other: slices of one model mostly need about as much less than expected as the one before."""
         samples, surplus_mib = [], 0.0
         for graph, launch in zip(graphs, launches, strict=True):
-            measured = self._measured(launch, surplus_mib)
+            what = f"layers {graph.start} to {graph.stop - 1}"
+            measured = self._measured(launch, what, surplus_mib)
             samples.append(MemorySample(graph.start, graph.stop, measured.required_mib))
             surplus_mib = measured.surplus_mib
         return tuple(samples)
 
-    def _measured(self, launch: FunctionLaunch, surplus_mib: float = 0.0) -> MemoryMeasurement:
-        return required_memory(launch, cpu=1.0, surplus_mib=surplus_mib, progress=self._progress)
+    def _measured(self, launch: FunctionLaunch, what: str, surplus_mib: float = 0.0) -> MemoryMeasurement:
+        def say(line: str) -> None:
+            self._progress(f"{what}: {line}")
+
+        return required_memory(launch, cpu=1.0, surplus_mib=surplus_mib, progress=say)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from mopar.types import (
     TensorSpec,
 )
 
-NOTHING = Predicted(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, ())
+NOTHING = Predicted(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, ())
 """The prediction of what nothing is predicted of."""
 
 UNLIMITED_MIB = 1 << 20

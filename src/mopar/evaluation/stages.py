@@ -62,7 +62,7 @@ def measure_model(
     check_loadable(model)
     probe = WorkerProbe(use_cache=use_cache, progress=lambda line: progress(line, None))
     given = load_inputs(inputs) if inputs is not None else None
-    stated = _stated(model, shapes, given)
+    stated = stated_of(model, shapes, given)
     profile = profile_model(
         model, probe, inputs=given, shapes=stated, dtypes=dtypes, use_cache=use_cache, progress=progress
     )
@@ -86,13 +86,14 @@ def predict_model(
     model = load_model(path)
     resources = resources_here(progress)
     given = load_inputs(inputs) if inputs is not None else None
-    stated = _stated(model, shapes, given)
+    stated = stated_of(model, shapes, given)
     return model, predict_profile(model, resources, inputs=given, shapes=stated, dtypes=dtypes, progress=progress)
 
 
-def _stated(model: Model, shapes: Shapes | None, given: Mapping[str, Array] | None) -> dict[str, StatedShape]:
-    """What is stated of inputs' sizes: as given, and as the model's import was told."""
-    return stated_shapes(model, parse_shapes(shapes), {name: value.shape for name, value in (given or {}).items()})
+def stated_of(model: Model, shapes: Shapes | None, given: Mapping[str, Array] | None) -> dict[str, StatedShape]:
+    """What is stated of inputs' sizes: as given here, else when the model was loaded, else when it was imported."""
+    known = {**model.stated, **parse_shapes(shapes)}
+    return stated_shapes(model, known, {name: value.shape for name, value in (given or {}).items()})
 
 
 def make_plan(profile: Profile, options: PlanOptions) -> Plan:

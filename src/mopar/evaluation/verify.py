@@ -16,10 +16,13 @@ from mopar.gateway.arrays import Array, from_array, to_array
 from mopar.gateway.runner import Answer, Runner
 from mopar.limits import detect_cgroups
 from mopar.platforms.local import LocalDeployment
+from mopar.profiling.load import Watch, busy_text, is_busy
 from mopar.profiling.memory import required_memory
-from mopar.types import BundleError, Function, MoparError, PredictedFunction
+from mopar.types import BundleError, Function, MachineLoad, MoparError, PredictedFunction
 
 REQUESTS = 20
+MISSED = 0.15
+"""A prediction that is further off than this share is said to have missed."""
 _MIB = 1 << 20
 _DEADLINE_S = 300.0
 _WARM_ROUNDS = 3
@@ -54,7 +57,11 @@ class PredictedMeasured:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What ``mopar verify`` found. ``inputs`` is how many requests were compared."""
+    """What ``mopar verify`` found.
+
+    ``inputs`` is how many requests were compared; ``notes`` name the predictions that missed, and say so where others
+    used the machine meanwhile.
+    """
 
     equal: bool
     max_abs_error: float
@@ -63,6 +70,7 @@ class Verification:
     inputs: int
     functions: tuple[VerifiedFunction, ...]
     latency_ms: PredictedMeasured
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -106,14 +114,16 @@ def verify(
     launches = _launches(bundle, largest)
     if largest is not recordings[0]:
         runs = [_both(run, most) for run, most in zip(runs, _under_limits(launches, rounds, progress), strict=True)]
-    latency_ms = None
+    latency_ms, watch = None, None
     if all(run.why is None for run in runs):
         # Before memory is measured, which takes minutes, in which a machine becomes faster or slower.
         progress("measuring latency", None)
-        latency_ms, served = uvloop.run(_serve(bundle, requests[0], rounds))
+        with Watch(None) as watch:
+            latency_ms, served = uvloop.run(_serve(bundle, requests[0], rounds))
         differences += compare_all(served, whole.answer(requests[0]))
     needs = _needs(launches, progress) if measure_memory else [None] * len(launches)
     functions = tuple(map(_verified, launches, runs, needs))
+    latency = PredictedMeasured(bundle.manifest.plan.predicted.latency_ms, latency_ms)
     worst = max(differences, key=lambda difference: (not difference.equal, difference.max_rel_error))
     return Verification(
         equal=worst.equal,
@@ -122,8 +132,26 @@ def verify(
         tolerance=worst.tolerance,
         inputs=len(requests),
         functions=functions,
-        latency_ms=PredictedMeasured(bundle.manifest.plan.predicted.latency_ms, latency_ms),
+        latency_ms=latency,
+        notes=_notes(functions, latency, 0.0 if watch is None else watch.others_busy),
     )
+
+
+def _notes(functions: Sequence[VerifiedFunction], latency: PredictedMeasured, others_busy: float) -> tuple[str, ...]:
+    """Predictions that missed by more than 15%, and what speaks against the measurement."""
+    figures = [("latency of a request", latency.predicted, latency.measured, "ms")]
+    for function in functions:
+        figures.append((f"memory of {function.name}", function.predicted_mib, function.measured_mib, "MiB"))
+        figures.append((f"time of {function.name}", function.predicted_ms, function.measured_ms, "ms"))
+    notes = [
+        f"{what}: predicted {predicted:.2f} {unit}, measured {measured:.2f}, {measured / predicted - 1:+.0%}"
+        for what, predicted, measured, unit in figures
+        if measured is not None and predicted > 0 and abs(measured / predicted - 1) > MISSED
+    ]
+    load = MachineLoad(others_busy=others_busy)
+    if notes and is_busy(load):
+        notes.append(f"the machine was busy meanwhile ({busy_text(load)}): verify again when nothing else runs")
+    return tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)

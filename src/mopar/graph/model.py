@@ -1,12 +1,13 @@
 """The canonical form of a model, and what is read off it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx_ir
 import onnx_ir as ir
 
-from mopar.types import Dim, ModelError, TensorSpec, dtype_of_code
+from mopar.types import Dim, ModelError, StatedShape, TensorSpec, dtype_of_code
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +28,7 @@ class Model:
         opset: version of the standard operators.
         parameters: numbers in all weights, a shared weight once; integer shape constants left out.
         weight_bytes: bytes of all weights, a shared weight once.
+        stated: the sizes of inputs that whoever loaded it stated, by input.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Model:
     opset: int
     parameters: int
     weight_bytes: int
+    stated: Mapping[str, StatedShape] = field(default_factory=dict)
 
 
 def reads_of(node: ir.Node, graph: ir.Graph) -> tuple[ir.Value, ...]:

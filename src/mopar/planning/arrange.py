@@ -75,11 +75,20 @@ def arranged(decider: Decider, canonical: Problem, slo_ms: float | None, effort:
             return _placed(decider, *found, note, plain)
         if plain is None and slo_ms is not None:
             _require_slo_of_any_order(decider, branches, slo_ms, effort)
-        error = missed or error
+        error = _nearer(error, missed)
     if plain is None:
         assert error is not None, "a question without an answer has an error"
         raise error
     return Arranged(decider, canonical, plain, (), unseen, plain)
+
+
+def _nearer(plain: InfeasibleError | None, other: InfeasibleError | None) -> InfeasibleError | None:
+    """Of two refusals the one that less would lift; only the canonical order's knows slices side by side."""
+    if plain is None or other is None:
+        return plain or other
+    if plain.limit != other.limit or plain.nearest is None:
+        return plain
+    return other if other.nearest is not None and other.nearest < plain.nearest else plain
 
 
 def _require_slo_of_any_order(decider: Decider, branches: Branches, slo_ms: float, effort: Effort) -> None:

@@ -87,7 +87,8 @@ class Decider:
     def reason(self, problem: Problem, chosen: Chosen, unsplit: Chosen, slo_ms: float | None) -> str:
         """Why the search decided so, in one line."""
         if chosen.functions > 1:
-            text = f"{_counted(chosen)}: {_compared(chosen, unsplit)} of unsplit{self._unsplit_note(slo_ms)}"
+            held = f"{_held_mib(chosen)} MiB in all against {_held_mib(unsplit)}"
+            text = f"{_counted(chosen)}: {_compared(chosen, unsplit)} of unsplit, {held}{self._unsplit_note(slo_ms)}"
         else:
             text = self._why_unsplit(problem, chosen, slo_ms)
         return text + (f"; latencies counted to {chosen.grid_ms:.2g} ms" if chosen.grid_ms else "")
@@ -169,6 +170,11 @@ def _counted(chosen: Chosen) -> str:
         return f"{chosen.functions} functions"
     several = "slice" if len(chosen.slices) == 1 else "slices"
     return f"{chosen.functions} functions for {len(chosen.slices)} {several}"
+
+
+def _held_mib(chosen: Chosen) -> int:
+    """Memory of all functions together."""
+    return sum(size.memory_mib * size.parts for _, _, size in chosen.slices)
 
 
 def _compared(chosen: Chosen, unsplit: Chosen) -> str:

@@ -99,6 +99,7 @@ def evaluate(profile: Profile, book: PriceBook, limits: PlatformLimits, shape: P
         efficiency=need_gb_s / gb_s if gb_s > 0 else 0.0,
         compute_gb_s=compute_gb_s,
         communication_gb_s=gb_s - compute_gb_s,
+        memory_mib=sum(function.memory_mib for function in shape.functions),
         functions=predicted,
     )
 

@@ -11,15 +11,15 @@ from dataclasses import replace
 from math import ceil, isfinite
 from typing import Literal
 
-from mopar.planning.arrange import arranged, likely
+from mopar.planning.arrange import Arranged, arranged, likely
 from mopar.planning.at_size import beyond_range
 from mopar.planning.decide import Decider
 from mopar.planning.explain import cut_reasons
-from mopar.planning.feasibility import least_latency_ms
+from mopar.planning.feasibility import least_latency_ms, require_slo
 from mopar.planning.front import FrontPoint, front, undominated
 from mopar.planning.loss import merging_note
 from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE
-from mopar.planning.orders import EXACT, NORMAL, ON_FRONT, branches_of
+from mopar.planning.orders import EXACT, NORMAL, ON_FRONT, Effort, branches_of
 from mopar.planning.parts import Holding
 from mopar.planning.problem import Problem
 from mopar.planning.reorder import Reordered, reordered
@@ -36,6 +36,7 @@ Slo = float | None | Literal["default"]
 OBJECTIVES = ("cost", "latency", "balanced")
 SLO_SLACK = 1.03
 """The default SLO of a cost plan, as a multiple of the fastest unsplit function's latency."""
+_HAIR = 1e-9
 
 
 def plan(
@@ -66,7 +67,7 @@ def plan(
         objective: ``cost`` (the cheapest within the SLO), ``latency`` (the fastest, then the cheapest), ``balanced``
             (the knee of the front of cost and latency: the point farthest from the line through its ends).
         slo_ms: most latency of a request; None for any. ``default`` is 1.03 times the fastest unsplit
-            function's for ``cost``, any for the others.
+            function's for ``cost`` (the fastest plan's where limits forbid the unsplit model), any for the others.
         budget_usd: most that a million requests may cost, for ``latency``.
         max_functions: in place of the platform's own limit.
         max_parts: most functions that compute a slice side by side; None for as many as the profile has, 1 for none.
@@ -82,21 +83,59 @@ def plan(
     """
     sizing = _sizing(profile, book, cpu, headroom_share, headroom_min_mib)
     decider = _decider(sizing, limits, objective, max_functions, budget_usd, max_parts)
-    canonical = _free(decider, exact=exact)
-    slo = _slo_ms(slo_ms, decider.whole() if objective == "cost" else None)
-    found = arranged(decider, canonical, slo, EXACT if exact else NORMAL)
+    canonical, effort = _free(decider, exact=exact), EXACT if exact else NORMAL
+    slo, slo_note = _free_slo(decider, canonical, slo_ms, effort)
+    try:
+        found = arranged(decider, canonical, slo, effort)
+    except InfeasibleError as error:
+        found, slo_note = _within_by_calls(decider, canonical, slo, effort, error)
     reason = decider.reason(found.problem, found.chosen, decider.choose_unsplit(slo), slo)
     positions = _cut_indices(profile)
     if canonical.end - 1 < len(positions) and found.plain is not None:
         # Other orders have positions of their own; what is compared is the profile's.
         reason += f"; {merging_note(decider, canonical, found.plain, slo, positions)}"
-    if found.note:
-        reason += f"; {found.note}"
+    reason += "".join(f"; {note}" for note in (found.note, slo_note) if note)
     cuts = cut_reasons(found.problem, found.chosen, slo)
     made = _finished(
         decider, found.problem, found.chosen, slo, found.decider, label=objective, reason=reason, cuts=cuts
     )
     return replace(made, order=found.order)
+
+
+def _free_slo(decider: Decider, canonical: Problem, slo_ms: Slo, effort: Effort) -> tuple[float | None, str]:
+    """The SLO of a plan whose cuts are free, and what to say of it.
+
+    By default it follows from the unsplit model, or where limits forbid that, from the fastest plan that they allow.
+    """
+    if decider.objective != "cost" or not isinstance(slo_ms, str):
+        return _slo_ms(slo_ms, None), ""
+    whole = decider.problem([0, len(decider.sizing.profile.layers)])
+    if whole.allowed.any():
+        return _slo_ms(slo_ms, whole), ""
+    fastest = arranged(replace(decider, objective="latency"), canonical, None, effort).chosen.latency_ms
+    return _rounded_slo(fastest), f"slo from the fastest possible plan, of {fastest:.3f} ms"
+
+
+def _within_by_calls(
+    decider: Decider, canonical: Problem, slo_ms: float | None, effort: Effort, error: InfeasibleError
+) -> tuple[Arranged, str]:
+    """The fastest plan where it keeps an SLO that the search, which adds up slices, finds too short.
+
+    Slices that do not wait for each other run side by side: what a request takes then follows from the calls.
+
+    Raises:
+        InfeasibleError: it does not; it names what the fastest plan is expected to take.
+    """
+    if error.limit != "slo_ms" or slo_ms is None:
+        raise error
+    fastest = arranged(replace(decider, objective="latency", budget_usd=None), canonical, None, effort)
+    shape = fastest.decider.shape(fastest.problem, fastest.chosen)
+    predicted = fastest.decider.predict(shape)
+    require_slo(predicted.latency_ms, slo_ms)
+    most = decider.budget_usd
+    if most is not None and predicted.cost_per_million_usd > most * 1e6 * (1 + _HAIR):
+        raise error
+    return fastest, "the fastest plan: only slices that run at once keep the slo"
 
 
 def plan_front(
@@ -314,11 +353,15 @@ def _slo_ms(slo_ms: Slo, reference: Problem | None) -> float | None:
     if isinstance(slo_ms, str):
         if slo_ms != "default":
             raise UsageError(f"slo_ms {slo_ms!r}: give a number of ms, None or 'default'")
-        # Up to a whole microsecond, as people will read it.
-        return None if reference is None else ceil(1000 * SLO_SLACK * least_latency_ms(reference)) / 1000
+        return None if reference is None else _rounded_slo(least_latency_ms(reference))
     if slo_ms is not None and not (slo_ms > 0 and isfinite(slo_ms)):
         raise UsageError(f"slo_ms {slo_ms:g}: must be over 0")
     return slo_ms
+
+
+def _rounded_slo(fastest_ms: float) -> float:
+    """The default SLO, up to a whole microsecond, as people will read it."""
+    return ceil(1000 * SLO_SLACK * fastest_ms) / 1000
 
 
 def _cut_indices(profile: Profile) -> list[int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mopar.profiling.sizes import resolve_sizes
+from mopar.profiling.sizes import check_names, resolve_sizes
 from mopar.types import InputError, InputRecipe, TensorSpec, dtype_of_name
 from mopar.types.ranges import StatedShape
 
@@ -47,7 +47,7 @@ def sample_inputs(
             differs from the model's.
     """
     shapes, dtypes, given = shapes or {}, dtypes or {}, given or {}
-    _check_names(model_inputs, {**shapes, **dtypes, **given})
+    check_names(model_inputs, {**shapes, **dtypes, **given})
     for spec in model_inputs:
         _check_dtype(spec, dtypes.get(spec.name), given.get(spec.name))
     known = {**shapes, **{name: value.shape for name, value in given.items()}}
@@ -116,13 +116,6 @@ def load_inputs(path: Path) -> dict[str, Array]:
         raise InputError(f"{path}: {cause.strerror or 'not an .npz file'}") from cause
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as cause:
         raise InputError(f"{path}: not an .npz file of plain arrays; save it with numpy.savez") from cause
-
-
-def _check_names(specs: tuple[TensorSpec, ...], named: Mapping[str, object]) -> None:
-    names = [spec.name for spec in specs]
-    for name in named:
-        if name not in names:
-            raise InputError(f"the model has no input {name!r}; its inputs are {', '.join(names)}")
 
 
 def _check_dtype(spec: TensorSpec, wanted: str | None, value: Array | None) -> None:

@@ -1,6 +1,6 @@
 """The sizes of a model's inputs: the point that is measured, and the range around it that a service must answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,10 +56,19 @@ def stated_sizes(
     """Every input's sizes where some have values, whose shapes are then the point; otherwise as ``resolve_sizes``.
 
     Raises:
-        InputError: also where a value's shape lies outside of what was stated of it.
+        InputError: also where a name is unknown, or a value's shape lies outside of what was stated of it.
     """
+    check_names(specs, {**stated, **values})
     given = {name: _with_point(name, value.shape, stated.get(name)) for name, value in values.items()}
     return resolve_sizes(specs, {**stated, **given})
+
+
+def check_names(specs: Sequence[TensorSpec], named: Iterable[str]) -> None:
+    """Raise InputError where a model has no input of one of these names."""
+    names = [spec.name for spec in specs]
+    for name in named:
+        if name not in names:
+            raise InputError(f"the model has no input {name!r}; its inputs are {', '.join(names)}")
 
 
 def _with_point(name: str, point: tuple[int, ...], stated: StatedShape | None) -> StatedShape:

@@ -106,7 +106,10 @@ class PredictedFunction:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What a plan is expected to take, by the arithmetic of DESIGN.md, section 4."""
+    """What a plan is expected to take, by the arithmetic of DESIGN.md, section 4.
+
+    ``memory_mib`` is the limits of all functions together: what a deployment holds.
+    """
 
     latency_ms: float
     gb_s_per_request: float
@@ -114,6 +117,7 @@ class Predicted:
     efficiency: float
     compute_gb_s: float
     communication_gb_s: float
+    memory_mib: int
     functions: tuple[PredictedFunction, ...]
 
 

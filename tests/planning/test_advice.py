@@ -1,0 +1,57 @@
+"""What the planner says of limits is true: the value that it names would do, and no better one does."""
+
+from dataclasses import replace
+
+import pytest
+
+from mopar.planning import plan
+from mopar.types import GraphPart, InfeasibleError, PartProfile, Profile, ShardStep, Share
+from tests.planning.branching import two_towers
+from tests.planning.strategies import FREE, MIB, PAPER, chain
+
+APART = replace(FREE, package_bytes=121 * MIB)
+"""Three layers of ``two_towers`` at most in a function: its towers run side by side."""
+
+
+def test_an_slo_that_only_slices_side_by_side_keep_is_kept() -> None:
+    """The search adds up slices; what the fastest plan takes follows from its calls."""
+    fastest = plan(two_towers(), PAPER, APART, objective="latency").predicted.latency_ms
+    found = plan(two_towers(), PAPER, APART, slo_ms=fastest)
+    assert found.predicted.latency_ms == pytest.approx(fastest)
+    assert "only slices that run at once keep the slo" in found.reason
+    with pytest.raises(InfeasibleError) as caught:
+        plan(two_towers(), PAPER, APART, slo_ms=0.99 * fastest)
+    assert caught.value.nearest == pytest.approx(fastest)
+
+
+def in_parts(profile: Profile, time_share: float) -> Profile:
+    """Two functions may compute all of it, each in a share of the time."""
+    count, last = len(profile.layers), profile.outputs[0].name
+    parts = tuple(
+        PartProfile(GraphPart(index, 2, (Share("x"), Share("z")), (Share(last),) if index else ()), time_share, 0, 0, 0)
+        for index in range(2)
+    )
+    split = tuple(
+        replace(part, part=replace(part.part, outputs=(Share(f"t{4 + index}"),))) for index, part in enumerate(parts)
+    )
+    return replace(profile, shards=(ShardStep(0, count - 1, "branches", split),))
+
+
+def test_a_budget_names_the_cheapest_plan_also_where_that_is_in_parts() -> None:
+    """Other orders of the branches are searched without parts, and must not have the last word."""
+    profile = in_parts(two_towers(), 0.2)
+    cheapest = plan(profile, PAPER, FREE, slo_ms=None).predicted.cost_per_million_usd
+    assert cheapest < plan(profile, PAPER, FREE, slo_ms=None, max_parts=1).predicted.cost_per_million_usd
+    with pytest.raises(InfeasibleError) as caught:
+        plan(profile, PAPER, FREE, objective="latency", budget_usd=0.5 * cheapest)
+    assert caught.value.nearest == pytest.approx(cheapest, rel=1e-6)
+
+
+def test_nobody_fails_for_an_slo_that_was_never_set() -> None:
+    """Where limits forbid the unsplit model, the default is not what that would take."""
+    far = replace(FREE, package_bytes=16 * MIB, hop_ms=5.0, hop_ms_per_mib=0.0)
+    found = plan(chain(4), PAPER, far)
+    fastest = plan(chain(4), PAPER, far, objective="latency").predicted.latency_ms
+    assert found.slo_ms == pytest.approx(1.03 * fastest, rel=1e-3)
+    assert f"slo from the fastest possible plan, of {fastest:.3f} ms" in found.reason
+    assert "not possible (package_bytes" in found.reason
