@@ -1,12 +1,15 @@
-"""Many requests at once through the HTTP gateway, a worker killed in the middle: is all answered, and is all equal?
+"""Requests of mixed sizes at once, also while workers are killed: is all answered, and is all equal?
 
-    python -m benchmarks.soak [--model resnet50] [--requests 1000] [--concurrency 8] [--json FILE]
+    python -m benchmarks.soak [--models symbolic,silero-vad,minilm] [--requests 10000] [--concurrency 16] [--json FILE]
 
-Three uniform slices are served by `mopar serve`; clients on connections of their own send requests, each with one of
-several inputs, and compare every answer with the whole model's. Half-way through, a worker gets SIGKILL while requests
-are on their way: each of those must be tried again or answered with an explicit error, and service must go on.
+Each model is served by `mopar serve` in slices of equal time, in slices whose parts run side by side, and in slices
+again while a worker gets SIGKILL every second. Clients on connections of their own share the requests; each is of one
+of many sizes within the range that the plan answers, and every answer is compared with the whole model's. A request
+that meets a worker's death must be tried again, or answered with an error that says so; without kills nothing may be
+refused.
 """
 
+import argparse
 import os
 import signal
 import sys
@@ -15,9 +18,9 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,32 +28,66 @@ import numpy as np
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, build, compare_all, open_bundle
 from mopar.evaluation.bench.served import Server
-from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
+from mopar.evaluation.stages import PlanOptions, make_plan, predict_model
 from mopar.evaluation.whole import WholeModel
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
-from mopar.types import MoparError
-from tests.models import MODELS, materialise, sample_inputs
+from mopar.types import MoparError, Plan, Profile
+from tests.models import materialise
 
-INPUTS, SLICES, TIMEOUT_S = 8, 3, 60.0
+QUESTIONS, SLICES, TIMEOUT_S, KILL_EVERY_S = 32, 3, 60.0, 1.0
+SLOWER = 1000.0
+SHARE_ANSWERED = 0.99
+RANGES: Mapping[str, Mapping[str, str]] = {
+    "symbolic": {"x": "1..8x1..16..64x16"},
+    "silero-vad": {"input": "1..8..24x576"},
+    "minilm": {"input_ids": "1..4x1..32..96"},
+}
+"""The models, each with the sizes of its inputs; those that are missing follow."""
+KINDS = ("slices", "parts", "slices, workers killed")
+
 Question = tuple[Mapping[str, Array], Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A model in one kind of plan, and how it is asked."""
+
+    model: str
+    kind: str
+    requests: int
+    concurrency: int
+
+    @property
+    def kills(self) -> bool:
+        """Whether workers are killed meanwhile."""
+        return "killed" in self.kind
 
 
 @dataclass
 class Tally:
-    """What became of the requests; ``sent`` and ``latency_ms`` are by request, in the order of the answers."""
+    """What became of the requests, and how often a worker was killed, tried again, started again."""
 
     begun: int = 0
     unequal: int = 0
-    killed_at: float | None = None
-    sent: list[float] = field(default_factory=list)
+    kills: int = 0
+    seconds: float = 0.0
+    restarts: float = 0.0
+    retries: float = 0.0
+    functions: int = 0
     latency_ms: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def answered(self) -> int:
+        """How many were."""
+        return len(self.latency_ms)
 
-def worker_of(gateway: int) -> int:
-    """A child of the gateway's process: one of its functions."""
+
+def workers_of(gateway: int) -> list[int]:
+    """The gateway's functions: its children."""
+    found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -58,12 +95,12 @@ def worker_of(gateway: int) -> int:
             except OSError:  # it ended meanwhile
                 continue
             if int(fields[1]) == gateway and fields[0] != "Z":
-                return int(entry.name)
-    raise RuntimeError(f"process {gateway} has no children")
+                found.append(int(entry.name))
+    return found
 
 
-def ask(url: str, questions: list[Question], requests: int, tally: Tally, gateway: int) -> None:
-    """One client: send until all requests are begun; whoever begins the middle one kills a worker."""
+def ask(url: str, questions: Sequence[Question], requests: int, tally: Tally) -> None:
+    """One client: send until all requests are begun."""
     with Client(url, timeout_s=TIMEOUT_S) as client:
         while True:
             with tally.lock:
@@ -71,9 +108,6 @@ def ask(url: str, questions: list[Question], requests: int, tally: Tally, gatewa
             if number >= requests:
                 return
             inputs, want = questions[number % len(questions)]
-            if number == requests // 2:
-                tally.killed_at = time.perf_counter()
-                os.kill(worker_of(gateway), signal.SIGKILL)
             started = time.perf_counter()
             try:
                 got = client.infer(inputs)
@@ -81,12 +115,20 @@ def ask(url: str, questions: list[Question], requests: int, tally: Tally, gatewa
                 with tally.lock:
                     tally.errors[f"{type(error).__name__}: {error}"] += 1
                 continue
-            ended = time.perf_counter()
+            latency_ms = (time.perf_counter() - started) * 1e3
             equal = all(difference.equal for difference in compare_all(got, want))
             with tally.lock:
-                tally.sent.append(started)
-                tally.latency_ms.append((ended - started) * 1e3)
+                tally.latency_ms.append(latency_ms)
                 tally.unequal += not equal
+
+
+def kill_now_and_then(gateway: int, tally: Tally, ended: threading.Event) -> None:
+    """SIGKILL one of the gateway's functions after the other, until the requests are through."""
+    while not ended.wait(KILL_EVERY_S):
+        workers = workers_of(gateway)
+        if workers:
+            os.kill(workers[tally.kills % len(workers)], signal.SIGKILL)
+            tally.kills += 1
 
 
 def counters(url: str) -> dict[str, float]:
@@ -94,84 +136,137 @@ def counters(url: str) -> dict[str, float]:
     root = url.partition("/v2")[0]
     with urllib.request.urlopen(f"{root}/metrics", timeout=TIMEOUT_S) as response:  # noqa: S310  our own server
         lines = response.read().decode().splitlines()
-    found: dict[str, float] = {}
+    found: dict[str, float] = {"retries": 0.0, "restarts": 0.0}
     for line in lines:
-        for name in ("retries", "restarts"):
+        for name in found:
             if line.startswith(f"mopar_function_{name}_total"):
-                found[name] = found.get(name, 0.0) + float(line.rpartition(" ")[2])
+                found[name] += float(line.rpartition(" ")[2])
     return found
 
 
-def prepared(name: str, folder: Path) -> tuple[Bundle, list[Question]]:
-    """Three uniform slices, and questions with the whole model's answers."""
-    path = materialise(name)
-    values = [sample_inputs(name, seed) for seed in range(INPUTS)]
-    np.savez(folder / "inputs.npz", allow_pickle=False, **values[0])
-    model, profile = measure_model(path, inputs=folder / "inputs.npz")
-    build(model, make_plan(profile, PlanOptions(uniform=SLICES, slo_ms=None)), folder / "bundle")
-    whole = WholeModel(path)
-    return open_bundle(folder / "bundle"), [(inputs, whole.answer(inputs)) for inputs in values]
+def planned(profile: Profile, kind: str) -> Plan:
+    """Slices of equal time; or those that are quickest in parts, were layers slow and calls free."""
+    if kind != "parts":
+        return make_plan(profile, PlanOptions(uniform=SLICES, slo_ms=None))
+    layers = tuple(replace(layer, latency_ms=layer.latency_ms * SLOWER) for layer in profile.layers)
+    whole = replace(profile.whole, latency_ms=profile.whole.latency_ms * SLOWER)
+    slow = replace(profile, layers=layers, whole=whole, machine=replace(profile.machine, cores=2))
+    return make_plan(slow, PlanOptions(objective="latency", max_parts=2))
 
 
-def rows_of(
-    tally: Tally, requests: int, seconds: float, counted: Mapping[str, float]
-) -> Iterator[tuple[str, str, str]]:
-    """What happened, and whether that is as it should be."""
-    assert tally.killed_at is not None
-    answered, refused = len(tally.sent), tally.errors.total()
-    after = sum(started > tally.killed_at for started in tally.sent)
+def drawn(profile: Profile, random: np.random.Generator) -> dict[str, Array]:
+    """A request of sizes within the range, in which a dimension's size is the same in every input that has it."""
+    sizes: dict[str, int] = {}
+    values: dict[str, Array] = {}
+    for spec, known in zip(profile.inputs, profile.ranges, strict=True):
+        shape = []
+        for axis, (low, high) in enumerate(zip(known.smallest, known.largest, strict=True)):
+            dim = (spec.shape or ())[axis] if spec.shape else None
+            size = int(random.integers(max(low, min(1, high)), high + 1))
+            shape.append(sizes.setdefault(dim, size) if isinstance(dim, str) else size)
+        if "mask" in spec.name:
+            values[spec.name] = np.ones(shape, spec.dtype)
+        elif spec.dtype.startswith("int"):
+            values[spec.name] = random.integers(0, 2, shape).astype(spec.dtype)
+        else:
+            values[spec.name] = random.standard_normal(shape).astype(spec.dtype)
+    return values
+
+
+def prepared(scenario: Scenario, folder: Path) -> tuple[Bundle, list[Question]]:
+    """The bundle of a scenario, and questions of mixed sizes with the whole model's answers."""
+    path = materialise(scenario.model)
+    model, profile = predict_model(path, shapes=RANGES[scenario.model])
+    build(model, planned(profile, scenario.kind), folder / "bundle")
+    whole, random = WholeModel(path), np.random.default_rng(0)
+    questions = [drawn(profile, random) for _ in range(QUESTIONS)]
+    return open_bundle(folder / "bundle"), [(inputs, whole.answer(inputs)) for inputs in questions]
+
+
+def soak(scenario: Scenario) -> Tally:
+    """Serve a scenario's bundle and send all requests."""
+    tally, ended = Tally(), threading.Event()
+    with tempfile.TemporaryDirectory(prefix="mopar-soak-") as folder:
+        bundle, questions = prepared(scenario, Path(folder))
+        tally.functions = len(bundle.manifest.plan.functions)
+        server = Server(bundle)
+        killer = threading.Thread(target=kill_now_and_then, args=(server.pid, tally, ended))
+        try:
+            started = time.perf_counter()
+            if scenario.kills:
+                killer.start()
+            with ThreadPoolExecutor(scenario.concurrency) as pool:
+                clients = [
+                    pool.submit(ask, server.client.url, questions, scenario.requests, tally)
+                    for _ in range(scenario.concurrency)
+                ]
+                for client in clients:
+                    client.result()
+            tally.seconds = time.perf_counter() - started
+            counted = counters(server.client.url)
+        finally:
+            ended.set()
+            if scenario.kills:
+                killer.join()
+            server.stop()
+    tally.retries, tally.restarts = counted["retries"], counted["restarts"]
+    return tally
+
+
+def holds(scenario: Scenario, tally: Tally) -> bool:
+    """Nothing wrong or left unanswered; without kills, nothing refused and no worker lost."""
     explicit = not any("cannot be reached" in text for text in tally.errors)
+    if tally.unequal or tally.answered + tally.errors.total() != scenario.requests or not explicit:
+        return False
+    if scenario.kills:
+        return tally.restarts >= tally.kills > 0 and tally.answered >= SHARE_ANSWERED * scenario.requests
+    return not tally.errors and not tally.restarts
+
+
+def row(scenario: Scenario, tally: Tally) -> tuple[str, ...]:
     latency = spread(tally.latency_ms)
-    yield (
-        "answered, or refused with an explicit error",
-        f"{answered} + {refused} of {requests}",
-        met(answered + refused == requests and explicit),
+    return (
+        scenario.model,
+        scenario.kind,
+        str(tally.functions),
+        f"{tally.answered} of {scenario.requests}",
+        str(tally.unequal),
+        str(tally.errors.total()),
+        f"{tally.kills}, {tally.restarts:g}, {tally.retries:g}",
+        f"{latency.p50:.1f} / {latency.p95:.1f} / {max(tally.latency_ms):.0f}",
+        f"{tally.answered / tally.seconds:.0f}",
+        met(holds(scenario, tally)),
     )
-    yield "answers equal to the whole model's", f"{answered - tally.unequal} of {answered}", met(not tally.unequal)
-    yield (
-        "calls tried again, workers started again",
-        f"{counted['retries']:g}, {counted['restarts']:g}",
-        met(counted["restarts"] >= 1),
-    )
-    yield "answered after the kill", str(after), met(after > requests // 4)
-    yield "throughput", f"{answered / seconds:.1f} answers/s over {seconds:.1f} s", ""
-    yield "latency ms, p50 / p95 / longest", f"{latency.p50:.1f} / {latency.p95:.1f} / {max(tally.latency_ms):.1f}", ""
+
+
+def scenarios(options: argparse.Namespace) -> Iterator[Scenario]:
+    for model in options.models.split(","):
+        for kind in KINDS:
+            yield Scenario(model, kind, options.requests, options.concurrency)
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--model", choices=list(MODELS), default="resnet50", help="default: resnet50")
-    arguments.add_argument("--requests", type=int, default=1000)
-    arguments.add_argument("--concurrency", type=int, default=8)
+    arguments.add_argument("--models", default=",".join(RANGES), help=f"of {', '.join(RANGES)}")
+    arguments.add_argument("--requests", type=int, default=10_000, help="to each model in each kind of plan")
+    arguments.add_argument("--concurrency", type=int, default=16)
     options = arguments.parse_args()
     say_where(0)
-    tally = Tally()
-    with tempfile.TemporaryDirectory(prefix="mopar-soak-") as folder:
-        bundle, questions = prepared(options.model, Path(folder))
-        server = Server(bundle)
-        try:
-            url = server.client.url
-            started = time.perf_counter()
-            with ThreadPoolExecutor(options.concurrency) as pool:
-                clients = [
-                    pool.submit(ask, url, questions, options.requests, tally, server.pid)
-                    for _ in range(options.concurrency)
-                ]
-                for client in clients:
-                    client.result()
-            seconds = time.perf_counter() - started
-            counted = counters(url)
-        finally:
-            server.stop()
-    rows = list(rows_of(tally, options.requests, seconds, counted))
-    functions = len(bundle.manifest.plan.functions)
-    print(f"{options.model}, {functions} functions, {options.requests} requests, concurrency {options.concurrency}")
-    table(("what", "found", ""), rows)
-    for text, count in tally.errors.most_common():
-        print(f"error, {count} times: {text}")
-    document = {"model": options.model, "errors": tally.errors, "latency_ms": tally.latency_ms, "sent_s": tally.sent}
-    write_raw(options.json, "soak", {"seed": 0, "killed_s": tally.killed_at, **document, **counted})
-    if any(state == met(reached=False) for *_, state in rows):
+    found: list[tuple[Scenario, Tally]] = []
+    for scenario in scenarios(options):
+        found.append((scenario, soak(scenario)))
+        print(" | ".join(row(*found[-1])), flush=True)
+    print()
+    columns = ("model", "plan", "functions", "answered", "wrong", "refused", "killed, started, tried again",
+               "ms p50 / p95 / longest", "answers/s", "")  # fmt: skip
+    table(columns, [row(*one) for one in found])
+    for scenario, tally in found:
+        for text, count in tally.errors.most_common():
+            print(f"{scenario.model}, {scenario.kind}: error, {count} times: {text}")
+    document = {f"{one.model}, {one.kind}": {"errors": tally.errors, "latency_ms": tally.latency_ms}
+                for one, tally in found}  # fmt: skip
+    write_raw(options.json, "soak", {"seed": 0, "scenarios": document})
+    if not all(holds(*one) for one in found):
         sys.exit(1)
 
 

@@ -2,7 +2,10 @@
 
 import mopar
 
-PUBLIC = ["MoparError", "PlanOptions", "__version__", "build", "infer", "load", "plan", "profile", "verify"]
+PUBLIC = [
+    "MoparError", "PlanOptions", "ServeOptions", "__version__",
+    "build", "infer", "load", "plan", "profile", "serve", "verify",
+]  # fmt: skip
 
 
 def test_public_names_are_these() -> None:

@@ -8,20 +8,34 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 TYPE_CHECKING = False  # typing costs memory, and this module is imported in every function
 if TYPE_CHECKING:
     from mopar.api import PlanOptions as PlanOptions
+    from mopar.api import ServeOptions as ServeOptions
     from mopar.api import build as build
     from mopar.api import infer as infer
     from mopar.api import plan as plan
     from mopar.api import profile as profile
+    from mopar.api import serve as serve
     from mopar.api import verify as verify
     from mopar.capture import load as load
     from mopar.types import MoparError as MoparError
 
 __version__ = "0.1.0"
 
-__all__ = ["MoparError", "PlanOptions", "__version__", "build", "infer", "load", "plan", "profile", "verify"]
+__all__ = [
+    "MoparError",
+    "PlanOptions",
+    "ServeOptions",
+    "__version__",
+    "build",
+    "infer",
+    "load",
+    "plan",
+    "profile",
+    "serve",
+    "verify",
+]
 
 _HOMES = {"load": "mopar.capture", "MoparError": "mopar.types"} | dict.fromkeys(
-    ("PlanOptions", "build", "infer", "plan", "profile", "verify"), "mopar.api"
+    ("PlanOptions", "ServeOptions", "build", "infer", "plan", "profile", "serve", "verify"), "mopar.api"
 )
 """Name -> the module that holds it, imported when the name is first used: ``import mopar`` loads none of them."""
 

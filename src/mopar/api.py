@@ -3,8 +3,9 @@
 Each name is also ``mopar.<name>``, imported when it is first used.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import uvloop
@@ -18,6 +19,8 @@ from mopar.evaluation.verify import Verification
 from mopar.evaluation.verify import verify as check_bundle
 from mopar.evaluation.whole import WholeModel
 from mopar.gateway.arrays import Array
+from mopar.gateway.background import Service, serve_in_background
+from mopar.gateway.options import ServeOptions
 from mopar.graph import Model, check_loadable
 from mopar.profiling import profile_model
 from mopar.shapes import ShapeLike
@@ -25,7 +28,7 @@ from mopar.types import Plan, Profile
 
 PathLike = str | os.PathLike[str]
 
-__all__ = ["PlanOptions", "build", "infer", "plan", "profile", "verify"]
+__all__ = ["PlanOptions", "ServeOptions", "build", "infer", "plan", "profile", "serve", "verify"]
 
 
 def profile(
@@ -98,6 +101,24 @@ def infer(bundle: Bundle | PathLike, inputs: Mapping[str, Array], *, deadline_s:
         BundleError, InputError, EngineError, PlatformError, DeploymentError.
     """
     return uvloop.run(answer_once(_opened(bundle), inputs, deadline_s, lambda _text: None))
+
+
+@contextlib.contextmanager
+def serve(bundle: Bundle | PathLike, options: ServeOptions | None = None) -> Iterator[Service]:
+    """Serve a bundle while a ``with`` block lasts, on any free port unless the options name one.
+
+    Args:
+        bundle: or its folder.
+        options: address, queue, deadline and so on.
+
+    Yields:
+        The service: ``url`` for any client of the Open Inference Protocol v2, and ``infer(inputs)``.
+
+    Raises:
+        BundleError, EngineError, PlatformError.
+    """
+    with serve_in_background(_opened(bundle), options or ServeOptions(port=0)) as service:
+        yield service
 
 
 def _opened(bundle: Bundle | PathLike) -> Bundle:

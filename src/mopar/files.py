@@ -9,12 +9,14 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from mopar.types import MoparError, StorageError, UsageError
+from mopar.types import MoparError, Profile, StorageError, UsageError
+from mopar.types.shards import StepRecord, record_of, step_of
 
 T = TypeVar("T")
 
@@ -25,8 +27,36 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system calls a disk, a quota or a file that may not grow."""
 
 
+@dataclass(frozen=True, slots=True)
+class _ProfileRecord(Profile):
+    """A profile as its file has it."""
+
+    shards: tuple[StepRecord, ...] = ()  # type: ignore[assignment]
+
+
+def _with_shards(kind: type[Profile], profile: Profile, shards: tuple[Any, ...]) -> Profile:
+    """A profile in memory as its file has it, or the other way round."""
+    values = {field.name: getattr(profile, field.name) for field in fields(Profile)}
+    return kind(**{**values, "shards": shards})
+
+
+def _profile_lines(profile: Profile) -> bytes:
+    """A profile's JSON: thousands of layers and steps, each on a line of its own."""
+    record = _with_shards(_ProfileRecord, profile, tuple(record_of(step) for step in profile.shards))
+    found = []
+    for field in fields(record):
+        value = getattr(record, field.name)
+        body = msgspec.json.encode(value)
+        if isinstance(value, tuple) and value:
+            body = b"[\n    " + b",\n    ".join(msgspec.json.encode(item) for item in value) + b"\n  ]"
+        found.append(b'  "' + field.name.encode() + b'": ' + body)
+    return b"{\n" + b",\n".join(found) + b"\n}\n"
+
+
 def to_json(value: Any) -> bytes:
-    """A dataclass (or plain data) as indented UTF-8 JSON, ending in a newline."""
+    """A dataclass (or plain data) as indented UTF-8 JSON, ending in a newline; a profile with an item on each line."""
+    if isinstance(value, Profile):
+        return _profile_lines(value)
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
@@ -37,8 +67,10 @@ def from_json(data: bytes, kind: type[T], *, what: str, error: type[MoparError])
         error: ``data`` is not JSON, or not of that form; the message names ``what`` and the field.
     """
     try:
-        value = msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        value: Any = msgspec.json.decode(data, type=_ProfileRecord if kind is Profile else kind)
+        if kind is Profile:
+            value = _with_shards(Profile, value, tuple(step_of(record) for record in value.shards))
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as cause:
         raise error(f"{what}: not a valid {kind.__name__.lower()} file: {cause}; make the file again") from cause
     field = getattr(kind, "__dataclass_fields__", {}).get("schema")
     if field is not None and getattr(value, "schema", None) != field.default:

@@ -109,7 +109,7 @@ MODELS = [
     profile("zipmap", bad.zip_map, r"output 'probabilities' is a sequence of maps.*options=\{'zipmap': False\}"),
     profile("map", bad.takes_a_map, r"words\.onnx: the input 'words' holds maps"),
     profile("sequence", bad.takes_a_sequence, r"'parts' is of type Seq.*only tensors"),
-    profile("dynamic", bad.dynamic, r"dynamic dimensions \(batchxseqx16\); give --input x=SHAPE", kind="input"),
+    profile("dynamic", bad.dynamic, r"'x' \(batchxseqx16\) has dynamic dimensions: give --input x=SHAPE", kind="input"),
     Case(
         "build-garbage",
         lambda p: ["build", bad.truncated(p), p.plan, "-o", p.room / "b"],

@@ -50,7 +50,7 @@ def test_given_values_are_used_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("specs", "shapes", "message"),
     [
-        ((TOKENS,), {}, r"'ids' has dynamic dimensions \(batchxseq\); give --input ids=SHAPE"),
+        ((TOKENS,), {}, r"'ids' \(batchxseq\) has dynamic dimensions: give --input ids=SHAPE"),
         ((TOKENS,), {"id": (1, 2)}, "no input 'id'; its inputs are ids"),
         ((TOKENS,), {"ids": (1, 2, 3)}, "rank 2"),
         ((PICTURE,), {"picture": (1, 3, 8, 9)}, "1x3x8x8, which 1x3x8x9 does not fit"),

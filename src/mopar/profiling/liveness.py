@@ -60,7 +60,7 @@ def live_bytes(
         outputs: what it gets.
         layers: how many layers there are.
     """
-    buffers = _buffers(steps)
+    buffers = buffers_of(steps)
     born: dict[str, int] = dict.fromkeys(inputs, -1)
     dies: dict[str, int] = {}
     for step in steps:
@@ -81,7 +81,7 @@ def live_bytes(
     return tuple(totals)
 
 
-def _buffers(steps: Sequence[Step]) -> dict[str, str]:
+def buffers_of(steps: Sequence[Step]) -> dict[str, str]:
     """The tensor in whose buffer a view's output stands."""
     owner: dict[str, str] = {}
     for step in steps:
@@ -105,7 +105,7 @@ def _taken_over(
         for name in step.makes:
             if not step.in_place or name in buffers or dies.get(name, step.layer) == step.layer:
                 continue
-            for read in _reachable_in_place(step, producer):
+            for read in reachable_in_place(step, producer):
                 root = buffers.get(read, read)
                 dying = born.get(root, -1) not in (-1, step.layer) and dies.get(root) == step.layer
                 if dying and root not in used and sizes[root] == sizes[name]:
@@ -115,7 +115,7 @@ def _taken_over(
     return saved
 
 
-def _reachable_in_place(step: Step, producer: Mapping[str, Step]) -> list[str]:
+def reachable_in_place(step: Step, producer: Mapping[str, Step]) -> list[str]:
     """Tensors from before the layer that its last elementwise operators read directly."""
     found, pending = [], [step]
     while pending:

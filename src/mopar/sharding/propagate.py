@@ -1,6 +1,6 @@
 """What one part needs of every tensor, told backwards from what it is asked for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -19,7 +19,7 @@ class Propagation:
         leaving: tensors that leave the run in some part.
         needs: what it needs itself, of each tensor and weight met so far.
         shards: how it computes each node that it computes at all.
-        nodes: of the run; None where its start is not known yet.
+        inside: whether a node belongs to the run; all do where its start is not known yet.
     """
 
     part: Part
@@ -27,7 +27,7 @@ class Propagation:
     leaving: frozenset[ir.Value]
     needs: dict[ir.Value, Piece] = field(default_factory=dict)
     shards: dict[ir.Node, Sharded] = field(default_factory=dict)
-    nodes: frozenset[ir.Node] | None = None
+    inside: Callable[[ir.Node], bool] = lambda _node: True
 
     def back(self, node: ir.Node) -> Sharded | None:
         """Go over one more node, whose consumers have all been gone over; None where the part does not need it.
@@ -38,7 +38,7 @@ class Propagation:
         wanted = tuple(self.asked_of(output) for output in node.outputs)
         if all(piece is None for piece in wanted):
             return None
-        found = shard(View(node, self.part, self.leaving.__contains__, self._is_inside), wanted)
+        found = shard(View(node, self.part, self.leaving.__contains__, self.inside), wanted)
         if found is None:
             if any(piece is not None and piece.summand for piece in wanted):
                 raise ConflictError
@@ -62,9 +62,6 @@ class Propagation:
     def asked_of(self, value: ir.Value) -> Piece | None:
         """All that is asked of a tensor; None where nothing is."""
         return union(self.needs.get(value), self.wanted.get(value), size_along(value, self.wanted.get(value)))
-
-    def _is_inside(self, node: ir.Node) -> bool:
-        return self.nodes is None or node in self.nodes
 
     def _need(self, value: ir.Value, piece: Piece) -> None:
         needed = union(self.needs.get(value), piece, size_along(value, piece))
@@ -94,7 +91,7 @@ def propagate(
         ConflictError: the part cannot make a summand that it is asked for.
     """
     run = list(nodes)
-    found = Propagation(part, wanted, frozenset(leaving), nodes=frozenset(run))
+    found = Propagation(part, wanted, frozenset(leaving), inside=frozenset(run).__contains__)
     for node in reversed(run):
         found.back(node)
     return found

@@ -8,6 +8,7 @@ from mopar.profiling.liveness import live_bytes
 from mopar.profiling.parts import steps_of
 from mopar.profiling.resources.describe import Described
 from mopar.profiling.resources.samples import MemoryFacts
+from mopar.types import TensorSpec
 
 _MIB = 1 << 20
 
@@ -29,7 +30,7 @@ def memory_facts(model: Model, layers: Sequence[Layer], described: Described, st
         resident_mib=sum(weight.resident_bytes for weight in weights) / _MIB,
         table_mib=sum(weight.resident_bytes for weight in tables) / _MIB,
         unread_mib=sum(weight.file_bytes - weight.resident_bytes for weight in weights) / _MIB,
-        active_mib=(_inner_bytes(model, layers, described, start, stop) + boundary_bytes) / _MIB,
+        active_mib=(_inner_bytes(model, layers, described, (start, stop), crossing) + boundary_bytes) / _MIB,
         boundary_mib=boundary_bytes / _MIB,
         scratch_mib=max((work.work.scratch_bytes for work in works), default=0.0) / _MIB,
         kernels=len(works),
@@ -37,13 +38,19 @@ def memory_facts(model: Model, layers: Sequence[Layer], described: Described, st
     )
 
 
-def _inner_bytes(model: Model, layers: Sequence[Layer], described: Described, start: int, stop: int) -> int:
-    """The most that tensors inside the slice take at a time.
+def _inner_bytes(
+    model: Model,
+    layers: Sequence[Layer],
+    described: Described,
+    run: tuple[int, int],
+    crossing: tuple[Sequence[TensorSpec], Sequence[TensorSpec]],
+) -> int:
+    """The most that tensors inside the slice take at a time; ``crossing`` are its inputs and outputs.
 
     Boundary tensors are left out: they stand in shared memory from the first request on. Those that the engine holds in
     blocks count nevertheless: blocks are a copy of what enters or leaves.
     """
-    inputs, outputs = boundary(model, layers, start, stop)
+    (start, stop), (inputs, outputs) = run, crossing
     blocked = described.blocked
     copied = {spec.name for spec in inputs if spec.name in blocked and blocked[spec.name].enters}
     copied |= {spec.name for spec in outputs if spec.name in blocked and blocked[spec.name].leaves}
