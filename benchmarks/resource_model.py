@@ -5,11 +5,11 @@
 
 Each tested model is left out of the fit ("one out": calibration models and all other tested models; "synthetic": the
 calibration models alone, which is what `mopar calibrate` gives a user). Tested: the zoo, and the architectures of
-benchmarks/architectures.py. Slices: the whole, four uniform ones, and two (memory) or six (latency) between random cut
-positions. Latency is held against the layers' times inside the whole run, the whole against a run without the profiler;
-memory against required memory as `verify` measures it. Measurements are kept in .cache/resource-model by model, options
-and machine; remove that folder to measure again. With --fit, a model fitted to all of them is written too, which is how
-src/mopar/profiling/resources/reference.json came to be.
+benchmarks/architectures in their full size. Slices: the whole, four uniform ones, and two (memory) or six (latency)
+between random cut positions. Latency is held against the layers' times inside the whole run, the whole against a run
+without the profiler; memory against required memory as `verify` measures it. Measurements are kept in
+.cache/resource-model by model, options and machine; remove that folder to measure again. With --fit, a model fitted to
+all of them is written too, which is how src/mopar/profiling/resources/reference.json came to be.
 """
 
 import itertools
@@ -81,9 +81,12 @@ def say(line: str) -> None:
 def tested(names: Sequence[str]) -> Iterator[tuple[str, Path, Mapping[str, Array]]]:
     """Each model's file and inputs; one that cannot be made is said, and left out."""
     for name in names:
-        source = zoo if name in zoo.MODELS else architectures
         try:
-            yield name, source.materialise(name), source.sample_inputs(name)
+            if name in zoo.MODELS:
+                yield name, zoo.materialise(name), zoo.sample_inputs(name)
+            else:
+                item = architectures.FULL[name]
+                yield name, architectures.materialise(item), item.request()
         except (MoparError, RuntimeError, OSError, KeyError) as error:
             print(f"{name} is left out: {error}")
 
@@ -207,7 +210,7 @@ def main() -> None:
     arguments.add_argument("--fit", type=Path, metavar="FILE", help="write the model fitted to everything")
     options = arguments.parse_args()
     say_where(0, "scikit-learn")
-    every = [name for name in ZOO if name in zoo.MODELS] + list(architectures.ARCHITECTURES)
+    every = [name for name in ZOO if name in zoo.MODELS] + list(architectures.FULL)
     names = options.models.split(",") if options.models else list(QUICK) if options.quick else every
     runtime = runtime_costs(progress=say)
     models, made = measured(names, runtime, memory=not options.no_memory, quick=options.quick)

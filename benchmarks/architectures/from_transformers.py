@@ -1,0 +1,80 @@
+"""Modules of transformers, of any configuration, with eager attention: plain matrix products, which keep free axes."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def model(
+    kind: str, asked: tuple[str, ...], output: tuple[str, ...], suffix: str = "Model", **config: Any
+) -> nn.Module:
+    """The class ``KIND`` + ``SUFFIX``, asked by keywords and answering a few of its attributes.
+
+    Args:
+        kind: such as ``Bert``.
+        asked: parameters of its forward, in the order in which the module takes them.
+        output: attributes of what it returns.
+        suffix: of the class.
+        config: for ``KIND`` + ``Config``; a dict with the key ``kind`` makes a configuration of that kind.
+    """
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    settings = _config(kind, config)
+    _eager(settings)
+    made = getattr(transformers, f"{kind}{suffix}")(settings)
+    return (_Asked1 if len(asked) == 1 else _Asked2 if len(asked) == 2 else _Asked3)(made, asked, output)
+
+
+def whisper_encoder(**config: Any) -> nn.Module:
+    """What hears, of Whisper."""
+    import transformers
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    settings = transformers.WhisperConfig(**config)
+    _eager(settings)
+    return _Asked1(WhisperEncoder(settings), ("input_features",), ("last_hidden_state",))
+
+
+def _config(kind: str, given: dict[str, Any]) -> Any:
+    import transformers
+
+    made = {
+        name: _config(value["kind"], {key: item for key, item in value.items() if key != "kind"})
+        if isinstance(value, dict) and "kind" in value
+        else value
+        for name, value in given.items()
+    }
+    return getattr(transformers, f"{kind}Config")(**made)
+
+
+def _eager(settings: Any) -> None:
+    settings._attn_implementation = "eager"  # noqa: SLF001 - transformers has no other name for it
+    if hasattr(settings, "use_cache"):
+        settings.use_cache = False
+
+
+class _Asked(nn.Module):
+    def __init__(self, made: nn.Module, asked: tuple[str, ...], output: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.asked, self.output = made, asked, output
+
+    def ask(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
+        answer = self.model(**dict(zip(self.asked, given, strict=True)), return_dict=True)
+        found = tuple(getattr(answer, name) for name in self.output)
+        return found[0] if len(found) == 1 else found
+
+
+class _Asked1(_Asked):
+    def forward(self, first: Tensor) -> Any:
+        return self.ask(first)
+
+
+class _Asked2(_Asked):
+    def forward(self, first: Tensor, second: Tensor) -> Any:
+        return self.ask(first, second)
+
+
+class _Asked3(_Asked):
+    def forward(self, first: Tensor, second: Tensor, third: Tensor) -> Any:
+        return self.ask(first, second, third)
