@@ -14,7 +14,14 @@ from tests.cli.harness import Pipeline, mopar, served
 
 @pytest.mark.models
 def test_import_names_what_it_made_and_profile_remembers_the_shapes(made: Pipeline, tmp_path: Path) -> None:
-    command = ["import", "torch.nn:Identity", "--input", "input=1..3x1..4..6", "-o", tmp_path / "same.onnx"]
+    command: list[str | Path] = [
+        "import",
+        "torch.nn:Identity",
+        "--input",
+        "input=1..3x1..4..6",
+        "-o",
+        tmp_path / "same.onnx",
+    ]
     done = mopar(*command, cache=made.cache)
     assert done.code == 0, done.stderr
     words = done.stdout.split()
