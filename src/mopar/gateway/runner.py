@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mopar.gateway.budget import MemoryBudget
+from mopar.gateway.footprint import Footprint
 from mopar.gateway.groups import Schedule, Unit
 from mopar.gateway.layout import check_ranges, check_values
 from mopar.gateway.options import DEFAULT_QUEUE
@@ -40,6 +42,7 @@ class Runner:
         concurrency: requests on their way at once; by default one more than there are functions, so
             that every function can be busy while a further request is taken in.
         queue: requests that may wait for their turn beyond that.
+        budget: of shared memory; by default nothing bounds it.
         limited: whether the functions run under the plan's limits, so that requests which cannot fit are refused.
         observe: told the timings of every call.
     """
@@ -52,6 +55,7 @@ class Runner:
         name: str | None = None,
         concurrency: int | None = None,
         queue: int = DEFAULT_QUEUE,
+        budget: MemoryBudget | None = None,
         limited: bool = False,
         observe: Callable[[Timing], None] = lambda _timing: None,
     ) -> None:
@@ -60,7 +64,9 @@ class Runner:
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
         self._functions = functions
         self._ranges = manifest.plan.ranges
-        self._schedule = Schedule.of(call_plans(manifest, limited=limited))
+        plans = call_plans(manifest, limited=limited)
+        self._schedule, self._footprint = Schedule.of(plans), Footprint(plans)
+        self._budget = budget
         self._makers = dict(manifest.plan.outputs)
         self._dtypes = {spec.name: spec.dtype for spec in manifest.outputs}
         self._observe = observe
@@ -93,10 +99,13 @@ class Runner:
         wanted = self._wanted(outputs)
         check_values(self.inputs, inputs)
         check_ranges(self._ranges, inputs)
+        needed = self._footprint.bytes_of(inputs)
+        if self._budget is not None:
+            self._budget.check(needed)
         deadline = time.monotonic() + deadline_s
         await self._take_slot(deadline)
-        state = RequestState(self._arenas.pop() if self._arenas else Arena())
-        task = asyncio.ensure_future(self._execute(state, inputs, deadline))
+        state = RequestState(self._arenas.pop() if self._arenas else Arena(self._budget))
+        task = asyncio.ensure_future(self._execute(state, inputs, needed, deadline))
         try:
             await asyncio.shield(task)
             yield Answer(state.values(wanted), state.timings)
@@ -136,7 +145,10 @@ class Runner:
         finally:
             self._waiting -= 1
 
-    async def _execute(self, state: RequestState, inputs: Mapping[str, TensorValue], deadline: float) -> None:
+    async def _execute(
+        self, state: RequestState, inputs: Mapping[str, TensorValue], needed: int, deadline: float
+    ) -> None:
+        state.arena.reserve(needed)
         state.accept(inputs)
         await self._follow(state, self._schedule, deadline)
 

@@ -1,9 +1,9 @@
 """The shared memory of one request in flight: tensors are placed one after another, and go together."""
 
 from collections.abc import Callable, Hashable
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
-from mopar.platforms.local.segments import Segment
+from mopar.platforms.local.segments import Segment, page_aligned
 from mopar.runtime.frames import TensorRef
 
 _T = TypeVar("_T")
@@ -11,6 +11,34 @@ _ALIGNMENT = 64
 _SMALLEST_BYTES = 1 << 16
 _MOST_REMEMBERED = 1024
 """Some 0.5 KB each, where requests come in many shapes."""
+_SHRINK_FACTOR, _SHRINK_AFTER = 4, 32
+"""An arena that so many requests in a row did not fill to that part is made anew, as large as they need."""
+
+
+class Budget(Protocol):
+    """Bounds what arenas take of the machine's memory."""
+
+    def check(self, needed: int) -> None:
+        """Raise where one request needs too much."""
+
+    def take(self, count: int) -> None:
+        """Claim bytes. Raises where there are none left."""
+
+    def give(self, count: int) -> None:
+        """Return bytes."""
+
+
+class _Unbounded:
+    """For measurements of our own making."""
+
+    def check(self, needed: int) -> None:
+        """Anything goes."""
+
+    def take(self, count: int) -> None:
+        """Anything goes."""
+
+    def give(self, count: int) -> None:
+        """Nothing is counted."""
 
 
 class Arena:
@@ -18,17 +46,30 @@ class Arena:
 
     A request that needs more than the arena has adds a segment; after the next reset one segment of the
     whole size replaces them all, so that an arena used for requests of one size settles at one. From then on the same
-    sequence of tensors gets the same places, which are remembered: the same objects.
+    sequence of tensors gets the same places, which are remembered: the same objects. After a large request, and many
+    small ones, it shrinks again.
+
+    Args:
+        budget: bounds what it takes; by default nothing does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget | None = None) -> None:
         self.segments: list[Segment] = []
+        self._budget: Budget = _Unbounded() if budget is None else budget
+        self._most_used, self._spare = 0, 0
         self._used = 0
         self._first_bytes = _SMALLEST_BYTES
         self._remembered: dict[tuple[int, Hashable], tuple[object, int]] = {}
 
+    def reserve(self, nbytes: int) -> None:
+        """Room for all that a request is known to need, in one segment. Raises as ``place`` does."""
+        self._budget.check(nbytes)
+        if nbytes > self._total():
+            self.close()
+            self._add(max(nbytes, self._first_bytes))
+
     def place(self, code: int, shape: tuple[int, ...], nbytes: int) -> TensorRef:
-        """Room for a tensor. Raises DeploymentError where the machine has no memory left."""
+        """Room for a tensor. Raises DeploymentError where the machine has no memory left, and what the budget does."""
         return self.remember((code, shape, nbytes), lambda: self._placed(code, shape, nbytes))
 
     def remember(self, what: Hashable, make: Callable[[], _T]) -> _T:
@@ -52,15 +93,25 @@ class Arena:
 
     def reset(self) -> None:
         """Forget all tensors. Several segments are given back; one for all is made when it is needed."""
-        self._used = 0
+        used, self._used = self._used, 0
         if len(self.segments) > 1:
             self._first_bytes = self._total()
             self.close()
+            return
+        self._most_used = max(self._most_used, used)
+        self._spare = self._spare + 1 if used * _SHRINK_FACTOR < self._total() > _SMALLEST_BYTES else 0
+        if self._spare >= _SHRINK_AFTER:
+            self._first_bytes = max(self._most_used, _SMALLEST_BYTES)
+            self.close()
+        if self._spare == 0:
+            self._most_used = 0
 
     def close(self) -> None:
         """Give the memory back."""
         for segment in self.segments:
             segment.close()
+            self._budget.give(segment.size)
+        self._most_used, self._spare = 0, 0
         self.segments = []
         self._used = 0
         self._remembered.clear()
@@ -68,11 +119,21 @@ class Arena:
     def _placed(self, code: int, shape: tuple[int, ...], nbytes: int) -> TensorRef:
         offset = -(-self._used // _ALIGNMENT) * _ALIGNMENT
         if not self.segments or offset + nbytes > self.segments[-1].size:
-            self.segments.append(Segment(max(nbytes, self._first_bytes, self._total())))
-            self._remembered.clear()
+            self._budget.check(self._total() + nbytes)
+            self._add(max(nbytes, self._first_bytes, self._total()))
             offset = 0
         self._used = offset + nbytes
         return TensorRef(code, shape, self.segments[-1].number, offset, nbytes)
+
+    def _add(self, nbytes: int) -> None:
+        self._budget.take(page_aligned(nbytes))
+        try:
+            segment = Segment(nbytes)
+        except BaseException:
+            self._budget.give(page_aligned(nbytes))
+            raise
+        self.segments.append(segment)
+        self._remembered.clear()
 
     def _total(self) -> int:
         return sum(segment.size for segment in self.segments)

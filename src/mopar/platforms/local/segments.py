@@ -22,6 +22,11 @@ def live_segments() -> set[int]:
     return _live
 
 
+def page_aligned(size: int) -> int:
+    """Bytes up to a whole page: what a segment of that size takes."""
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
 class Segment:
     """``size`` bytes that workers can map. ``view`` is the gateway's own mapping.
 
@@ -31,7 +36,7 @@ class Segment:
 
     def __init__(self, size: int) -> None:
         self.number = next(_numbers)
-        self.size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        self.size = page_aligned(size)
         self.descriptor = os.memfd_create("mopar", os.MFD_CLOEXEC)
         try:
             os.posix_fallocate(self.descriptor, 0, self.size)
