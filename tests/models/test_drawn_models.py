@@ -12,7 +12,7 @@ from tests.models.drawn import FAMILIES, Outcome, check, draw
 from tests.models.drawn.composed import whole
 
 COUNT = 200
-PARTS_SHARE, SPLIT_SHARE = 1 / 3, 0.8
+PARTS_SHARE, SPLIT_SHARE = 1 / 3, 2 / 3
 CONVOLUTIONS = 606
 """A seed whose plans cut convolutions with halos."""
 
