@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from mopar.cli import output
 from mopar.cli.output import Output
 from mopar.cli.sizes import sizes_note
 from mopar.planning import plan_unsplit
@@ -19,7 +18,7 @@ from tests.planning.strategies import FREE, PAPER, chain
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds, as the progress line sees them."""
     now = [0.0]
-    monkeypatch.setattr(output.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("mopar.cli.output.time.monotonic", lambda: now[0])
     return now
 
 
@@ -46,12 +45,13 @@ def test_quiet_leaves_out_progress_and_notes(clock: list[float], capsys: pytest.
 
 def test_each_verb_fits_a_screen_and_says_what_comes_next(made: Pipeline, tmp_path: Path) -> None:
     ends = {}
-    for verb, *arguments in (
-        ("profile", made.model, "--predict", "-o", tmp_path / "p.json"),
-        ("plan", made.profile, "-o", tmp_path / "plan.json"),
-        ("build", made.model, made.plan, "-o", tmp_path / "b"),
-        ("verify", made.bundle, "--against", made.model, "--no-memory"),
-    ):
+    commands: tuple[tuple[str, list[str | Path]], ...] = (
+        ("profile", [made.model, "--predict", "-o", tmp_path / "p.json"]),
+        ("plan", [made.profile, "-o", tmp_path / "plan.json"]),
+        ("build", [made.model, made.plan, "-o", tmp_path / "b"]),
+        ("verify", [made.bundle, "--against", made.model, "--no-memory"]),
+    )
+    for verb, arguments in commands:
         done = mopar(verb, *arguments, "--quiet", cache=made.cache)
         assert (done.code, done.stderr) == (0, "")
         lines = done.stdout.splitlines()

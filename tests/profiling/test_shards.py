@@ -40,7 +40,30 @@ COUNTS = (2, 3)
 @pytest.mark.parametrize("name", small_names())
 def test_parts_are_what_a_model_of_their_layers_alone_says(reference: Callable[[str], Path], name: str) -> None:
     """Of every candidate, whether a profile would keep it or not."""
-    model = load_model(reference(name))
+    _check(load_model(reference(name)))
+
+
+def test_a_part_of_a_step_that_begins_behind_the_heads_knows_of_none(tmp_path: Path) -> None:
+    """Where the heads are inside, a sum is taken apart between them; a step that begins behind them splits evenly."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["made"]),
+        helper.make_node("Reshape", ["made", "heads"], ["apart"]),
+        helper.make_node("Softmax", ["apart"], ["weighed"]),
+        helper.make_node("Reshape", ["weighed", "flat"], ["together"]),
+        helper.make_node("MatMul", ["together", "w"], ["y"]),
+    ]
+    stored = {"w": np.eye(16, dtype=np.float32), "heads": np.array([8, 4, 4]), "flat": np.array([8, 16])}
+    weights = [numpy_helper.from_array(array, name) for name, array in stored.items()]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [8, 16]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "heads", ends[:1], ends[1:], weights)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "heads.onnx")
+    taken = _check(load_model(tmp_path / "heads.onnx"))
+    assert {share for share in taken if share.axis == 1} >= {Share("together", 1, 0, 6), Share("together", 1, 6, 11)}
+
+
+def _check(model: Model) -> set[Share]:
+    """Hold all parts of all candidates against a way of their own; what they take."""
+    taken: set[Share] = set()
     layers = layers_of(model)
     sizes = {name: size for layer in layers for size, name in enumerate(_tensors(model, layer), start=7)}
     weights = {
@@ -58,6 +81,8 @@ def test_parts_are_what_a_model_of_their_layers_alone_says(reference: Callable[[
                 said = (part.part, part.resident_bytes, part.file_bytes, part.activation_bytes)
                 assert _in_order(said[0]) == _in_order(_place(model, layers, step, part.part))
                 assert said[1:] == _figures(model, layers, step, part.part, weights, sizes), step
+                taken.update(part.part.inputs)
+    return taken
 
 
 def _alone(model: Model, layers: Sequence[Layer], step: Step, part: GraphPart) -> tuple[Propagation, list[ir.Value]]:

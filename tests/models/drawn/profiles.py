@@ -36,8 +36,8 @@ def large_profile(model: Model, values: Mapping[str, Array], random: np.random.G
 
 def plain_profile(model: Model, values: Mapping[str, Array], random: np.random.Generator) -> Profile:
     """Predicted as it is."""
-    del random
-    return _with_cores(predict_profile(model, _shipped(), inputs=values))
+    with _few_steps(random):
+        return _with_cores(predict_profile(model, _shipped(), inputs=values))
 
 
 def measured_profile(model: Model, values: Mapping[str, Array], random: np.random.Generator) -> Profile:
