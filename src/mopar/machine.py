@@ -10,6 +10,7 @@ from mopar.types import Machine
 
 _CPUINFO = Path("/proc/cpuinfo")
 _MEMINFO = Path("/proc/meminfo")
+_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _MIB_IN_KIB = 1024
 
@@ -87,14 +88,33 @@ def last_cache_mib() -> float:
     return max(sizes, default=0.0)
 
 
+def available_bytes() -> int:
+    """Memory that could be had now without swapping; 1 GiB where that is not told."""
+    told = (_meminfo_kib("MemAvailable") or _MIB_IN_KIB * _MIB_IN_KIB) << 10
+    return min([told, *map(_limit_bytes, _CONTAINER_LIMITS)])
+
+
+def _limit_bytes(path: Path) -> int:
+    """A container's limit of memory; more than any machine has where there is none."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # version 2 writes ``max``
+        return 1 << 62
+
+
 def _memory_mib() -> int:
     """The machine's memory; 0 where it is not told."""
+    return _meminfo_kib("MemTotal") // _MIB_IN_KIB
+
+
+def _meminfo_kib(wanted: str) -> int:
+    """A line of /proc/meminfo; 0 where there is none."""
     try:
         lines = _MEMINFO.read_text().splitlines()
     except OSError:
         return 0
     for line in lines:
         key, _, value = line.partition(":")
-        if key == "MemTotal":
-            return int(value.split()[0]) // _MIB_IN_KIB
+        if key == wanted:
+            return int(value.split()[0])
     return 0

@@ -8,6 +8,7 @@ from mopar.types import (
     InputError,
     ModelError,
     MoparError,
+    OutOfMemoryError,
     OverloadedError,
     PlatformError,
     ProfileError,
@@ -30,6 +31,7 @@ EXIT_CODES: dict[type[MoparError], int] = {
     StorageError: FAILED,
     PlatformError: FAILED,
     DeploymentError: FAILED,
+    OutOfMemoryError: FAILED,
     OverloadedError: FAILED,
 }
 

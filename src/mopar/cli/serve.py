@@ -25,6 +25,13 @@ def command(
     queue: Annotated[int, typer.Option(min=0, help="Requests that may wait.")] = DEFAULT_QUEUE,
     deadline_s: Annotated[float, typer.Option(min=0.001, help="For each request, waiting included.")] = 30.0,
     max_body_mib: Annotated[int, typer.Option(min=1, help="Largest request body.")] = 64,
+    max_request_mib: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most shared memory for one request; default: what the largest planned one takes."),
+    ] = None,
+    max_memory_mib: Annotated[
+        int | None, typer.Option(min=1, help="Most shared memory for all requests; default: half of what is free.")
+    ] = None,
     limits: Annotated[bool, typer.Option(help="Keep functions to the plan's memory and CPU.")] = True,
     worker: Annotated[str | None, typer.Option(hidden=True, help="Module that runs in the functions.")] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input closes.")] = False,
@@ -48,6 +55,8 @@ def command(
             deadline_s=deadline_s,
             max_body_mib=max_body_mib,
             limits=limits,
+            max_request_mib=max_request_mib,
+            max_memory_mib=max_memory_mib,
         )
         serve_until_signal(out, opened, options, with_parent=with_parent)
 

@@ -18,6 +18,9 @@ class ServeOptions:
         deadline_s: for each request, waiting included.
         max_body_mib: largest request body.
         limits: whether functions run under the plan's limits of memory and CPU.
+        max_request_mib: most shared memory for one request, with all that it makes on its way; None for what the
+            largest planned request takes, or where there is no largest, a quarter of ``max_memory_mib``.
+        max_memory_mib: most shared memory for all requests; None for half of what is available at the start.
     """
 
     host: str = "127.0.0.1"
@@ -27,3 +30,5 @@ class ServeOptions:
     deadline_s: float = 30.0
     max_body_mib: int = 64
     limits: bool = True
+    max_request_mib: int | None = None
+    max_memory_mib: int | None = None

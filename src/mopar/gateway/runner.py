@@ -12,8 +12,20 @@ from mopar.gateway.groups import Schedule, Unit
 from mopar.gateway.layout import check_ranges, check_values
 from mopar.gateway.options import DEFAULT_QUEUE
 from mopar.gateway.request import RequestState, Timing, call_plans
+from mopar.gateway.starving import Starving
 from mopar.platforms.local import Arena, LocalFunction, SequenceResult
-from mopar.types import DeploymentError, Manifest, OverloadedError, RequestError, TensorSpec, TensorValue
+from mopar.types import (
+    DeploymentError,
+    Manifest,
+    OutOfMemoryError,
+    OverloadedError,
+    RequestError,
+    TensorSpec,
+    TensorValue,
+)
+
+_IDLE_S = 10.0
+"""Memory that no request has used for so long is given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +78,14 @@ class Runner:
         self._ranges = manifest.plan.ranges
         plans = call_plans(manifest, limited=limited)
         self._schedule, self._footprint = Schedule.of(plans), Footprint(plans)
-        self._budget = budget
+        self._budget, self._starving = budget, Starving()
         self._makers = dict(manifest.plan.outputs)
         self._dtypes = {spec.name: spec.dtype for spec in manifest.outputs}
         self._observe = observe
         self._queue = queue
         self._waiting = 0
         self._slots = asyncio.Semaphore(concurrency or len(functions) + 1)
-        self._arenas: list[Arena] = []
+        self._arenas: list[tuple[Arena, float]] = []  # the one used last comes last, with the time when it was
         self._stragglers: set[asyncio.Task[None]] = set()
 
     def ready(self) -> bool:
@@ -94,20 +106,26 @@ class Runner:
         Raises:
             RequestError: inputs do not fit the model.
             OverloadedError: too many requests wait, or the deadline passed while waiting.
+            OutOfMemoryError: a function has not the memory for a request of these sizes.
             DeploymentError: a function failed twice, or did not answer in time.
         """
         wanted = self._wanted(outputs)
         check_values(self.inputs, inputs)
         check_ranges(self._ranges, inputs)
+        self._starving.check(inputs)
         needed = self._footprint.bytes_of(inputs)
         if self._budget is not None:
             self._budget.check(needed)
         deadline = time.monotonic() + deadline_s
         await self._take_slot(deadline)
-        state = RequestState(self._arenas.pop() if self._arenas else Arena(self._budget))
+        state = RequestState(self._arenas.pop()[0] if self._arenas else Arena(self._budget))
         task = asyncio.ensure_future(self._execute(state, inputs, needed, deadline))
         try:
-            await asyncio.shield(task)
+            try:
+                await asyncio.shield(task)
+            except OutOfMemoryError as error:
+                self._starving.note(inputs, str(error))
+                raise
             yield Answer(state.values(wanted), state.timings)
         finally:
             if task.done():
@@ -122,7 +140,7 @@ class Runner:
         """Wait for calls whose callers left, then give the shared memory back."""
         while self._stragglers:
             await asyncio.wait(self._stragglers)
-        for arena in self._arenas:
+        for arena, _ in self._arenas:
             arena.close()
         self._arenas.clear()
 
@@ -234,5 +252,8 @@ class Runner:
             self._observe(timing)
         state.abandon()  # a look ahead that is still to come finds nothing to do
         state.arena.reset()
-        self._arenas.append(state.arena)
+        now = time.monotonic()
+        self._arenas.append((state.arena, now))
+        if now - self._arenas[0][1] > _IDLE_S:
+            self._arenas.pop(0)[0].close()
         self._slots.release()

@@ -8,13 +8,20 @@ from prometheus_client import CollectorRegistry
 
 from mopar.bundle import Bundle, prepare
 from mopar.files import cache_directory
+from mopar.gateway.budget import MemoryBudget
+from mopar.gateway.footprint import Footprint
 from mopar.gateway.http import serve
 from mopar.gateway.metrics import FunctionMetrics
 from mopar.gateway.options import ServeOptions
+from mopar.gateway.request import call_plans
 from mopar.gateway.runner import Runner
+from mopar.machine import available_bytes
 from mopar.platforms.local import LocalDeployment
+from mopar.types import Manifest, TensorValue
 
 _MIB = 1 << 20
+_SHARE_OF_ONE = 4
+"""One request may take this part of what all may, where it is not known what the largest takes."""
 
 
 async def serve_bundle(
@@ -46,6 +53,7 @@ async def serve_bundle(
             name=options.name,
             queue=options.queue,
             limited=deployment.limited,
+            budget=memory_budget(bundle.manifest, options),
             observe=metrics.observe,
         )
         try:
@@ -61,6 +69,20 @@ async def serve_bundle(
             )
         finally:
             await runner.close()
+
+
+def memory_budget(manifest: Manifest, options: ServeOptions) -> MemoryBudget:
+    """What requests may take of shared memory, by the options, the plan and the machine."""
+    total = options.max_memory_mib * _MIB if options.max_memory_mib is not None else available_bytes() // 2
+    request = total // _SHARE_OF_ONE
+    ranges = manifest.plan.ranges
+    if options.max_request_mib is not None:
+        request = options.max_request_mib * _MIB
+    elif len(ranges) == len(manifest.inputs):
+        dtypes = {spec.name: spec.dtype for spec in manifest.inputs}
+        largest = {item.name: TensorValue(item.name, dtypes[item.name], item.largest, b"") for item in ranges}
+        request = max(request, Footprint(call_plans(manifest)).bytes_of(largest) + _MIB)
+    return MemoryBudget(min(request, total), total)
 
 
 @contextlib.asynccontextmanager

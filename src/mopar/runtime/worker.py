@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _MOST_KEPT = 32
 """Each holds some 100 bytes per tensor. There are as many places at once as a gateway has requests on their way."""
 _ANCILLARY_BYTES = 64
+_PR_SET_NO_NEW_PRIVS = 38
 _INT_BYTES = 4
 _NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")
 """What the engine says where memory ran out: that is no fault of the inputs."""
@@ -224,6 +225,7 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
 
 def main(make_engine: "MakeEngine" = Engine) -> None:
     """Serve the socket whose descriptor is the first argument."""
+    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # nothing that it runs can become anybody else
     try:
         serve(socket(fileno=int(sys.argv[1])), make_engine)
     except (ConnectionError, BrokenPipeError, KeyboardInterrupt):

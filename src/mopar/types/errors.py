@@ -44,6 +44,10 @@ class DeploymentError(MoparError):
     """A running deployment failed a request through no fault of the caller."""
 
 
+class OutOfMemoryError(DeploymentError):
+    """A function was killed because a request took more memory than it has; the request is not tried again."""
+
+
 class RequestError(MoparError):
     """A request is malformed: tensor names, dtypes, shapes, or body. HTTP 4xx.
 

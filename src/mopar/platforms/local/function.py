@@ -14,7 +14,14 @@ from mopar.platforms.local.segments import live_segments
 from mopar.runtime import frames
 from mopar.runtime.frames import TensorRef
 from mopar.runtime.sequence import ENDED, REFUSED, unpack_sequence_done
-from mopar.types import DeploymentError, MoparError, OverloadedError, PlatformError, RequestError
+from mopar.types import (
+    DeploymentError,
+    MoparError,
+    OutOfMemoryError,
+    OverloadedError,
+    PlatformError,
+    RequestError,
+)
 
 _T = TypeVar("_T")
 _LOAD_S = 120.0
@@ -103,7 +110,7 @@ class LocalFunction:
             await asyncio.to_thread(worker.load, _LOAD_S)
         except BaseException as error:
             starved = isinstance(error, PlatformError) and (self._out_of_memory() or self._too_slow(error))
-            self._bury()
+            self._tear_down()
             if starved:
                 raise PlatformError(f"function {self.spec.function} {starved}") from error
             raise
@@ -123,6 +130,7 @@ class LocalFunction:
         Raises:
             RequestError: the graph refused the inputs.
             OverloadedError: the deadline passed before the worker was free.
+            OutOfMemoryError: the call took more memory than the function has.
             DeploymentError: the worker died twice, did not answer in time, or answered that it failed, or is being
                 stopped.
         """
@@ -144,6 +152,7 @@ class LocalFunction:
         Raises:
             RequestError: a graph refused its inputs.
             OverloadedError: the worker was down until the deadline.
+            OutOfMemoryError: a run took more memory than the function has.
             DeploymentError: the worker died twice, did not answer in time, or is being stopped.
         """
         (times_ns, complete), attempts = await self._twice(self._run_sequence, frame, arena, deadline)
@@ -157,6 +166,8 @@ class LocalFunction:
             await self._until_ready(deadline)
             try:
                 return await run(frame, arena, deadline), attempt
+            except _StarvedError as error:
+                raise OutOfMemoryError(f"{error}; not tried again") from error
             except PlatformError as error:
                 if attempt == 2:
                     raise DeploymentError(f"{error}, twice in one request") from error
@@ -169,9 +180,9 @@ class LocalFunction:
             self._reviving.cancel()
             with contextlib.suppress(asyncio.CancelledError, MoparError):
                 await self._reviving
-        self._bury()
+        self._tear_down()
         self._fail("was stopped")
-        self._ready.set()  # who waits for a start waits in vain
+        self._ready.set()  # who waits for a start is told that there will be none
 
     @contextlib.asynccontextmanager
     async def turn(self, deadline: float) -> AsyncIterator[None]:
@@ -298,21 +309,26 @@ class LocalFunction:
         """Replace a worker that ended, or that has to end because of ``why``."""
         if worker is not self._worker:
             return
-        self._why_down = why or self._out_of_memory() or worker.obituary()
-        self._bury()
-        self._fail(self._why_down)
+        starved = "" if why else self._out_of_memory()
+        self._why_down = why or starved or worker.exit_reason()
+        self._tear_down()
+        self._fail(self._why_down, _StarvedError if starved else PlatformError)
         if not self._closed:
             self._on_restart(self.spec.function)
             self._reviving = asyncio.get_running_loop().create_task(self._revive())
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str, error: type[PlatformError] = PlatformError) -> None:
         """Tell the call in flight, if there is one."""
         if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(PlatformError(f"function {self.spec.function} {why}"))
+            self._reply.set_exception(error(f"function {self.spec.function} {why}"))
 
     def _out_of_memory(self) -> str:
-        """What to say where the kernel killed it for want of memory; empty where it did not."""
-        if self._cgroup is None or self._cgroup.oom_kills() == 0:
+        """What to say where the kernel killed it for want of memory; empty where it did not, or cannot be asked."""
+        try:
+            killed = self._cgroup is not None and self._cgroup.oom_kills() > 0
+        except PlatformError:  # no file can be opened, or the group is gone: whoever died is torn down all the same
+            return ""
+        if not killed:
             return ""
         limit = "" if self._memory_mib is None else f" of {self._memory_mib} MiB"
         return f"ran out of memory at its limit{limit} and was killed"
@@ -330,11 +346,11 @@ class LocalFunction:
             try:
                 await self.start()
                 return
-            except MoparError as error:
+            except (MoparError, OSError) as error:
                 self._why_down = f"cannot be started again: {error}"
                 pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
 
-    def _bury(self) -> None:
+    def _tear_down(self) -> None:
         self._ready.clear()
         worker, self._worker = self._worker, None
         if worker is not None:
@@ -345,6 +361,10 @@ class LocalFunction:
         if cgroup is not None:
             with contextlib.suppress(PlatformError):  # the next deployment sweeps what is left
                 cgroup.remove()
+
+
+class _StarvedError(PlatformError):
+    """The worker died in a call that took more memory than its limit."""
 
 
 def _refused(text: str) -> RequestError:

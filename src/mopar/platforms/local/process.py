@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ from mopar.types import EngineError, EngineOptions, PlatformError
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
 _SEND_BUFFER_BYTES = 1 << 20
 _STOP_S = 5.0
+_MOST_FILES = 256
+"""Descriptors of a function: its socket, its libraries, and a graph's files while they are loaded."""
 _NOT_JOINED = 125
 
 _INHERITED = ("LD_LIBRARY_PATH",)  # a Python may need it to find its own library
@@ -97,6 +100,8 @@ class WorkerProcess:
             theirs.close()
         self.pid = self._process.pid
         try:
+            with contextlib.suppress(ProcessLookupError):  # whoever speaks to it will hear how it ended
+                resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (_MOST_FILES, _MOST_FILES))
             self._pin(spec.cores)
         except OSError as cause:
             self.stop()
@@ -151,15 +156,15 @@ class WorkerProcess:
         except TimeoutError as cause:
             raise PlatformError(f"function {self.spec.function} did not answer within {timeout_s:.1f} s") from cause
         except OSError as cause:
-            raise PlatformError(f"function {self.spec.function} {self.obituary()}") from cause
+            raise PlatformError(f"function {self.spec.function} {self.exit_reason()}") from cause
         if not reply:
-            raise PlatformError(f"function {self.spec.function} {self.obituary()}")
+            raise PlatformError(f"function {self.spec.function} {self.exit_reason()}")
         if frames.kind_of(reply) == frames.FAILED:
             text, _ = frames.unpack_failed(memoryview(reply))
             raise EngineError(f"function {self.spec.function}: {text}")
         return memoryview(reply)
 
-    def obituary(self) -> str:
+    def exit_reason(self) -> str:
         """How it ended, in words."""
         try:
             code = self._process.wait(timeout=1.0)
