@@ -8,9 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mopar.gateway.budget import MemoryBudget
 from mopar.platforms.local import Arena, Segment
 from mopar.platforms.local.segments import live_segments
-from mopar.types import DeploymentError
+from mopar.types import DeploymentError, OverloadedError, RequestError
 from tests.platforms.local.leftovers import segments_of
 
 SIZES = st.lists(st.integers(0, 100_000) | st.sampled_from([0, 64, 1 << 16, (1 << 16) + 1]), max_size=12)
@@ -83,3 +84,32 @@ def test_two_segments_never_share_a_number() -> None:
         numbers.append(segment.number)
         segment.close()
     assert len(set(numbers)) == 3
+
+
+def test_an_arena_shrinks_again_after_a_large_request() -> None:
+    held, arena = segments_of(os.getpid()), Arena()
+    for size in [64 << 20, *[100_000] * 40]:
+        arena.reserve(size)
+        arena.place(2, (size,), size)
+        arena.reset()
+    assert sum(segment.size for segment in arena.segments) < 1 << 20
+    arena.close()
+    assert segments_of(os.getpid()) == held
+
+
+def test_arenas_stay_within_their_budget_and_give_it_back() -> None:
+    budget = MemoryBudget(request_bytes=1 << 20, total_bytes=3 << 19)
+    first, second = Arena(budget), Arena(budget)
+    with pytest.raises(RequestError, match=r"take 1\.1 MiB on their way, one request may take 1\.0 MiB") as refused:
+        first.reserve(1_200_000)
+    assert refused.value.status == 413
+    with pytest.raises(RequestError, match="take 2\\^50 bytes"):
+        first.reserve(1 << 50)
+    assert (first.segments, budget.held) == ([], 0)
+    first.reserve(1_000_000)
+    with pytest.raises(OverloadedError, match=r"would pass the limit of 1\.5 MiB"):
+        second.reserve(1_000_000)
+    second.reserve(100_000)
+    for arena in (first, second):
+        arena.close()
+    assert budget.held == 0

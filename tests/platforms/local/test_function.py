@@ -16,7 +16,14 @@ from mopar.gateway.arrays import Array
 from mopar.limits import Cgroup, Cgroups, detect_cgroups, why_unavailable
 from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec, function
 from mopar.runtime.frames import NOWHERE, TensorRef, pack_fetch, pack_run
-from mopar.types import DeploymentError, EngineError, OverloadedError, PlatformError, RequestError
+from mopar.types import (
+    DeploymentError,
+    EngineError,
+    OutOfMemoryError,
+    OverloadedError,
+    PlatformError,
+    RequestError,
+)
 from tests.graph.composed import run_file
 from tests.models import sample_inputs
 from tests.platforms.local import graphs
@@ -357,12 +364,39 @@ def test_a_call_that_needs_too_much_memory_is_named_and_the_next_one_works(
 ) -> None:
     async def main() -> None:
         async with up(allocate, limited(groups, 100 * MIB)) as calls:
-            with pytest.raises(DeploymentError, match=r"f0 ran out of memory at its limit of 40 MiB .*twice"):
+            with pytest.raises(OutOfMemoryError, match=r"f0 ran out of memory at its limit of 40 MiB .*not tried"):
                 await calls.start(np.array([200 * MIB // 4]), 1)
+            assert calls.restarts == ["f0"]
             _, answer = await calls.start(np.array([1000]), 1)
             assert np.frombuffer(answer, np.float32).tolist() == [1000.0]
 
     uvloop.run(main())
+
+
+class _Unreadable:
+    """A cgroup whose files cannot be opened any more, as where descriptors are exhausted."""
+
+    def oom_kills(self) -> int:
+        raise PlatformError("cgroup: cannot read memory.events: Too many open files")
+
+    def remove(self) -> None:
+        raise PlatformError("cgroup: cannot remove")
+
+
+def test_a_death_is_torn_down_once_where_nothing_can_be_opened(mlp: Mlp, caplog: pytest.LogCaptureFixture) -> None:
+    """What fails while a death is looked into must not leave its socket to be read again and again."""
+
+    async def main() -> None:
+        async with up(mlp[0]) as calls:
+            calls.function._cgroup = _Unreadable()  # type: ignore[assignment]
+            first = kill(calls)
+            _, answer = await calls.start(mlp[1], 1, (1, 8))
+            np.testing.assert_allclose(np.frombuffer(answer, np.float32), np.frombuffer(mlp[2], np.float32), rtol=1e-5)
+            assert calls.restarts == ["f0"]
+            assert calls.function.pid != first
+
+    uvloop.run(main())
+    assert not caplog.records
 
 
 @pytest.mark.cgroup
