@@ -136,3 +136,11 @@ def test_it_sees_nothing_of_its_gateway(worker: WorkerProcess, monkeypatch: pyte
     assert b"MOPAR_TEST_SECRET" not in (home / "environ").read_bytes()
     beyond = [link.readlink().as_posix() for link in (home / "fd").iterdir() if int(link.name) > 2]
     assert [link.partition(":")[0] for link in beyond] == ["socket"]
+
+
+def test_it_gains_no_privileges_and_opens_few_files(worker: WorkerProcess) -> None:
+    worker.load(PATIENCE_S)
+    home = Path(f"/proc/{worker.pid}")
+    assert "NoNewPrivs:\t1" in (home / "status").read_text()
+    (limit,) = (line for line in (home / "limits").read_text().splitlines() if line.startswith("Max open files"))
+    assert limit.split()[3:5] == ["256", "256"]
