@@ -130,11 +130,13 @@ JUNK = {
     "data of no tensor": b'{"inputs":[],"junk":[{"data":[%b0]}]}' % (b"[]," * 300000),
     "data twice": b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[%b0],"data":[1]}]}' % (b"1," * 99999),
     "data of objects": b'{"inputs":[{"name":"x","datatype":"FP32","shape":[300001],"data":[%b0]}]}' % (b"{}," * 300000),
-    "data of arrays": b'{"inputs":[{"name":"x","datatype":"FP32","shape":[300000,0],"data":[%b0]}]}' % (b"[]," * 300000),
+    "data of arrays": b'{"inputs":[{"name":"x","datatype":"FP32","shape":[300000,0],"data":[%b0]}]}'
+    % (b"[]," * 300000),
     "data of null": b'{"inputs":[{"name":"x","datatype":"FP32","shape":[200001],"data":[%b0]}]}' % (b"null," * 200000),
     "data without end": b'{"inputs":[{"name":"x","datatype":"FP32","shape":[300000],"data":[%b' % (b"1," * 300000),
     "data deep": b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":%b' % (b"[" * 1000000),
-    "vast shape": b'{"inputs":[{"name":"x","datatype":"FP32","shape":[70368744177664],"data":[%b0]}]}' % (b"1," * 99999),
+    "vast shape": b'{"inputs":[{"name":"x","datatype":"FP32","shape":[70368744177664],"data":[%b0]}]}'
+    % (b"1," * 99999),
     "blanks": b'{"inputs":[{"name":"x","datatype":"FP32","shape":[2],"data":[1,%b2]}]}' % (b" " * 3000000),
     "strings": b"[%b0]" % (b'"\\\\\\"",' * 100000),
 }

@@ -36,8 +36,8 @@ class Aside:
             return await asyncio.shield(result)
         except asyncio.CancelledError:
             if not begun.cancel():
-                with contextlib.suppress(Exception):
-                    await result
+                await asyncio.wait([result])
+                result.exception()  # nobody is left to be told of it
             raise
 
 
