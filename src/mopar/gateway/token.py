@@ -43,13 +43,15 @@ def read_token(path: Path) -> Token:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as cause:
         raise UsageError(f"token file {path}: {cause.strerror}") from cause
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise UsageError(f"token file {path} is no regular file")
         if status.st_mode & _OTHERS:
             raise UsageError(f"token file {path} is open to other users: chmod 600 it")
-        secret = file.read(_MOST_BYTES + 1).strip()
+        secret = os.read(descriptor, _MOST_BYTES + 1).strip()
+    finally:
+        os.close(descriptor)
     if not secret or len(secret) > _MOST_BYTES or any(not 0x21 <= byte <= 0x7E for byte in secret):
         raise UsageError(f"token file {path} must hold one line of up to {_MOST_BYTES} printable ASCII characters")
     return Token(secret.decode("ascii"))

@@ -48,7 +48,7 @@ class _Server:
         self._empty.clear()
         self.metrics.connections.set(len(self._connections))
         refusal = self._crowd.admit(connection, connection.client)
-        if len(self._connections) > 2 * self.limits.max_connections:
+        if refusal is not None and len(self._connections) > 2 * self.limits.max_connections:
             connection.abort()
         return refusal
 
