@@ -64,6 +64,7 @@ def parse_request(text: memoryview) -> tuple[InferRequest, Split | None]:
     """
     if len(text) <= MAX_HEAD_BYTES:
         try:
+            str(text, "utf-8")  # of what is skipped, msgspec does not look at this
             return _REQUEST.decode(text), None
         except msgspec.ValidationError as cause:
             raise RequestError(f"the request is malformed: {cause}") from cause
@@ -80,6 +81,7 @@ def parse_request(text: memoryview) -> tuple[InferRequest, Split | None]:
 
 def _of_head(head: bytes) -> InferRequest:
     try:
+        head.decode()
         try:
             return _REQUEST.decode(head)
         except msgspec.ValidationError:
