@@ -38,7 +38,7 @@ from tests.models import materialise
 
 MODEL, KINDS = "symbolic", ("slices", "parts")
 OTHER = "127.0.0.2"
-PATIENCE_S, DRIP_S, JSON_LIMIT = 60.0, 1.0, 8 << 20
+PATIENCE_S, DRIP_S, QUIET_S, JSON_LIMIT = 60.0, 1.0, 3.0, 8 << 20
 HEALTH_MS, GROWN_MIB, SHARE_ANSWERED = 50.0, 5.0, 0.99
 GOOD_EVERY, WARM, SLOW_CLIENTS = 20, 200, 20
 _MIB = 1 << 20
@@ -263,6 +263,7 @@ def settled(server: Server, questions: Sequence[Question], workers: int) -> tupl
     with Client(server.client.url) as client:
         for number in range(WARM):
             client.infer(questions[number % len(questions)][0])
+    time.sleep(QUIET_S)  # after which a gateway gives back what large requests left
     return memory_of(server.pid)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from mopar.gateway.http.jsondata import has_constants, parse_json, without_constants
-from mopar.gateway.http.jsonscan import MAX_HEAD_BYTES, SPACES, Split, split
+from mopar.gateway.http.jsonscan import BLOCK, MAX_HEAD_BYTES, SPACES, Split, split
 from mopar.types import RequestError
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -71,12 +71,23 @@ def parse_request(text: memoryview) -> tuple[InferRequest, Split | None]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
             if isinstance(cause, RecursionError) or not has_constants(bytes(text)):
                 raise RequestError(f"the body is not valid JSON: {cause}") from cause
-    parts = split(memoryview(bytes(text).strip(SPACES)))
+    parts = split(_without_trailing_space(text))
     request = _of_head(parts.head)
     taken = sum(parts.span(bytes(tensor.data)) is not None for tensor in request.inputs)
     if taken != len(parts.spans):
         raise RequestError("the request is malformed: data that belong to no input")
     return request, parts
+
+
+def _without_trailing_space(text: memoryview) -> memoryview:
+    stop = len(text)
+    while stop:
+        last = bytes(text[max(0, stop - BLOCK) : stop])
+        kept = last.rstrip(SPACES)
+        stop -= len(last) - len(kept)
+        if kept:
+            break
+    return text[:stop]
 
 
 def _of_head(head: bytes) -> InferRequest:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from mopar.gateway.backend import Backend
 from mopar.gateway.http.access import Access
-from mopar.gateway.http.aside import threads
+from mopar.gateway.http.aside import Aside, large_bodies
 from mopar.gateway.http.connection import Connection
 from mopar.gateway.http.crowd import Crowd
 from mopar.gateway.http.messages import Handler, HttpLimits
@@ -19,14 +19,19 @@ from mopar.gateway.http.routes import Routes
 from mopar.types import PlatformError
 
 _LAST_PORT = 65535
+_LARGE_BYTES = 256 << 10
+"""Of a body behind which memory is given back."""
 
 
 class _Server:
     """The connections' host: their limits, their number, and the memory of their bodies."""
 
-    def __init__(self, limits: HttpLimits, metrics: HttpMetrics, handler: Handler, access: Access) -> None:
+    def __init__(
+        self, limits: HttpLimits, metrics: HttpMetrics, handler: Handler, access: Access, aside: Aside
+    ) -> None:
         self.limits, self.metrics, self.handler, self.access = limits, metrics, handler, access
         self.stopping = False
+        self._aside = aside
         self._connections: set[Connection] = set()
         self._crowd = Crowd(limits)
         self._buffered = 0
@@ -41,6 +46,8 @@ class _Server:
 
     def give(self, count: int) -> None:
         self._buffered -= count
+        if count >= _LARGE_BYTES:
+            self._aside.trim_soon()
 
     def joined(self, connection: Connection) -> str | None:
         # One that is told to go stays until its client has read that; there are not more of these than of others.
@@ -109,9 +116,9 @@ async def serve(
     if max_body_bytes is not None:
         bounds = replace(bounds, max_body_bytes=max_body_bytes)
     metrics = HttpMetrics(registry)
-    with threads() as aside:
+    with large_bodies() as aside:
         routes = Routes(backend, metrics, deadline_s, bounds, aside)
-        server = _Server(bounds, metrics, routes, access or Access())
+        server = _Server(bounds, metrics, routes, access or Access(), aside)
         listener = await _listen(server, host, port)
         try:
             on_ready(listener.sockets[0].getsockname()[1])
