@@ -115,7 +115,7 @@ def _shape(request: dict[str, Any], draw: random.Random) -> None:
 
 
 def _size(request: dict[str, Any], draw: random.Random) -> None:
-    size = draw.choice([0, -1, 1 << 63, 1 << 40, 1.5, "4", None, True, [], 1])
+    size: Any = draw.choice([0, -1, 1 << 63, 1 << 40, 1.5, "4", None, True, [], 1])
     draw.choice(request["inputs"])["parameters"] = {"binary_data_size": size}
 
 
@@ -131,7 +131,7 @@ def _name(request: dict[str, Any], draw: random.Random) -> None:
 
 def _data(request: dict[str, Any], draw: random.Random) -> None:
     tensor = draw.choice(request["inputs"])
-    wrong = [None, "x", {}, [], [[]], float("nan"), 1e300, 10**400, True, -0.0]
+    wrong: list[Any] = [None, "x", {}, [], [[]], float("nan"), 1e300, 10**400, True, -0.0]
     if "data" in tensor and tensor["data"] and draw.random() < 0.7:
         tensor["data"][draw.randrange(len(tensor["data"]))] = draw.choice(wrong)
     else:

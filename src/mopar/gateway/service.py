@@ -10,7 +10,7 @@ from mopar.bundle import Bundle, prepare
 from mopar.files import cache_directory
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.footprint import Footprint
-from mopar.gateway.http import Access, HttpLimits, access_for, is_loopback, serve
+from mopar.gateway.http import HttpLimits, access_for, is_loopback, serve
 from mopar.gateway.metrics import FunctionMetrics
 from mopar.gateway.options import ServeOptions
 from mopar.gateway.request import call_plans
@@ -39,13 +39,18 @@ async def serve_bundle(
         PlatformError: the port is taken, or a function does not start.
         EngineError: ONNX Runtime refuses a graph.
     """
-    access = _access(options, notice)
+    token = None if options.token_file is None else read_token(options.token_file)
     registry = CollectorRegistry()
     metrics = FunctionMetrics(registry)
 
     def restarted(function: str) -> None:
         metrics.restarted(function)
         notice(f"function {function} died and is started again")
+
+    def listening(port: int) -> None:
+        if token is None and not is_loopback(options.host):
+            notice(f"whoever reaches {options.host} may use the model: ask for a token with --token-file")
+        on_ready(port)
 
     bundle = await asyncio.to_thread(prepare, bundle, cache_directory(), notice)
     deployment = LocalDeployment(bundle, limits=options.limits, notice=notice, on_restart=restarted)
@@ -66,20 +71,13 @@ async def serve_bundle(
                 options.port,
                 registry=registry,
                 shutdown=shutdown,
-                on_ready=on_ready,
+                on_ready=listening,
                 deadline_s=options.deadline_s,
                 limits=_limits(options),
-                access=access,
+                access=access_for(options.host, options.allow_hosts, token),
             )
         finally:
             await runner.close()
-
-
-def _access(options: ServeOptions, notice: Callable[[str], None]) -> Access:
-    token = None if options.token_file is None else read_token(options.token_file)
-    if token is None and not is_loopback(options.host):
-        notice(f"whoever reaches {options.host} may use the model: ask for a token with --token-file")
-    return access_for(options.host, options.allow_hosts, token)
 
 
 def _limits(options: ServeOptions) -> HttpLimits:
