@@ -67,6 +67,8 @@ class Aside:
                 result.exception()  # nobody is left to be told of it
             raise
         finally:
+            # A future holds its exception, whose traceback holds this frame and with it the arguments.
+            del begun, result, args, kwargs
             self.trim_soon()
 
 

@@ -49,6 +49,7 @@ class RequestParser:
         self._refusal: RequestError | None = None
         self._progress, self._silent = False, 0
         self._held = 0
+        self._body = Body(0)  # or a connection that is idle would hold its last request's
         self._reset()
 
     def feed(self, data: bytes) -> None:
@@ -77,6 +78,10 @@ class RequestParser:
         """Return what is held of a body that will not be finished."""
         self._budget.give(self._held)
         self._held = 0
+        self._body = Body(0)  # or a connection that is idle would hold its last request's
+        self._body = Body(0)
+        # The two hold each other; a cycle is found by the garbage collector, but late.
+        del self._parser
 
     def release(self, request: Request) -> None:
         """Return what a request's body held, once it is answered."""
@@ -173,3 +178,4 @@ class RequestParser:
         method = self._parser.get_method().decode("ascii")
         self.requests.append(Request(method, self._path, self._headers, self._body.view(), keep))
         self._held = 0
+        self._body = Body(0)  # or a connection that is idle would hold its last request's
