@@ -102,12 +102,17 @@ def _pieces(span: memoryview, structure: bytes, shape: tuple[int, ...], what: st
     rest = b""
     for block in blocks(span):
         outside = strings.outside(block)
-        marks = block[_STRUCTURE[block] & outside]
+        marks = block[_STRUCTURE.take(block) & outside]
         if not np.array_equal(marks, want[at : at + len(marks)]):
             raise _misfit(span, shape, what)
         at += len(marks)
-        before = _check_neighbours(block, outside, before, what)
-        bare = np.where(_BRACKETS[block] & outside, np.uint8(ord(" ")), block)
+        brackets = _BRACKETS.take(block) & outside
+        if before != CLOSE and not _SPACE[block[-1]] and not brackets.any():
+            before, bare = (int(block[-1]) if outside[-1] else 0), block
+        else:
+            before = _check_neighbours(block, outside, before, what)
+            bare = block.copy()
+            bare[brackets] = ord(" ")
         commas = np.flatnonzero((block == COMMA) & outside)
         if len(commas):
             last = int(commas[-1])

@@ -45,9 +45,10 @@ class Strings:
             quotes &= ~escaped
         if not quotes.any():
             return np.full(len(block), not self._inside)
-        inside = np.logical_xor.accumulate(quotes) ^ self._inside
+        # Counted modulo 256, which leaves odd and even as they are.
+        inside = (np.cumsum(quotes, dtype=np.uint8) + np.uint8(self._inside)) & 1
         self._inside = bool(inside[-1])
-        return ~inside
+        return inside == 0
 
     def _escaped(self, block: Array) -> Array | None:
         """A mask of the bytes behind an odd number of backslashes; None where there are none."""
@@ -103,7 +104,7 @@ def split(text: memoryview) -> Split:
     cutting = False
     for block in blocks(text):
         outside = strings.outside(block)
-        delta = np.where(outside, _DELTA[block], 0)
+        delta = _DELTA.take(block) * outside
         depths = np.cumsum(delta, dtype=np.int32) + depth
         depth = int(depths[-1])
         begins = outside & (block == OPEN) & (depths == _WITHIN)
