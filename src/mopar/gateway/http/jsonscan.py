@@ -46,9 +46,10 @@ class Strings:
         if not quotes.any():
             return np.full(len(block), not self._inside)
         # Counted modulo 256, which leaves odd and even as they are.
-        inside = (np.cumsum(quotes, dtype=np.uint8) + np.uint8(self._inside)) & 1
+        inside: Array = (np.cumsum(quotes, dtype=np.uint8) + np.uint8(self._inside)) & 1
         self._inside = bool(inside[-1])
-        return inside == 0
+        outside: Array = inside == 0
+        return outside
 
     def _escaped(self, block: Array) -> Array | None:
         """A mask of the bytes behind an odd number of backslashes; None where there are none."""
