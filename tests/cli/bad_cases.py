@@ -1,5 +1,6 @@
 """Commands that get something wrong: how each ends, and what its one line says."""
 
+import functools
 import re
 import socket
 from collections.abc import Callable, Sequence
@@ -287,6 +288,11 @@ OUTPUTS = [
     ),
 ]
 
+
+def _asked(url: str, place: Place) -> list[str | Path]:
+    return ["infer", url, "--inputs", place.inputs, "-o", place.room / "o.npz"]
+
+
 OTHERS = [
     Case("no-verb", lambda _: ["pln"], r"No such command 'pln'\. Did you mean 'plan'\?: see `mopar --help`"),
     Case("zoo-no-verb", lambda _: ["zoo"], r": see `mopar zoo --help`"),
@@ -296,14 +302,14 @@ OTHERS = [
         r"the zoo has no model 'alexnet': have vgg16, .*minilm",
     ),
     Case("no-argument", lambda _: ["build"], r"Missing argument .*: see `mopar build --help`"),
+    Case("serve-port-range", lambda p: ["serve", p.bundle, "--port", "70000"], r"--port.*65535"),
+    Case("serve-port-negative", lambda p: ["serve", p.bundle, "--port=-1"], r"--port.*equal to 0"),
+    Case("up-port-range", lambda p: ["up", p.model, "--port", "99999"], r"--port.*65535"),
     Case(
-        "serve-port-range",
-        lambda p: ["serve", p.bundle, "--port", "70000"],
-        r"port 70000.* 65535.*--port",
-        1,
-        "platform",
+        "serve-token-open",
+        lambda p: ["serve", p.bundle, "--port", "0", "--token-file", p.inputs],
+        r"token file .* is open to other users: chmod 600 it",
     ),
-    Case("serve-port-negative", lambda p: ["serve", p.bundle, "--port=-1"], r"port -1.* 65535.*--port", 1, "platform"),
     Case(
         "serve-address",
         lambda p: ["serve", p.bundle, "--host", "192.0.2.1", "--port", "0"],
@@ -322,6 +328,23 @@ OTHERS = [
         "infer-no-url",
         lambda p: ["infer", "http://:80/", "--inputs", p.inputs, "-o", p.room / "o.npz"],
         r"http://:80/ is no URL of a server: write http://HOST:PORT",
+    ),
+    *[
+        Case(f"infer-url-{name}", functools.partial(_asked, url), says)
+        for name, url, says in [
+            ("bracket", "http://[::1", "Invalid IPv6 URL"),
+            ("port", "http://localhost:99999", "Port out of range"),
+            ("label", f"http://{'a' * 70}.example", "label"),
+            ("dots", "http://a..b", "label"),
+            ("space", "http://a b/", "a b"),
+            ("path", "http://localhost/é", "is no URL of a server"),
+        ]
+    ],
+    Case(
+        "infer-picture",
+        lambda p: ["infer", p.room / ":x:[red]", "--inputs", p.inputs, "-o", p.room / "o.npz"],
+        r":x:\[red\]",
+        kind="bundle",
     ),
     Case(
         "bench-baseline", lambda p: ["bench", p.model, "--baselines", "ort,jax"], r"--baselines jax: choose from ort,"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mopar.cli.output import Output
+from mopar.cli.output import Output, table
 from mopar.cli.sizes import sizes_note
 from mopar.planning import plan_unsplit
-from mopar.types import InputRecipe, LargerRequest, Plan
+from mopar.types import InputRecipe, LargerRequest, Plan, UsageError
 from mopar.types.ranges import InputRange
 from tests.cli.harness import Pipeline, mopar
 from tests.planning.strategies import FREE, PAPER, chain
@@ -41,6 +41,16 @@ def test_quiet_leaves_out_progress_and_notes(clock: list[float], capsys: pytest.
     out.progress("on its way", 0.5)
     out.notice("worth knowing")
     assert capsys.readouterr().err == ""
+
+
+def test_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(as_json=False)
+    out.fail(UsageError("no :x: and no [red]"))
+    out.notice(":x: [/red]")
+    out.result({}, lambda console: console.print(table(":x:", ("[red]",), [(":x: [/red]",)])))
+    shown = capsys.readouterr()
+    assert shown.err.splitlines() == ["error: no :x: and no [red]", "note: :x: [/red]"]
+    assert shown.out.split() == [":x:", "[red]", "\u2500" * 10, ":x:", "[/red]"]
 
 
 def test_each_verb_fits_a_screen_and_says_what_comes_next(made: Pipeline, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client, infer
-from mopar.gateway.http import HttpLimits
+from mopar.gateway.http import Access, HttpLimits
+from mopar.gateway.token import Token
 from mopar.types import DeploymentError, OverloadedError, RequestError, TensorSpec, UsageError
 from tests.gateway.http.harness import EchoBackend, Server, any_shape_backend, running
 
@@ -92,7 +93,33 @@ def test_no_server_at_all() -> None:
         infer(f"http://127.0.0.1:{port}", {})
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "http://", "http://host:port", "http://host:99999"])
+def test_a_token_is_sent_with_every_request() -> None:
+    backend = EchoBackend((TensorSpec("x", "int64", ("n",)),))
+    with running(backend, access=Access(Token("s3cret"))) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        assert infer(url, {"x": np.array([7])}, token=Token("s3cret"))["x"].tolist() == [7]
+        with pytest.raises(RequestError, match="bearer token") as caught:
+            infer(url, {"x": np.array([7])})
+        assert caught.value.status == 401
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000",
+        "ftp://host",
+        "http://",
+        "http://host:port",
+        "http://host:99999",
+        "http://[::1",
+        "http://[::g]",
+        f"http://{'a' * 70}",
+        "http://a..b",
+        "http://a b",
+        "http://host/\x01",
+        "http://host/é",
+    ],
+)
 def test_what_is_no_url(url: str) -> None:
     with pytest.raises(UsageError):
         Client(url)

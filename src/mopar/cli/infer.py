@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.options import Json, Quiet
+from mopar.cli.options import Json, Quiet, TokenFile
 from mopar.cli.output import Output, run, table
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def command(
     inputs: Annotated[Path, typer.Option("--inputs", metavar="FILE.npz", help="Values, by input.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT.npz", help="Where to write the answers.")],
     timeout_s: Annotated[float, typer.Option(min=0.001, help="For the whole request.")] = 60.0,
+    token_file: TokenFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -38,8 +39,10 @@ def command(
         out.progress("asking")
         if target.startswith(("http://", "https://")):
             from mopar.gateway.client import infer
+            from mopar.gateway.token import read_token
 
-            answers = infer(target, values, timeout_s=timeout_s)
+            token = None if token_file is None else read_token(token_file)
+            answers = infer(target, values, timeout_s=timeout_s, token=token)
         else:
             answers = _ask_bundle(Path(target), values, timeout_s, out)
         with whole_file(output) as temporary, temporary.open("wb") as file:

@@ -47,6 +47,11 @@ Parts = Annotated[
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Measure again what was measured before.")]
 
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any that is free.")]
+TokenFile = Annotated[
+    Path | None, typer.Option("--token-file", metavar="FILE", help="Holds the token that requests bring.")
+]
+
 
 def shapes_of(arguments: Sequence[InputArg]) -> dict[str, StatedShape]:
     """Shape by input."""

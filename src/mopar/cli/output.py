@@ -14,6 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from mopar.cli.errors import error_document, exit_code
 from mopar.cli.signals import Signalled, ended_by_signals
@@ -66,8 +67,9 @@ class Output:
         self._quiet = quiet
         self._left = _TimeLeft()
         # Lines are broken between words for people; what a program reads keeps each in one piece.
-        self._stdout = _Console(soft_wrap=not sys.stdout.isatty())
-        self._stderr = _Console(stderr=True, soft_wrap=not sys.stderr.isatty())
+        # Names come from users: neither ":x:" nor "[red]" in them means anything.
+        self._stdout = _Console(soft_wrap=not sys.stdout.isatty(), emoji=False, markup=False)
+        self._stderr = _Console(stderr=True, soft_wrap=not sys.stderr.isatty(), emoji=False, markup=False)
         self._status: Status | None = None
         self._stage = ""
         self._started = time.monotonic()
@@ -80,9 +82,9 @@ class Output:
         text = stage if share is None else f"{stage} ({share:.0%}{self._left.text(share)})"
         if self._stderr.is_terminal:
             if self._status is None:
-                self._status = self._stderr.status(text)
+                self._status = self._stderr.status(Text(text))
                 self._status.start()
-            self._status.update(text)
+            self._status.update(Text(text))
             return
         now = time.monotonic()
         if stage != self._stage and now - self._started > _SLOW_S and now - self._said > _SLOW_S:

@@ -16,6 +16,7 @@ from mopar.cli.options import (
     Objective,
     Parts,
     Platform,
+    Port,
     Prices,
     Quiet,
     Slo,
@@ -43,7 +44,7 @@ def command(
         Path | None, typer.Option(metavar="DIR", help="What is made goes there; default: MODEL.mopar.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.")] = 8000,
+    port: Port = 8000,
     name: Annotated[str | None, typer.Option(help="Of the model; default: the model file's stem.")] = None,
     no_cache: NoCache = False,
     as_json: Json = False,

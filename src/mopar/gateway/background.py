@@ -14,6 +14,7 @@ from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
 from mopar.gateway.options import ServeOptions
 from mopar.gateway.service import serving
+from mopar.gateway.token import read_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ def serve_in_background(bundle: Bundle, options: ServeOptions) -> Iterator[Servi
     port, loop, stop = started.result()
     url = f"http://{options.host}:{port}/v2/models/{options.name or bundle.manifest.name}"
     try:
-        with Client(url, timeout_s=options.deadline_s) as client:
+        token = None if options.token_file is None else read_token(options.token_file)
+        with Client(url, timeout_s=options.deadline_s, token=token) as client:
             yield Service(url, client)
     finally:
         loop.call_soon_threadsafe(stop.set)

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 import numpy as np
 
 from mopar.gateway.arrays import Array, dtype_of, from_array, numpy_dtype, oip_of, to_array
+from mopar.gateway.token import Token
 from mopar.types import DeploymentError, OverloadedError, RequestError, TensorValue, UsageError, dtype_of_name
 
 Json = dict[str, Any]
@@ -22,13 +23,15 @@ class Client:
         url: of the server (``http://127.0.0.1:8000``), which then must serve one model, or of a model
             (``http://127.0.0.1:8000/v2/models/NAME``).
         timeout_s: for connecting, and for every wait for data.
+        token: sent with every request; None for none.
 
     Raises:
         UsageError: the URL is not of that form.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 60.0) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 60.0, token: Token | None = None) -> None:
         self.url = url
+        self._headers = {} if token is None else {"Authorization": token.header()}
         self._connection = _connection(url, timeout_s)
         self._used = False
         self.timings: dict[str, dict[str, float]] = {}
@@ -116,7 +119,7 @@ class Client:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[bytes, int]:
         """The body, and how much of it is JSON."""
-        response, data = self._exchange(method, self._prefix + path, body, headers or {})
+        response, data = self._exchange(method, self._prefix + path, body, {**self._headers, **(headers or {})})
         if response.status >= 400:
             raise _error(response.status, response.reason, data, self.url)
         self.timings = _timings(response.headers.get("Server-Timing", ""))
@@ -148,26 +151,36 @@ class Client:
 
 
 def infer(
-    url: str, inputs: Mapping[str, Array], *, outputs: Sequence[str] | None = None, timeout_s: float = 60.0
+    url: str,
+    inputs: Mapping[str, Array],
+    *,
+    outputs: Sequence[str] | None = None,
+    timeout_s: float = 60.0,
+    token: Token | None = None,
 ) -> dict[str, Array]:
     """One request on a connection of its own; see ``Client``."""
-    with Client(url, timeout_s=timeout_s) as client:
+    with Client(url, timeout_s=timeout_s, token=token) as client:
         return client.infer(inputs, outputs)
 
 
 def _connection(url: str, timeout_s: float) -> http.client.HTTPConnection:
-    parts = urlsplit(url)
     kinds: dict[str, type[http.client.HTTPConnection]] = {
         "http": http.client.HTTPConnection,
         "https": http.client.HTTPSConnection,
     }
     try:
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as cause:
-        raise UsageError(f"{url}: {cause}") from cause
-    if parts.scheme not in kinds or not host:
-        raise UsageError(f"{url} is no URL of a server: write http://HOST:PORT")
-    return kinds[parts.scheme](host, port, timeout=timeout_s)
+        if parts.scheme in kinds and host and _is_plain(parts.path):
+            host.encode("idna")  # which a connection would find out later
+            return kinds[parts.scheme](host, port, timeout=timeout_s)
+    except (ValueError, http.client.InvalidURL) as cause:  # a UnicodeError is a ValueError
+        raise UsageError(f"{url!r}: {cause}") from cause
+    raise UsageError(f"{url} is no URL of a server: write http://HOST:PORT")
+
+
+def _is_plain(path: str) -> bool:
+    return path.isascii() and path.isprintable() and " " not in path
 
 
 def _timings(header: str) -> dict[str, dict[str, float]]:

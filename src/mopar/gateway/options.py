@@ -1,6 +1,7 @@
 """How a bundle is served."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 DEFAULT_QUEUE = 64
 """Requests that may wait for their turn."""
@@ -17,6 +18,10 @@ class ServeOptions:
         queue: requests that may wait.
         deadline_s: for each request, waiting included.
         max_body_mib: largest request body.
+        max_json_mib: largest JSON of a request, of which binary data are no part.
+        allow_hosts: names that requests may be sent to, beside ``localhost`` and addresses; without any, it is only
+            checked where ``host`` is a loopback address.
+        token_file: holds the token that requests must bring; None for none.
         limits: whether functions run under the plan's limits of memory and CPU.
         max_request_mib: most shared memory for one request, with all that it makes on its way; None for what the
             largest planned request takes, or where there is no largest, a quarter of ``max_memory_mib``.
@@ -29,6 +34,9 @@ class ServeOptions:
     queue: int = DEFAULT_QUEUE
     deadline_s: float = 30.0
     max_body_mib: int = 64
+    max_json_mib: int = 8
+    allow_hosts: tuple[str, ...] = ()
+    token_file: Path | None = None
     limits: bool = True
     max_request_mib: int | None = None
     max_memory_mib: int | None = None

@@ -10,11 +10,12 @@ from mopar.bundle import Bundle, prepare
 from mopar.files import cache_directory
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.footprint import Footprint
-from mopar.gateway.http import serve
+from mopar.gateway.http import HttpLimits, access_for, is_loopback, serve
 from mopar.gateway.metrics import FunctionMetrics
 from mopar.gateway.options import ServeOptions
 from mopar.gateway.request import call_plans
 from mopar.gateway.runner import Runner
+from mopar.gateway.token import read_token
 from mopar.machine import available_bytes
 from mopar.platforms.local import LocalDeployment
 from mopar.types import Manifest, TensorValue
@@ -34,15 +35,22 @@ async def serve_bundle(
     """Serve until ``shutdown`` is set; nothing is left running afterwards.
 
     Raises:
+        UsageError: the token file cannot be used.
         PlatformError: the port is taken, or a function does not start.
         EngineError: ONNX Runtime refuses a graph.
     """
+    token = None if options.token_file is None else read_token(options.token_file)
     registry = CollectorRegistry()
     metrics = FunctionMetrics(registry)
 
     def restarted(function: str) -> None:
         metrics.restarted(function)
         notice(f"function {function} died and is started again")
+
+    def listening(port: int) -> None:
+        if token is None and not is_loopback(options.host):
+            notice(f"whoever reaches {options.host} may use the model: ask for a token with --token-file")
+        on_ready(port)
 
     bundle = await asyncio.to_thread(prepare, bundle, cache_directory(), notice)
     deployment = LocalDeployment(bundle, limits=options.limits, notice=notice, on_restart=restarted)
@@ -63,12 +71,17 @@ async def serve_bundle(
                 options.port,
                 registry=registry,
                 shutdown=shutdown,
-                on_ready=on_ready,
-                max_body_bytes=options.max_body_mib * _MIB,
+                on_ready=listening,
                 deadline_s=options.deadline_s,
+                limits=_limits(options),
+                access=access_for(options.host, options.allow_hosts, token),
             )
         finally:
             await runner.close()
+
+
+def _limits(options: ServeOptions) -> HttpLimits:
+    return HttpLimits(max_body_bytes=options.max_body_mib * _MIB, max_json_bytes=options.max_json_mib * _MIB)
 
 
 def memory_budget(manifest: Manifest, options: ServeOptions) -> MemoryBudget:

@@ -13,9 +13,14 @@ def trim_memory() -> None:
     from the page cache at a tenth of a millisecond in all; what only loading ran (schemas, optimisers,
     parsers) stays out. Segments with a single written page, such as relocated data, are left alone.
     """
-    _LIBC.malloc_trim(0)
+    trim_heap()
     for start, length in _unwritten_segments():
         _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _DONT_NEED)
+
+
+def trim_heap() -> None:
+    """Return freed heap; the interpreter's lock is free meanwhile."""
+    _LIBC.malloc_trim(0)
 
 
 def _unwritten_segments() -> list[tuple[int, int]]:

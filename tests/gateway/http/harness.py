@@ -12,7 +12,7 @@ from typing import Any, Self
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from mopar.gateway.http import HttpLimits, serve
+from mopar.gateway.http import Access, HttpLimits, serve
 from mopar.types import TensorSpec, TensorValue
 
 PATIENCE_S = 20.0
@@ -101,7 +101,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(backend: EchoBackend, limits: HttpLimits | None = None) -> Iterator[Server]:
+def running(
+    backend: EchoBackend, limits: HttpLimits | None = None, *, access: Access | None = None
+) -> Iterator[Server]:
     """The server on a free port; stopped, and checked to have stopped, at the end."""
     registry, started = CollectorRegistry(), threading.Event()
     server = Server(0, backend, registry, uvloop.new_event_loop(), asyncio.Event(), threading.Thread())
@@ -121,6 +123,7 @@ def running(backend: EchoBackend, limits: HttpLimits | None = None) -> Iterator[
                     shutdown=server.shutdown,
                     on_ready=on_ready,
                     limits=limits,
+                    access=access,
                 )
             )
 
@@ -149,8 +152,8 @@ class Reply:
 class Wire:
     """A socket that speaks bytes, so that requests can be wrong in any way."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S, source_address=(source, 0))
         self.file = self.socket.makefile("rb")
 
     def __enter__(self) -> Self:

@@ -44,6 +44,7 @@ BAD_BODIES = {
     "empty": b"",
     "no JSON": b"{",
     "not UTF-8": b'{"inputs": "\xff"}',
+    "not UTF-8 where nothing is looked for": json.dumps({"junk": "!", **infer_body()}).encode().replace(b"!", b"\xff"),
     "half a surrogate": json.dumps({"id": "\ud800", **infer_body(data=[float("nan"), 2, 3, 4])}).encode(),
     "deep nesting": b"[" * 60000,
     "deep nesting with NaN": b"[NaN," * 12000,

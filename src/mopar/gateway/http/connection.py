@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 from mopar.gateway.http.messages import Chunk, Handler, HttpLimits, Request, Response, error_response
 from mopar.gateway.http.metrics import HttpMetrics
-from mopar.gateway.http.parser import Budget, RequestParser
+from mopar.gateway.http.parser import Budget, Gate, RequestParser
 from mopar.types import RequestError
 
 _log = logging.getLogger(__name__)
@@ -29,11 +29,15 @@ class Host(Budget, Protocol):
         """Answers a request."""
 
     @property
+    def access(self) -> Gate:
+        """Who may ask."""
+
+    @property
     def stopping(self) -> bool:
         """Whether the server only finishes what it has begun."""
 
-    def joined(self, connection: "Connection") -> bool:
-        """Admit a connection; False where there are too many."""
+    def joined(self, connection: "Connection") -> str | None:
+        """Admit a connection; where there are too many, what it is told."""
 
     def left(self, connection: "Connection") -> None:
         """Forget a connection."""
@@ -48,7 +52,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._parser = RequestParser(host.limits, host)
+        self._parser = RequestParser(host.limits, host, host.access)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
@@ -67,10 +71,11 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
         # "Flushed" must mean that nothing is left to send: views of shared memory are let go then.
         self._transport.set_write_buffer_limits(high=0)
-        if self._host.joined(self):
+        refusal = self._host.joined(self)
+        if refusal is None:
             self._enter("head", self._host.limits.header_timeout_s, self._time_out)
-        else:
-            self._refuse(error_response(503, "too many connections: try again"))
+        elif not self._transport.is_closing():
+            self._refuse(error_response(503, refusal))
 
     def data_received(self, data: bytes) -> None:
         """Parse, and answer what is whole."""
@@ -109,9 +114,20 @@ class Connection(asyncio.Protocol):
 
     # --- requests ---
 
+    @property
+    def client(self) -> str:
+        """The other end's address; empty where it is gone already."""
+        peer = self._transport.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being received or answered."""
+        return self._task is None and not self._parser.begun and not self._refused
+
     def stop(self) -> None:
         """Close at once where idle; otherwise after the request that is being received or answered."""
-        if self._task is None and not self._parser.begun and not self._refused:
+        if self.idle:
             self._transport.close()
 
     def abort(self) -> None:

@@ -3,13 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
 from mopar.gateway.arrays import Buffer, dtype_of, oip_of
-from mopar.gateway.http.jsondata import JSON_TYPES, from_json_data
-from mopar.gateway.http.schema import InferRequest, InputTensor, flag, parse_request, refuse_extensions, size
-from mopar.runtime.strings import unpack_strings
+from mopar.gateway.http.jsondata import JSON_TYPES, from_json_data, parse_json
+from mopar.gateway.http.jsonpieces import from_json_span
+from mopar.gateway.http.jsonscan import Split
+from mopar.gateway.http.schema import (
+    InferRequest,
+    InputTensor,
+    flag,
+    parse_request,
+    refuse_extensions,
+    shape_of,
+    size,
+)
+from mopar.runtime.strings import count_strings
 from mopar.types import (
     Dim,
     RequestError,
@@ -52,16 +61,25 @@ def decode(
     Raises:
         RequestError: it is malformed, or does not fit the model.
     """
-    split = _header_length(header_length, len(body))
-    request = parse_request(body[:split])
+    split = json_length(header_length, len(body))
+    request, parts = parse_request(body[:split])
     refuse_extensions(request.parameters, "the request")
-    values = _inputs(request, body[split:], {spec.name: spec for spec in inputs})
+    values = _inputs(request, parts, body[split:], {spec.name: spec for spec in inputs})
     _check_symbols(values, inputs)
     names, binary = _wanted(request, outputs)
     return Inference(request.id, values, names, binary)
 
 
-def _header_length(header: str | None, length: int) -> int:
+def json_length(header: str | None, length: int) -> int:
+    """How many of a body's bytes are JSON; binary data are behind them.
+
+    Args:
+        header: the header ``Inference-Header-Content-Length``; None where it is absent, and all is JSON.
+        length: of the body.
+
+    Raises:
+        RequestError: the header is no number, or larger than the body.
+    """
     if header is None:
         return length
     # isdecimal alone would let other scripts' digits through; no length has more digits than this.
@@ -70,7 +88,9 @@ def _header_length(header: str | None, length: int) -> int:
     return int(header)
 
 
-def _inputs(request: InferRequest, binary: memoryview, specs: dict[str, TensorSpec]) -> dict[str, TensorValue]:
+def _inputs(
+    request: InferRequest, parts: Split | None, binary: memoryview, specs: dict[str, TensorSpec]
+) -> dict[str, TensorValue]:
     values: dict[str, TensorValue] = {}
     at = 0
     for tensor in request.inputs:
@@ -80,15 +100,19 @@ def _inputs(request: InferRequest, binary: memoryview, specs: dict[str, TensorSp
         if tensor.name in values:
             raise RequestError(f"{what} is given twice")
         refuse_extensions(tensor.parameters, what)
-        _check_spec(tensor, specs[tensor.name], what)
-        nbytes = size(tensor.parameters, "binary_data_size", what)
+        spec, shape = specs[tensor.name], shape_of(tensor, what)
+        _check_spec(tensor.datatype, shape, spec, what)
+        nbytes = size(tensor.parameters.binary_data_size, "binary_data_size", what)
         stop = at + (nbytes or 0)
         if stop > len(binary):
             raise RequestError(
                 f"{what}: binary_data_size {nbytes}, but {len(binary) - at} bytes of binary data are left"
             )
-        data = _data(tensor, None if nbytes is None else binary[at:stop], what, specs[tensor.name].dtype)
-        values[tensor.name] = TensorValue(tensor.name, specs[tensor.name].dtype, tuple(tensor.shape), data)
+        if nbytes is None:
+            data = _from_json(tensor, parts, what, spec.dtype, shape)
+        else:
+            data = _from_binary(tensor, binary[at:stop], what, spec.dtype, shape)
+        values[tensor.name] = TensorValue(tensor.name, spec.dtype, shape, data)
         at = stop
     if at != len(binary):
         raise RequestError(f"{len(binary) - at} bytes of binary data belong to no input")
@@ -102,24 +126,24 @@ def _names(specs: dict[str, TensorSpec]) -> str:
     return ", ".join(specs) or "no inputs"
 
 
-def _check_spec(tensor: InputTensor, spec: TensorSpec, what: str) -> None:
+def _check_spec(datatype: str, shape: tuple[int, ...], spec: TensorSpec, what: str) -> None:
     """Datatype, rank and fixed dimensions."""
     try:
-        dtype = dtype_of(tensor.datatype)
+        dtype = dtype_of(datatype)
     except KeyError as cause:
-        raise RequestError(f"{what}: unknown datatype {tensor.datatype}") from cause
+        raise RequestError(f"{what}: unknown datatype {datatype}") from cause
     if dtype.name != spec.dtype:
         raise RequestError(f"{what} is {oip_of(dtype)}, the model takes {oip_of(dtype_of_name(spec.dtype))}")
     # Beside a dimension of 0, others of any size would pass for no data; no engine can address them.
-    if element_count(max(dim, 1) for dim in tensor.shape) >= 1 << 48:
-        raise RequestError(f"{what}: no tensor can have shape {format_shape(tensor.shape)}")
+    if element_count(max(dim, 1) for dim in shape) >= 1 << 48:
+        raise RequestError(f"{what}: no tensor can have shape {format_shape(shape)}")
     if spec.shape is None:
         return
-    fits = len(spec.shape) == len(tensor.shape) and all(
-        want == got for want, got in zip(spec.shape, tensor.shape, strict=True) if isinstance(want, int)
+    fits = len(spec.shape) == len(shape) and all(
+        want == got for want, got in zip(spec.shape, shape, strict=True) if isinstance(want, int)
     )
     if not fits:
-        got = format_shape(tensor.shape)
+        got = format_shape(shape)
         raise RequestError(f"{what} has shape {got}, the model takes {format_shape(spec.shape)}")
 
 
@@ -136,13 +160,18 @@ def _check_symbols(values: dict[str, TensorValue], specs: Sequence[TensorSpec]) 
                 raise RequestError(f"dimension {symbol} is {known} in input {where} but {got} in input {spec.name}")
 
 
-def _data(tensor: InputTensor, binary: memoryview | None, what: str, dtype: str) -> Buffer:
-    shape = tuple(tensor.shape)
-    if binary is None:
-        if tensor.data is msgspec.UNSET:
-            raise RequestError(f"{what} has neither data nor binary_data_size")
-        return from_json_data(tensor.data, tensor.name, dtype, shape)
-    if tensor.data is not msgspec.UNSET:
+def _from_json(tensor: InputTensor, parts: Split | None, what: str, dtype: str, shape: tuple[int, ...]) -> Buffer:
+    text = memoryview(tensor.data)
+    if not text:
+        raise RequestError(f"{what} has neither data nor binary_data_size")
+    span = None if parts is None else parts.span(bytes(text))
+    if span is not None:
+        return from_json_span(span, tensor.name, dtype, shape)
+    return from_json_data(parse_json(text), tensor.name, dtype, shape)
+
+
+def _from_binary(tensor: InputTensor, binary: memoryview, what: str, dtype: str, shape: tuple[int, ...]) -> Buffer:
+    if memoryview(tensor.data):
         raise RequestError(f"{what} has both data and binary_data_size")
     count = element_count(shape)
     if dtype == "string":
@@ -156,7 +185,7 @@ def _data(tensor: InputTensor, binary: memoryview | None, what: str, dtype: str)
 
 def _check_strings(binary: memoryview, count: int, what: str) -> None:
     try:
-        found = len(unpack_strings(binary))
+        found = count_strings(binary)
     except ValueError as cause:
         raise RequestError(f"{what}: not valid BYTES data: {cause}") from cause
     if found != count:
@@ -166,7 +195,7 @@ def _check_strings(binary: memoryview, count: int, what: str) -> None:
 def _wanted(request: InferRequest, specs: Sequence[TensorSpec]) -> tuple[tuple[str, ...] | None, frozenset[str]]:
     """Which outputs, and which of them as binary data. Refused before the model runs, where they cannot be written."""
     dtypes = {spec.name: spec.dtype for spec in specs}
-    default = flag(request.parameters, "binary_data_output", "the request") or False
+    default = flag(request.parameters.binary_data_output, "binary_data_output", "the request") or False
     asked = dict.fromkeys(dtypes, default) if not request.outputs else {}
     for output in request.outputs:
         what = f"output {output.name}"
@@ -175,7 +204,7 @@ def _wanted(request: InferRequest, specs: Sequence[TensorSpec]) -> tuple[tuple[s
         if output.name in asked:
             raise RequestError(f"{what} is asked for twice")
         refuse_extensions(output.parameters, what)
-        own = flag(output.parameters, "binary_data", what)
+        own = flag(output.parameters.binary_data, "binary_data", what)
         asked[output.name] = default if own is None else own
     for name, binary in asked.items():
         if not binary and dtypes[name] not in JSON_TYPES:

@@ -8,40 +8,62 @@ from mopar.gateway.arrays import oip_of
 from mopar.gateway.http.decode import Inference
 from mopar.gateway.http.jsondata import to_json_data
 from mopar.gateway.http.messages import JSON, Chunk, Response
-from mopar.types import TensorSpec, TensorValue, dtype_of_name
+from mopar.types import RequestError, TensorSpec, TensorValue, dtype_of_name
 
 VERSION = "1"
 """The only version of a served model."""
 
 
-def encode(model: str, inference: Inference, outputs: Sequence[TensorValue]) -> Response:
+def encode(
+    model: str, inference: Inference, outputs: Sequence[TensorValue], max_json_bytes: int | None = None
+) -> Response:
     """The response to ``inference``. Binary data are the outputs' own buffers, not copied.
 
+    Args:
+        model: its name.
+        inference: what was asked for.
+        outputs: the answer.
+        max_json_bytes: of the answer's JSON; None for any size.
+
     Raises:
-        RequestError: an output cannot be written as JSON.
+        RequestError: an output cannot be written as JSON, or is too large for it.
     """
-    tensors: list[dict[str, object]] = []
-    chunks: list[Chunk] = []
-    for value in outputs:
-        tensor: dict[str, object] = {
-            "name": value.name,
-            "datatype": oip_of(dtype_of_name(value.dtype)),
-            "shape": value.shape,
-        }
-        if value.name in inference.binary:
-            chunks.append(value.data)
-            tensor["parameters"] = {"binary_data_size": memoryview(value.data).nbytes}
-        else:
-            tensor["data"] = msgspec.Raw(to_json_data(value))
-        tensors.append(tensor)
-    reply: dict[str, object] = {"model_name": model, "model_version": VERSION, "outputs": tensors}
+    reply: dict[str, object] = {"model_name": model, "model_version": VERSION}
     if inference.id is not None:
         reply["id"] = inference.id
-    head = msgspec.json.encode(reply)
+    text = bytearray(msgspec.json.encode(reply)[:-1])
+    text += b',"outputs":['
+    chunks: list[Chunk] = []
+    for number, value in enumerate(outputs):
+        text += b"," if number else b""
+        if value.name in inference.binary:
+            chunks.append(value.data)
+            parameters = {"binary_data_size": memoryview(value.data).nbytes}
+            text += msgspec.json.encode({**_heading(value), "parameters": parameters})
+        else:
+            _add_data(text, value, max_json_bytes)
+    text += b"]}"
     if not chunks:
-        return Response(200, [head], JSON)
-    headers = {"inference-header-content-length": str(len(head))}
-    return Response(200, [head, *chunks], "application/octet-stream", headers)
+        return Response(200, [text], JSON)
+    headers = {"inference-header-content-length": str(len(text))}
+    return Response(200, [text, *chunks], "application/octet-stream", headers)
+
+
+def _heading(value: TensorValue) -> dict[str, object]:
+    return {"name": value.name, "datatype": oip_of(dtype_of_name(value.dtype)), "shape": value.shape}
+
+
+def _add_data(text: bytearray, value: TensorValue, max_json_bytes: int | None) -> None:
+    text += msgspec.json.encode(_heading(value))[:-1]
+    text += b',"data":'
+    for piece in to_json_data(value):
+        text += piece
+        if max_json_bytes is not None and len(text) > max_json_bytes:
+            raise RequestError(
+                f"output {value.name} makes the answer's JSON longer than {max_json_bytes} bytes: "
+                "ask for it with binary_data true"
+            )
+    text += b"}"
 
 
 def metadata(model: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[str, object]:

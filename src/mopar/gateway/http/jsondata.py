@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -17,6 +18,9 @@ _INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "ui
 JSON_TYPES = _FLOATS | _INTEGERS | {"bool", "string"}
 """Element types that the protocol can write as JSON; the others travel as binary data only."""
 
+_PIECE = 1 << 13
+"""Elements that are written in one go."""
+
 
 def parse_json(text: Buffer) -> object:
     """Plain data from JSON, NaN, Infinity and -Infinity included: Triton and its clients write them.
@@ -28,7 +32,7 @@ def parse_json(text: Buffer) -> object:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         raw = bytes(text)
-        if isinstance(cause, RecursionError) or not (b"NaN" in raw or b"Infinity" in raw):
+        if isinstance(cause, RecursionError) or not has_constants(raw):
             raise RequestError(f"the body is not valid JSON: {cause}") from cause
     try:
         value: object = json.loads(raw, parse_float=_finite)
@@ -36,6 +40,24 @@ def parse_json(text: Buffer) -> object:
     except (ValueError, RecursionError) as cause:
         raise RequestError(f"the body is not valid JSON: {cause}") from cause
     return value
+
+
+def has_constants(text: bytes) -> bool:
+    """Whether a text may hold NaN or an infinity, which JSON proper has no word for."""
+    return b"NaN" in text or b"Infinity" in text
+
+
+def without_constants(text: bytes) -> bytes:
+    """JSON proper with ``[{}]``, which fits no field of a request, in place of NaN and infinities.
+
+    Raises:
+        RequestError: it is not JSON in any other way.
+    """
+    try:
+        value = json.loads(text, parse_float=_finite, parse_constant=lambda _word: [{}])
+        return json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as cause:
+        raise RequestError(f"the body is not valid JSON: {cause}") from cause
 
 
 def _finite(text: str) -> float:
@@ -53,9 +75,18 @@ def from_json_data(data: object, name: str, dtype: str, shape: tuple[int, ...]) 
         RequestError: the dtype has no JSON form, or count, nesting, element types or ranges do not fit.
     """
     what = f"input {name}"
+    check_json_type(dtype, what)
+    return packed(_flatten(data, what, shape), dtype, what)
+
+
+def check_json_type(dtype: str, what: str) -> None:
+    """Raise RequestError where an element type has no JSON form."""
     if dtype not in JSON_TYPES:
         raise RequestError(f"{what}: {dtype} has no JSON form in the protocol: send it as binary data")
-    flat = _flatten(data, what, shape)
+
+
+def packed(flat: list[Any], dtype: str, what: str) -> Buffer:
+    """Elements as ``TensorValue.data``. Raises RequestError where type or range of one does not fit."""
     kinds = set(map(type, flat))
     if dtype == "string":
         _expect(kinds, {str}, what, "strings")
@@ -72,22 +103,33 @@ def from_json_data(data: object, name: str, dtype: str, shape: tuple[int, ...]) 
     return _bytes(_integers(flat, dtype, what))
 
 
-def to_json_data(value: TensorValue) -> bytes:
-    """A tensor's elements as a flat JSON array.
+def to_json_data(value: TensorValue) -> Iterator[bytes]:
+    """A tensor's elements as a flat JSON array, in pieces between which other threads may run.
 
     Raises:
         RequestError: a string is not UTF-8.
     """
-    if value.dtype == "string":
+    elements: Sequence[bytes] | Array
+    elements = unpack_strings(value.data) if value.dtype == "string" else to_array(value).reshape(-1)
+    if len(elements) <= _PIECE:
+        yield _array_text(elements, value)
+        return
+    for start in range(0, len(elements), _PIECE):
+        yield b"," if start else b"["
+        yield _array_text(elements[start : start + _PIECE], value)[1:-1]
+    yield b"]"
+
+
+def _array_text(elements: Sequence[bytes] | Array, value: TensorValue) -> bytes:
+    if not isinstance(elements, np.ndarray):
         try:
-            return msgspec.json.encode([item.decode() for item in unpack_strings(value.data)])
+            return msgspec.json.encode([item.decode() for item in elements])
         except UnicodeDecodeError as cause:
             message = f"output {value.name} holds bytes that are not UTF-8: ask for it with binary_data true"
             raise RequestError(message) from cause
-    array = to_array(value).reshape(-1)
-    if value.dtype in _FLOATS and not np.isfinite(array).all():
-        return json.dumps(array.tolist()).encode()
-    return msgspec.json.encode(array.tolist())
+    if value.dtype in _FLOATS and not np.isfinite(elements).all():
+        return json.dumps(elements.tolist()).encode()
+    return msgspec.json.encode(elements.tolist())
 
 
 def _flatten(data: object, what: str, shape: tuple[int, ...]) -> list[Any]:

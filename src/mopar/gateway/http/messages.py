@@ -8,6 +8,7 @@ import msgspec
 
 Chunk = bytes | bytearray | memoryview
 JSON = "application/json"
+_EXPLAINED: Mapping[int, Mapping[str, str]] = {503: {"retry-after": "1"}, 401: {"www-authenticate": "Bearer"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +17,12 @@ class HttpLimits:
 
     Attributes:
         max_body_bytes: of one request.
+        max_json_bytes: of one request's JSON, which binary data are no part of.
+        max_json_answer_bytes: of an answer's JSON.
         max_buffered_bytes: bodies of all connections together.
         max_header_bytes: request line and headers; also chunk extensions and trailers.
-        max_connections: more are told 503 at once.
+        max_connections: more are told 503 at once, unless a client that holds more than its share has an idle one.
+        max_client_connections: from one address; for IPv6, from one /64.
         header_timeout_s: from connecting, or a request's first byte, to the end of its headers.
         idle_timeout_s: between two requests of a connection.
         transfer_timeout_s: for a body or a response to pass, plus what its size takes at ``min_rate_bytes_s``.
@@ -27,9 +31,12 @@ class HttpLimits:
     """
 
     max_body_bytes: int = 64 << 20
+    max_json_bytes: int = 8 << 20
+    max_json_answer_bytes: int = 64 << 20
     max_buffered_bytes: int = 512 << 20
     max_header_bytes: int = 32 << 10
     max_connections: int = 512
+    max_client_connections: int = 256
     header_timeout_s: float = 10.0
     idle_timeout_s: float = 75.0
     transfer_timeout_s: float = 30.0
@@ -87,8 +94,8 @@ def json_response(status: int, value: object, headers: Mapping[str, str] | None 
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An error as the protocol writes it. 503 tells when to try again."""
-    extra = {"retry-after": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    """An error as the protocol writes it. 503 tells when to try again, 401 what is missing."""
+    extra = _EXPLAINED.get(status, {})
     # A name from the request may be in it, and be of any length.
     text = message if len(message) <= 500 else message[:500] + "..."
     return json_response(status, {"error": text}, {**extra, **(headers or {})})

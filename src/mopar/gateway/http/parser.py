@@ -1,7 +1,8 @@
 """Requests out of a byte stream: httptools, with the bounds that it lacks."""
 
 from collections import deque
-from typing import Protocol
+from collections.abc import Mapping
+from typing import NoReturn, Protocol
 
 import httptools
 
@@ -20,6 +21,13 @@ class Budget(Protocol):
         """Return bytes."""
 
 
+class Gate(Protocol):
+    """Who may ask."""
+
+    def check(self, path: str, headers: Mapping[str, str]) -> None:
+        """Raise RequestError where a request may not pass."""
+
+
 class RequestParser:
     """Collects requests from what a connection receives.
 
@@ -30,17 +38,18 @@ class RequestParser:
         wants_continue: its sender waits for ``100 Continue``.
     """
 
-    def __init__(self, limits: HttpLimits, budget: Budget) -> None:
+    def __init__(self, limits: HttpLimits, budget: Budget, gate: Gate) -> None:
         self.requests: deque[Request] = deque()
         self.reading_body = False
         self.begun = False
         self.announced = 0
         self.wants_continue = False
-        self._limits, self._budget = limits, budget
+        self._limits, self._budget, self._gate = limits, budget, gate
         self._parser = httptools.HttpRequestParser(self)
         self._refusal: RequestError | None = None
         self._progress, self._silent = False, 0
         self._held = 0
+        self._body = Body(0)  # or a connection that is idle would hold its last request's
         self._reset()
 
     def feed(self, data: bytes) -> None:
@@ -69,6 +78,10 @@ class RequestParser:
         """Return what is held of a body that will not be finished."""
         self._budget.give(self._held)
         self._held = 0
+        self._body = Body(0)  # or a connection that is idle would hold its last request's
+        self._body = Body(0)
+        # The two hold each other; a cycle is found by the garbage collector, but late.
+        del self._parser
 
     def release(self, request: Request) -> None:
         """Return what a request's body held, once it is answered."""
@@ -77,12 +90,12 @@ class RequestParser:
     def _too_long(self) -> RequestError:
         return RequestError(f"headers are longer than {self._limits.max_header_bytes} bytes", 431)
 
-    def _refuse(self, error: RequestError) -> None:
+    def _refuse(self, error: RequestError) -> NoReturn:
         self._refusal = error
         raise error
 
     def _reset(self) -> None:
-        self._url = b""
+        self._url, self._path = b"", "/"
         self._headers: dict[str, str] = {}
         self._header_bytes = 0
         self._body = Body(0)
@@ -123,11 +136,23 @@ class RequestParser:
         version = self._parser.get_http_version()
         if version == "1.1" and "host" not in self._headers:
             self._refuse(RequestError("an HTTP/1.1 request needs a Host header"))
+        self._path = self._path_of_url()
+        try:
+            self._gate.check(self._path, self._headers)
+        except RequestError as error:
+            self._refuse(error)
         expect = self._headers.get("expect")
         if expect is not None and expect.lower() != "100-continue":
             self._refuse(RequestError(f"cannot meet the expectation {expect[:100]}", 417))
         self.wants_continue = expect is not None and version == "1.1" and self.announced > 0
         self.reading_body = True
+
+    def _path_of_url(self) -> str:
+        try:
+            path: bytes = httptools.parse_url(self._url).path or b"/"
+            return path.decode("ascii")
+        except (httptools.HttpParserError, UnicodeDecodeError):
+            self._refuse(RequestError("the request's target is not a valid URL"))
 
     def on_chunk_header(self) -> None:
         """A chunk's size line is over."""
@@ -150,10 +175,7 @@ class RequestParser:
         self.reading_body = self.begun = self.wants_continue = False
         # The version is part of keep-alive here: HTTP/1.0 connections are closed, as most servers do.
         keep = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
-        try:
-            path = (httptools.parse_url(self._url).path or b"/").decode("ascii")
-        except (httptools.HttpParserError, UnicodeDecodeError):
-            self._refuse(RequestError("the request's target is not a valid URL"))
         method = self._parser.get_method().decode("ascii")
-        self.requests.append(Request(method, path, self._headers, self._body.view(), keep))
+        self.requests.append(Request(method, self._path, self._headers, self._body.view(), keep))
         self._held = 0
+        self._body = Body(0)  # or a connection that is idle would hold its last request's

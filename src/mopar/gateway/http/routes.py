@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 import mopar
-from mopar.gateway.backend import Backend
-from mopar.gateway.http.decode import decode
+from mopar.gateway.backend import Answer, Backend
+from mopar.gateway.http.aside import Aside
+from mopar.gateway.http.decode import Inference, decode, json_length
 from mopar.gateway.http.encode import VERSION, encode, metadata
-from mopar.gateway.http.messages import Request, Response, Send, error_response, json_response
+from mopar.gateway.http.messages import HttpLimits, Request, Response, Send, error_response, json_response
 from mopar.gateway.http.metrics import HttpMetrics
 from mopar.types import MoparError, OverloadedError, RequestError
 
 _GRACE_S = 5.0
 """Added to a request's deadline, which the backend keeps itself: the last resort against one that does not."""
+_INLINE_BYTES = 64 << 10
+"""More JSON than this is read and written beside the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,16 @@ class Routes:
         backend: the model.
         metrics: what is counted.
         deadline_s: given to every inference.
+        limits: of JSON, both ways.
+        aside: where large bodies are decoded and encoded.
     """
 
-    def __init__(self, backend: Backend, metrics: HttpMetrics, deadline_s: float) -> None:
+    def __init__(
+        self, backend: Backend, metrics: HttpMetrics, deadline_s: float, limits: HttpLimits, aside: Aside
+    ) -> None:
         self._backend, self._metrics, self._deadline_s = backend, metrics, deadline_s
+        self._limits, self._aside = limits, aside
+        self._looks_into_binary = any(spec.dtype in ("string", "bool") for spec in backend.inputs)
         get = ("GET", "HEAD")
         self._server: dict[tuple[str, ...], _Route] = {
             ("metrics",): _Route("metrics", get, _fixed(metrics.exposition)),
@@ -125,7 +134,7 @@ class Routes:
             raise RequestError("an inference request needs a Content-Length, or a chunked body", 411)
         backend = self._backend
         length = request.headers.get("inference-header-content-length")
-        inference = decode(request.body, length, backend.inputs, backend.outputs)
+        inference = await self._decoded(request.body, length)
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._deadline_s + _GRACE_S):
@@ -134,10 +143,32 @@ class Routes:
             except TimeoutError as cause:
                 raise OverloadedError(f"no answer within {self._deadline_s:g} s: try again") from cause
             # Sent inside the context: the outputs are views of memory that it holds.
-            response = encode(backend.name, inference, answer.outputs)
+            response = await self._encoded(inference, answer)
             if answer.server_timing:
                 response = replace(response, headers={**response.headers, "server-timing": answer.server_timing})
             return await _send(send, response)
+
+    async def _decoded(self, body: memoryview, header: str | None) -> Inference:
+        count, limit = json_length(header, len(body)), self._limits.max_json_bytes
+        if count > limit:
+            raise RequestError(
+                f"{count} bytes of JSON are too large: the limit is {limit}; send larger tensors as binary data", 413
+            )
+        inputs, outputs = self._backend.inputs, self._backend.outputs
+        if len(body) <= _INLINE_BYTES or (count <= _INLINE_BYTES and not self._looks_into_binary):
+            return decode(body, header, inputs, outputs)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await self._aside.run(decode, body, header, inputs, outputs)
+        except TimeoutError as cause:
+            raise OverloadedError(f"not decoded within {self._deadline_s:g} s: try again") from cause
+
+    async def _encoded(self, inference: Inference, answer: Answer) -> Response:
+        name, limit = self._backend.name, self._limits.max_json_answer_bytes
+        written = sum(len(value.data) for value in answer.outputs if value.name not in inference.binary)
+        if written <= _INLINE_BYTES:
+            return encode(name, inference, answer.outputs, limit)
+        return await self._aside.run(encode, name, inference, answer.outputs, limit)
 
 
 async def _send(send: Send, response: Response) -> int:

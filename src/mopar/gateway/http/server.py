@@ -9,22 +9,31 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry
 
 from mopar.gateway.backend import Backend
+from mopar.gateway.http.access import Access
+from mopar.gateway.http.aside import Aside, large_bodies
 from mopar.gateway.http.connection import Connection
+from mopar.gateway.http.crowd import Crowd
 from mopar.gateway.http.messages import Handler, HttpLimits
 from mopar.gateway.http.metrics import HttpMetrics
 from mopar.gateway.http.routes import Routes
 from mopar.types import PlatformError
 
 _LAST_PORT = 65535
+_LARGE_BYTES = 256 << 10
+"""Of a body behind which memory is given back."""
 
 
 class _Server:
     """The connections' host: their limits, their number, and the memory of their bodies."""
 
-    def __init__(self, limits: HttpLimits, metrics: HttpMetrics, handler: Handler) -> None:
-        self.limits, self.metrics, self.handler = limits, metrics, handler
+    def __init__(
+        self, limits: HttpLimits, metrics: HttpMetrics, handler: Handler, access: Access, aside: Aside
+    ) -> None:
+        self.limits, self.metrics, self.handler, self.access = limits, metrics, handler, access
         self.stopping = False
+        self._aside = aside
         self._connections: set[Connection] = set()
+        self._crowd = Crowd(limits)
         self._buffered = 0
         self._empty = asyncio.Event()
         self._empty.set()
@@ -37,17 +46,22 @@ class _Server:
 
     def give(self, count: int) -> None:
         self._buffered -= count
+        if count >= _LARGE_BYTES:
+            self._aside.trim_soon()
 
-    def joined(self, connection: Connection) -> bool:
-        admitted = len(self._connections) < self.limits.max_connections
-        # One that is told to go is counted too: it stays until its client has read that.
+    def joined(self, connection: Connection) -> str | None:
+        # One that is told to go stays until its client has read that; there are not more of these than of others.
         self._connections.add(connection)
         self._empty.clear()
         self.metrics.connections.set(len(self._connections))
-        return admitted
+        refusal = self._crowd.admit(connection, connection.client)
+        if refusal is not None and len(self._connections) > 2 * self.limits.max_connections:
+            connection.abort()
+        return refusal
 
     def left(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._crowd.leave(connection)
         self.metrics.connections.set(len(self._connections))
         if not self._connections:
             self._empty.set()
@@ -79,6 +93,7 @@ async def serve(
     max_body_bytes: int | None = None,
     deadline_s: float = 30.0,
     limits: HttpLimits | None = None,
+    access: Access | None = None,
 ) -> None:
     """Serve a model until ``shutdown`` is set, then finish what is in flight.
 
@@ -92,6 +107,7 @@ async def serve(
         max_body_bytes: of a request's body; in place of the one in ``limits``.
         deadline_s: given to every inference.
         limits: of connections and transfers.
+        access: who may ask; None for anyone.
 
     Raises:
         PlatformError: the address cannot be listened on.
@@ -100,14 +116,16 @@ async def serve(
     if max_body_bytes is not None:
         bounds = replace(bounds, max_body_bytes=max_body_bytes)
     metrics = HttpMetrics(registry)
-    server = _Server(bounds, metrics, Routes(backend, metrics, deadline_s))
-    listener = await _listen(server, host, port)
-    try:
-        on_ready(listener.sockets[0].getsockname()[1])
-        await shutdown.wait()
-    finally:
-        listener.close()
-        await server.drain()
+    with large_bodies() as aside:
+        routes = Routes(backend, metrics, deadline_s, bounds, aside)
+        server = _Server(bounds, metrics, routes, access or Access(), aside)
+        listener = await _listen(server, host, port)
+        try:
+            on_ready(listener.sockets[0].getsockname()[1])
+            await shutdown.wait()
+        finally:
+            listener.close()
+            await server.drain()
 
 
 async def _listen(server: _Server, host: str, port: int) -> asyncio.Server:
