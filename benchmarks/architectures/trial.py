@@ -12,6 +12,7 @@ import numpy as np
 import uvloop
 
 from benchmarks.architectures.model import Architecture, Arrays
+from benchmarks.common import counters
 from mopar.bundle import Bundle, build, compare_all, open_bundle
 from mopar.evaluation.bench.served import Server
 from mopar.evaluation.stages import PlanOptions, make_plan, measure_model, predict_model
@@ -49,19 +50,30 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What became of requests from several clients at once: how many were sent, differed, and were refused (why)."""
+    """What became of requests from several clients at once.
+
+    Attributes:
+        plan: that was served.
+        requests: how many were sent.
+        unequal: how many answers differed from the model's.
+        errors: why others were refused.
+        restarts: workers that were started again, whether or not a request felt it.
+    """
 
     plan: str
     requests: int
     unequal: int = 0
     errors: tuple[str, ...] = ()
+    restarts: int = 0
 
     @property
     def failed(self) -> str | None:
         """The reason, if anything was not as it should be."""
         if self.errors:
             return f"{len(self.errors)} of {self.requests} refused: {self.errors[0]}"
-        return f"{self.unequal} of {self.requests} differ" if self.unequal else None
+        if self.unequal:
+            return f"{self.unequal} of {self.requests} differ"
+        return f"{self.restarts} times a worker died" if self.restarts else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +226,8 @@ def _served(name: str, bundle: Bundle, questions: list[Question], stages: Stages
         with stages.timed("serve"):
             server = Server(bundle)
             try:
-                return _asked(name, server.client.url, questions)
+                found = _asked(name, server.client.url, questions)
+                return replace(found, restarts=int(counters(server.client.url)["restarts"]))
             finally:
                 server.stop()
     except Exception as error:  # noqa: BLE001
