@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -67,9 +67,7 @@ def from_json(data: bytes, kind: type[T], *, what: str, error: type[MoparError])
         error: ``data`` is not JSON, or not of that form; the message names ``what`` and the field.
     """
     try:
-        value: Any = msgspec.json.decode(data, type=_ProfileRecord if kind is Profile else kind)
-        if kind is Profile:
-            value = _with_shards(Profile, value, tuple(step_of(record) for record in value.shards))
+        value = _decoded(data, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as cause:
         raise error(f"{what}: not a valid {kind.__name__.lower()} file: {cause}; make the file again") from cause
     field = getattr(kind, "__dataclass_fields__", {}).get("schema")
@@ -77,6 +75,14 @@ def from_json(data: bytes, kind: type[T], *, what: str, error: type[MoparError])
         found = getattr(value, "schema", None)
         raise error(f"{what}: schema version {found}, this mopar reads {field.default}; make the file again")
     return value
+
+
+def _decoded(data: bytes, kind: type[T]) -> T:
+    if kind is not Profile:
+        return msgspec.json.decode(data, type=kind)
+    record = msgspec.json.decode(data, type=_ProfileRecord)
+    found: Any = _with_shards(Profile, record, tuple(step_of(step) for step in record.shards))
+    return cast(T, found)
 
 
 def read_json(path: Path, kind: type[T], *, error: type[MoparError]) -> T:

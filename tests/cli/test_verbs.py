@@ -4,11 +4,41 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mopar.bundle import compare_all
 from mopar.evaluation.whole import WholeModel
 from mopar.gateway.client import Client
 from tests.cli.harness import Pipeline, mopar, served
+
+
+@pytest.mark.models
+def test_import_names_what_it_made_and_profile_remembers_the_shapes(made: Pipeline, tmp_path: Path) -> None:
+    command: list[str | Path] = [
+        "import",
+        "torch.nn:Identity",
+        "--input",
+        "input=1..3x1..4..6",
+        "-o",
+        tmp_path / "same.onnx",
+    ]
+    done = mopar(*command, cache=made.cache)
+    assert done.code == 0, done.stderr
+    words = done.stdout.split()
+    assert {"input_0", "(1..3)", "input_1", "(1..6)", "float32", "output"} <= set(words)
+    assert words[-4:] == ["next:", "mopar", "profile", str(tmp_path / "same.onnx")]
+    document = mopar(*command, "--json", cache=made.cache).document
+    shape = ["input_0", "input_1"]
+    assert document["inputs"] == [{"name": "input", "dtype": "float32", "shape": shape}]
+    assert document["outputs"] == [{"name": "output", "dtype": "float32", "shape": shape}]
+    assert document["ranges"] == {"input_0": [1, 3], "input_1": [1, 6]}
+    predicted = mopar(
+        "profile", tmp_path / "same.onnx", "--predict", "-o", tmp_path / "p.json", "--json", cache=made.cache
+    )
+    assert predicted.code == 0, predicted.stderr
+    document = predicted.document
+    assert [item["shape"] for item in document["recipes"]] == [[2, 4]]
+    assert [(item["smallest"], item["largest"]) for item in document["ranges"]] == [([1, 1], [3, 6])]
 
 
 def test_profile_keeps_its_contract(made: Pipeline) -> None:

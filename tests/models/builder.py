@@ -24,6 +24,7 @@ class Builder:
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
         self.constants = False  # whether weights become Constant nodes
+        self.opset = OPSET
 
     def input(self, name: str, shape: Shape, dtype: int = TensorProto.FLOAT) -> str:
         """Declare an input."""
@@ -76,7 +77,7 @@ class Builder:
 
     def model(self) -> onnx.ModelProto:
         """The checked model."""
-        model = helper.make_model(self.graph(), opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+        model = helper.make_model(self.graph(), opset_imports=[helper.make_opsetid("", self.opset)], ir_version=9)
         onnx.checker.check_model(model, full_check=True)
         return model
 

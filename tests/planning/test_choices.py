@@ -12,6 +12,7 @@ from mopar.planning.shape import chain_shape
 from mopar.planning.thin import thinned
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, UsageError
 from tests.planning.oracle import candidates
+from tests.planning.sharded import halves
 from tests.planning.strategies import FREE, PAPER, books, chain, limits, profiles
 from tests.planning.test_optimum import random_questions
 
@@ -126,3 +127,17 @@ def test_thinning_keeps_cheap_boundaries_and_hardly_costs() -> None:
     assert "positions looked at" in rough.reason
     assert "looked at" not in exact.reason
     assert rough.predicted.cost_per_million_usd <= 1.02 * exact.predicted.cost_per_million_usd
+
+
+def test_fewer_positions_keep_those_where_parts_may_begin_and_end() -> None:
+    """As long as they are no more than half of what is looked at; otherwise steps have to take what there is."""
+    profile, positions = chain(100), list(range(1, 100))
+    steps = tuple(halves(start, start + 1, f"t{start - 1}", f"t{start}") for start in range(1, 98, 4))
+    ends = {place for step in steps for place in (step.start, step.stop)}
+    some = replace(profile, shards=steps[:10])
+    kept = thinned(some, positions, most=40)
+    assert {place for step in steps[:10] for place in (step.start, step.stop)} <= set(kept)
+    assert len(kept) <= 40
+    assert kept == sorted(set(kept))
+    assert len(ends) > 20
+    assert thinned(replace(profile, shards=steps), positions, most=40) == thinned(profile, positions, most=40)

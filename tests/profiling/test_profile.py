@@ -18,16 +18,19 @@ from mopar.profiling import Array, MeasuredMemory, RunBudget, parts, profile_mod
 from mopar.profiling.engine_runs import run_engine, scratch_directory
 from mopar.profiling.layout import ReorderCosts
 from mopar.profiling.packed import stored_weights
+from mopar.shapes import ShapeLike
 from mopar.types import (
     PACKED_OPTIONS,
     EngineError,
     EngineOptions,
+    InputError,
     MemorySample,
     Profile,
     ProfileError,
     RuntimeCosts,
     TensorSpec,
 )
+from tests.models.builder import Builder
 from tests.profiling.blocked import blocked_chain
 
 QUICK = RunBudget(seconds=0.0, min_runs=5, max_runs=5, warm_runs=1)
@@ -39,12 +42,14 @@ class FakeProbe:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.data_bytes = 0
         self.stored_bytes = 0
 
     def memory(self, model: Model, profile: Profile, inputs: Mapping[str, Array]) -> MeasuredMemory:
         assert set(inputs) == {spec.name for spec in model.inputs}
         self.calls += 1
+        self.shapes = {name: value.shape for name, value in inputs.items()}
         with scratch_directory() as folder:
             source = save_model(model.ir, folder / "whole.onnx")[0]
             packed = pack_graph(source, folder / "packed.onnx", PACKED_OPTIONS)
@@ -61,7 +66,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def _profile(path: Path, probe: FakeProbe | None = None, **shapes: tuple[int, ...]) -> Profile:
+def _profile(path: Path, probe: FakeProbe | None = None, **shapes: ShapeLike) -> Profile:
     return profile_model(load_model(path), probe or FakeProbe(), shapes=shapes, budget=QUICK)
 
 
@@ -201,3 +206,41 @@ def test_a_model_that_the_engine_refuses_is_one_line(tmp_path: Path) -> None:
             budget=QUICK,
         )
     assert "\n" not in str(caught.value)
+
+
+def test_layers_are_timed_at_the_point_and_memory_is_measured_at_the_largest_size(
+    reference: Callable[[str], Path],
+) -> None:
+    probe = FakeProbe()
+    profile = _profile(reference("symbolic"), probe, x="1..2..8x1..5..40x16")
+    assert probe.shapes == {"x": (8, 40, 16)}
+    assert profile.smallest is not None
+    assert profile.largest is not None
+    assert profile.beyond is None
+    assert (profile.smallest.shapes, profile.largest.shapes) == ({"x": (1, 1, 16)}, {"x": (8, 40, 16)})
+    assert profile.tensors[0].shape == profile.recipes[0].shape == (2, 5, 16)
+    sizes = (profile.smallest.tensor_bytes[0], profile.tensors[0].bytes, profile.largest.tensor_bytes[0])
+    assert sizes == (64, 640, 20480)
+    assert profile.largest.memory_mib == profile.whole.memory_mib > profile.smallest.memory_mib
+    assert len(profile.largest.layer_bytes) == len(profile.layers)
+    assert from_json(to_json(profile), Profile, what="a profile", error=ProfileError) == profile
+
+
+def test_beyond_a_point_is_what_twice_its_sizes_take(reference: Callable[[str], Path]) -> None:
+    probe = FakeProbe()
+    profile = _profile(reference("symbolic"), probe, x=(2, 5, 16))
+    assert probe.shapes == {"x": (2, 5, 16)}
+    assert profile.smallest is profile.largest is None
+    assert profile.beyond is not None
+    assert profile.beyond.shapes == {"x": (4, 10, 16)}
+    assert profile.beyond.memory_mib > profile.whole.memory_mib
+
+
+def test_a_size_that_the_model_does_not_answer_is_named(tmp_path: Path) -> None:
+    g = Builder("fixed")
+    g.add("Add", g.input("x", ["rows", 4]), g.weight(8, 4), output="y")
+    g.output("y", ["rows", 4])
+    g.save(tmp_path / "fixed.onnx")
+    with pytest.raises(InputError, match=r"does not answer x=16x4: state a range that it answers"):
+        _profile(tmp_path / "fixed.onnx", x="8..8..16x4")
+    assert _profile(tmp_path / "fixed.onnx", x=(8, 4)).beyond is None

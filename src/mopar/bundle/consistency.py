@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from mopar.planning.check_ranges import check_ranges
 from mopar.types import (
     DTYPES,
     REQUEST,
@@ -30,6 +31,7 @@ def check_manifest(manifest: Manifest, where: str) -> None:
         _check_calls(manifest)
         _check_outputs(manifest)
         _check_specs((*manifest.inputs, *manifest.outputs))
+        check_ranges(manifest.plan.ranges, {spec.name for spec in manifest.inputs}, BundleError)
     except BundleError as error:
         raise BundleError(f"{where}: {error}: build the bundle again") from error
 

@@ -65,8 +65,9 @@ class Output:
         self.as_json = as_json
         self._quiet = quiet
         self._left = _TimeLeft()
-        self._stdout = _Console(soft_wrap=True)
-        self._stderr = _Console(stderr=True, soft_wrap=True)
+        # Lines are broken between words for people; what a program reads keeps each in one piece.
+        self._stdout = _Console(soft_wrap=not sys.stdout.isatty())
+        self._stderr = _Console(stderr=True, soft_wrap=not sys.stderr.isatty())
         self._status: Status | None = None
         self._stage = ""
         self._started = time.monotonic()
@@ -165,7 +166,8 @@ def to_stdout() -> Iterator[None]:
 
 def say_next(console: Console, *words: str | os.PathLike[str]) -> None:
     """The command that usually comes next, to be copied from the last line."""
-    console.print(f"next: mopar {shlex.join(os.fspath(word) for word in words)}", highlight=False, markup=False)
+    line = f"next: mopar {shlex.join(os.fspath(word) for word in words)}"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mopar.cli.load import note_load
 from mopar.cli.options import (
     InputsFile,
     InputShapes,
@@ -56,7 +57,8 @@ def command(
     def verb(out: Output) -> None:
         from mopar.evaluation.stages import PlanOptions
         from mopar.evaluation.up import prepare, workplace_of
-        from mopar.types import UsageError
+        from mopar.files import read_json
+        from mopar.types import Profile, ProfileError, UsageError
 
         if platform != "local":
             raise UsageError(f"--platform {platform}: mopar up serves on local; use plan and build for others")
@@ -71,6 +73,7 @@ def command(
             progress=out.progress,
         )
         out.done()
+        note_load(out, read_json(workplace_of(model, work).profile, Profile, error=ProfileError))
         out.text(lambda console: render_plan(console, bundle.manifest.plan))
         serve_until_signal(out, bundle, ServeOptions(host=host, port=port, name=name))
 

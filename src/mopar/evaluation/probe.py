@@ -18,6 +18,10 @@ from mopar.types import Graph, MemorySample, Plan, Profile, RuntimeCosts
 
 _SAMPLES = 4
 _HEAVY_SHARE = 0.2
+_TIMED_SHARE = 0.3
+"""Of a profile's time, about what is over when memory is measured."""
+
+Progress = Callable[[str, float | None], None]
 
 
 class WorkerProbe:
@@ -25,12 +29,13 @@ class WorkerProbe:
 
     Args:
         use_cache: whether the machine's constants may come from an earlier measurement.
-        progress: told one line per step.
+        progress: told one line per step, and what share of a profile is done by then.
     """
 
-    def __init__(self, *, use_cache: bool = True, progress: Callable[[str], None] = lambda _line: None) -> None:
+    def __init__(self, *, use_cache: bool = True, progress: Progress = lambda _line, _share: None) -> None:
         self._use_cache = use_cache
         self._progress = progress
+        self._done, self._functions = 0, 1
 
     def memory(self, model: Model, profile: Profile, inputs: Mapping[str, Array]) -> MeasuredMemory:
         """Required memory of the whole model as one function, and of slices of equal time.
@@ -40,10 +45,11 @@ class WorkerProbe:
         """
         limits = load_limits("local")
         book = load_book(limits.prices)
-        with _launches(model, plan_unsplit(profile, book, limits, slo_ms=None), inputs) as (launch,):
-            whole_mib, ready_ms = self._measured(launch, "the whole model").required_mib, init_ms(launch)
         uniform = plan_uniform(profile, book, limits, _SAMPLES, slo_ms=None)
         cuts = {graph.start for graph in uniform.graphs[1:]} | _around_heavy_layers(profile)
+        self._done, self._functions = 0, 1 + (len(cuts) + 1 if cuts else 0)
+        with _launches(model, plan_unsplit(profile, book, limits, slo_ms=None), inputs) as (launch,):
+            whole_mib, ready_ms = self._measured(launch, "the whole model").required_mib, init_ms(launch)
         samples: tuple[MemorySample, ...] = ()
         if cuts:
             sampled = plan_cuts(profile, book, limits, sorted(cuts), slo_ms=None, max_functions=len(cuts) + 1)
@@ -53,7 +59,7 @@ class WorkerProbe:
 
     def runtime(self) -> RuntimeCosts:
         """What every function pays on this machine."""
-        return runtime_costs(use_cache=self._use_cache, progress=self._progress)
+        return runtime_costs(use_cache=self._use_cache, progress=lambda line: self._progress(line, None))
 
     def _samples(self, graphs: Sequence[Graph], launches: Sequence[FunctionLaunch]) -> tuple[MemorySample, ...]:
         """One after the other: slices of one model mostly need about as much less than expected as the one before."""
@@ -66,10 +72,14 @@ class WorkerProbe:
         return tuple(samples)
 
     def _measured(self, launch: FunctionLaunch, what: str, surplus_mib: float = 0.0) -> MemoryMeasurement:
-        def say(line: str) -> None:
-            self._progress(f"{what}: {line}")
+        share = _TIMED_SHARE + (1 - _TIMED_SHARE) * self._done / self._functions
 
-        return required_memory(launch, cpu=1.0, surplus_mib=surplus_mib, progress=say)
+        def say(line: str) -> None:
+            self._progress(f"{what}: {line}", share)
+
+        found = required_memory(launch, cpu=1.0, surplus_mib=surplus_mib, progress=say)
+        self._done += 1
+        return found
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def measure_model(
     progress("reading the model", None)
     model = load_model(path)
     check_loadable(model)
-    probe = WorkerProbe(use_cache=use_cache, progress=lambda line: progress(line, None))
+    probe = WorkerProbe(use_cache=use_cache, progress=progress)
     given = load_inputs(inputs) if inputs is not None else None
     stated = stated_of(model, shapes, given)
     profile = profile_model(

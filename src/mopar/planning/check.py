@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from mopar.planning.check_ranges import check_ranges
 from mopar.planning.check_sources import check_sources
 from mopar.planning.shape import call_shares
 from mopar.types import REQUEST, Graph, GraphPart, Plan, Share, UsageError
@@ -26,6 +27,7 @@ def check_plan(plan: Plan, n_layers: int) -> None:
     if plan.order and sorted(plan.order) != list(range(n_layers)):
         raise UsageError(f"plan: its order has not each of the {n_layers} layers once")
     _check_functions(plan)
+    check_ranges(plan.ranges, None, UsageError)
     outputs = _check_calls(plan)
     shares = _shares(plan)
     for tensor, producer in plan.outputs:

@@ -32,10 +32,16 @@ def moved_bytes(tensor: TensorProfile, share: Share, part: GraphPart | None) -> 
 
 
 class Holding:
-    """What functions of one profile hold: a weight once, however many of a function's whole runs read it."""
+    """What functions of one profile hold: a weight once, however many of a function's whole runs read it.
 
-    def __init__(self, profile: Profile) -> None:
-        self._profile, self._parts = at_largest(profile), parts_of(profile)
+    Args:
+        profile: what functions need beyond weights and tensors is read off it.
+        sized: the same with the bytes of other sizes; by default those of the largest that are answered.
+    """
+
+    def __init__(self, profile: Profile, sized: Profile | None = None) -> None:
+        self._profile = at_largest(profile) if sized is None else sized
+        self._parts = parts_of(self._profile)
         self._extra = Extra(profile)
 
     def memory_mib(self, graphs: Sequence[Graph]) -> float:

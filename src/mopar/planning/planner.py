@@ -303,7 +303,7 @@ def _beyond(decider: Decider, placed: Decider, shape: PlanShape) -> LargerReques
     if grown is None or size is None:
         return None
     profile = placed.sizing.profile
-    holding = Holding(reordered(grown, profile.order) if isinstance(profile, Reordered) else grown)
+    holding = Holding(profile, reordered(grown, profile.order) if isinstance(profile, Reordered) else grown)
     graphs = {graph.id: graph for graph in shape.graphs}
     needs = (holding.memory_mib([graphs[name] for name in function.graphs]) for function in shape.functions)
     return LargerRequest(size.shapes, tuple(needs))

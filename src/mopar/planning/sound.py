@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
+from mopar.planning.check_ranges import check_ranges
 from mopar.planning.sound_shards import check_shards
 from mopar.types import Profile, ProfileError, TensorProfile
 
@@ -25,6 +26,7 @@ def check_profile(profile: Profile) -> None:
         _check_tensors(profile)
         _check_places(profile)
         _check_numbers(profile)
+        _check_sizes(profile)
         check_shards(profile, _MOST)
     except ProfileError as error:
         raise ProfileError(f"{error}: profile the model again") from error
@@ -81,6 +83,18 @@ def _check_numbers(profile: Profile) -> None:
             least = -_MOST if name in _SIGNED else 0
             if not least <= value <= _MOST:
                 raise ProfileError(f"a {type(part).__name__} of the profile has {name} {value:g}")
+
+
+def _check_sizes(profile: Profile) -> None:
+    """Of the model at other sizes: a figure for each tensor and layer."""
+    for size in (profile.smallest, profile.largest, profile.beyond):
+        if size is None:
+            continue
+        if len(size.tensor_bytes) != len(profile.tensors) or len(size.layer_bytes) != len(profile.layers):
+            raise ProfileError("the profile has not each tensor and layer at another size")
+        if not all(0 <= held <= _MOST for held in (*size.tensor_bytes, *size.layer_bytes)):
+            raise ProfileError("the profile has impossible sizes of tensors or layers")
+    check_ranges(profile.ranges, {spec.name for spec in profile.inputs}, ProfileError)
 
 
 def _numbers(part: object) -> Iterator[tuple[str, float]]:

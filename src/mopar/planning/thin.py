@@ -4,7 +4,8 @@ The rule, for K positions: layers are gathered, from the first on, until a group
 resident weights come to 4/K together; the group then ends at the best position to cut at in its later half. Best is the
 one with the fewest bytes across it, and of positions with about as many, the one whose two neighbours differ most in
 time and weights. So no cut of the full problem is more than a group away from one that is kept, and layers that differ
-stay apart. ``benchmarks/planner_growth`` measures what is lost.
+stay apart. Where parts may compute steps, their ends are kept as well. ``benchmarks/planner_growth`` measures what is
+lost.
 """
 
 import numpy as np
@@ -24,11 +25,20 @@ _ALIKE_BYTES = 1.25
 def thinned(profile: Profile, positions: list[int], most: int | None = None) -> list[int]:
     """At most ``most`` of the cut positions (ascending); all of them where they are no more. Linear in layers.
 
-    By default ``MOST_POSITIONS``, where they are more than ``ALL_UP_TO``.
+    By default ``MOST_POSITIONS``, where they are more than ``ALL_UP_TO``. Those where steps of the profile begin or end
+    are among them, as long as they are no more than half: a step between others could not be used.
     """
     if len(positions) <= (ALL_UP_TO if most is None else most):
         return positions
     most = MOST_POSITIONS if most is None else most
+    ends = {place for step in profile.shards for place in (step.start, step.stop)}.intersection(positions)
+    if len(ends) <= most // 2:
+        return sorted(ends.union(_gathered(profile, positions, most - len(ends))))
+    return _gathered(profile, positions, most)
+
+
+def _gathered(profile: Profile, positions: list[int], most: int) -> list[int]:
+    """Where groups of layers end that hold about as much each."""
     load = load_before(profile)
     bytes_across = {cut.index: cut.bytes for cut in profile.cut_positions}
     differs = _difference(profile)

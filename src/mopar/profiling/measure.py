@@ -115,15 +115,15 @@ def measure(
     run = functools.partial(run_engine, inputs=inputs, specs=model.inputs, directory=directory)
     progress("writing the model", None)
     save_model(model.ir, source)
-    progress("reading shapes", 0.1)
+    progress("reading shapes", 0.05)
     first = run(source, options=_PLAIN, budget=_ONCE, alternate=False)
     points = tensor_points(model, inputs, first.trace.runs[0])
-    progress("optimising", 0.2)
+    progress("optimising", 0.1)
     written = EngineOptions(optimize="all", prepack=options.prepack, arena=False, memory_pattern=False)
     asked_for = directory / "memory.csv"
     run(source, options=written, budget=_ONCE, alternate=False, write=packed, memory_statistics=asked_for)
     leave_plain(packed)
-    progress("timing layers", 0.3)
+    progress("timing layers", 0.15)
     budget = _bounded(budget or RunBudget(), first.trace.events_per_run)
     with Watch(core) as watch:
         runs = run(packed, options=options, budget=budget, threads=threads, core=core)
@@ -133,7 +133,7 @@ def measure(
     times = layer_times(runs, kernels, nodes, cost)
     ratios = None
     if two_threads and len(os.sched_getaffinity(0)) >= _TWO:
-        progress("timing layers with two threads", 0.4)
+        progress("timing layers with two threads", 0.22)
         both = run(packed, options=options, budget=_second(budget), threads=_TWO)
         ratios = two_threads_ratios(times, layer_times(both, kernels, nodes, cost))
     load = MachineLoad(statistics.median(runs.lost), watch.others_busy, _spread_share(times))

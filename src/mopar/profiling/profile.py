@@ -94,7 +94,7 @@ def profile_model(
     if use_cache and (found := _kept(key, progress)) is not None:
         return found
     profile = _timed(model, sizes, values, recipes, options, budget, probe, progress)
-    progress("measuring memory", 0.5)
+    progress("measuring memory", 0.3)
     memory = probe.memory(model, profile, resized_inputs(model.inputs, values, recipes, sizes.largest))
     whole = replace(profile.whole, memory_mib=memory.whole_mib, init_ms=memory.init_ms)
     profile = with_memory(replace(profile, whole=whole, samples=memory.samples))
@@ -121,7 +121,7 @@ def _timed(
         )
 
         def at_size(shapes: Shapes) -> SizedRun:
-            progress("running at other sizes", 0.45)
+            progress("running at other sizes", 0.26)
             resized = resized_inputs(model.inputs, values, recipes, shapes)
             return SizedRun(shapes, *measure_size(model, measured, resized, directory, options=options))
 

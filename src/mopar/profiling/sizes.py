@@ -113,10 +113,10 @@ def _bind(spec: TensorSpec, shape: StatedShape, symbols: dict[str, _Size]) -> No
     if len(shape.point) != len(spec.shape):
         raise InputError(f"input {spec.name!r} has rank {len(spec.shape)} ({declared}), not {text}")
     for dim, size, bounds in zip(spec.shape, shape.point, shape.bounds, strict=True):
-        if size < 0 or (isinstance(dim, int) and dim != size):
-            raise InputError(f"input {spec.name!r} is {declared}, which {text} does not fit")
         if isinstance(dim, int) and bounds not in {None, (dim, dim)}:
             raise InputError(f"input {spec.name!r} is {declared}: its dimension of {dim} takes no range")
+        if size < 0 or (isinstance(dim, int) and dim != size):
+            raise InputError(f"input {spec.name!r} is {declared}, which {text} does not fit")
         if isinstance(dim, str):
             _note(symbols, dim, _Size(size, bounds, spec.name))
 

@@ -28,6 +28,8 @@ _MOST_KEPT = 32
 """Each holds some 100 bytes per tensor. There are as many places at once as a gateway has requests on their way."""
 _ANCILLARY_BYTES = 64
 _INT_BYTES = 4
+_NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")
+"""What the engine says where memory ran out: that is no fault of the inputs."""
 
 
 class RefusedError(OrtError):
@@ -114,6 +116,8 @@ class Worker:
             bound.run()
         except OrtError as error:
             self._forget()  # there is nothing to fetch
+            if any(sign in str(error) for sign in _NO_MEMORY):
+                raise
             raise RefusedError(str(error)) from error
         compute_ns = perf_counter_ns() - started_ns
         made = [_described(bound.describe(i)) for i in bound.pending]

@@ -128,8 +128,8 @@ def _masked(d: Drawing, scores: Tensor, x: Tensor) -> Tensor:
         away = d.op("Mul", d.op("Sub", d.scalar(1.0), wide, dims=wide.dims), d.scalar(-30.0))
         return d.op("Add", scores, away)
     if how == "causal" and isinstance(rows, int):
-        mask = np.where(np.tril(np.ones((rows, rows), np.bool_)), 0, -30).astype(np.float32)
-        return d.op("Add", scores, d.value(mask[None, None]))
+        triangle = np.where(np.tril(np.ones((rows, rows), np.bool_)), 0, -30).astype(np.float32)
+        return d.op("Add", scores, d.value(triangle[None, None]))
     if how == "bias" and isinstance(rows, int):
         return d.op("Add", scores, d.floats(size(scores.dims[1]), rows, rows))
     return scores

@@ -10,7 +10,7 @@ from mopar.bundle.lowering import LoweredCall, lower_call
 from mopar.bundle.parts import shared_specs
 from mopar.graph import Layer, Model, arranged, boundary, layers_of
 from mopar.planning import check_plan
-from mopar.types import REQUEST, Call, CallInput, Graph, Plan
+from mopar.types import REQUEST, Call, CallInput, Graph, Plan, TensorSpec
 from tests.models.drawn.drawing import Array
 
 _Key = tuple[object, ...]
@@ -22,6 +22,7 @@ class Composer:
     def __init__(self, model: Model) -> None:
         self._model, self._layers = model, layers_of(model)
         self._sessions: dict[_Key, ort.InferenceSession] = {}
+        self._entering: dict[tuple[int, ...], tuple[TensorSpec, ...]] = {}
 
     def prepare(self, plan: Plan) -> "Composition":
         """Build a plan's graphs.
@@ -38,10 +39,13 @@ class Composer:
     def _prepared(
         self, layers: tuple[Layer, ...], plan: Plan, graph: Graph, call: Call
     ) -> tuple[LoweredCall, ort.InferenceSession]:
-        inputs, _ = boundary(self._model, layers, graph.start, graph.stop)
+        run = plan.layers_of(graph)
+        if run not in self._entering:
+            self._entering[run] = boundary(self._model, layers, graph.start, graph.stop)[0]
+        inputs = self._entering[run]
         specs = shared_specs(inputs, graph.part.inputs) if graph.part else inputs
         lowered = lower_call(call, {spec.name: spec for spec in specs})
-        key = plan.layers_of(graph), graph.part, lowered.form
+        key = run, graph.part, lowered.form
         if key not in self._sessions:
             self._sessions[key] = _session(
                 ir.to_proto(graph_model(self._model, layers, graph, lowered)).SerializeToString()

@@ -1,5 +1,7 @@
 """Blocks over ``(n, c, h, w)`` and ``(n, c, d, h, w)``."""
 
+from typing import Any
+
 import numpy as np
 
 from tests.models.drawn.dense import activated
@@ -52,7 +54,7 @@ def inverted(d: Drawing, x: Tensor) -> Tensor:
     """A mobile block: wide, depthwise, with gates, narrow."""
     channels, wide = size(x.dims[1]), d.number(6, 20)
     made = activated(d, conv(d, x, wide, 1))
-    made = activated(d, conv(d, made, wide, d.pick(3, 5), group=wide))
+    made = activated(d, conv(d, made, wide, d.number(1, 2) * 2 + 1, group=wide))
     made = gates(d, made) if d.chance() else made
     made = conv(d, made, channels, 1)
     return d.op("Add", made, x) if d.chance(0.7) else made
@@ -65,7 +67,7 @@ def gates(d: Drawing, x: Tensor) -> Tensor:
     if d.chance():
         mean = d.op("GlobalAveragePool", x, dims=dims)
     else:
-        mean = d.op("ReduceMean", x, d.ints(*range(2, rank)), dims=dims, keepdims=1)
+        mean = d.reduced("ReduceMean", x, range(2, rank), dims, 1)
     inner = d.number(2, 6)
     gate = conv(d, d.op("Relu", conv(d, mean, inner, 1)), channels, 1)
     return d.op("Mul", x, d.op(d.pick("Sigmoid", "HardSigmoid"), gate))
@@ -92,7 +94,16 @@ def pooled(d: Drawing, x: Tensor) -> Tensor:
     halves = _least(x) >= 4 and d.chance(0.7)
     kernel, stride, pad = (2, 2, 0) if halves else (3, 1, 1)
     after = [(size(dim) + 2 * pad - kernel) // stride + 1 for dim in x.dims[2:]]
-    attributes = {"kernel_shape": [kernel] * rank, "strides": [stride] * rank, "pads": [pad] * (2 * rank)}
+    attributes: dict[str, Any] = {"kernel_shape": [kernel] * rank, "strides": [stride] * rank}
+    how = d.pick("pads", "pads", "ceil", "same")
+    if how == "same":
+        attributes["auto_pad"] = d.pick("SAME_UPPER", "SAME_LOWER")
+        after = [-(-size(dim) // stride) for dim in x.dims[2:]]
+    else:
+        attributes["pads"] = [pad] * (2 * rank)
+    if how == "ceil":
+        attributes["ceil_mode"] = 1
+        after = [-(-(size(dim) + 2 * pad - kernel) // stride) + 1 for dim in x.dims[2:]]
     operator = d.pick("MaxPool", "AveragePool")
     if operator == "AveragePool":
         attributes["count_include_pad"] = d.pick(0, 1)
@@ -123,6 +134,56 @@ def larger(d: Drawing, x: Tensor, times: int = 2) -> Tensor:
     return d.op(
         "Resize", x, "", scales, dims=dims, mode=mode, coordinate_transformation_mode=transformation, **rounding
     )
+
+
+def stamped(d: Drawing, x: Tensor) -> Tensor:
+    """A transposed convolution whose stamps overlap, or leave gaps."""
+    rank, channels = len(x.dims) - 2, size(x.dims[1])
+    kernel, stride = d.number(2, 4), d.number(1, 3)
+    begin, end = (d.number(0, (kernel - 1) // 2) for _ in range(2))
+    extra = d.number(0, stride - 1)
+    group = d.pick(*(one for one in (1, 1, 2, channels) if channels % one == 0))
+    each = d.number(1, 4)
+    weight = d.floats(channels, each, *[kernel] * rank, fan_in=channels)
+    after = [(size(dim) - 1) * stride + kernel + extra - begin - end for dim in x.dims[2:]]
+    if max(after) > 24:
+        return bottleneck(d, x)
+    attributes = {
+        "strides": [stride] * rank,
+        "pads": [*[begin] * rank, *[end] * rank],
+        "output_padding": [extra] * rank,
+    }
+    bias = [d.floats(each * group)] if d.chance() else []
+    made = d.op("ConvTranspose", x, weight, *bias, dims=(x.dims[0], each * group, *after), group=group, **attributes)
+    return activated(d, made)
+
+
+def rescaled(d: Drawing, x: Tensor) -> Tensor:
+    """To sizes that are no multiples."""
+    if len(x.dims) != 4 or isinstance(x.dims[0], str):
+        return inverted(d, x) if len(x.dims) == 4 else bottleneck(d, x)
+    after = [max(2, size(dim) + d.number(-3, 4)) for dim in x.dims[2:]]
+    dims = (*x.dims[:2], *after)
+    mode = d.pick("linear", "cubic", "linear")
+    transformation = d.pick("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+    sizes = d.ints(*(size(dim) for dim in dims))
+    return d.op("Resize", x, "", "", sizes, dims=dims, mode=mode, coordinate_transformation_mode=transformation)
+
+
+def apart(d: Drawing, x: Tensor) -> Tensor:
+    """Patches become channels, and back: by SpaceToDepth, or by a reshape to six axes."""
+    if len(x.dims) != 4 or any(size(dim) % 2 for dim in x.dims[2:]):
+        return chain(d, x)
+    batch, channels, high, wide = x.dims[0], *(size(dim) for dim in x.dims[1:])
+    dims = (batch, channels * 4, high // 2, wide // 2)
+    if d.chance():
+        made = d.op("SpaceToDepth", x, dims=dims, blocksize=2)
+    else:
+        six = d.reshape(x, (batch, channels, high // 2, 2, wide // 2, 2))
+        made = d.reshape(d.transpose(six, 0, 1, 3, 5, 2, 4), dims)
+    made = activated(d, conv(d, made, channels * 4, 1))
+    six = d.reshape(made, (batch, 2, 2, channels, high // 2, wide // 2))
+    return d.reshape(d.transpose(six, 0, 3, 4, 1, 5, 2), x.dims)
 
 
 def hourglass(d: Drawing, x: Tensor) -> Tensor:
@@ -186,7 +247,7 @@ def pooled_to_flat(d: Drawing, x: Tensor) -> Tensor:
     if d.chance():
         mean = d.op("GlobalAveragePool", x, dims=(*x.dims[:2], *[1] * (rank - 2)))
         return d.op("Flatten", mean, dims=x.dims[:2], axis=1)
-    return d.op(d.pick("ReduceMean", "ReduceMax"), x, d.ints(*range(2, rank)), dims=x.dims[:2], keepdims=0)
+    return d.reduced(d.pick("ReduceMean", "ReduceMax"), x, range(2, rank), x.dims[:2], 0)
 
 
 def to_rows(d: Drawing, x: Tensor) -> Tensor:
@@ -195,5 +256,22 @@ def to_rows(d: Drawing, x: Tensor) -> Tensor:
     return d.transpose(d.reshape(x, (*x.dims[:2], places)), 0, 2, 1)
 
 
-BLOCKS = (chain, chain, bottleneck, inverted, grouped, pooled, hourglass, hourglass, inception, dense_block, padded)
-VOLUME_BLOCKS = (chain, bottleneck, separable_in_time, pooled, inverted, inception)
+BLOCKS = (
+    *(
+        chain,
+        chain,
+        bottleneck,
+        inverted,
+        grouped,
+        pooled,
+        pooled,
+        hourglass,
+        hourglass,
+        inception,
+        dense_block,
+        padded,
+    ),
+    *(stamped, rescaled, apart),
+)
+WAVE_BLOCKS = (chain, bottleneck, inverted, grouped, pooled, inception, dense_block, padded, stamped)
+VOLUME_BLOCKS = (chain, stamped, bottleneck, separable_in_time, pooled, inverted, inception)

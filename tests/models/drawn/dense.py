@@ -6,11 +6,14 @@ from tests.models.drawn.drawing import Drawing, Tensor, parts_of
 from tests.models.drawn.norms import normed
 
 _SMOOTH = ("Tanh", "Sigmoid", "Gelu", "Elu", "Softplus", "HardSwish", "Relu", "LeakyRelu", "Mish")
+_OLDER = {"Gelu": "erf", "Mish": "silu"}
+_NEWEST = 20
 
 
 def activated(d: Drawing, x: Tensor) -> Tensor:
     """Some activation, as one node or as exporters take it apart."""
     how = d.pick(*_SMOOTH, "erf", "silu", "clip", "prelu")
+    how = _OLDER[how] if how in _OLDER and d.opset < _NEWEST else how
     if how == "erf":
         inner = d.op("Add", d.op("Erf", d.op("Div", x, d.scalar(np.sqrt(2.0)))), d.scalar(1.0))
         return d.op("Mul", d.op("Mul", x, inner), d.scalar(0.5))
@@ -84,7 +87,7 @@ def gated(d: Drawing, x: Tensor) -> Tensor:
         value, gate = d.split(linear(d, x, 2 * width), len(x.dims) - 1, [width, width])
     else:
         value, gate = linear(d, x, width), linear(d, x, width)
-    return d.op("Mul", value, d.op(d.pick("Sigmoid", "Gelu", "Tanh"), gate))
+    return d.op("Mul", value, d.op(d.pick("Sigmoid", "Softplus", "Tanh"), gate))
 
 
 def mixture(d: Drawing, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from tests.models.builder import Builder
+
+_AXES_ARE_INPUTS = 18
+"""Opset from which on reductions other than ReduceSum take their axes as an input."""
 
 Dim = int | str
 Array = NDArray[np.generic]
@@ -60,7 +64,8 @@ class Drawing(Builder):
         super().__init__(f"drawn{seed}", seed)
         self.choices = np.random.default_rng([seed, 1])
         self.given: list[Input] = []
-        self.symbols: dict[str, int] = {}
+        self.kept: list[Tensor] = []
+        self.opset = self.pick(self.opset, self.opset, 17, 15)
         self.blocks: list[str] = []
 
     def chance(self, share: float = 0.5) -> bool:
@@ -112,6 +117,12 @@ class Drawing(Builder):
         """A float32 constant without axes."""
         return self.value(np.float32(value))
 
+    def reduced(self, operator: str, x: Tensor, axes: Sequence[int], dims: Sequence[Dim], keepdims: int) -> Tensor:
+        """A reduction; its axes are an attribute of old."""
+        if self.opset < _AXES_ARE_INPUTS and operator != "ReduceSum":
+            return self.op(operator, x, dims=dims, axes=list(axes), keepdims=keepdims)
+        return self.op(operator, x, self.ints(*axes), dims=dims, keepdims=keepdims)
+
     def reshape(self, x: Tensor, dims: Sequence[Dim]) -> Tensor:
         """To dims that keep those with names in place, or have one of them that follows from the rest."""
         named = [axis for axis, dim in enumerate(dims) if isinstance(dim, str)]
@@ -122,6 +133,14 @@ class Drawing(Builder):
         if not named and self.chance(0.3):
             target[self.number(0, len(target) - 1)] = -1
         return self.op("Reshape", x, self.ints(*(size(dim) for dim in target)), dims=dims)
+
+    def back(self, name: str, like: Tensor, dims: Sequence[Dim]) -> Tensor:
+        """A tensor of another number of axes in the shape of ``like``, but for the last one."""
+        return Tensor(self.add("Reshape", name, self._shape(like, dims)), tuple(dims))
+
+    def symbols_of(self, name: str) -> bool:
+        """Whether an input has a dimension of that name."""
+        return any(name in one.dims for one in self.given)
 
     def transpose(self, x: Tensor, *order: int) -> Tensor:
         """With axes in another order."""
@@ -182,4 +201,4 @@ def size(dim: Dim) -> int:
 def parts_of(drawing: Drawing, whole: int, count: int) -> list[int]:
     """``count`` sizes of at least 1, which add up to ``whole``."""
     ends = sorted(drawing.choices.choice(np.arange(1, whole), count - 1, replace=False).tolist()) if count > 1 else []
-    return np.diff([0, *ends, whole]).tolist()
+    return [after - before for before, after in pairwise([0, *ends, whole])]

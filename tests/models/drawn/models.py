@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from tests.models.drawn import attention, convolution, dense, recurrent, shuffles, tables
+from tests.models.drawn import attention, convolution, dense, recurrent, shuffles, tables, unusual
 from tests.models.drawn.drawing import Array, Dim, Drawing, Input, Tensor
 
 Block = Callable[[Drawing, Tensor], Tensor]
-_ON_ROWS = (*dense.BLOCKS, *shuffles.BLOCKS)
+_ON_ROWS = (*dense.BLOCKS, *shuffles.BLOCKS, *unusual.BLOCKS)
 _OTHERS = 2
 """Sizes at which a model with free dimensions is compared, beside the one that is profiled."""
 
@@ -68,7 +68,7 @@ def _answers(d: Drawing, x: Tensor, kept: Sequence[Tensor]) -> list[Tensor]:
     x = dense.linear(d, x, d.number(2, 9))
     x = d.op("Softmax", x, axis=-1) if d.chance(0.3) else x
     made = {name for node in d.nodes for name in node.output}
-    found = {one.name: one for one in (*kept, x) if one.name in made}
+    found = {one.name: one for one in (*kept, *d.kept, x) if one.name in made}
     return list(found.values())
 
 
@@ -121,6 +121,28 @@ def _attention(d: Drawing) -> list[Tensor]:
     return _answers(d, shuffles.first_row(d, x) if d.chance(0.3) else x, kept)
 
 
+def _unusual(d: Drawing) -> list[Tensor]:
+    kept: list[Tensor] = []
+    batch, rows = _batch(d), _rows(d)
+    x = unusual.places(d, batch, rows) if d.chance(0.4) else d.ask("x", (batch, rows, d.number(4, 16)))
+    x = _through(d, x, unusual.BLOCKS, d.number(2, 4), kept)
+    return _answers(d, shuffles.first_row(d, x) if d.chance(0.3) else x, kept)
+
+
+def _paired(d: Drawing) -> list[Tensor]:
+    """Two towers of one width, and the angle between every two of their rows."""
+    kept: list[Tensor] = []
+    width, ends = d.number(4, 16), []
+    for _ in range(2):
+        x = d.ask("x", (d.number(2, 5), d.number(4, 16)))
+        x = dense.linear(d, _through(d, x, (dense.layer, dense.residual, dense.towers), d.number(1, 2), kept), width)
+        length = d.reduced("ReduceL2", x, [1], (x.dims[0], 1), 1)
+        ends.append(d.op("Div", x, length))
+    left, right = ends
+    turned = d.transpose(right, 1, 0)
+    return [*kept, d.op("MatMul", left, turned, dims=(left.dims[0], right.dims[0]))]
+
+
 def _recurrent(d: Drawing) -> list[Tensor]:
     kept: list[Tensor] = []
     batch, rows = _batch(d), _rows(d)
@@ -168,6 +190,13 @@ def _volumes(d: Drawing) -> list[Tensor]:
     return _heads_of(d, x, kept)
 
 
+def _waves(d: Drawing) -> list[Tensor]:
+    kept: list[Tensor] = []
+    x = d.ask("wave", (_batch(d), d.number(1, 5), d.number(8, 24)))
+    x = _through(d, x, convolution.WAVE_BLOCKS, d.number(2, 4), kept)
+    return _heads_of(d, x, kept)
+
+
 def _vision(d: Drawing) -> list[Tensor]:
     """Convolutions, then attention over the places, perhaps back to an image."""
     kept: list[Tensor] = []
@@ -197,11 +226,15 @@ FAMILIES = (
     _sequence,
     _attention,
     _attention,
+    _unusual,
+    _unusual,
+    _paired,
     _recurrent,
     _gathered,
     _images,
     _images,
     _hourglass,
     _volumes,
+    _waves,
     _vision,
 )

@@ -5,11 +5,14 @@ import numpy as np
 from tests.models.drawn.drawing import Drawing, Tensor, size
 
 _EPSILON = 1e-5
+_LAYERS_ARE_OPERATORS = 17
 
 
 def normed(d: Drawing, x: Tensor) -> Tensor:
     """Over the last axis."""
     how = d.pick("layer", "layer", "apart", "rms", "lp")
+    if how == "layer" and d.opset < _LAYERS_ARE_OPERATORS:
+        how = "apart"
     if how == "layer":
         return d.op("LayerNormalization", x, d.gains(x.width), d.floats(x.width), axis=-1)
     if how == "lp":
@@ -26,7 +29,7 @@ def normed(d: Drawing, x: Tensor) -> Tensor:
 
 def _mean(d: Drawing, x: Tensor) -> Tensor:
     dims = (*x.dims[:-1], 1)
-    return d.op("ReduceMean", x, d.ints(-1), dims=dims, keepdims=1)
+    return d.reduced("ReduceMean", x, [-1], dims, 1)
 
 
 def channel_normed(d: Drawing, x: Tensor) -> Tensor:

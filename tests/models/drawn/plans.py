@@ -13,8 +13,8 @@ from mopar.types import InfeasibleError, Plan, PlatformLimits, PriceBook, Profil
 
 _UNIFORM = 3
 _PAYLOAD_BYTES = 1 << 20
-_RANDOM_CHAINS = 4
-_ASKED = 4
+_RANDOM_CHAINS = 3
+_ASKED = 3
 """Of the questions, so many are asked of a profile."""
 _EFFORT = Effort(exact_runs=6, in_section=40, table=3e5, searched=60, sized=30)
 """Orders of branches that are looked at: fewer than by default, which would take most of the time."""

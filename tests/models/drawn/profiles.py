@@ -36,8 +36,8 @@ def large_profile(model: Model, values: Mapping[str, Array], random: np.random.G
 
 def plain_profile(model: Model, values: Mapping[str, Array], random: np.random.Generator) -> Profile:
     """Predicted as it is."""
-    del random
-    return _with_cores(predict_profile(model, _shipped(), inputs=values))
+    with _few_steps(random):
+        return _with_cores(predict_profile(model, _shipped(), inputs=values))
 
 
 def measured_profile(model: Model, values: Mapping[str, Array], random: np.random.Generator) -> Profile:
@@ -59,7 +59,7 @@ def _few_steps(random: np.random.Generator) -> Iterator[None]:
         cuts: Sequence[CutPosition],
         sizes: Mapping[str, int],
     ) -> tuple[ShardStep, ...]:
-        chosen = random.choice(len(cuts), size=min(len(cuts), _POSITIONS), replace=False) if cuts else []
+        chosen = random.permutation(len(cuts))[:_POSITIONS]
         some = [cuts[number] for number in sorted(chosen)]
         return shard_steps(model, layers, profiles, weights, some, sizes, parts)
 

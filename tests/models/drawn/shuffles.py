@@ -54,7 +54,7 @@ def reduced(d: Drawing, x: Tensor) -> Tensor:
     axis = len(x.dims) - 1 if len(x.dims) < 3 or d.chance() else 1
     dims = [1 if number == axis else dim for number, dim in enumerate(x.dims)]
     operator = d.pick("ReduceMean", "ReduceMax", "ReduceSum", "ReduceL2", "ReduceLogSumExp", "ReduceMin")
-    found = d.op(operator, x, d.ints(axis), dims=dims, keepdims=1)
+    found = d.reduced(operator, x, [axis], dims, 1)
     if operator == "ReduceSum":
         found = d.op("Tanh", found)
     if d.chance(0.3):
@@ -107,7 +107,7 @@ def first_row(d: Drawing, x: Tensor) -> Tensor:
     if how == "slice":
         row = d.op("Slice", x, d.ints(0), d.ints(1), d.ints(1), dims=(x.dims[0], 1, x.width))
         return d.op("Squeeze", row, d.ints(1), dims=dims)
-    return d.op("ReduceMean" if how == "mean" else "ReduceMax", x, d.ints(1), dims=dims, keepdims=0)
+    return d.reduced("ReduceMean" if how == "mean" else "ReduceMax", x, [1], dims, 0)
 
 
 BLOCKS = (crossed, permuted, folded, reduced, scanned, chosen, repeated, outer)

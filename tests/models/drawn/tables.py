@@ -60,7 +60,7 @@ def bag(d: Drawing, batch: Dim) -> Tensor:
     words, width, count = d.number(9, 40), d.number(5, 20), d.number(2, 6)
     ids = d.ask("ids", (batch, count), below=words)
     found = d.op("Gather", d.floats(words, width), ids, dims=(batch, count, width), axis=0)
-    return d.op(d.pick("ReduceMean", "ReduceSum"), found, d.ints(1), dims=(batch, width), keepdims=0)
+    return d.reduced(d.pick("ReduceMean", "ReduceSum"), found, [1], (batch, width), 0)
 
 
 def words_of(x: Tensor) -> int:

@@ -206,6 +206,16 @@ def test_what_the_worker_fails_at_is_no_fault_of_the_request(mlp: Mlp) -> None:
     uvloop.run(main())
 
 
+def test_memory_that_the_engine_cannot_have_is_no_fault_of_the_request(allocate: WorkerSpec) -> None:
+    async def main() -> None:
+        async with up(allocate) as calls:
+            with pytest.raises(DeploymentError, match=r"function f0 failed: .*(allocate memory|bad_alloc)"):
+                await calls.start(np.array([1 << 44]), 1, ())
+            assert np.frombuffer((await calls.start(np.array([3]), 1, ()))[1], np.float32).tolist() == [3]
+
+    uvloop.run(main())
+
+
 def test_a_call_that_is_not_answered_in_time_fails_and_the_next_one_works(spin: WorkerSpec) -> None:
     """A run cannot be interrupted, so its worker goes."""
 
