@@ -13,7 +13,7 @@ import uvloop
 
 from benchmarks.architectures.model import Architecture, Arrays
 from benchmarks.common import counters
-from mopar.bundle import Bundle, build, compare_all, open_bundle
+from mopar.bundle import Bundle, build, compare, compare_all, open_bundle
 from mopar.evaluation.bench.served import Server
 from mopar.evaluation.stages import PlanOptions, make_plan, measure_model, predict_model
 from mopar.evaluation.whole import WholeModel
@@ -34,6 +34,8 @@ PLANS: Mapping[str, PlanOptions] = {
     "parts 2": PlanOptions(platform=MACHINES, objective="latency", slo_ms=None, max_parts=2),
     "parts 4": PlanOptions(platform=MACHINES, objective="latency", slo_ms=None, max_parts=4),
 }
+_LEAST_CHANGE = 1e-3
+"""Ten times the tolerance of equality."""
 Question = tuple[Arrays, Arrays]
 
 
@@ -145,11 +147,24 @@ def try_architecture(item: Architecture, path: Path, folder: Path, *, measured: 
         (inputs, whole.answer(inputs))
         for inputs in (item.request(seed, item.points[seed % len(item.points)]) for seed in range(INPUTS))
     ]
+    reason = _telling_nothing(questions[0][1], questions[len(item.points)][1])
+    if reason is not None:
+        return replace(trial, failed=f"answers: {reason}", seconds=stages.seconds)
     plans, best = _try_plans(model, profile, questions, len(item.points), folder, stages)
     served = None if best is None else _served(best[0], best[1], questions, stages)
     return replace(
         trial, plans=tuple(plans), served=served, seconds=stages.seconds, traces=tuple(dict.fromkeys(stages.traces))
     )
+
+
+def _telling_nothing(one: Arrays, other: Arrays) -> str | None:
+    """Why answers to two requests of the same sizes would not show a wrong plan, if they would not."""
+    for name, value in one.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            return f"output {name!r} is not finite"
+        if value.dtype.kind == "f" and compare(name, value, other[name]).max_rel_error < _LEAST_CHANGE:
+            return f"output {name!r} hardly depends on the inputs"
+    return None
 
 
 def _try_plans(
