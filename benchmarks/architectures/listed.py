@@ -139,7 +139,7 @@ def _pictures() -> list[Architecture]:
         _vision("vit_b_32", 224),
         *(
             Architecture(name, made_by("from_torchvision:segmentation", name), (Input("x", (1, 3, 96, 96)),))
-            for name in ("fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
+            for name in ("deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
         ),
         *(
             Architecture(name, made_by("from_torchvision:video", name), (Input("x", clip),))
