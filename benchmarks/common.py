@@ -3,6 +3,7 @@
 import argparse
 import os
 import statistics
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +12,8 @@ from typing import Any
 
 from mopar.files import to_json, write_whole
 from mopar.machine import machine_facts
+
+_METRICS_S = 60.0
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -35,6 +38,19 @@ def write_raw(path: Path | None, benchmark: str, document: Mapping[str, Any]) ->
     if path is not None:
         write_whole(path, to_json({"benchmark": benchmark, "machine": machine_facts(), **document}))
         print(f"\nraw samples: {path}")
+
+
+def counters(url: str) -> dict[str, float]:
+    """The gateway's own counts of calls tried again and of workers started again, over all functions."""
+    root = url.partition("/v2")[0]
+    with urllib.request.urlopen(f"{root}/metrics", timeout=_METRICS_S) as response:  # noqa: S310  our own server
+        lines = response.read().decode().splitlines()
+    found: dict[str, float] = {"retries": 0.0, "restarts": 0.0}
+    for line in lines:
+        for name in found:
+            if line.startswith(f"mopar_function_{name}_total"):
+                found[name] += float(line.rpartition(" ")[2])
+    return found
 
 
 @dataclass(frozen=True, slots=True)

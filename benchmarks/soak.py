@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import met, parser, say_where, spread, table, write_raw
+from benchmarks.common import counters, met, parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, build, compare_all, open_bundle
 from mopar.evaluation.bench.served import Server
 from mopar.evaluation.stages import PlanOptions, make_plan, predict_model
@@ -129,19 +128,6 @@ def kill_now_and_then(gateway: int, tally: Tally, ended: threading.Event) -> Non
         if workers:
             os.kill(workers[tally.kills % len(workers)], signal.SIGKILL)
             tally.kills += 1
-
-
-def counters(url: str) -> dict[str, float]:
-    """The gateway's own counts of calls tried again and of workers started again, over all functions."""
-    root = url.partition("/v2")[0]
-    with urllib.request.urlopen(f"{root}/metrics", timeout=TIMEOUT_S) as response:  # noqa: S310  our own server
-        lines = response.read().decode().splitlines()
-    found: dict[str, float] = {"retries": 0.0, "restarts": 0.0}
-    for line in lines:
-        for name in found:
-            if line.startswith(f"mopar_function_{name}_total"):
-                found[name] += float(line.rpartition(" ")[2])
-    return found
 
 
 def planned(profile: Profile, kind: str) -> Plan:

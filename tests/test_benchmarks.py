@@ -4,11 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import listed
+from benchmarks.architectures import FULL, SUITE, Architecture
+from benchmarks.architectures.trial import Served, Trial, Tried
+from mopar.shapes import parse_shapes
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,6 +33,31 @@ def test_each_still_finds_what_it_imports_and_writes_raw_samples(name: str) -> N
 def test_the_list_has_a_line_for_each() -> None:
     printed = module("benchmarks")
     assert [name for name, line in listed().items() if not line or f"{name} " not in printed] == []
+
+
+@pytest.mark.parametrize("item", [*SUITE.values(), *FULL.values()], ids=lambda item: item.name)
+def test_an_architecture_is_asked_for_sizes_within_the_ranges_that_it_is_profiled_for(item: Architecture) -> None:
+    shapes = parse_shapes(item.ranges())
+    assert set(shapes) == {one.name for one in item.inputs if any(isinstance(dim, str) for dim in one.shape)}
+    asked = {(name, size) for point in item.points for name, size in point.items()}
+    assert asked == {(name, size) for name, sizes in item.sizes.items() for size in sizes}
+    for point in item.points:
+        for name, value in item.request(sizes=point).items():
+            for size, bounds in zip(value.shape, shapes[name].bounds if name in shapes else (), strict=False):
+                assert bounds is None or bounds[0] <= size <= bounds[1]
+
+
+def test_enough_architectures_are_tried() -> None:
+    assert len(SUITE) > 100
+
+
+def test_an_architecture_fails_by_any_plan_any_answer_and_any_dead_worker() -> None:
+    well = Trial("x", measured=False, exported=True, plans=(Tried("cost", "1", worst=0.0),), served=Served("cost", 48))
+    assert well.failures == ()
+    wrong = Tried("latency", "1+1", failed="build: BundleError: no")
+    assert replace(well, plans=(*well.plans, wrong)).failures == ("latency: build: BundleError: no",)
+    for served in (Served("cost", 48, unequal=1), Served("cost", 48, errors=("no",)), Served("cost", 48, restarts=1)):
+        assert len(replace(well, served=served).failures) == 1
 
 
 @pytest.mark.models

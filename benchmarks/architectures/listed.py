@@ -139,7 +139,7 @@ def _pictures() -> list[Architecture]:
         _vision("vit_b_32", 224),
         *(
             Architecture(name, made_by("from_torchvision:segmentation", name), (Input("x", (1, 3, 96, 96)),))
-            for name in ("fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
+            for name in ("deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
         ),
         *(
             Architecture(name, made_by("from_torchvision:video", name), (Input("x", clip),))
@@ -167,7 +167,7 @@ def _pictures_of_timm() -> list[Architecture]:
         _timm("deit_tiny_patch16_224", 112, depth=4),
         _timm("vit_small_patch32_224", 224, depth=4),
         *(_timm(name, 112, depth=4) for name in ("xcit_nano_12_p16_224", "convit_tiny")),
-        _timm("twins_svt_small", 112, depths=(1, 1, 2, 1)),
+        _timm("twins_svt_small", 224, sized=False, depths=(1, 1, 2, 1)),
         *(
             _timm(name, 224, sized=False)
             for name in ("levit_128s", "mixer_s32_224", "efficientformer_l1", "hiera_tiny_224")

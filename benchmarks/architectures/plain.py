@@ -115,17 +115,17 @@ class MessagePassing(nn.Module):
         self.first = nn.Linear(16, width)
         self.say = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(3))
         self.hear = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(3))
-        self.head = nn.Linear(width, 1)
+        self.head = nn.Linear(width, 8)
 
     def forward(self, nodes: Tensor, ends: Tensor) -> Tensor:
-        """One score of a graph: features (nodes, 16), and ends (2, edges) of its edges."""
+        """Eight scores of a graph: features (nodes, 16), and ends (2, edges) of its edges."""
         hidden = torch.relu(self.first(nodes))
         for say, hear in zip(self.say, self.hear, strict=True):
             messages = torch.relu(say(torch.cat([hidden[ends[0]], hidden[ends[1]]], dim=-1)))
             heard = torch.zeros_like(hidden).index_add(0, ends[1], messages)
             hidden = hidden + torch.tanh(hear(torch.cat([hidden, heard], dim=-1)))
-        score: Tensor = self.head(hidden.mean(0))
-        return score
+        scores: Tensor = self.head(hidden.mean(0))
+        return scores
 
 
 class DeepFM(nn.Module):

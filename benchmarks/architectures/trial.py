@@ -12,7 +12,8 @@ import numpy as np
 import uvloop
 
 from benchmarks.architectures.model import Architecture, Arrays
-from mopar.bundle import Bundle, build, compare_all, open_bundle
+from benchmarks.common import counters
+from mopar.bundle import Bundle, build, compare, compare_all, open_bundle
 from mopar.evaluation.bench.served import Server
 from mopar.evaluation.stages import PlanOptions, make_plan, measure_model, predict_model
 from mopar.evaluation.whole import WholeModel
@@ -33,6 +34,8 @@ PLANS: Mapping[str, PlanOptions] = {
     "parts 2": PlanOptions(platform=MACHINES, objective="latency", slo_ms=None, max_parts=2),
     "parts 4": PlanOptions(platform=MACHINES, objective="latency", slo_ms=None, max_parts=4),
 }
+_LEAST_CHANGE = 1e-3
+"""Ten times the tolerance of equality."""
 Question = tuple[Arrays, Arrays]
 
 
@@ -49,19 +52,30 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What became of requests from several clients at once: how many were sent, differed, and were refused (why)."""
+    """What became of requests from several clients at once.
+
+    Attributes:
+        plan: that was served.
+        requests: how many were sent.
+        unequal: how many answers differed from the model's.
+        errors: why others were refused.
+        restarts: workers that were started again, whether or not a request felt it.
+    """
 
     plan: str
     requests: int
     unequal: int = 0
     errors: tuple[str, ...] = ()
+    restarts: int = 0
 
     @property
     def failed(self) -> str | None:
         """The reason, if anything was not as it should be."""
         if self.errors:
             return f"{len(self.errors)} of {self.requests} refused: {self.errors[0]}"
-        return f"{self.unequal} of {self.requests} differ" if self.unequal else None
+        if self.unequal:
+            return f"{self.unequal} of {self.requests} differ"
+        return f"{self.restarts} times a worker died" if self.restarts else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +147,24 @@ def try_architecture(item: Architecture, path: Path, folder: Path, *, measured: 
         (inputs, whole.answer(inputs))
         for inputs in (item.request(seed, item.points[seed % len(item.points)]) for seed in range(INPUTS))
     ]
+    reason = _telling_nothing(questions[0][1], questions[len(item.points)][1])
+    if reason is not None:
+        return replace(trial, failed=f"answers: {reason}", seconds=stages.seconds)
     plans, best = _try_plans(model, profile, questions, len(item.points), folder, stages)
     served = None if best is None else _served(best[0], best[1], questions, stages)
     return replace(
         trial, plans=tuple(plans), served=served, seconds=stages.seconds, traces=tuple(dict.fromkeys(stages.traces))
     )
+
+
+def _telling_nothing(one: Arrays, other: Arrays) -> str | None:
+    """Why answers to two requests of the same sizes would not show a wrong plan, if they would not."""
+    for name, value in one.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            return f"output {name!r} is not finite"
+        if value.dtype.kind == "f" and compare(name, value, other[name]).max_rel_error < _LEAST_CHANGE:
+            return f"output {name!r} hardly depends on the inputs"
+    return None
 
 
 def _try_plans(
@@ -214,7 +241,8 @@ def _served(name: str, bundle: Bundle, questions: list[Question], stages: Stages
         with stages.timed("serve"):
             server = Server(bundle)
             try:
-                return _asked(name, server.client.url, questions)
+                found = _asked(name, server.client.url, questions)
+                return replace(found, restarts=int(counters(server.client.url)["restarts"]))
             finally:
                 server.stop()
     except Exception as error:  # noqa: BLE001

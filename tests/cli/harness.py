@@ -61,6 +61,11 @@ class Place(Pipeline):
     room: Path
 
 
+def complaints(stderr: str) -> list[str]:
+    """What a command said on stderr beside progress and notes: how busy the machine is must not matter."""
+    return [line for line in stderr.splitlines() if not line.endswith(" ..") and not line.startswith("note: ")]
+
+
 def mopar(*arguments: str | Path, cache: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Done:
     """Run ``mopar`` with a cache of its own."""
     done = subprocess.run(

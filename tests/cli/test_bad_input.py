@@ -13,7 +13,7 @@ import pytest
 from mopar.cli.app import run_app
 from tests.cli import bad_files as bad
 from tests.cli.bad_cases import CASES, Case
-from tests.cli.harness import Done, Pipeline, Place, mopar, served, snapshot
+from tests.cli.harness import Done, Pipeline, Place, complaints, mopar, served, snapshot
 
 Run = Callable[[Sequence[str | Path]], Done]
 Check = Callable[[Case, Place, Run], None]
@@ -66,7 +66,7 @@ def check_json(case: Case, place: Place, run: Run) -> None:
 
 def one_error(done: Done) -> str:
     """The message of the only line that is no progress."""
-    lines = [line for line in done.stderr.splitlines() if not line.endswith(" ..")]
+    lines = complaints(done.stderr)
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: "), done.stderr
     return lines[0].removeprefix("error: ")

@@ -63,7 +63,8 @@ def command(
 
         def render(console: Console) -> None:
             render_bench(console, report)
-            say_next(console, "up", model)
+            given = [word for text in input_shapes or () for word in ("--input", text)]
+            say_next(console, "up", model, *given, *(("--inputs", inputs) if inputs is not None else ()))
 
         out.result(report, render)
 

@@ -52,6 +52,12 @@ def test_matrix_products_by_what_is_stored() -> None:
     assert (batched.family, batched.flops) == ("batched", 2 * 12 * 32 * 32 * 64)
 
 
+def test_a_product_whose_output_kept_a_vectors_shape_has_one_row() -> None:
+    taken = TensorFacts((1, 64)), weight(64, 8), weight(8)
+    work = work_of(NodeFacts("Gemm", "", taken, (TensorFacts((8,)),)))
+    assert (work.family, work.flops) == ("gemv", 2 * 8 * 64)
+
+
 def test_a_recurrent_layer_computes_its_gates_at_each_step() -> None:
     node = NodeFacts(
         "LSTM", "", (TensorFacts((10, 1, 32)), weight(2, 256, 32), weight(2, 256, 64)), (TensorFacts((10, 2, 1, 64)),)

@@ -40,6 +40,8 @@ def product_sizes(node: NodeFacts) -> tuple[int, int, int, int]:
         k = second[0] if second else 1
         return 1, max(product(out), 1), 1, k
     k = first[-2] if node.number("transA", 0) else first[-1]
+    if len(out) < 2:  # a vector's product, which the engine made one of matrices; the output kept its shape
+        return 1, 1, max(product(out), 1), k
     return product(out[:-2]), out[-2], out[-1], k
 
 
