@@ -1,11 +1,13 @@
 """Weights in files of their own: where they may stand, and digests that read them piece by piece."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
 
+from mopar.files import open_regular
 from mopar.graph.model import subgraphs_of
 from mopar.types import ModelError
 
@@ -76,8 +78,8 @@ def sha256_of_files(files: tuple[Path, ...]) -> str:
     """One SHA-256 over the files' contents, in the order given, read in pieces."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(file.stat().st_size.to_bytes(8, "little"))
-        with file.open("rb") as source:
+        with open_regular(file) as source:
+            digest.update(os.fstat(source.fileno()).st_size.to_bytes(8, "little"))
             while chunk := source.read(_CHUNK):
                 digest.update(chunk)
     return digest.hexdigest()

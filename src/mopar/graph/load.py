@@ -1,11 +1,13 @@
 """Any ONNX file in, its canonical form out."""
 
+import os
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from mopar.files import open_regular
 from mopar.graph.canonical import canonicalise
 from mopar.graph.external import check_external, graph_sha256, sha256_of_files
 from mopar.graph.model import Model, required_spec
@@ -86,12 +88,13 @@ def _canonical(model: ir.Model, path: Path) -> Model:
 
 def _read(path: Path) -> ir.Model:
     try:
-        size = path.stat().st_size
-        if size > _PROTOBUF_LIMIT_BYTES:
-            raise ModelError(
-                f"{path}: {size} bytes in one file, more than ONNX allows; save its weights as external data"
-            )
-        proto = onnx.load(path, format="protobuf", load_external_data=False)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > _PROTOBUF_LIMIT_BYTES:
+                raise ModelError(
+                    f"{path}: {size} bytes in one file, more than ONNX allows; save its weights as external data"
+                )
+            proto = onnx.load(file, format="protobuf", load_external_data=False)
     except OSError as cause:
         raise ModelError(f"{path}: {cause.strerror or cause}") from cause
     except DecodeError as cause:
