@@ -12,6 +12,10 @@ from mopar.graph.model import subgraphs_of
 from mopar.types import ModelError
 
 _CHUNK = 1 << 20
+_LARGE_BYTES = 1 << 28
+_BLOCK_BYTES = 512
+_MOST_HOLES = 16
+"""Of a large file, bytes for each that is stored: what a file says to have takes time and room, and holes are free."""
 
 
 def check_external(model: ir.Model, path: Path) -> tuple[Path, ...]:
@@ -47,6 +51,8 @@ def _check_file(target: Path, tensor: ir.ExternalTensor, where: str) -> None:
     offset, size = tensor.offset or 0, max(tensor.nbytes, tensor.length or 0)
     if tensor.length is not None and tensor.length < size:
         raise ModelError(f"{where}: {tensor.length} bytes are recorded where {size} are needed")
+    if status.st_size > _LARGE_BYTES and status.st_blocks * _BLOCK_BYTES * _MOST_HOLES < status.st_size:
+        raise ModelError(f"{where} says to have {status.st_size} bytes, most of which are holes; fetch it again")
     if offset < 0 or offset + size > status.st_size:
         raise ModelError(f"{where} is too short: {status.st_size} bytes, {offset + size} needed; fetch it again")
 
