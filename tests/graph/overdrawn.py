@@ -1,4 +1,4 @@
-"""Models that declare more than they bring, or stand for more than they say. Each function writes one and returns its path."""
+"""Models that declare more than they bring, or stand for more than they say. Each function writes one."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -23,8 +23,8 @@ _MOST_SPARSE_ELEMENTS = 1 << 28
 """Of a sparse tensor, which the engine makes dense."""
 _BITS_OF_A_BYTE = 8
 
-_Function = tuple[str, str]
-"""Domain and name."""
+_Function = tuple[str, str, str]
+"""Domain, name and overload."""
 
 
 @dataclass(slots=True)
@@ -45,13 +45,11 @@ def check_bounds(model: onnx.ModelProto, what: str) -> None:
     try:
         _check_sizes(model.graph)
         counted = _count(model.graph.node, model.graph, 0)
-        functions = {(function.domain, function.name): function for function in model.functions}
-        inner = {name: _count(function.node, None, 0) for name, function in functions.items()}
+        inner = {(each.domain, each.name, each.overload): _count(each.node, None, 0) for each in model.functions}
         for function in model.functions:
             for attribute in function.attribute_proto:
                 _check_tensors(attribute)
-        if _total(counted, inner) > MOST_NODES:
-            raise ModelError(f"it has more than {MOST_NODES} nodes once its functions are inlined")
+        _check_total(counted, inner)
     except CycleError as cause:
         name = cause.args[1][0]
         raise ModelError(f"{what}: the function {name[0]}::{name[1]} calls itself, directly or by others") from cause
@@ -59,13 +57,14 @@ def check_bounds(model: onnx.ModelProto, what: str) -> None:
         raise ModelError(f"{what}: {cause}") from cause
 
 
-def _total(counted: _Counted, functions: dict[_Function, _Counted]) -> int:
-    """Nodes once all functions are inlined, as far as it matters. Raises CycleError."""
+def _check_total(counted: _Counted, functions: dict[_Function, _Counted]) -> None:
+    """Count the nodes once all functions are inlined. Raises CycleError, ModelError."""
     calls = {name: [callee for callee in each.calls if callee in functions] for name, each in functions.items()}
     sizes: dict[_Function, int] = {}
     for name in TopologicalSorter(calls).static_order():
         sizes[name] = _inlined(functions[name], sizes)
-    return _inlined(counted, sizes)
+    if _inlined(counted, sizes) > MOST_NODES:
+        raise ModelError(f"it has more than {MOST_NODES} nodes once its functions are inlined")
 
 
 def _inlined(counted: _Counted, sizes: dict[_Function, int]) -> int:
@@ -83,7 +82,7 @@ def _count(nodes: Iterable[onnx.NodeProto], graph: onnx.GraphProto | None, depth
     found = _Counted()
     for node in nodes:
         found.nodes += 1
-        found.calls[node.domain, node.op_type] += 1
+        found.calls[node.domain, node.op_type, node.overload] += 1
         for attribute in node.attribute:
             _check_tensors(attribute)
             for body in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
