@@ -102,6 +102,8 @@ def _check_external(root: Path, path: Path, files: tuple[FileEntry, ...], interf
         entry = listed.get(target)
         if entry is None or "\0" in item.location:
             raise BundleError(f"it names the file {item.location!r}, which the manifest does not list with it")
+        if not Path(target).is_relative_to(home):
+            raise BundleError(f"it names the file {item.location!r}, which lies outside its folder")
         if item.stop > entry.bytes:
             raise BundleError(f"it names {item.stop} bytes of the file {item.location!r}, which has {entry.bytes}")
         named.add(target)

@@ -10,7 +10,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _SIZES = {FIXED64: 8, FIXED32: 4}
 _MORE = 0x80
 _LAST_SHIFT = 63
-_MOST_TAG = (1 << 32) - 1
+_FIRST_TAG, _MOST_TAG = 1 << 3, (1 << 32) - 1
 _SIGN, _RANGE = 1 << 63, 1 << 64
 
 Field = tuple[int, int, int, int]
@@ -27,7 +27,7 @@ def fields_of(data: bytes, start: int, stop: int) -> Iterator[Field]:
     while at < stop:
         tag, at = _varint(data, at, stop)
         wire = tag & 7
-        if tag > _MOST_TAG:
+        if not _FIRST_TAG <= tag <= _MOST_TAG:
             raise ValueError("a field's number is out of range")
         if wire == VARINT:
             value, at = _varint(data, at, stop)
