@@ -136,18 +136,23 @@ def load(number: int) -> Found:
     }
 
 
-def campaign(options: argparse.Namespace, known: dict[tuple[str, int], Found]) -> Iterator[tuple[str, Found]]:
-    """Every case that is not known yet."""
+def changed_bundles(numbers: Sequence[int]) -> Iterator[tuple[str, Found]]:
+    """What became of each of these."""
     with tempfile.TemporaryDirectory(prefix="mopar-attack-") as folder:
         room = Path(folder)
-        bases = [made(name, room) for name in BASES]
-        child = Child(room / "cases", bases)
+        child = Child(room / "cases", [made(name, room) for name in BASES])
         try:
-            for number in range(options.bundles):
-                if ("bundle", number) not in known:
-                    yield "bundle", child.take(number)
+            for number in numbers:
+                yield "bundle", child.take(number)
         finally:
             child.stop()
+
+
+def campaign(options: argparse.Namespace, known: dict[tuple[str, int], Found]) -> Iterator[tuple[str, Found]]:
+    """Every case that is not known yet."""
+    left = [number for number in range(options.bundles) if ("bundle", number) not in known]
+    if left:
+        yield from changed_bundles(left)
     for number in range(options.models):
         if ("model", number) not in known:
             yield "model", load(number)
