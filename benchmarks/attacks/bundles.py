@@ -78,7 +78,9 @@ def rehash(bundle: Path) -> None:
 def _manifest(bundle: Path, rng: random.Random) -> str:
     path = bundle / MANIFEST
     document = json.loads(path.read_bytes())
-    change: Callable[[Any, random.Random], str] = rng.choice((_leaf, _leaf, _leaf, _sibling, _everywhere, _structure))
+    change: Callable[[Any, random.Random], str] = rng.choice(
+        (_leaf, _leaf, _sibling, _everywhere, _structure, _tensor, _turned)
+    )
     text = change(document, rng)
     path.write_text(json.dumps(document))
     return text
@@ -152,6 +154,29 @@ def _structure(document: Any, rng: random.Random) -> str:
     else:
         items.reverse()
     return f"{name} {what}"
+
+
+def _tensor(document: Any, rng: random.Random) -> str:
+    """A tensor is of another type of as many bytes, or has its sizes in another order, wherever the manifest has it."""
+    graphs = document["graphs"]
+    specs = [spec for owner in (document, *graphs) for spec in (*owner["inputs"], *owner["outputs"])]
+    name = rng.choice(specs)["name"]
+    type_only = rng.random() < 0.7
+    for spec in (spec for spec in specs if spec["name"] == name):
+        if type_only:
+            spec["dtype"] = {"float32": "int32", "int64": "float64", "float16": "int16"}.get(spec["dtype"], "uint8")
+        elif spec["shape"]:
+            spec["shape"].reverse()
+    return f"{name} is {'of another type' if type_only else 'turned'} everywhere"
+
+
+def _turned(document: Any, rng: random.Random) -> str:
+    """Two graphs change files, or two calls change graphs, so that the digests fit."""
+    graphs, calls = document["graphs"], document["calls"]
+    what = rng.choice(("files", "packed", "graph"))
+    one, other = rng.sample(calls if what == "graph" else graphs, 2)
+    one[what], other[what] = other[what], one[what]
+    return f"{what} of {one['id']} <-> {other['id']}"
 
 
 def _at(place: Place) -> Any:
