@@ -7,11 +7,12 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
@@ -21,6 +22,8 @@ from mopar.types.shards import StepRecord, record_of, step_of
 T = TypeVar("T")
 
 _CHUNK = 1 << 20
+MOST_READ_BYTES = 256 << 20
+"""Of a profile, a plan, a manifest or another text: what is read whole is also decoded whole."""
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -88,10 +91,49 @@ def _decoded(data: bytes, kind: type[T]) -> T:
 def read_json(path: Path, kind: type[T], *, error: type[MoparError]) -> T:
     """The ``kind`` that a file holds. Raises ``error`` where it is missing or malformed."""
     try:
-        data = path.read_bytes()
+        data = read_bounded(path)
     except OSError as cause:
         raise error(f"{path}: {cause.strerror or cause}") from cause
     return from_json(data, kind, what=str(path), error=error)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A regular file, opened to be read. A FIFO, socket, device or folder is refused at once, and not waited for.
+
+    Raises:
+        OSError: it is of another kind, or cannot be opened.
+    """
+    _require_regular(os.stat(path), path)  # before it is opened: that alone makes some devices do something  # noqa: PTH116
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _require_regular(os.fstat(handle), path)  # it may have been exchanged in between
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _require_regular(found: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
+def read_bounded(path: Path, limit_bytes: int = MOST_READ_BYTES) -> bytes:
+    """All of a regular file.
+
+    Raises:
+        OSError: it is of another kind, cannot be read, or is larger than ``limit_bytes``.
+    """
+    chunks, total = [], 0
+    with open_regular(path) as file:
+        while chunk := file.read(_CHUNK):
+            total += len(chunk)
+            if total > limit_bytes:
+                raise OSError(errno.EFBIG, f"Larger than {limit_bytes >> 20} MiB, which no such file is", str(path))
+            chunks.append(chunk)
+    return b"".join(chunks)
 
 
 @contextlib.contextmanager
@@ -204,9 +246,14 @@ def cache_directory() -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in chunks."""
+    """Hexadecimal SHA-256 of a regular file, read in chunks. Raises OSError."""
+    with open_regular(path) as file:
+        return sha256_of_open(file)
+
+
+def sha256_of_open(file: BinaryIO) -> str:
+    """The same of what is left of an open file."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
     return digest.hexdigest()

@@ -12,6 +12,7 @@ import numpy as np
 from mopar.platforms import books
 from tests.cli import bad_files as bad
 from tests.cli.harness import Place
+from tests.graph import overdrawn
 
 Arguments = Callable[[Place], Sequence[str | Path]]
 Make = Callable[[Place], Path]
@@ -100,6 +101,16 @@ MODELS = [
     profile("truncated", bad.truncated, r"half\.onnx: not an ONNX file"),
     profile("folder", bad.folder, r"folder\.onnx: Is a directory"),
     profile("missing", bad.missing, r"absent\.onnx: No such file"),
+    profile("fifo", bad.fifo, r"pipe\.toml: Not a regular file"),
+    profile("device", lambda _: Path("/dev/zero"), r"/dev/zero: Not a regular file"),
+    profile("recursive", bad.overdrawn(overdrawn.recursive), r"function local::f0 calls itself"),
+    profile("negative-dim", bad.overdrawn(overdrawn.negative_dim), r"input 'x' has a dimension of -3"),
+    profile("no-nodes", bad.overdrawn(overdrawn.no_nodes), r"it has no nodes"),
+    profile("no-data", bad.overdrawn(overdrawn.weight_that_overflows), r"'w' says to have \d+ elements and brings 0"),
+    profile("large", bad.overdrawn(overdrawn.large_input), r"input 'x' of 8589934592 takes 98304 MiB", kind="input"),
+    profile(
+        "large-predicted", bad.overdrawn(overdrawn.huge_dim), r"input 'x' of \d+x\d+ takes", "--predict", kind="input"
+    ),
     profile("weights-missing", bad.external("gone.bin"), r"'gone\.bin'.* is missing; put it beside the model"),
     profile("weights-short", bad.external("w.bin", b"123"), r"'w\.bin'.*too short: 3 bytes.*fetch it again"),
     profile("weights-outside", bad.external("../w.bin", bytes(1 << 20)), r"'\.\./w\.bin'.*leaves the model's folder"),
@@ -137,6 +148,8 @@ INPUTS = [
         kind="input",
     ),
     given("missing", bad.missing, r"absent\.onnx: No such file"),
+    given("fifo", bad.fifo, r"pipe\.toml: Not a regular file"),
+    given("bomb", bad.bomb, r"bomb\.npz: not an \.npz file"),
     given("garbage", bad.written(b"PK\x03\x04 and then nothing", "bad.npz"), r"bad\.npz: not an \.npz file"),
     given("text", bad.written(b"0.1 0.2 0.3", "bad.npz"), r"bad\.npz: not an \.npz file"),
     given("npy", bad.npy, r"bad\.npy: one array without a name"),
@@ -150,6 +163,9 @@ FILES = [
     file_of("garbage", "plan", bad.written(b"\x00\x01", "p.json"), r"p\.json: not a valid profile file", "profile"),
     file_of("empty", "plan", bad.written(b"", "p.json"), r"p\.json: not a valid profile file", "profile"),
     file_of("missing", "plan", bad.missing, r"absent\.onnx: No such file", "profile"),
+    file_of("fifo", "plan", bad.fifo, r"pipe\.toml: Not a regular file", "profile"),
+    file_of("device", "plan", lambda _: Path("/dev/zero"), r"/dev/zero: Not a regular file", "profile"),
+    file_of("fifo", "build", bad.fifo, r"pipe\.toml: Not a regular file", "usage"),
     file_of("folder", "plan", bad.folder, r"folder\.onnx: Is a directory", "profile"),
     file_of("of-another-kind", "plan", lambda p: p.plan, r"plan\.json: not a valid profile file", "profile"),
     file_of(
@@ -200,6 +216,11 @@ PLANS = [
     plan("uniform", r"--uniform", "--uniform", "0"),
     plan("platform", r"no platform 'moon': have .*local", "--platform", "moon"),
     plan("prices", r"no price book 'free': have .*paper", "--prices", "free"),
+    Case(
+        "plan-prices-fifo",
+        lambda p: ["plan", p.profile, "--prices", bad.fifo(p), "-o", p.room / "plan.json"],
+        r"pipe\.toml: Not a regular file",
+    ),
     plan("prices-missing", r"gone\.toml: No such file", "--prices", "gone.toml"),
     plan("objective", r"objective 'best': choose one of cost, latency, balanced", "--objective", "best"),
     plan("slo-text", r"--slo-ms soon: write milliseconds, or none", "--slo-ms", "soon"),
@@ -237,6 +258,8 @@ BUNDLES = [
     *opened("file", bad.tampered(bad.remove_a_file), r"\.onnx: No such file or directory: build the bundle again"),
     *opened("path", bad.tampered(bad.leave_the_folder), r"'\.\./outside\.onnx' lies outside the bundle"),
     *opened("version", bad.tampered(bad.older_version), r"schema version 0, this mopar reads \d+"),
+    *opened("fifo", bad.tampered(bad.pipe_as_manifest), r"manifest\.json: Not a regular file"),
+    *opened("type", bad.tampered(bad.answers_another_type), r"gives .* as float32 .*, the manifest says int32"),
     *opened("manifest", bad.tampered(bad.no_manifest), r"manifest\.json: not a valid manifest file"),
     Case(
         "verify-another-model",

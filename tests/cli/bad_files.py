@@ -1,7 +1,10 @@
 """Files that are not what a command takes them for. Each function writes into a folder and returns the path."""
 
+import io
 import json
+import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,28 @@ def missing(place: Place) -> Path:
 def folder(place: Place) -> Path:
     path = place.room / "folder.onnx"
     path.mkdir()
+    return path
+
+
+def fifo(place: Place) -> Path:
+    """A named pipe that nobody writes to: whoever opens it as if it were a file waits for ever."""
+    path = place.room / "pipe.toml"
+    os.mkfifo(path)
+    return path
+
+
+def overdrawn(make: Callable[[Path], Path]) -> Callable[[Place], Path]:
+    """One of the graph's models that stand for more than any machine has."""
+    return lambda place: make(place.room)
+
+
+def bomb(place: Place) -> Path:
+    """A small file of an array that has more bytes than the machine."""
+    path = place.room / "bomb.npz"
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 45,)})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("user.npy", header.getvalue() + bytes(1 << 20))
     return path
 
 
@@ -176,6 +201,19 @@ def leave_the_folder(bundle: Path) -> None:
 def older_version(bundle: Path) -> None:
     path = bundle / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "schema": 0}))
+
+
+def pipe_as_manifest(bundle: Path) -> None:
+    (bundle / "manifest.json").unlink()
+    os.mkfifo(bundle / "manifest.json")
+
+
+def answers_another_type(bundle: Path) -> None:
+    """A manifest that promises integers of a graph of floats."""
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["outputs"][0]["dtype"] = manifest["graphs"][-1]["outputs"][0]["dtype"] = "int32"
+    path.write_text(json.dumps(manifest))
 
 
 def no_manifest(bundle: Path) -> None:

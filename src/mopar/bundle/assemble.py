@@ -8,11 +8,12 @@ from pathlib import Path
 import onnx_ir as ir
 
 import mopar
+from mopar.bundle.calls import graph_name, part_name
 from mopar.bundle.folder import MANIFEST, file_entries
-from mopar.bundle.lowering import LoweredCall, apply_form, lower_call, part_name
+from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
 from mopar.bundle.pack import pack_graph, packed_entry
 from mopar.bundle.parts import cut_part, shared_specs
-from mopar.files import exchange, explained, from_json, temporary_folder, to_json, write_whole
+from mopar.files import exchange, explained, from_json, read_bounded, temporary_folder, to_json, write_whole
 from mopar.graph import Layer, Model, arranged, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
 from mopar.planning.check import check_plan
@@ -74,7 +75,7 @@ def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest
         lowered = lower_call(call, {spec.name: spec for spec in inputs})
         key = call.function, call.graph, lowered.form
         if key not in entries:
-            name = f"{call.function}-{call.graph}" + (f"-form{len(entries)}" if lowered.form else "")
+            name = graph_name(call.function, call.graph, len(entries) if lowered.form else None)
             entries[key] = _write_graph(model, layers, graph, lowered, name, (inputs, outputs), root)
         calls.append(Call(call.id, call.function, entries[key].id, lowered.call.inputs, call.outputs))
     return Manifest(
@@ -166,7 +167,7 @@ def _check_target(out: Path) -> None:
 def _is_bundle(folder: Path) -> bool:
     """Whether it was built by some version of mopar: other programs have a ``manifest.json`` too."""
     try:
-        found = from_json((folder / MANIFEST).read_bytes(), dict, what=str(folder), error=BundleError)
+        found = from_json(read_bounded(folder / MANIFEST), dict, what=str(folder), error=BundleError)
     except (OSError, BundleError):
         return False
     return {"graphs", "mopar", "plan", "schema"} <= found.keys()

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+from mopar.bundle.agreement import check_edges
+from mopar.bundle.calls import check_calls
+from mopar.planning.check import check_plan
 from mopar.planning.check_ranges import check_ranges
 from mopar.types import (
     DTYPES,
@@ -11,6 +14,7 @@ from mopar.types import (
     GraphEntry,
     Manifest,
     TensorSpec,
+    UsageError,
 )
 
 _DTYPES = {dtype.name for dtype in DTYPES}
@@ -32,7 +36,10 @@ def check_manifest(manifest: Manifest, where: str) -> None:
         _check_outputs(manifest)
         _check_specs((*manifest.inputs, *manifest.outputs))
         check_ranges(manifest.plan.ranges, {spec.name for spec in manifest.inputs}, BundleError)
-    except BundleError as error:
+        check_plan(manifest.plan, max((graph.stop for graph in manifest.plan.graphs), default=0))
+        check_calls(manifest)
+        check_edges(manifest)
+    except (BundleError, UsageError) as error:
         raise BundleError(f"{where}: {error}: build the bundle again") from error
 
 
@@ -81,8 +88,11 @@ def _fits(call: Call, graph: GraphEntry) -> bool:
 
 
 def _check_outputs(manifest: Manifest) -> None:
-    if {spec.name for spec in manifest.outputs} != {name for name, _ in manifest.plan.outputs}:
+    planned = [name for name, _ in manifest.plan.outputs]
+    if sorted(spec.name for spec in manifest.outputs) != sorted(planned) or len(set(planned)) < len(planned):
         raise BundleError("its outputs are not the plan's")
+    if len({spec.name for spec in manifest.inputs}) < len(manifest.inputs):
+        raise BundleError("two of its inputs have one name")
 
 
 def _check_specs(specs: Iterable[TensorSpec]) -> None:

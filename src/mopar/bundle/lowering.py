@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from mopar.bundle.calls import form_of, part_name
 from mopar.types import BundleError, Call, CallInput, Region, Source, TensorSpec, dtype_of_name, format_shape
 
 _SLICE_TAKES_INPUTS = 10
@@ -50,17 +51,12 @@ def lower_call(call: Call, specs: Mapping[str, TensorSpec]) -> LoweredCall:
         if in_place:
             inputs.append(item)
             continue
-        form.append(_without_producers(item))
+        form.append(form_of(item))
         for index, source in enumerate(item.sources):
             name = part_name(item.tensor, index)
             inputs.append(CallInput(tensor=name, sources=(Source(source.producer, source.tensor),)))
     plain = Call(call.id, call.function, call.graph, tuple(inputs), call.outputs)
     return LoweredCall(plain, tuple(form))
-
-
-def part_name(tensor: str, index: int) -> str:
-    """Name of the graph input that takes source ``index`` of a joined or cut input."""
-    return f"{tensor}/part{index}"
 
 
 def apply_form(model: ir.Model, form: tuple[CallInput, ...]) -> None:
@@ -164,9 +160,3 @@ def _check_region(region: Region | None, spec: TensorSpec, *, whole: bool) -> No
         raise BundleError(
             f"{spec.name}: a graph takes {taken} elements along axis {region.axis}, not {region.stop - region.start}"
         )
-
-
-def _without_producers(item: CallInput) -> CallInput:
-    """The same input whoever made it: two calls with equal forms share a graph."""
-    sources = tuple(Source("", item.tensor, source.region) for source in item.sources)
-    return CallInput(item.tensor, sources, item.combine, item.axis)

@@ -2,11 +2,12 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mopar.bundle.consistency import check_manifest
+from mopar.bundle.contents import check_graph
 from mopar.bundle.folder import MANIFEST
-from mopar.files import read_json, sha256_of
+from mopar.files import read_json
 from mopar.machine import machine_facts
 from mopar.types import BundleError, EngineOptions, FileEntry, GraphEntry, Manifest
 
@@ -60,38 +61,23 @@ def open_bundle(root: Path, *, check: bool = True, worker: str = WORKER) -> Bund
 
     Args:
         root: its folder.
-        check: whether to hold every file against its SHA-256.
+        check: whether to hold every file against its SHA-256, and every graph's file against what the manifest says
+            of it; sizes and kinds of files are looked at in any case.
         worker: what runs in its functions.
 
     Raises:
-        BundleError: it is incomplete, altered, of another version, or names a file outside its folder.
+        BundleError: it is incomplete, altered, of another version, contradicts itself, or names a file outside its
+            folder or of another kind.
     """
     if not root.is_dir():
         raise BundleError(f"{root}: no such bundle: make one with `mopar build`")
-    if not (root / MANIFEST).is_file():
+    if not (root / MANIFEST).exists():
         raise BundleError(f"{root}: no bundle, it has no {MANIFEST}: make one with `mopar build`")
     manifest = read_json(root / MANIFEST, Manifest, error=BundleError)
     check_manifest(manifest, str(root))
     for graph in manifest.graphs:
-        for entry in (*graph.files, *(graph.packed.files if graph.packed is not None else ())):
-            check_file(root, entry, digest=check)
+        for files in (graph.files, *([graph.packed.files] if graph.packed is not None else [])):
+            check_graph(root, graph, files, digest=check)
+            if Path(os.path.realpath(root / files[0].path)).name != f"{graph.id}.onnx":  # else graphs change places
+                raise BundleError(f"{root}: {files[0].path} is not graph {graph.id}: build the bundle again")
     return Bundle(root, manifest, worker)
-
-
-def check_file(root: Path, entry: FileEntry, *, digest: bool) -> None:
-    """Hold a file against its entry. Raises BundleError where it is another one, or outside ``root``."""
-    relative = PurePosixPath(entry.path)
-    path = root / relative
-    if "\0" in entry.path or relative.is_absolute() or ".." in relative.parts or not _inside(root, path):
-        raise BundleError(f"{root}: file {entry.path!r} lies outside the bundle: build the bundle again")
-    try:
-        size = path.stat().st_size
-        same = size == entry.bytes and (not digest or sha256_of(path) == entry.sha256)
-    except OSError as cause:
-        raise BundleError(f"{path}: {cause.strerror}: build the bundle again") from cause
-    if not same:
-        raise BundleError(f"{path}: not the file that was built: build the bundle again")
-
-
-def _inside(root: Path, path: Path) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))

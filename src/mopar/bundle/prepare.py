@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mopar.bundle.contents import check_graph
 from mopar.bundle.folder import file_entries
-from mopar.bundle.open import Bundle, check_file, fits_machine
+from mopar.bundle.open import Bundle, fits_machine
 from mopar.bundle.pack import pack_graph, packed_entry
 from mopar.files import exchange, read_json, temporary_folder, to_json, write_whole
 from mopar.machine import machine_facts
@@ -70,9 +71,8 @@ def _kept(home: Path, graphs: list[GraphEntry]) -> dict[str, PackedEntry] | None
     try:
         found = read_json(home / _INDEX, PackedGraphs, error=BundleError).graphs
         for graph in graphs:
-            for entry in found[graph.id].files:
-                check_file(home, entry, digest=True)
-    except (BundleError, KeyError):
+            check_graph(home, graph, found[graph.id].files, digest=True)
+    except (BundleError, IndexError, KeyError):
         return None
     return found
 

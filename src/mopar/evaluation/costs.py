@@ -16,7 +16,7 @@ from mopar.evaluation.exchange import exchange_ms
 from mopar.evaluation.launch import FunctionLaunch
 from mopar.evaluation.recording import record
 from mopar.evaluation.single import chain_bundle
-from mopar.files import cache_directory, from_json, temporary_folder, to_json, write_whole
+from mopar.files import cache_directory, from_json, read_bounded, temporary_folder, to_json, write_whole
 from mopar.gateway.arrays import Array
 from mopar.graph import save_model
 from mopar.machine import last_cache_mib, machine_facts
@@ -47,7 +47,7 @@ def runtime_costs(*, use_cache: bool = True, progress: Callable[[str], None] = l
     path = cache_directory() / "runtime" / f"{profile_key(machine_facts())}.json"
     if use_cache:
         try:
-            found = from_json(path.read_bytes(), RuntimeCosts, what=str(path), error=ProfileError)
+            found = from_json(read_bounded(path), RuntimeCosts, what=str(path), error=ProfileError)
         except (OSError, ProfileError):
             found = None
         if found is not None and (found.exchange_ms is not None or machine_facts().cores < _SIDE_BY_SIDE):

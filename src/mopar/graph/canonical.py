@@ -13,7 +13,7 @@ from onnx_ir.passes.common import (
 
 from mopar.graph.constants import lift_constants
 from mopar.graph.engine import engine_types, skeleton_proto
-from mopar.graph.folding import fold_constants
+from mopar.graph.folding import check_constants, fold_constants
 from mopar.graph.model import name_of
 from mopar.types import ModelError
 
@@ -45,6 +45,7 @@ def canonicalise(model: ir.Model, what: str) -> None:
         if not fold_constants(model):
             break
         RemoveUnusedNodesPass()(model)
+    check_constants(model.graph, what)
     RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]
     RemoveUnusedOpsetsPass()(model)
     _name_nodes(model)

@@ -17,6 +17,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from mopar.files import require_room, temporary_folder
+from mopar.graph.memory import bounded_memory
 from mopar.graph.model import Model
 from mopar.types import ModelError
 
@@ -48,6 +49,8 @@ _NOISE = re.compile(
     r"|Exception during loading: |\S*/onnxruntime/\S+ |[\w:]+ onnxruntime::[^ (]+\([^)]*\)(?: const)? "
 )
 _ZEROS = "zeros.bin"
+_COPIES = 2
+"""Of a weight, beside those that are mapped, where the engine fuses it with another."""
 _TENSOR = re.compile(r"tensor\((\w+)\)")
 _ELEMENTS = {"float": "FLOAT", "double": "DOUBLE"}
 
@@ -121,7 +124,10 @@ def _options(level: ort.GraphOptimizationLevel) -> ort.SessionOptions:
 
 @contextlib.contextmanager
 def skeleton(model: ir.Model) -> Iterator[Path]:
-    """The model as a file without its large weights, in a folder that vanishes."""
+    """The model as a file without its large weights, in a folder that vanishes.
+
+    Within the block memory is bounded: the engine computes constants of any size when it loads a graph.
+    """
     with temporary_folder("mopar-graph-") as folder:
         path = folder / "skeleton.onnx"
         size = max((_tensor_of(value).nbytes for value in _large_weights(model)), default=0)
@@ -130,7 +136,8 @@ def skeleton(model: ir.Model) -> Iterator[Path]:
         with (path.parent / _ZEROS).open("wb") as zeros:
             zeros.truncate(size)
         path.write_bytes(skeleton_proto(model).SerializeToString())
-        yield path
+        with bounded_memory(_COPIES * sum(_tensor_of(value).nbytes for value in _large_weights(model))):
+            yield path
 
 
 def skeleton_proto(model: ir.Model) -> onnx.ModelProto:

@@ -1,15 +1,21 @@
 """Weights in files of their own: where they may stand, and digests that read them piece by piece."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
 
+from mopar.files import open_regular
 from mopar.graph.model import subgraphs_of
 from mopar.types import ModelError
 
 _CHUNK = 1 << 20
+_LARGE_BYTES = 1 << 28
+_BLOCK_BYTES = 512
+_MOST_HOLES = 16
+"""Of a large file, bytes for each that is stored: what a file says to have takes time and room, and holes are free."""
 
 
 def check_external(model: ir.Model, path: Path) -> tuple[Path, ...]:
@@ -45,6 +51,8 @@ def _check_file(target: Path, tensor: ir.ExternalTensor, where: str) -> None:
     offset, size = tensor.offset or 0, max(tensor.nbytes, tensor.length or 0)
     if tensor.length is not None and tensor.length < size:
         raise ModelError(f"{where}: {tensor.length} bytes are recorded where {size} are needed")
+    if status.st_size > _LARGE_BYTES and status.st_blocks * _BLOCK_BYTES * _MOST_HOLES < status.st_size:
+        raise ModelError(f"{where} says to have {status.st_size} bytes, most of which are holes; fetch it again")
     if offset < 0 or offset + size > status.st_size:
         raise ModelError(f"{where} is too short: {status.st_size} bytes, {offset + size} needed; fetch it again")
 
@@ -76,8 +84,8 @@ def sha256_of_files(files: tuple[Path, ...]) -> str:
     """One SHA-256 over the files' contents, in the order given, read in pieces."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(file.stat().st_size.to_bytes(8, "little"))
-        with file.open("rb") as source:
+        with open_regular(file) as source:
+            digest.update(os.fstat(source.fileno()).st_size.to_bytes(8, "little"))
             while chunk := source.read(_CHUNK):
                 digest.update(chunk)
     return digest.hexdigest()

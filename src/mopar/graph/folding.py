@@ -1,5 +1,6 @@
 """Constants folded with the engine's own arithmetic."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,13 +9,28 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from mopar.graph.engine import ENGINE_ERRORS
+from mopar.graph.memory import bounded_memory
 from mopar.graph.model import is_weight, name_of, subgraphs_of
+from mopar.machine import available_bytes
+from mopar.types import ModelError
 
 # A result may be this large even where its inputs were smaller.
 _SMALL_BYTES = 1 << 20
 # Results larger than that live in memory, where the weights that they replace could be mapped:
 # together they stay below this. The engine folds the rest when it loads a slice.
 _LARGE_BUDGET_BYTES = 256 << 20
+# Multiplications that folding may take in all, a second or a few; the engine folds the rest when it loads a slice, and
+# what would take it more than minutes is refused.
+_MOST_WORK = 1 << 32
+_MOST_WORK_AT_LOAD = 1 << 38
+# Operators that do more for an element of their result than read a few; of others that is assumed.
+_CONVOLUTIONS = {"Conv", "ConvInteger", "ConvTranspose", "QLinearConv"}
+_PRODUCTS = {"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"}
+_HEAVY = {
+    "AveragePool", "Attention", "CenterCropPad", "Col2Im", "DFT", "DeformConv", "Det", "Einsum", "GRU", "GridSample",
+    "GroupNormalization", "LRN", "LSTM", "LpPool", "MaxPool", "MaxRoiPool", "MaxUnpool", "MelWeightMatrix",
+    "NonMaxSuppression", "RNN", "RoiAlign", "RotaryEmbedding", "STFT",
+}  # fmt: skip
 # Nodes without a fixed answer, and those whose presence tells the engine about quantisation.
 _KEPT = {
     "Bernoulli",
@@ -50,7 +66,7 @@ def fold_constants(model: ir.Model) -> bool:
 
     Shapes must have been inferred: the Shape of a tensor of fixed size is a constant too. Nodes that
     make outputs of the model, nodes with bodies, random nodes, and nodes whose result would be over
-    1 MiB and larger than what they read stay as they are.
+    1 MiB and larger than what they read stay as they are; so does what would take seconds, or memory without bound.
     """
     graph = model.graph
     changed = _fold_shapes(graph)
@@ -95,19 +111,64 @@ def _candidates(graph: ir.Graph) -> dict[ir.Node, None]:
     """Nodes to fold, in order."""
     found: dict[ir.Node, None] = {}
     known: set[ir.Value] = set()
-    budget = _LARGE_BUDGET_BYTES
+    budget, work = _LARGE_BUDGET_BYTES, _MOST_WORK
     for node in graph:
         if not _is_pure(node) or not all(v is None or v in known or _is_plain(v) for v in node.inputs):
             continue
         result = _bytes_of(node.outputs)
         inputs = _bytes_of([value for value in node.inputs if value is not None])
-        if result is None or (result > _SMALL_BYTES and (inputs is None or result > inputs or result > budget)):
+        if result is None or (result > _SMALL_BYTES and (inputs is None or result > inputs)):
             continue
-        if result > _SMALL_BYTES:
-            budget -= result
+        needed = work_of(node)
+        if result > budget or needed > work:
+            continue
+        budget -= result
+        work -= needed
         found[node] = None
         known.update(node.outputs)
     return found
+
+
+def check_constants(graph: ir.Graph, what: str) -> None:
+    """See that what a graph computes of constants alone can be computed: the engine does so whenever it loads it.
+
+    Raises:
+        ModelError: a node's result has more bytes than there is memory, or all together take too long.
+    """
+    known: set[ir.Value] = set()
+    work, room = _MOST_WORK_AT_LOAD, available_bytes()
+    for node in graph:
+        read = [value for value in node.inputs if value is not None]
+        if not read or not all(value in known or is_weight(value) for value in read):
+            continue
+        known.update(node.outputs)
+        work -= work_of(node)
+        if (_bytes_of(node.outputs) or 0) > room:
+            raise ModelError(f"{what}: node {node.name!r} ({node.op_type}) makes a constant larger than memory")
+        if work < 0:
+            raise ModelError(f"{what}: the constants that node {node.name!r} ({node.op_type}) makes take too long")
+
+
+def work_of(node: ir.Node) -> int:
+    """About how many multiplications or reads a node takes: no more than it could; 0 where shapes are not known."""
+    sizes = [_elements(value) for value in (*node.inputs, *node.outputs) if value is not None and value.name]
+    outputs = sum(_elements(value) for value in node.outputs if value.name)
+    first, second = (*node.inputs[:2], None, None)[:2]
+    if node.op_type in _CONVOLUTIONS and second is not None and second.shape:
+        each = _elements(second) // max(_fixed(second.shape[0]), 1)
+    elif node.op_type in _PRODUCTS and first is not None and first.shape:
+        each = max((_fixed(dim) for dim in first.shape), default=1)
+    else:
+        each = max(sizes, default=0) if node.op_type in _HEAVY else 1
+    return outputs * each + sum(sizes)
+
+
+def _elements(value: ir.Value) -> int:
+    return math.prod(_fixed(dim) for dim in value.shape) if value.shape is not None else 0
+
+
+def _fixed(dim: int | ir.SymbolicDim) -> int:
+    return dim if isinstance(dim, int) else 0
 
 
 def _is_pure(node: ir.Node) -> bool:
@@ -160,8 +221,9 @@ def _evaluate(model: ir.Model, nodes: list[ir.Node], results: list[ir.Value]) ->
     options.enable_cpu_mem_arena = False
     names = [name_of(value) for value in results]
     try:
-        session = ort.InferenceSession(ir.to_proto(part).SerializeToString(), options, ["CPUExecutionProvider"])
-        return dict(zip(results, session.run(names, feeds), strict=True))
+        with bounded_memory():
+            session = ort.InferenceSession(ir.to_proto(part).SerializeToString(), options, ["CPUExecutionProvider"])
+            return dict(zip(results, session.run(names, feeds), strict=True))
     except ENGINE_ERRORS:
         return {}
 

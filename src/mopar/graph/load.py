@@ -1,11 +1,14 @@
 """Any ONNX file in, its canonical form out."""
 
+import os
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from mopar.files import open_regular
+from mopar.graph.bounds import check_bounds
 from mopar.graph.canonical import canonicalise
 from mopar.graph.external import check_external, graph_sha256, sha256_of_files
 from mopar.graph.model import Model, required_spec
@@ -64,6 +67,8 @@ def read_interface(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec
 def _canonical(model: ir.Model, path: Path) -> Model:
     files = check_external(model, path)
     canonicalise(model, path.name)
+    if not len(model.graph):
+        raise ModelError(f"{path}: it has no nodes: there is nothing to run")
     runs = arrange(model)
     graph = model.graph
     weights = [value.const_value for value in graph.initializers.values() if value.const_value is not None]
@@ -86,12 +91,13 @@ def _canonical(model: ir.Model, path: Path) -> Model:
 
 def _read(path: Path) -> ir.Model:
     try:
-        size = path.stat().st_size
-        if size > _PROTOBUF_LIMIT_BYTES:
-            raise ModelError(
-                f"{path}: {size} bytes in one file, more than ONNX allows; save its weights as external data"
-            )
-        proto = onnx.load(path, format="protobuf", load_external_data=False)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > _PROTOBUF_LIMIT_BYTES:
+                raise ModelError(
+                    f"{path}: {size} bytes in one file, more than ONNX allows; save its weights as external data"
+                )
+            proto = onnx.load(file, format="protobuf", load_external_data=False)
     except OSError as cause:
         raise ModelError(f"{path}: {cause.strerror or cause}") from cause
     except DecodeError as cause:
@@ -99,6 +105,7 @@ def _read(path: Path) -> ir.Model:
     if not proto.ir_version or not proto.HasField("graph") or not proto.graph.output:
         raise ModelError(f"{path}: not an ONNX file, or one without a graph that has outputs; export it again")
     _check_maps(proto.graph, path)
+    check_bounds(proto, str(path))
     try:
         model = ir.from_proto(proto)
     except _INVALID as cause:

@@ -14,12 +14,15 @@ from typing import TypeVar
 
 import msgspec
 
+from mopar.files import read_bounded
 from mopar.types import PlatformLimits, PriceBook, UsageError
 
 _BOOKS = Path(__file__).parent / "books"
 _LIMITS = _BOOKS / "limits"
 _BOOK_PLUGINS, _LIMIT_PLUGINS = "mopar.books", "mopar.limits"
 _OPTIONAL = {"mib_per_vcpu", "max_functions", "payload_bytes", "package_bytes", "hop_ms", "hop_ms_per_mib"}
+
+_MOST_BYTES = 1 << 20
 
 T = TypeVar("T", PriceBook, PlatformLimits)
 
@@ -140,7 +143,7 @@ def _build(kind: type[T], path: Path) -> T:
 
 def _read(path: Path) -> Mapping[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_bounded(path, _MOST_BYTES).decode())
     except OSError as cause:
         raise UsageError(f"{path}: {cause.strerror or cause}") from cause
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:

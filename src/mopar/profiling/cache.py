@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from mopar.files import cache_directory, from_json, to_json, write_whole
+from mopar.files import cache_directory, from_json, read_bounded, to_json, write_whole
 from mopar.types import Profile, ProfileError
 
 _MEASURING = 6
@@ -19,7 +19,7 @@ def cached_profile(key: str) -> Profile | None:
     """The profile kept under ``key``; None where there is none, or one that this version cannot read."""
     path = _path(key)
     try:
-        data = path.read_bytes()
+        data = read_bounded(path)
     except OSError:
         return None
     try:

@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mopar.files import open_regular
+from mopar.machine import available_bytes
 from mopar.profiling.sizes import check_names, resolve_sizes
-from mopar.types import InputError, InputRecipe, TensorSpec, dtype_of_name
+from mopar.types import InputError, InputRecipe, TensorSpec, dtype_of_name, element_count, format_shape
 from mopar.types.ranges import StatedShape
 
+_DRAWN_BYTES = 8
+"""Of an element as it is drawn, before it becomes what the model takes."""
 Array = NDArray[np.generic]
 """A tensor's value. bfloat16 and float8 stand as the unsigned integers of their bits."""
 
@@ -43,8 +47,8 @@ def sample_inputs(
         given: values to use as they are.
 
     Raises:
-        InputError: a name is unknown, a dimension stays open or has two sizes, or a dtype or rank
-            differs from the model's.
+        InputError: a name is unknown, a dimension stays open or has two sizes, a dtype or rank differs from the
+            model's, or there is no memory for the values.
     """
     shapes, dtypes, given = shapes or {}, dtypes or {}, given or {}
     check_names(model_inputs, {**shapes, **dtypes, **given})
@@ -52,6 +56,7 @@ def sample_inputs(
         _check_dtype(spec, dtypes.get(spec.name), given.get(spec.name))
     known = {**shapes, **{name: value.shape for name, value in given.items()}}
     concrete = resolve_sizes(model_inputs, {name: StatedShape.of(shape) for name, shape in known.items()}).point
+    _check_memory(model_inputs, {name: shape for name, shape in concrete.items() if name not in given})
     rng = np.random.default_rng(seed)
     values: dict[str, Array] = {}
     recipes = []
@@ -78,7 +83,12 @@ def resized_inputs(
         values: of each input.
         recipes: how they were made.
         shapes: of each input, of the same rank.
+
+    Raises:
+        InputError: there is no memory for them.
     """
+    changed = {name: shape for name, shape in shapes.items() if values[name].shape != shape}
+    _check_memory(model_inputs, changed)
     rng = np.random.default_rng(next((recipe.seed for recipe in recipes if recipe.seed is not None), 0))
     given = {recipe.name for recipe in recipes if recipe.source == "file"}
     made = {}
@@ -91,6 +101,22 @@ def resized_inputs(
         else:
             made[spec.name], _ = _value(spec, shape, rng)
     return made
+
+
+def _check_memory(specs: Sequence[TensorSpec], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """See that values of these shapes can be made. Raises InputError naming the largest where they cannot."""
+    needed = {
+        spec.name: element_count(shapes[spec.name]) * (_DRAWN_BYTES + dtype_of_name(spec.dtype).bits // 8)
+        for spec in specs
+        if spec.name in shapes
+    }
+    total, free = sum(needed.values()), available_bytes()
+    if total > free:
+        name = max(needed, key=lambda name: needed[name])
+        raise InputError(
+            f"input {name!r} of {format_shape(shapes[name])} takes {needed[name] >> 20} MiB to be made, and "
+            f"{free >> 20} MiB of memory are free; give a smaller size with --input {name}=SHAPE"
+        )
 
 
 def _repeated(value: Array, shape: tuple[int, ...]) -> Array:
@@ -107,15 +133,37 @@ def load_inputs(path: Path) -> dict[str, Array]:
     """
     try:
         # Opened here, because numpy leaves a damaged archive open.
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(f"{path}: one array without a name; save inputs with numpy.savez(FILE, NAME=array)")
+            _check_size(archive, path)
             return {name: archive[name] for name in archive.files}
     except OSError as cause:
         raise InputError(f"{path}: {cause.strerror or 'not an .npz file'}") from cause
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as cause:
         raise InputError(f"{path}: not an .npz file of plain arrays; save it with numpy.savez") from cause
+
+
+def _check_size(archive: np.lib.npyio.NpzFile, path: Path) -> None:
+    """See that there is memory for all arrays, and as much data of each as its header says: a small file can hold much.
+
+    Raises:
+        InputError: there is not so much memory.
+        ValueError: an array is cut short.
+    """
+    assert archive.zip is not None, "it was opened a moment ago"
+    total = 0
+    for entry in archive.zip.infolist():
+        total += entry.file_size
+        with archive.zip.open(entry) as member:
+            first = np.lib.format.read_magic(member) == (1, 0)
+            read_header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read_header(member)
+        if not dtype.hasobject and element_count(shape) * dtype.itemsize > entry.file_size:
+            raise ValueError(f"{entry.filename} is cut short")
+    if total > (most := available_bytes()):
+        raise InputError(f"{path}: its arrays have {total >> 20} MiB, and {most >> 20} MiB of memory are free")
 
 
 def _check_dtype(spec: TensorSpec, wanted: str | None, value: Array | None) -> None:

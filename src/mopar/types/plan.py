@@ -90,7 +90,7 @@ class Function:
 
     def is_possible(self) -> bool:
         """Whether some machine could have such limits: what comes from a file may be anything."""
-        return 1 <= self.memory_mib <= 1 << 40 and 0 < self.cpu <= 1 << 20 and 1 <= self.threads <= 1 << 16
+        return 1 <= self.memory_mib <= 1 << 40 and 0 < self.cpu <= 1 << 20 and 1 <= self.threads <= 1 << 10
 
 
 @dataclass(frozen=True, slots=True)

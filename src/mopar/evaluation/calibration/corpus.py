@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mopar.evaluation.calibration.slices import slice_memory_mib, spans_of
-from mopar.files import from_json, sha256_of, to_json, write_whole
+from mopar.files import from_json, read_bounded, sha256_of, to_json, write_whole
 from mopar.gateway.arrays import Array
 from mopar.graph import Layer, Model, layers_of, load_model
 from mopar.machine import machine_facts
@@ -113,7 +113,7 @@ def _kept(path: Path | None) -> Timings | None:
     if path is None:
         return None
     try:
-        return from_json(path.read_bytes(), Timings, what=str(path), error=ProfileError)
+        return from_json(read_bounded(path), Timings, what=str(path), error=ProfileError)
     except (OSError, ProfileError):
         return None
 

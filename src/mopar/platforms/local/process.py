@@ -161,7 +161,7 @@ class WorkerProcess:
             raise PlatformError(f"function {self.spec.function} {self.exit_reason()}")
         if frames.kind_of(reply) == frames.FAILED:
             text, _ = frames.unpack_failed(memoryview(reply))
-            raise EngineError(f"function {self.spec.function}: {text}")
+            raise EngineError(f"function {self.spec.function}: {' '.join(text.split())}")
         return memoryview(reply)
 
     def exit_reason(self) -> str:

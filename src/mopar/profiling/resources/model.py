@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from mopar.files import from_json
+from mopar.files import from_json, read_bounded
 from mopar.profiling.resources.forest import Floats, Forest
 from mopar.profiling.resources.parts import Work
 from mopar.profiling.resources.samples import MemoryFacts
@@ -188,7 +188,7 @@ def read_resources(path: Path) -> ResourceModel:
         ProfileError: it is missing, damaged, or of another version.
     """
     try:
-        data = path.read_bytes()
+        data = read_bounded(path)
     except OSError as cause:
         raise ProfileError(f"{path}: {cause.strerror or cause}") from cause
     model = from_json(data, ResourceModel, what=str(path), error=ProfileError)
