@@ -10,11 +10,19 @@ from mopar.limits.mounts import hierarchies
 
 
 def workers_of(pid: int) -> set[int]:
-    """Processes that ``pid`` started and that are not dead, workers or not."""
+    """Processes that ``pid`` started and that are not dead, workers or not; those that Python keeps for pools apart."""
     found: set[int] = set()
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         found.update(int(child) for child in children.read_text().split())
-    return {child for child in found if not is_dead(child)}
+    return {child for child in found if not is_dead(child) and not _is_of_a_pool(child)}
+
+
+def _is_of_a_pool(pid: int) -> bool:
+    """Whether a process serves ``multiprocessing``: once started, its fork server and its tracker stay to the end."""
+    try:
+        return b"from multiprocessing." in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def is_dead(pid: int) -> bool:
