@@ -2,22 +2,25 @@
 
 import pytest
 
-from benchmarks.soak import KINDS, Scenario, holds, row, soak
+from benchmarks.soak import KINDS, RANGES, TOO_SMALL_FOR_PARTS, Scenario, holds, row, soak
 
 
 @pytest.mark.slow
 @pytest.mark.models
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("model", ["symbolic", "silero-vad", "minilm"])
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [(model, kind) for model in RANGES for kind in KINDS if kind != "parts" or model not in TOO_SMALL_FOR_PARTS],
+)
 def test_mixed_sizes_at_once(model: str, kind: str) -> None:
     scenario = Scenario(model, kind, requests=10_000 if model != "minilm" else 3_000, concurrency=16)
     tally = soak(scenario)
     assert holds(scenario, tally), (row(scenario, tally), tally.errors)
 
 
+@pytest.mark.models
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_few_mixed_sizes_at_once(kind: str) -> None:
     """The same, for minutes less."""
-    scenario = Scenario("symbolic", kind, requests=600, concurrency=16)
+    scenario = Scenario("silero-vad" if kind == "parts" else "symbolic", kind, requests=600, concurrency=16)
     tally = soak(scenario)
     assert holds(scenario, tally) or (scenario.kills and not tally.kills), (row(scenario, tally), tally.errors)
