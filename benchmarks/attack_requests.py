@@ -269,35 +269,32 @@ def _responses(stream: bytes) -> Outcome:
 def meaning(attack: Attack) -> dict[str, Array] | None:
     """The inputs that a request asks with, read by the standard library alone; None where it is no request."""
     split = len(attack.body) if attack.json_length is None else int(attack.json_length)
-    values, at = {}, split
     try:
-        for tensor in json.loads(attack.body[:split])["inputs"]:
-            dtype = numpy_dtype(dtype_of(tensor["datatype"]).name)
-            size = (tensor.get("parameters") or {}).get("binary_data_size")
-            if size is None:
-                array = np.array(tensor["data"], dtype)
-            else:
-                array = np.frombuffer(attack.body[at : at + size], dtype)
-                at += size
-            values[tensor["name"]] = array.reshape(tensor["shape"])
+        values, end = _values(json.loads(attack.body[:split])["inputs"], attack.body, split)
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
-    return values if at == len(attack.body) else None
+    return values if end == len(attack.body) else None
 
 
 def answered(outcome: Outcome) -> dict[str, Array]:
     """The outputs in a response with 200."""
-    arrays, at = {}, outcome.json_length
-    for tensor in json.loads(outcome.body[: outcome.json_length])["outputs"]:
+    tensors = json.loads(outcome.body[: outcome.json_length])["outputs"]
+    return _values(tensors, outcome.body, outcome.json_length)[0]
+
+
+def _values(tensors: list[dict[str, Any]], body: bytes, at: int) -> tuple[dict[str, Array], int]:
+    """The values of tensors by name, those in binary from ``at`` on, and where in the body they end."""
+    values = {}
+    for tensor in tensors:
         dtype = numpy_dtype(dtype_of(tensor["datatype"]).name)
-        size = tensor.get("parameters", {}).get("binary_data_size")
+        size = (tensor.get("parameters") or {}).get("binary_data_size")
         if size is None:
             array = np.array(tensor["data"], dtype)
         else:
-            array = np.frombuffer(outcome.body[at : at + size], dtype)
+            array = np.frombuffer(body[at : at + size], dtype)
             at += size
-        arrays[tensor["name"]] = array.reshape(tensor["shape"])
-    return arrays
+        values[tensor["name"]] = array.reshape(tensor["shape"])
+    return values, at
 
 
 def large_json(limit: int) -> dict[str, bytes]:

@@ -108,7 +108,7 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         _require_regular(os.fstat(handle), path)  # it may have been exchanged in between
         return os.fdopen(handle, "rb")
-    except BaseException:
+    except BaseException:  # an interrupt too: nobody else knows the handle
         os.close(handle)
         raise
 

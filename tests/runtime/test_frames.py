@@ -71,7 +71,7 @@ def test_failed(text: str) -> None:
 
 
 def test_ready_is_a_frame_of_its_own() -> None:
-    arrived(frames.pack_ready(), frames.READY)
+    assert frames.kind_of(frames.pack_ready()) == frames.READY
 
 
 def test_what_does_not_fit_a_message_is_refused_before_it_is_sent() -> None:

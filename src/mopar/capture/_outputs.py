@@ -22,9 +22,9 @@ def name_interface(program: Any) -> None:
     """
     exported = program.exported_program
     graph = program.model.graph
-    for name, value in zip(_tensor_inputs(exported), graph.inputs, strict=False):
-        if value.name == f"{name}_orig":  # so called by the exporter where the module returns its input
-            _rename(graph, value, name, "result")
+    for node, value in zip(tensor_inputs(exported), graph.inputs, strict=False):
+        if value.name == f"{node.name}_orig":  # so called by the exporter where the module returns its input
+            _rename(graph, value, node.name, "result")
     paths = _tensor_outputs(exported)
     if len(paths) == len(graph.outputs):
         for value, name in zip(graph.outputs, _unique(paths, {str(item.name) for item in graph.inputs}), strict=True):
@@ -54,11 +54,14 @@ def _as_dicts(tree: Any) -> Any:
     return tree if known else _pytree.tree_map(plain, tree)
 
 
-def _tensor_inputs(exported: "torch.export.ExportedProgram") -> list[str]:
-    """Placeholders that are tensors, in order."""
+def tensor_inputs(exported: "torch.export.ExportedProgram") -> "list[torch.fx.Node]":
+    """The inputs that a caller gives and that are tensors, in order; ``meta["val"]`` of each has its shape."""
     wanted = set(exported.graph_signature.user_inputs)
-    nodes = [node for node in exported.graph.nodes if node.op == "placeholder" and node.name in wanted]
-    return [node.name for node in nodes if hasattr(node.meta.get("val"), "shape")]
+    return [
+        node
+        for node in exported.graph.find_nodes(op="placeholder")
+        if node.name in wanted and hasattr(node.meta.get("val"), "shape")
+    ]
 
 
 def _tensor_outputs(exported: "torch.export.ExportedProgram") -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mopar.capture._outputs import tensor_inputs
 from mopar.types import ModelError
 from mopar.types.ranges import Bounds
 
@@ -48,16 +49,9 @@ def fits(program: Any, sizes: Mapping[str, int]) -> bool:
 
 def _symbols(program: Any) -> dict[str, Any]:
     """The symbol in torch of each named dimension of an input."""
-    exported = program.exported_program
-    wanted = set(exported.graph_signature.user_inputs)
-    tensors = [
-        node.meta["val"]
-        for node in exported.graph.nodes
-        if node.op == "placeholder" and node.name in wanted and hasattr(node.meta.get("val"), "shape")
-    ]
     found: dict[str, Any] = {}
-    for tensor, value in zip(tensors, program.model.graph.inputs, strict=False):
-        for size, dim in zip(tensor.shape, value.shape or (), strict=False):
+    for node, value in zip(tensor_inputs(program.exported_program), program.model.graph.inputs, strict=False):
+        for size, dim in zip(node.meta["val"].shape, value.shape or (), strict=False):
             if not isinstance(size, int) and not isinstance(dim, int) and dim.value is not None:
                 found[dim.value] = size.node.expr
     return found

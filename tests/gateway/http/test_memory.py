@@ -89,7 +89,7 @@ def test_a_cancelled_decoding_is_waited_for() -> None:
             task = asyncio.create_task(run(aside))
             await begun.wait()
             task.cancel()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # one turn of the loop, in which the cancellation arrives
             go_on.set()
             with pytest.raises(asyncio.CancelledError):
                 await task

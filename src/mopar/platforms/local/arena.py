@@ -129,7 +129,7 @@ class Arena:
         self._budget.take(page_aligned(nbytes))
         try:
             segment = Segment(nbytes)
-        except BaseException:
+        except BaseException:  # an interrupt too: what was taken for no segment would never be given back
             self._budget.give(page_aligned(nbytes))
             raise
         self.segments.append(segment)
