@@ -37,6 +37,7 @@ BASES: dict[str, tuple[dict[str, str], str]] = {
     "skip": ({}, "slices"),
     "symbolic": ({"x": "1..4x1..8..16x16"}, "slices"),
     "two_input": ({}, "parts"),
+    "unknown_size": ({}, "slices"),
 }
 MODELS = ("mlp", "skip", "if_capture", "loop_capture", "lstm", "sequence", "external", "constant_weights")
 REQUESTS, TIMEOUT_S, MOST_BYTES = 3, 40.0, 6 << 30

@@ -46,7 +46,7 @@ def evaluated(profile: Profile, plan: Plan) -> Plan:
     return replace(plan, predicted=evaluate(moved, load_book(limits.prices), limits, shape_of(plan)))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(1, 4),
     st.lists(st.floats(-0.5, 5.0), min_size=4, max_size=4),
@@ -67,7 +67,7 @@ def test_a_corrected_profile_predicts_what_was_measured(
         assert function.memory_mib == pytest.approx(measured.measured_mib, rel=0.01)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(-0.5, 5.0), min_size=2, max_size=2), st.lists(st.floats(-3.0, 30.0), min_size=2, max_size=2))
 def test_corrections_find_the_layers_of_another_order(slower: list[float], more_mib: list[float]) -> None:
     """Each function holds a tower, whose layers the profile has by turns; the second is a little larger than the first.

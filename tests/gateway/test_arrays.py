@@ -1,7 +1,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.gateway.arrays import Array, dtype_of, from_array, numpy_dtype, oip_of, to_array
@@ -12,7 +12,6 @@ NUMBERS = [dtype for dtype in DTYPES if dtype.bits]
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)
 
 
-@settings(deadline=None)
 @given(kind=st.sampled_from(NUMBERS), shape=SHAPES, data=st.data())
 def test_any_bytes_survive_the_way_through_numpy(kind: DType, shape: tuple[int, ...], data: st.DataObject) -> None:
     count = element_count(shape)
@@ -28,7 +27,6 @@ def test_any_bytes_survive_the_way_through_numpy(kind: DType, shape: tuple[int, 
     assert (back.dtype, back.shape, bytes(back.data)) == (kind.name, shape, raw)
 
 
-@settings(deadline=None)
 @given(shape=SHAPES, data=st.data())
 def test_strings_survive_and_bytes_that_are_no_text_stay_bytes(shape: tuple[int, ...], data: st.DataObject) -> None:
     count = element_count(shape)

@@ -38,9 +38,7 @@ from tests.planning.sharded import Everything, halves, in_halves, replace_inputs
 from tests.planning.strategies import COUPLED, FREE, MIB, PAPER, books, chain, limits
 
 SLACK = 1e-6
-many = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+many = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 SIZES = (CpuSize(0.5, 1, 256), CpuSize(1.0, 64, 96), CpuSize(2.0, 64, 1024))
 BOOKS = st.sampled_from(

@@ -12,9 +12,7 @@ from tests.planning.oracle import candidates
 from tests.planning.strategies import books, limits, profiles
 
 SLACK = 1e-6
-random_questions = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+random_questions = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def sound(found: Plan, profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:

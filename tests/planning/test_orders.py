@@ -95,7 +95,7 @@ def test_the_cheapest_over_all_orders(
     assert found.predicted.cost_per_million_usd == pytest.approx(best, rel=2 * SLACK)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1 << 20), st.sampled_from([None, 1.02, 1.1, 1.5]), st.sampled_from([None, 2, 4]))
 def test_what_is_searched_first_hides_nothing(seed: int, share: float | None, most: int | None) -> None:
     """The best chain over all boundaries is found though a few are searched at first, and not all after that."""
@@ -126,7 +126,7 @@ def test_the_fastest_over_all_orders(profile: Profile, book: PriceBook, limit: P
     assert chained_ms(moved, book, limit, shape_of(found)) == pytest.approx(least_ms, rel=2 * SLACK)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(branching(7), st.data())
 def test_the_lattice_says_of_each_slice_what_the_reordered_profile_does(profile: Profile, data: st.DataObject) -> None:
     """Of an order, cut wherever it can be, with layers in canonical order between the cuts."""
@@ -152,7 +152,7 @@ def test_the_lattice_says_of_each_slice_what_the_reordered_profile_does(profile:
             assert got == pytest.approx(want, rel=1e-9, abs=1e-6), column
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(branching(7), st.data())
 def test_a_reordered_profile(profile: Profile, data: st.DataObject) -> None:
     """It is sound, keeps what the canonical order has in common with it, and comes back."""
@@ -174,7 +174,7 @@ def test_a_reordered_profile(profile: Profile, data: st.DataObject) -> None:
         assert cut.bytes == sum(sizes[name] for name in across)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(branching(7), st.data())
 def test_memory_of_layers_in_another_order(profile: Profile, data: st.DataObject) -> None:
     """By its definition: what is live then, less what a layer saved by writing over a tensor that still dies there."""
@@ -196,7 +196,7 @@ def _live(profile: Profile, layer: int) -> int:
     return sum(t.bytes for t in profile.tensors if t.consumers and t.producer <= layer <= last_use(t))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(branching(8))
 def test_sections_are_where_orders_differ(profile: Profile) -> None:
     """Positions outside sections are passed by every order; boundaries inside are the prefixes of all orders."""
@@ -221,7 +221,7 @@ def _layers(profile: Profile, boundary: int) -> frozenset[int]:
     return frozenset(n for at, run in enumerate(runs) if boundary >> at & 1 for n in range(run.start, run.stop))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(branching(8), st.integers(2, 12))
 def test_a_beam_keeps_boundaries_of_the_fewest_bytes(profile: Profile, most: int) -> None:
     runs = runs_of(profile)

@@ -127,7 +127,7 @@ def test_forced_to_split_says_why() -> None:
     assert "package_bytes" in got.reason
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(profiles(), books(), limits())
 def test_loosening_a_limit_never_costs_more(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
     slo_ms = 1.2 * plan_unsplit(profile, replace(book, memory_max_mib=4096), FREE).predicted.latency_ms

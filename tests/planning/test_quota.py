@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.planning.quota import PERIOD_MS, least_work_mib, quota_ms
@@ -23,7 +23,6 @@ def simulated_ms(work_ms: float, share: float, phase_ms: float) -> float:
         now_ms = ends_ms
 
 
-@settings(deadline=None)
 @given(st.floats(0.1, 120), st.floats(0.05, 1.0))
 def test_the_mean_over_all_moments_of_a_period(work_ms: float, share: float) -> None:
     phases = ((number + 0.5) / PHASES * PERIOD_MS for number in range(PHASES))

@@ -39,7 +39,7 @@ def problem_of(profile: Profile, most: int | None) -> Problem:
     return make_problem(Sizing(profile, PAPER, 1.0), FREE, range(COUNT + 1), max_functions=most)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(uneven(), st.floats(0.0, 1.0), st.sampled_from([None, 2, 3, 4]))
 def test_an_slo_between_the_fastest_and_the_cheapest(profile: Profile, share: float, most: int | None) -> None:
     problem = problem_of(profile, most)
@@ -55,7 +55,7 @@ def test_an_slo_between_the_fastest_and_the_cheapest(profile: Profile, share: fl
     assert found.cost_usd == pytest.approx(min(usd for usd, ms in figures if ms <= slo_ms * (1 + 1e-9)), rel=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(uneven(), st.floats(0.2, 0.8))
 def test_where_there_are_too_many_labels_the_answer_is_exact_to_a_step_per_slice(
     profile: Profile, share: float

@@ -40,7 +40,7 @@ def grown(profile: Profile, times: int) -> Profile:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(profiles(most_layers=4), st.integers(1, 5))
 def test_every_slice_has_the_memory_of_the_largest_and_the_time_of_the_point(profile: Profile, times: int) -> None:
     both = replace(profile, largest=at_times(profile, times))

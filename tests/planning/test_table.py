@@ -13,7 +13,7 @@ from mopar.types import PlatformLimits, Profile
 from tests.planning.strategies import limits, profiles
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(profiles(most_layers=7), limits())
 def test_every_slice_as_defined(profile: Profile, limit: PlatformLimits) -> None:
     costs = call_costs(profile, limit)

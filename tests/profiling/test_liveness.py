@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.profiling.liveness import Step, live_bytes
@@ -38,7 +38,6 @@ def graphs(draw: st.DrawFn) -> tuple[list[Step], dict[str, int], list[str], list
     return steps, sizes, ["in0", "in1"], outputs, layer + 1
 
 
-@settings(deadline=None)
 @given(graphs())
 def test_live_bytes_are_those_of_the_definition(
     graph: tuple[list[Step], dict[str, int], list[str], list[str], int],

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Self, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.limits import Cgroup, detect_cgroups, why_unavailable
@@ -188,7 +188,6 @@ def searched(machine: Machine, monkeypatch: pytest.MonkeyPatch, surplus_mib: flo
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_search_finds_the_need_in_few_runs_whatever_sets_it(data: st.DataObject) -> None:
     loading = data.draw(st.integers(2, 1000), "loading")
     serving = data.draw(st.integers(1, 1000), "serving")

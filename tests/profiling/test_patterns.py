@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.graph import layers_of, load_model, tensor_shapes
@@ -77,7 +77,6 @@ def test_operators_share_out_what_their_layers_take() -> None:
     assert gemm.activation_share == 0.5
 
 
-@settings(deadline=None)
 @given(profiles(most_layers=12), st.randoms(use_true_random=False))
 def test_what_holds_of_any_profile(profile: Profile, random: random.Random) -> None:
     operators = [random.choice(["Conv", "Gemm", "Add"]) for _ in profile.layers]
@@ -130,7 +129,6 @@ def test_change_points_are_those_that_the_library_finds() -> None:
         assert change_points(features, np.ones(count), 9.0) == want
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 4)), min_size=1, max_size=7))
 def test_change_points_with_weights_cost_no_more_than_any_others(rows: list[tuple[int, int]]) -> None:
     """Against every way to cut."""

@@ -51,7 +51,7 @@ def attentions(
     return node_model(node, arrays, {}, kinds, opset=OPSET_OF_LENGTHS if has_lengths else OPSET), arrays, heads, groups
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), st.booleans())
 def test_attention_splits_by_heads(data: st.DataObject, four: bool) -> None:
     model, arrays, heads, groups = data.draw(attentions(four=four))
@@ -75,7 +75,7 @@ def test_attention_splits_by_heads(data: st.DataObject, four: bool) -> None:
         assert needs["past_k"] == Piece(1, ((0, 1),))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data(), st.booleans())
 def test_attention_splits_by_images(data: st.DataObject, four: bool) -> None:
     model, arrays, _, _ = data.draw(attentions(four=four))
@@ -85,7 +85,7 @@ def test_attention_splits_by_images(data: st.DataObject, four: bool) -> None:
     assert all(taken(model, wanted)[name] == piece for name in arrays if name != "mask")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.booleans(), st.booleans())
 def test_attention_splits_by_queries_where_none_looks_back(data: st.DataObject, four: bool, causal: bool) -> None:
     model, arrays, _, _ = data.draw(attentions(four=four, causal=causal))
@@ -120,7 +120,7 @@ def rotaries(draw: st.DrawFn, *, four: bool) -> tuple[onnx.ModelProto, dict[str,
     return node_model(node, arrays, {}, opset=OPSET), arrays, heads
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.booleans())
 def test_rotary_embedding_splits_by_heads_images_and_rows(data: st.DataObject, four: bool) -> None:
     model, arrays, _ = data.draw(rotaries(four=four))

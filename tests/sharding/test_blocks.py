@@ -11,7 +11,7 @@ from mopar.sharding import Piece
 from tests.sharding.cases import check_piece, floats, pieces, symbolic, taken
 from tests.sharding.oracle import check_sum, node_model, weight_bytes
 
-QUICK = settings(max_examples=50, deadline=None)
+QUICK = settings(max_examples=50)
 SIZES = st.lists(st.integers(1, 4), min_size=4, max_size=4)
 
 

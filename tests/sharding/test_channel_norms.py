@@ -11,7 +11,7 @@ from mopar.sharding import WHOLE, Piece
 from tests.sharding.cases import check_piece, floats, pieces, symbolic, taken
 from tests.sharding.oracle import Array, check_split, node_model
 
-QUICK = settings(max_examples=40, deadline=None)
+QUICK = settings(max_examples=40)
 SHAPES = st.lists(st.integers(1, 6), min_size=3, max_size=4).filter(lambda shape: max(shape) > 1)
 
 

@@ -15,7 +15,7 @@ from mopar.sharding.pieces import ConflictError
 from tests.sharding.cases import check_piece, floats, pieces, symbolic, taken
 from tests.sharding.oracle import Array, check_split, check_sum, node_model, run, weight_bytes
 
-QUICK = settings(max_examples=80, deadline=None)
+QUICK = settings(max_examples=80)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def test_a_piece_of_a_group_takes_the_group() -> None:
 @given(
     st.sampled_from(["Conv", "ConvTranspose"]), st.integers(2, 7), st.integers(1, 4), st.integers(1, 3), st.booleans()
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_input_channels_add_up(operator: str, channels: int, filters: int, parts: int, biased: bool) -> None:
     parts = min(parts, channels)
     x = floats(2, channels, 5, 4)

@@ -46,7 +46,7 @@ def cases(draw: st.DrawFn) -> tuple[str, dict[str, Array], str, dict[str, int]]:
 
 
 @given(cases(), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_label_of_the_output_splits(
     case: tuple[str, dict[str, Array], str, dict[str, int]], data: st.DataObject
 ) -> None:
@@ -63,7 +63,7 @@ def test_every_label_of_the_output_splits(
 
 
 @given(cases(), st.integers(1, 2))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_label_that_is_summed_over_makes_summands(
     case: tuple[str, dict[str, Array], str, dict[str, int]], parts: int
 ) -> None:

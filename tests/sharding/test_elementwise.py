@@ -17,7 +17,7 @@ from mopar.sharding.rules.elementwise import _BROADCAST, _UNARY
 from tests.sharding.cases import check_piece, floats, pieces, symbolic, taken
 from tests.sharding.oracle import Array, check_split, check_sum, node_model, run, weight_bytes
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 NEEDS_INTEGERS = {"BitwiseNot", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"}
 NEEDS_BOOLEANS = {"Not", "And", "Or", "Xor"}
 GIVES_BOOLEANS = {"IsInf", "IsNaN", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", *NEEDS_BOOLEANS}
@@ -81,7 +81,7 @@ def broadcasts(draw: st.DrawFn, count: int) -> tuple[list[int], list[list[int]]]
     st.booleans(),
     st.data(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_broadcast(operator: str, is_turned: bool, data: st.DataObject) -> None:
     count = data.draw(st.integers(3, 4)) if operator in {"Sum", "Max", "Min", "Mean"} else 2
     full, shapes = data.draw(broadcasts(count))

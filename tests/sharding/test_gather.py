@@ -11,7 +11,7 @@ from mopar.sharding.pieces import merge
 from tests.sharding.cases import check_piece, floats, is_cut, pieces, spans, symbolic, taken
 from tests.sharding.oracle import Array, check_split, node_model, weight_bytes
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 SHAPES = st.lists(st.integers(2, 4), min_size=1, max_size=3)
 
 
@@ -22,7 +22,7 @@ def indices(data: st.DataObject, shape: list[int], size: int) -> Array:
 
 
 @given(SHAPES, st.lists(st.integers(1, 4), max_size=2), st.booleans(), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_gather(shape: list[int], of_indices: list[int], is_constant: bool, data: st.DataObject) -> None:
     axis = data.draw(st.integers(0, len(shape) - 1))
     after = [*shape[:axis], *of_indices, *shape[axis + 1 :]]
@@ -83,7 +83,7 @@ def test_gather_elements(shape: list[int], data: st.DataObject) -> None:
 
 
 @given(st.integers(0, 2), st.integers(1, 2), st.integers(0, 2), st.integers(0, 1), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_gather_nd(batches: int, indexed: int, rest: int, more: int, data: st.DataObject) -> None:
     dims = st.integers(2, 3)
     batch, left = [data.draw(dims) for _ in range(batches)], [data.draw(dims) for _ in range(rest)]

@@ -13,7 +13,7 @@ from mopar.sharding import SUMMAND, WHOLE, ConflictError, Piece
 from tests.sharding.cases import check_piece, floats, is_cut, pieces, spans, symbolic, taken
 from tests.sharding.oracle import Array, check_split, check_sum, node_model
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 
 
 def concat_model(shapes: list[list[int]], axis: int) -> tuple[onnx.ModelProto, dict[str, Array]]:
@@ -100,7 +100,7 @@ HOW = [(11, "attribute"), (11, "equal"), (13, "input"), (13, "equal"), (18, "num
 
 
 @given(st.sampled_from(HOW), st.lists(st.integers(1, 4), min_size=1, max_size=4), st.booleans(), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_split_along_its_axis(how: tuple[int, str], sizes: list[int], is_negative: bool, data: st.DataObject) -> None:
     sizes = [sizes[0]] * len(sizes) if how[1] in {"equal", "number"} else sizes
     if how[1] == "number":
@@ -191,7 +191,7 @@ def slice_model(
 
 
 @given(st.sampled_from([9, 10, 13, 21]), st.lists(st.integers(2, 6), min_size=2, max_size=3), st.booleans(), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_slice(opset: int, shape: list[int], are_axes_left_out: bool, data: st.DataObject) -> None:
     cuts = {}
     for axis in range(len(shape)) if are_axes_left_out else data.draw(st.permutations(range(len(shape)))):

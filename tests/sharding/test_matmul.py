@@ -27,7 +27,7 @@ def products(draw: st.DrawFn) -> tuple[onnx.ModelProto, Array, Array]:
     return node_model(helper.make_node("MatMul", ["a", "b"], ["y"]), {"a": a}, {"b": b}), a, b
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(products(), st.data())
 def test_a_product_splits_along_every_axis(case: tuple[onnx.ModelProto, Array, Array], data: st.DataObject) -> None:
     model, a, b = case
@@ -40,7 +40,7 @@ def test_a_product_splits_along_every_axis(case: tuple[onnx.ModelProto, Array, A
     assert any(needs[name].spans == piece.spans for name in ("a", "b"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(products(), st.integers(2, 4))
 def test_each_part_sums_over_its_share_of_the_inner_dimension(
     case: tuple[onnx.ModelProto, Array, Array], parts: int
@@ -54,7 +54,7 @@ def test_each_part_sums_over_its_share_of_the_inner_dimension(
     assert sum(weight_bytes(part) for part in models) == b.nbytes
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data(), st.booleans(), st.booleans(), st.sampled_from(["none", "left out", "", "n", "1n", "m1", "11", "mn"]))
 def test_gemm_splits_by_rows_columns_and_inner_dimension(
     data: st.DataObject, trans_a: bool, trans_b: bool, added: str

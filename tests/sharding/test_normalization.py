@@ -27,7 +27,7 @@ def check(
     return taken(model, wanted)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data(), SHAPE, st.booleans(), st.booleans())
 def test_layer_normalization_splits_in_front_of_what_it_normalises(
     data: st.DataObject, shape: list[int], has_bias: bool, wants_statistics: bool
@@ -60,7 +60,7 @@ def test_spans_of_several_outputs_are_joined() -> None:
     assert check("LayerNormalization", arrays, ["y", "mean"], wanted)["x"] == Piece(1, ((0, 1), (2, 3)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data(), SHAPE, st.booleans())
 def test_root_mean_square_normalization_splits_in_front_of_what_it_normalises(
     data: st.DataObject, shape: list[int], is_standard: bool
@@ -96,7 +96,7 @@ def test_root_mean_square_normalization_in_single_steps_splits_by_rows() -> None
     assert taken(model, {"y": Piece(1, ((1, 3),))})["x"] == Piece(1, ((1, 3),))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.data(),
     st.sampled_from(["SkipLayerNormalization", "SkipSimplifiedLayerNormalization"]),
@@ -120,7 +120,7 @@ def test_normalization_of_a_sum_splits_by_batch_and_rows(
     assert needs["skip"] == (piece.along(axis) if axis >= 0 and arrays["skip"].shape[axis] > 1 else WHOLE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data(), st.lists(st.integers(0, 3), unique=True, min_size=1, max_size=3) | st.none())
 def test_mean_variance_normalization_splits_along_the_axes_that_it_leaves(
     data: st.DataObject, axes: list[int] | None
@@ -133,7 +133,7 @@ def test_mean_variance_normalization_splits_along_the_axes_that_it_leaves(
     assert needs["x"] == (WHOLE if piece.axis in (axes if axes is not None else [0, 2, 3]) else piece)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data(), SHAPE, st.sampled_from(["Gelu", "QuickGelu", "FastGelu", "FastGelu with bias", "BiasGelu"]))
 def test_contributed_activations_split_along_every_axis(data: st.DataObject, shape: list[int], name: str) -> None:
     if all(size == 1 for size in shape):

@@ -15,7 +15,7 @@ from tests.sharding.oracle import Array, check_sum, node_model, run, weight_byte
 
 
 @given(st.data(), st.sampled_from(["constant", "edge", "reflect", "wrap"]), st.sampled_from([7, 11, 13, 19]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_piece_of_a_padded_tensor(data: st.DataObject, mode: str, opset: int) -> None:
     assume(mode != "wrap" or opset == 19)
     shape = data.draw(st.lists(st.integers(2, 6), min_size=1, max_size=4))

@@ -34,7 +34,7 @@ def _attributes(draw: st.DrawFn, operator: str, rank: int) -> dict[str, Any]:
 
 
 @given(st.data(), st.sampled_from(["MaxPool", "AveragePool", "LpPool"]), st.integers(1, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_piece_of_a_pool(data: st.DataObject, operator: str, rank: int) -> None:
     attributes = data.draw(_attributes(operator, rank))
     opset = data.draw(st.sampled_from([19, 22])) if "dilations" in attributes else data.draw(st.sampled_from([11, 22]))

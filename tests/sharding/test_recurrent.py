@@ -58,7 +58,7 @@ def network(
 OPTIONAL = st.sets(st.sampled_from(["b", "lengths", "h", "c", "p"]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from(sorted(GATES)), OPTIONAL, st.booleans(), st.sampled_from(["own", "same", "none"]))
 def test_each_direction_is_a_part(
     data: st.DataObject, operator: str, optional: set[str], clips: bool, activations: str
@@ -82,7 +82,7 @@ def test_each_direction_is_a_part(
     assert all(needs[name] == Piece(0, chosen) for name in ("w", "r", *(optional & {"h"})))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from(sorted(GATES)), OPTIONAL, st.sampled_from(["forward", "reverse", "bidirectional"]))
 def test_sequences_of_a_batch_are_parts(data: st.DataObject, operator: str, optional: set[str], direction: str) -> None:
     model, inputs = network(operator, 2 if direction == "bidirectional" else 1, optional, direction=direction)
@@ -129,7 +129,7 @@ def reference(model: onnx.ModelProto, inputs: dict[str, Array]) -> npt.NDArray[n
     return np.asarray(results[0], np.float32)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.data(), st.sampled_from(sorted(GATES)))
 def test_a_batch_that_comes_first_splits_too(data: st.DataObject, operator: str) -> None:
     """ONNX Runtime has no such kernel; ONNX's own evaluator tells what is right."""

@@ -42,7 +42,7 @@ def reductions(
     return node_model(node, {"x": x}, weights, opset=opset), x, gone
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data(), st.sampled_from(REDUCTIONS))
 def test_reductions_split_along_the_axes_that_stay(data: st.DataObject, name: str) -> None:
     model, x, gone = data.draw(reductions(f"Reduce{name}"))
@@ -58,7 +58,7 @@ def test_reductions_split_along_the_axes_that_stay(data: st.DataObject, name: st
     assert taken(model, {"y": asked})["x"] == piece
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from(["Sum", "L1", "SumSquare"]), st.integers(2, 4))
 def test_sums_of_each_part_add_up(data: st.DataObject, name: str, parts: int) -> None:
     model, x, gone = data.draw(reductions(f"Reduce{name}"))
@@ -100,7 +100,7 @@ def test_axes_that_only_the_request_brings_leave_the_node_whole() -> None:
     check_split(model, {"x": x, "axes": np.array([1])}, 0, 2)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data(), st.sampled_from(["Softmax", "LogSoftmax", "Hardmax"]), SHAPE, st.sampled_from([9, 11, 13, 21]))
 def test_softmax_splits_along_axes_that_are_not_normalised(
     data: st.DataObject, operator: str, shape: list[int], opset: int

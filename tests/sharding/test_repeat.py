@@ -11,7 +11,7 @@ from mopar.sharding import SUMMAND, WHOLE, Piece
 from tests.sharding.cases import check_piece, floats, is_cut, pieces, symbolic, taken
 from tests.sharding.oracle import check_split, check_sum, node_model, weight_bytes
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 
 
 def expand_model(before: list[int], target: list[int]) -> onnx.ModelProto:

@@ -16,7 +16,7 @@ from mopar.sharding.rules.factors import map_back
 from tests.sharding.cases import check_piece, floats, is_cut, pieces, symbolic, taken
 from tests.sharding.oracle import check_split, check_sum, node_model
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 MOST_SPANS = 32
 """Of an input; a piece in more bits than these is not cut out."""
 
@@ -62,7 +62,7 @@ def least(before: list[int], after: list[int], piece: Piece) -> int:
 
 
 @given(two_shapes(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_piece_maps_to_the_least_that_some_axis_holds(
     shapes: tuple[list[int], list[int]], data: st.DataObject
 ) -> None:

@@ -22,7 +22,7 @@ SCALES = (0.25, 0.5, 0.75, 1.0, 1.3, 1.5, 2.0, 3.0, 4.0)
 @given(
     st.data(), st.sampled_from(MODES), st.sampled_from([*PLACES, "half_pixel_symmetric"]), st.sampled_from(ROUNDINGS)
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_piece_of_a_resized_tensor(data: st.DataObject, mode: str, places: str, rounding: str) -> None:
     opset = 19 if places == "half_pixel_symmetric" else data.draw(st.sampled_from([11, 13, 19]))
     if places == "tf_half_pixel_for_nn":
@@ -69,7 +69,7 @@ def _check_taken(found: Piece, piece: Piece, size: int, scale: Fraction, mode: s
 
 
 @given(st.data(), st.sampled_from([("Upsample", 7), ("Upsample", 9), ("Resize", 10)]), st.sampled_from(MODES[:2]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_resizing_of_old(data: st.DataObject, operator: tuple[str, int], mode: str) -> None:
     name, opset = operator
     x = floats(2, 3, 8, 6)

@@ -10,7 +10,7 @@ from mopar.sharding import WHOLE, Piece
 from tests.sharding.cases import check_piece, floats, pieces, spans, symbolic, taken
 from tests.sharding.oracle import check_split, node_model
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 SHAPES = st.lists(st.integers(2, 4), min_size=1, max_size=3)
 
 

@@ -24,17 +24,25 @@ def trim_heap() -> None:
 
 
 def _unwritten_segments() -> list[tuple[int, int]]:
-    """Start and length of private file mappings that cannot be written and were not, of shared libraries."""
+    """Start and length of private file mappings that cannot be written and were not, of shared libraries.
+
+    None where no library has a written page. Relocation writes some of each, so what is read does not tell: some
+    sandboxes and emulators make up this file, and dropping relocated pages would crash the process.
+    """
     found = []
     start = length = 0
+    library = told = False
     with open("/proc/self/smaps", "rb") as lines:  # noqa: PTH123 - pathlib costs every function 1 MiB
         for line in lines:
             key, _, rest = line.partition(b" ")
             if not key.endswith(b":"):
-                permissions = rest[:4]
-                library = b".so" in rest and permissions in {b"r-xp", b"r--p"}
+                library = b".so" in rest
                 low, _, high = key.partition(b"-")
-                start, length = (int(low, 16), int(high, 16) - int(low, 16)) if library else (0, 0)
-            elif key == b"Anonymous:" and length and rest.split()[0] == b"0":
-                found.append((start, length))
-    return found
+                droppable = library and rest[:4] in {b"r-xp", b"r--p"}
+                start, length = (int(low, 16), int(high, 16) - int(low, 16)) if droppable else (0, 0)
+            elif key == b"Anonymous:" and library:
+                if rest.split()[0] != b"0":
+                    told = True
+                elif length:
+                    found.append((start, length))
+    return found if told else []

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.gateway.arrays import from_array, oip_of, to_array
@@ -65,7 +65,6 @@ def _same(got: TensorValue, want: TensorValue) -> bool:
     return want.dtype.startswith("float") and np.array_equal(to_array(got), to_array(want), equal_nan=True)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_requests_decode_to_what_was_sent(data: st.DataObject) -> None:
     tensors = [data.draw(values(name)) for name in data.draw(st.sampled_from([["a"], ["a", "b"], ["b", "é", "a"]]))]
@@ -82,7 +81,6 @@ def test_requests_decode_to_what_was_sent(data: st.DataObject) -> None:
         assert form != "binary" or bytes(got[value.name].data) == bytes(value.data), "binary data, bit for bit"
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_answers_read_back_as_what_the_model_gave(data: st.DataObject) -> None:
     tensors = [data.draw(values(name)) for name in ("p", "q")]
@@ -105,7 +103,6 @@ def test_answers_read_back_as_what_the_model_gave(data: st.DataObject) -> None:
     assert at == len(body)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(width=32)))
 def test_json_keeps_every_float32(numbers: list[float]) -> None:
     body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [len(numbers)], "data": numbers}]})
@@ -118,7 +115,6 @@ def test_json_keeps_every_float32(numbers: list[float]) -> None:
         assert got == want or (math.isnan(got) and math.isnan(want))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.none() | st.text(max_size=5))
 def test_no_bytes_make_the_decoder_fail_in_any_other_way(body: bytes, header: str | None) -> None:
     spec = [TensorSpec("x", "float32", ("n",))]

@@ -60,7 +60,7 @@ def _outcome(decoder: Any, *arguments: Any) -> bytes | None:
         return None
 
 
-@settings(deadline=None, max_examples=600)
+@settings(max_examples=600)
 @given(_tensors(), st.integers(1, 9))
 def test_data_in_pieces_are_as_in_one_go(tensor: tuple[bytes, str, tuple[int, ...]], block: int) -> None:
     text, dtype, shape = tensor
@@ -87,7 +87,7 @@ def _request(values: list[TensorValue], extra: dict[str, Any]) -> bytes:
     return json.dumps({**extra, "inputs": entries, "id": 'a\\"data": ['}).encode()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 70), st.integers(0, 2), st.booleans())
 def test_large_requests_decode_as_small_ones(block: int, seed: int, nan: bool) -> None:
     random = np.random.default_rng(seed)
