@@ -29,10 +29,10 @@ from benchmarks.attack_requests import Attack, answered, head, large_json, meani
 from benchmarks.common import met, parser, say_where, table, write_raw
 from benchmarks.soak import Question, Scenario, Tally, ask, kill_now_and_then, prepared, workers_of
 from mopar.bundle import compare_all
-from mopar.evaluation.bench.served import Server
-from mopar.evaluation.whole import WholeModel
 from mopar.gateway.client import Client
 from mopar.limits import resident_memory
+from mopar.pipeline.bench.served import Server
+from mopar.pipeline.reference import WholeModel
 from mopar.types import InputError
 from tests.models import materialise
 

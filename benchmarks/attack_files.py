@@ -27,8 +27,8 @@ import numpy as np
 from benchmarks.common import met, parser, say_where, table, write_raw
 from benchmarks.soak import drawn, planned
 from mopar.bundle import build
-from mopar.evaluation.stages import predict_model
-from mopar.evaluation.whole import WholeModel
+from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.stages import predict_model
 from tests.graph import overdrawn
 from tests.graph.test_damaged import cut_short, edited, flipped
 from tests.models import materialise

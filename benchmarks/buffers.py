@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.layers import MeasuredLayers
-from mopar.graph.model import name_of
+from mopar.engine.packed import optimised_graph
+from mopar.nodes import name_of
 from mopar.profiling.layer_times import layers_of_kernels
 from mopar.profiling.liveness import IN_PLACE, VIEWS, Step
 from mopar.profiling.liveness_kernels import EngineRun, kernel_steps
-from mopar.profiling.packed import optimised_graph
 
 
 @dataclass(slots=True)

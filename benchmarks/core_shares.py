@@ -21,10 +21,10 @@ import uvloop
 
 from benchmarks.common import parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, build, open_bundle, prepare
-from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
 from mopar.files import cache_directory
 from mopar.gateway.arrays import Array, from_array
 from mopar.gateway.runner import Runner
+from mopar.pipeline.stages import PlanOptions, make_plan, measure_model
 from mopar.platforms.local import LocalDeployment
 from mopar.runtime.threads import session_entries, shares_of_cores
 from tests.models import materialise, sample_inputs

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
-from mopar.evaluation.calibration.corpus import subject
-from mopar.evaluation.calibration.slices import slice_bundle
-from mopar.evaluation.launch import FunctionLaunch
-from mopar.evaluation.recording import record
+from mopar.costmodel.networks import synthetic
 from mopar.limits import detect_cgroups, why_unavailable
+from mopar.measurement.launch import FunctionLaunch
+from mopar.measurement.recording import record
+from mopar.pipeline.calibration.corpus import subject
+from mopar.pipeline.calibration.slices import slice_bundle
 from mopar.planning.quota import PERIOD_MS, quota_ms
-from mopar.profiling.resources import synthetic
 
 MODELS = ("shuffle-8", "recurrent-17", "bottleneck-21", "transformer-0", "plain-1", "transformer-14")
 SHARES = (1.0, 0.75, 0.5, 0.25)

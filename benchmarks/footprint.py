@@ -16,7 +16,7 @@ from pathlib import Path
 
 import mopar
 from benchmarks.common import parser, say_where, spread, table, write_raw
-from mopar.bundle import pack_graph
+from mopar.engine.prepack import pack_graph
 from mopar.graph import load_model
 from mopar.platforms.local.library import engine_library
 from mopar.runtime.environment import ENVIRONMENT

@@ -19,8 +19,8 @@ from benchmarks.common import parser, say_where, table, write_raw
 from benchmarks.slices import call_ms
 from benchmarks.verdicts import profile_of
 from mopar.bundle import build, open_bundle
-from mopar.evaluation.stages import PlanOptions, make_plan
 from mopar.graph import load_model
+from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.types import Plan, Profile
 from mopar.zoo import zoo_models
 from tests.models import materialise, sample_inputs

@@ -8,8 +8,8 @@ from pathlib import Path
 from mopar.graph import Layer, Model, layers_of, load_model
 from mopar.profiling import Array, RunBudget, sample_inputs, time_layers
 from mopar.profiling.engine_runs import scratch_directory
+from mopar.profiling.entries import layer_profiles, weights_of
 from mopar.profiling.measure import Measurement, measure
-from mopar.profiling.parts import layer_profiles, weights_of
 from mopar.profiling.patterns import patterns_of
 from mopar.profiling.patterns_operators import leading_operators
 from mopar.types import LayerProfile, Patterns, Profile, WeightProfile

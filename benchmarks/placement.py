@@ -19,12 +19,12 @@ from unittest import mock
 import onnxruntime as ort
 
 from benchmarks.common import parser, say_where, spread, table, write_raw
-from mopar.bundle import pack_graph
-from mopar.evaluation.launch import FunctionLaunch
-from mopar.evaluation.recording import record
-from mopar.evaluation.single import chain_bundle
+from mopar.engine.prepack import pack_graph
 from mopar.graph import load_model
-from mopar.profiling.memory import required_memory
+from mopar.measurement.launch import FunctionLaunch
+from mopar.measurement.recording import record
+from mopar.measurement.required_memory import required_memory
+from mopar.measurement.single import chain_bundle
 from mopar.types import PACKED_OPTIONS
 from tests.models import materialise, sample_inputs
 
@@ -42,7 +42,7 @@ def orders_of(name: str, requests: int) -> tuple[Order, Order]:
     source, inputs = materialise(name), sample_inputs(name)
     model = load_model(source)
     with tempfile.TemporaryDirectory(prefix="mopar-placement-") as folder:
-        with mock.patch("mopar.bundle.placement.place_read_first"):
+        with mock.patch("mopar.engine.placement.place_read_first"):
             written = pack_graph(source, Path(folder) / "written" / "model.onnx", PACKED_OPTIONS)
         placed = pack_graph(source, Path(folder) / "placed" / "model.onnx", PACKED_OPTIONS)
         memory = []

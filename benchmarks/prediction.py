@@ -21,9 +21,9 @@ import numpy as np
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from benchmarks.layers import retimed
 from mopar.bundle import build, open_bundle
-from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
-from mopar.evaluation.verify import Verification, verify
-from mopar.evaluation.whole import WholeModel
+from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.stages import PlanOptions, make_plan, measure_model
+from mopar.pipeline.verify import Verification, verify
 from mopar.types import InfeasibleError, Plan, Profile
 from tests.models import MODELS, materialise, sample_inputs
 

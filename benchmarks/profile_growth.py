@@ -18,8 +18,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, save
 
 from benchmarks.common import met, parser, say_where, table, write_raw
-from mopar.evaluation.stages import PlanOptions, make_plan, predict_model
 from mopar.files import to_json
+from mopar.pipeline.stages import PlanOptions, make_plan, predict_model
 from tests.models import materialise
 
 SEED = 20240402

@@ -15,9 +15,9 @@ import time
 from dataclasses import dataclass
 
 from benchmarks.common import met, parser, say_where, table, write_raw
-from mopar.evaluation.costs import runtime_costs
-from mopar.evaluation.probe import WorkerProbe
 from mopar.graph import layers_of, load_model
+from mopar.measurement.call_costs import runtime_costs
+from mopar.measurement.probe import WorkerProbe
 from mopar.profiling import LayerTimes, profile_model, time_layers
 from mopar.types import Profile
 from mopar.zoo import zoo_models

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from benchmarks.common import met, parser, say_where, table, write_raw
 from mopar.cli.bench import render_bench
-from mopar.evaluation.bench import BenchOptions, BenchReport, bench
-from mopar.evaluation.stages import PlanOptions
+from mopar.pipeline.bench import BenchOptions, BenchReport, bench
+from mopar.pipeline.stages import PlanOptions
 from tests.models import materialise
 
 ROOT = Path(__file__).parents[1]

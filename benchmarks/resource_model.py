@@ -9,7 +9,7 @@ benchmarks/architectures in their full size. Slices: the whole, four uniform one
 between random cut positions. Latency is held against the layers' times inside the whole run, the whole against a run
 without the profiler; memory against required memory as `verify` measures it. Measurements are kept in
 .cache/resource-model by model, options and machine; remove that folder to measure again. With --fit, a model fitted to
-all of them is written too, which is how src/mopar/profiling/resources/reference.json came to be.
+all of them is written too, which is how src/mopar/costmodel/reference.json came to be.
 """
 
 import itertools
@@ -23,14 +23,14 @@ import numpy as np
 
 from benchmarks import architectures
 from benchmarks.common import met, parser, say_where, table, write_raw
-from mopar.evaluation.calibration.corpus import Effort, measured_samples
-from mopar.evaluation.calibration.run import fitted
-from mopar.evaluation.costs import runtime_costs
+from mopar.costmodel.model import ResourceModel, encoded
+from mopar.costmodel.networks import synthetic
+from mopar.costmodel.samples import ModelSamples
 from mopar.files import write_whole
+from mopar.measurement.call_costs import runtime_costs
+from mopar.pipeline.calibration.corpus import Effort, measured_samples
+from mopar.pipeline.calibration.run import fitted
 from mopar.profiling.inputs import Array
-from mopar.profiling.resources import synthetic
-from mopar.profiling.resources.model import ResourceModel, encoded
-from mopar.profiling.resources.samples import ModelSamples
 from mopar.types import MoparError, RuntimeCosts
 from tests import models as zoo
 

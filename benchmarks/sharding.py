@@ -21,18 +21,19 @@ import numpy as np
 import onnx_ir as ir
 
 from benchmarks.common import met, parser, say_where, table, write_raw
-from mopar.bundle.pack import pack_graph
-from mopar.evaluation.launch import FunctionLaunch
-from mopar.evaluation.recording import record
-from mopar.evaluation.single import chain_bundle
-from mopar.evaluation.stages import measure_model, predict_model
+from mopar.costmodel.describe import describe
+from mopar.engine.prepack import pack_graph
 from mopar.graph import Layer, Model, extract, layers_of, load_model, save_model
-from mopar.graph.model import is_weight, required_spec
+from mopar.graph.model import required_spec
+from mopar.measurement.launch import FunctionLaunch
+from mopar.measurement.recording import record
+from mopar.measurement.required_memory import required_memory
+from mopar.measurement.single import chain_bundle
+from mopar.nodes import is_weight
+from mopar.pipeline.stages import measure_model, predict_model
 from mopar.planning import plan, plan_text
 from mopar.platforms.books import load_book, load_limits
 from mopar.profiling import sample_inputs as inputs_for
-from mopar.profiling.memory import required_memory
-from mopar.profiling.resources.describe import describe
 from mopar.profiling.shards import shard_steps
 from mopar.sharding import Part, Piece, even_spans, piece_of, shard_model
 from mopar.types import PACKED_OPTIONS, InfeasibleError, Profile, ShardStep

@@ -20,11 +20,11 @@ import numpy as np
 
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.bundle import build, open_bundle
-from mopar.evaluation.bench.configs import Config, resized, untouched
-from mopar.evaluation.bench.served import Samples, sample
-from mopar.evaluation.stages import PlanOptions, make_plan, measure_model, predict_model
-from mopar.evaluation.whole import WholeModel
 from mopar.graph import Model
+from mopar.pipeline.bench.configs import Config, resized, untouched
+from mopar.pipeline.bench.served import Samples, sample
+from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.stages import PlanOptions, make_plan, measure_model, predict_model
 from mopar.planning import plan_text
 from mopar.types import Plan, Profile
 from mopar.zoo import zoo_models

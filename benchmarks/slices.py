@@ -23,9 +23,9 @@ import uvloop
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from benchmarks.layers import retimed
 from mopar.bundle import Bundle, build, open_bundle
-from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
 from mopar.gateway.arrays import Array, from_array
 from mopar.gateway.runner import Runner
+from mopar.pipeline.stages import PlanOptions, make_plan, measure_model
 from mopar.platforms.local import LocalDeployment
 from mopar.types import Plan, Profile
 from mopar.zoo import zoo_models

@@ -26,11 +26,11 @@ import numpy as np
 
 from benchmarks.common import counters, met, parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, build, compare_all, open_bundle
-from mopar.evaluation.bench.served import Server
-from mopar.evaluation.stages import PlanOptions, make_plan, predict_model
-from mopar.evaluation.whole import WholeModel
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
+from mopar.pipeline.bench.served import Server
+from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.stages import PlanOptions, make_plan, predict_model
 from mopar.types import MoparError, Plan, Profile
 from tests.models import materialise
 

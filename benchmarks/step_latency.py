@@ -33,9 +33,9 @@ import uvloop
 import mopar
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, file_entries
-from mopar.evaluation.single import NOTHING, UNLIMITED_MIB
 from mopar.gateway.arrays import from_array
 from mopar.gateway.runner import Runner
+from mopar.measurement.single import NOTHING, UNLIMITED_MIB
 from mopar.platforms.local import LocalDeployment
 from mopar.types import (
     REQUEST,

@@ -21,14 +21,14 @@ import numpy as np
 
 from examples.minilm import export, tokenize
 from mopar.bundle import Bundle, build, compare_all, open_bundle
-from mopar.evaluation.bench.rows import cost_per_million, gb_s
-from mopar.evaluation.bench.served import Server
-from mopar.evaluation.stages import PlanOptions, make_plan, measure_model
-from mopar.evaluation.verify import Verification, verify
-from mopar.evaluation.whole import WholeModel
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.machine import machine_facts
+from mopar.pipeline.bench.rows import cost_per_million, gb_s
+from mopar.pipeline.bench.served import Server
+from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.stages import PlanOptions, make_plan, measure_model
+from mopar.pipeline.verify import Verification, verify
 from mopar.planning import runs_text
 from mopar.platforms.books import load_book
 from mopar.types import MoparError, Plan, Profile

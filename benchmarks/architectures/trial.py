@@ -14,13 +14,13 @@ import uvloop
 from benchmarks.architectures.model import Architecture, Arrays
 from benchmarks.common import counters
 from mopar.bundle import Bundle, build, compare, compare_all, open_bundle
-from mopar.evaluation.bench.served import Server
-from mopar.evaluation.stages import PlanOptions, make_plan, measure_model, predict_model
-from mopar.evaluation.whole import WholeModel
 from mopar.gateway.arrays import from_array, to_array
 from mopar.gateway.client import Client
 from mopar.gateway.runner import Runner
 from mopar.graph import Model
+from mopar.pipeline.bench.served import Server
+from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.stages import PlanOptions, make_plan, measure_model, predict_model
 from mopar.platforms.local import LocalDeployment
 from mopar.types import MoparError, Plan, Profile
 

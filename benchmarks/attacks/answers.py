@@ -15,11 +15,11 @@ import numpy as np
 
 from benchmarks.attacks.bundles import changed, manifest_only
 from mopar.bundle import Bundle, compare_all, open_bundle
-from mopar.evaluation.recording import record
 from mopar.gateway.arrays import Array, from_array, to_array
 from mopar.gateway.options import ServeOptions
 from mopar.gateway.runner import Runner
 from mopar.gateway.service import memory_budget
+from mopar.measurement.recording import record
 from mopar.platforms.local import LocalDeployment
 from mopar.types import BundleError, MoparError
 

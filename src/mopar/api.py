@@ -12,16 +12,16 @@ import uvloop
 
 from mopar.bundle import Bundle, open_bundle
 from mopar.bundle.assemble import build as write_bundle
-from mopar.evaluation.once import answer_once
-from mopar.evaluation.probe import WorkerProbe
-from mopar.evaluation.stages import PlanOptions, make_plan, requests_for, stated_of
-from mopar.evaluation.verify import Verification
-from mopar.evaluation.verify import verify as check_bundle
-from mopar.evaluation.whole import WholeModel
 from mopar.gateway.arrays import Array
 from mopar.gateway.background import Service, serve_in_background
 from mopar.gateway.options import ServeOptions
 from mopar.graph import Model, check_loadable
+from mopar.measurement.once import answer_once
+from mopar.measurement.probe import WorkerProbe
+from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.stages import PlanOptions, make_plan, requests_for, stated_of
+from mopar.pipeline.verify import Verification
+from mopar.pipeline.verify import verify as check_bundle
 from mopar.profiling import profile_model
 from mopar.shapes import ShapeLike
 from mopar.types import Plan, Profile

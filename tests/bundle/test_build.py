@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mopar.bundle import assemble, build, open_bundle, pack_graph
+from mopar.bundle import assemble, build, open_bundle
+from mopar.engine.prepack import pack_graph
 from mopar.files import exchange
 from mopar.graph import Model, load_model
 from mopar.types import BundleError, EngineOptions, Plan, StorageError, UsageError

@@ -12,9 +12,9 @@ from onnx import TensorProto
 
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.bundle.lowering import apply_form, lower_call
-from mopar.evaluation.recording import record
 from mopar.gateway.arrays import Array
 from mopar.graph import Model, boundary, layers_of, load_model, tensor_shapes
+from mopar.measurement.recording import record
 from mopar.types import (
     REQUEST,
     BundleError,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mopar.bundle import MANIFEST, Bundle, open_bundle
-from mopar.evaluation.recording import record
+from mopar.measurement.recording import record
 from mopar.types import BundleError, Manifest, Source
 from tests.bundle.manifests import built_elsewhere, first_graph, first_path, flip, listed, rewrite
 from tests.graph.composed import assert_equal, run_file

@@ -9,9 +9,9 @@ import onnx
 import pytest
 
 from mopar.bundle import build, open_bundle
-from mopar.evaluation.recording import record
 from mopar.graph import Layer, Model, arranged, layers_of, load_model
-from mopar.graph.model import reads_of
+from mopar.measurement.recording import record
+from mopar.nodes import reads_of
 from mopar.types import ModelError, UsageError
 from tests.bundle.plans import chain
 from tests.graph.composed import assert_equal, run_file

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mopar.bundle import Bundle, fits_machine, prepare
-from mopar.evaluation.recording import record
+from mopar.measurement.recording import record
 from tests.bundle.disk import full_disk
 from tests.bundle.manifests import built_elsewhere, flip
 from tests.graph.composed import assert_equal, run_file

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mopar.bundle import compare_all
-from mopar.evaluation.whole import WholeModel
 from mopar.gateway.client import Client
+from mopar.pipeline.reference import WholeModel
 from tests.cli.harness import Pipeline, mopar, served
 
 

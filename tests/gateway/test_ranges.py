@@ -8,9 +8,9 @@ import pytest
 import uvloop
 
 from mopar.bundle import Bundle, build, open_bundle
-from mopar.evaluation.stages import PlanOptions, make_plan, predict_model
 from mopar.gateway.arrays import from_array, to_array
 from mopar.gateway.runner import Runner
+from mopar.pipeline.stages import PlanOptions, make_plan, predict_model
 from mopar.platforms.local import LocalDeployment
 from mopar.types import RequestError
 from tests.graph.composed import assert_equal, run_file

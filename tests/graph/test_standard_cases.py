@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from mopar.engine.session import ENGINE_ERRORS
 from mopar.graph import load_model
-from mopar.graph.engine import ENGINE_ERRORS
 from mopar.types import ModelError
 from tests.graph.composed import Array, composed_equals_whole, run_file
 

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from mopar.graph.kernels import Kernel
+from mopar.engine.kernels import Kernel
+from mopar.engine.trace import KernelEvent, Trace
 from mopar.profiling.engine_runs import EngineRuns, undisturbed_turns
 from mopar.profiling.layer_times import layer_times, two_threads_ratios, undisturbed_samples
 from mopar.profiling.profiler_cost import ProfilerCost, profiler_cost
-from mopar.profiling.trace import KernelEvent, Trace
 
 
 def _kernel(node: int, duration_us: int, inner: int = 0) -> KernelEvent:

@@ -7,14 +7,14 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
 
+from mopar.engine.kernel_memory import KernelMemory
+from mopar.engine.trace import KernelEvent
 from mopar.graph import layers_of, load_model
 from mopar.profiling import RunBudget, sample_inputs
 from mopar.profiling.engine_runs import scratch_directory
-from mopar.profiling.kernel_memory import KernelMemory
+from mopar.profiling.entries import layer_profiles
 from mopar.profiling.liveness_kernels import EngineRun, kernel_live_bytes
 from mopar.profiling.measure import measure
-from mopar.profiling.parts import layer_profiles
-from mopar.profiling.trace import KernelEvent
 
 
 def _run(operators: list[tuple[str, list[str], str]], order: list[int], fresh: set[int]) -> dict[int, int]:

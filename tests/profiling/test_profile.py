@@ -10,14 +10,14 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from mopar.bundle import pack_graph
+from mopar.engine.packed import stored_weights
+from mopar.engine.prepack import pack_graph
+from mopar.engine.session import optimised_form
 from mopar.files import cache_directory, from_json, to_json
 from mopar.graph import Model, extract, layers_of, load_model, save_model
-from mopar.graph.engine import optimised_form
-from mopar.profiling import Array, MeasuredMemory, RunBudget, parts, profile_model
+from mopar.profiling import Array, MeasuredMemory, RunBudget, entries, profile_model
 from mopar.profiling.engine_runs import run_engine, scratch_directory
 from mopar.profiling.layout import ReorderCosts
-from mopar.profiling.packed import stored_weights
 from mopar.shapes import ShapeLike
 from mopar.types import (
     PACKED_OPTIONS,
@@ -103,7 +103,7 @@ def test_layers_are_timed_with_two_threads_where_there_are_two_cores(
 def test_a_cut_costs_what_its_slices_reorder_more_than_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "measure_reorders", lambda _core: ReorderCosts(1.0, 1.0))
+    monkeypatch.setattr(entries, "measure_reorders", lambda _core: ReorderCosts(1.0, 1.0))
     path = tmp_path / "blocks.onnx"
     blocked_chain(path)
     model = load_model(path)

@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper, save
 
 from mopar.files import from_json, to_json
 from mopar.graph import Layer, Model, cut_positions, layers_of, load_model
-from mopar.graph.model import is_weight, name_of
+from mopar.nodes import is_weight, name_of
+from mopar.profiling.entries import steps_of
 from mopar.profiling.liveness import live_bytes
-from mopar.profiling.parts import steps_of
 from mopar.profiling.shard_parts import Writer
 from mopar.profiling.shards import shard_steps
 from mopar.sharding import Part, Piece, share_of

@@ -1,13 +1,18 @@
 """What start-up alone needed is let go, and nothing else."""
 
 import io
+from collections.abc import Callable
 
 import pytest
 
 from mopar.runtime import trim
 
+Segment = tuple[str, str, int]
+"""Permissions, file, and KiB that were written."""
+
+Dropped = Callable[[list[Segment]], list[int]]
+
 SEGMENTS = [
-    # Permissions, file, KiB that were written.
     ("r-xp", "/usr/lib/libonnxruntime.so.1", 0),
     ("r--p", "/usr/lib/libonnxruntime.so.1", 48),  # relocated, then protected
     ("rw-p", "/usr/lib/libonnxruntime.so.1", 8),
@@ -17,7 +22,7 @@ SEGMENTS = [
 ]
 
 
-def smaps(segments: list[tuple[str, str, int]]) -> bytes:
+def smaps(segments: list[Segment]) -> bytes:
     """A file such as /proc/self/smaps, each segment 1 MiB long."""
     lines = []
     for number, (permissions, file, written) in enumerate(segments):
@@ -28,21 +33,23 @@ def smaps(segments: list[tuple[str, str, int]]) -> bytes:
 
 
 @pytest.fixture
-def dropped(monkeypatch: pytest.MonkeyPatch):
+def dropped(monkeypatch: pytest.MonkeyPatch) -> Dropped:
     """What is dropped where /proc/self/smaps has these segments: numbers of segments."""
 
-    def ask(segments: list[tuple[str, str, int]]) -> list[int]:
+    def ask(segments: list[Segment]) -> list[int]:
         monkeypatch.setattr(trim, "open", lambda *_: io.BytesIO(smaps(segments)), raising=False)
         return [(start >> 20) - 1 for start, _ in trim._unwritten_segments()]
 
     return ask
 
 
-def test_unwritten_pages_of_libraries_are_dropped(dropped) -> None:
+def test_unwritten_pages_of_libraries_are_dropped(dropped: Dropped) -> None:
     assert dropped(SEGMENTS) == [0, 3]
 
 
-def test_nothing_is_dropped_where_the_system_does_not_tell_what_was_written(dropped) -> None:
+def test_nothing_is_dropped_where_the_system_does_not_tell_what_was_written(
+    dropped: Dropped,
+) -> None:
     """Emulators and sandboxes make the file up; to drop a relocated page is to crash."""
     made_up = [(permissions, file, written if not file else 0) for permissions, file, written in SEGMENTS]
     assert dropped(made_up) == []

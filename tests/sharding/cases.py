@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 from hypothesis import strategies as st
 
-from mopar.graph.model import name_of
+from mopar.nodes import name_of
 from mopar.sharding import Part, Piece
 from mopar.sharding.pieces import merge
 from mopar.sharding.propagate import propagate

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from mopar.graph import Layer, Model, cut_positions, extract, layers_of, save_model
-from mopar.graph.model import name_of
+from mopar.nodes import name_of
 from mopar.sharding import ConflictError, Part, Piece, shard_model
 from mopar.sharding.outputs import layouts
 from mopar.sharding.steps import candidate_steps

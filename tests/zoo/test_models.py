@@ -9,7 +9,7 @@ import pytest
 
 from mopar.graph import Model, load_model
 from mopar.graph.external import tensors_of
-from mopar.graph.model import is_weight
+from mopar.nodes import is_weight
 from mopar.zoo import find_model, zoo_inputs, zoo_models
 from tests.models.answers import answers, change
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from mopar.bundle.equality import Difference, compare, compare_all
 from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.open import WORKER, Bundle, fits_machine, open_bundle
-from mopar.bundle.pack import pack_graph, packed_entry
 from mopar.bundle.prepare import prepare
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ __all__ = [
     "file_entries",
     "fits_machine",
     "open_bundle",
-    "pack_graph",
-    "packed_entry",
     "prepare",
 ]
 

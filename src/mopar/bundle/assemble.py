@@ -11,8 +11,8 @@ import mopar
 from mopar.bundle.calls import graph_name, part_name
 from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
-from mopar.bundle.pack import pack_graph, packed_entry
 from mopar.bundle.parts import cut_part, shared_specs
+from mopar.engine.prepack import pack_graph, packed_entry
 from mopar.files import exchange, explained, from_json, read_bounded, temporary_folder, to_json, write_whole
 from mopar.graph import Layer, Model, arranged, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts

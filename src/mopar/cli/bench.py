@@ -24,7 +24,7 @@ from mopar.cli.options import (
 from mopar.cli.output import Output, run, say_next, table
 
 if TYPE_CHECKING:
-    from mopar.evaluation.bench import BenchReport
+    from mopar.pipeline.bench import BenchReport
 
 
 def command(
@@ -47,8 +47,8 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.evaluation.bench import BenchOptions, bench
-        from mopar.evaluation.stages import PlanOptions
+        from mopar.pipeline.bench import BenchOptions, bench
+        from mopar.pipeline.stages import PlanOptions
 
         options = BenchOptions(
             plan=PlanOptions(platform=platform, prices=prices, slo_ms=parse_slo(slo_ms)),

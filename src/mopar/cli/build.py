@@ -25,9 +25,9 @@ def command(
 
     def verb(out: Output) -> None:
         from mopar.bundle import build
-        from mopar.evaluation.stages import checked_plan
         from mopar.files import check_output, read_json
         from mopar.graph import load_model
+        from mopar.pipeline.stages import checked_plan
         from mopar.types import Plan, UsageError
 
         check_output(output, folder=True)

@@ -10,7 +10,7 @@ from mopar.cli.options import Json, NoCache, Quiet
 from mopar.cli.output import Output, run, say_next, table
 
 if TYPE_CHECKING:
-    from mopar.profiling.resources.model import ResourceModel
+    from mopar.costmodel.model import ResourceModel
 
 
 def command(
@@ -28,10 +28,10 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.evaluation.calibration.run import calibrate
-        from mopar.evaluation.calibration.scale import calibration_path
+        from mopar.costmodel.model import encoded
         from mopar.files import check_output, write_whole
-        from mopar.profiling.resources.model import encoded
+        from mopar.pipeline.calibration.run import calibrate
+        from mopar.pipeline.calibration.scale import calibration_path
 
         if output is not None:
             check_output(output)

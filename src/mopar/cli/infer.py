@@ -62,7 +62,7 @@ def _ask_bundle(path: Path, values: Mapping[str, "Array"], timeout_s: float, out
     import uvloop
 
     from mopar.bundle import open_bundle
-    from mopar.evaluation.once import answer_once
+    from mopar.measurement.once import answer_once
 
     return uvloop.run(answer_once(open_bundle(path), values, timeout_s, out.notice))
 

@@ -14,7 +14,7 @@ from mopar.cli.sizes import note_sizes
 from mopar.types import CutReason, Plan, RefineTry
 
 if TYPE_CHECKING:
-    from mopar.evaluation.stages import PlanOptions
+    from mopar.pipeline.stages import PlanOptions
     from mopar.planning import FrontPoint
     from mopar.types import Profile
 
@@ -54,8 +54,8 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.evaluation.stages import PlanOptions, make_front, make_plan
         from mopar.files import check_output, read_json, to_json, write_whole
+        from mopar.pipeline.stages import PlanOptions, make_front, make_plan
         from mopar.types import Profile, ProfileError
 
         check_output(output)
@@ -97,10 +97,10 @@ def command(
 
 def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int, out: Output) -> Plan:
     """The plan that measuring in the loop comes to, which is said."""
-    from mopar.evaluation.refine import refine
-    from mopar.evaluation.stages import requests_for
-    from mopar.evaluation.whole import WholeModel
     from mopar.graph import load_model
+    from mopar.pipeline.reference import WholeModel
+    from mopar.pipeline.refine import refine
+    from mopar.pipeline.stages import requests_for
     from mopar.types import UsageError
 
     if options.platform != "local":

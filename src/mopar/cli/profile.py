@@ -45,8 +45,8 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.evaluation.stages import measure_model, predict_model
         from mopar.files import check_output, to_json, write_whole
+        from mopar.pipeline.stages import measure_model, predict_model
 
         arguments = parse_inputs(input_shapes)
         check_output(output)

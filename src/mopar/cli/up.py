@@ -56,9 +56,9 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.evaluation.stages import PlanOptions
-        from mopar.evaluation.up import prepare, workplace_of
         from mopar.files import read_json
+        from mopar.pipeline.stages import PlanOptions
+        from mopar.pipeline.up import prepare, workplace_of
         from mopar.types import Profile, ProfileError, UsageError
 
         if platform != "local":

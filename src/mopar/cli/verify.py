@@ -10,7 +10,7 @@ from mopar.cli.options import BundlePath, InputsFile, InputShapes, Json, Quiet, 
 from mopar.cli.output import Output, run, say_next, table
 
 if TYPE_CHECKING:
-    from mopar.evaluation.verify import Verification
+    from mopar.pipeline.verify import Verification
 
 
 def command(
@@ -31,9 +31,9 @@ def command(
 
     def verb(out: Output) -> int:
         from mopar.bundle import open_bundle
-        from mopar.evaluation.stages import requests_for
-        from mopar.evaluation.verify import verify
-        from mopar.evaluation.whole import WholeModel
+        from mopar.pipeline.reference import WholeModel
+        from mopar.pipeline.stages import requests_for
+        from mopar.pipeline.verify import verify
 
         opened = open_bundle(bundle)
         shapes = shapes_of(parse_inputs(input_shapes))

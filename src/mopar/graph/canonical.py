@@ -11,10 +11,10 @@ from onnx_ir.passes.common import (
     RemoveUnusedOpsetsPass,
 )
 
+from mopar.engine.session import engine_types, skeleton_proto
 from mopar.graph.constants import lift_constants
-from mopar.graph.engine import engine_types, skeleton_proto
 from mopar.graph.folding import check_constants, fold_constants
-from mopar.graph.model import name_of
+from mopar.nodes import name_of
 from mopar.types import ModelError
 
 _ROUNDS = 4

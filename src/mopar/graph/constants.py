@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from mopar.graph.model import name_of
+from mopar.nodes import name_of
 
 # A body's own small constants stay in it; what could matter as a weight is lifted out.
 _WEIGHT_BYTES = 1024

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from mopar.graph.layers import Layer
-from mopar.graph.model import Model, is_weight, name_of, reads_of, required_spec, spec_of
+from mopar.graph.model import Model, required_spec, spec_of
+from mopar.nodes import is_weight, name_of, reads_of
 from mopar.types import ModelError, TensorSpec
 
 

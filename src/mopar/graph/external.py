@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from mopar.files import open_regular
-from mopar.graph.model import subgraphs_of
+from mopar.nodes import subgraphs_of
 from mopar.types import ModelError
 
 _CHUNK = 1 << 20

@@ -7,7 +7,8 @@ from onnx_ir.passes.common import RemoveUnusedFunctionsPass, RemoveUnusedOpsetsP
 
 from mopar.graph.cuts import boundary_values
 from mopar.graph.layers import Layer
-from mopar.graph.model import Model, is_weight, reads_of, required_spec
+from mopar.graph.model import Model, required_spec
+from mopar.nodes import is_weight, reads_of
 
 
 def extract(model: Model, start: int, stop: int, layers: Sequence[Layer]) -> ir.Model:

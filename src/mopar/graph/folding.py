@@ -8,10 +8,10 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 
-from mopar.graph.engine import ENGINE_ERRORS
-from mopar.graph.memory import bounded_memory
-from mopar.graph.model import is_weight, name_of, subgraphs_of
+from mopar.engine.bounded import bounded_memory
+from mopar.engine.session import ENGINE_ERRORS
 from mopar.machine import available_bytes
+from mopar.nodes import is_weight, name_of, subgraphs_of
 from mopar.types import ModelError
 
 # A result may be this large even where its inputs were smaller.

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from mopar.graph.model import Model, is_weight, name_of, reads_of
+from mopar.graph.model import Model
+from mopar.nodes import is_weight, name_of, reads_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from collections import Counter
 
 import onnx_ir as ir
 
-from mopar.graph.engine import optimised_form
-from mopar.graph.kernels import attribute_kernels
-from mopar.graph.model import is_weight, name_of, reads_of
+from mopar.engine.kernels import attribute_kernels
+from mopar.engine.session import optimised_form
+from mopar.nodes import is_weight, name_of, reads_of
 
 _SHAPE_SOURCES = {"Shape", "Size"}
 _COSTLY = {"Conv", "ConvTranspose", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm", "GRU", "LSTM", "MatMul"}

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mopar.engine.packed import StoredWeight
 from mopar.graph import Layer, Model
+from mopar.profiling.entries import layer_profiles, model_info, tensors_of, weights_of
 from mopar.profiling.measure import Measurement
-from mopar.profiling.packed import StoredWeight
-from mopar.profiling.parts import layer_profiles, model_info, tensors_of, weights_of
 from mopar.profiling.patterns import patterns_of
 from mopar.profiling.patterns_operators import leading_operators
 from mopar.profiling.shards import shard_steps

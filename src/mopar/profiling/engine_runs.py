@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from mopar.engine.trace import Trace, read_trace
 from mopar.files import temporary_folder
 from mopar.profiling.inputs import Array
 from mopar.profiling.load import core_ticks
-from mopar.profiling.trace import Trace, read_trace
 from mopar.runtime.environment import ENVIRONMENT
 from mopar.runtime.threads import session_entries, shares_of_cores
 from mopar.types import EngineError, EngineOptions, TensorSpec, dtype_of_name

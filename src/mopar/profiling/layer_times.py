@@ -4,10 +4,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mopar.graph.kernels import Kernel
+from mopar.engine.kernels import Kernel
+from mopar.engine.trace import KernelEvent
 from mopar.profiling.engine_runs import DISTURBED, EngineRuns
 from mopar.profiling.profiler_cost import ProfilerCost
-from mopar.profiling.trace import KernelEvent
 
 # Above this it is noise: two to four microseconds were seen.
 _MOST_PROFILER_MS = 0.005

@@ -14,8 +14,8 @@ import onnx
 import onnx_ir as ir
 from onnx import TensorProto, helper
 
+from mopar.engine.kernels import Kernel
 from mopar.graph import Model
-from mopar.graph.kernels import Kernel
 from mopar.profiling.engine_runs import RunBudget, run_engine, scratch_directory
 from mopar.types import EngineOptions, TensorSpec
 

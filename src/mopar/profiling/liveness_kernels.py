@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from mopar.graph.model import is_weight, name_of, reads_of
-from mopar.profiling.kernel_memory import KernelMemory
+from mopar.engine.kernel_memory import KernelMemory
+from mopar.engine.trace import KernelEvent
+from mopar.nodes import is_weight, name_of, reads_of
 from mopar.profiling.liveness import Step, live_bytes
-from mopar.profiling.trace import KernelEvent
 
 _BITS = {"float": 32, "double": 64, "bool": 8, "string": 128}
 _SUM_INPUT = 3

@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mopar.engine.kernel_memory import KernelMemory, kernel_memory
+from mopar.engine.kernels import Kernel, attribute_kernels
+from mopar.engine.packed import optimised_graph
+from mopar.engine.plain import leave_plain
+from mopar.engine.trace import KernelEvent
 from mopar.graph import Layer, Model, save_model
-from mopar.graph.kernels import Kernel, attribute_kernels
 from mopar.profiling.engine_runs import RunBudget, idlest_core, run_engine, scratch_directory
 from mopar.profiling.inputs import Array
-from mopar.profiling.kernel_memory import KernelMemory, kernel_memory
 from mopar.profiling.layer_times import LayerTimes, first_run, layer_times, two_threads_ratios
 from mopar.profiling.load import Watch
-from mopar.profiling.packed import optimised_graph
-from mopar.profiling.plain import leave_plain
 from mopar.profiling.points import Point, tensor_points
 from mopar.profiling.profiler_cost import profiler_cost
-from mopar.profiling.trace import KernelEvent
 from mopar.types import PACKED_OPTIONS, EngineOptions, MachineLoad
 
 Progress = Callable[[str, float | None], None]

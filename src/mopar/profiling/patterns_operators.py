@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mopar.engine.work.facts import node_facts
+from mopar.engine.work.families import work_of
 from mopar.graph import Layer, Model
-from mopar.profiling.resources.facts import node_facts
-from mopar.profiling.resources.work import work_of
 from mopar.types import LayerProfile, MemoryPoint, OperatorShare, WeightProfile
 
 _DOMINANT_SHARE = 0.5

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from mopar.engine.trace import KernelEvent
 from mopar.graph import Model, tensor_shapes
 from mopar.profiling.inputs import Array
-from mopar.profiling.trace import KernelEvent
 from mopar.types import ProfileError, TensorSpec, dtype_of_name, element_count
 
 _STRING_BYTES = 16

@@ -10,10 +10,10 @@ from mopar.machine import machine_facts
 from mopar.profiling.assemble import assemble
 from mopar.profiling.cache import cached_profile, keep_profile, profile_key
 from mopar.profiling.engine_runs import RunBudget, scratch_directory
+from mopar.profiling.entries import cuts_of
 from mopar.profiling.inputs import Array, resized_inputs, sample_inputs
 from mopar.profiling.load import busy_now, is_busy
 from mopar.profiling.measure import Progress, measure, measure_size
-from mopar.profiling.parts import cuts_of
 from mopar.profiling.size_points import SizedRun, run_sizes, with_memory
 from mopar.profiling.sizes import InputSizes, Shapes, stated_sizes
 from mopar.shapes import ShapeLike, parse_shapes

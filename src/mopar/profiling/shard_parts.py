@@ -6,8 +6,8 @@ from contextlib import suppress
 import onnx_ir as ir
 
 from mopar.graph import Layer, Model
-from mopar.graph.model import name_of
-from mopar.profiling.parts import steps_of
+from mopar.nodes import name_of
+from mopar.profiling.entries import steps_of
 from mopar.profiling.shard_memory import Lifetimes, PartMemory
 from mopar.sharding import ConflictError, Part, Piece, share_of
 from mopar.sharding.pieces import union

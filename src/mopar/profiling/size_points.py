@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mopar.graph import Layer, Model
+from mopar.profiling.entries import layer_profiles
 from mopar.profiling.measure import Measurement
-from mopar.profiling.parts import layer_profiles
 from mopar.profiling.points import point_of
 from mopar.profiling.sizes import InputSizes, Shapes
 from mopar.types import EngineError, InputError, ModelError, Profile, ProfileError, SizePoint

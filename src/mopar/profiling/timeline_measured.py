@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from mopar.engine.trace import KernelEvent, read_trace
 from mopar.graph import Model
 from mopar.profiling.engine_runs import contiguous
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import layers_of_kernels
 from mopar.profiling.measure import Measurement
 from mopar.profiling.timeline_watch import Sample, read_by_pages, watch, watched_cores
-from mopar.profiling.trace import KernelEvent, read_trace
 from mopar.runtime.threads import session_entries
 from mopar.types import PACKED_OPTIONS, dtype_of_name
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from mopar.graph.kernels import Kernel
-from mopar.profiling.packed import StoredWeight
+from mopar.engine.kernels import Kernel
+from mopar.engine.packed import StoredWeight
 from mopar.types import WeightProfile
 
 

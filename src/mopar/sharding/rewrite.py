@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from mopar.graph.model import is_weight, name_of
+from mopar.nodes import is_weight, name_of
 from mopar.sharding.pieces import WHOLE, Piece
 from mopar.sharding.propagate import Propagation, propagate
 from mopar.sharding.rule import Part, Sharded

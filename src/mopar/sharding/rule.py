@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from mopar.graph.model import is_weight, reads_of, subgraphs_of
+from mopar.nodes import is_weight, reads_of, subgraphs_of
 from mopar.sharding.pieces import SUMMAND, WHOLE, Piece, PieceError, Span, even_spans
 
 Shape = tuple[int | None, ...]

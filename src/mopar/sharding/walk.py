@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from mopar.graph import Layer, Model
-from mopar.graph.model import is_weight, name_of, reads_of
+from mopar.nodes import is_weight, name_of, reads_of
 from mopar.sharding.pieces import ConflictError, Piece
 from mopar.sharding.propagate import Propagation, size_along
 from mopar.sharding.rule import Part

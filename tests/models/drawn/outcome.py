@@ -11,8 +11,8 @@ import onnx
 import onnxruntime as ort
 
 from mopar.bundle import build, compare_all, open_bundle
-from mopar.evaluation.recording import record
 from mopar.graph import Model, load_model
+from mopar.measurement.recording import record
 from mopar.types import MoparError, Plan, Profile
 from tests.models.drawn.composed import Composer, whole
 from tests.models.drawn.drawing import Array

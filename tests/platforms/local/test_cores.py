@@ -2,7 +2,7 @@
 
 import pytest
 
-from mopar.evaluation.stages import PlanOptions, make_plan
+from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.local.cores import cores_of_parts
 from tests.planning.sharded import in_halves
 

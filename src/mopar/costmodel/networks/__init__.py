@@ -1,0 +1,1 @@
+"""Networks that calibration measures, written at run time without torch."""

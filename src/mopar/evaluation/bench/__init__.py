@@ -1,6 +1,0 @@
-"""A model in several configurations, measured side by side: the same worker, gateway and limits for all."""
-
-from mopar.evaluation.bench.rows import BenchReport, BenchRow
-from mopar.evaluation.bench.run import BENCH_BASELINES, BenchOptions, bench
-
-__all__ = ["BENCH_BASELINES", "BenchOptions", "BenchReport", "BenchRow", "bench"]

@@ -1,0 +1,108 @@
+"""The configurations that are compared: baselines as users have them, and mopar's own plans."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mopar.bundle import MANIFEST, Bundle, build, open_bundle
+from mopar.files import to_json, write_whole
+from mopar.graph import Model
+from mopar.measurement.single import chain_bundle
+from mopar.pipeline.stages import PlanOptions, make_plan
+from mopar.types import EngineOptions, InfeasibleError, Plan, Profile
+
+_UNIFORM_MOST = 8
+_TORCH_WORKER = "mopar.pipeline.bench.torch_worker"  # by name: only the worker itself imports torch
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration: its name, its bundle on disk, and the plan's prediction where there is a plan."""
+
+    name: str
+    bundle: Bundle
+    plan: Plan | None
+
+
+def untouched(model: Model, root: Path) -> Config:
+    """The user's file as it is, with ONNX Runtime's default options, as one function."""
+    folder = root / "ort-unsplit"
+    folder.mkdir()
+    home = model.path.parent
+    files = tuple(_copied(path, folder / path.relative_to(home)) for path in model.files)
+    bundle = chain_bundle(model.name, (files,), (model.inputs, model.outputs), EngineOptions())
+    return Config("ort-unsplit", bundle, None)
+
+
+def torch_module(model: Model, spec: str, root: Path) -> Config:
+    """The torch module itself, as one function: ``spec`` is its MODULE:CALLABLE."""
+    folder = root / "torch-unsplit"
+    folder.mkdir()
+    file = folder / "callable.txt"
+    file.write_text(spec)
+    bundle = chain_bundle(model.name, ((file,),), (model.inputs, model.outputs), EngineOptions())
+    return Config("torch-unsplit", replace(bundle, worker=_TORCH_WORKER), None)
+
+
+def planned(
+    model: Model,
+    profile: Profile,
+    options: PlanOptions,
+    names: tuple[str, ...],
+    root: Path,
+    notice: Callable[[str], None],
+) -> list[Config]:
+    """The planner's plans and the uniform ones; equal plans are built once and reported under each name."""
+    plans: list[tuple[str, Plan]] = []
+    cost = make_plan(profile, replace(options, objective="cost"))
+    for name in names:
+        if name == "ort-tuned-unsplit":
+            plans.append((name, make_plan(profile, replace(options, cuts=(), slo_ms=None))))
+        elif name == "mopar-cost":
+            plans.append((name, cost))
+        elif name == "uniform":
+            plans += [("uniform", found) for found in _uniform(profile, options, len(cost.functions))]
+        else:
+            plans.append(
+                (name, make_plan(profile, replace(options, objective=name.removeprefix("mopar-"), slo_ms="default")))
+            )
+    configs = []
+    for number, (name, made) in enumerate(plans):
+        folder = root / f"{number}-{name}"
+        notice(f"building {name} ({len(made.functions)} functions)")
+        build(model, made, folder)
+        configs.append(Config(name, open_bundle(folder, check=False), made))
+    return configs
+
+
+def resized(config: Config, memory_mib: dict[str, int]) -> Config:
+    """The configuration with other memory limits, written over its manifest."""
+    manifest = config.bundle.manifest
+    functions = tuple(replace(function, memory_mib=memory_mib[function.name]) for function in manifest.plan.functions)
+    changed = replace(manifest, plan=replace(manifest.plan, functions=functions))
+    write_whole(config.bundle.root / MANIFEST, to_json(changed))
+    return replace(config, bundle=replace(config.bundle, manifest=changed))
+
+
+def _uniform(profile: Profile, options: PlanOptions, count: int) -> list[Plan]:
+    """As many equal slices as the cost plan has, and the cheapest of 2 to 8 by prediction."""
+    found: dict[int, Plan] = {}
+    for k in sorted({max(count, 2), *range(2, _UNIFORM_MOST + 1)}):
+        try:
+            made = make_plan(profile, replace(options, uniform=k, slo_ms=None))
+        except InfeasibleError:
+            continue
+        found.setdefault(len(made.functions), made)
+    if not found:
+        return []
+    best = min(found.values(), key=lambda made: made.predicted.cost_per_million_usd)
+    alike = found.get(max(count, 2), best)
+    return [alike] if alike is best else [alike, best]
+
+
+def _copied(source: Path, target: Path) -> Path:
+    """The file in another folder. A copy: the engine refuses weights behind links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return target

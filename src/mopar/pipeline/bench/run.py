@@ -1,0 +1,183 @@
+"""A benchmark from the model's file to its rows."""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from mopar.files import temporary_folder
+from mopar.gateway.arrays import Array
+from mopar.graph import Model
+from mopar.machine import machine_facts
+from mopar.measurement.inprocess import engine_ms
+from mopar.measurement.launch import FunctionLaunch
+from mopar.measurement.recording import record
+from mopar.measurement.required_memory import required_memory
+from mopar.pipeline.bench.configs import Config, planned, resized, torch_module, untouched
+from mopar.pipeline.bench.rows import (
+    BenchReport,
+    BenchRow,
+    GatewayCost,
+    cost_per_million,
+    gb_s,
+    latency_of,
+    ratios_of,
+)
+from mopar.pipeline.bench.served import Samples, sample
+from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.stages import PlanOptions, Shapes, largest_of, measure_model, requests_for
+from mopar.planning import with_headroom
+from mopar.platforms.books import load_book, load_limits
+from mopar.types import PriceBook, Profile, UsageError
+
+BENCH_BASELINES = {
+    "ort": "ort-unsplit",
+    "ort-tuned": "ort-tuned-unsplit",
+    "uniform": "uniform",
+    "torch": "torch-unsplit",
+}
+_OWN = ("mopar-cost", "mopar-balanced", "mopar-latency")
+
+Progress = Callable[[str, float | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """What ``mopar bench`` takes.
+
+    Attributes:
+        plan: platform, prices and SLO.
+        baselines: keys of BENCH_BASELINES.
+        torch: MODULE:CALLABLE of the module; ``torch`` is then among the baselines.
+        requests: counted requests to each configuration.
+        inputs: values of the request; ``shapes`` of those that are made.
+        use_cache: whether an earlier profile will do.
+    """
+
+    plan: PlanOptions
+    baselines: tuple[str, ...] = ("ort", "ort-tuned", "uniform")
+    torch: str | None = None
+    requests: int = 100
+    inputs: Path | None = None
+    shapes: Shapes | None = None
+    use_cache: bool = True
+
+
+def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage, _share: None) -> BenchReport:
+    """Measure a model in all configurations, one request at a time, by turns.
+
+    Every function's limit is its required memory for the largest sizes that must be answered, measured alone as on an
+    empty node, plus the same headroom, in every configuration; latency is that of the measured point.
+
+    Raises:
+        UsageError: a baseline is unknown, or torch is asked for without its module.
+        MoparError: as the stages raise.
+    """
+    _check(options)
+    model, profile = measure_model(
+        path, inputs=options.inputs, shapes=options.shapes, use_cache=options.use_cache, progress=progress
+    )
+    inputs, *ends = requests_for(model.inputs, profile.recipes, inputs=options.inputs, ranges=profile.ranges, count=1)
+    want = WholeModel(path).answer(inputs)
+    limits = load_limits(options.plan.platform)
+    book = load_book(options.plan.prices or limits.prices)
+    with temporary_folder(".mopar-bench-", path.resolve().parent) as folder:
+        configs = _configs(model, profile, options, folder, progress)
+        needs = [_needs(config, largest_of([inputs, *ends]), progress) for config in configs]
+        sized = [
+            resized(config, {name: math.ceil(mib) for name, mib in need.items()})
+            for config, need in zip(configs, needs, strict=True)
+        ]
+        engines = [engine_ms(config.bundle, inputs) for config in sized]
+        samples: list[Samples] = []
+        for number, samples in sample([config.bundle for config in sized], inputs, want, options.requests):  # noqa: B007
+            progress("asking all configurations by turns", number / options.requests)
+    rows = tuple(
+        _row(config, need, engine, taken, book, profile)
+        for config, need, engine, taken in zip(sized, needs, engines, samples, strict=True)
+    )
+    return BenchReport(
+        model=model.name,
+        prices=book.name,
+        requests=options.requests,
+        cpu=1.0,
+        machine=machine_facts(),
+        rows=rows,
+        ratios=ratios_of(rows),
+    )
+
+
+def _check(options: BenchOptions) -> None:
+    for name in options.baselines:
+        if name not in BENCH_BASELINES:
+            raise UsageError(f"--baselines {name}: choose from {', '.join(BENCH_BASELINES)}")
+    if "torch" in options.baselines and options.torch is None:
+        raise UsageError("--baselines torch: name the module with --torch MODULE:CALLABLE")
+    if options.torch is not None and find_spec("torch") is None:
+        raise UsageError(f'--torch {options.torch}: PyTorch is not installed: pip install "mopar[torch]"')
+
+
+def _configs(model: Model, profile: Profile, options: BenchOptions, root: Path, progress: Progress) -> list[Config]:
+    configs = []
+    if "ort" in options.baselines:
+        configs.append(untouched(model, root))
+    if options.torch is not None:
+        configs.append(torch_module(model, options.torch, root))
+    names = tuple(BENCH_BASELINES[name] for name in ("ort-tuned", "uniform") if name in options.baselines)
+    return configs + planned(model, profile, options.plan, (*names, *_OWN), root, lambda line: progress(line, None))
+
+
+def _needs(config: Config, inputs: Mapping[str, Array], progress: Progress) -> dict[str, float]:
+    """Required memory of each function with headroom, in MiB."""
+    recording = record(config.bundle, inputs)
+    needs = {}
+    for number, function in enumerate(config.bundle.manifest.plan.functions):
+        share = number / len(config.bundle.manifest.plan.functions)
+        progress(f"measuring the memory of {config.name}", share)
+        launch = FunctionLaunch.of(config.bundle, function, recording.calls[function.name])
+        needs[function.name] = with_headroom(required_memory(launch, cpu=function.cpu).required_mib)
+    return needs
+
+
+def _row(
+    config: Config, needs: Mapping[str, float], engine: float, taken: Samples, book: PriceBook, profile: Profile
+) -> BenchRow:
+    functions = config.bundle.manifest.plan.functions
+    memory_mib = tuple(function.memory_mib for function in functions)
+    billed_ms = [statistics.median(taken.billed_ms[function.name]) for function in functions]
+    compute_ms = [statistics.median(taken.engine_ms[function.name]) for function in functions]
+    held, computed = gb_s(memory_mib, billed_ms), gb_s(memory_mib, compute_ms)
+    latency = latency_of(taken.latency_ms)
+    required, cpus = [needs[function.name] for function in functions], [function.cpu for function in functions]
+    predicted = config.plan.predicted if config.plan is not None else None
+    return BenchRow(
+        config=config.name,
+        functions=len(functions),
+        latency_ms=latency,
+        engine_ms=engine,
+        memory_mib=memory_mib,
+        gb_s_per_request=held,
+        compute_gb_s=computed,
+        communication_gb_s=held - computed,
+        gateway=GatewayCost(taken.gateway_mib, taken.gateway_cpu_ms),
+        gb_s_with_gateway=held + (taken.gateway_mib / 1024 * latency.p50 / 1e3 if len(functions) > 1 else 0.0),
+        cost_per_million_usd=cost_per_million(book, required, billed_ms, cpus),
+        cost_lambda_usd=cost_per_million(load_book("aws-lambda-x86"), required, billed_ms, cpus),
+        efficiency=needed_gb_s(profile) / held,
+        equal=taken.equal,
+        predicted_latency_ms=predicted.latency_ms if predicted is not None else None,
+        predicted_gb_s=predicted.gb_s_per_request if predicted is not None else None,
+        billed_ms=tuple(billed_ms),
+        samples_ms=tuple(taken.latency_ms),
+    )
+
+
+def needed_gb_s(profile: Profile) -> float:
+    """Memory in need over the whole request, in GiB-s (DESIGN.md, section 4)."""
+    weights = {weight.name: weight.bytes for weight in profile.weights}
+    return sum(
+        (sum(weights[name] for name in layer.weights) + layer.activation_bytes) / (1 << 30) * layer.latency_ms / 1e3
+        for layer in profile.layers
+    )

@@ -1,0 +1,208 @@
+"""The pipeline's stages as the command line and the benchmarks call them, each with its measurements."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from mopar.capture import stated_shapes
+from mopar.costmodel.predict import predict_profile
+from mopar.gateway.arrays import Array
+from mopar.graph import Model, check_loadable, load_model
+from mopar.measurement.probe import WorkerProbe
+from mopar.pipeline.calibration.scale import resources_here
+from mopar.planning import FrontPoint, check_plan, plan, plan_cuts, plan_front, plan_uniform
+from mopar.platforms.books import load_book, load_limits
+from mopar.profiling import load_inputs, profile_model, resized_inputs, sample_inputs
+from mopar.shapes import ShapeLike, parse_shapes
+from mopar.types import InputRange, InputRecipe, Plan, Profile, TensorSpec, UsageError
+from mopar.types.ranges import StatedShape
+
+Shapes = Mapping[str, ShapeLike]
+"""Of inputs, by name: sizes, or ranges of sizes."""
+Progress = Callable[[str, float | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What ``mopar plan`` takes. ``cuts`` and ``uniform`` exclude each other.
+
+    ``max_parts`` is of functions that compute a slice side by side, of the planner's own plans;
+    ``budget_usd`` is of a million requests; ``exact`` looks at every cut position of a large model.
+    """
+
+    platform: str = "local"
+    prices: str | None = None
+    objective: str = "cost"
+    slo_ms: float | Literal["default"] | None = "default"
+    max_functions: int | None = None
+    cuts: tuple[int, ...] | None = None
+    uniform: int | None = None
+    budget_usd: float | None = None
+    exact: bool = False
+    max_parts: int | None = None
+
+
+def measure_model(
+    path: Path,
+    *,
+    inputs: Path | None = None,
+    shapes: Shapes | None = None,
+    dtypes: Mapping[str, str] | None = None,
+    use_cache: bool = True,
+    progress: Progress = lambda _stage, _share: None,
+) -> tuple[Model, Profile]:
+    """Load a model and measure it with workers of this machine.
+
+    Raises:
+        ModelError, InputError, EngineError, PlatformError, UsageError.
+    """
+    progress("reading the model", None)
+    model = load_model(path)
+    check_loadable(model)
+    probe = WorkerProbe(use_cache=use_cache, progress=progress)
+    given = load_inputs(inputs) if inputs is not None else None
+    stated = stated_of(model, shapes, given)
+    profile = profile_model(
+        model, probe, inputs=given, shapes=stated, dtypes=dtypes, use_cache=use_cache, progress=progress
+    )
+    return model, profile
+
+
+def predict_model(
+    path: Path,
+    *,
+    inputs: Path | None = None,
+    shapes: Shapes | None = None,
+    dtypes: Mapping[str, str] | None = None,
+    progress: Progress = lambda _stage, _share: None,
+) -> tuple[Model, Profile]:
+    """Load a model and predict its profile without running it; its weights are read to be hashed alone.
+
+    Raises:
+        ModelError, InputError, EngineError, PlatformError, ProfileError.
+    """
+    progress("reading the model", None)
+    model = load_model(path)
+    resources = resources_here(progress)
+    given = load_inputs(inputs) if inputs is not None else None
+    stated = stated_of(model, shapes, given)
+    return model, predict_profile(model, resources, inputs=given, shapes=stated, dtypes=dtypes, progress=progress)
+
+
+def stated_of(model: Model, shapes: Shapes | None, given: Mapping[str, Array] | None) -> dict[str, StatedShape]:
+    """What is stated of inputs' sizes: as given here, else when the model was loaded, else when it was imported."""
+    known = {**model.stated, **parse_shapes(shapes)}
+    return stated_shapes(model, known, {name: value.shape for name, value in (given or {}).items()})
+
+
+def make_plan(profile: Profile, options: PlanOptions) -> Plan:
+    """The plan that the options ask for.
+
+    Raises:
+        UsageError, InfeasibleError.
+    """
+    if options.cuts is not None and options.uniform is not None:
+        raise UsageError("--cuts and --uniform exclude each other: each says where to cut")
+    if options.budget_usd is not None and (options.cuts is not None or options.uniform is not None):
+        raise UsageError("--budget-usd goes with neither --cuts nor --uniform: it is for the planner's own cuts")
+    if options.max_parts is not None and (options.cuts is not None or options.uniform is not None):
+        raise UsageError("--parts goes with neither --cuts nor --uniform: their slices are one function each")
+    limits = load_limits(options.platform)
+    book = load_book(options.prices or limits.prices)
+    if options.cuts is not None:
+        return plan_cuts(
+            profile, book, limits, options.cuts, slo_ms=options.slo_ms, max_functions=options.max_functions
+        )
+    if options.uniform is not None:
+        return plan_uniform(
+            profile, book, limits, options.uniform, slo_ms=options.slo_ms, max_functions=options.max_functions
+        )
+    return plan(
+        profile,
+        book,
+        limits,
+        objective=options.objective,
+        slo_ms=options.slo_ms,
+        budget_usd=options.budget_usd,
+        max_functions=options.max_functions,
+        max_parts=options.max_parts,
+        exact=options.exact,
+    )
+
+
+def make_front(profile: Profile, options: PlanOptions) -> tuple[FrontPoint, ...]:
+    """The front of latency, cost and memory of which ``make_plan`` chooses.
+
+    Raises:
+        UsageError, InfeasibleError.
+    """
+    limits = load_limits(options.platform)
+    return plan_front(
+        profile,
+        load_book(options.prices or limits.prices),
+        limits,
+        slo_ms=None if options.slo_ms == "default" else options.slo_ms,
+        max_functions=options.max_functions,
+        max_parts=options.max_parts,
+        exact=options.exact,
+    )
+
+
+def checked_plan(loaded: Plan) -> Plan:
+    """A plan read from a file, once its parts are known to fit. Raises UsageError."""
+    check_plan(loaded, max((graph.stop for graph in loaded.graphs), default=0))
+    return loaded
+
+
+def requests_for(
+    specs: tuple[TensorSpec, ...],
+    recipes: Sequence[InputRecipe],
+    *,
+    inputs: Path | None = None,
+    shapes: Shapes | None = None,
+    ranges: Sequence[InputRange] = (),
+    count: int = 3,
+) -> list[dict[str, Array]]:
+    """Requests to compare answers on: the file's or the measured one, others of its shape, then the ends of the range.
+
+    Args:
+        specs: the model's inputs.
+        recipes: how the measured request was made.
+        inputs: a file of values, which come first.
+        shapes: in place of the measured point's.
+        ranges: of the inputs; where ranges were stated, a request of the smallest sizes (at least 1 of each dimension)
+            and one of the largest come last.
+        count: how many requests of the first one's shape.
+
+    Raises:
+        InputError: names, element types or shapes do not fit the model.
+    """
+    stated = {name: shape.point for name, shape in parse_shapes(shapes).items()}
+    point = {recipe.name: recipe.shape for recipe in recipes} | stated
+    given = load_inputs(inputs) if inputs is not None else None
+    requests = []
+    if given is not None:
+        requests.append(sample_inputs(specs, given=given)[0])
+        point = {name: value.shape for name, value in requests[0].items()}
+    requests.extend(sample_inputs(specs, shapes=point, seed=seed)[0] for seed in range(count - len(requests)))
+    by_file = [replace(recipe, source="file") for recipe in recipes] if given is not None else recipes
+    for end in _ends(ranges) if any(item.stated for item in ranges) else ():
+        if end != point:
+            requests.append(resized_inputs(specs, requests[0], by_file, end))
+    return requests
+
+
+def largest_of(requests: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:
+    """The request of the most bytes: what memory is measured on."""
+    return max(requests, key=lambda request: sum(value.nbytes for value in request.values()))
+
+
+def _ends(ranges: Sequence[InputRange]) -> list[dict[str, tuple[int, ...]]]:
+    """The smallest and the largest shapes that must be answered."""
+    smallest = {
+        item.name: tuple(max(size, min(1, most)) for size, most in zip(item.smallest, item.largest, strict=True))
+        for item in ranges
+    }
+    largest = {item.name: item.largest for item in ranges}
+    return [smallest, largest]

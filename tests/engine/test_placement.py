@@ -1,0 +1,61 @@
+"""Weights of a packed file lie in the order in which requests read them, and are the same weights still."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from mopar.engine import placement
+from mopar.engine.packed import PACKED_KEY, packed_blobs
+from mopar.engine.prepack import pack_graph
+from mopar.types import PACKED_OPTIONS
+from tests.models.builder import Builder
+
+WIDTH, LAYERS = 96, 4
+
+
+def model_of(path: Path) -> Path:
+    """Matrices that are packed, one of which another operator reads as it is, and a table."""
+    g = Builder("read_order")
+    x, row = g.input("x", [1, WIDTH]), g.input("row", [1], onnx.TensorProto.INT64)
+    shared = g.weight(WIDTH, WIDTH)
+    for _ in range(LAYERS):
+        x = g.add("Relu", g.add("MatMul", x, g.weight(WIDTH, WIDTH)))
+    g.add("Add", g.add("MatMul", x, shared), g.add("Gather", shared, row, axis=0), output="y")
+    g.output("y", [1, WIDTH])
+    g.save(path)
+    return path
+
+
+def answer(path: Path) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    x = np.linspace(-1, 1, WIDTH, dtype=np.float32)[None]
+    (got,) = onnxruntime.InferenceSession(str(path), options).run(None, {"x": x, "row": np.array([3])})
+    return np.asarray(got)
+
+
+def test_what_is_read_comes_first_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = model_of(tmp_path / "model.onnx")
+    placed, weights = pack_graph(source, tmp_path / "placed" / "model.onnx", PACKED_OPTIONS)
+    monkeypatch.setattr(placement, "place_read_first", lambda *_: None)
+    written, _ = pack_graph(source, tmp_path / "written" / "model.onnx", PACKED_OPTIONS)
+    np.testing.assert_array_equal(answer(placed), answer(written))
+
+    packed: dict[str, int] = {}
+    originals: dict[str, int] = {}
+    graph = onnx.load(placed, load_external_data=False).graph
+    for tensor in graph.initializer:
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        originals[tensor.name] = int(entries["offset"])
+        ((packed[tensor.name], _, _),) = packed_blobs(tensor.name, entries[f"{PACKED_KEY}0"])[1]
+    matrices = [node.input[1] for node in graph.node if node.op_type in {"MatMul", "Gemm"}]
+    assert len(matrices) == LAYERS + 1
+    (table,) = (node.input[0] for node in graph.node if node.op_type == "Gather")
+    places = [packed[name] for name in matrices if name != table]
+    assert places == sorted(places)
+    unread = [offset for name, offset in originals.items() if name != table]
+    assert max(originals[table], packed[table], *places) < min(unread)
+    assert weights.stat().st_size == max(unread) + 4 * WIDTH * WIDTH

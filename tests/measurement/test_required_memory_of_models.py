@@ -1,0 +1,84 @@
+"""Required memory of a real worker is the same whoever was charged for the pages of its libraries."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mopar.graph import load_model
+from mopar.limits import detect_cgroups, why_unavailable
+from mopar.measurement.launch import FunctionLaunch
+from mopar.measurement.recording import Recording, record
+from mopar.measurement.required_memory import required_memory
+from mopar.measurement.single import chain_bundle
+from mopar.platforms.local import WorkerProcess, worker_spec
+from mopar.platforms.local.library import engine_library
+from mopar.profiling import sample_inputs
+from mopar.types import EngineOptions
+
+pytestmark = pytest.mark.cgroup
+
+AGREEMENT_MIB = 3.0
+RESOLUTION_MIB = 1.0  # two searches to the default 2 MiB may end almost that far apart on the same need
+ORDINARY_READ_AHEAD_KIB = 128
+
+
+@pytest.fixture
+def ordinary_read_ahead(tmp_path: Path) -> Iterator[None]:
+    """Linux's default of 128 KiB on the test's disk.
+
+    On a disk that reads ahead 8 MiB at every fault, a function whose libraries come from that disk needs up
+    to so much more: pages that it never asked for push out those that it uses.
+    """
+    device = tmp_path.stat().st_dev
+    setting = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+    try:
+        before = setting.read_text()
+        setting.write_text(str(ORDINARY_READ_AHEAD_KIB))
+    except OSError as error:
+        pytest.skip(f"read-ahead cannot be set here: {error}")
+    try:
+        yield
+    finally:
+        setting.write_text(before)
+
+
+@pytest.mark.usefixtures("ordinary_read_ahead")
+@pytest.mark.parametrize("name", ["conv_chain", "two_input"])
+def test_shared_and_private_libraries_agree(reference: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    if detect_cgroups() is None:
+        pytest.skip(str(why_unavailable()))
+    launch, private = _launches(reference(name), tmp_path)
+    with _another_worker(launch):
+        shared = required_memory(launch, cpu=1.0, resolution_mib=RESOLUTION_MIB)
+    alone = required_memory(private, cpu=1.0, resolution_mib=RESOLUTION_MIB)
+    assert shared.foreign_mib > alone.foreign_mib, "the private copy is charged to the function itself"
+    assert shared.required_mib == pytest.approx(alone.required_mib, abs=AGREEMENT_MIB)
+
+
+def _launches(path: Path, tmp_path: Path) -> tuple[FunctionLaunch, FunctionLaunch]:
+    """The model as one function, with the installed library and with a copy that nobody else maps."""
+    model = load_model(path)
+    home = tmp_path / "model"
+    home.mkdir()
+    files = tuple(Path(shutil.copy(file, home / file.name)) for file in model.files)
+    bundle = chain_bundle(model.name, (files,), (model.inputs, model.outputs), EngineOptions())
+    recording: Recording = record(bundle, sample_inputs(model.inputs)[0])
+    (function,) = bundle.manifest.plan.functions
+    copy = Path(shutil.copy(engine_library(), tmp_path / engine_library().name))
+    spec, calls = worker_spec(bundle, function), recording.calls[function.name]
+    return (
+        FunctionLaunch(spec, calls, bundle.files_of(function.name)),
+        FunctionLaunch(replace(spec, library=copy), calls, (*bundle.files_of(function.name), copy)),
+    )
+
+
+@contextlib.contextmanager
+def _another_worker(launch: FunctionLaunch) -> Iterator[None]:
+    with WorkerProcess(launch.spec) as other:
+        other.load(60.0)
+        yield

@@ -1,0 +1,56 @@
+"""Calibration end to end on a tiny budget, and what it leaves when it is interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mopar.costmodel.model import read_resources
+
+TINY_MIN = "0.5"
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
+
+
+@pytest.mark.slow
+@pytest.mark.cgroup
+def test_a_tiny_calibration_predicts(tmp_path: Path) -> None:
+    """An interrupted calibration leaves nothing in its way; the next goes on from it, and its file predicts."""
+    command = [sys.executable, "-m", "mopar", "calibrate", "--budget-min", TINY_MIN, "--json"]
+    env = environment(tmp_path)
+    begun = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    samples = tmp_path / "cache" / "mopar" / "resources" / "samples"
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not list(samples.glob("*.json")):
+        time.sleep(0.2)
+    begun.send_signal(signal.SIGTERM)
+    begun.communicate(timeout=60)
+    assert begun.returncode == 128 + signal.SIGTERM
+    kept = {path.name: path.stat().st_mtime for path in samples.glob("*.json")}
+    assert kept
+    assert not list(tmp_path.glob("mopar-*"))
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {name: (samples / name).stat().st_mtime for name in kept} == kept
+    document = json.loads(done.stdout)
+    model = read_resources(Path(document["path"]))
+    assert model.samples == document["samples"]
+    assert model.samples["slices"] >= 1
+    assert all(family.fixed_ms > 0 for family in model.families.values())
+
+
+@pytest.mark.parametrize("budget", ["0", "nan", "-3"])
+def test_a_budget_that_measures_nothing_is_refused(budget: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mopar", "calibrate", f"--budget-min={budget}"],
+        env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "--budget-min" in done.stderr

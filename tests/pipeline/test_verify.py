@@ -1,0 +1,78 @@
+"""Verification finds what is wrong with a bundle: an answer, or a function that its limit kills."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from mopar.bundle import build, open_bundle
+from mopar.graph import load_model
+from mopar.limits import detect_cgroups, why_unavailable
+from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.verify import Verification, verify
+from mopar.types import BundleError, Plan
+from tests.bundle.plans import chain, some_cuts
+from tests.models import sample_inputs
+
+ROUNDS = 3
+
+
+def verified(path: Path, out: Path, against: Path, change: Callable[[Plan], Plan] = lambda plan: plan) -> Verification:
+    """The bundle of a model in two functions, held against a model."""
+    model = load_model(path)
+    build(model, change(chain(model, some_cuts(model, 1))), out)
+    requests = [sample_inputs(path.stem, seed) for seed in range(2)]
+    return verify(open_bundle(out), WholeModel(against), requests, measure_memory=False, rounds=ROUNDS)
+
+
+@pytest.mark.parametrize("name", ["multi_output", "unknown_size", "half", "if_capture", "symbolic"])
+def test_sound_bundles_pass(name: str, reference: Callable[[str], Path], tmp_path: Path) -> None:
+    found = verified(reference(name), tmp_path / "b", reference(name))
+    assert found.passed
+    assert found.inputs == 2
+    assert [function.survived for function in found.functions] == [True, True]
+    assert all(function.measured_ms is not None for function in found.functions)
+
+
+def test_another_models_answers_are_not_equal(reference: Callable[[str], Path], tmp_path: Path) -> None:
+    path, other = reference("mlp"), tmp_path / "other.onnx"
+    changed = onnx.load(path)
+    weight = next(tensor for tensor in changed.graph.initializer if len(tensor.dims) == 2)
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.01), weight.name))
+    onnx.save(changed, other)
+    found = verified(path, tmp_path / "b", other)
+    assert not found.equal
+    assert not found.passed
+    assert found.max_rel_error > found.tolerance
+
+
+def test_a_function_that_its_limit_kills_is_named(reference: Callable[[str], Path], tmp_path: Path) -> None:
+    if detect_cgroups() is None:
+        pytest.skip(str(why_unavailable()))
+
+    def starved(plan: Plan) -> Plan:
+        first, second = plan.functions
+        return dataclasses.replace(plan, functions=(first, dataclasses.replace(second, memory_mib=6)))
+
+    found = verified(reference("mlp"), tmp_path / "b", reference("mlp"), starved)
+    assert found.equal
+    assert not found.passed
+    assert [function.survived for function in found.functions] == [True, False]
+    assert found.functions[1].why == "out of memory at 6 MiB"
+    assert found.latency_ms.measured is None
+
+
+def test_a_plan_without_a_prediction_is_refused(reference: Callable[[str], Path], tmp_path: Path) -> None:
+    path = reference("mlp")
+    model = load_model(path)
+    build(model, chain(model), tmp_path / "b")
+    bundle = open_bundle(tmp_path / "b")
+    plan = bundle.manifest.plan
+    silent = dataclasses.replace(plan, predicted=dataclasses.replace(plan.predicted, functions=()))
+    bundle = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, plan=silent))
+    with pytest.raises(BundleError, match="predicts nothing of f0: build the bundle again"):
+        verify(bundle, WholeModel(path), [sample_inputs("mlp")], measure_memory=False, rounds=ROUNDS)
