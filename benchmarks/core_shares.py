@@ -23,7 +23,7 @@ from benchmarks.common import parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, build, open_bundle, prepare
 from mopar.files import cache_directory
 from mopar.gateway.arrays import Array, from_array
-from mopar.gateway.runner import Runner
+from mopar.gateway.executor import Executor
 from mopar.pipeline.stages import PlanOptions, make_plan, measure_model
 from mopar.platforms.local import LocalDeployment
 from mopar.runtime.threads import session_entries, shares_of_cores
@@ -89,13 +89,13 @@ async def asked(bundle: Bundle, inputs: Mapping[str, Array], cores: dict[str, tu
     values = {name: from_array(name, value) for name, value in inputs.items()}
     found = []
     async with LocalDeployment(bundle, cores=cores) as deployment:
-        runner = Runner(bundle.manifest, deployment.functions)
+        executor = Executor(bundle.manifest, deployment.transport())
         for _ in range(WARM + ROUNDS):
             await asyncio.sleep(PAUSES_S[-1])
             began = time.perf_counter()
-            async with runner.infer(values, None, _DEADLINE_S):
+            async with executor.infer(values, None, _DEADLINE_S):
                 found.append((time.perf_counter() - began) * 1e3)
-        await runner.close()
+        await executor.close()
     return found[WARM:]
 
 

@@ -26,7 +26,7 @@ from benchmarks.verdicts import limits_for, profile_of
 from mopar.bundle import Bundle, build, open_bundle, prepare
 from mopar.files import cache_directory
 from mopar.gateway.arrays import Array, from_array
-from mopar.gateway.runner import Runner
+from mopar.gateway.executor import Executor
 from mopar.graph import load_model
 from mopar.limits import detect_cgroups, why_unavailable
 from mopar.planning import Size, Slice, chain_shape, evaluate, plan, plan_unsplit
@@ -182,23 +182,23 @@ async def _ask_all(
     random = np.random.default_rng(0)
     found: dict[str, list[Sample]] = {which: [] for which in bundles}
     async with contextlib.AsyncExitStack() as stack:
-        runners = {}
+        executors = {}
         for which, bundle in bundles.items():
             deployment = await stack.enter_async_context(LocalDeployment(bundle))
-            runners[which] = Runner(bundle.manifest, deployment.functions)
+            executors[which] = Executor(bundle.manifest, deployment.transport())
         for number in range(_WARM + requests):
-            for which, runner in runners.items():
+            for which, executor in executors.items():
                 await asyncio.sleep(random.uniform(1.0, 3.0) * PERIOD_MS / 1e3)
                 started = time.perf_counter()
-                async with runner.infer(values, None, _DEADLINE_S) as answer:
+                async with executor.infer(values, None, _DEADLINE_S) as answer:
                     latency_ms = (time.perf_counter() - started) * 1e3
                     busy: dict[str, list[float]] = {}
                     for timing in answer.timings:
                         busy.setdefault(timing.function, []).append(timing.busy_ns / 1e6)
                 if number >= _WARM:
                     found[which].append((latency_ms, busy))
-        for runner in runners.values():
-            await runner.close()
+        for executor in executors.values():
+            await executor.close()
     return found
 
 

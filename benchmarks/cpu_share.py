@@ -18,11 +18,11 @@ import numpy as np
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.costmodel.networks import synthetic
 from mopar.limits import detect_cgroups, why_unavailable
-from mopar.measurement.launch import FunctionLaunch
 from mopar.measurement.recording import record
 from mopar.pipeline.calibration.corpus import subject
 from mopar.pipeline.calibration.slices import slice_bundle
 from mopar.planning.quota import PERIOD_MS, quota_ms
+from mopar.platforms import host_platform
 
 MODELS = ("shuffle-8", "recurrent-17", "bottleneck-21", "transformer-0", "plain-1", "transformer-14")
 SHARES = (1.0, 0.75, 0.5, 0.25)
@@ -59,7 +59,7 @@ def points(name: str, requests: int) -> Iterator[Point]:
         one = subject(synthetic.write(name, Path(folder) / f"{name}.onnx"))
         bundle = slice_bundle(one.model, one.layers, (0, len(one.layers)), Path(folder) / "bundle")
         (function,) = bundle.manifest.plan.functions
-        launch = FunctionLaunch.of(bundle, function, record(bundle, one.inputs).calls[function.name])
+        launch = host_platform().launch(bundle, function.name, record(bundle, one.inputs).calls[function.name])
         work_ms: dict[bool, float] = {}  # a function that was idle finds its caches cold, whatever its quota
         for share in SHARES:
             for idle in (True, False):

@@ -5,8 +5,8 @@
 Two functions on a core each make a tensor in each of nine steps, from both tensors of the step before, and multiply
 matrices for a millisecond or two besides. The same bundle is asked by turns in two ways: each call through the
 gateway, and all calls handed out at once, so that the workers wait for each other alone. Requests to a bundle of a
-single step are asked beside them. With the time of a request at the runner and the time inside the engines, an exchange
-costs
+single step are asked beside them. With the time of a request at the executor and the time inside the engines, an
+exchange costs
 
     (request - sum over steps of the longer engine time - once) / exchanges
 
@@ -27,10 +27,9 @@ import numpy as np
 import uvloop
 
 from benchmarks.common import parser, say_where, spread, table, write_raw
-from mopar.gateway import groups
 from mopar.gateway.arrays import from_array
-from mopar.gateway.runner import Runner
-from mopar.platforms.local import LocalDeployment
+from mopar.gateway.executor import Executor
+from mopar.platforms.local import LocalDeployment, transport
 from mopar.types import TensorSpec
 from tests.bundle.steps import Write, stepped
 from tests.models.builder import Builder
@@ -57,11 +56,11 @@ def writer(size: int) -> Write:
     return write
 
 
-async def ask(runner: Runner, size: int) -> float:
+async def ask(executor: Executor, size: int) -> float:
     """What one request took besides the longer engine time of each of its steps, in ms."""
     values = {"x": from_array("x", np.full(size, 0.5, np.float32))}
     started = time.perf_counter()
-    async with runner.infer(values, None, DEADLINE_S) as answer:
+    async with executor.infer(values, None, DEADLINE_S) as answer:
         elapsed_ms = (time.perf_counter() - started) * 1e3
         longer: dict[str, float] = {}
         for timing in answer.timings:
@@ -73,19 +72,19 @@ async def ask(runner: Runner, size: int) -> float:
 async def besides(root: Path, size: int, cores: Sequence[int], count: int) -> dict[str, list[float]]:
     """Per way and number of steps, what each request took besides the engines, in ms."""
     spec, pinned = TensorSpec("x", "float32", (size,)), {f"f{i}": (core,) for i, core in enumerate(cores)}
-    runners: dict[str, Runner] = {}
+    executors: dict[str, Executor] = {}
     async with contextlib.AsyncExitStack() as stack:
         for steps in (1, STEPS):
             bundle = stepped(root / str(steps), writer(size), (spec,), spec, parts=len(cores), steps=steps)
             deployment = await stack.enter_async_context(LocalDeployment(bundle, limits=False, cores=pinned))
             for way, flags in WAYS.items():
-                with mock.patch.object(groups, "_ORDERED_STORES", flags):
-                    runners[f"{way}, {steps}"] = Runner(bundle.manifest, deployment.functions)
-                stack.push_async_callback(runners[f"{way}, {steps}"].close)
-        taken: dict[str, list[float]] = {name: [] for name in runners}
+                with mock.patch.object(transport, "_ORDERED_STORES", flags):
+                    executors[f"{way}, {steps}"] = Executor(bundle.manifest, deployment.transport())
+                stack.push_async_callback(executors[f"{way}, {steps}"].close)
+        taken: dict[str, list[float]] = {name: [] for name in executors}
         for number in range(WARM + count):
-            for name, runner in runners.items():
-                found = await ask(runner, size)
+            for name, executor in executors.items():
+                found = await ask(executor, size)
                 if number >= WARM:
                     taken[name].append(found)
     return taken

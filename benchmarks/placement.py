@@ -21,10 +21,10 @@ import onnxruntime as ort
 from benchmarks.common import parser, say_where, spread, table, write_raw
 from mopar.engine.prepack import pack_graph
 from mopar.graph import load_model
-from mopar.measurement.launch import FunctionLaunch
 from mopar.measurement.recording import record
 from mopar.measurement.required_memory import required_memory
 from mopar.measurement.single import chain_bundle
+from mopar.platforms import host_platform
 from mopar.types import PACKED_OPTIONS
 from tests.models import materialise, sample_inputs
 
@@ -49,7 +49,7 @@ def orders_of(name: str, requests: int) -> tuple[Order, Order]:
         for files in (written, placed):
             bundle = chain_bundle(model.name, (files,), (model.inputs, model.outputs), PACKED_OPTIONS)
             (function,) = bundle.manifest.plan.functions
-            launch = FunctionLaunch.of(bundle, function, record(bundle, inputs).calls[function.name])
+            launch = host_platform().launch(bundle, function.name, record(bundle, inputs).calls[function.name])
             memory.append(required_memory(launch, cpu=1.0).required_mib)
         sessions = [session(files[0]) for files in (written, placed)]
         taken: tuple[list[float], list[float]] = ([], [])

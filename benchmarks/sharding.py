@@ -25,13 +25,13 @@ from mopar.costmodel.describe import describe
 from mopar.engine.prepack import pack_graph
 from mopar.graph import Layer, Model, extract, layers_of, load_model, save_model
 from mopar.graph.model import required_spec
-from mopar.measurement.launch import FunctionLaunch
 from mopar.measurement.recording import record
 from mopar.measurement.required_memory import required_memory
 from mopar.measurement.single import chain_bundle
 from mopar.nodes import is_weight
 from mopar.pipeline.stages import measure_model, predict_model
 from mopar.planning import plan, plan_text
+from mopar.platforms import host_platform
 from mopar.platforms.books import load_book, load_limits
 from mopar.profiling import sample_inputs as inputs_for
 from mopar.profiling.shards import shard_steps
@@ -189,7 +189,7 @@ def _required_mib(model: ir.Model) -> float:
         bundle = chain_bundle("part", (packed,), tuple(sides), PACKED_OPTIONS)
         (function,) = bundle.manifest.plan.functions
         recording = record(bundle, inputs_for(sides[0])[0])
-        launch = FunctionLaunch.of(bundle, function, recording.calls[function.name])
+        launch = host_platform().launch(bundle, function.name, recording.calls[function.name])
         return required_memory(launch, cpu=1.0).required_mib
 
 

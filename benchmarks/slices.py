@@ -24,7 +24,7 @@ from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from benchmarks.layers import retimed
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.gateway.arrays import Array, from_array
-from mopar.gateway.runner import Runner
+from mopar.gateway.executor import Executor
 from mopar.pipeline.stages import PlanOptions, make_plan, measure_model
 from mopar.platforms.local import LocalDeployment
 from mopar.types import Plan, Profile
@@ -81,12 +81,12 @@ async def call_ms(bundle: Bundle, inputs: dict[str, Array]) -> list[tuple[float,
     values = {name: from_array(name, value) for name, value in inputs.items()}
     samples: list[list[tuple[int, int]]] = []
     async with LocalDeployment(bundle) as deployment:
-        runner = Runner(bundle.manifest, deployment.functions)
+        executor = Executor(bundle.manifest, deployment.transport())
         started = time.monotonic()
         while len(samples) < WARM_REQUESTS + REQUESTS or (time.monotonic() - started < SECONDS and len(samples) < 100):
-            async with runner.infer(values, None, DEADLINE_S) as answer:
+            async with executor.infer(values, None, DEADLINE_S) as answer:
                 samples.append([(timing.compute_ns, timing.busy_ns) for timing in answer.timings])
-        await runner.close()
+        await executor.close()
     medians = np.median(np.array(samples[WARM_REQUESTS:]), axis=0) / 1e6
     return [(float(engine), float(inside)) for engine, inside in medians]
 

@@ -4,7 +4,7 @@
 
 Two plans are asked by turns. In the first, one function makes a tensor in shared memory, and that is all. In the second
 the step follows: two calls that both read the tensor, on two workers pinned to a core each. All calls compute for a
-millisecond or two, so that the gateway has no core to itself. With the time of a request at the runner and the time
+millisecond or two, so that the gateway has no core to itself. With the time of a request at the executor and the time
 inside the engines, the step adds
 
     (second request - its maker's engine time - the longer engine time of the step)
@@ -34,7 +34,7 @@ import mopar
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, file_entries
 from mopar.gateway.arrays import from_array
-from mopar.gateway.runner import Runner
+from mopar.gateway.executor import Executor
 from mopar.measurement.single import NOTHING, UNLIMITED_MIB
 from mopar.platforms.local import LocalDeployment
 from mopar.types import (
@@ -130,11 +130,11 @@ class Request:
     step_engine: float
 
 
-async def ask(runner: Runner) -> Request:
+async def ask(executor: Executor) -> Request:
     """One request; its steps run one after the other, so the engine times of both count."""
     values = {"seed": from_array("seed", np.full(1, 0.5, np.float32))}
     started = time.perf_counter()
-    async with runner.infer(values, None, DEADLINE_S) as answer:
+    async with executor.infer(values, None, DEADLINE_S) as answer:
         elapsed_ms = (time.perf_counter() - started) * 1e3
         engine = {timing.call: timing.compute_ns / 1e6 for timing in answer.timings}
     maker = engine.pop("make")
@@ -148,14 +148,14 @@ async def steps(root: Path, size: int, workers: int, cores: list[int], count: in
     bundles = step_bundle(root / "without", size, 0), step_bundle(root / "with", size, workers)
     taken: tuple[list[Request], list[Request]] = [], []
     async with contextlib.AsyncExitStack() as stack:
-        runners = []
+        executors = []
         for bundle in bundles:
             deployment = await stack.enter_async_context(LocalDeployment(bundle, limits=False, cores=pinned))
-            runners.append(Runner(bundle.manifest, deployment.functions))
-            stack.push_async_callback(runners[-1].close)
+            executors.append(Executor(bundle.manifest, deployment.transport()))
+            stack.push_async_callback(executors[-1].close)
         for number in range(WARM + count):
-            for runner, requests in zip(runners, taken, strict=True):
-                request = await ask(runner)
+            for executor, requests in zip(executors, taken, strict=True):
+                request = await ask(executor)
                 if number >= WARM:
                     requests.append(request)
     without = statistics.median(request.besides for request in taken[0])

@@ -34,7 +34,7 @@ def test_capture_loads_what_is_heavy_only_to_capture() -> None:
 
 def test_the_gateway_reads_no_models() -> None:
     """It only moves tensors; with onnx and the engine's Python binding it would hold 70 MiB more."""
-    assert loaded_by("mopar.gateway.service") & {"onnx", "onnx_ir", "onnxruntime", "onnxscript", "torch"} == set()
+    assert loaded_by("mopar.pipeline.serve") & {"onnx", "onnx_ir", "onnxruntime", "onnxscript", "torch"} == set()
 
 
 def test_the_command_line_starts_without_what_its_verbs_need() -> None:

@@ -16,7 +16,7 @@ from benchmarks.common import counters
 from mopar.bundle import Bundle, build, compare, compare_all, open_bundle
 from mopar.gateway.arrays import from_array, to_array
 from mopar.gateway.client import Client
-from mopar.gateway.runner import Runner
+from mopar.gateway.executor import Executor
 from mopar.graph import Model
 from mopar.pipeline.bench.served import Server
 from mopar.pipeline.reference import WholeModel
@@ -222,17 +222,17 @@ def _compared(one: Tried, bundle: Bundle, questions: list[Question], stages: Sta
 async def _differences(bundle: Bundle, questions: list[Question]) -> tuple[float, str | None]:
     worst = 0.0
     async with LocalDeployment(bundle, limits=False) as deployment:
-        runner = Runner(bundle.manifest, deployment.functions)
+        executor = Executor(bundle.manifest, deployment.transport())
         for inputs, want in questions:
             values = {name: from_array(name, value) for name, value in inputs.items()}
-            async with runner.infer(values, None, TIMEOUT_S) as answer:
+            async with executor.infer(values, None, TIMEOUT_S) as answer:
                 found = compare_all({value.name: to_array(value) for value in answer.outputs}, want)
             worst = max(worst, *(difference.max_rel_error for difference in found))
             unequal = [difference for difference in found if not difference.equal]
             if unequal:
                 shapes = ", ".join(f"{name} {value.shape}" for name, value in inputs.items())
                 return worst, f"compare: {unequal[0]} with {shapes}"
-        await runner.close()
+        await executor.close()
     return worst, None
 
 

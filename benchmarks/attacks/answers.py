@@ -16,10 +16,10 @@ import numpy as np
 from benchmarks.attacks.bundles import changed, manifest_only
 from mopar.bundle import Bundle, compare_all, open_bundle
 from mopar.gateway.arrays import Array, from_array, to_array
+from mopar.gateway.executor import Executor
 from mopar.gateway.options import ServeOptions
-from mopar.gateway.runner import Runner
-from mopar.gateway.service import memory_budget
 from mopar.measurement.recording import record
+from mopar.pipeline.serve import memory_budget
 from mopar.platforms.local import LocalDeployment
 from mopar.types import BundleError, MoparError
 
@@ -83,17 +83,17 @@ async def _answers(bundle: Bundle, requests: list[dict[str, Array]]) -> list[dic
     found: list[dict[str, Array] | MoparError] = []
     async with LocalDeployment(bundle, limits=False) as deployment:
         budget = memory_budget(bundle.manifest, ServeOptions(max_memory_mib=1024))
-        runner = Runner(bundle.manifest, deployment.functions, budget=budget)
+        executor = Executor(bundle.manifest, deployment.transport(), budget=budget)
         try:
             for inputs in requests:
                 values = {name: from_array(name, value) for name, value in inputs.items()}
                 try:
-                    async with runner.infer(values, None, DEADLINE_S) as answer:
+                    async with executor.infer(values, None, DEADLINE_S) as answer:
                         found.append({value.name: to_array(value).copy() for value in answer.outputs})
                 except MoparError as error:
                     found.append(error)
         finally:
-            await runner.close()
+            await executor.close()
     return found
 
 

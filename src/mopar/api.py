@@ -13,11 +13,11 @@ import uvloop
 from mopar.bundle import Bundle, open_bundle
 from mopar.bundle.assemble import build as write_bundle
 from mopar.gateway.arrays import Array
-from mopar.gateway.background import Service, serve_in_background
 from mopar.gateway.options import ServeOptions
 from mopar.graph import Model, check_loadable
 from mopar.measurement.once import answer_once
 from mopar.measurement.probe import WorkerProbe
+from mopar.pipeline.background import Service, serve_in_background
 from mopar.pipeline.reference import WholeModel
 from mopar.pipeline.stages import PlanOptions, make_plan, requests_for, stated_of
 from mopar.pipeline.verify import Verification

@@ -17,7 +17,7 @@ from mopar.graph import load_model
 from mopar.limits import detect_cgroups
 from tests.bundle.plans import built, chain, some_cuts
 from tests.cli.harness import complaints, environment, snapshot
-from tests.gateway.test_service import wait_for_end
+from tests.pipeline.test_serve import wait_for_end
 from tests.platforms.local.leftovers import cgroups_of, workers_of
 
 PATIENCE_S = 60.0

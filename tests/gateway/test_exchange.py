@@ -12,12 +12,12 @@ from onnx import TensorProto
 
 from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array
-from mopar.gateway.request import RequestState
+from mopar.platforms.local.request import LocalRequest
 from mopar.runtime.frames import TensorRef
 from mopar.runtime.sequence import ABORT
 from mopar.types import DeploymentError, RequestError, TensorSpec
 from tests.bundle.steps import stepped
-from tests.gateway.test_runner import PATIENCE_S, Served, failure, serving, until
+from tests.gateway.test_executor import PATIENCE_S, Served, failure, serving, until
 from tests.models.builder import Builder
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -90,14 +90,14 @@ class Flags:
 
 @pytest.fixture
 def flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[Flags]:
-    seen, cleared = Flags(), RequestState._cleared_flags
+    seen, cleared = Flags(), LocalRequest._cleared_flags
 
-    def spy(state: RequestState, count: int) -> TensorRef:
-        ref = cleared(state, count)
-        seen.found.append(state.arena.view(ref))
+    def spy(request: LocalRequest, count: int) -> TensorRef:
+        ref = cleared(request, count)
+        seen.found.append(request._arena.view(ref))
         return ref
 
-    monkeypatch.setattr(RequestState, "_cleared_flags", spy)
+    monkeypatch.setattr(LocalRequest, "_cleared_flags", spy)
     yield seen
     for view in seen.found:
         view.release()
@@ -251,10 +251,10 @@ def test_who_leaves_keeps_no_worker_waiting(bundle: Bundle, flags: Flags) -> Non
             left.cancel()
             assert isinstance(await failure(left), asyncio.CancelledError)
             await until(lambda: not served.under_way("f0"))
-            assert served.runner._arenas == []
+            assert served.transport._arenas == []
             served.signal(signal.SIGCONT, "f1")
-            await until(lambda: not served.runner._stragglers)
-            assert len(served.runner._arenas) == 1
+            await until(lambda: not served.executor._stragglers)
+            assert len(served.transport._arenas) == 1
             assert served.restarts == []
             assert "c1_0" not in calls_of(served)
             assert_right(await served.ask(sample(1)), sample(1))

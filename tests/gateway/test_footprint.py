@@ -10,13 +10,14 @@ from onnx import TensorProto
 
 from mopar.gateway.arrays import from_array
 from mopar.gateway.budget import MemoryBudget
+from mopar.gateway.executor import Executor
 from mopar.gateway.footprint import Footprint
 from mopar.gateway.options import ServeOptions
-from mopar.gateway.request import RequestState, call_plans
-from mopar.gateway.runner import Runner
-from mopar.gateway.service import memory_budget
 from mopar.gateway.starving import Starving
+from mopar.pipeline.serve import memory_budget
+from mopar.platforms.calls import call_plans
 from mopar.platforms.local import Arena, LocalDeployment
+from mopar.platforms.local.request import LocalRequest
 from mopar.types import OutOfMemoryError, RequestError, TensorValue
 from tests.bundle.plans import built
 from tests.models import sample_inputs
@@ -32,15 +33,15 @@ def test_it_is_what_the_places_take(reference: Callable[[str], Path], tmp_path: 
     manifest = built(reference(name), tmp_path / "b", 3).manifest
     plans = call_plans(manifest)
     values = {key: from_array(key, value) for key, value in sample_inputs(name).items()}
-    state, needed = RequestState(Arena()), Footprint(plans).bytes_of(values)
-    state.arena.reserve(needed)
-    state.accept(values)
+    arena, needed = Arena(), Footprint(plans).bytes_of(values)
+    request = LocalRequest({}, arena, Arena.reset)
+    request.accept(values, needed)
     for plan in plans:
-        state.prepare(plan)
-    used = state.arena._used
-    assert used <= needed <= used + SLACK_BYTES + 64 * len(state.tensors)
-    assert len(state.arena.segments) == 1
-    state.arena.close()
+        request.frame(plan)
+    used = arena._used
+    assert used <= needed <= used + SLACK_BYTES + 64 * len(request._tensors)
+    assert len(arena.segments) == 1
+    arena.close()
 
 
 def wide(path: Path) -> Path:
@@ -65,17 +66,17 @@ def test_a_few_bytes_cannot_ask_for_all_of_the_memory(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with LocalDeployment(bundle, limits=False) as deployment:
-            runner = Runner(bundle.manifest, deployment.functions, budget=budget)
+            executor = Executor(bundle.manifest, deployment.transport(), budget=budget)
             for shape in ((70368744177664, 0), (1 << 27, 0), (1 << 40, 0)):
                 with pytest.raises(RequestError, match="one request may take") as refused:
-                    async with runner.infer(empty(*shape), None, PATIENCE_S):
+                    async with executor.infer(empty(*shape), None, PATIENCE_S):
                         pass
                 assert refused.value.status == 413
                 assert budget.held == 0
             value = from_array("ids", np.ones((3, 4), np.int64))
-            async with runner.infer({"ids": value}, None, PATIENCE_S) as answer:
+            async with executor.infer({"ids": value}, None, PATIENCE_S) as answer:
                 assert answer.outputs[0].shape == (3, 2)
-            await runner.close()
+            await executor.close()
             assert budget.held == 0
 
     uvloop.run(main())

@@ -9,7 +9,7 @@ import uvloop
 
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.gateway.arrays import from_array, to_array
-from mopar.gateway.runner import Runner
+from mopar.gateway.executor import Executor
 from mopar.pipeline.stages import PlanOptions, make_plan, predict_model
 from mopar.platforms.local import LocalDeployment
 from mopar.types import RequestError
@@ -46,21 +46,21 @@ def rows(count: int) -> np.ndarray:
 async def answers(bundle: Bundle, counts: list[int], expect: Callable[[int], str | None], path: Path) -> None:
     """Ask for so many rows, one after the other; ``expect`` says what a refusal has to say, None for an answer."""
     async with LocalDeployment(bundle) as deployment:
-        runner = Runner(bundle.manifest, deployment.functions, limited=deployment.limited)
+        executor = Executor(bundle.manifest, deployment.transport(), limited=deployment.limited)
         pids = {name: function.pid for name, function in deployment.functions.items()}
         for count in counts:
             feeds, message = {"x": rows(count)}, expect(count)
             values = {name: from_array(name, value) for name, value in feeds.items()}
             if message is not None:
                 with pytest.raises(RequestError, match=message):
-                    async with runner.infer(values, None, PATIENCE_S):
+                    async with executor.infer(values, None, PATIENCE_S):
                         pass
                 continue
-            async with runner.infer(values, None, PATIENCE_S) as answer:
+            async with executor.infer(values, None, PATIENCE_S) as answer:
                 got = {value.name: to_array(value).copy() for value in answer.outputs}
             assert_equal(got, run_file(path, feeds), f"{count} rows")
         assert {name: function.pid for name, function in deployment.functions.items()} == pids
-        await runner.close()
+        await executor.close()
 
 
 @pytest.mark.cgroup

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,8 @@ from mopar.limits import Cgroup, detect_cgroups, why_unavailable
 from mopar.measurement import required_memory as searching
 from mopar.measurement import trial as memory_trial
 from mopar.measurement.required_memory import MemoryMeasurement, required_memory
-from mopar.measurement.trial import Bench, Running, Trial
+from mopar.measurement.trial import Bench, Trial
+from mopar.platforms.base import CallTiming, FunctionRun
 from mopar.types import DeploymentError, EngineError
 
 MIB = 1 << 20
@@ -50,6 +51,8 @@ class StandInRunning:
     def __init__(self, argv: list[str]) -> None:
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self._expect(b"ready\n", EngineError)
+
+    timings: Sequence[CallTiming] = ()
 
     @property
     def pid(self) -> int:
@@ -254,21 +257,21 @@ def test_slow_requests_count_only_where_they_waited_for_pages(monkeypatch: pytes
 
     calm: list[float] = []
     monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: 7)
-    assert memory_trial._serve(cast("Running", Slow()), 20, 10.0, calm)
+    assert memory_trial._serve(cast("FunctionRun", Slow()), 20, 10.0, calm)
     assert len(calm) == 5, "nothing is left to wait for"
     waiting: list[float] = []
     faults = itertools.count()
     monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: next(faults))
-    assert not memory_trial._serve(cast("Running", Slow()), 20, 10.0, waiting)
+    assert not memory_trial._serve(cast("FunctionRun", Slow()), 20, 10.0, waiting)
     assert len(waiting) == 11, "decided once the median is sure"
     restless: list[float] = []
     monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: len(restless) // 4)
-    assert memory_trial._serve(cast("Running", Slow()), 20, 20.0, restless)
+    assert memory_trial._serve(cast("FunctionRun", Slow()), 20, 20.0, restless)
     assert len(restless) == 20, "pages that still come and go may yet be missed"
     hopeless: list[float] = []
     more = itertools.count()
     monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: next(more))
-    assert not memory_trial._serve(cast("Running", Slow()), 20, 1.0, hopeless)
+    assert not memory_trial._serve(cast("FunctionRun", Slow()), 20, 1.0, hopeless)
     assert len(hopeless) == 4, "far too slow: four in a row are enough"
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from mopar.graph import load_model
 from mopar.limits import detect_cgroups, why_unavailable
-from mopar.measurement.launch import FunctionLaunch
 from mopar.measurement.recording import Recording, record
 from mopar.measurement.required_memory import required_memory
 from mopar.measurement.single import chain_bundle
 from mopar.platforms.local import WorkerProcess, worker_spec
+from mopar.platforms.local.launch import WorkerLaunch
 from mopar.platforms.local.library import engine_library
 from mopar.profiling import sample_inputs
 from mopar.types import EngineOptions
@@ -60,7 +60,7 @@ def test_shared_and_private_libraries_agree(reference: Callable[[str], Path], tm
     assert shared.required_mib == pytest.approx(alone.required_mib, abs=AGREEMENT_MIB)
 
 
-def _launches(path: Path, tmp_path: Path) -> tuple[FunctionLaunch, FunctionLaunch]:
+def _launches(path: Path, tmp_path: Path) -> tuple[WorkerLaunch, WorkerLaunch]:
     """The model as one function, with the installed library and with a copy that nobody else maps."""
     model = load_model(path)
     home = tmp_path / "model"
@@ -72,13 +72,13 @@ def _launches(path: Path, tmp_path: Path) -> tuple[FunctionLaunch, FunctionLaunc
     copy = Path(shutil.copy(engine_library(), tmp_path / engine_library().name))
     spec, calls = worker_spec(bundle, function), recording.calls[function.name]
     return (
-        FunctionLaunch(spec, calls, bundle.files_of(function.name)),
-        FunctionLaunch(replace(spec, library=copy), calls, (*bundle.files_of(function.name), copy)),
+        WorkerLaunch(spec, calls, bundle.files_of(function.name)),
+        WorkerLaunch(replace(spec, library=copy), calls, (*bundle.files_of(function.name), copy)),
     )
 
 
 @contextlib.contextmanager
-def _another_worker(launch: FunctionLaunch) -> Iterator[None]:
+def _another_worker(launch: WorkerLaunch) -> Iterator[None]:
     with WorkerProcess(launch.spec) as other:
         other.load(60.0)
         yield

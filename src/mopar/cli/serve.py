@@ -80,7 +80,7 @@ def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions, *, 
     """
     import uvloop
 
-    from mopar.gateway.service import serve_bundle
+    from mopar.pipeline.serve import serve_bundle
 
     name = options.name or bundle.manifest.name
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from mopar.gateway.layout import Shape, bind_dimensions, resolve_shape, tensor_bytes
-from mopar.gateway.request import CallPlan, Made
-from mopar.types import REQUEST, Region, TensorSpec, TensorValue
+from mopar.platforms.calls import CallPlan, Made, sizes_of
+from mopar.platforms.shapes import Shape, tensor_bytes
+from mopar.types import REQUEST, TensorValue
 
 _ALIGNMENT = 64
 _MOST_KEPT = 512
@@ -27,7 +27,7 @@ class Footprint:
         """Of one request, exactly, but for tensors whose size follows from no shape.
 
         Raises:
-            RequestError: a tensor's shape does not fit a call.
+            RequestError: a tensor's shape does not fit a call, or a call's tensors do not fit its function.
         """
         fixed = sum(len(value.data) for value in values.values() if value.dtype == "string")
         key = tuple((name, value.shape) for name, value in values.items())
@@ -43,31 +43,13 @@ class Footprint:
         shapes: dict[Made, Shape | None] = {(name, REQUEST): value.shape for name, value in values.items()}
         total = _FLAG_BYTES
         for value in values.values():
-            total += _aligned(tensor_bytes(value.dtype, value.shape))
+            total += _aligned(tensor_bytes(value.dtype, value.shape) or 0)
         for plan in self._plans:
-            regions = [item.sources[0].region for item in plan.call.inputs]
-            taken = {
-                spec.name: _of_region(shapes.get(made), region)
-                for spec, made, region in zip(plan.graph.inputs, plan.sources, regions, strict=True)
-            }
-            known = {name: shape for name, shape in taken.items() if shape is not None}
-            sizes = bind_dimensions([spec for spec in plan.graph.inputs if spec.name in known], known)
-            for spec in plan.graph.outputs:
-                shape = resolve_shape(spec, sizes)
-                shapes[spec.name, plan.call.id] = shape
-                total += _aligned(_bytes_of(spec, shape))
+            made = plan.shapes(shapes).outputs
+            shapes |= {(spec.name, plan.call.id): shape for spec, shape in zip(plan.graph.outputs, made, strict=True)}
+            total += sum(map(_aligned, sizes_of(plan.graph.outputs, made)))
         return total
 
 
-def _bytes_of(spec: TensorSpec, shape: Shape | None) -> int | None:
-    return None if shape is None else tensor_bytes(spec.dtype, shape)
-
-
-def _of_region(shape: Shape | None, region: Region | None) -> Shape | None:
-    if shape is None or region is None or region.axis >= len(shape):
-        return shape
-    return (*shape[: region.axis], region.stop - region.start, *shape[region.axis + 1 :])
-
-
-def _aligned(count: int | None) -> int:
-    return 0 if count is None else -(-count // _ALIGNMENT) * _ALIGNMENT
+def _aligned(count: int) -> int:
+    return -(-count // _ALIGNMENT) * _ALIGNMENT

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from mopar.gateway.request import Timing
+from mopar.platforms.base import CallTiming
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -24,7 +24,7 @@ class FunctionMetrics:
             registry=registry,
         )
 
-    def observe(self, timing: Timing) -> None:
+    def observe(self, timing: CallTiming) -> None:
         """Count a call."""
         self._calls.labels(timing.function).inc()
         self._retries.labels(timing.function).inc(timing.attempts - 1)

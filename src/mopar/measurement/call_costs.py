@@ -17,10 +17,11 @@ from mopar.graph import save_model
 from mopar.machine import last_cache_mib, machine_facts
 from mopar.measurement.exchange import exchange_ms
 from mopar.measurement.interleaved import Added, Spent, added_by, spent_on
-from mopar.measurement.launch import FunctionLaunch
 from mopar.measurement.recording import record
 from mopar.measurement.required_memory import required_memory
 from mopar.measurement.single import chain_bundle
+from mopar.platforms import host_platform
+from mopar.platforms.base import FunctionLaunch
 from mopar.profiling.cache import profile_key
 from mopar.types import PACKED_OPTIONS, ProfileError, RuntimeCosts, TensorSpec
 from mopar.types.profile import COLD_HALF_MS, IDLE_HALF_MS
@@ -156,7 +157,7 @@ def _base(bundle: Bundle) -> tuple[float, float]:
     """Required memory of a worker whose graph does nothing, and its time from exec to ready."""
     recording = record(bundle, {"t0": np.zeros(_SMALL, dtype=np.float32)})
     (function,) = bundle.manifest.plan.functions
-    launch = FunctionLaunch.of(bundle, function, recording.calls[function.name])
+    launch = host_platform().launch(bundle, function.name, recording.calls[function.name])
     # A graph this small spends its time in the hop, which is noise: what counts is that it answers.
     measured = required_memory(launch, cpu=1.0, tolerance=1.0, resolution_mib=0.5)
     return measured.required_mib, init_ms(launch)

@@ -12,8 +12,8 @@ import uvloop
 
 from mopar.bundle import Bundle
 from mopar.gateway.arrays import from_array
-from mopar.gateway.runner import Runner
-from mopar.platforms.local import LocalDeployment
+from mopar.gateway.executor import Executor
+from mopar.platforms import host_platform
 
 _DEADLINE_S = 10.0
 
@@ -89,19 +89,19 @@ async def _asked(bundle: Bundle) -> AsyncIterator[Callable[[], Awaitable[tuple[f
     (spec,) = bundle.manifest.inputs
     shape = [int(dim or 0) for dim in spec.shape or ()]
     values = {spec.name: from_array(spec.name, np.linspace(-1, 1, math.prod(shape), dtype=np.float32).reshape(shape))}
-    async with LocalDeployment(bundle, limits=False) as deployment:
-        runner = Runner(bundle.manifest, deployment.functions)
+    async with host_platform().start(bundle, limits=False) as deployment:
+        executor = Executor(bundle.manifest, deployment.transport())
 
         async def ask() -> tuple[float, list[float]]:
             started = time.perf_counter()
-            async with runner.infer(values, None, _DEADLINE_S) as answer:
+            async with executor.infer(values, None, _DEADLINE_S) as answer:
                 elapsed_ms = (time.perf_counter() - started) * 1e3
                 return elapsed_ms, [timing.busy_ns / 1e6 for timing in answer.timings]
 
         try:
             yield ask
         finally:
-            await runner.close()
+            await executor.close()
 
 
 def _median_difference(one: Sequence[float], many: Sequence[float]) -> float:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from mopar.bundle import Bundle, prepare
 from mopar.files import cache_directory
 from mopar.gateway.arrays import Array, from_array, to_array
-from mopar.gateway.runner import Runner
-from mopar.platforms.local import LocalDeployment
+from mopar.gateway.executor import Executor
+from mopar.platforms import host_platform
 from mopar.profiling import sample_inputs
 
 
@@ -22,10 +22,10 @@ async def answer_once(
     checked, _ = sample_inputs(bundle.manifest.inputs, given=inputs)
     values = {name: from_array(name, value) for name, value in checked.items() if name in inputs}
     bundle = prepare(bundle, cache_directory(), notice)
-    async with LocalDeployment(bundle, notice=notice) as deployment:
-        runner = Runner(bundle.manifest, deployment.functions)
+    async with host_platform().start(bundle, notice=notice) as deployment:
+        executor = Executor(bundle.manifest, deployment.transport())
         try:
-            async with runner.infer(values, None, deadline_s) as answer:
+            async with executor.infer(values, None, deadline_s) as answer:
                 return {value.name: to_array(value).copy() for value in answer.outputs}
         finally:
-            await runner.close()
+            await executor.close()

@@ -8,10 +8,11 @@ from mopar.files import temporary_folder
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.measurement.call_costs import init_ms, runtime_costs
-from mopar.measurement.launch import FunctionLaunch
 from mopar.measurement.recording import record
 from mopar.measurement.required_memory import MemoryMeasurement, required_memory
 from mopar.planning import plan_cuts, plan_uniform, plan_unsplit
+from mopar.platforms import host_platform
+from mopar.platforms.base import FunctionLaunch
 from mopar.platforms.books import load_book, load_limits
 from mopar.profiling import MeasuredMemory
 from mopar.types import Graph, MemorySample, Plan, Profile, RuntimeCosts
@@ -90,7 +91,7 @@ def _launches(model: Model, plan: Plan, inputs: Mapping[str, Array]) -> Iterator
         build(model, plan, root)
         bundle = open_bundle(root, check=False)
         calls = record(bundle, inputs).calls
-        yield tuple(FunctionLaunch.of(bundle, function, calls[function.name]) for function in plan.functions)
+        yield tuple(host_platform().launch(bundle, function.name, calls[function.name]) for function in plan.functions)
 
 
 def _around_heavy_layers(profile: Profile) -> set[int]:

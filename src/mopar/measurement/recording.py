@@ -1,32 +1,20 @@
 """One request taken apart: what every call of a plan gets and gives."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import uvloop
 
 from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array, from_array, to_array
-from mopar.gateway.request import RequestState, call_plans
-from mopar.platforms.local import Arena, CallResult, WorkerProcess, worker_spec
-from mopar.runtime import frames
-from mopar.types import TensorValue, dtype_of_code
+from mopar.platforms import host_platform
+from mopar.platforms.base import OpenRequest, RecordedCall
+from mopar.platforms.calls import CallPlan, call_plans
+from mopar.platforms.shapes import region_value, tensor_bytes
+from mopar.types import TensorValue
 
-_LOAD_S = 300.0
 _CALL_S = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedCall:
-    """A call's inputs, and its outputs' types and shapes.
-
-    ``graph`` is the index among its function's graphs; ``bound`` says of each output whether its size
-    is known beforehand, so that the engine writes it into shared memory itself.
-    """
-
-    id: str
-    graph: int
-    inputs: tuple[TensorValue, ...]
-    outputs: tuple[TensorValue, ...]
-    bound: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,84 +32,53 @@ class Recording:
 
 
 def record(bundle: Bundle, inputs: Mapping[str, Array]) -> Recording:
-    """Run one request, function by function, with no limits and one worker at a time per function.
+    """Run one request, call by call, without limits.
 
     Raises:
-        EngineError, PlatformError: a function cannot be loaded or refuses its inputs.
+        EngineError, PlatformError: a function cannot be loaded.
         RequestError: the inputs do not fit the model.
+        DeploymentError: a function failed.
     """
+    return uvloop.run(_record(bundle, inputs))
+
+
+async def _record(bundle: Bundle, inputs: Mapping[str, Array]) -> Recording:
     manifest = bundle.manifest
-    workers: dict[str, WorkerProcess] = {}
     calls: dict[str, list[RecordedCall]] = {function.name: [] for function in manifest.plan.functions}
-    state = RequestState(Arena())
-    try:
-        for function in manifest.plan.functions:
-            workers[function.name] = WorkerProcess(worker_spec(bundle, function))
-            workers[function.name].load(_LOAD_S)
-        state.accept({name: from_array(name, value) for name, value in inputs.items()})
-        for plan in call_plans(manifest):
-            prepared = state.prepare(plan)
-            result = run_call(workers[plan.call.function], prepared.frame, state.arena, _placer(state.arena))
-            state.record(plan, result)
-            calls[plan.call.function].append(
-                RecordedCall(
-                    id=plan.call.id,
-                    graph=plan.index,
-                    inputs=tuple(
-                        _kept(state.arena, item.tensor, ref)
-                        for item, ref in zip(plan.call.inputs, prepared.inputs, strict=True)
-                    ),
-                    outputs=tuple(
-                        _kept(state.arena, name, state.tensors[name, plan.call.id]) for name in plan.call.outputs
-                    ),
-                    bound=tuple(place.segment != frames.NOWHERE for place in prepared.outputs),
-                )
-            )
-        dtypes = {spec.name: spec.dtype for spec in manifest.outputs}
-        wanted = [(name, dtypes[name], maker) for name, maker in manifest.plan.outputs]
-        outputs = {value.name: to_array(value).copy() for value in state.values(wanted)}
-    finally:
-        for worker in workers.values():
-            worker.stop()
-        state.arena.close()
+    async with host_platform().start(bundle, limits=False) as deployment:
+        transport = deployment.transport()
+        request = transport.open({name: from_array(name, value) for name, value in inputs.items()}, 0)
+        try:
+            for plan in call_plans(manifest):
+                await request.run(plan, (), time.monotonic() + _CALL_S)
+                calls[plan.call.function].append(_recorded(plan, request))
+            makers = dict(manifest.plan.outputs)
+            answer = [request.value(spec.name, spec.dtype, (spec.name, makers[spec.name])) for spec in manifest.outputs]
+            outputs = {value.name: to_array(value).copy() for value in answer}
+        finally:
+            request.close()
+            await transport.close()
     return Recording({name: tuple(found) for name, found in calls.items()}, outputs)
 
 
-def run_call(
-    worker: WorkerProcess,
-    frame: bytes,
-    arena: Arena,
-    home: Callable[[Sequence[frames.TensorRef]], Sequence[frames.TensorRef]],
-) -> CallResult:
-    """Run one call and wait for it.
-
-    Args:
-        worker: of the call's function.
-        frame: RUN, with all places in ``arena``, or NOWHERE for outputs whose size is not known.
-        arena: where tensors lie.
-        home: gives places to the outputs that had none.
-
-    Raises:
-        EngineError, PlatformError: the graph refused, or the worker died.
-    """
-    _share(worker, arena)
-    reply = worker.ask(frame, _CALL_S)
-    busy_ns, compute_ns, pending = frames.unpack_done(reply)
-    placed = home(pending) if pending else ()
-    if placed:
-        _share(worker, arena)
-        busy_ns += frames.unpack_done(worker.ask(frames.pack_fetch(placed), _CALL_S))[0]
-    return CallResult(tuple(placed), busy_ns, compute_ns, attempts=1)
+def _recorded(plan: CallPlan, request: OpenRequest) -> RecordedCall:
+    sources = [
+        request.value(spec.name, spec.dtype, made) for spec, made in zip(plan.graph.inputs, plan.sources, strict=True)
+    ]
+    shapes = plan.shapes({made: value.shape for made, value in zip(plan.sources, sources, strict=True)})
+    taken = [region_value(value, region) for value, region in zip(sources, plan.taken, strict=True)]
+    outputs = [request.value(spec.name, spec.dtype, (spec.name, plan.call.id)) for spec in plan.graph.outputs]
+    return RecordedCall(
+        id=plan.call.id,
+        graph=plan.index,
+        inputs=tuple(map(_kept, taken)),
+        outputs=tuple(map(_kept, outputs)),
+        bound=tuple(
+            shape is not None and tensor_bytes(spec.dtype, shape) is not None
+            for spec, shape in zip(plan.graph.outputs, shapes.outputs, strict=True)
+        ),
+    )
 
 
-def _share(worker: WorkerProcess, arena: Arena) -> None:
-    for segment in arena.segments:
-        worker.attach(segment)
-
-
-def _placer(arena: Arena) -> Callable[[Sequence[frames.TensorRef]], Sequence[frames.TensorRef]]:
-    return lambda refs: [arena.place(ref.code, ref.shape, ref.nbytes) for ref in refs]
-
-
-def _kept(arena: Arena, name: str, ref: frames.TensorRef) -> TensorValue:
-    return TensorValue(name, dtype_of_code(ref.code).name, ref.shape, bytes(arena.view(ref)))
+def _kept(value: TensorValue) -> TensorValue:
+    return TensorValue(value.name, value.dtype, value.shape, bytes(value.data))

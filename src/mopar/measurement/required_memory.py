@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mopar.limits import detect_cgroups, evict_files, resident_memory
-from mopar.measurement.trial import Bench, Launch, Trial, run_trial
+from mopar.measurement.trial import Bench, Trial, run_trial
+from mopar.platforms.base import FunctionLaunch
 
 _MIB = 1 << 20
 _RESOLUTION_SHARE = 0.02
@@ -63,7 +64,7 @@ class MemoryMeasurement:
 
 
 def required_memory(
-    launch: Launch,
+    launch: FunctionLaunch,
     *,
     cpu: float,
     requests: int = 20,
@@ -268,7 +269,7 @@ def _required_bytes(limit: int, trial: Trial, *, serving_bound: bool) -> int:
     return max(limit, trial.settled_bytes + trial.foreign_bytes)
 
 
-def _resident_peak(launch: Launch, requests: int) -> MemoryMeasurement:
+def _resident_peak(launch: FunctionLaunch, requests: int) -> MemoryMeasurement:
     """Without cgroups: the peak of resident memory, library pages included."""
     evict_files(launch.files)
     with launch.start(None) as running:

@@ -7,10 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, Self
 
 from mopar.limits import Cgroup, Cgroups, evict_files, major_faults, read_around_bytes, resident_memory
+from mopar.platforms.base import FunctionLaunch, FunctionRun
 from mopar.types import MoparError
 
 _WATCH_S = 0.01
@@ -19,36 +18,6 @@ _HOPELESS_RUN = 4
 """So many requests in a row that are so many times slower than tolerated need no more to follow."""
 _CALM_RUN = 5
 """So many in a row that waited for no page have all that they need at hand, and so have those that would follow."""
-
-
-class Running(Protocol):
-    """A function's process, loaded and ready. Leaving the context ends it."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *exc: object) -> None: ...
-
-    @property
-    def pid(self) -> int:
-        """The process itself, not a shell around it."""
-
-    def request(self) -> float:
-        """Send one request; its latency in ms. Raises EngineError or DeploymentError where the process died."""
-
-
-class Launch(Protocol):
-    """How a function is started for a measurement.
-
-    Neither method needs a deadline of its own while it notices that the process died: the measurement kills what
-    takes too long.
-    """
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The bundle's files, which every run has to find outside the page cache."""
-
-    def start(self, cgroup: Cgroup | None) -> Running:
-        """Exec inside ``cgroup`` and load. Raises EngineError or DeploymentError where the process died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +56,7 @@ class Trial:
 class Bench:
     """What all runs of one measurement share."""
 
-    launch: Launch
+    launch: FunctionLaunch
     groups: Cgroups
     cpu: float
     requests: int
@@ -122,7 +91,7 @@ def run_trial(bench: Bench, memory_bytes: int | None, *, deadline_s: float, slow
                 return Trial(tuple(latencies), _reason(group, expired, cause), time.monotonic() - began)
 
 
-def _serve(running: Running, requests: int, slow_ms: float, latencies: list[float]) -> bool:
+def _serve(running: FunctionRun, requests: int, slow_ms: float, latencies: list[float]) -> bool:
     """Send the requests, until the median is sure to be above ``slow_ms``, or nothing is left to wait for.
 
     A limit slows requests down by taking away pages that they then wait for, as major faults tell. A slow request

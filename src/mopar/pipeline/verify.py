@@ -10,13 +10,13 @@ import uvloop
 from mopar.bundle import Bundle, Difference, compare_all, prepare
 from mopar.files import cache_directory
 from mopar.gateway.arrays import Array, from_array, to_array
-from mopar.gateway.runner import Answer, Runner
+from mopar.gateway.executor import Answer, Executor
 from mopar.limits import detect_cgroups
-from mopar.measurement.launch import FunctionLaunch
 from mopar.measurement.recording import Recording, record
 from mopar.measurement.required_memory import required_memory
 from mopar.pipeline.reference import WholeModel
-from mopar.platforms.local import LocalDeployment
+from mopar.platforms import host_platform
+from mopar.platforms.base import FunctionLaunch
 from mopar.profiling.load import Watch, busy_text, is_busy
 from mopar.types import BundleError, Function, MachineLoad, MoparError, PredictedFunction
 
@@ -186,7 +186,7 @@ def _launches(bundle: Bundle, recording: Recording) -> list[_Launch]:
         _Launch(
             function,
             predictions[function.name],
-            FunctionLaunch.of(bundle, function, recording.calls[function.name]),
+            host_platform().launch(bundle, function.name, recording.calls[function.name]),
         )
         for function in plan.functions
     ]
@@ -237,7 +237,7 @@ def _under_limit(launch: _Launch, rounds: int) -> _LimitedRun:
         with launch.calls.start(group) as running:
             for _ in range(rounds):
                 running.request()
-                samples.append(sum(result.busy_ns for result in running.results) / 1e6)
+                samples.append(sum(timing.busy_ns for timing in running.timings) / 1e6)
     except MoparError as error:
         killed = group is not None and group.oom_kills() > 0
         why = f"out of memory at {function.memory_mib} MiB" if killed else str(error)
@@ -252,14 +252,14 @@ async def _serve(bundle: Bundle, inputs: Inputs, rounds: int) -> tuple[float, di
     values = {name: from_array(name, value) for name, value in inputs.items()}
     samples: list[float] = []
     answers: dict[str, Array] = {}
-    async with LocalDeployment(bundle) as deployment:
-        runner = Runner(bundle.manifest, deployment.functions)
+    async with host_platform().start(bundle) as deployment:
+        executor = Executor(bundle.manifest, deployment.transport())
         while len(samples) < _WARM_ROUNDS + rounds or (sum(samples) < _LATENCY_MS and len(samples) < _MOST_ROUNDS):
             started = time.perf_counter()
-            async with runner.infer(values, None, _DEADLINE_S) as answer:
+            async with executor.infer(values, None, _DEADLINE_S) as answer:
                 samples.append((time.perf_counter() - started) * 1e3)
                 answers = _copied(answer)
-        await runner.close()
+        await executor.close()
     return statistics.median(samples[_WARM_ROUNDS:]), answers
 
 

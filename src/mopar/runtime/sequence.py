@@ -5,8 +5,8 @@ runs in one frame. One byte of the request's shared memory per run says that the
 for the bytes of the runs that it reads from. No process in between takes part.
 
 The order of memory accesses is x86's: a byte that is set after the engine has returned is seen no earlier than what the
-engine wrote. Processors that reorder stores need a barrier in between; ``mopar.gateway.groups`` hands out no sequences
-there.
+engine wrote. Processors that reorder stores need a barrier in between; ``mopar.platforms.local.transport`` hands
+out no sequences there.
 """
 
 import os

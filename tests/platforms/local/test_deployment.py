@@ -29,12 +29,12 @@ def bundle(reference: Callable[[str], Path], tmp_path: Path) -> Bundle:
 def test_each_function_runs_under_its_own_limit(bundle: Bundle) -> None:
     async def main() -> None:
         async with LocalDeployment(bundle, notice=pytest.fail) as deployment:
-            assert deployment.ready()
+            assert deployment.transport().ready()
             pids = {function.pid for function in deployment.functions.values()}
             assert pids == workers_of(os.getpid())
             groups = set(cgroups_of(os.getpid()))
             assert {name.rpartition("-")[2] for name in groups} == {"f0", "f1", "f2"}
-        assert not deployment.ready()
+        assert not deployment.transport().ready()
 
     uvloop.run(main())
 
@@ -81,7 +81,7 @@ def test_a_machine_without_cgroups_is_told_once(bundle: Bundle, monkeypatch: pyt
 
     async def main() -> None:
         async with LocalDeployment(bundle, notice=notices.append) as deployment:
-            assert deployment.ready()
+            assert deployment.transport().ready()
         LocalDeployment(bundle, limits=False, notice=pytest.fail)
 
     uvloop.run(main())

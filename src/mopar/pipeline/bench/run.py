@@ -12,7 +12,6 @@ from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.machine import machine_facts
 from mopar.measurement.inprocess import engine_ms
-from mopar.measurement.launch import FunctionLaunch
 from mopar.measurement.recording import record
 from mopar.measurement.required_memory import required_memory
 from mopar.pipeline.bench.configs import Config, planned, resized, torch_module, untouched
@@ -29,6 +28,7 @@ from mopar.pipeline.bench.served import Samples, sample
 from mopar.pipeline.reference import WholeModel
 from mopar.pipeline.stages import PlanOptions, Shapes, largest_of, measure_model, requests_for
 from mopar.planning import with_headroom
+from mopar.platforms import host_platform
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import PriceBook, Profile, UsageError
 
@@ -136,7 +136,7 @@ def _needs(config: Config, inputs: Mapping[str, Array], progress: Progress) -> d
     for number, function in enumerate(config.bundle.manifest.plan.functions):
         share = number / len(config.bundle.manifest.plan.functions)
         progress(f"measuring the memory of {config.name}", share)
-        launch = FunctionLaunch.of(config.bundle, function, recording.calls[function.name])
+        launch = host_platform().launch(config.bundle, function.name, recording.calls[function.name])
         needs[function.name] = with_headroom(required_memory(launch, cpu=function.cpu).required_mib)
     return needs
 

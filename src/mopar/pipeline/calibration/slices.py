@@ -10,10 +10,10 @@ from mopar.bundle import Bundle
 from mopar.engine.prepack import pack_graph
 from mopar.files import temporary_folder
 from mopar.graph import Layer, Model, boundary, cut_positions, extract, save_model
-from mopar.measurement.launch import FunctionLaunch
 from mopar.measurement.recording import record
 from mopar.measurement.required_memory import required_memory
 from mopar.measurement.single import chain_bundle
+from mopar.platforms import host_platform
 from mopar.profiling import sample_inputs
 from mopar.profiling.points import Point
 from mopar.types import PACKED_OPTIONS
@@ -50,7 +50,7 @@ def slice_memory_mib(
         shapes = {spec.name: points[spec.name].shape for spec in bundle.manifest.inputs}
         recording = record(bundle, sample_inputs(bundle.manifest.inputs, shapes=shapes)[0])
         (function,) = bundle.manifest.plan.functions
-        launch = FunctionLaunch.of(bundle, function, recording.calls[function.name])
+        launch = host_platform().launch(bundle, function.name, recording.calls[function.name])
         return required_memory(launch, cpu=1.0, requests=requests, progress=progress).required_mib
 
 

@@ -5,6 +5,7 @@ from mopar.platforms.local.deployment import LocalDeployment, worker_spec
 from mopar.platforms.local.function import CallResult, LocalFunction, SequenceResult
 from mopar.platforms.local.process import GraphFile, WorkerProcess, WorkerSpec
 from mopar.platforms.local.segments import Segment
+from mopar.platforms.local.transport import LocalTransport
 
 __all__ = [
     "Arena",
@@ -12,6 +13,7 @@ __all__ = [
     "GraphFile",
     "LocalDeployment",
     "LocalFunction",
+    "LocalTransport",
     "Segment",
     "SequenceResult",
     "WorkerProcess",

@@ -1,8 +1,9 @@
 """The shared memory of one request in flight: tensors are placed one after another, and go together."""
 
 from collections.abc import Callable, Hashable
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
+from mopar.platforms.base import Budget, Unbounded
 from mopar.platforms.local.segments import Segment, page_aligned
 from mopar.runtime.frames import TensorRef
 
@@ -13,32 +14,6 @@ _MOST_REMEMBERED = 1024
 """Some 0.5 KB each, where requests come in many shapes."""
 _SHRINK_FACTOR, _SHRINK_AFTER = 4, 32
 """An arena that so many requests in a row did not fill to that part is made anew, as large as they need."""
-
-
-class Budget(Protocol):
-    """Bounds what arenas take of the machine's memory."""
-
-    def check(self, needed: int) -> None:
-        """Raise where one request needs too much."""
-
-    def take(self, count: int) -> None:
-        """Claim bytes. Raises where there are none left."""
-
-    def give(self, count: int) -> None:
-        """Return bytes."""
-
-
-class _Unbounded:
-    """For measurements of our own making."""
-
-    def check(self, needed: int) -> None:
-        """Anything goes."""
-
-    def take(self, count: int) -> None:
-        """Anything goes."""
-
-    def give(self, count: int) -> None:
-        """Nothing is counted."""
 
 
 class Arena:
@@ -55,7 +30,7 @@ class Arena:
 
     def __init__(self, budget: Budget | None = None) -> None:
         self.segments: list[Segment] = []
-        self._budget: Budget = _Unbounded() if budget is None else budget
+        self._budget: Budget = Unbounded() if budget is None else budget
         self._most_used, self._spare = 0, 0
         self._used = 0
         self._first_bytes = _SMALLEST_BYTES

@@ -8,10 +8,12 @@ from typing import Self
 
 from mopar.bundle import Bundle
 from mopar.limits import Cgroup, Cgroups, detect_cgroups, read_files, why_unavailable
+from mopar.platforms.base import Budget
 from mopar.platforms.local.cores import cores_of_parts
 from mopar.platforms.local.function import LocalFunction
 from mopar.platforms.local.library import engine_library
 from mopar.platforms.local.process import GraphFile, WorkerSpec
+from mopar.platforms.local.transport import LocalTransport
 from mopar.types import Function, PlatformError
 
 _MIB = 1 << 20
@@ -66,9 +68,9 @@ class LocalDeployment:
             make = None if groups is None else _maker(groups, function, limit)
             self.functions[function.name] = LocalFunction(spec, make, on_restart, memory_mib=limit)
 
-    def ready(self) -> bool:
-        """Whether every function would answer now."""
-        return all(function.ready() for function in self.functions.values())
+    def transport(self, budget: Budget | None = None) -> LocalTransport:
+        """What carries calls to the functions; ``budget`` bounds the memory of requests."""
+        return LocalTransport(self.functions, budget)
 
     async def start(self) -> None:
         """Start all functions at once; where one fails, none is left.

@@ -2,44 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from mopar.types import InputRange, RequestError, TensorSpec, TensorValue, dtype_of_name, element_count, format_shape
+from mopar.types import Region, RequestError, TensorSpec, TensorValue, dtype_of_name, element_count, format_shape
 
 Shape = tuple[int, ...]
-
-
-def check_values(specs: Iterable[TensorSpec], values: Mapping[str, TensorValue]) -> None:
-    """Hold a request's values against what the model takes, before anything is allocated or run.
-
-    Raises:
-        RequestError: one is missing, unknown, of another element type, or of a shape that does not fit.
-    """
-    by_name = {spec.name: spec for spec in specs}
-    takes = f"the model takes {', '.join(by_name) or 'no inputs'}"
-    for name, spec in by_name.items():
-        if name not in values:
-            raise RequestError(f"input {name} is missing: {takes}")
-        if values[name].dtype != spec.dtype:
-            raise RequestError(f"input {name} is {values[name].dtype}, the model takes {spec.dtype}")
-    for name in values:
-        if name not in by_name:
-            raise RequestError(f"input {name} is unknown: {takes}")
-    bind_dimensions(by_name.values(), {name: value.shape for name, value in values.items()})
-
-
-def check_ranges(ranges: Iterable[InputRange], values: Mapping[str, TensorValue]) -> None:
-    """Hold a request's sizes against those that functions have memory for.
-
-    Raises:
-        RequestError: an input is larger, or smaller, than what was planned for; it says how to plan for it.
-    """
-    for item in ranges:
-        shape = values[item.name].shape
-        if not item.holds(shape):
-            planned = item.text if item.stated else f"{item.name} of at most {format_shape(item.largest)}"
-            raise RequestError(
-                f"input {item.name} is {format_shape(shape)}, this bundle was planned for {planned}: "
-                f"profile, plan and build it again with --input {item.widened(shape)}"
-            )
 
 
 def bind_dimensions(specs: Iterable[TensorSpec], shapes: Mapping[str, Shape]) -> dict[str, int]:
@@ -81,6 +46,35 @@ def tensor_bytes(dtype: str, shape: Shape) -> int | None:
     """Bytes of a tensor; None for strings, whose size is not a matter of shape."""
     kind = dtype_of_name(dtype)
     return kind.nbytes(element_count(shape)) if kind.bits else None
+
+
+def region_shape(name: str, shape: Shape, region: Region) -> Shape:
+    """The shape of a tensor's region.
+
+    Args:
+        name: of the tensor.
+        shape: of the whole tensor.
+        region: that a plan takes of it.
+
+    Raises:
+        RequestError: the tensor has no such region, as the request's sizes are not those of the plan.
+    """
+    size = shape[region.axis] if region.axis < len(shape) else 0
+    if region.stop > size or region.size not in {None, size}:
+        needed = f"{region.stop} at least" if region.size is None else str(region.size)
+        raise RequestError(f"tensor {name} has {size} elements along axis {region.axis}, this plan needs {needed}")
+    return (*shape[: region.axis], region.stop - region.start, *shape[region.axis + 1 :])
+
+
+def region_value(value: TensorValue, region: Region | None) -> TensorValue:
+    """A contiguous region of a tensor, in place; the tensor itself where there is none."""
+    if region is None:
+        return value
+    assert element_count(value.shape[: region.axis]) == 1, "a region that is not contiguous was not lowered"
+    shape = region_shape(value.name, value.shape, region)
+    step = len(value.data) // value.shape[region.axis]
+    data = memoryview(value.data).cast("B")[region.start * step : region.stop * step]
+    return TensorValue(value.name, value.dtype, shape, data)
 
 
 def _misfit(spec: TensorSpec, shape: Shape) -> RequestError:

@@ -18,8 +18,8 @@ import uvloop
 from mopar.bundle import Bundle
 from mopar.gateway.client import infer
 from mopar.gateway.options import ServeOptions
-from mopar.gateway.service import serve_bundle, serving
 from mopar.limits import detect_cgroups, why_unavailable
+from mopar.pipeline.serve import serve_bundle, serving
 from mopar.platforms.local import LocalDeployment
 from mopar.types import PlatformError
 from tests.bundle.manifests import built_elsewhere

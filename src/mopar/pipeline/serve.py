@@ -1,4 +1,4 @@
-"""A bundle served on this machine: functions, runner and HTTP server under one owner."""
+"""A bundle served on this machine: functions, executor and HTTP server under one owner."""
 
 import asyncio
 import contextlib
@@ -9,15 +9,15 @@ from prometheus_client import CollectorRegistry
 from mopar.bundle import Bundle, prepare
 from mopar.files import cache_directory
 from mopar.gateway.budget import MemoryBudget
+from mopar.gateway.executor import Executor
 from mopar.gateway.footprint import Footprint
 from mopar.gateway.http import HttpLimits, access_for, is_loopback, serve
 from mopar.gateway.metrics import FunctionMetrics
 from mopar.gateway.options import ServeOptions
-from mopar.gateway.request import call_plans
-from mopar.gateway.runner import Runner
 from mopar.gateway.token import read_token
 from mopar.machine import available_bytes
-from mopar.platforms.local import LocalDeployment
+from mopar.platforms import host_platform
+from mopar.platforms.calls import call_plans
 from mopar.types import Manifest, TensorValue
 
 _MIB = 1 << 20
@@ -53,20 +53,21 @@ async def serve_bundle(
         on_ready(port)
 
     bundle = await asyncio.to_thread(prepare, bundle, cache_directory(), notice)
-    deployment = LocalDeployment(bundle, limits=options.limits, notice=notice, on_restart=restarted)
-    async with deployment:
-        runner = Runner(
+    budget = memory_budget(bundle.manifest, options)
+    started = host_platform().start(bundle, limits=options.limits, notice=notice, on_restart=restarted)
+    async with started as deployment:
+        executor = Executor(
             bundle.manifest,
-            deployment.functions,
+            deployment.transport(budget),
             name=options.name,
             queue=options.queue,
             limited=deployment.limited,
-            budget=memory_budget(bundle.manifest, options),
+            budget=budget,
             observe=metrics.observe,
         )
         try:
             await serve(
-                runner,
+                executor,
                 options.host,
                 options.port,
                 registry=registry,
@@ -77,7 +78,7 @@ async def serve_bundle(
                 access=access_for(options.host, options.allow_hosts, token),
             )
         finally:
-            await runner.close()
+            await executor.close()
 
 
 def _limits(options: ServeOptions) -> HttpLimits:

@@ -1,14 +1,10 @@
 """Which calls the gateway starts together: functions that wait for each other's tensors get all their calls at once."""
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from mopar.gateway.request import CallPlan
-
-_ORDERED_STORES = platform.machine() in {"x86_64", "AMD64", "i686"}
-"""Whether a flag is seen no earlier than what was stored before it, without a barrier."""
+from mopar.platforms.calls import CallPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +40,7 @@ class Schedule:
         Within a group all waits go back in the calls' order, and each function runs its calls in that order: the
         first call that has not ended waits for none.
         """
-        together = mutual_functions(plans) if _ORDERED_STORES else {}
+        together = mutual_functions(plans)
         members: dict[frozenset[str] | str, list[CallPlan]] = {}
         for plan in plans:
             group = together.get(plan.call.function, frozenset())

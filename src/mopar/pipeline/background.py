@@ -13,8 +13,8 @@ from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
 from mopar.gateway.options import ServeOptions
-from mopar.gateway.service import serving
 from mopar.gateway.token import read_token
+from mopar.pipeline.serve import serving
 
 
 @dataclass(frozen=True, slots=True)

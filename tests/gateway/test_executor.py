@@ -15,10 +15,10 @@ from onnx import TensorProto
 
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.gateway.arrays import Array, from_array, to_array
-from mopar.gateway.request import Timing
-from mopar.gateway.runner import Runner
+from mopar.gateway.executor import Executor
 from mopar.graph import load_model
-from mopar.platforms.local import LocalDeployment, LocalFunction
+from mopar.platforms.base import CallTiming
+from mopar.platforms.local import LocalDeployment, LocalFunction, LocalTransport
 from mopar.types import DeploymentError, OverloadedError, RequestError, TensorValue
 from tests.bundle.plans import built, chain
 from tests.graph.composed import assert_equal, run_file
@@ -34,12 +34,18 @@ TRAITS = [
 
 
 class Served:
-    """A bundle's functions and the runner before them."""
+    """A bundle's functions and the executor before them."""
 
     def __init__(
-        self, runner: Runner, functions: Mapping[str, LocalFunction], timings: list[Timing], restarts: list[str]
+        self,
+        executor: Executor,
+        transport: LocalTransport,
+        functions: Mapping[str, LocalFunction],
+        timings: list[CallTiming],
+        restarts: list[str],
     ) -> None:
-        self.runner = runner
+        self.executor = executor
+        self.transport = transport
         self.functions = functions
         self.timings = timings
         self.restarts = restarts
@@ -53,7 +59,7 @@ class Served:
     async def ask_values(
         self, values: Mapping[str, TensorValue], outputs: Sequence[str] | None = None, deadline_s: float = PATIENCE_S
     ) -> dict[str, Array]:
-        async with self.runner.infer(values, outputs, deadline_s) as answer:
+        async with self.executor.infer(values, outputs, deadline_s) as answer:
             return {value.name: to_array(value).copy() for value in answer.outputs}
 
     def signal(self, number: int, *names: str) -> None:
@@ -73,16 +79,15 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(bundle: Bundle, *, concurrency: int | None = None, queue: int = 64) -> AsyncIterator[Served]:
-    timings: list[Timing] = []
+    timings: list[CallTiming] = []
     restarts: list[str] = []
     async with LocalDeployment(bundle, limits=False, on_restart=restarts.append) as deployment:
-        runner = Runner(
-            bundle.manifest, deployment.functions, concurrency=concurrency, queue=queue, observe=timings.append
-        )
+        transport = deployment.transport()
+        executor = Executor(bundle.manifest, transport, concurrency=concurrency, queue=queue, observe=timings.append)
         try:
-            yield Served(runner, deployment.functions, timings, restarts)
+            yield Served(executor, transport, deployment.functions, timings, restarts)
         finally:
-            await runner.close()
+            await executor.close()
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -109,7 +114,7 @@ def test_a_composed_answer_is_the_models(
 
     async def main() -> None:
         async with serving(bundle) as served:
-            assert served.runner.ready()
+            assert served.executor.ready()
             for seed in range(3):
                 feeds = sample_inputs(name, seed)
                 assert_equal(await served.ask(feeds), run_file(path, feeds), f"{name} in {pieces}")
@@ -281,7 +286,7 @@ def test_the_queue_is_bounded_and_waiting_ends_at_the_deadline(
             await until(lambda: served.under_way("f0"))
             late = asyncio.create_task(served.ask(feeds, deadline_s=0.05))
             patient = asyncio.create_task(served.ask(feeds))
-            await until(lambda: served.runner._waiting == 2)
+            await until(lambda: served.executor._waiting == 2)
             with pytest.raises(OverloadedError, match="2 requests are waiting already"):
                 await served.ask(feeds)
             with pytest.raises(OverloadedError, match="deadline passed while the request waited for its turn"):
@@ -318,11 +323,11 @@ def test_memory_is_not_used_again_while_a_worker_may_still_write_to_it(
             assert isinstance(await failure(served.ask(small)), OverloadedError)
             served.signal(signal.SIGCONT)
             assert_equal(await stays, run_file(path, large), "large")
-            await until(lambda: not served.runner._stragglers)
+            await until(lambda: not served.executor._stragglers)
             both = await asyncio.gather(served.ask(small), served.ask(large))
             for got, feeds in zip(both, (small, large), strict=True):
                 assert_equal(got, run_file(path, feeds), "both")
-            assert len(served.runner._arenas) == 2
+            assert len(served.transport._arenas) == 2
 
     uvloop.run(main())
 
@@ -339,7 +344,7 @@ def test_a_request_that_was_left_begins_no_further_calls(reference: Callable[[st
             left.cancel()
             await failure(left)
             served.signal(signal.SIGCONT, "f0")
-            await until(lambda: not served.runner._stragglers)
+            await until(lambda: not served.executor._stragglers)
             assert [timing.function for timing in served.timings] == ["f0"]
             assert_equal(await served.ask(feeds), run_file(path, feeds), "skip")
 
@@ -351,7 +356,7 @@ def test_server_timing_names_every_call(reference: Callable[[str], Path], tmp_pa
     values = {name: from_array(name, array) for name, array in sample_inputs("skip").items()}
 
     async def main() -> None:
-        async with serving(bundle) as served, served.runner.infer(values, None, PATIENCE_S) as answer:
+        async with serving(bundle) as served, served.executor.infer(values, None, PATIENCE_S) as answer:
             names = [part.split(";")[0] for part in answer.server_timing.split(", ")]
             assert names == ["f0", "f0-engine", "f1", "f1-engine", "f2", "f2-engine"]
 

@@ -2,13 +2,11 @@
 
 from collections.abc import Collection
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopar.gateway import groups
-from mopar.gateway.groups import Schedule, Unit, mutual_functions
-from mopar.gateway.request import CallPlan
+from mopar.gateway.schedule import Schedule, Unit, mutual_functions
+from mopar.platforms.calls import CallPlan
 from mopar.types import Call, EngineOptions, GraphEntry
 
 GRAPH = GraphEntry("g", "f", (), (), (), EngineOptions(), None)
@@ -16,7 +14,7 @@ GRAPH = GraphEntry("g", "f", (), (), (), EngineOptions(), None)
 
 def plan(number: int, function: int, producers: Collection[int]) -> CallPlan:
     call = Call(f"c{number}", f"f{function}", "g", (), ())
-    return CallPlan(call, GRAPH, 0, tuple((f"t{made}", f"c{made}") for made in producers), ())
+    return CallPlan(call, GRAPH, 0, tuple((f"t{made}", f"c{made}") for made in producers), (None,) * len(producers), ())
 
 
 @st.composite
@@ -55,11 +53,6 @@ def run_together(unit: Unit, done: set[str]) -> None:
         queues[unit.calls[place].call.function].pop(0)
         ended.add(place)
         done.add(unit.calls[place].call.id)
-
-
-@pytest.fixture(autouse=True)
-def ordered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "_ORDERED_STORES", True)
 
 
 @given(plans())
@@ -101,7 +94,6 @@ def test_two_parts_are_one_unit_and_what_surrounds_them_is_not() -> None:
     assert all(len(unit.calls) == 1 for unit in order_of(Schedule.of([before, *parts[:2], plan(3, 1, [1, 2])])))
 
 
-def test_where_stores_may_be_seen_out_of_order_no_flags_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "_ORDERED_STORES", False)
+def test_a_transport_without_groups_runs_calls_one_by_one() -> None:
     found = [plan(1, 1, []), plan(2, 2, []), plan(3, 1, [1, 2]), plan(4, 2, [1, 2])]
-    assert [len(unit.calls) for unit in order_of(Schedule.of(found))] == [1] * 4
+    assert [len(unit.calls) for unit in order_of(Schedule.one_by_one(found))] == [1] * 4

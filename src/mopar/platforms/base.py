@@ -1,0 +1,238 @@
+"""What a platform is to the rest of mopar: Protocols, and nothing of any one platform.
+
+A ``Deployment`` is a bundle's functions, running. Its ``Transport`` carries calls and tensors to them: how it does so
+(frames and shared memory, HTTP, a platform's own invocation) is its own business.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from mopar.bundle import Bundle
+from mopar.limits import Cgroup
+from mopar.platforms.calls import CallPlan, Made
+from mopar.types import TensorValue
+
+
+class Budget(Protocol):
+    """Bounds what the tensors of requests take of this machine's memory."""
+
+    def check(self, needed: int) -> None:
+        """Raise where one request needs too much."""
+
+    def take(self, count: int) -> None:
+        """Claim bytes. Raises where there are none left."""
+
+    def give(self, count: int) -> None:
+        """Return bytes."""
+
+
+class Unbounded:
+    """The budget of measurements, whose requests are our own."""
+
+    def check(self, needed: int) -> None:
+        """Anything goes."""
+
+    def take(self, count: int) -> None:
+        """Anything goes."""
+
+    def give(self, count: int) -> None:
+        """Nothing is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallTiming:
+    """What one call took, in ns: inside its function, and of that in the engine; ``attempts`` counts retries."""
+
+    call: str
+    function: str
+    busy_ns: int
+    compute_ns: int
+    attempts: int
+
+
+class OpenRequest(Protocol):
+    """One request on its way: its tensors, wherever the transport keeps them.
+
+    Calls run in any order in which each comes after those that it reads from, also several at once.
+    """
+
+    @property
+    def timings(self) -> Sequence[CallTiming]:
+        """Of the calls that have ended, in the order in which they did."""
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether ``abandon`` was called."""
+
+    async def run(self, plan: CallPlan, upcoming: Sequence[CallPlan], deadline: float) -> None:
+        """Run one call.
+
+        Args:
+            plan: the call; what it reads has been made.
+            upcoming: calls that can run once this one has: what can be prepared of them is, meanwhile.
+            deadline: on the clock of ``time.monotonic``.
+
+        Raises:
+            RequestError: shapes do not fit the plan, or the model refused the inputs.
+            OverloadedError: the deadline passed before the function was free.
+            OutOfMemoryError: the call took more memory than its function has.
+            DeploymentError: the function failed twice, or did not answer in time.
+        """
+
+    async def run_group(
+        self,
+        plans: Sequence[CallPlan],
+        waits: Sequence[Sequence[int]],
+        upcoming: Sequence[CallPlan],
+        deadline: float,
+    ) -> bool:
+        """Run calls of functions that exchange tensors in both directions, all at once.
+
+        Args:
+            plans: in an order in which they could run one after the other.
+            waits: for each, the places in ``plans`` of calls of other functions that it reads from.
+            upcoming: as for ``run``.
+            deadline: as for ``run``.
+
+        Returns:
+            False where this request's calls cannot run so; then nothing has run.
+
+        Raises:
+            As ``run``.
+        """
+
+    def value(self, name: str, dtype: str, made: Made) -> TensorValue:
+        """A tensor that has been made, under a name of the caller's, as a view that is valid until ``close``."""
+
+    def abandon(self) -> None:
+        """Let calls on their way end, and begin no others: nobody waits for the answer."""
+
+    def close(self) -> None:
+        """Let go of the tensors. No call is on its way any more."""
+
+
+class Transport(Protocol):
+    """Carries the calls of a plan to its functions."""
+
+    @property
+    def runs_groups(self) -> bool:
+        """Whether ``run_group`` may ever be asked."""
+
+    def ready(self) -> bool:
+        """Whether every function would answer now."""
+
+    def open(self, inputs: Mapping[str, TensorValue], nbytes: int) -> OpenRequest:
+        """Take in a request.
+
+        Args:
+            inputs: one value for each of the model's inputs.
+            nbytes: of all its tensors whose size follows from the inputs' shapes.
+
+        Raises:
+            RequestError: a value has not as many bytes as its shape says, or the request needs too much memory.
+            OverloadedError: other requests hold the memory that it needs.
+            DeploymentError: the machine has no memory left.
+        """
+
+    async def close(self) -> None:
+        """Give back what is kept for further requests. All requests are closed."""
+
+
+class Deployment(Protocol):
+    """A bundle's functions, running while its context lasts."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether functions run under the plan's limits of memory and CPU."""
+
+    def transport(self, budget: Budget | None = None) -> Transport:
+        """What carries calls to the functions; ``budget`` bounds the memory of requests on this machine."""
+
+    async def __aenter__(self) -> Self:
+        """Start all functions; where one fails, none is left. Raises EngineError or PlatformError."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop all functions."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """A call's inputs, and its outputs' types and shapes, as one request had them.
+
+    ``graph`` is the index among its function's graphs; ``bound`` says of each output whether its size is known
+    before the run.
+    """
+
+    id: str
+    graph: int
+    inputs: tuple[TensorValue, ...]
+    outputs: tuple[TensorValue, ...]
+    bound: tuple[bool, ...]
+
+
+class FunctionRun(Protocol):
+    """A function's process, loaded and ready, with recorded calls to run. Leaving the context ends it."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    @property
+    def pid(self) -> int:
+        """The process itself, not a shell around it."""
+
+    @property
+    def timings(self) -> Sequence[CallTiming]:
+        """Of the last request's calls."""
+
+    def request(self) -> float:
+        """Run the calls of one request; its latency in ms. Raises EngineError or PlatformError."""
+
+
+class FunctionLaunch(Protocol):
+    """How one function is started alone, for a measurement.
+
+    Neither method needs a deadline of its own while it notices that the process died: the measurement kills what
+    takes too long.
+    """
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The bundle's files that it reads, which every measured run has to find outside the page cache."""
+
+    def start(self, cgroup: Cgroup | None) -> FunctionRun:
+        """Exec inside ``cgroup`` and load. Raises EngineError or PlatformError."""
+
+
+class HostPlatform(Protocol):
+    """The platform of this machine, where functions can be measured one by one."""
+
+    def start(
+        self,
+        bundle: Bundle,
+        *,
+        limits: bool = True,
+        memory_mib: Mapping[str, int] | None = None,
+        notice: Callable[[str], None] = lambda _text: None,
+        on_restart: Callable[[str], None] = lambda _name: None,
+    ) -> Deployment:
+        """A deployment of the bundle, to be entered.
+
+        Args:
+            bundle: what to run.
+            limits: whether to set limits of memory and CPU; where the machine offers none, ``notice`` is told once.
+            memory_mib: function -> limit in place of the plan's, for measurements.
+            notice: told what a user should know, once.
+            on_restart: told the function's name each time that it has to be started again.
+        """
+
+    def launch(self, bundle: Bundle, function: str, calls: Sequence[RecordedCall]) -> FunctionLaunch:
+        """One function of the bundle with its calls of one recorded request."""
+
+    def launch_whole(self, bundle: Bundle, calls: Mapping[str, Sequence[RecordedCall]]) -> FunctionLaunch:
+        """All functions' graphs in one process, which runs all calls one after the other."""
