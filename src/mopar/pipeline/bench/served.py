@@ -47,7 +47,11 @@ class Server:
         command = [sys.executable, "-m", "mopar", "serve", str(bundle.root), "--port", "0", "--json"]
         command += ["--worker", bundle.worker, "--with-parent"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        self.client = Client(self._url(bundle.root), timeout_s=_REQUEST_S)
+        try:
+            self.client = Client(self._url(bundle.root), timeout_s=_REQUEST_S)
+        except BaseException:
+            self._end()
+            raise
 
     def _url(self, bundle: Path) -> str:
         assert self._process.stdout is not None
@@ -67,6 +71,9 @@ class Server:
     def stop(self) -> None:
         """End it as Ctrl-C would."""
         self.client.close()
+        self._end()
+
+    def _end(self) -> None:
         self._process.terminate()
         try:
             self._process.wait(timeout=_STOP_S)
