@@ -55,5 +55,6 @@ def test_nothing_is_dropped_where_the_system_does_not_tell_what_was_written(
     assert dropped(made_up) == []
 
 
+@pytest.mark.native
 def test_this_process_would_drop_something() -> None:
     assert trim._unwritten_segments()
