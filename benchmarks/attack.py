@@ -2,10 +2,10 @@
 
     python -m benchmarks.attack [--requests 10000] [--seconds 60] [--connections 600] [--concurrency 8] [--json FILE]
 
-`mopar serve` stands in front of the model `symbolic`, in slices and in slices whose parts run side by side. It gets
-fuzzed requests while good ones are compared with the whole model's answers; JSON just under its limit; clients that
-send a byte a second; many connections from one address; and a worker gets SIGKILL every second. A process of its own
-asks for health meanwhile. At the end, gateway and workers must hold what they held before.
+`mopar serve` stands in front of the model `symbolic` in slices, and of `silero-vad` in slices whose parts run side by
+side. It gets fuzzed requests while good ones are compared with the whole model's answers; JSON just under its limit;
+clients that send a byte a second; many connections from one address; and a worker gets SIGKILL every second. A process
+of its own asks for health meanwhile. At the end, gateway and workers must hold what they held before.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from mopar.pipeline.reference import WholeModel
 from mopar.types import InputError
 from tests.models import materialise
 
-MODEL, KINDS = "symbolic", ("slices", "parts")
+MODELS = {"slices": "symbolic", "parts": "silero-vad"}
 OTHER = "127.0.0.2"
 PATIENCE_S, DRIP_S, QUIET_S, JSON_LIMIT = 60.0, 1.0, 3.0, 8 << 20
 HEALTH_MS, GROWN_MIB, SHARE_ANSWERED = 50.0, 5.0, 0.99
@@ -145,11 +145,13 @@ def judged(attack: Attack, port: int, whole: WholeModel, fuzzed: Fuzzed) -> None
         fuzzed.wrong += [wrong] if wrong else []
 
 
-def fuzz(server: Server, questions: Sequence[Question], options: argparse.Namespace) -> Iterator[Row]:
+def fuzz(
+    server: Server, whole: WholeModel, questions: Sequence[Question], options: argparse.Namespace
+) -> Iterator[Row]:
     """Fuzzed requests by four clients, and good ones by a fifth."""
     parts = urlsplit(server.client.url)
     assert parts.port is not None
-    whole, fuzzed, tally = WholeModel(materialise(MODEL)), Fuzzed(), Tally()
+    fuzzed, tally = Fuzzed(), Tally()
     draw = random.Random(0)
     values = [inputs for inputs, _ in questions]
     attacks = [mutated(parts.path + "/infer", draw.choice(values), draw) for _ in range(options.requests)]
@@ -178,11 +180,11 @@ def good_row(attack: str, tally: Tally) -> Row:
     return Row(attack, text, tally.unequal == 0 and not hung and tally.answered >= SHARE_ANSWERED * asked > 0)
 
 
-def heavy(server: Server, questions: Sequence[Question]) -> Iterator[Row]:
+def heavy(server: Server, whole: WholeModel, questions: Sequence[Question]) -> Iterator[Row]:
     """Large JSON from four clients at once, each body several times."""
     parts = urlsplit(server.client.url)
     assert parts.port is not None
-    whole, fuzzed, tally = WholeModel(materialise(MODEL)), Fuzzed(), Tally()
+    fuzzed, tally = Fuzzed(), Tally()
     path = parts.path + "/infer"
     bodies = large_json(JSON_LIMIT)
     attacks = [Attack(kind, head(path, len(body)), body, refused=True) for kind, body in bodies.items()] * 4
@@ -270,7 +272,8 @@ def settled(server: Server, questions: Sequence[Question], workers: int) -> tupl
 def campaign(kind: str, options: argparse.Namespace) -> Iterator[Row]:
     """All attacks on a bundle of one kind."""
     with tempfile.TemporaryDirectory(prefix="mopar-attack-") as folder, ExitStack() as stack:
-        bundle, questions = prepared(Scenario(MODEL, kind, options.requests, options.concurrency), Path(folder))
+        bundle, questions = prepared(Scenario(MODELS[kind], kind, options.requests, options.concurrency), Path(folder))
+        whole = WholeModel(materialise(MODELS[kind]))
         server = Server(bundle)
         stack.callback(server.stop)
         port = urlsplit(server.client.url).port
@@ -279,9 +282,9 @@ def campaign(kind: str, options: argparse.Namespace) -> Iterator[Row]:
         before = settled(server, questions, workers)
         health: list[Row] = []
         with probed(port, health, "fuzzed"):
-            yield from fuzz(server, questions, options)
+            yield from fuzz(server, whole, questions, options)
         with probed(port, health, "8 MiB of JSON"):
-            yield from heavy(server, questions)
+            yield from heavy(server, whole, questions)
         yield from crowd(server, questions, options)
         with probed(port, health, "workers killed"):
             yield from killed(server, questions, options)
@@ -297,7 +300,7 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=60.0, help="that workers are killed for")
     arguments.add_argument("--connections", type=int, default=600, help="from one address")
     arguments.add_argument("--concurrency", type=int, default=8, help="while workers are killed")
-    arguments.add_argument("--kinds", default=",".join(KINDS))
+    arguments.add_argument("--kinds", default=",".join(MODELS))
     options = arguments.parse_args()
     say_where(0)
     rows: list[tuple[str, Row]] = []

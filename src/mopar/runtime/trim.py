@@ -4,6 +4,7 @@ import ctypes
 
 _LIBC = ctypes.CDLL(None)
 _DONT_NEED = 4
+_ARENA_MAX = -8
 
 
 def trim_memory() -> None:
@@ -21,6 +22,15 @@ def trim_memory() -> None:
 def trim_heap() -> None:
     """Return freed heap; the interpreter's lock is free meanwhile."""
     _LIBC.malloc_trim(0)
+
+
+def share_heap() -> None:
+    """Let threads that are still to start allocate from the first one's heap, where the allocator is glibc's.
+
+    A heap of its own costs each thread some MiB, for which one that works beside an event loop has no use.
+    """
+    if hasattr(_LIBC, "mallopt"):
+        _LIBC.mallopt(_ARENA_MAX, 1)
 
 
 def _unwritten_segments() -> list[tuple[int, int]]:

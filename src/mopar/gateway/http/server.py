@@ -21,6 +21,8 @@ from mopar.types import PlatformError
 _LAST_PORT = 65535
 _LARGE_BYTES = 256 << 10
 """Of a body behind which memory is given back."""
+_MANY = 64
+"""Connections, of which the same holds when they leave."""
 
 
 class _Server:
@@ -60,6 +62,8 @@ class _Server:
         return refusal
 
     def left(self, connection: Connection) -> None:
+        if len(self._connections) >= _MANY:
+            self._aside.trim_soon()
         self._connections.discard(connection)
         self._crowd.leave(connection)
         self.metrics.connections.set(len(self._connections))
