@@ -208,6 +208,7 @@ async def gateway_server() -> None:
     from prometheus_client import CollectorRegistry
 
     from mopar.gateway.http import serve
+    from mopar.runtime.trim import tune_heap
     from mopar.types import TensorSpec, TensorValue
 
     class Constant:
@@ -223,6 +224,7 @@ async def gateway_server() -> None:
             yield _Answer(TensorValue("y", "float32", (256,), ANSWER))
 
     imported = memory_mib()
+    tune_heap()  # as `mopar serve` does
     await serve(
         Constant(),
         "127.0.0.1",

@@ -81,9 +81,9 @@ def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions, *, 
     import uvloop
 
     from mopar.pipeline.serve import serve_bundle
-    from mopar.runtime.trim import share_heap
+    from mopar.runtime.trim import tune_heap
 
-    share_heap()
+    tune_heap()
     name = options.name or bundle.manifest.name
 
     def ready(port: int) -> None:

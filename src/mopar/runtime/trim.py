@@ -4,7 +4,9 @@ import ctypes
 
 _LIBC = ctypes.CDLL(None)
 _DONT_NEED = 4
-_ARENA_MAX = -8
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_TUNED = {_ARENA_MAX: 1, _MMAP_THRESHOLD: 8 << 20, _TRIM_THRESHOLD: 256 << 20}
+"""What ``mallopt`` is called with. Buffers above 8 MiB are mapped and unmapped one by one."""
 
 
 def trim_memory() -> None:
@@ -24,13 +26,16 @@ def trim_heap() -> None:
     _LIBC.malloc_trim(0)
 
 
-def share_heap() -> None:
-    """Let threads that are still to start allocate from the first one's heap, where the allocator is glibc's.
+def tune_heap() -> None:
+    """Set glibc's allocator up for a server that calls ``trim_heap`` when it is quiet; call it before threads start.
 
-    A heap of its own costs each thread some MiB, for which one that works beside an event loop has no use.
+    All threads share one heap: one of its own costs each some MiB. A freed buffer's pages stay until the heap is
+    trimmed: with glibc's own thresholds those of a body of 600 KB may go back to the kernel with each request, and be
+    faulted in anew by the next (``python -m benchmarks.http_stacks``). With another allocator, nothing is set.
     """
     if hasattr(_LIBC, "mallopt"):
-        _LIBC.mallopt(_ARENA_MAX, 1)
+        for parameter, value in _TUNED.items():
+            _LIBC.mallopt(parameter, value)
 
 
 def _unwritten_segments() -> list[tuple[int, int]]:
