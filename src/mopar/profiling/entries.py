@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from mopar.engine.packed import StoredWeight, optimised_graph, stored_weights
 from mopar.graph import Layer, Model, cut_positions
 from mopar.nodes import is_weight, name_of, reads_of
-from mopar.profiling.engine_runs import idlest_core
 from mopar.profiling.layer_times import layers_of_kernels
 from mopar.profiling.layout import ReorderCosts, blocked_tensors, cut_overhead_ms, measure_reorders
 from mopar.profiling.liveness import Step, live_bytes
 from mopar.profiling.liveness_kernels import EngineRun, kernel_live_bytes
+from mopar.profiling.load import idlest_core
 from mopar.profiling.measure import Measurement
 from mopar.profiling.points import point_of
 from mopar.profiling.weights import weight_profiles

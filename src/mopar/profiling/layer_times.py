@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.engine.kernels import Kernel
+from mopar.engine.timing.job import DISTURBED
 from mopar.engine.trace import KernelEvent
-from mopar.profiling.engine_runs import DISTURBED, EngineRuns
+from mopar.profiling.engine_runs import EngineRuns
 from mopar.profiling.profiler_cost import ProfilerCost
 
 # Above this it is noise: two to four microseconds were seen.
@@ -27,7 +28,7 @@ class LayerTimes:
         spread_ms: of each layer, the interquartile range of the same samples.
         whole_ms: median latency of a run without the profiler.
         whole_spread_ms: its interquartile range.
-        profiled_ms: median latency of a run with the profiler, taken by turns with the others.
+        profiled_ms: median latency of a run with the profiler, interleaved with the others.
         layout_ms: of each layer, what part of it went into changing layouts (reorders, transposes and
             casts that the engine put in).
         runs: how many samples stand behind each median.

@@ -11,12 +11,13 @@ from mopar.engine.kernel_memory import KernelMemory, kernel_memory
 from mopar.engine.kernels import Kernel, attribute_kernels
 from mopar.engine.packed import optimised_graph
 from mopar.engine.plain import leave_plain
+from mopar.engine.timing.job import RunBudget
 from mopar.engine.trace import KernelEvent
 from mopar.graph import Layer, Model, save_model
-from mopar.profiling.engine_runs import RunBudget, idlest_core, run_engine, scratch_directory
+from mopar.profiling.engine_runs import run_engine, scratch_directory
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import LayerTimes, first_run, layer_times, two_threads_ratios
-from mopar.profiling.load import Watch
+from mopar.profiling.load import Watch, idlest_core
 from mopar.profiling.points import Point, tensor_points
 from mopar.profiling.profiler_cost import profiler_cost
 from mopar.types import PACKED_OPTIONS, EngineOptions, MachineLoad
