@@ -9,9 +9,9 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper, save
 
-from mopar.files import from_json, to_json
 from mopar.graph import Layer, Model, cut_positions, layers_of, load_model
 from mopar.nodes import is_weight, name_of
+from mopar.profiling.document import profile_from_json, profile_json
 from mopar.profiling.entries import steps_of
 from mopar.profiling.liveness import live_bytes
 from mopar.profiling.shard_parts import Writer
@@ -25,7 +25,6 @@ from mopar.types import (
     GraphPart,
     LayerProfile,
     PartProfile,
-    Profile,
     ProfileError,
     ShardStep,
     Share,
@@ -191,11 +190,11 @@ def _contrary() -> ShardStep:
 
 def test_a_file_keeps_every_part_as_it_was() -> None:
     profile = replace(chain(2), shards=(_contrary(), replace(_contrary(), start=1)))
-    assert from_json(to_json(profile), Profile, what="profile", error=ProfileError) == profile
+    assert profile_from_json(profile_json(profile), what="profile") == profile
 
 
 def test_a_step_of_a_file_has_figures_of_every_part() -> None:
-    document = to_json(replace(chain(2), shards=(_contrary(),))).replace(b"[10,11,12]", b"[10,11]")
+    document = profile_json(replace(chain(2), shards=(_contrary(),))).replace(b"[10,11,12]", b"[10,11]")
     with pytest.raises(ProfileError, match="the step of layers 0 to 2 has figures of 3 parts") as caught:
-        from_json(document, Profile, what="profile.json", error=ProfileError)
+        profile_from_json(document, what="profile.json")
     assert "\n" not in str(caught.value)

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from mopar.bundle import Bundle, file_entries
 from mopar.graph import save_model
 from mopar.measurement.interleaved import added_by
+from mopar.measurement.policy import LATENCY
 from mopar.measurement.single import NOTHING, UNLIMITED_MIB, chain_bundle
 from mopar.types import (
     PACKED_OPTIONS,
@@ -27,14 +28,13 @@ from mopar.types import (
 
 _STEPS, _PRODUCTS = 8, 2
 _ROWS, _WIDTH = 128, 1024
-_WARM_ROUNDS, _ROUNDS = 10, 40
 
 
-def exchange_ms(root: Path, *, rounds: int = _ROUNDS) -> float:
+def exchange_ms(root: Path, *, rounds: int = LATENCY.long_rounds) -> float:
     """Latency of a further step, of functions that compute for about 5 ms in each: the median of what it adds.
 
     The same matrix products by two functions, in one step, where neither needs the other, and in eight, where each
-    reads what both made in the step before; the two asked by turns.
+    reads what both made in the step before; requests to the two are interleaved.
 
     Args:
         root: a folder to build in.
@@ -44,7 +44,7 @@ def exchange_ms(root: Path, *, rounds: int = _ROUNDS) -> float:
         PlatformError, EngineError: a worker cannot be run here.
     """
     bundles = _bundle(root, 1), _bundle(root, _STEPS)
-    added = added_by(*bundles, warm_rounds=_WARM_ROUNDS, rounds=rounds)
+    added = added_by(*bundles, rounds=rounds)
     return max(added.latency_ms, 0.0) / (_STEPS - 1)
 
 

@@ -8,13 +8,14 @@ from mopar.bundle import build, open_bundle
 from mopar.files import temporary_folder
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
-from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
-from mopar.pipeline.verify import Verification, verify
+from mopar.pipeline.verify import verify
 from mopar.planning import plan_text, reordered, slice_memory_mib
 from mopar.planning.arithmetic import elapsed_ms
 from mopar.planning.memory import Extra
 from mopar.types import BundleError, InfeasibleError, MemorySample, Plan, Profile, RefineTry
+from mopar.types.reports import Verification
 
 HOLDS = 0.05
 """A prediction holds where what is measured lies within this share of it."""
@@ -42,7 +43,7 @@ def refine(
     model: Model,
     profile: Profile,
     options: PlanOptions,
-    whole: WholeModel,
+    reference: ReferenceModel,
     requests: Sequence[Mapping[str, Array]],
     *,
     tries: int = 3,
@@ -56,7 +57,7 @@ def refine(
         model: that the profile is of.
         profile: to start from.
         options: of the plans.
-        whole: to compare answers with.
+        reference: to compare answers with.
         requests: inputs; the first is the point at which time and memory are measured.
         tries: plans to measure at most; at least one.
         progress: told what goes on.
@@ -70,7 +71,7 @@ def refine(
     while True:
         plan = _replan(profile, options, done)
         progress(f"measuring plan {len(done) + 1}: {len(plan.functions)} functions", len(done) / tries)
-        found = _measured(model, plan, whole, requests)
+        found = _measured(model, plan, reference, requests)
         done.append(_tried(plan, found))
         if done[-1].held or len(done) == tries:
             return Refined(replace(plan, tries=tuple(done)), profile, done[-1].held)
@@ -88,13 +89,17 @@ def _replan(profile: Profile, options: PlanOptions, done: Sequence[RefineTry]) -
         ) from error
 
 
-def _measured(model: Model, plan: Plan, whole: WholeModel, requests: Sequence[Mapping[str, Array]]) -> Verification:
+def _measured(
+    model: Model, plan: Plan, reference: ReferenceModel, requests: Sequence[Mapping[str, Array]]
+) -> Verification:
     with temporary_folder("mopar-refine-") as folder:
         root = folder / "bundle"
         build(model, plan, root)
-        found = verify(open_bundle(root, check=False), whole, requests)
+        found = verify(open_bundle(root, check=False), reference, requests)
     if not found.equal:
-        raise BundleError(f"{plan_text(plan)}: its answers are off by {found.max_rel_error:.1e} of the largest value")
+        error = found.max_rel_error
+        how = "differ in shape, type or finiteness" if error is None else f"are off by {error:.1e} of the largest value"
+        raise BundleError(f"{plan_text(plan)}: its answers {how}")
     return found
 
 
