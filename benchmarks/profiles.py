@@ -15,10 +15,11 @@ import time
 from dataclasses import dataclass
 
 from benchmarks.common import met, parser, say_where, table, write_raw
-from mopar.graph import layers_of, load_model
+from benchmarks.layers import time_layers
+from mopar.graph import load_model
 from mopar.measurement.call_costs import runtime_costs
 from mopar.pipeline.profile import profile_model
-from mopar.profiling import LayerTimes, time_layers
+from mopar.profiling.layer_times import LayerTimes
 from mopar.types import Profile, RuntimeCosts
 from mopar.zoo import zoo_models
 from tests.models import materialise, sample_inputs
@@ -58,7 +59,7 @@ def profiled(name: str, runtime: RuntimeCosts) -> Profiled:
     model = load_model(path)
     profile = profile_model(model, inputs=inputs, use_cache=False, runtime=runtime)
     seconds = time.monotonic() - started
-    first, again = (time_layers(model, layers_of(model), inputs) for _ in range(2))
+    first, again = (time_layers(model, inputs) for _ in range(2))
     return Profiled(profile, seconds, first, again)
 
 

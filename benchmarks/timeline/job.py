@@ -1,4 +1,4 @@
-"""What the process that is watched is told and what it answers: two JSON documents, as in ``mopar.engine.timing``."""
+"""The job of the process that is watched and its answer: two JSON documents, as in ``mopar.engine.timing``."""
 
 from dataclasses import dataclass
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mopar.costmodel.model import read_resources
+from mopar.costmodel.resource_file import read_resources
 
 TINY_MIN = "0.5"
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.pipeline import refine as refining
-from mopar.pipeline.refine import corrected, refine
+from mopar.pipeline.correction import corrected
+from mopar.pipeline.refine import refine
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.planning import evaluate, reordered, shape_of
 from mopar.platforms.books import load_book, load_limits

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper, save
 from mopar.graph import Layer, Model, cut_positions, layers_of, load_model
 from mopar.nodes import is_weight, name_of
 from mopar.profiling.document import profile_from_json, profile_json
-from mopar.profiling.entries import steps_of
+from mopar.profiling.entries import operations_of
 from mopar.profiling.liveness import live_bytes
 from mopar.profiling.shard_parts import Writer
 from mopar.profiling.shards import shard_steps
@@ -122,7 +122,7 @@ def _figures(
         round(sizes.get(name_of(value), 0) * fraction(value, piece.hull()))
         for value, piece in (*_entering(found).items(), *found.wanted.items())
     ]
-    run = [one for layer in layers[step.start : step.stop] for one in steps_of(model, layer)]
+    run = [one for layer in layers[step.start : step.stop] for one in operations_of(model, layer)]
     inner = dict.fromkeys((name for one in run for name in (*one.reads, *one.makes)), 0)
     for node, how in found.shards.items():
         for value, piece in zip(node.outputs, how.outputs, strict=True):
@@ -137,7 +137,7 @@ def _figures(
 
 
 def _tensors(model: Model, layer: Layer) -> list[str]:
-    return [name for step in steps_of(model, layer) for name in (*step.reads, *step.makes)]
+    return [name for step in operations_of(model, layer) for name in (*step.reads, *step.makes)]
 
 
 def _in_order(part: GraphPart) -> GraphPart:

@@ -14,7 +14,7 @@ from mopar.graph import Layer, Model, save_model
 from mopar.profiling.engine_runs import EngineRuns, run_engine, scratch_directory
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import undisturbed_samples
-from mopar.profiling.load import idlest_core
+from mopar.profiling.machine_load import idlest_core
 from mopar.profiling.profiler_cost import ProfilerCost, profiler_cost
 from mopar.types import PACKED_OPTIONS, EngineOptions
 

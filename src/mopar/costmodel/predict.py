@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from mopar.costmodel.describe import Described, describe
 from mopar.costmodel.function_memory import memory_facts
-from mopar.costmodel.model import KernelTime, ResourceModel, layer_sums
+from mopar.costmodel.resource_model import KernelTime, ResourceModel, layer_sums
 from mopar.engine.work.facts import NodeFacts, TensorFacts
 from mopar.engine.work.families import work_of
 from mopar.graph import Layer, Model, layers_of
@@ -19,13 +19,13 @@ from mopar.profiling.assemble import assemble
 from mopar.profiling.engine_profile import FunctionMemory, completed
 from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.entries import cuts_of
+from mopar.profiling.input_sizes import Shapes
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import LayerTimes
 from mopar.profiling.layout import ReorderCosts
 from mopar.profiling.measure import Measurement, Progress
 from mopar.profiling.request import profile_request
 from mopar.profiling.size_points import SizedRun, run_sizes
-from mopar.profiling.sizes import Shapes
 from mopar.shapes import ShapeLike
 from mopar.types import CutPosition, MemorySample, Profile
 
@@ -58,7 +58,7 @@ def predict_profile(
         shapes: the point to predict at, or the range that must be answered; see ``profile_request``.
         dtypes: what the caller expects of the inputs; checked.
         seed: as a measured profile would note it.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         InputError: the inputs do not fit.

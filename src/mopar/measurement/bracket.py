@@ -8,9 +8,9 @@ from mopar.measurement.policy import MemoryPolicy
 class Bracket:
     """The limits between which the answer lies, and which to try next.
 
-    From a guess it goes in small steps at first, down or up, which double: a limit far too small takes longest to
+    From a guess it moves by a small stride at first, down or up, which doubles: a limit far too small takes longest to
     fail, and what is used without a limit may be twice as much as is needed. Between a failure and a success it halves.
-    Less than what was held is not expected to do: a step that would go far below stops close to it.
+    Less than what was held is not expected to do: a stride that would go far below stops close to it.
 
     Args:
         too_small: bytes that cannot be enough.

@@ -74,7 +74,7 @@ def _measure() -> RuntimeCosts:
     hop_billed_ms = min(max(hop.billed_ms, 0.0), hop_ms)
     stage_ms = statistics.fmean(cold.inside_ms[:STAGES])
     cold_call_ms = max(cold.inside_ms[-1] - hot.inside_ms[-1], 0.0)
-    woken_ms = max(cold.outside_ms / len(cold.inside_ms) - hot.outside_ms / len(hot.inside_ms), 0.0)
+    wake_ms = max(cold.outside_ms / len(cold.inside_ms) - hot.outside_ms / len(hot.inside_ms), 0.0)
     grown_ms = max(lengthy.billed_ms - hop_billed_ms - cold_call_ms * (1 + 1 / STAGES), 0.0) / (1 - 1 / STAGES)
     ever = 1 + IDLE_HALF_MS / (stage_ms * (STAGES - 1))
     return RuntimeCosts(
@@ -85,7 +85,7 @@ def _measure() -> RuntimeCosts:
         init_ms=ready_ms,
         cold_call_ms=cold_call_ms * ever,
         cold_ms=grown_ms * (1 + COLD_HALF_MS / stage_ms),
-        wake_ms=woken_ms * ever,
+        wake_ms=wake_ms * ever,
         exchange_ms=per_step_ms,
     )
 

@@ -46,25 +46,25 @@ def _split(
 ) -> tuple[Bundle, Bundle]:
     """Stages as one function, and as one function each; all tensors between them are of the same shape."""
     specs = [replace(spec, name=f"t{i}") for i in range(len(stages) + 1)]
-    whole = _write(root, f"{name}-whole", specs[0], specs[-1], [step for stage in stages for step in stage])
+    whole = _write(root, f"{name}-whole", specs[0], specs[-1], [operator for stage in stages for operator in stage])
     parts = tuple(_write(root, f"{name}-part{i}", specs[i], specs[i + 1], stage) for i, stage in enumerate(stages))
     one = chain_bundle("costs", (whole,), ((specs[0],), (specs[-1],)), PACKED_OPTIONS)
     return one, chain_bundle("costs", parts, tuple((item,) for item in specs), PACKED_OPTIONS)
 
 
 def _write(
-    root: Path, name: str, first: TensorSpec, last: TensorSpec, steps: list[tuple[str, Array | None]]
+    root: Path, name: str, first: TensorSpec, last: TensorSpec, operators: list[tuple[str, Array | None]]
 ) -> tuple[Path, ...]:
     shape = list(first.shape or ())
     value = head = ir.Value(name=first.name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))
     nodes, weights = [], []
-    for i, (operator, weight) in enumerate(steps):
+    for i, (operator, weight) in enumerate(operators):
         inputs = [value]
         if weight is not None:
             weights.append(ir.Value(name=f"w{i}", const_value=ir.tensor(weight, name=f"w{i}")))
             inputs.append(weights[-1])
             shape[-1] = weight.shape[-1]
-        label = last.name if i == len(steps) - 1 else f"{name}{i}"
+        label = last.name if i == len(operators) - 1 else f"{name}{i}"
         value = ir.Value(name=label, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))
         nodes.append(ir.Node("", operator, inputs, outputs=[value], name=f"{operator}{i}"))
     graph = ir.Graph([head], [value], nodes=nodes, initializers=weights, opset_imports={"": 17}, name=name)

@@ -53,7 +53,7 @@ class MemorySearch:
 
     Args:
         setup: of all runs.
-        progress: told one line per run.
+        progress: called with a line per run.
     """
 
     def __init__(self, setup: TrialSetup, progress: Callable[[str], None]) -> None:
@@ -155,7 +155,7 @@ def _held_bytes(trial: Trial) -> int:
 
 
 def _loading_bytes(trial: Trial) -> int:
-    """What a run without a limit wanted at hand while it loaded.
+    """What a run without a limit had to have in memory while it loaded.
 
     What it had to keep for loading alone is the largest weight in a packed form, made from a plain one of the same
     size that the engine walks through many times: without room for both, each walk reads it from the disk again.

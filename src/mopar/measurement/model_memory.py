@@ -22,7 +22,7 @@ _SAMPLES = 4
 _HEAVY_SHARE = 0.2
 
 Progress = Callable[[str, float], None]
-"""Told one line per step, and what share of the measurements is done."""
+"""Called with a line per run, and the share of the measurements that is done."""
 
 
 def function_memory(
@@ -37,7 +37,7 @@ def function_memory(
         model: in canonical form.
         profile: that slices are cut by; what it says of memory is not read.
         inputs: a request of the largest sizes.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         MoparError: a function cannot be built or run.
@@ -62,7 +62,7 @@ class _Functions:
 
     Args:
         count: of all functions.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
     """
 
     def __init__(self, count: int, progress: Progress) -> None:

@@ -32,7 +32,7 @@ def required_memory(
         cpu: share of CPUs that it gets.
         policy: how the search goes.
         surplus_mib: that of a function like this one, where one was measured: where to look first.
-        progress: told one line per run.
+        progress: called with a line per run.
 
     Raises:
         MoparError: the function fails without a limit.

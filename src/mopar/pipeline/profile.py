@@ -72,7 +72,7 @@ def profile_model(
         runtime: what every function pays on this machine, where it is known already.
         use_cache: whether an earlier profile of the same model, request, options and machine will do, and earlier
             figures of the machine.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         ModelError, InputError, EngineError, PlatformError.

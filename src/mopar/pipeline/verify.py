@@ -16,7 +16,7 @@ from mopar.measurement.recording import Recording, record
 from mopar.pipeline.limited import LimitedRun, PlannedLaunch, launches_of, measure_needs, run_under_limits
 from mopar.pipeline.reference import ReferenceModel
 from mopar.platforms import host_platform
-from mopar.profiling.load import Watch, busy_text, is_busy
+from mopar.profiling.machine_load import Watch, busy_text, is_busy
 from mopar.types import MachineLoad
 from mopar.types.reports import PredictedMeasured, Verification, VerifiedFunction
 
@@ -44,7 +44,7 @@ def verify(
         requests: inputs to compare; time is measured on the first, memory on the largest.
         measure_memory: whether to search each function's required memory, independently of its limit.
         rounds: requests in a row that every function must survive under its limit.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         InputError: the model itself refuses an input.

@@ -3,8 +3,7 @@
 from mopar.engine.timing.job import RunBudget
 from mopar.profiling.engine_profile import UNKNOWN_MEMORY, EngineProfile, FunctionMemory, completed
 from mopar.profiling.inputs import Array, load_inputs, resized_inputs, sample_inputs
-from mopar.profiling.layer_times import LayerTimes
-from mopar.profiling.measure import Progress, time_layers
+from mopar.profiling.measure import Progress
 from mopar.profiling.profile import profile_engine
 from mopar.profiling.request import ProfileRequest, profile_request
 
@@ -13,7 +12,6 @@ __all__ = [
     "Array",
     "EngineProfile",
     "FunctionMemory",
-    "LayerTimes",
     "ProfileRequest",
     "Progress",
     "RunBudget",
@@ -23,5 +21,4 @@ __all__ = [
     "profile_request",
     "resized_inputs",
     "sample_inputs",
-    "time_layers",
 ]

@@ -1,4 +1,4 @@
-"""What the engine alone tells of a model, and the profile that it becomes with what functions need."""
+"""The part of a profile that the engine alone shows, and the profile that it becomes with what functions need."""
 
 from dataclasses import dataclass, replace
 
@@ -82,7 +82,7 @@ UNKNOWN_MEMORY = FunctionMemory(0.0, 0.0, ())
 
 
 def completed(engine: EngineProfile, runtime: RuntimeCosts, memory: FunctionMemory) -> Profile:
-    """The profile of a model, from what the engine told, what calls cost, and what functions need."""
+    """The profile of a model, from the engine's part of it, what calls cost, and what functions need."""
     times = engine.times
     profile = Profile(
         model=engine.model,

@@ -21,7 +21,7 @@ class LayerTimes:
     """Where the time of a run goes. Nothing is rescaled.
 
     The profiler's own work inside each kernel is taken off, and from an If, Loop or Scan that on the kernels of its
-    body; time in which another process had the core counts for nobody, as far as it can be told.
+    body; time in which another process had the core counts for none of them, as far as that shows.
 
     Attributes:
         latency_ms: of each layer, the median over runs of the sum of its kernels.
@@ -93,7 +93,7 @@ def two_threads_ratios(one: LayerTimes, two: LayerTimes) -> tuple[float, ...]:
 
     What no layer claims is spread over the layers by their share, with either number of threads, so the times with two
     threads add up to the whole's. Layers about as short as the profiler's step of a microsecond come out near 1. Where
-    the whole gains less than its two interquartile ranges come to, no layer is said to gain: a second CPU is paid for.
+    the whole gains less than its two interquartile ranges come to, no layer does: a second CPU is paid for.
 
     Args:
         one: measured with one thread.

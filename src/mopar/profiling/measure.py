@@ -14,16 +14,16 @@ from mopar.engine.plain import leave_plain
 from mopar.engine.timing.job import RunBudget
 from mopar.engine.trace import KernelEvent
 from mopar.graph import Layer, Model, save_model
-from mopar.profiling.engine_runs import run_engine, scratch_directory
+from mopar.profiling.engine_runs import run_engine
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import LayerTimes, first_run, layer_times, two_threads_ratios
-from mopar.profiling.load import Watch, idlest_core
+from mopar.profiling.machine_load import Watch, idlest_core
 from mopar.profiling.points import Point, tensor_points
 from mopar.profiling.profiler_cost import profiler_cost
 from mopar.types import PACKED_OPTIONS, EngineOptions, MachineLoad
 
 Progress = Callable[[str, float | None], None]
-"""Told what is going on, and what share of all is done (None: unknown)."""
+"""Called with each stage, and the share of all that is done (None: unknown)."""
 
 _MAX_EVENTS = 150_000
 _FEWEST_RUNS = 3
@@ -40,7 +40,7 @@ _BRIEF = RunBudget(seconds=0.5, min_runs=3, max_runs=50, warm_runs=1)
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What running a model told.
+    """What a run of a model showed.
 
     Attributes:
         times: of its layers.
@@ -48,8 +48,8 @@ class Measurement:
         packed: the optimised, prepacked file that ran.
         kernels: that file's outermost kernels, in the order of its nodes.
         events: one run of them, by node index.
-        memory: what each of them asked for, by node index; empty where nothing ran.
-        two_threads: of each layer, its time with two threads over that with one; None where nobody asked, or
+        memory: what each of them requested, by node index; empty where nothing ran.
+        two_threads: of each layer, its time with two threads over that with one; None where that was not measured, or
             where this process may use one core alone.
         load: what else the machine did while layers were timed; None where nothing was.
     """
@@ -62,23 +62,6 @@ class Measurement:
     memory: Mapping[int, KernelMemory] = field(default_factory=dict)
     two_threads: tuple[float, ...] | None = None
     load: MachineLoad | None = None
-
-
-def time_layers(
-    model: Model,
-    layers: Sequence[Layer],
-    inputs: Mapping[str, Array],
-    *,
-    threads: int = 1,
-    core: int | None = None,
-    budget: RunBudget | None = None,
-    options: EngineOptions = PACKED_OPTIONS,
-) -> LayerTimes:
-    """Latency of every layer; see :func:`measure`."""
-    with scratch_directory() as directory:
-        return measure(
-            model, layers, inputs, directory, threads=threads, core=core, budget=budget, options=options
-        ).times
 
 
 def measure(
@@ -106,7 +89,7 @@ def measure(
         budget: how many runs.
         options: of the timed sessions.
         two_threads: whether to time it with two threads too, where there are two cores: more briefly, a core for each.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         EngineError: ONNX Runtime refuses the model or the inputs.
@@ -151,11 +134,11 @@ def measure_size(
     options: EngineOptions = PACKED_OPTIONS,
     core: int | None = None,
 ) -> tuple[Measurement, float]:
-    """The model on inputs of other sizes, run a few times: its tensors, and what its kernels asked for.
+    """The model on inputs of other sizes, run a few times: its tensors, and the memory that its kernels requested.
 
     Args:
         model: in canonical form.
-        measured: what ``measure`` told; its files are still in ``directory``.
+        measured: what ``measure`` found; its files are still in ``directory``.
         inputs: a value for each of the model's inputs.
         directory: as ``measure`` was given it.
         options: of the timed sessions.

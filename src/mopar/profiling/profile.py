@@ -6,10 +6,10 @@ from mopar.profiling.assemble import assemble
 from mopar.profiling.engine_profile import EngineProfile
 from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.entries import cuts_of
+from mopar.profiling.input_sizes import Shapes
 from mopar.profiling.measure import Progress, measure, measure_size
 from mopar.profiling.request import ProfileRequest
 from mopar.profiling.size_points import SizedRun, run_sizes
-from mopar.profiling.sizes import Shapes
 from mopar.types import PACKED_OPTIONS, EngineOptions
 
 
@@ -28,7 +28,7 @@ def profile_engine(
         request: that it is measured with.
         budget: how many runs.
         options: how the engine runs the packed file; those of the bundle that is to be built.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         InputError: the model does not answer all sizes that were stated.

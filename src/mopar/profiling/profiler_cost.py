@@ -16,7 +16,7 @@ from mopar.engine.timing.job import RunBudget
 from mopar.engine.trace import KernelEvent
 from mopar.graph import save_model
 from mopar.profiling.engine_runs import run_engine, scratch_directory
-from mopar.profiling.load import idlest_core
+from mopar.profiling.machine_load import idlest_core
 from mopar.types import EngineOptions, TensorSpec
 
 _SIZES = tuple(256 * i * i for i in range(1, 13))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mopar.graph import Model
+from mopar.profiling.input_sizes import InputSizes, Shapes, stated_sizes
 from mopar.profiling.inputs import Array, resized_inputs, sample_inputs
-from mopar.profiling.sizes import InputSizes, Shapes, stated_sizes
 from mopar.shapes import ShapeLike, parse_shapes
 from mopar.types import InputRecipe
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from mopar.graph import Layer, Model
 from mopar.profiling.entries import layer_profiles
+from mopar.profiling.input_sizes import InputSizes, Shapes
 from mopar.profiling.measure import Measurement
 from mopar.profiling.points import point_of
-from mopar.profiling.sizes import InputSizes, Shapes
 from mopar.types import EngineError, InputError, ModelError, ProfileError, SizePoint
 from mopar.types.ranges import sizes_text
 
@@ -89,7 +89,7 @@ def _beyond(sizes: InputSizes) -> Shapes:
 def size_point(
     model: Model, layers: tuple[Layer, ...], tensors: Sequence[str], run: SizedRun | None
 ) -> SizePoint | None:
-    """What a run at other sizes told; the whole's memory is still to come (``completed``).
+    """What a run at other sizes showed; the whole's memory is still to come (``completed``).
 
     Args:
         model: in canonical form.

@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from mopar.costmodel.model import ResourceModel
 from mopar.costmodel.predict import predict_profile
+from mopar.costmodel.resource_model import ResourceModel
 from mopar.graph import Layer, Model
 from mopar.pipeline.calibration.scale import shipped_resources
 from mopar.planning.memory import active_bytes

@@ -41,7 +41,7 @@ _MIN_EXTERNAL_BYTES = "1024"
 _STEADY_RUNS = 40
 _STEADY_SPREAD = 0.01
 PRIORITY = -20  # fewer interruptions, where the user may have it
-_PATIENCE = 2.5  # times the seconds asked for, where others keep taking the core
+_PATIENCE = 2.5  # times the seconds of the budget, where others keep taking the core
 
 _REFUSALS = tuple(
     getattr(ort_errors, name)

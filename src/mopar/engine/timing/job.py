@@ -1,4 +1,4 @@
-"""What a timing process is told and what it answers: two JSON documents, declared once for both sides.
+"""The job of a timing process and its answer: two JSON documents, declared once for both sides.
 
 The process that is timed imports this module, so it needs the standard library and msgspec alone.
 """
@@ -115,7 +115,7 @@ class TimingAnswer:
         profile: path of the profiler's file.
         profiled: each run with the profiler.
         plain: each run without, taken beside those with it; the same again where there were none.
-        error: what the engine said where it refused; there were no runs then.
+        error: the engine's reason where it refused; there were no runs then.
     """
 
     profile: str = ""

@@ -78,7 +78,7 @@ def measured_samples(
         base_mib: required memory of a function that does nothing.
         inputs: values of some or all inputs.
         cache: folder of earlier measurements; None for none.
-        say: told one line per step, and of each slice that could not be measured.
+        say: called with a line per stage, and one for each slice that could not be measured.
 
     Raises:
         MoparError: the model cannot be loaded or run.

@@ -10,8 +10,9 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from mopar.costmodel.model import ResourceModel, check_resources, encoded, read_resources
 from mopar.costmodel.networks import synthetic
+from mopar.costmodel.resource_file import check_resources, encoded, read_resources
+from mopar.costmodel.resource_model import ResourceModel
 from mopar.costmodel.samples import KernelSample, ModelSamples
 from mopar.files import cache_directory, from_json, temporary_folder, write_whole
 from mopar.machine import machine_facts

@@ -41,7 +41,7 @@ def slice_memory_mib(
         span: start and stop.
         points: sizes of the model's tensors.
         policy: how required memory is searched for.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         ModelError, BundleError, EngineError, PlatformError: the slice cannot stand alone, or not run on such inputs.

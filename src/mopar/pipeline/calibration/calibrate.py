@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from mopar.costmodel.fit import fit_dispatch, fit_families, require_sklearn
 from mopar.costmodel.fit_memory import fit_memory
-from mopar.costmodel.model import ResourceModel
 from mopar.costmodel.networks import synthetic
+from mopar.costmodel.resource_model import ResourceModel
 from mopar.costmodel.samples import ModelSamples
 from mopar.files import cache_directory, temporary_folder
 from mopar.machine import machine_facts
@@ -39,7 +39,7 @@ def calibrate(
     Args:
         budget_min: minutes that measuring may take; fitting takes half a minute more.
         use_cache: whether earlier measurements on this machine count.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         UsageError: scikit-learn is missing, or the budget is too small to measure anything.
