@@ -73,7 +73,7 @@ def _buffers(operations: Sequence[Operation], sizes: Mapping[str, int], dies: Ma
                 free.remove(buffer)
             at[name] = buffer
             buffer.last = max(buffer.last, dies.get(name, number))
-        for name in (*operation.reads, *operation.makes):
+        for name in operation.names:
             buffer = at.get(name)
             if buffer is not None and buffer.last == number and number + 1 < len(operations) and buffer not in free:
                 free.insert(0, buffer)

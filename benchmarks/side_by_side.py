@@ -22,7 +22,7 @@ from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.bundle import build, open_bundle
 from mopar.graph import Model
 from mopar.pipeline.bench.configs import Config, resized, untouched
-from mopar.pipeline.bench.served import Samples, sample
+from mopar.pipeline.bench.served import sample
 from mopar.pipeline.profile import measure_model, predict_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
@@ -93,9 +93,7 @@ def compare(name: str, requests: int, *, measured: bool) -> Compared:
     plans = plans_of(profile)
     with tempfile.TemporaryDirectory(prefix="mopar-side-") as folder:
         configs = configs_of(model, plans, Path(folder))
-        taken: list[Samples] = []
-        for _, taken in sample([config.bundle for config in configs], inputs, want, requests):  # noqa: B007
-            pass
+        taken = sample([config.bundle for config in configs], inputs, want, requests)
     side = plans[SIDE]
     return Compared(
         model=name,

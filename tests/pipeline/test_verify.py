@@ -64,7 +64,7 @@ def test_a_function_that_its_limit_kills_is_named(reference: Callable[[str], Pat
     assert found.equal
     assert not found.passed
     assert [function.survived for function in found.functions] == [True, False]
-    assert found.functions[1].why == "out of memory at 6 MiB"
+    assert found.functions[1].exit_reason == "out of memory at 6 MiB"
     assert found.latency_ms.measured is None
 
 

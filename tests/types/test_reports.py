@@ -26,7 +26,7 @@ VERIFICATION = Verification(
     inputs=3,
     functions=(
         VerifiedFunction("f0", 40.5, 41.0, 48, 3.25, 3.5, survived=True),
-        VerifiedFunction("f1", 40.5, None, 6, 3.25, None, survived=False, why="out of memory at 6 MiB"),
+        VerifiedFunction("f1", 40.5, None, 6, 3.25, None, survived=False, exit_reason="out of memory at 6 MiB"),
     ),
     latency_ms=PredictedMeasured(7.0, None),
     notes=("memory of f0: missed",),

@@ -59,7 +59,7 @@ def _document(model: "ResourceModel", path: Path) -> dict[str, object]:
 def _render(console: Console, model: "ResourceModel", path: Path) -> None:
     samples = model.samples
     console.print(
-        f"{samples.get('models', 0)} models, {samples.get('kernels', 0)} kernels, {samples.get('slices', 0)} functions "
+        f"{samples.models} models, {samples.kernels} kernels, {samples.slices} functions "
         f"on {model.machine.cpu_model}; memory mostly within a factor of {1 + model.memory.error:.2f}",
         highlight=False,
     )

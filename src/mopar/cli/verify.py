@@ -71,7 +71,7 @@ def render_verification(console: Console, found: "Verification") -> None:
             str(function.limit_mib),
             f"{function.predicted_ms:.2f}",
             _figure(function.measured_ms, ".2f"),
-            "yes" if function.survived else f"NO: {function.why}",
+            "yes" if function.survived else f"NO: {function.exit_reason}",
         )
         for function in found.functions
     ]

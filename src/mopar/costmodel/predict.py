@@ -74,7 +74,7 @@ def predict_profile(
     predicted = resources.kernel_times([kernel.work for kernel in described.works], described.working_bytes)
     times = _layer_times(described, predicted, len(layers), resources.dispatch_ms)
     with scratch_directory() as directory:
-        measured = _as_measured(described, times, directory)
+        measured = _as_measured(described, times, _ratios(described, predicted, len(layers)), directory)
         cuts = cuts_of(model, layers, measured, _reorder_costs(resources))
 
         def at_size(shapes: Shapes) -> SizedRun:
@@ -85,7 +85,6 @@ def predict_profile(
             model,
             layers,
             measured,
-            _ratios(described, predicted, len(layers)),
             cuts,
             recipes=request.recipes,
             ranges=sizes.ranges,
@@ -129,18 +128,20 @@ def _whole_spread_ms(described: Described, predicted: Sequence[KernelTime]) -> f
     return math.hypot(*by_family.values())
 
 
-def _ratios(described: Described, predicted: Sequence[KernelTime], layers: int) -> list[float]:
+def _ratios(described: Described, predicted: Sequence[KernelTime], layers: int) -> tuple[float, ...]:
     """Of each layer, the time with two threads over that with one."""
     one_ms = layer_sums(described.works, [time.one_ms for time in predicted], layers)
     two_ms = layer_sums(described.works, [time.two_ms for time in predicted], layers)
-    return [two / one if one > 0 else 1.0 for one, two in zip(one_ms, two_ms, strict=True)]
+    return tuple(two / one if one > 0 else 1.0 for one, two in zip(one_ms, two_ms, strict=True))
 
 
-def _as_measured(described: Described, times: LayerTimes, directory: Path) -> Measurement:
+def _as_measured(
+    described: Described, times: LayerTimes, two_threads: tuple[float, ...], directory: Path
+) -> Measurement:
     """What the parts of a profile are read off, its optimised file without weights."""
     path = directory / "optimised.onnx"
     onnx.save(ir.to_proto(described.inferred.optimised), path)
-    return Measurement(times, described.inferred.points, path, described.kernels, {})
+    return Measurement(times, described.inferred.points, path, described.kernels, {}, two_threads=two_threads)
 
 
 def _reorder_costs(resources: ResourceModel) -> ReorderCosts:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mopar.costmodel.forest import Floats, Forest
 from mopar.costmodel.samples import MemoryFacts
@@ -94,6 +94,18 @@ class KernelTime:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleCounts:
+    """How many models, kernels and slices a resource model was fitted to."""
+
+    models: int
+    kernels: int
+    slices: int
+
+
+NO_SAMPLES = SampleCounts(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceModel:
     """What a machine takes for kernels and functions, fitted.
 
@@ -105,6 +117,7 @@ class ResourceModel:
         memory: of functions.
         runtime: what every function pays.
         scaled_to: the machine that a benchmark scaled it to; None where it is its own.
+        samples: what it was fitted to.
     """
 
     machine: Machine
@@ -114,7 +127,7 @@ class ResourceModel:
     memory: MemoryLaw
     runtime: RuntimeCosts
     scaled_to: Machine | None = None
-    samples: dict[str, int] = field(default_factory=dict)
+    samples: SampleCounts = NO_SAMPLES
     schema: int = RESOURCES_SCHEMA
 
     def kernel_times(self, works: Sequence[Work], working_bytes: float) -> list[KernelTime]:

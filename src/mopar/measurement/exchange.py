@@ -20,7 +20,6 @@ from mopar.types import (
     Graph,
     GraphEntry,
     GraphPart,
-    Manifest,
     Share,
     Source,
     TensorSpec,
@@ -54,41 +53,38 @@ def _bundle(root: Path, steps: int) -> Bundle:
     products = _STEPS * _PRODUCTS // steps
     paths = [_write(root / f"exchange{steps}-{step}", products, step) for step in range(steps)]
     one = chain_bundle("exchange", (paths[0],), ((spec,), (replace(spec, name="t1"),)), PACKED_OPTIONS)
-    functions, graphs, calls, entries = [], [], [], []
-    for part in range(2):
-        held = tuple(f"g{step}_{part}" for step in range(steps))
-        functions.append(Function(f"f0_{part}", held, UNLIMITED_MIB, 1.0))
-    for step in range(steps):
-        entering, leaving = ("x", "t0") if step == 0 else (f"t{step}", f"u{step}"), f"t{step + 1}"
-        for part in range(2):
-            name = f"{step}_{part}"
-            shares = tuple(Share(tensor) for tensor in entering), (Share(leaving, summand=True),)
-            sources = _sources(step, part, entering)
-            graphs.append(Graph(f"g{name}", step, step + 1, entering, (leaving,), GraphPart(part, 2, *shares)))
-            calls.append(Call(f"c{name}", f"f0_{part}", f"g{name}", sources, (leaving,)))
-            specs = tuple(replace(spec, name=tensor) for tensor in entering)
-            files = file_entries(root, paths[step])
-            given = (replace(spec, name=leaving),)
-            entries.append(GraphEntry(f"g{name}", f"f0_{part}", specs, given, files, PACKED_OPTIONS, None))
+    uses = [_use(root, paths[step], spec, step, part) for step in range(steps) for part in range(2)]
+    graphs, calls = tuple(graph for graph, _, _ in uses), tuple(call for _, call, _ in uses)
+    entries = tuple(entry for _, _, entry in uses)
+    functions = tuple(
+        Function(f"f0_{part}", tuple(f"g{step}_{part}" for step in range(steps)), UNLIMITED_MIB, 1.0)
+        for part in range(2)
+    )
     answer = f"t{steps}"
     plan = replace(
         one.manifest.plan,
-        functions=tuple(functions),
-        graphs=tuple(graphs),
-        calls=tuple(calls),
+        functions=functions,
+        graphs=graphs,
+        calls=calls,
         outputs=((answer, f"c{steps - 1}_0"),),
         predicted=NOTHING,
     )
-    manifest = Manifest(
-        name="exchange",
-        plan=plan,
-        inputs=(spec,),
-        outputs=(replace(spec, name=answer),),
-        graphs=tuple(entries),
-        calls=tuple(calls),
-        mopar=one.manifest.mopar,
+    outputs = (replace(spec, name=answer),)
+    return Bundle(root, replace(one.manifest, plan=plan, inputs=(spec,), outputs=outputs, graphs=entries, calls=calls))
+
+
+def _use(root: Path, paths: tuple[Path, ...], spec: TensorSpec, step: int, part: int) -> tuple[Graph, Call, GraphEntry]:
+    """One part of a step: its graph, its call, and its files."""
+    entering, leaving = ("x", "t0") if step == 0 else (f"t{step}", f"u{step}"), f"t{step + 1}"
+    name, function = f"{step}_{part}", f"f0_{part}"
+    shares = tuple(Share(tensor) for tensor in entering), (Share(leaving, summand=True),)
+    specs = tuple(replace(spec, name=tensor) for tensor in entering)
+    given = (replace(spec, name=leaving),)
+    return (
+        Graph(f"g{name}", step, step + 1, entering, (leaving,), GraphPart(part, 2, *shares)),
+        Call(f"c{name}", function, f"g{name}", _sources(step, part, entering), (leaving,)),
+        GraphEntry(f"g{name}", function, specs, given, file_entries(root, paths), PACKED_OPTIONS, None),
     )
-    return Bundle(root, manifest)
 
 
 def _sources(step: int, part: int, entering: tuple[str, str]) -> tuple[CallInput, ...]:

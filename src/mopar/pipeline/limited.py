@@ -10,11 +10,10 @@ from mopar.measurement.recording import Recording
 from mopar.measurement.required_memory import required_memory
 from mopar.platforms import host_platform
 from mopar.platforms.base import FunctionLaunch
+from mopar.profiling import Progress
 from mopar.types import BundleError, Function, MoparError, PredictedFunction
 
 _MIB = 1 << 20
-
-Progress = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class LimitedRun:
     """Median billed ms of a request under the function's own limit, and its exit reason where it did not survive."""
 
     billed_ms: float | None
-    why: str | None
+    exit_reason: str | None
 
 
 def launches_of(bundle: Bundle, recording: Recording) -> list[PlannedLaunch]:

@@ -1,6 +1,6 @@
 """The first stage: a model's profile, measured on this machine or predicted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from mopar.capture import stated_shapes
@@ -10,7 +10,7 @@ from mopar.graph import Model, check_loadable, load_model
 from mopar.measurement.call_costs import runtime_costs
 from mopar.measurement.model_memory import function_memory
 from mopar.pipeline.calibration.scale import resources_here
-from mopar.profiling import UNKNOWN_MEMORY, RunBudget, completed, load_inputs, profile_engine, profile_request
+from mopar.profiling import UNKNOWN_MEMORY, Progress, RunBudget, completed, load_inputs, profile_engine, profile_request
 from mopar.profiling.cache import keep_profile, kept_profile, key_of
 from mopar.shapes import ShapeLike, parse_shapes
 from mopar.types import PACKED_OPTIONS, EngineOptions, Profile, RuntimeCosts
@@ -18,7 +18,6 @@ from mopar.types.ranges import StatedShape
 
 Shapes = Mapping[str, ShapeLike]
 """Of inputs, by name: sizes, or ranges of sizes."""
-Progress = Callable[[str, float | None], None]
 _ENGINE_SHARE = 0.3
 """Of the time that a profile takes, about what the engine's part does."""
 

@@ -1,6 +1,6 @@
 """Measure in the loop: plans are built and measured, the profile is corrected, until a plan does as predicted."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mopar.bundle import build, open_bundle
@@ -12,13 +12,12 @@ from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.pipeline.verify import verify
 from mopar.planning import plan_text
+from mopar.profiling import Progress
 from mopar.types import BundleError, InfeasibleError, Plan, Profile, RefineTry
 from mopar.types.reports import Verification
 
 HOLDS = 0.05
 """A prediction holds where what is measured lies within this share of it."""
-
-Progress = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.files import to_json, write_whole
-from mopar.pipeline.profile import Progress, Shapes, measure_model
+from mopar.pipeline.profile import Shapes, measure_model
 from mopar.pipeline.stages import PlanOptions, make_plan
+from mopar.profiling import Progress
 from mopar.profiling.document import write_profile
 from mopar.types import BundleError
 

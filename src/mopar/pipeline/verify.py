@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import uvloop
 
@@ -16,6 +16,7 @@ from mopar.measurement.recording import Recording, record
 from mopar.pipeline.limited import LimitedRun, PlannedLaunch, launches_of, measure_needs, run_under_limits
 from mopar.pipeline.reference import ReferenceModel
 from mopar.platforms import host_platform
+from mopar.profiling import Progress
 from mopar.profiling.machine_load import Watch, busy_text, is_busy
 from mopar.types import MachineLoad
 from mopar.types.reports import PredictedMeasured, Verification, VerifiedFunction
@@ -24,7 +25,6 @@ _MISS_SHARE = 0.15
 """A prediction that is further off than this is said to have missed."""
 
 Inputs = Mapping[str, Array]
-Progress = Callable[[str, float | None], None]
 
 
 def verify(
@@ -53,14 +53,9 @@ def verify(
     """
     bundle = prepare(bundle, cache_directory(), lambda text: progress(text, None))
     recordings, differences = _compared(bundle, reference, requests, progress)
-    largest = max(recordings, key=lambda recording: recording.bytes)
-    runs = run_under_limits(launches_of(bundle, recordings[0]), rounds, progress)
-    launches = launches_of(bundle, largest)
-    if largest is not recordings[0]:
-        again = run_under_limits(launches, rounds, progress)
-        runs = [LimitedRun(run.billed_ms, run.why or most.why) for run, most in zip(runs, again, strict=True)]
+    launches, runs = _limited_runs(bundle, recordings, rounds, progress)
     latency_ms, watch = None, None
-    if all(run.why is None for run in runs):
+    if all(run.exit_reason is None for run in runs):
         # Before memory is measured, which takes minutes, in which a machine becomes faster or slower.
         progress("measuring latency", None)
         with Watch(None) as watch:
@@ -95,6 +90,20 @@ def _compared(
     return recordings, differences
 
 
+def _limited_runs(
+    bundle: Bundle, recordings: Sequence[Recording], rounds: int, progress: Progress
+) -> tuple[list[PlannedLaunch], list[LimitedRun]]:
+    """Each function with its calls of the largest request; its time on the first, and whether it survived both."""
+    largest = max(recordings, key=lambda recording: recording.bytes)
+    launches = launches_of(bundle, largest)
+    runs = run_under_limits(launches_of(bundle, recordings[0]), rounds, progress)
+    if largest is recordings[0]:
+        return launches, runs
+    again = run_under_limits(launches, rounds, progress)
+    both = zip(runs, again, strict=True)
+    return launches, [LimitedRun(run.billed_ms, run.exit_reason or most.exit_reason) for run, most in both]
+
+
 def _finite(error: float) -> float | None:
     return error if math.isfinite(error) else None
 
@@ -107,8 +116,8 @@ def _verified(launch: PlannedLaunch, run: LimitedRun, measured_mib: float | None
         limit_mib=launch.function.memory_mib,
         predicted_ms=launch.predicted.billed_ms,
         measured_ms=run.billed_ms,
-        survived=run.why is None,
-        why=run.why,
+        survived=run.exit_reason is None,
+        exit_reason=run.exit_reason,
     )
 
 

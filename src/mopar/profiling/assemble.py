@@ -21,7 +21,6 @@ def assemble(
     model: Model,
     layers: tuple[Layer, ...],
     measured: Measurement,
-    two_threads: Sequence[float] | None,
     cuts: tuple[CutPosition, ...],
     *,
     recipes: tuple[InputRecipe, ...],
@@ -37,7 +36,6 @@ def assemble(
         model: in canonical form.
         layers: of the model.
         measured: its run.
-        two_threads: of each layer, the time with two threads over that with one.
         cuts: where it can be cut.
         recipes: how the request of the run was made.
         ranges: the sizes of each input that must be answered.
@@ -47,7 +45,7 @@ def assemble(
         assumed: tensors whose size is a bound.
     """
     weights = weights_of(model, measured, stored)
-    timed = layer_profiles(model, layers, measured, two_threads)
+    timed = layer_profiles(model, layers, measured, measured.two_threads)
     shapes = {name: point.shape for name, point in measured.points.items()}
     largest = measured if sized.largest is None else sized.largest.measured
     most_bytes = {name: point.bytes for name, point in largest.points.items()}

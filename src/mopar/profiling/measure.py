@@ -95,34 +95,61 @@ def measure(
         EngineError: ONNX Runtime refuses the model or the inputs.
     """
     core = idlest_core() if core is None and threads == 1 else core
-    source, packed = directory / _SOURCE, directory / "packed.onnx"
     run = functools.partial(run_engine, inputs=inputs, specs=model.inputs, directory=directory)
-    progress("writing the model", None)
-    save_model(model.ir, source)
-    progress("reading shapes", 0.05)
-    first = run(source, options=_PLAIN, budget=_ONCE, alternate=False)
-    points = tensor_points(model, inputs, first.trace.runs[0])
-    progress("optimising", 0.1)
-    written = EngineOptions(optimize="all", prepack=options.prepack, arena=False, memory_pattern=False)
-    asked_for = directory / "memory.csv"
-    run(source, options=written, budget=_ONCE, alternate=False, write=packed, memory_statistics=asked_for)
-    leave_plain(packed)
+    ready = _prepare(model, inputs, directory, options, progress)
     progress("timing layers", 0.15)
-    budget = _bounded(budget or RunBudget(), first.trace.events_per_run)
+    budget = _bounded(budget or RunBudget(), ready.events_per_run)
     with Watch(core) as watch:
-        runs = run(packed, options=options, budget=budget, threads=threads, core=core)
-    kernels = outermost_kernels(model, packed)
+        runs = run(ready.packed, options=options, budget=budget, threads=threads, core=core)
     nodes = [layer.nodes for layer in layers]
     cost = profiler_cost()
-    times = layer_times(runs, kernels, nodes, cost)
+    times = layer_times(runs, ready.kernels, nodes, cost)
     ratios = None
     if two_threads and len(os.sched_getaffinity(0)) >= _TWO:
         progress("timing layers with two threads", 0.22)
-        both = run(packed, options=options, budget=_second(budget), threads=_TWO)
-        ratios = two_threads_ratios(times, layer_times(both, kernels, nodes, cost))
-    load = MachineLoad(statistics.median(runs.lost), watch.others_busy, _spread_share(times))
-    events = first_run(runs.trace.runs[-1])
-    return Measurement(times, points, packed, kernels, events, kernel_memory(asked_for, kernels), ratios, load)
+        both = run(ready.packed, options=options, budget=_second(budget), threads=_TWO)
+        ratios = two_threads_ratios(times, layer_times(both, ready.kernels, nodes, cost))
+    return Measurement(
+        times=times,
+        points=ready.points,
+        packed=ready.packed,
+        kernels=ready.kernels,
+        events=first_run(runs.trace.runs[-1]),
+        memory=ready.memory,
+        two_threads=ratios,
+        load=MachineLoad(statistics.median(runs.lost), watch.others_busy, _spread_share(times)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A model ready to be timed, and what its first two runs showed; as in ``Measurement``."""
+
+    points: Mapping[str, Point]
+    packed: Path
+    kernels: tuple[Kernel, ...]
+    memory: Mapping[int, KernelMemory]
+    events_per_run: int
+
+
+def _prepare(
+    model: Model, inputs: Mapping[str, Array], directory: Path, options: EngineOptions, progress: Progress
+) -> _Prepared:
+    """Run the model once as it is, for its tensors' shapes, and once while the optimised file is written."""
+    source, packed, statistics_file = directory / _SOURCE, directory / "packed.onnx", directory / "memory.csv"
+    run = functools.partial(run_engine, source, inputs, model.inputs, directory, budget=_ONCE, alternate=False)
+    progress("writing the model", None)
+    save_model(model.ir, source)
+    progress("reading shapes", 0.05)
+    first = run(options=_PLAIN)
+    progress("optimising", 0.1)
+    written = EngineOptions(optimize="all", prepack=options.prepack, arena=False, memory_pattern=False)
+    run(options=written, write=packed, memory_statistics=statistics_file)
+    leave_plain(packed)
+    kernels = outermost_kernels(model, packed)
+    points = tensor_points(model, inputs, first.trace.runs[0])
+    memory = kernel_memory(statistics_file, kernels)
+    return _Prepared(points, packed, kernels, memory, first.trace.events_per_run)
 
 
 def measure_size(
@@ -153,13 +180,13 @@ def measure_size(
     """
     run = functools.partial(run_engine, inputs=inputs, specs=model.inputs, directory=directory)
     first = run(directory / _SOURCE, options=_PLAIN, budget=_ONCE, alternate=False)
-    asked_for = directory / "memory-of-size.csv"
-    runs = run(measured.packed, options=options, budget=_BRIEF, core=core, memory_statistics=asked_for)
+    statistics_file = directory / "memory-of-size.csv"
+    runs = run(measured.packed, options=options, budget=_BRIEF, core=core, memory_statistics=statistics_file)
     at_size = replace(
         measured,
         points=tensor_points(model, inputs, first.trace.runs[0]),
         events=first_run(runs.trace.runs[-1]),
-        memory=kernel_memory(asked_for, measured.kernels),
+        memory=kernel_memory(statistics_file, measured.kernels),
     )
     return at_size, statistics.median(runs.plain_ms)
 

@@ -57,7 +57,6 @@ def profile_engine(
             model,
             layers,
             measured,
-            measured.two_threads,
             cuts_of(model, layers, measured),
             recipes=request.recipes,
             ranges=request.sizes.ranges,

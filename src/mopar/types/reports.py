@@ -18,7 +18,7 @@ class VerifiedFunction:
         limit_mib: the limit that is set.
         predicted_ms, measured_ms: billed duration of a request under the limit; None where no request was answered.
         survived: whether every request under the limit was answered.
-        why: the exit reason where it did not survive.
+        exit_reason: what ended it where it did not survive.
     """
 
     name: str
@@ -28,7 +28,7 @@ class VerifiedFunction:
     predicted_ms: float
     measured_ms: float | None
     survived: bool
-    why: str | None = None
+    exit_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

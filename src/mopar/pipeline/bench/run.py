@@ -17,12 +17,13 @@ from mopar.measurement.required_memory import required_memory
 from mopar.pipeline.bench.configs import Config, planned, resized, torch_module, untouched
 from mopar.pipeline.bench.rows import cost_per_million, gb_s, latency_of, ratios_of
 from mopar.pipeline.bench.served import Samples, sample
-from mopar.pipeline.profile import Progress, Shapes, measure_model
+from mopar.pipeline.profile import Shapes, measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, largest_of, requests_for
 from mopar.planning import with_headroom
 from mopar.platforms import host_platform
 from mopar.platforms.books import load_book, load_limits
+from mopar.profiling import Progress
 from mopar.types import PriceBook, Profile, UsageError
 from mopar.types.reports import BenchReport, BenchRow, GatewayCost
 
@@ -83,9 +84,13 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
             for config, need in zip(configs, needs, strict=True)
         ]
         engines = [engine_ms(config.bundle, inputs) for config in sized]
-        samples: list[Samples] = []
-        for number, samples in sample([config.bundle for config in sized], inputs, want, options.requests):  # noqa: B007
-            progress("measuring all configurations, interleaved", number / options.requests)
+        samples = sample(
+            [config.bundle for config in sized],
+            inputs,
+            want,
+            options.requests,
+            lambda share: progress("measuring all configurations, interleaved", share),
+        )
     rows = tuple(
         _row(config, need, engine, taken, book, profile)
         for config, need, engine, taken in zip(sized, needs, engines, samples, strict=True)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,12 +85,20 @@ class Server:
 
 
 def sample(
-    bundles: Sequence[Bundle], inputs: Mapping[str, Array], want: Mapping[str, Array], requests: int
-) -> Iterator[tuple[int, list[Samples]]]:
+    bundles: Sequence[Bundle],
+    inputs: Mapping[str, Array],
+    want: Mapping[str, Array],
+    requests: int,
+    progress: Callable[[float], None] = lambda _share: None,
+) -> list[Samples]:
     """A request to each configuration per round, so that the machine's drift meets all of them.
 
-    Yields:
-        After each round its number, and the samples so far (the same objects each time).
+    Args:
+        bundles: of each configuration.
+        inputs: the request.
+        want: the reference model's answer.
+        requests: counted ones to each.
+        progress: called with the share of the requests that is done.
 
     Raises:
         DeploymentError: a server does not come up or fails.
@@ -108,10 +116,11 @@ def sample(
         for number in range(requests):
             for server, taken in zip(servers, samples, strict=True):
                 _invoke(server, inputs, want, taken)
-            yield number + 1, samples
+            progress((number + 1) / requests)
         for server, taken, cpu_ms in zip(servers, samples, before, strict=True):
             taken.gateway_cpu_ms = (_cpu_ms(server.pid) - cpu_ms) / requests
             taken.gateway_mib = _resident_mib(server.pid)
+    return samples
 
 
 def _invoke(server: Server, inputs: Mapping[str, Array], want: Mapping[str, Array], taken: Samples) -> None:

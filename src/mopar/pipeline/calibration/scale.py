@@ -5,7 +5,6 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -18,11 +17,9 @@ from mopar.files import cache_directory, from_json, temporary_folder, write_whol
 from mopar.machine import machine_facts
 from mopar.measurement.call_costs import runtime_costs
 from mopar.pipeline.calibration.corpus import Effort, measured_samples
-from mopar.profiling import RunBudget
+from mopar.profiling import Progress, RunBudget
 from mopar.profiling.cache import profile_key
 from mopar.types import ProfileError
-
-Progress = Callable[[str, float | None], None]
 
 _SECONDS = 40.0
 _EFFORT = Effort(
