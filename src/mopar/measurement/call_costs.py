@@ -19,7 +19,7 @@ from mopar.measurement.recording import record
 from mopar.measurement.required_memory import required_memory
 from mopar.platforms import host_platform
 from mopar.platforms.base import FunctionLaunch
-from mopar.profiling.cache import profile_key
+from mopar.profiling.cache import cache_key
 from mopar.types import ProfileError, RuntimeCosts
 from mopar.types.profile import COLD_HALF_MS, IDLE_HALF_MS
 
@@ -37,7 +37,7 @@ def runtime_costs(*, use_cache: bool = True, progress: Callable[[str], None] = l
     Raises:
         PlatformError, EngineError: a worker cannot be run here.
     """
-    path = cache_directory() / "runtime" / f"{profile_key(machine_facts())}.json"
+    path = cache_directory() / "runtime" / f"{cache_key(machine_facts())}.json"
     if use_cache:
         try:
             found = from_json(read_bounded(path), RuntimeCosts, what=str(path), error=ProfileError)

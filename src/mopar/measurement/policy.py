@@ -14,8 +14,9 @@ class MemoryPolicy:
     tolerance: float = 0.10
     """Share by which the median latency may exceed that without a limit."""
     resolution_mib: float = 2.0
-    """The limit is found to the larger of this and the next."""
+    """The limit is found to this, or to the share below where that is larger."""
     resolution_share: float = 0.02
+    """Of the limit: what large functions need varies by more than 2 MiB from run to run."""
 
     reference_requests: int = 7
     """Of a run without a limit: enough for a median, and survival is not in question there."""
@@ -42,9 +43,9 @@ class MemoryPolicy:
     retry_factor: float = 1.25
     """A median below so many times the tolerated one may be noise, and the limit is tried once more."""
     abandon_factor: float = 1.5
-    """Where requests in a row take so many times the tolerated latency, the median will be above it.."""
+    """Requests that take so many times the tolerated latency are far too slow: the median will be above it."""
     abandon_requests: int = 4
-    """..and so many are no coincidence."""
+    """So many in a row that are far too slow are no coincidence, and end the run."""
     settled_requests: int = 5
     """After so many in a row without a page fault, all pages in use are in memory: later requests would find them."""
     sample_s: float = 0.01
@@ -81,9 +82,9 @@ class LatencyPolicy:
     served_warm_rounds: int = 3
     """Requests to a whole deployment before those that count: its functions were loaded and run once already."""
     served_ms: float = 1500.0
-    """A deployment is measured for so long: twenty quick requests would all meet the same transient system noise.."""
+    """A deployment is measured for so long: twenty quick requests would all meet the same transient system noise."""
     served_rounds: int = 100
-    """..but by no more requests than this."""
+    """Requests to a deployment after which that is long enough in any case: the median hardly moves any more."""
 
 
 MEMORY = MemoryPolicy()

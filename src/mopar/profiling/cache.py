@@ -17,8 +17,8 @@ _MEASURING = 6
 """Raised where the same model would now be found to need other time or memory: what was kept before will not do."""
 
 
-def profile_key(facts: object) -> str:
-    """A file name's worth of digest of whatever a profile depends on (dataclasses or plain data)."""
+def cache_key(facts: object) -> str:
+    """A file name for what was measured: a digest of all that it depends on (dataclasses or plain data)."""
     return hashlib.sha256(to_json([_MEASURING, facts])).hexdigest()[:32]
 
 
@@ -26,7 +26,7 @@ def key_of(model: Model, request: ProfileRequest, budget: RunBudget, options: En
     """What the profile of a model on this machine is kept under."""
     identity = (model.name, model.sha256, model.graph_sha256)
     asked = (request.recipes, request.sizes.ranges, request.given_sha256)
-    return profile_key([PROFILE_SCHEMA, *identity, *asked, budget, options, machine_facts()])
+    return cache_key([PROFILE_SCHEMA, *identity, *asked, budget, options, machine_facts()])
 
 
 def kept_profile(key: str) -> Profile | None:

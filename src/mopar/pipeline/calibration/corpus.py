@@ -15,7 +15,7 @@ from mopar.machine import machine_facts
 from mopar.measurement.policy import MEMORY
 from mopar.pipeline.calibration.slices import slice_memory_mib, spans_of
 from mopar.profiling import RunBudget, sample_inputs
-from mopar.profiling.cache import profile_key
+from mopar.profiling.cache import cache_key
 from mopar.types import MoparError, ProfileError
 
 Say = Callable[[str], None]
@@ -86,7 +86,7 @@ def measured_samples(
     one = subject(path, inputs)
 
     def place(part: Effort) -> Path | None:
-        key = profile_key([TIMINGS_SCHEMA, path.stem, sha256_of(path), part, machine_facts()])
+        key = cache_key([TIMINGS_SCHEMA, path.stem, sha256_of(path), part, machine_facts()])
         return cache / f"{path.stem}-{key}.json" if cache is not None else None
 
     # Times are kept apart, so that memory can be added to what was timed before.

@@ -18,7 +18,7 @@ from mopar.machine import machine_facts
 from mopar.measurement.call_costs import runtime_costs
 from mopar.pipeline.calibration.corpus import Effort, measured_samples
 from mopar.profiling import Progress, RunBudget
-from mopar.profiling.cache import profile_key
+from mopar.profiling.cache import cache_key
 from mopar.types import ProfileError
 
 _SECONDS = 40.0
@@ -31,7 +31,7 @@ _SHRINK_MS = 0.2
 
 def calibration_path() -> Path:
     """Where a calibration of this machine is kept."""
-    return cache_directory() / "resources" / f"{profile_key(machine_facts())}.json"
+    return cache_directory() / "resources" / f"{cache_key(machine_facts())}.json"
 
 
 def resources_here(progress: Progress = lambda _stage, _share: None) -> ResourceModel:
