@@ -32,7 +32,7 @@ from mopar.bundle import compare_all
 from mopar.gateway.client import Client
 from mopar.limits import resident_memory
 from mopar.pipeline.bench.served import Server
-from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.reference import ReferenceModel
 from mopar.types import InputError
 from tests.models import materialise
 
@@ -124,7 +124,7 @@ def _resident_mib(pid: int) -> float:
     return (found.anon + found.file + found.shmem) / _MIB
 
 
-def judged(attack: Attack, port: int, whole: WholeModel, fuzzed: Fuzzed) -> None:
+def judged(attack: Attack, port: int, reference: ReferenceModel, fuzzed: Fuzzed) -> None:
     """Send an attack and count what comes back."""
     outcome = sent(port, attack, PATIENCE_S)
     wrong = ""
@@ -133,7 +133,7 @@ def judged(attack: Attack, port: int, whole: WholeModel, fuzzed: Fuzzed) -> None
     elif 200 in outcome.statuses:
         values = None if attack.refused else meaning(attack)
         try:
-            if values is None or not all(one.equal for one in compare_all(answered(outcome), whole.answer(values))):
+            if values is None or not all(one.equal for one in compare_all(answered(outcome), reference.infer(values))):
                 wrong = f"{attack.kind}: 200 for {(attack.head + attack.body)[:600]!r}"
         except InputError as error:
             wrong = f"{attack.kind}: 200, but {error}"
@@ -146,7 +146,7 @@ def judged(attack: Attack, port: int, whole: WholeModel, fuzzed: Fuzzed) -> None
 
 
 def fuzz(
-    server: Server, whole: WholeModel, questions: Sequence[Question], options: argparse.Namespace
+    server: Server, reference: ReferenceModel, questions: Sequence[Question], options: argparse.Namespace
 ) -> Iterator[Row]:
     """Fuzzed requests by four clients, and good ones by a fifth."""
     parts = urlsplit(server.client.url)
@@ -157,7 +157,7 @@ def fuzz(
     attacks = [mutated(parts.path + "/infer", draw.choice(values), draw) for _ in range(options.requests)]
     with ThreadPoolExecutor(5) as pool:
         good = pool.submit(ask, server.client.url, questions, options.requests // GOOD_EVERY, tally)
-        for done in [pool.submit(judged, attack, parts.port, whole, fuzzed) for attack in attacks]:
+        for done in [pool.submit(judged, attack, parts.port, reference, fuzzed) for attack in attacks]:
             done.result()
         good.result()
     kinds = Counter(attack.kind.partition(",")[0] for attack in attacks)
@@ -180,7 +180,7 @@ def good_row(attack: str, tally: Tally) -> Row:
     return Row(attack, text, tally.unequal == 0 and not hung and tally.answered >= SHARE_ANSWERED * asked > 0)
 
 
-def heavy(server: Server, whole: WholeModel, questions: Sequence[Question]) -> Iterator[Row]:
+def heavy(server: Server, reference: ReferenceModel, questions: Sequence[Question]) -> Iterator[Row]:
     """Large JSON from four clients at once, each body several times."""
     parts = urlsplit(server.client.url)
     assert parts.port is not None
@@ -190,7 +190,7 @@ def heavy(server: Server, whole: WholeModel, questions: Sequence[Question]) -> I
     attacks = [Attack(kind, head(path, len(body)), body, refused=True) for kind, body in bodies.items()] * 4
     with ThreadPoolExecutor(5) as pool:
         good = pool.submit(ask, server.client.url, questions, 200, tally)
-        for done in [pool.submit(judged, attack, parts.port, whole, fuzzed) for attack in attacks]:
+        for done in [pool.submit(judged, attack, parts.port, reference, fuzzed) for attack in attacks]:
             done.result()
         good.result()
     yield fuzzed.row(f"{fuzzed.count} times 8 MiB of JSON ({len(bodies)} kinds)")
@@ -273,7 +273,7 @@ def campaign(kind: str, options: argparse.Namespace) -> Iterator[Row]:
     """All attacks on a bundle of one kind."""
     with tempfile.TemporaryDirectory(prefix="mopar-attack-") as folder, ExitStack() as stack:
         bundle, questions = prepared(Scenario(MODELS[kind], kind, options.requests, options.concurrency), Path(folder))
-        whole = WholeModel(materialise(MODELS[kind]))
+        reference = ReferenceModel(materialise(MODELS[kind]))
         server = Server(bundle)
         stack.callback(server.stop)
         port = urlsplit(server.client.url).port
@@ -282,9 +282,9 @@ def campaign(kind: str, options: argparse.Namespace) -> Iterator[Row]:
         before = settled(server, questions, workers)
         health: list[Row] = []
         with probed(port, health, "fuzzed"):
-            yield from fuzz(server, whole, questions, options)
+            yield from fuzz(server, reference, questions, options)
         with probed(port, health, "8 MiB of JSON"):
-            yield from heavy(server, whole, questions)
+            yield from heavy(server, reference, questions)
         yield from crowd(server, questions, options)
         with probed(port, health, "workers killed"):
             yield from killed(server, questions, options)

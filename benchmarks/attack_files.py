@@ -27,8 +27,8 @@ import numpy as np
 from benchmarks.common import met, parser, say_where, table, write_raw
 from benchmarks.soak import drawn, planned
 from mopar.bundle import build
-from mopar.pipeline.reference import WholeModel
-from mopar.pipeline.stages import predict_model
+from mopar.pipeline.profile import predict_model
+from mopar.pipeline.reference import ReferenceModel
 from tests.graph import overdrawn
 from tests.graph.test_damaged import cut_short, edited, flipped
 from tests.models import materialise
@@ -98,11 +98,11 @@ def made(name: str, folder: Path) -> Path:
     path, rng = materialise(name), np.random.default_rng(0)
     model, profile = predict_model(path, shapes=shapes)
     build(model, planned(profile, kind), home / "bundle")
-    whole = WholeModel(path)
+    reference = ReferenceModel(path)
     for number in range(REQUESTS):
         inputs = drawn(profile, rng)
         np.savez(home / f"request{number}.npz", **inputs)  # type: ignore[arg-type]
-        np.savez(home / f"answer{number}.npz", **whole.answer(inputs))  # type: ignore[arg-type]
+        np.savez(home / f"answer{number}.npz", **reference.infer(inputs))  # type: ignore[arg-type]
     return home
 
 

@@ -13,8 +13,8 @@ from benchmarks.layers import MeasuredLayers
 from mopar.engine.packed import optimised_graph
 from mopar.nodes import name_of
 from mopar.profiling.layer_times import layers_of_kernels
-from mopar.profiling.liveness import IN_PLACE, VIEWS, Step
-from mopar.profiling.liveness_kernels import EngineRun, kernel_steps
+from mopar.profiling.liveness import IN_PLACE, VIEWS, Operation
+from mopar.profiling.liveness_kernels import EngineRun, kernel_operations
 
 
 @dataclass(slots=True)
@@ -41,11 +41,11 @@ def held_bytes(one: MeasuredLayers) -> dict[int, HeldBytes]:
     """What is held for a request, by layer."""
     measured = one.measured
     run = EngineRun(optimised_graph(measured.packed), measured.events, measured.memory)
-    steps, sizes = kernel_steps(run, {name: point.bytes for name, point in measured.points.items()})
+    operations, sizes = kernel_operations(run, {name: point.bytes for name, point in measured.points.items()})
     inputs = [name_of(value) for value in run.graph.inputs]
-    dies = _deaths(steps, {name_of(value) for value in run.graph.outputs})
-    totals = [sum(sizes[name] for name in inputs)] * len(steps)
-    for buffer in _buffers(steps, sizes, dies):
+    dies = _deaths(operations, {name_of(value) for value in run.graph.outputs})
+    totals = [sum(sizes[name] for name in inputs)] * len(operations)
+    for buffer in _buffers(operations, sizes, dies):
         for number in range(buffer.first, buffer.last + 1):
             totals[number] += buffer.size
     layer_of = layers_of_kernels(measured.kernels, [layer.nodes for layer in one.layers])
@@ -58,14 +58,14 @@ def held_bytes(one: MeasuredLayers) -> dict[int, HeldBytes]:
     return found
 
 
-def _buffers(steps: Sequence[Step], sizes: Mapping[str, int], dies: Mapping[str, int]) -> list[_Buffer]:
-    """Every buffer, and from which step to which it is held."""
+def _buffers(operations: Sequence[Operation], sizes: Mapping[str, int], dies: Mapping[str, int]) -> list[_Buffer]:
+    """Every buffer, and from which operation to which it is held."""
     buffers: list[_Buffer] = []
     at: dict[str, _Buffer] = {}
     free: list[_Buffer] = []
-    for number, step in enumerate(steps):
-        for name in step.makes:
-            buffer = _older_buffer(step, name, sizes, at, free, dies, number)
+    for number, operation in enumerate(operations):
+        for name in operation.makes:
+            buffer = _older_buffer(operation, name, sizes, at, free, dies, number)
             if buffer is None:
                 buffer = _Buffer(sizes[name], number, number)
                 buffers.append(buffer)
@@ -73,21 +73,21 @@ def _buffers(steps: Sequence[Step], sizes: Mapping[str, int], dies: Mapping[str,
                 free.remove(buffer)
             at[name] = buffer
             buffer.last = max(buffer.last, dies.get(name, number))
-        for name in (*step.reads, *step.makes):
+        for name in operation.names:
             buffer = at.get(name)
-            if buffer is not None and buffer.last == number and number + 1 < len(steps) and buffer not in free:
+            if buffer is not None and buffer.last == number and number + 1 < len(operations) and buffer not in free:
                 free.insert(0, buffer)
     return buffers
 
 
-def _deaths(steps: Sequence[Step], outputs: set[str]) -> dict[str, int]:
-    """The step after which each tensor is not needed."""
-    dies = {name: number for number, step in enumerate(steps) for name in step.reads}
-    return dies | dict.fromkeys(outputs, len(steps) - 1)
+def _deaths(operations: Sequence[Operation], outputs: set[str]) -> dict[str, int]:
+    """The operation after which each tensor is not needed."""
+    dies = {name: number for number, operation in enumerate(operations) for name in operation.reads}
+    return dies | dict.fromkeys(outputs, len(operations) - 1)
 
 
 def _older_buffer(
-    step: Step,
+    operation: Operation,
     name: str,
     sizes: Mapping[str, int],
     at: Mapping[str, _Buffer],
@@ -96,12 +96,12 @@ def _older_buffer(
     number: int,
 ) -> _Buffer | None:
     """The buffer that a tensor is written into, where it gets none of its own."""
-    if step.operator in VIEWS and step.reads and step.reads[0] in at:
-        return at[step.reads[0]]
-    if not step.in_place:
+    if operation.operator in VIEWS and operation.reads and operation.reads[0] in at:
+        return at[operation.reads[0]]
+    if not operation.in_place:
         return None
-    if step.operator in IN_PLACE:
-        for read in step.reads:
+    if operation.operator in IN_PLACE:
+        for read in operation.reads:
             buffer = at.get(read)
             if buffer is not None and buffer.size == sizes[name] and buffer.last == number and dies[read] == number:
                 return buffer

@@ -24,7 +24,8 @@ from mopar.bundle import Bundle, build, open_bundle, prepare
 from mopar.files import cache_directory
 from mopar.gateway.arrays import Array, from_array
 from mopar.gateway.executor import Executor
-from mopar.pipeline.stages import PlanOptions, make_plan, measure_model
+from mopar.pipeline.profile import measure_model
+from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.local import LocalDeployment
 from mopar.runtime.threads import session_entries, shares_of_cores
 from tests.models import materialise, sample_inputs

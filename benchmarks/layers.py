@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mopar.graph import Layer, Model, layers_of, load_model
-from mopar.profiling import Array, RunBudget, sample_inputs, time_layers
+from mopar.profiling import Array, RunBudget, sample_inputs
 from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.entries import layer_profiles, weights_of
+from mopar.profiling.layer_times import LayerTimes
 from mopar.profiling.measure import Measurement, measure
 from mopar.profiling.patterns import patterns_of
 from mopar.profiling.patterns_operators import leading_operators
@@ -19,7 +20,7 @@ from tests.models import sample_inputs as reference_inputs
 
 @dataclass(frozen=True, slots=True)
 class MeasuredLayers:
-    """A model's layers, and what running it told; ``directory`` holds the packed file that ran."""
+    """A model's layers, and what a run of it showed; ``directory`` holds the packed file that ran."""
 
     model: Model
     layers: tuple[Layer, ...]
@@ -56,9 +57,15 @@ def measured_layers(name: str, budget: RunBudget) -> Iterator[MeasuredLayers]:
         )
 
 
+def time_layers(model: Model, inputs: Mapping[str, Array]) -> LayerTimes:
+    """Latency of every layer."""
+    with scratch_directory() as directory:
+        return measure(model, layers_of(model), inputs, directory).times
+
+
 def retimed(profile: Profile, model: Model, inputs: Mapping[str, Array]) -> Profile:
     """A model's profile with its layers timed anew: the machine may have become faster or slower since."""
-    times = time_layers(model, layers_of(model), inputs)
+    times = time_layers(model, inputs)
     layers = zip(profile.layers, times.latency_ms, strict=True)
     return replace(
         profile,

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from benchmarks.buffers import HeldBytes, held_bytes
 from benchmarks.common import met, parser, say_where, table, write_raw
 from benchmarks.layers import MeasuredLayers, measured_layers
+from benchmarks.timeline.measured import ResidentPoint, resident_timeline
 from mopar.cli.patterns import sparkline
 from mopar.profiling import RunBudget
-from mopar.profiling.timeline_measured import ResidentPoint, resident_timeline
 from mopar.types import GlobalDifferences, MemoryPoint
 from tests.models import MODELS
 
@@ -31,7 +31,7 @@ BUDGET = RunBudget(seconds=2.0, min_runs=7, max_runs=60)
 CORRELATION_GOAL, PEAK_GOAL, SWING_GOAL, BUFFER_GOAL = 0.99, 0.05, 0.10, 0.10
 MIB = 1 << 20
 PEAK_GOAL_BYTES = 2 * MIB
-_TOLD_APART_BYTES = MIB // 8
+_RESOLUTION_BYTES = MIB // 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +145,9 @@ def explained(pair: Pair) -> str:
         f"weights {point.weight_bytes / MIB:.2f} MiB, came in {resident.new_file_bytes / MIB:.2f}",
         f"tensors {tensors / MIB:.2f}, buffers {buffers / MIB:.2f}, anonymous {resident.anonymous_bytes / MIB:.2f}",
     ]
-    if resident.new_file_bytes < point.weight_bytes / 2 and point.weight_bytes > _TOLD_APART_BYTES:
+    if resident.new_file_bytes < point.weight_bytes / 2 and point.weight_bytes > _RESOLUTION_BYTES:
         parts.append("its weights are read in part, as a table's rows are")
-    if buffers > tensors + _TOLD_APART_BYTES:
+    if buffers > tensors + _RESOLUTION_BYTES:
         parts.append("buffers wait for later tensors of their size")
     return "; ".join(parts)
 

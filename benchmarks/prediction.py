@@ -21,10 +21,12 @@ import numpy as np
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from benchmarks.layers import retimed
 from mopar.bundle import build, open_bundle
-from mopar.pipeline.reference import WholeModel
-from mopar.pipeline.stages import PlanOptions, make_plan, measure_model
-from mopar.pipeline.verify import Verification, verify
+from mopar.pipeline.profile import measure_model
+from mopar.pipeline.reference import ReferenceModel
+from mopar.pipeline.stages import PlanOptions, make_plan
+from mopar.pipeline.verify import verify
 from mopar.types import InfeasibleError, Plan, Profile
+from mopar.types.reports import Verification
 from tests.models import MODELS, materialise, sample_inputs
 
 NAMES = ("resnet50", "minilm", "ppocr-rec", "bilstm", "two_input")
@@ -82,12 +84,12 @@ def verified(name: str, wanted: Callable[[Profile], Iterator[tuple[str, Plan]]])
         model, profile = measure_model(path, inputs=inputs)
         say("layers once more")
         profile = retimed(profile, model, requests[0])
-        whole = WholeModel(path)
+        reference = ReferenceModel(path)
         for number, (label, plan) in enumerate(wanted(profile)):
             say(f"{label}: {len(plan.functions)} functions")
             root = Path(folder) / str(number)
             build(model, plan, root)
-            one = Verified(name, label, plan, verify(open_bundle(root), whole, requests))
+            one = Verified(name, label, plan, verify(open_bundle(root), reference, requests))
             say("; ".join(row_of(one)[1:]))
             yield one
 

@@ -18,8 +18,9 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, save
 
 from benchmarks.common import met, parser, say_where, table, write_raw
-from mopar.files import to_json
-from mopar.pipeline.stages import PlanOptions, make_plan, predict_model
+from mopar.pipeline.profile import predict_model
+from mopar.pipeline.stages import PlanOptions, make_plan
+from mopar.profiling.document import profile_json
 from tests.models import materialise
 
 SEED = 20240402
@@ -79,7 +80,7 @@ def growth(name: str, path: Path, products: int) -> Growth:
     begin = time.process_time()
     _, profile = predict_model(path)
     profiled = time.process_time()
-    size_mb = len(to_json(profile)) / 1e6
+    size_mb = len(profile_json(profile)) / 1e6
     ready = time.process_time()
     make_plan(profile, PlanOptions())
     planned = time.process_time()

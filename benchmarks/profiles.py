@@ -15,11 +15,12 @@ import time
 from dataclasses import dataclass
 
 from benchmarks.common import met, parser, say_where, table, write_raw
-from mopar.graph import layers_of, load_model
+from benchmarks.layers import time_layers
+from mopar.graph import load_model
 from mopar.measurement.call_costs import runtime_costs
-from mopar.measurement.probe import WorkerProbe
-from mopar.profiling import LayerTimes, profile_model, time_layers
-from mopar.types import Profile
+from mopar.pipeline.profile import profile_model
+from mopar.profiling.layer_times import LayerTimes
+from mopar.types import Profile, RuntimeCosts
 from mopar.zoo import zoo_models
 from tests.models import materialise, sample_inputs
 
@@ -51,14 +52,14 @@ class Profiled:
         return [again_ms / first_ms - 1 for first_ms, again_ms in pairs if first_ms > least]
 
 
-def profiled(name: str) -> Profiled:
+def profiled(name: str, runtime: RuntimeCosts) -> Profiled:
     """Profile a model from nothing, then time its layers twice."""
     path, inputs = materialise(name), sample_inputs(name)
     started = time.monotonic()
     model = load_model(path)
-    profile = profile_model(model, WorkerProbe(), inputs=inputs, use_cache=False)
+    profile = profile_model(model, inputs=inputs, use_cache=False, runtime=runtime)
     seconds = time.monotonic() - started
-    first, again = (time_layers(model, layers_of(model), inputs) for _ in range(2))
+    first, again = (time_layers(model, inputs) for _ in range(2))
     return Profiled(profile, seconds, first, again)
 
 
@@ -86,12 +87,12 @@ def main() -> None:
     options = arguments.parse_args()
     say_where(0)
     started = time.monotonic()
-    runtime_costs(use_cache=False)
+    runtime = runtime_costs(use_cache=False)
     machine_s = time.monotonic() - started
     found = []
     for name in options.models.split(","):
         print(f"  {name}", file=sys.stderr, flush=True)
-        found.append(profiled(name.strip()))
+        found.append(profiled(name.strip(), runtime))
     columns = ("model", "profile s", "ms", "unattributed", "", "second run", "layers within 5%", "worst", "")
     table(columns, [row_of(one) for one in found])
     total = machine_s + sum(one.seconds for one in found)

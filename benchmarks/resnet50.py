@@ -14,8 +14,9 @@ from rich.console import Console
 
 from benchmarks.common import met, parser, say_where, table, write_raw
 from mopar.cli.bench import render_bench
-from mopar.pipeline.bench import BenchOptions, BenchReport, bench
+from mopar.pipeline.bench import BenchOptions, bench
 from mopar.pipeline.stages import PlanOptions
+from mopar.types.reports import BenchReport
 from tests.models import materialise
 
 ROOT = Path(__file__).parents[1]

@@ -23,13 +23,14 @@ import numpy as np
 
 from benchmarks import architectures
 from benchmarks.common import met, parser, say_where, table, write_raw
-from mopar.costmodel.model import ResourceModel, encoded
 from mopar.costmodel.networks import synthetic
+from mopar.costmodel.resource_file import encoded
+from mopar.costmodel.resource_model import ResourceModel
 from mopar.costmodel.samples import ModelSamples
 from mopar.files import write_whole
 from mopar.measurement.call_costs import runtime_costs
+from mopar.pipeline.calibration.calibrate import fitted
 from mopar.pipeline.calibration.corpus import Effort, measured_samples
-from mopar.pipeline.calibration.run import fitted
 from mopar.profiling.inputs import Array
 from mopar.types import MoparError, RuntimeCosts
 from tests import models as zoo

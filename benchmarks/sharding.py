@@ -29,7 +29,7 @@ from mopar.measurement.recording import record
 from mopar.measurement.required_memory import required_memory
 from mopar.measurement.single import chain_bundle
 from mopar.nodes import is_weight
-from mopar.pipeline.stages import measure_model, predict_model
+from mopar.pipeline.profile import measure_model, predict_model
 from mopar.planning import plan, plan_text
 from mopar.platforms import host_platform
 from mopar.platforms.books import load_book, load_limits

@@ -22,9 +22,10 @@ from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.bundle import build, open_bundle
 from mopar.graph import Model
 from mopar.pipeline.bench.configs import Config, resized, untouched
-from mopar.pipeline.bench.served import Samples, sample
-from mopar.pipeline.reference import WholeModel
-from mopar.pipeline.stages import PlanOptions, make_plan, measure_model, predict_model
+from mopar.pipeline.bench.served import sample
+from mopar.pipeline.profile import measure_model, predict_model
+from mopar.pipeline.reference import ReferenceModel
+from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.planning import plan_text
 from mopar.types import Plan, Profile
 from mopar.zoo import zoo_models
@@ -88,13 +89,11 @@ def compare(name: str, requests: int, *, measured: bool) -> Compared:
     path = materialise(name)
     model, profile = measure_model(path) if measured else predict_model(path)
     inputs = sample_inputs(name)
-    want = WholeModel(path).answer(inputs)
+    want = ReferenceModel(path).infer(inputs)
     plans = plans_of(profile)
     with tempfile.TemporaryDirectory(prefix="mopar-side-") as folder:
         configs = configs_of(model, plans, Path(folder))
-        taken: list[Samples] = []
-        for _, taken in sample([config.bundle for config in configs], inputs, want, requests):  # noqa: B007
-            pass
+        taken = sample([config.bundle for config in configs], inputs, want, requests)
     side = plans[SIDE]
     return Compared(
         model=name,

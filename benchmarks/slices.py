@@ -25,7 +25,8 @@ from benchmarks.layers import retimed
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.gateway.arrays import Array, from_array
 from mopar.gateway.executor import Executor
-from mopar.pipeline.stages import PlanOptions, make_plan, measure_model
+from mopar.pipeline.profile import measure_model
+from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.local import LocalDeployment
 from mopar.types import Plan, Profile
 from mopar.zoo import zoo_models

@@ -29,8 +29,9 @@ from mopar.bundle import Bundle, build, compare_all, open_bundle
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
 from mopar.pipeline.bench.served import Server
-from mopar.pipeline.reference import WholeModel
-from mopar.pipeline.stages import PlanOptions, make_plan, predict_model
+from mopar.pipeline.profile import predict_model
+from mopar.pipeline.reference import ReferenceModel
+from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.types import MoparError, Plan, Profile
 from tests.models import materialise
 
@@ -168,9 +169,9 @@ def prepared(scenario: Scenario, folder: Path) -> tuple[Bundle, list[Question]]:
     if scenario.kind == "parts" and not any(graph.part is not None for graph in plan.graphs):
         raise RuntimeError(f"{scenario.model}: no plan with functions side by side was found")
     build(model, plan, folder / "bundle")
-    whole, random = WholeModel(path), np.random.default_rng(0)
+    reference, random = ReferenceModel(path), np.random.default_rng(0)
     questions = [drawn(profile, random) for _ in range(QUESTIONS)]
-    return open_bundle(folder / "bundle"), [(inputs, whole.answer(inputs)) for inputs in questions]
+    return open_bundle(folder / "bundle"), [(inputs, reference.infer(inputs)) for inputs in questions]
 
 
 def soak(scenario: Scenario) -> Tally:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import met, parser, say_where, table, write_raw
-from mopar.pipeline.stages import measure_model
+from mopar.pipeline.profile import measure_model
 from mopar.planning import Size, Slice, chain_shape, evaluate, plan, plan_text, plan_unsplit
 from mopar.planning.memory import bought_mib, slice_memory_mib, with_headroom
 from mopar.platforms.books import book_names, load_book, load_limits

@@ -26,12 +26,14 @@ from mopar.graph import Model
 from mopar.machine import machine_facts
 from mopar.pipeline.bench.rows import cost_per_million, gb_s
 from mopar.pipeline.bench.served import Server
-from mopar.pipeline.reference import WholeModel
-from mopar.pipeline.stages import PlanOptions, make_plan, measure_model
-from mopar.pipeline.verify import Verification, verify
+from mopar.pipeline.profile import measure_model
+from mopar.pipeline.reference import ReferenceModel
+from mopar.pipeline.stages import PlanOptions, make_plan
+from mopar.pipeline.verify import verify
 from mopar.planning import runs_text
 from mopar.platforms.books import load_book
 from mopar.types import MoparError, Plan, Profile
+from mopar.types.reports import Verification
 
 FOLDER = Path(__file__).parents[1] / ".cache" / "demo"
 OUTPUT = "sentence_embedding"
@@ -122,11 +124,11 @@ def run(requests: int, max_functions: int) -> None:
     log.step("plan: where to cut, and how large each function must be")
     unsplit = make_plan(profile, PlanOptions(cuts=(), slo_ms=None))
     split = choose(profile, max_functions)
-    whole = WholeModel(path)
+    reference = ReferenceModel(path)
     plans = {"unsplit": unsplit, "split": split}
-    candidates = [make(name, plan, model, whole, [batch, *singles], log) for name, plan in plans.items()]
+    candidates = [make(name, plan, model, reference, [batch, *singles], log) for name, plan in plans.items()]
     log.step(f"serve both, and ask them by turns: {requests} requests of {len(SENTENCES)} sentences, then one by one")
-    ask(candidates, whole, batch, singles, requests)
+    ask(candidates, reference, batch, singles, requests)
     log.step("done")
     report(candidates, profile)
 
@@ -162,19 +164,23 @@ def choose(profile: Profile, max_functions: int) -> Plan:
     return plan
 
 
-def make(name: str, plan: Plan, model: Model, whole: WholeModel, requests: Sequence[Request], log: Log) -> Candidate:
+def make(
+    name: str, plan: Plan, model: Model, reference: ReferenceModel, requests: Sequence[Request], log: Log
+) -> Candidate:
     """Build a plan, and hold it against the model."""
     log.step(f"build and verify the {name} plan: answers, memory and time under its limits")
     folder = FOLDER / name
     build(model, plan, folder, progress=log.progress)
     bundle = open_bundle(folder)
-    found = verify(bundle, whole, requests, progress=log.progress)
+    found = verify(bundle, reference, requests, progress=log.progress)
     if not found.passed:
         raise MoparError(f"{name}: {found}")
     return Candidate(name, plan, bundle, found)
 
 
-def ask(candidates: Sequence[Candidate], whole: WholeModel, batch: Request, singles: list[Request], count: int) -> None:
+def ask(
+    candidates: Sequence[Candidate], reference: ReferenceModel, batch: Request, singles: list[Request], count: int
+) -> None:
     """Requests over HTTP to all candidates by turns, each answer compared with the whole model's."""
     with contextlib.ExitStack() as stack:
         servers = {}
@@ -185,21 +191,21 @@ def ask(candidates: Sequence[Candidate], whole: WholeModel, batch: Request, sing
         for _ in range(count):
             for candidate in candidates:
                 client = servers[candidate.name].client
-                candidate.latency_ms.append(timed(candidate, servers[candidate.name], whole, batch))
+                candidate.latency_ms.append(timed(candidate, servers[candidate.name], reference, batch))
                 for function, parts in client.timings.items():
                     candidate.billed_ms.setdefault(function, []).append(parts["billed"])
         for request in singles:
             for candidate in candidates:
-                again = [timed(candidate, servers[candidate.name], whole, request) for _ in range(5)]
+                again = [timed(candidate, servers[candidate.name], reference, request) for _ in range(5)]
                 candidate.alone_ms.append(statistics.median(again))
 
 
-def timed(candidate: Candidate, server: Server, whole: WholeModel, request: Request) -> float:
+def timed(candidate: Candidate, server: Server, reference: ReferenceModel, request: Request) -> float:
     """One request; its latency at the client in ms."""
     started = time.perf_counter()
     got = server.client.infer(request)
     elapsed_ms = (time.perf_counter() - started) * 1e3
-    differences = compare_all(got, whole.answer(request))
+    differences = compare_all(got, reference.infer(request))
     candidate.error = max(candidate.error, *(difference.max_rel_error for difference in differences))
     candidate.vectors = [*got[OUTPUT]] if len(got[OUTPUT]) == len(SENTENCES) else candidate.vectors
     return elapsed_ms

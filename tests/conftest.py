@@ -34,4 +34,4 @@ def reference() -> Callable[[str], Path]:
 @pytest.fixture(autouse=True)
 def as_busy_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """A profile that was measured on a busy machine is measured again on a quiet one; tests run on either."""
-    monkeypatch.setattr("mopar.profiling.profile.busy_now", lambda: True)
+    monkeypatch.setattr("mopar.profiling.cache.busy_now", lambda: True)

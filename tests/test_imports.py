@@ -27,6 +27,13 @@ def test_what_runs_in_a_function_loads_the_standard_library_only() -> None:
     assert loaded & (HEAVY | {"dataclasses", "inspect", "msgspec"}) == set()
 
 
+def test_a_process_that_is_timed_loads_the_engine_and_the_documents_of_its_job_alone() -> None:
+    code = "import sys, mopar.engine.timing.child; print(*[name for name in sys.modules if name.startswith('mopar')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    parts = ("mopar", "mopar.engine", "mopar.engine.timing", "mopar.engine.timing.job", "mopar.engine.timing.child")
+    assert set(done.stdout.split()) == set(parts)
+
+
 def test_capture_loads_what_is_heavy_only_to_capture() -> None:
     """The worker that serves a torch module imports it, and is compared by its memory."""
     assert loaded_by("mopar.capture") & HEAVY == set()

@@ -19,8 +19,9 @@ from mopar.gateway.client import Client
 from mopar.gateway.executor import Executor
 from mopar.graph import Model
 from mopar.pipeline.bench.served import Server
-from mopar.pipeline.reference import WholeModel
-from mopar.pipeline.stages import PlanOptions, make_plan, measure_model, predict_model
+from mopar.pipeline.profile import measure_model, predict_model
+from mopar.pipeline.reference import ReferenceModel
+from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.local import LocalDeployment
 from mopar.types import MoparError, Plan, Profile
 
@@ -142,9 +143,9 @@ def try_architecture(item: Architecture, path: Path, folder: Path, *, measured: 
             model, profile = profiler(path, inputs=folder / "inputs.npz", shapes=item.ranges())
     except Exception as error:  # noqa: BLE001  whatever stops it is what the trial is for
         return replace(trial, failed=stages.reason("profile", error), seconds=stages.seconds, traces=(*stages.traces,))
-    whole = WholeModel(path)
+    reference = ReferenceModel(path)
     questions = [
-        (inputs, whole.answer(inputs))
+        (inputs, reference.infer(inputs))
         for inputs in (item.request(seed, item.points[seed % len(item.points)]) for seed in range(INPUTS))
     ]
     reason = _telling_nothing(questions[0][1], questions[len(item.points)][1])

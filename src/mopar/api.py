@@ -14,17 +14,16 @@ from mopar.bundle import Bundle, open_bundle
 from mopar.bundle.assemble import build as write_bundle
 from mopar.gateway.arrays import Array
 from mopar.gateway.options import ServeOptions
-from mopar.graph import Model, check_loadable
+from mopar.graph import Model
 from mopar.measurement.once import answer_once
-from mopar.measurement.probe import WorkerProbe
 from mopar.pipeline.background import Service, serve_in_background
-from mopar.pipeline.reference import WholeModel
-from mopar.pipeline.stages import PlanOptions, make_plan, requests_for, stated_of
-from mopar.pipeline.verify import Verification
+from mopar.pipeline.profile import profile_model
+from mopar.pipeline.reference import ReferenceModel
+from mopar.pipeline.stages import PlanOptions, make_plan, requests_for
 from mopar.pipeline.verify import verify as check_bundle
-from mopar.profiling import profile_model
 from mopar.shapes import ShapeLike
 from mopar.types import Plan, Profile
+from mopar.types.reports import Verification
 
 PathLike = str | os.PathLike[str]
 
@@ -50,9 +49,7 @@ def profile(
     Raises:
         ModelError, InputError, EngineError, PlatformError.
     """
-    check_loadable(model)
-    stated = stated_of(model, shapes, inputs)
-    return profile_model(model, WorkerProbe(use_cache=use_cache), inputs=inputs, shapes=stated, use_cache=use_cache)
+    return profile_model(model, inputs=inputs, shapes=shapes, use_cache=use_cache)
 
 
 def plan(profile: Profile, options: PlanOptions | None = None) -> Plan:
@@ -91,7 +88,7 @@ def verify(
     manifest = opened.manifest
     plan = manifest.plan
     chosen = list(requests or requests_for(manifest.inputs, plan.recipes, ranges=plan.ranges))
-    return check_bundle(opened, WholeModel(Path(against)), chosen)
+    return check_bundle(opened, ReferenceModel(Path(against)), chosen)
 
 
 def infer(bundle: Bundle | PathLike, inputs: Mapping[str, Array], *, deadline_s: float = 60.0) -> dict[str, Array]:

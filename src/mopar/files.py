@@ -10,14 +10,12 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
-from mopar.types import MoparError, Profile, StorageError, UsageError
-from mopar.types.shards import StepRecord, record_of, step_of
+from mopar.types import MoparError, StorageError, UsageError
 
 T = TypeVar("T")
 
@@ -30,62 +28,34 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system calls a disk, a quota or a file that may not grow."""
 
 
-@dataclass(frozen=True, slots=True)
-class _ProfileRecord(Profile):
-    """A profile as its file has it."""
-
-    shards: tuple[StepRecord, ...] = ()  # type: ignore[assignment]
-
-
-def _with_shards(kind: type[Profile], profile: Profile, shards: tuple[Any, ...]) -> Profile:
-    """A profile in memory as its file has it, or the other way round."""
-    values = {field.name: getattr(profile, field.name) for field in fields(Profile)}
-    return kind(**{**values, "shards": shards})
-
-
-def _profile_lines(profile: Profile) -> bytes:
-    """A profile's JSON: thousands of layers and steps, each on a line of its own."""
-    record = _with_shards(_ProfileRecord, profile, tuple(record_of(step) for step in profile.shards))
-    found = []
-    for field in fields(record):
-        value = getattr(record, field.name)
-        body = msgspec.json.encode(value)
-        if isinstance(value, tuple) and value:
-            body = b"[\n    " + b",\n    ".join(msgspec.json.encode(item) for item in value) + b"\n  ]"
-        found.append(b'  "' + field.name.encode() + b'": ' + body)
-    return b"{\n" + b",\n".join(found) + b"\n}\n"
-
-
-def to_json(value: Any) -> bytes:
-    """A dataclass (or plain data) as indented UTF-8 JSON, ending in a newline; a profile with an item on each line."""
-    if isinstance(value, Profile):
-        return _profile_lines(value)
+def to_json(value: object) -> bytes:
+    """A dataclass (or plain data) as indented UTF-8 JSON, ending in a newline."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
-def from_json(data: bytes, kind: type[T], *, what: str, error: type[MoparError]) -> T:
+def from_json(data: bytes, kind: type[T], *, what: str, error: type[MoparError], form: str | None = None) -> T:
     """The ``kind`` that ``data`` encodes.
 
+    Args:
+        data: UTF-8 JSON.
+        kind: to decode to.
+        what: is decoded, for messages.
+        error: to raise.
+        form: what such a document is called; by default as ``kind`` is.
+
     Raises:
-        error: ``data`` is not JSON, or not of that form; the message names ``what`` and the field.
+        error: ``data`` is not JSON, not of that form, or of another version; the message names ``what`` and the field.
     """
     try:
-        value = _decoded(data, kind)
+        value = msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as cause:
-        raise error(f"{what}: not a valid {kind.__name__.lower()} file: {cause}; make the file again") from cause
+        name = form or kind.__name__.lower()
+        raise error(f"{what}: not a valid {name} file: {cause}; make the file again") from cause
     field = getattr(kind, "__dataclass_fields__", {}).get("schema")
     if field is not None and getattr(value, "schema", None) != field.default:
         found = getattr(value, "schema", None)
         raise error(f"{what}: schema version {found}, this mopar reads {field.default}; make the file again")
     return value
-
-
-def _decoded(data: bytes, kind: type[T]) -> T:
-    if kind is not Profile:
-        return msgspec.json.decode(data, type=kind)
-    record = msgspec.json.decode(data, type=_ProfileRecord)
-    found: Any = _with_shards(Profile, record, tuple(step_of(step) for step in record.shards))
-    return cast(T, found)
 
 
 def read_json(path: Path, kind: type[T], *, error: type[MoparError]) -> T:

@@ -8,7 +8,7 @@ import pytest
 
 from mopar.bundle import compare_all
 from mopar.gateway.client import Client
-from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.reference import ReferenceModel
 from tests.cli.harness import Pipeline, mopar, served
 
 
@@ -113,5 +113,5 @@ def test_serve_answers_and_ends_in_order(made: Pipeline, tmp_path: Path) -> None
 
 
 def _assert_equal(answers: Path, request: Path, model: Path) -> None:
-    got, want = dict(np.load(answers)), WholeModel(model).answer(dict(np.load(request)))
+    got, want = dict(np.load(answers)), ReferenceModel(model).infer(dict(np.load(request)))
     assert all(difference.equal for difference in compare_all(got, want))

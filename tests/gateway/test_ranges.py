@@ -10,7 +10,8 @@ import uvloop
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.gateway.arrays import from_array, to_array
 from mopar.gateway.executor import Executor
-from mopar.pipeline.stages import PlanOptions, make_plan, predict_model
+from mopar.pipeline.profile import predict_model
+from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.local import LocalDeployment
 from mopar.types import RequestError
 from tests.graph.composed import assert_equal, run_file

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Self, cast
 
@@ -20,10 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.limits import Cgroup, detect_cgroups, why_unavailable
-from mopar.measurement import required_memory as searching
+from mopar.measurement import memory_search as searching
+from mopar.measurement import required_memory as measuring
 from mopar.measurement import trial as memory_trial
-from mopar.measurement.required_memory import MemoryMeasurement, required_memory
-from mopar.measurement.trial import Bench, Trial
+from mopar.measurement.memory_search import MemoryMeasurement
+from mopar.measurement.policy import MEMORY
+from mopar.measurement.required_memory import required_memory
+from mopar.measurement.trial import Trial, TrialSetup
 from mopar.platforms.base import CallTiming, FunctionRun
 from mopar.types import DeploymentError, EngineError
 
@@ -112,7 +115,7 @@ def mapped(library: Path) -> Iterator[None]:
 
 
 def measure(launch: StandIn) -> MemoryMeasurement:
-    return required_memory(launch, cpu=1.0, requests=7, resolution_mib=1.0)
+    return required_memory(launch, cpu=1.0, policy=replace(MEMORY, requests=7, resolution_mib=1.0))
 
 
 @needs_cgroups
@@ -158,7 +161,7 @@ class Machine:
     idle: int = 0
     limits: list[float] = field(default_factory=list)
 
-    def __call__(self, _bench: Bench, limit: int | None, *, deadline_s: float, slow_ms: float = math.inf) -> Trial:
+    def __call__(self, _setup: TrialSetup, limit: int | None, *, deadline_s: float, slow_ms: float = math.inf) -> Trial:
         assert deadline_s > 0
         if limit is None:
             return self.answered(10.0, self.peak * MIB)
@@ -186,7 +189,7 @@ class Machine:
 
 def searched(machine: Machine, monkeypatch: pytest.MonkeyPatch, surplus_mib: float = 0.0) -> MemoryMeasurement:
     monkeypatch.setattr(searching, "run_trial", machine)
-    monkeypatch.setattr(searching, "detect_cgroups", object)
+    monkeypatch.setattr(measuring, "detect_cgroups", object)
     return required_memory(StandIn(Path("none"), 0, 0), cpu=1.0, surplus_mib=surplus_mib)
 
 
@@ -211,7 +214,7 @@ def test_what_a_like_function_needed_is_looked_for_first(monkeypatch: pytest.Mon
     assert len(second.limits) < len(first.limits)
 
 
-def test_where_loading_needs_what_nothing_can_press_out_one_limit_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_loading_needs_what_cannot_be_reclaimed_one_limit_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(loading=800, serving=430, peak=1500, unreclaimable=800)
     found = searched(machine, monkeypatch)
     assert len(machine.limits) == 1
@@ -257,26 +260,26 @@ def test_slow_requests_count_only_where_they_waited_for_pages(monkeypatch: pytes
 
     calm: list[float] = []
     monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: 7)
-    assert memory_trial._serve(cast("FunctionRun", Slow()), 20, 10.0, calm)
+    assert memory_trial._serve(cast("FunctionRun", Slow()), MEMORY, 10.0, calm)
     assert len(calm) == 5, "nothing is left to wait for"
     waiting: list[float] = []
     faults = itertools.count()
     monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: next(faults))
-    assert not memory_trial._serve(cast("FunctionRun", Slow()), 20, 10.0, waiting)
+    assert not memory_trial._serve(cast("FunctionRun", Slow()), MEMORY, 10.0, waiting)
     assert len(waiting) == 11, "decided once the median is sure"
     restless: list[float] = []
     monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: len(restless) // 4)
-    assert memory_trial._serve(cast("FunctionRun", Slow()), 20, 20.0, restless)
+    assert memory_trial._serve(cast("FunctionRun", Slow()), MEMORY, 20.0, restless)
     assert len(restless) == 20, "pages that still come and go may yet be missed"
     hopeless: list[float] = []
     more = itertools.count()
     monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: next(more))
-    assert not memory_trial._serve(cast("FunctionRun", Slow()), 20, 1.0, hopeless)
+    assert not memory_trial._serve(cast("FunctionRun", Slow()), MEMORY, 1.0, hopeless)
     assert len(hopeless) == 4, "far too slow: four in a row are enough"
 
 
 def test_without_cgroups_the_resident_peak_bounds_it_from_above(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "detect_cgroups", lambda: None)
+    monkeypatch.setattr(measuring, "detect_cgroups", lambda: None)
     found = measure(StandIn(onnxruntime_library(), touched_mib=1, anonymous_mib=32))
     assert found.limit_mib is None
     assert 32 < found.required_mib < 100
@@ -304,6 +307,6 @@ def test_a_process_that_does_not_end_is_killed_at_its_deadline() -> None:
             assert cgroup is not None
             return StandInRunning(cgroup.join_command(["sleep", "600"]))
 
-    bench = Bench(Hanging(Path("none"), 0, 0), groups, 1.0, 20)
-    found = memory_trial.run_trial(bench, 64 * MIB, deadline_s=0.2)
+    setup = TrialSetup(Hanging(Path("none"), 0, 0), groups, 1.0, MEMORY)
+    found = memory_trial.run_trial(setup, 64 * MIB, deadline_s=0.2)
     assert found.failure == "deadline"

@@ -11,6 +11,7 @@ import pytest
 
 from mopar.graph import load_model
 from mopar.limits import detect_cgroups, why_unavailable
+from mopar.measurement.policy import MEMORY
 from mopar.measurement.recording import Recording, record
 from mopar.measurement.required_memory import required_memory
 from mopar.measurement.single import chain_bundle
@@ -23,7 +24,7 @@ from mopar.types import EngineOptions
 pytestmark = pytest.mark.cgroup
 
 AGREEMENT_MIB = 3.0
-RESOLUTION_MIB = 1.0  # two searches to the default 2 MiB may end almost that far apart on the same need
+FINE = replace(MEMORY, resolution_mib=1.0)  # two searches to 2 MiB may end almost that far apart on the same need
 ORDINARY_READ_AHEAD_KIB = 128
 
 
@@ -54,8 +55,8 @@ def test_shared_and_private_libraries_agree(reference: Callable[[str], Path], tm
         pytest.skip(str(why_unavailable()))
     launch, private = _launches(reference(name), tmp_path)
     with _another_worker(launch):
-        shared = required_memory(launch, cpu=1.0, resolution_mib=RESOLUTION_MIB)
-    alone = required_memory(private, cpu=1.0, resolution_mib=RESOLUTION_MIB)
+        shared = required_memory(launch, cpu=1.0, policy=FINE)
+    alone = required_memory(private, cpu=1.0, policy=FINE)
     assert shared.foreign_mib > alone.foreign_mib, "the private copy is charged to the function itself"
     assert shared.required_mib == pytest.approx(alone.required_mib, abs=AGREEMENT_MIB)
 

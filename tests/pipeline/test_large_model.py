@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 import mopar
 from mopar.bundle import compare_all
-from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.reference import ReferenceModel
 
 WIDTH, LAYERS, TILES = 10_240, 6, 16
 ROOM_BYTES = 40 << 30
@@ -66,6 +66,6 @@ def test_from_profile_to_an_answer(large_model: Path, room: Path, monkeypatch: p
     bundle = mopar.build(model, plan, room / "bundle")
     inputs = {"x0": np.random.default_rng(1).standard_normal((1, WIDTH), dtype=np.float32)}
     got = mopar.infer(bundle, inputs, deadline_s=300.0)
-    want = WholeModel(large_model).answer(inputs)
+    want = ReferenceModel(large_model).infer(inputs)
     assert np.abs(want[f"x{LAYERS}"]).max() > 0.01
     assert all(difference.equal for difference in compare_all(got, want))

@@ -7,8 +7,9 @@ import pytest
 
 from mopar.bundle import build, open_bundle
 from mopar.graph import Model
-from mopar.pipeline.reference import WholeModel
-from mopar.pipeline.stages import PlanOptions, make_plan, measure_model, requests_for
+from mopar.pipeline.profile import measure_model
+from mopar.pipeline.reference import ReferenceModel
+from mopar.pipeline.stages import PlanOptions, make_plan, requests_for
 from mopar.pipeline.verify import verify
 from mopar.types import Profile
 from tests.models import MODELS, sample_inputs
@@ -53,7 +54,7 @@ def test_equal_and_alive_under_limits(plan: str, measured: tuple[Model, Profile]
     build(model, made, tmp_path / "bundle")
     bundle = open_bundle(tmp_path / "bundle")
     requests = requests_for(model.inputs, profile.recipes)
-    found = verify(bundle, WholeModel(model.path), requests, measure_memory=False)
-    assert found.equal, f"off by {found.max_rel_error:.1e}"
+    found = verify(bundle, ReferenceModel(model.path), requests, measure_memory=False)
+    assert found.equal, f"off by {found.max_rel_error}"
     assert [function for function in found.functions if not function.survived] == []
     assert found.latency_ms.measured is not None

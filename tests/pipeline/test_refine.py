@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.pipeline import refine as refining
-from mopar.pipeline.refine import corrected, refine
+from mopar.pipeline.correction import corrected
+from mopar.pipeline.refine import refine
 from mopar.pipeline.stages import PlanOptions, make_plan
-from mopar.pipeline.verify import PredictedMeasured, Verification, VerifiedFunction
 from mopar.planning import evaluate, reordered, shape_of
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import Plan, Profile
+from mopar.types.reports import PredictedMeasured, Verification, VerifiedFunction
 from tests.planning.branching import two_towers
 from tests.planning.strategies import MIB, chain
 

@@ -10,7 +10,7 @@ from mopar.files import cache_directory
 from mopar.gateway.arrays import Array
 from mopar.measurement import call_costs
 from mopar.measurement.call_costs import runtime_costs
-from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, requests_for
 from mopar.pipeline.up import Workplace, prepare, workplace_of
 from mopar.types import BundleError, InputError, InputRecipe, ModelError, RuntimeCosts, TensorSpec
@@ -52,10 +52,10 @@ def test_the_whole_model_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "notes.onnx").write_text("no model")
     for wrong, message in (("absent.onnx", "no such file"), (".", "a folder"), ("notes.onnx", "Protobuf parsing")):
         with pytest.raises(ModelError, match=message) as refused:
-            WholeModel(tmp_path / wrong)
+            ReferenceModel(tmp_path / wrong)
         assert "\n" not in str(refused.value)
-    model = WholeModel(path)
-    assert set(model.answer(feeds)) == {"y"}
+    model = ReferenceModel(path)
+    assert set(model.infer(feeds)) == {"y"}
     for inputs, message in (
         ({}, "it takes x, and is given nothing"),
         ({**feeds, "z": feeds["x"]}, "it takes x, and is given x, z"),
@@ -63,7 +63,7 @@ def test_the_whole_model_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
         ({"x": feeds["x"].astype(np.float64)}, "Unexpected input data type"),
     ):
         with pytest.raises(InputError, match=message) as unfit:
-            model.answer(inputs)
+            model.infer(inputs)
         assert "\n" not in str(unfit.value)
 
 

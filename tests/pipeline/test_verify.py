@@ -12,9 +12,10 @@ from onnx import numpy_helper
 from mopar.bundle import build, open_bundle
 from mopar.graph import load_model
 from mopar.limits import detect_cgroups, why_unavailable
-from mopar.pipeline.reference import WholeModel
-from mopar.pipeline.verify import Verification, verify
+from mopar.pipeline.reference import ReferenceModel
+from mopar.pipeline.verify import verify
 from mopar.types import BundleError, Plan
+from mopar.types.reports import Verification
 from tests.bundle.plans import chain, some_cuts
 from tests.models import sample_inputs
 
@@ -26,7 +27,7 @@ def verified(path: Path, out: Path, against: Path, change: Callable[[Plan], Plan
     model = load_model(path)
     build(model, change(chain(model, some_cuts(model, 1))), out)
     requests = [sample_inputs(path.stem, seed) for seed in range(2)]
-    return verify(open_bundle(out), WholeModel(against), requests, measure_memory=False, rounds=ROUNDS)
+    return verify(open_bundle(out), ReferenceModel(against), requests, measure_memory=False, rounds=ROUNDS)
 
 
 @pytest.mark.parametrize("name", ["multi_output", "unknown_size", "half", "if_capture", "symbolic"])
@@ -47,6 +48,7 @@ def test_another_models_answers_are_not_equal(reference: Callable[[str], Path], 
     found = verified(path, tmp_path / "b", other)
     assert not found.equal
     assert not found.passed
+    assert found.max_rel_error is not None
     assert found.max_rel_error > found.tolerance
 
 
@@ -62,7 +64,7 @@ def test_a_function_that_its_limit_kills_is_named(reference: Callable[[str], Pat
     assert found.equal
     assert not found.passed
     assert [function.survived for function in found.functions] == [True, False]
-    assert found.functions[1].why == "out of memory at 6 MiB"
+    assert found.functions[1].exit_reason == "out of memory at 6 MiB"
     assert found.latency_ms.measured is None
 
 
@@ -75,4 +77,4 @@ def test_a_plan_without_a_prediction_is_refused(reference: Callable[[str], Path]
     silent = dataclasses.replace(plan, predicted=dataclasses.replace(plan.predicted, functions=()))
     bundle = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, plan=silent))
     with pytest.raises(BundleError, match="predicts nothing of f0: build the bundle again"):
-        verify(bundle, WholeModel(path), [sample_inputs("mlp")], measure_memory=False, rounds=ROUNDS)
+        verify(bundle, ReferenceModel(path), [sample_inputs("mlp")], measure_memory=False, rounds=ROUNDS)

@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 
 from mopar.engine.kernels import Kernel
+from mopar.engine.timing.job import RunTime
 from mopar.engine.trace import KernelEvent, Trace
-from mopar.profiling.engine_runs import EngineRuns, undisturbed_turns
+from mopar.profiling.engine_runs import EngineRuns, undisturbed_rounds
 from mopar.profiling.layer_times import layer_times, two_threads_ratios, undisturbed_samples
 from mopar.profiling.profiler_cost import ProfilerCost, profiler_cost
 
@@ -61,15 +62,15 @@ def test_the_profilers_own_work_is_measured_and_small() -> None:
     assert 0.0 < cost.kernel_ms + 2 * cost.input_ms < 0.05
 
 
-def test_turns_in_which_others_had_the_core_are_left_out() -> None:
-    quiet, busy = (10.0, 0.01), (14.0, 4.0)
-    turns = [(quiet, quiet)] * 8 + [(busy, quiet)] * 3 + [(quiet, busy)]
-    assert undisturbed_turns(turns) == tuple(range(8))
+def test_rounds_in_which_others_had_the_core_are_left_out() -> None:
+    quiet, busy = RunTime(10.0, 0.01), RunTime(14.0, 4.0)
+    rounds = [(quiet, quiet)] * 8 + [(busy, quiet)] * 3 + [(quiet, busy)]
+    assert undisturbed_rounds(rounds) == tuple(range(8))
 
 
-def test_among_disturbed_turns_the_least_disturbed_are_kept() -> None:
-    turns = [((10.0, lost), (10.0, 0.0)) for lost in (5.0, 1.0, 4.0, 0.5, 3.0, 0.2, 2.0, 0.3, 6.0)]
-    assert undisturbed_turns(turns) == (1, 2, 3, 4, 5, 6, 7)
+def test_among_disturbed_rounds_the_least_disturbed_are_kept() -> None:
+    rounds = [(RunTime(10.0, lost), RunTime(10.0, 0.0)) for lost in (5.0, 1.0, 4.0, 0.5, 3.0, 0.2, 2.0, 0.3, 6.0)]
+    assert undisturbed_rounds(rounds) == (1, 2, 3, 4, 5, 6, 7)
 
 
 def test_an_interruption_is_told_by_a_sample_that_stands_out_in_a_run_that_had_one() -> None:

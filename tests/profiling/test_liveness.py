@@ -3,17 +3,19 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopar.profiling.liveness import Step, live_bytes
+from mopar.profiling.liveness import Operation, live_bytes
 
 
-def _brute_force(steps: Sequence[Step], sizes: dict[str, int], outputs: list[str], layers: int) -> tuple[int, ...]:
+def _brute_force(
+    operations: Sequence[Operation], sizes: dict[str, int], outputs: list[str], layers: int
+) -> tuple[int, ...]:
     """By the definition: a tensor counts in a layer that it enters alive or leaves alive."""
     totals = []
     for layer in range(layers):
         total = 0
         for name, size in sizes.items():
-            made = next((step.layer for step in steps if name in step.makes), -1)
-            read = [step.layer for step in steps if name in step.reads]
+            made = next((operation.layer for operation in operations if name in operation.makes), -1)
+            read = [operation.layer for operation in operations if name in operation.reads]
             needed_at = read + [layers] * (name in outputs)
             enters = made < layer and any(use >= layer for use in needed_at)
             leaves = made <= layer and any(use > layer for use in needed_at)
@@ -23,37 +25,37 @@ def _brute_force(steps: Sequence[Step], sizes: dict[str, int], outputs: list[str
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> tuple[list[Step], dict[str, int], list[str], list[str], int]:
+def graphs(draw: st.DrawFn) -> tuple[list[Operation], dict[str, int], list[str], list[str], int]:
     count = draw(st.integers(1, 8))
     tensors = ["in0", "in1"]
-    steps: list[Step] = []
+    operations: list[Operation] = []
     layer = 0
     for index in range(count):
-        layer += draw(st.integers(0, 1)) if steps else 0
+        layer += draw(st.integers(0, 1)) if operations else 0
         reads = tuple(draw(st.lists(st.sampled_from(tensors), min_size=1, max_size=3, unique=True)))
-        steps.append(Step(layer, "Conv", reads, (f"t{index}",)))
+        operations.append(Operation(layer, "Conv", reads, (f"t{index}",)))
         tensors.append(f"t{index}")
     sizes = {name: draw(st.integers(1, 100)) for name in tensors}
     outputs = draw(st.lists(st.sampled_from(tensors[2:]), min_size=1, unique=True))
-    return steps, sizes, ["in0", "in1"], outputs, layer + 1
+    return operations, sizes, ["in0", "in1"], outputs, layer + 1
 
 
 @given(graphs())
 def test_live_bytes_are_those_of_the_definition(
-    graph: tuple[list[Step], dict[str, int], list[str], list[str], int],
+    graph: tuple[list[Operation], dict[str, int], list[str], list[str], int],
 ) -> None:
-    steps, sizes, inputs, outputs, layers = graph
-    assert live_bytes(steps, sizes, inputs, outputs, layers) == _brute_force(steps, sizes, outputs, layers)
+    operations, sizes, inputs, outputs, layers = graph
+    assert live_bytes(operations, sizes, inputs, outputs, layers) == _brute_force(operations, sizes, outputs, layers)
 
 
 def _chain(second: str, *, size: int = 8) -> tuple[int, ...]:
     """in -> Conv -> a -> second -> b -> Conv -> out, a layer each."""
-    steps = [
-        Step(0, "Conv", ("in",), ("a",)),
-        Step(1, second, ("a",), ("b",)),
-        Step(2, "Conv", ("b",), ("out",)),
+    operations = [
+        Operation(0, "Conv", ("in",), ("a",)),
+        Operation(1, second, ("a",), ("b",)),
+        Operation(2, "Conv", ("b",), ("out",)),
     ]
-    return live_bytes(steps, {"in": 1, "a": 8, "b": size, "out": 1}, ["in"], ["out"], 3)
+    return live_bytes(operations, {"in": 1, "a": 8, "b": size, "out": 1}, ["in"], ["out"], 3)
 
 
 def test_a_view_stands_in_its_inputs_buffer() -> None:
@@ -68,14 +70,14 @@ def test_an_elementwise_operator_writes_over_an_input_of_its_size_that_dies() ->
 
 def test_a_fused_sum_writes_over_the_branch_that_it_adds() -> None:
     """The Conv's own input cannot be written over; the other branch can."""
-    steps = [
-        Step(0, "Conv", ("in",), ("skip",)),
-        Step(1, "Conv", ("skip",), ("a",)),
-        Step(2, "Conv", ("a",), ("inside",)),
-        Step(2, "Add", ("inside", "skip"), ("sum",)),
-        Step(2, "Relu", ("sum",), ("out",)),
+    operations = [
+        Operation(0, "Conv", ("in",), ("skip",)),
+        Operation(1, "Conv", ("skip",), ("a",)),
+        Operation(2, "Conv", ("a",), ("inside",)),
+        Operation(2, "Add", ("inside", "skip"), ("sum",)),
+        Operation(2, "Relu", ("sum",), ("out",)),
     ]
     sizes = dict.fromkeys(("in", "skip", "a", "inside", "sum", "out"), 10)
-    assert live_bytes(steps, sizes, ["in"], ["out"], 3) == (20, 20, 20)
+    assert live_bytes(operations, sizes, ["in"], ["out"], 3) == (20, 20, 20)
     sizes["skip"] = 11
-    assert live_bytes(steps, sizes, ["in"], ["out"], 3) == (21, 21, 31)
+    assert live_bytes(operations, sizes, ["in"], ["out"], 3) == (21, 21, 31)

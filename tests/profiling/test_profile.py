@@ -1,8 +1,7 @@
 """Whole profiles of small models, run by the real engine in its child process."""
 
 import os
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,10 @@ import pytest
 from mopar.engine.packed import stored_weights
 from mopar.engine.prepack import pack_graph
 from mopar.engine.session import optimised_form
-from mopar.files import cache_directory, from_json, to_json
-from mopar.graph import Model, extract, layers_of, load_model, save_model
-from mopar.profiling import Array, MeasuredMemory, RunBudget, entries, profile_model
-from mopar.profiling.engine_runs import run_engine, scratch_directory
+from mopar.graph import extract, layers_of, load_model, save_model
+from mopar.profiling import FunctionMemory, RunBudget, completed, entries, profile_engine, profile_request
+from mopar.profiling.document import profile_from_json, profile_json
+from mopar.profiling.engine_runs import run_engine
 from mopar.profiling.layout import ReorderCosts
 from mopar.shapes import ShapeLike
 from mopar.types import (
@@ -26,7 +25,6 @@ from mopar.types import (
     InputError,
     MemorySample,
     Profile,
-    ProfileError,
     RuntimeCosts,
     TensorSpec,
 )
@@ -37,37 +35,11 @@ QUICK = RunBudget(seconds=0.0, min_runs=5, max_runs=5, warm_runs=1)
 COSTS = RuntimeCosts(base_mib=45.0, hop_ms=0.1, hop_billed_ms=0.05, wire_ms_per_mib=0.1, init_ms=100.0)
 
 
-class FakeProbe:
-    """Measures nothing, and keeps what the built file holds while it is there."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.data_bytes = 0
-        self.stored_bytes = 0
-
-    def memory(self, model: Model, profile: Profile, inputs: Mapping[str, Array]) -> MeasuredMemory:
-        assert set(inputs) == {spec.name for spec in model.inputs}
-        self.calls += 1
-        self.shapes = {name: value.shape for name, value in inputs.items()}
-        with scratch_directory() as folder:
-            source = save_model(model.ir, folder / "whole.onnx")[0]
-            packed = pack_graph(source, folder / "packed.onnx", PACKED_OPTIONS)
-            self.data_bytes = packed[1].stat().st_size if len(packed) > 1 else 0
-            self.stored_bytes = sum(weight.file_bytes for weight in stored_weights(packed[0]))
-        return MeasuredMemory(64.0, 120.0, (MemorySample(0, len(profile.layers), 64.0),))
-
-    def runtime(self) -> RuntimeCosts:
-        return COSTS
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def _profile(path: Path, probe: FakeProbe | None = None, **shapes: ShapeLike) -> Profile:
-    return profile_model(load_model(path), probe or FakeProbe(), shapes=shapes, budget=QUICK)
+def _profile(path: Path, **shapes: ShapeLike) -> Profile:
+    """As the engine tells it; functions and calls take what they are said to take here."""
+    model = load_model(path)
+    engine = profile_engine(model, profile_request(model, shapes=shapes), budget=QUICK)
+    return completed(engine, COSTS, FunctionMemory(64.0, 120.0, (MemorySample(0, len(engine.layers), 64.0),)))
 
 
 def test_a_profile_holds_together_and_survives_its_json(reference: Callable[[str], Path]) -> None:
@@ -86,7 +58,7 @@ def test_a_profile_holds_together_and_survives_its_json(reference: Callable[[str
     assert (profile.whole.memory_mib, profile.runtime) == (64.0, COSTS)
     assert profile.patterns is not None
     assert [point.layer for point in profile.patterns.timeline] == [layer.index for layer in profile.layers]
-    assert from_json(to_json(profile), Profile, what="profile", error=ProfileError) == profile
+    assert profile_from_json(profile_json(profile), what="profile") == profile
 
 
 def test_layers_are_timed_with_two_threads_where_there_are_two_cores(
@@ -97,7 +69,6 @@ def test_layers_are_timed_with_two_threads_where_there_are_two_cores(
         monkeypatch.setattr("mopar.profiling.measure.os.sched_getaffinity", lambda _pid, own=own: set(own))
         known = [layer.two_threads is not None for layer in _profile(reference("mlp")).layers]
         assert known == [len(own) > 1] * len(known), own
-        shutil.rmtree(cache_directory() / "profiles")
 
 
 def test_a_cut_costs_what_its_slices_reorder_more_than_the_whole(
@@ -121,14 +92,18 @@ def _reorderings(model: ir.Model) -> int:
 
 
 @pytest.mark.parametrize("name", ["conv_chain", "mlp", "shared_weights", "lstm", "loop_capture", "external"])
-def test_the_weights_share_out_the_whole_built_file(reference: Callable[[str], Path], name: str) -> None:
+def test_the_weights_share_out_the_whole_built_file(
+    reference: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
     """Whatever the engine renamed, packed or joined: per-layer sums must not lose or double bytes."""
-    probe = FakeProbe()
-    profile = _profile(reference(name), probe)
+    model = load_model(reference(name))
+    profile = _profile(reference(name))
     in_file = sum(weight.file_bytes for weight in profile.weights)
+    source = save_model(model.ir, tmp_path / "whole.onnx")[0]
+    graph, *data = pack_graph(source, tmp_path / "packed.onnx", PACKED_OPTIONS)
     # Shape constants that the engine makes for itself belong to no weight.
-    assert in_file == pytest.approx(probe.stored_bytes, abs=512)
-    assert probe.data_bytes - 4096 * 2 * len(profile.weights) <= in_file
+    assert in_file == pytest.approx(sum(weight.file_bytes for weight in stored_weights(graph)), abs=512)
+    assert sum(path.stat().st_size for path in data) - 4096 * 2 * len(profile.weights) <= in_file
 
 
 def test_a_packed_weight_counts_instead_of_its_original(reference: Callable[[str], Path]) -> None:
@@ -172,27 +147,6 @@ def test_tensors_have_the_shapes_of_the_run(reference: Callable[[str], Path], na
         assert tensors[output.name].bytes == got.nbytes
 
 
-def test_a_profile_measured_before_is_given_back_until_something_changes(reference: Callable[[str], Path]) -> None:
-    probe = FakeProbe()
-    model = load_model(reference("symbolic"))
-    first = profile_model(model, probe, shapes={"x": (2, 5, 16)}, budget=QUICK)
-    assert profile_model(model, probe, shapes={"x": (2, 5, 16)}, budget=QUICK) == first
-    assert probe.calls == 1
-    profile_model(model, probe, shapes={"x": (2, 6, 16)}, budget=QUICK)
-    profile_model(model, probe, shapes={"x": (2, 5, 16)}, seed=1, budget=QUICK)
-    profile_model(model, probe, shapes={"x": (2, 5, 16)}, budget=QUICK, use_cache=False)
-    assert probe.calls == 4
-
-
-def test_a_damaged_cache_entry_is_measured_again(reference: Callable[[str], Path]) -> None:
-    probe = FakeProbe()
-    _profile(reference("mlp"), probe)
-    (kept,) = (cache_directory() / "profiles").iterdir()
-    kept.write_bytes(kept.read_bytes()[:100])
-    _profile(reference("mlp"), probe)
-    assert probe.calls == 2
-
-
 def test_a_model_that_the_engine_refuses_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     spec = TensorSpec("x", "float32", (1,))
@@ -208,12 +162,8 @@ def test_a_model_that_the_engine_refuses_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_layers_are_timed_at_the_point_and_memory_is_measured_at_the_largest_size(
-    reference: Callable[[str], Path],
-) -> None:
-    probe = FakeProbe()
-    profile = _profile(reference("symbolic"), probe, x="1..2..8x1..5..40x16")
-    assert probe.shapes == {"x": (8, 40, 16)}
+def test_layers_are_timed_at_the_point_and_the_range_has_its_ends(reference: Callable[[str], Path]) -> None:
+    profile = _profile(reference("symbolic"), x="1..2..8x1..5..40x16")
     assert profile.smallest is not None
     assert profile.largest is not None
     assert profile.beyond is None
@@ -223,13 +173,11 @@ def test_layers_are_timed_at_the_point_and_memory_is_measured_at_the_largest_siz
     assert sizes == (64, 640, 20480)
     assert profile.largest.memory_mib == profile.whole.memory_mib > profile.smallest.memory_mib
     assert len(profile.largest.layer_bytes) == len(profile.layers)
-    assert from_json(to_json(profile), Profile, what="a profile", error=ProfileError) == profile
+    assert profile_from_json(profile_json(profile), what="a profile") == profile
 
 
 def test_beyond_a_point_is_what_twice_its_sizes_take(reference: Callable[[str], Path]) -> None:
-    probe = FakeProbe()
-    profile = _profile(reference("symbolic"), probe, x=(2, 5, 16))
-    assert probe.shapes == {"x": (2, 5, 16)}
+    profile = _profile(reference("symbolic"), x=(2, 5, 16))
     assert profile.smallest is profile.largest is None
     assert profile.beyond is not None
     assert profile.beyond.shapes == {"x": (4, 10, 16)}

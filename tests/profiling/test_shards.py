@@ -9,10 +9,10 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper, save
 
-from mopar.files import from_json, to_json
 from mopar.graph import Layer, Model, cut_positions, layers_of, load_model
 from mopar.nodes import is_weight, name_of
-from mopar.profiling.entries import steps_of
+from mopar.profiling.document import profile_from_json, profile_json
+from mopar.profiling.entries import operations_of
 from mopar.profiling.liveness import live_bytes
 from mopar.profiling.shard_parts import Writer
 from mopar.profiling.shards import shard_steps
@@ -25,7 +25,6 @@ from mopar.types import (
     GraphPart,
     LayerProfile,
     PartProfile,
-    Profile,
     ProfileError,
     ShardStep,
     Share,
@@ -123,7 +122,7 @@ def _figures(
         round(sizes.get(name_of(value), 0) * fraction(value, piece.hull()))
         for value, piece in (*_entering(found).items(), *found.wanted.items())
     ]
-    run = [one for layer in layers[step.start : step.stop] for one in steps_of(model, layer)]
+    run = [one for layer in layers[step.start : step.stop] for one in operations_of(model, layer)]
     inner = dict.fromkeys((name for one in run for name in (*one.reads, *one.makes)), 0)
     for node, how in found.shards.items():
         for value, piece in zip(node.outputs, how.outputs, strict=True):
@@ -138,7 +137,7 @@ def _figures(
 
 
 def _tensors(model: Model, layer: Layer) -> list[str]:
-    return [name for step in steps_of(model, layer) for name in (*step.reads, *step.makes)]
+    return [name for step in operations_of(model, layer) for name in (*step.reads, *step.makes)]
 
 
 def _in_order(part: GraphPart) -> GraphPart:
@@ -191,11 +190,11 @@ def _contrary() -> ShardStep:
 
 def test_a_file_keeps_every_part_as_it_was() -> None:
     profile = replace(chain(2), shards=(_contrary(), replace(_contrary(), start=1)))
-    assert from_json(to_json(profile), Profile, what="profile", error=ProfileError) == profile
+    assert profile_from_json(profile_json(profile), what="profile") == profile
 
 
 def test_a_step_of_a_file_has_figures_of_every_part() -> None:
-    document = to_json(replace(chain(2), shards=(_contrary(),))).replace(b"[10,11,12]", b"[10,11]")
+    document = profile_json(replace(chain(2), shards=(_contrary(),))).replace(b"[10,11,12]", b"[10,11]")
     with pytest.raises(ProfileError, match="the step of layers 0 to 2 has figures of 3 parts") as caught:
-        from_json(document, Profile, what="profile.json", error=ProfileError)
+        profile_from_json(document, what="profile.json")
     assert "\n" not in str(caught.value)

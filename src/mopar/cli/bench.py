@@ -24,7 +24,7 @@ from mopar.cli.options import (
 from mopar.cli.output import Output, run, say_next, table
 
 if TYPE_CHECKING:
-    from mopar.pipeline.bench import BenchReport
+    from mopar.types.reports import BenchReport
 
 
 def command(
@@ -145,5 +145,3 @@ def render_bench(console: Console, report: "BenchReport") -> None:
     for name, ratio in report.ratios.items():
         if name.startswith("mopar-"):
             console.print(f"{name}: {ratio:.3f}", highlight=False)
-    for note in report.notes:
-        console.print(f"note: {note}", highlight=False)

@@ -10,7 +10,7 @@ from mopar.cli.options import Json, NoCache, Quiet
 from mopar.cli.output import Output, run, say_next, table
 
 if TYPE_CHECKING:
-    from mopar.costmodel.model import ResourceModel
+    from mopar.costmodel.resource_model import ResourceModel
 
 
 def command(
@@ -28,9 +28,9 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.costmodel.model import encoded
+        from mopar.costmodel.resource_file import encoded
         from mopar.files import check_output, write_whole
-        from mopar.pipeline.calibration.run import calibrate
+        from mopar.pipeline.calibration.calibrate import calibrate
         from mopar.pipeline.calibration.scale import calibration_path
 
         if output is not None:
@@ -59,7 +59,7 @@ def _document(model: "ResourceModel", path: Path) -> dict[str, object]:
 def _render(console: Console, model: "ResourceModel", path: Path) -> None:
     samples = model.samples
     console.print(
-        f"{samples.get('models', 0)} models, {samples.get('kernels', 0)} kernels, {samples.get('slices', 0)} functions "
+        f"{samples.models} models, {samples.kernels} kernels, {samples.slices} functions "
         f"on {model.machine.cpu_model}; memory mostly within a factor of {1 + model.memory.error:.2f}",
         highlight=False,
     )

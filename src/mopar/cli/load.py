@@ -6,7 +6,7 @@ from mopar.types import Profile
 
 def note_load(out: Output, profile: Profile) -> None:
     """Say so where others used the machine while layers were timed."""
-    from mopar.profiling.load import busy_text, is_busy
+    from mopar.profiling.machine_load import busy_text, is_busy
 
     if profile.load is not None and is_busy(profile.load):
         out.notice(

@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TypeVar
 
 import typer
 from rich import box
@@ -20,6 +20,8 @@ from mopar.cli.errors import error_document, exit_code
 from mopar.cli.signals import Signalled, ended_by_signals
 from mopar.files import explained, to_json
 from mopar.types import MoparError
+
+Document = TypeVar("Document")
 
 _SLOW_S = 1.0
 _LONG_S = 100.0
@@ -102,12 +104,14 @@ class Output:
             return
         self._stderr.print(f"note: {text}", highlight=False, markup=False)
 
-    def result(self, document: Any, render: Callable[[Console], None]) -> None:
-        """Print the result: ``document`` with ``--json``, else what ``render`` writes."""
+    def result(
+        self, document: Document, render: Callable[[Console], None], encode: Callable[[Document], bytes] = to_json
+    ) -> None:
+        """Print the result: ``document`` with ``--json``, as ``encode`` writes it, else what ``render`` writes."""
         self.done()
         with to_stdout():
             if self.as_json:
-                sys.stdout.write(to_json(document).decode())
+                sys.stdout.write(encode(document).decode())
             else:
                 render(self._stdout)
 

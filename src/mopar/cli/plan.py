@@ -54,9 +54,9 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.files import check_output, read_json, to_json, write_whole
+        from mopar.files import check_output, to_json, write_whole
         from mopar.pipeline.stages import PlanOptions, make_front, make_plan
-        from mopar.types import Profile, ProfileError
+        from mopar.profiling.document import read_profile
 
         check_output(output)
         options = PlanOptions(
@@ -72,7 +72,7 @@ def command(
             max_parts=parts,
         )
         out.progress("planning")
-        known = read_json(profile, Profile, error=ProfileError)
+        known = read_profile(profile)
         made = make_plan(known, options) if refine is None else _refined(refine, known, options, tries, out)
         note_sizes(out, made)
         note_load(out, known)
@@ -98,7 +98,7 @@ def command(
 def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int, out: Output) -> Plan:
     """The plan that measuring in the loop comes to, which is said."""
     from mopar.graph import load_model
-    from mopar.pipeline.reference import WholeModel
+    from mopar.pipeline.reference import ReferenceModel
     from mopar.pipeline.refine import refine
     from mopar.pipeline.stages import requests_for
     from mopar.types import UsageError
@@ -109,7 +109,7 @@ def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int
     if loaded.graph_sha256 != profile.model.graph_sha256:
         raise UsageError(f"{model}: the profile is of another model; run: mopar profile {model}")
     requests = requests_for(loaded.inputs, profile.recipes, ranges=profile.ranges)
-    found = refine(loaded, profile, options, WholeModel(model), requests, tries=tries, progress=out.progress)
+    found = refine(loaded, profile, options, ReferenceModel(model), requests, tries=tries, progress=out.progress)
     count = len(found.plan.tries)
     out.notice(
         f"the plan does as predicted, within 5%, after {count} measured" if found.held

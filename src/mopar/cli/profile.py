@@ -45,8 +45,9 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.files import check_output, to_json, write_whole
-        from mopar.pipeline.stages import measure_model, predict_model
+        from mopar.files import check_output
+        from mopar.pipeline.profile import measure_model, predict_model
+        from mopar.profiling.document import profile_json, write_profile
 
         arguments = parse_inputs(input_shapes)
         check_output(output)
@@ -62,9 +63,9 @@ def command(
                 use_cache=not no_cache,
                 progress=out.progress,
             )
-        write_whole(output, to_json(measured))
+        write_profile(output, measured)
         note_load(out, measured)
-        out.result(measured, lambda console: _render(console, measured, output))
+        out.result(measured, lambda console: _render(console, measured, output), profile_json)
 
     run(as_json, verb, quiet=quiet)
 

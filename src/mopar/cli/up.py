@@ -56,10 +56,10 @@ def command(
     """
 
     def verb(out: Output) -> None:
-        from mopar.files import read_json
         from mopar.pipeline.stages import PlanOptions
         from mopar.pipeline.up import prepare, workplace_of
-        from mopar.types import Profile, ProfileError, UsageError
+        from mopar.profiling.document import read_profile
+        from mopar.types import UsageError
 
         if platform != "local":
             raise UsageError(f"--platform {platform}: mopar up serves on local; use plan and build for others")
@@ -74,7 +74,7 @@ def command(
             progress=out.progress,
         )
         out.done()
-        note_load(out, read_json(workplace_of(model, work).profile, Profile, error=ProfileError))
+        note_load(out, read_profile(workplace_of(model, work).profile))
         out.text(lambda console: render_plan(console, bundle.manifest.plan))
         serve_until_signal(out, bundle, ServeOptions(host=host, port=port, name=name))
 

@@ -10,7 +10,7 @@ from mopar.cli.options import BundlePath, InputsFile, InputShapes, Json, Quiet, 
 from mopar.cli.output import Output, run, say_next, table
 
 if TYPE_CHECKING:
-    from mopar.pipeline.verify import Verification
+    from mopar.types.reports import Verification
 
 
 def command(
@@ -31,7 +31,7 @@ def command(
 
     def verb(out: Output) -> int:
         from mopar.bundle import open_bundle
-        from mopar.pipeline.reference import WholeModel
+        from mopar.pipeline.reference import ReferenceModel
         from mopar.pipeline.stages import requests_for
         from mopar.pipeline.verify import verify
 
@@ -40,7 +40,7 @@ def command(
         plan = opened.manifest.plan
         requests = requests_for(opened.manifest.inputs, plan.recipes, inputs=inputs, shapes=shapes, ranges=plan.ranges)
         out.progress("reading the model")
-        found = verify(opened, WholeModel(against), requests, measure_memory=memory, progress=out.progress)
+        found = verify(opened, ReferenceModel(against), requests, measure_memory=memory, progress=out.progress)
         for note in found.notes:
             out.notice(note)
 
@@ -59,7 +59,7 @@ def render_verification(console: Console, found: "Verification") -> None:
     """The verification as a table, predicted beside measured."""
     word = "equal" if found.equal else "NOT EQUAL"
     console.print(
-        f"{word} on {found.inputs} requests: largest relative error {found.max_rel_error:.2g}, "
+        f"{word} on {found.inputs} requests: largest relative error {_figure(found.max_rel_error, '.2g')}, "
         f"tolerance {found.tolerance:.2g}",
         highlight=False,
     )
@@ -71,7 +71,7 @@ def render_verification(console: Console, found: "Verification") -> None:
             str(function.limit_mib),
             f"{function.predicted_ms:.2f}",
             _figure(function.measured_ms, ".2f"),
-            "yes" if function.survived else f"NO: {function.why}",
+            "yes" if function.survived else f"NO: {function.exit_reason}",
         )
         for function in found.functions
     ]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from mopar.costmodel.inference import Inferred, infer
 from mopar.costmodel.packing import predicted_weights
-from mopar.costmodel.shapes import Inferred, infer
 from mopar.engine.kernels import Kernel, attribute_kernels
 from mopar.engine.packed import StoredWeight
 from mopar.engine.work.facts import node_facts

@@ -3,24 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mopar.costmodel.fit_forest import fit_forest, left_out_error
 from mopar.costmodel.forest import Floats, Forest
-from mopar.costmodel.model import WIDE, Family, rows_of
+from mopar.costmodel.resource_model import WIDE, Family, rows_of
 from mopar.costmodel.samples import KernelSample, ModelSamples
 from mopar.types import UsageError
 
-if TYPE_CHECKING:
-    from sklearn.ensemble import GradientBoostingRegressor
-
 FIXED_MS = 0.0015
-_FEWEST = 12
-"""Kernels below which a family has a roofline and a level, but no trees."""
 _PEAK_QUANTILE = 0.9
 _SHRINK = 3.0
-_FOLDS = 5
 _LEAST_MS = 0.0005
 _DIGITS = 5
 
@@ -111,6 +105,7 @@ def _fit(table: _Table, rates: tuple[float, float], *, errors: bool) -> Family:
     ratio = np.array(
         [math.log(max(two, _LEAST_MS) / max(table.kernels[place].one_ms, _LEAST_MS)) for place, two in both]
     )
+    error = left_out_error(rows, rest, weights, np.array(table.groups)) if errors else None
     return Family(
         rows.shape[1],
         *rates,
@@ -118,7 +113,7 @@ def _fit(table: _Table, rates: tuple[float, float], *, errors: bool) -> Family:
         offsets,
         fit_forest(rows, rest, weights),
         fit_forest(rows[places], ratio, weights[places], small=True) if places else Forest(0.0),
-        _left_out_error(rows, rest, weights, np.array(table.groups)) if errors else WIDE,
+        WIDE if error is None else error,
     )
 
 
@@ -147,60 +142,3 @@ def _offsets(operators: Sequence[str], target: Floats, weights: Floats) -> dict[
         count = int(chosen.sum())
         found[operator] = round((own - mean) * count / (count + _SHRINK), _DIGITS)
     return found
-
-
-def fit_forest(rows: Floats, target: Floats, weights: Floats, *, small: bool = False) -> Forest:
-    """Boosted trees over the rows, as arrays; the mean alone where there are too few."""
-    if len(rows) < _FEWEST:
-        return Forest(float(np.average(target, weights=weights)))
-    return as_forest(_regressor(small=small).fit(rows, target, sample_weight=weights))
-
-
-def _regressor(*, small: bool = False) -> "GradientBoostingRegressor":
-    from sklearn.ensemble import GradientBoostingRegressor
-
-    return GradientBoostingRegressor(
-        n_estimators=30 if small else 80,
-        learning_rate=0.12,
-        max_depth=3 if small else 4,
-        min_samples_leaf=4,
-        subsample=0.7,
-        max_features=0.6,
-        loss="huber",
-        random_state=0,
-    )
-
-
-def as_forest(fitted: "GradientBoostingRegressor") -> Forest:
-    """The trees of a fitted regressor as arrays, the learning rate in their leaves."""
-    roots: list[int] = []
-    feature: list[int] = []
-    threshold: list[float] = []
-    right: list[int] = []
-    for (stage,) in fitted.estimators_:
-        tree: Any = stage.tree_
-        start = len(feature)
-        roots.append(start)
-        for node in range(tree.node_count):
-            leaf = tree.children_left[node] < 0
-            assert leaf or tree.children_left[node] == node + 1, "trees grow depth first"
-            feature.append(-1 if leaf else int(tree.feature[node]))
-            value = tree.value[node][0][0] * fitted.learning_rate if leaf else tree.threshold[node]
-            threshold.append(float(f"{value:.{_DIGITS}g}"))
-            right.append(0 if leaf else start + int(tree.children_right[node]))
-    base = float(np.ravel(fitted.init_.constant_)[0])
-    return Forest(base, tuple(roots), tuple(feature), tuple(threshold), tuple(right))
-
-
-def _left_out_error(rows: Floats, target: Floats, weights: Floats, groups: Floats) -> float:
-    """Standard deviation of what the forest misses on models that it has not seen."""
-    from sklearn.model_selection import GroupKFold
-
-    count = len(set(groups.tolist()))
-    if count < 2 or len(rows) < 2 * _FEWEST:
-        return WIDE
-    missed = np.empty(len(rows))
-    for kept, left in GroupKFold(min(_FOLDS, count)).split(rows, target, groups):
-        forest = fit_forest(rows[kept], target[kept], weights[kept])
-        missed[left] = target[left] - forest.predict(rows[left])
-    return float(math.sqrt(np.average(missed**2, weights=weights)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mopar.costmodel.forest import Floats
-from mopar.costmodel.model import WIDE, MemoryLaw
+from mopar.costmodel.resource_model import WIDE, MemoryLaw
 from mopar.costmodel.samples import MemoryFacts, ModelSamples
 
 _EXPECTED = {

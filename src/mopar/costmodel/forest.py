@@ -16,7 +16,7 @@ class Forest:
     Attributes:
         base: what is added to every prediction.
         roots: index of each tree's root among the nodes.
-        feature: that a node asks for; -1 for a leaf.
+        feature: that a node tests; -1 for a leaf.
         threshold: a node sends what is at most this to the node after it, else to ``right``; a leaf's is its value.
         right: index of a node; 0 for a leaf.
     """
@@ -38,8 +38,8 @@ class Forest:
         at = np.tile(np.array(self.roots), (len(table), 1))
         lines = np.arange(len(table))[:, None]
         while (inner := feature[at] >= 0).any():
-            asked = table[lines, np.maximum(feature[at], 0)]
-            onwards = np.where(asked <= threshold[at], at + 1, right[at])
+            tested = table[lines, np.maximum(feature[at], 0)]
+            onwards = np.where(tested <= threshold[at], at + 1, right[at])
             at = np.where(inner, onwards, at)
         leaves: Floats = threshold[at].sum(axis=1)
         return total + leaves
@@ -49,8 +49,8 @@ class Forest:
         count = len(self.feature)
         if not len(self.threshold) == len(self.right) == count:
             raise ValueError("arrays of different lengths")
-        for node, asked in enumerate(self.feature):
-            if asked >= features or (asked >= 0 and not node + 1 < self.right[node] < count):
+        for node, tested in enumerate(self.feature):
+            if tested >= features or (tested >= 0 and not node + 1 < self.right[node] < count):
                 raise ValueError(f"node {node} is not part of a tree")
         if any(not np.isfinite(value) for value in self.threshold):
             raise ValueError("a threshold or a leaf that is no number")

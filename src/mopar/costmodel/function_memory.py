@@ -6,7 +6,7 @@ from dataclasses import replace
 from mopar.costmodel.describe import Described
 from mopar.costmodel.samples import MemoryFacts
 from mopar.graph import Layer, Model, boundary
-from mopar.profiling.entries import steps_of
+from mopar.profiling.entries import operations_of
 from mopar.profiling.liveness import live_bytes
 from mopar.types import TensorSpec
 
@@ -55,9 +55,10 @@ def _inner_bytes(
     copied = {spec.name for spec in inputs if spec.name in blocked and blocked[spec.name].enters}
     copied |= {spec.name for spec in outputs if spec.name in blocked and blocked[spec.name].leaves}
     outer = {spec.name for spec in (*inputs, *outputs)} - copied
-    steps = [replace(step, layer=step.layer - start) for layer in layers[start:stop] for step in steps_of(model, layer)]
+    nodes = (node for layer in layers[start:stop] for node in operations_of(model, layer))
+    operations = [replace(node, layer=node.layer - start) for node in nodes]
     points = described.inferred.points
-    names = {name for step in steps for name in (*step.reads, *step.makes)} | outer | copied
+    names = {name for operation in operations for name in operation.names} | outer | copied
     sizes = {name: 0 if name in outer or name not in points else points[name].bytes for name in names}
-    live = live_bytes(steps, sizes, [spec.name for spec in inputs], [spec.name for spec in outputs], stop - start)
+    live = live_bytes(operations, sizes, [spec.name for spec in inputs], [spec.name for spec in outputs], stop - start)
     return max(live, default=0)

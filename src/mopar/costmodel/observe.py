@@ -9,10 +9,12 @@ from mopar.costmodel.function_memory import memory_facts
 from mopar.costmodel.samples import KernelSample, KernelTiming, MemoryLabel, ModelSamples, Timings
 from mopar.engine.packed import optimised_graph
 from mopar.engine.plain import leave_plain
+from mopar.engine.timing.job import RunBudget
 from mopar.graph import Layer, Model, save_model
-from mopar.profiling.engine_runs import EngineRuns, RunBudget, idlest_core, run_engine, scratch_directory
+from mopar.profiling.engine_runs import EngineRuns, run_engine, scratch_directory
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import undisturbed_samples
+from mopar.profiling.machine_load import idlest_core
 from mopar.profiling.profiler_cost import ProfilerCost, profiler_cost
 from mopar.types import PACKED_OPTIONS, EngineOptions
 

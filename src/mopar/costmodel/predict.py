@@ -11,22 +11,23 @@ import onnx_ir as ir
 
 from mopar.costmodel.describe import Described, describe
 from mopar.costmodel.function_memory import memory_facts
-from mopar.costmodel.model import KernelTime, ResourceModel, layer_sums
+from mopar.costmodel.resource_model import KernelTime, ResourceModel, layer_sums
 from mopar.engine.work.facts import NodeFacts, TensorFacts
 from mopar.engine.work.families import work_of
 from mopar.graph import Layer, Model, layers_of
-from mopar.machine import machine_facts
 from mopar.profiling.assemble import assemble
+from mopar.profiling.engine_profile import FunctionMemory, completed
 from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.entries import cuts_of
-from mopar.profiling.inputs import Array, sample_inputs
+from mopar.profiling.input_sizes import Shapes
+from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import LayerTimes
 from mopar.profiling.layout import ReorderCosts
 from mopar.profiling.measure import Measurement, Progress
-from mopar.profiling.size_points import SizedRun, run_sizes, with_memory
-from mopar.profiling.sizes import Shapes, stated_sizes
-from mopar.shapes import ShapeLike, parse_shapes
-from mopar.types import CutPosition, MemorySample, Profile, WholeProfile
+from mopar.profiling.request import profile_request
+from mopar.profiling.size_points import SizedRun, run_sizes
+from mopar.shapes import ShapeLike
+from mopar.types import CutPosition, MemorySample, Profile
 
 _IQR_PER_SIGMA = 1.349
 """Distance between the quartiles of a normal distribution, in standard deviations."""
@@ -54,17 +55,17 @@ def predict_profile(
         model: in canonical form.
         resources: fitted on this machine, or scaled to it.
         inputs: values of some or all inputs, of which only the shapes count.
-        shapes: the point to predict at, or the range that must be answered; see ``profile_model``.
+        shapes: the point to predict at, or the range that must be answered; see ``profile_request``.
         dtypes: what the caller expects of the inputs; checked.
         seed: as a measured profile would note it.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         InputError: the inputs do not fit.
         ModelError: the engine refuses the model.
     """
-    sizes = stated_sizes(model.inputs, parse_shapes(shapes), inputs or {})
-    _, recipes = sample_inputs(model.inputs, shapes=sizes.point, dtypes=dtypes, seed=seed, given=inputs)
+    request = profile_request(model, inputs=inputs, shapes=shapes, dtypes=dtypes, seed=seed)
+    sizes = request.sizes
     layers = layers_of(model)
     progress("reading shapes", 0.3)
     described = describe(model, layers, sizes.point)
@@ -73,32 +74,27 @@ def predict_profile(
     predicted = resources.kernel_times([kernel.work for kernel in described.works], described.working_bytes)
     times = _layer_times(described, predicted, len(layers), resources.dispatch_ms)
     with scratch_directory() as directory:
-        measured = _as_measured(described, times, directory)
+        measured = _as_measured(described, times, _ratios(described, predicted, len(layers)), directory)
         cuts = cuts_of(model, layers, measured, _reorder_costs(resources))
 
         def at_size(shapes: Shapes) -> SizedRun:
             there = most if shapes == sizes.largest else describe(model, layers, shapes)
             return SizedRun(shapes, replace(measured, points=there.inferred.points), _whole_ms(there, resources))
 
-        profile = assemble(
+        engine = assemble(
             model,
             layers,
             measured,
-            _ratios(described, predicted, len(layers)),
             cuts,
+            recipes=request.recipes,
+            ranges=sizes.ranges,
             stored=described.stored,
             sized=run_sizes(sizes, at_size),
-            whole=_whole(model, layers, most, times, resources),
-            runtime=resources.runtime,
-            recipes=recipes,
-            machine=machine_facts(),
-            samples=_memory_samples(model, layers, most, cuts, resources),
             source="predicted",
             assumed=described.inferred.assumed,
-            ranges=sizes.ranges,
         )
     progress("done", 1.0)
-    return with_memory(profile)
+    return completed(engine, resources.runtime, _function_memory(model, layers, most, cuts, resources))
 
 
 def _whole_ms(described: Described, resources: ResourceModel) -> float:
@@ -132,18 +128,20 @@ def _whole_spread_ms(described: Described, predicted: Sequence[KernelTime]) -> f
     return math.hypot(*by_family.values())
 
 
-def _ratios(described: Described, predicted: Sequence[KernelTime], layers: int) -> list[float]:
+def _ratios(described: Described, predicted: Sequence[KernelTime], layers: int) -> tuple[float, ...]:
     """Of each layer, the time with two threads over that with one."""
     one_ms = layer_sums(described.works, [time.one_ms for time in predicted], layers)
     two_ms = layer_sums(described.works, [time.two_ms for time in predicted], layers)
-    return [two / one if one > 0 else 1.0 for one, two in zip(one_ms, two_ms, strict=True)]
+    return tuple(two / one if one > 0 else 1.0 for one, two in zip(one_ms, two_ms, strict=True))
 
 
-def _as_measured(described: Described, times: LayerTimes, directory: Path) -> Measurement:
+def _as_measured(
+    described: Described, times: LayerTimes, two_threads: tuple[float, ...], directory: Path
+) -> Measurement:
     """What the parts of a profile are read off, its optimised file without weights."""
     path = directory / "optimised.onnx"
     onnx.save(ir.to_proto(described.inferred.optimised), path)
-    return Measurement(times, described.inferred.points, path, described.kernels, {})
+    return Measurement(times, described.inferred.points, path, described.kernels, {}, two_threads=two_threads)
 
 
 def _reorder_costs(resources: ResourceModel) -> ReorderCosts:
@@ -156,32 +154,22 @@ def _reorder_costs(resources: ResourceModel) -> ReorderCosts:
     return ReorderCosts(into.one_ms / tensor.bytes, out_of.one_ms / tensor.bytes)
 
 
-def _whole(
-    model: Model, layers: Sequence[Layer], described: Described, times: LayerTimes, resources: ResourceModel
-) -> WholeProfile:
-    facts = memory_facts(model, layers, described, 0, len(layers))
-    memory_mib = resources.memory.required_mib(facts, resources.runtime.base_mib)
-    return WholeProfile(
-        latency_ms=times.whole_ms,
-        spread_ms=times.whole_spread_ms,
-        memory_mib=memory_mib,
-        init_ms=resources.runtime.init_ms,
-        unattributed_ms=times.unattributed_ms,
-    )
-
-
-def _memory_samples(
+def _function_memory(
     model: Model, layers: Sequence[Layer], described: Described, cuts: Sequence[CutPosition], resources: ResourceModel
-) -> tuple[MemorySample, ...]:
-    """Predicted memory of slices of about equal numbers of layers, from which a planner tells that of others."""
+) -> FunctionMemory:
+    """Of the whole, and of slices of about equal numbers of layers, from which a planner tells that of others."""
+
+    def required_mib(start: int, stop: int) -> float:
+        facts = memory_facts(model, layers, described, start, stop)
+        return resources.memory.required_mib(facts, resources.runtime.base_mib)
+
     positions = [cut.index for cut in cuts]
     wanted = {len(layers) * k // _SAMPLES for k in range(1, _SAMPLES)}
     inner = {min(positions, key=lambda at: abs(at - want)) for want in wanted if positions}
     edges = [0, *sorted(inner), len(layers)]
-    if len(edges) == 2:
-        return ()
-    return tuple(
-        MemorySample(start, stop, resources.memory.required_mib(memory_facts(model, layers, described, start, stop),
-                                                                resources.runtime.base_mib))
-        for start, stop in pairwise(edges)
-    )  # fmt: skip
+    spans = pairwise(edges) if inner else ()
+    return FunctionMemory(
+        whole_mib=required_mib(0, len(layers)),
+        init_ms=resources.runtime.init_ms,
+        samples=tuple(MemorySample(start, stop, required_mib(start, stop)) for start, stop in spans),
+    )

@@ -78,7 +78,7 @@ class SliceMemory:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """What running a model told; it holds however its kernels are described.
+    """What a run of a model showed; it holds however its kernels are described.
 
     Attributes:
         name: of the model.

@@ -1,4 +1,4 @@
-"""A bound on what the engine may take while it is asked about a graph: it computes constants of any size on the way."""
+"""A bound on what the engine may take while a graph is queried: it computes constants of any size meanwhile."""
 
 import contextlib
 import resource
@@ -17,7 +17,7 @@ _ALONE = threading.Lock()
 def bounded_memory(more_bytes: int = 0) -> Iterator[None]:
     """Within the block, this process gets no more than half of the memory that is free, plus ``more_bytes``.
 
-    Beyond that, allocations fail, which the engine answers with an error. Where the system does not tell what the
+    Beyond that, allocations fail, which the engine answers with an error. Where the system does not say what the
     process has, nothing is bounded.
     """
     with _ALONE:
@@ -35,7 +35,7 @@ def bounded_memory(more_bytes: int = 0) -> Iterator[None]:
 
 
 def _data_bytes() -> int:
-    """What the limit counts of this process now; 0 where that is not told."""
+    """What the limit counts of this process now; 0 where the system does not say."""
     try:
         lines = _STATUS.read_text().splitlines()
     except OSError:

@@ -1,6 +1,6 @@
-"""ONNX Runtime asked about a graph: whether it loads, what it fuses, which types it infers.
+"""ONNX Runtime queried about a graph: whether it loads, what it fuses, which types it infers.
 
-It is asked with a *skeleton*: the graph with every large weight replaced by zeros of the same shape,
+It is given a *skeleton*: the graph with every large weight replaced by zeros of the same shape,
 all of which share the holes of one sparse file. So the answers cost neither memory nor disk in
 proportion to the weights; the engine's fusions depend on shapes and on small constants only.
 """

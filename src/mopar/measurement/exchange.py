@@ -9,6 +9,7 @@ import onnx_ir as ir
 from mopar.bundle import Bundle, file_entries
 from mopar.graph import save_model
 from mopar.measurement.interleaved import added_by
+from mopar.measurement.policy import LATENCY
 from mopar.measurement.single import NOTHING, UNLIMITED_MIB, chain_bundle
 from mopar.types import (
     PACKED_OPTIONS,
@@ -19,7 +20,6 @@ from mopar.types import (
     Graph,
     GraphEntry,
     GraphPart,
-    Manifest,
     Share,
     Source,
     TensorSpec,
@@ -27,14 +27,13 @@ from mopar.types import (
 
 _STEPS, _PRODUCTS = 8, 2
 _ROWS, _WIDTH = 128, 1024
-_WARM_ROUNDS, _ROUNDS = 10, 40
 
 
-def exchange_ms(root: Path, *, rounds: int = _ROUNDS) -> float:
+def exchange_ms(root: Path, *, rounds: int = LATENCY.long_rounds) -> float:
     """Latency of a further step, of functions that compute for about 5 ms in each: the median of what it adds.
 
     The same matrix products by two functions, in one step, where neither needs the other, and in eight, where each
-    reads what both made in the step before; the two asked by turns.
+    reads what both made in the step before; requests to the two are interleaved.
 
     Args:
         root: a folder to build in.
@@ -44,7 +43,7 @@ def exchange_ms(root: Path, *, rounds: int = _ROUNDS) -> float:
         PlatformError, EngineError: a worker cannot be run here.
     """
     bundles = _bundle(root, 1), _bundle(root, _STEPS)
-    added = added_by(*bundles, warm_rounds=_WARM_ROUNDS, rounds=rounds)
+    added = added_by(*bundles, rounds=rounds)
     return max(added.latency_ms, 0.0) / (_STEPS - 1)
 
 
@@ -54,41 +53,38 @@ def _bundle(root: Path, steps: int) -> Bundle:
     products = _STEPS * _PRODUCTS // steps
     paths = [_write(root / f"exchange{steps}-{step}", products, step) for step in range(steps)]
     one = chain_bundle("exchange", (paths[0],), ((spec,), (replace(spec, name="t1"),)), PACKED_OPTIONS)
-    functions, graphs, calls, entries = [], [], [], []
-    for part in range(2):
-        held = tuple(f"g{step}_{part}" for step in range(steps))
-        functions.append(Function(f"f0_{part}", held, UNLIMITED_MIB, 1.0))
-    for step in range(steps):
-        entering, leaving = ("x", "t0") if step == 0 else (f"t{step}", f"u{step}"), f"t{step + 1}"
-        for part in range(2):
-            name = f"{step}_{part}"
-            shares = tuple(Share(tensor) for tensor in entering), (Share(leaving, summand=True),)
-            sources = _sources(step, part, entering)
-            graphs.append(Graph(f"g{name}", step, step + 1, entering, (leaving,), GraphPart(part, 2, *shares)))
-            calls.append(Call(f"c{name}", f"f0_{part}", f"g{name}", sources, (leaving,)))
-            specs = tuple(replace(spec, name=tensor) for tensor in entering)
-            files = file_entries(root, paths[step])
-            given = (replace(spec, name=leaving),)
-            entries.append(GraphEntry(f"g{name}", f"f0_{part}", specs, given, files, PACKED_OPTIONS, None))
+    uses = [_use(root, paths[step], spec, step, part) for step in range(steps) for part in range(2)]
+    graphs, calls = tuple(graph for graph, _, _ in uses), tuple(call for _, call, _ in uses)
+    entries = tuple(entry for _, _, entry in uses)
+    functions = tuple(
+        Function(f"f0_{part}", tuple(f"g{step}_{part}" for step in range(steps)), UNLIMITED_MIB, 1.0)
+        for part in range(2)
+    )
     answer = f"t{steps}"
     plan = replace(
         one.manifest.plan,
-        functions=tuple(functions),
-        graphs=tuple(graphs),
-        calls=tuple(calls),
+        functions=functions,
+        graphs=graphs,
+        calls=calls,
         outputs=((answer, f"c{steps - 1}_0"),),
         predicted=NOTHING,
     )
-    manifest = Manifest(
-        name="exchange",
-        plan=plan,
-        inputs=(spec,),
-        outputs=(replace(spec, name=answer),),
-        graphs=tuple(entries),
-        calls=tuple(calls),
-        mopar=one.manifest.mopar,
+    outputs = (replace(spec, name=answer),)
+    return Bundle(root, replace(one.manifest, plan=plan, inputs=(spec,), outputs=outputs, graphs=entries, calls=calls))
+
+
+def _use(root: Path, paths: tuple[Path, ...], spec: TensorSpec, step: int, part: int) -> tuple[Graph, Call, GraphEntry]:
+    """One part of a step: its graph, its call, and its files."""
+    entering, leaving = ("x", "t0") if step == 0 else (f"t{step}", f"u{step}"), f"t{step + 1}"
+    name, function = f"{step}_{part}", f"f0_{part}"
+    shares = tuple(Share(tensor) for tensor in entering), (Share(leaving, summand=True),)
+    specs = tuple(replace(spec, name=tensor) for tensor in entering)
+    given = (replace(spec, name=leaving),)
+    return (
+        Graph(f"g{name}", step, step + 1, entering, (leaving,), GraphPart(part, 2, *shares)),
+        Call(f"c{name}", function, f"g{name}", _sources(step, part, entering), (leaving,)),
+        GraphEntry(f"g{name}", function, specs, given, file_entries(root, paths), PACKED_OPTIONS, None),
     )
-    return Bundle(root, manifest)
 
 
 def _sources(step: int, part: int, entering: tuple[str, str]) -> tuple[CallInput, ...]:

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 
 from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array
+from mopar.measurement.policy import LATENCY
 from mopar.measurement.recording import record
 from mopar.platforms import host_platform
 
-_ROUNDS = 20
 
-
-def engine_ms(bundle: Bundle, inputs: Mapping[str, Array], rounds: int = _ROUNDS) -> float:
+def engine_ms(bundle: Bundle, inputs: Mapping[str, Array], rounds: int = LATENCY.engine_rounds) -> float:
     """Median engine time of a request whose calls run one after the other in one process, in ms."""
     times = []
     with host_platform().launch_whole(bundle, record(bundle, inputs).calls).start(None) as run:

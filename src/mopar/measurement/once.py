@@ -13,7 +13,7 @@ from mopar.profiling import sample_inputs
 async def answer_once(
     bundle: Bundle, inputs: Mapping[str, Array], deadline_s: float, notice: Callable[[str], None]
 ) -> dict[str, Array]:
-    """Start the bundle's functions under their limits, ask once, and stop them.
+    """Start the bundle's functions under their limits, invoke them once, and stop them.
 
     Raises:
         InputError: the inputs do not fit.

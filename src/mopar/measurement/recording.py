@@ -8,13 +8,12 @@ import uvloop
 
 from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array, from_array, to_array
+from mopar.measurement.policy import LATENCY
 from mopar.platforms import host_platform
 from mopar.platforms.base import OpenRequest, RecordedCall
 from mopar.platforms.calls import CallPlan, call_plans
 from mopar.platforms.shapes import region_value, tensor_bytes
 from mopar.types import TensorValue
-
-_CALL_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ async def _record(bundle: Bundle, inputs: Mapping[str, Array]) -> Recording:
         request = transport.open({name: from_array(name, value) for name, value in inputs.items()}, 0)
         try:
             for plan in call_plans(manifest):
-                await request.run(plan, (), time.monotonic() + _CALL_S)
+                await request.run(plan, (), time.monotonic() + LATENCY.call_s)
                 calls[plan.call.function].append(_recorded(plan, request))
             makers = dict(manifest.plan.outputs)
             answer = [request.value(spec.name, spec.dtype, (spec.name, makers[spec.name])) for spec in manifest.outputs]

@@ -43,30 +43,21 @@ def chain_bundle(
         memory_mib: limit of each function.
     """
     root = files[0][0].parent
-    functions, graphs, calls, entries = [], [], [], []
-    for i, paths in enumerate(files):
-        inputs, outputs = boundaries[i], boundaries[i + 1]
-        names = tuple(spec.name for spec in inputs), tuple(spec.name for spec in outputs)
-        producer = REQUEST if i == 0 else f"c{i - 1}"
-        taken = tuple(CallInput(tensor, (Source(producer, tensor),)) for tensor in names[0])
-        functions.append(Function(f"f{i}", (f"g{i}",), memory_mib, 1.0))
-        graphs.append(Graph(f"g{i}", i, i + 1, *names))
-        calls.append(Call(f"c{i}", f"f{i}", f"g{i}", taken, names[1]))
-        entries.append(GraphEntry(f"g{i}", f"f{i}", inputs, outputs, file_entries(root, paths), options, None))
-    answers = tuple((spec.name, f"c{len(files) - 1}") for spec in boundaries[-1])
-    verdict = "unsplit" if len(files) == 1 else "split"
+    spans = tuple(zip(files, boundaries, boundaries[1:], strict=False))
+    graphs = tuple(Graph(f"g{i}", i, i + 1, _names(given), _names(made)) for i, (_, given, made) in enumerate(spans))
+    calls = tuple(_call(i, graph) for i, graph in enumerate(graphs))
     plan = Plan(
         model=name,
         graph_sha256="",
         platform="local",
         prices="paper",
         objective="cuts",
-        verdict=verdict,
+        verdict="unsplit" if len(files) == 1 else "split",
         reason="made for a measurement",
-        functions=tuple(functions),
-        graphs=tuple(graphs),
-        calls=tuple(calls),
-        outputs=answers,
+        functions=tuple(Function(f"f{i}", (graph.id,), memory_mib, 1.0) for i, graph in enumerate(graphs)),
+        graphs=graphs,
+        calls=calls,
+        outputs=tuple((tensor, calls[-1].id) for tensor in graphs[-1].outputs),
         predicted=NOTHING,
         unsplit=NOTHING,
     )
@@ -75,8 +66,22 @@ def chain_bundle(
         plan=plan,
         inputs=boundaries[0],
         outputs=boundaries[-1],
-        graphs=tuple(entries),
-        calls=tuple(calls),
+        graphs=tuple(
+            GraphEntry(f"g{i}", f"f{i}", given, made, file_entries(root, paths), options, None)
+            for i, (paths, given, made) in enumerate(spans)
+        ),
+        calls=calls,
         mopar=mopar.__version__,
     )
     return Bundle(root, manifest)
+
+
+def _names(specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
+    return tuple(spec.name for spec in specs)
+
+
+def _call(number: int, graph: Graph) -> Call:
+    """The call of a graph whose inputs are the outputs of the one before."""
+    producer = REQUEST if number == 0 else f"c{number - 1}"
+    taken = tuple(CallInput(tensor, (Source(producer, tensor),)) for tensor in graph.inputs)
+    return Call(f"c{number}", f"f{number}", graph.id, taken, graph.outputs)

@@ -9,15 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mopar.limits import Cgroup, Cgroups, evict_files, major_faults, read_around_bytes, resident_memory
+from mopar.measurement.policy import MemoryPolicy
 from mopar.platforms.base import FunctionLaunch, FunctionRun
 from mopar.types import MoparError
-
-_WATCH_S = 0.01
-_HOPELESS = 1.5
-_HOPELESS_RUN = 4
-"""So many requests in a row that are so many times slower than tolerated need no more to follow."""
-_CALM_RUN = 5
-"""So many in a row that waited for no page have all that they need at hand, and so have those that would follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +47,27 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What all runs of one measurement share."""
+class TrialSetup:
+    """What all runs of one measurement share.
+
+    Attributes:
+        launch: how the function is started and invoked.
+        groups: where its cgroups are made.
+        cpu: share of CPUs that it gets.
+        policy: how many requests, and when a run is decided.
+    """
 
     launch: FunctionLaunch
     groups: Cgroups
     cpu: float
-    requests: int
+    policy: MemoryPolicy
 
 
-def run_trial(bench: Bench, memory_bytes: int | None, *, deadline_s: float, slow_ms: float = math.inf) -> Trial:
+def run_trial(setup: TrialSetup, memory_bytes: int | None, *, deadline_s: float, slow_ms: float = math.inf) -> Trial:
     """Run the function in a fresh cgroup.
 
     Args:
-        bench: the function and how it is run.
+        setup: the function and how it is run.
         memory_bytes: the limit; None for none.
         deadline_s: for the whole run; then it is killed. A process that barely does not fit reclaims for ever.
         slow_ms: the run fails where the limit lifts the median latency above it.
@@ -74,24 +75,24 @@ def run_trial(bench: Bench, memory_bytes: int | None, *, deadline_s: float, slow
     Raises:
         MoparError: the function fails without a limit: that is no measurement.
     """
-    evict_files(bench.launch.files)
-    with bench.groups.create("measure") as group:
-        group.limit(memory_bytes, bench.cpu)
+    evict_files(setup.launch.files)
+    with setup.groups.create("measure") as group:
+        group.limit(memory_bytes, setup.cpu)
         began = time.monotonic()
         latencies: list[float] = []
-        with _killed_after(group, deadline_s) as expired, _watched(group) as floor:
+        with _killed_after(group, deadline_s) as expired, _watched(group, setup.policy.sample_s) as floor:
             try:
-                with bench.launch.start(group) as running:
-                    if not _serve(running, bench.requests, slow_ms, latencies):
+                with setup.launch.start(group) as running:
+                    if not _serve(running, setup.policy, slow_ms, latencies):
                         return Trial(tuple(latencies), "slow", time.monotonic() - began)
-                    return _settled(bench, group, running.pid, latencies, time.monotonic() - began, floor)
+                    return _settled(setup, group, running.pid, latencies, time.monotonic() - began, floor)
             except MoparError as cause:
                 if memory_bytes is None:
                     raise
                 return Trial(tuple(latencies), _reason(group, expired, cause), time.monotonic() - began)
 
 
-def _serve(running: FunctionRun, requests: int, slow_ms: float, latencies: list[float]) -> bool:
+def _serve(running: FunctionRun, policy: MemoryPolicy, slow_ms: float, latencies: list[float]) -> bool:
     """Send the requests, until the median is sure to be above ``slow_ms``, or nothing is left to wait for.
 
     A limit slows requests down by taking away pages that they then wait for, as major faults tell. A slow request
@@ -103,20 +104,22 @@ def _serve(running: FunctionRun, requests: int, slow_ms: float, latencies: list[
     """
     slow = calm = 0
     faults = major_faults(running.pid)
-    while len(latencies) < requests:
+    while len(latencies) < policy.requests:
         latencies.append(running.request())
         faults, before = major_faults(running.pid), faults
         calm = 0 if faults > before else calm + 1
         slow += latencies[-1] > slow_ms and faults > before
-        if 2 * slow > requests or (slow >= _HOPELESS_RUN and min(latencies[-_HOPELESS_RUN:]) > _HOPELESS * slow_ms):
+        fastest_ms = min(latencies[-policy.abandon_requests :])
+        far_too_slow = slow >= policy.abandon_requests and fastest_ms > policy.abandon_factor * slow_ms
+        if far_too_slow or slow > policy.slow_share * policy.requests:
             return False
-        if calm >= _CALM_RUN and slow_ms < math.inf:
+        if calm >= policy.settled_requests and slow_ms < math.inf:
             return True
     return True
 
 
 def _settled(
-    bench: Bench, group: Cgroup, pid: int, latencies: list[float], duration_s: float, floor: list[int]
+    setup: TrialSetup, group: Cgroup, pid: int, latencies: list[float], duration_s: float, floor: list[int]
 ) -> Trial:
     """Read what the process holds now: after the last answer, before it ends."""
     stat, resident = group.stat(), resident_memory(pid)
@@ -128,7 +131,7 @@ def _settled(
         floor_bytes=max(*floor, stat.unreclaimable),
         kept_bytes=stat.unreclaimable,
         settled_bytes=stat.anon + stat.kernel + max(stat.mapped, stat.shmem),
-        around_bytes=read_around_bytes(pid, bench.launch.files),
+        around_bytes=read_around_bytes(pid, setup.launch.files),
         foreign_bytes=max(0, resident.file + resident.shmem - stat.mapped),
     )
 
@@ -159,12 +162,12 @@ def _killed_after(group: Cgroup, deadline_s: float) -> Iterator[threading.Event]
 
 
 @contextmanager
-def _watched(group: Cgroup) -> Iterator[list[int]]:
+def _watched(group: Cgroup, sample_s: float) -> Iterator[list[int]]:
     """Collect the group's unreclaimable memory while it loads and runs."""
     seen, stop = [0], threading.Event()
 
     def watch() -> None:
-        while not stop.wait(_WATCH_S):
+        while not stop.wait(sample_s):
             seen[0] = max(seen[0], group.stat().unreclaimable)
 
     thread = threading.Thread(target=watch, daemon=True)

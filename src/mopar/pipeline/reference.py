@@ -1,4 +1,4 @@
-"""The whole model's answers: the oracle that everything is held against."""
+"""The reference model: the oracle that every answer is held against."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from mopar.gateway.arrays import Array
 from mopar.types import InputError, ModelError
 
 
-class WholeModel:
+class ReferenceModel:
     """The user's file as it is, run in this process on one thread with ONNX Runtime's default options.
 
     Raises:
@@ -31,7 +31,7 @@ class WholeModel:
         self._inputs = [item.name for item in self._session.get_inputs()]
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def answer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs. Raises InputError where the model has other inputs, or refuses the values."""
         if set(inputs) != set(self._inputs):
             raise InputError(f"{self._path}: it takes {_listed(self._inputs)}, and is given {_listed(inputs)}")

@@ -1,26 +1,23 @@
 """Measure in the loop: plans are built and measured, the profile is corrected, until a plan does as predicted."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from mopar.bundle import build, open_bundle
 from mopar.files import temporary_folder
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
-from mopar.pipeline.reference import WholeModel
+from mopar.pipeline.correction import corrected
+from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
-from mopar.pipeline.verify import Verification, verify
-from mopar.planning import plan_text, reordered, slice_memory_mib
-from mopar.planning.arithmetic import elapsed_ms
-from mopar.planning.memory import Extra
-from mopar.types import BundleError, InfeasibleError, MemorySample, Plan, Profile, RefineTry
+from mopar.pipeline.verify import verify
+from mopar.planning import plan_text
+from mopar.profiling import Progress
+from mopar.types import BundleError, InfeasibleError, Plan, Profile, RefineTry
+from mopar.types.reports import Verification
 
 HOLDS = 0.05
 """A prediction holds where what is measured lies within this share of it."""
-_LEAST_FACTOR = 0.25
-
-Say = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +39,11 @@ def refine(
     model: Model,
     profile: Profile,
     options: PlanOptions,
-    whole: WholeModel,
+    reference: ReferenceModel,
     requests: Sequence[Mapping[str, Array]],
     *,
     tries: int = 3,
-    progress: Say = lambda _stage, _share: None,
+    progress: Progress = lambda _stage, _share: None,
 ) -> Refined:
     """Plan, build and measure, and where the prediction does not hold, correct the profile and plan again.
 
@@ -56,10 +53,10 @@ def refine(
         model: that the profile is of.
         profile: to start from.
         options: of the plans.
-        whole: to compare answers with.
+        reference: to compare answers with.
         requests: inputs; the first is the point at which time and memory are measured.
         tries: plans to measure at most; at least one.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         InfeasibleError: no plan keeps the limits, by the profile as measured or as corrected.
@@ -70,7 +67,7 @@ def refine(
     while True:
         plan = _replan(profile, options, done)
         progress(f"measuring plan {len(done) + 1}: {len(plan.functions)} functions", len(done) / tries)
-        found = _measured(model, plan, whole, requests)
+        found = _measured(model, plan, reference, requests)
         done.append(_tried(plan, found))
         if done[-1].held or len(done) == tries:
             return Refined(replace(plan, tries=tuple(done)), profile, done[-1].held)
@@ -88,13 +85,17 @@ def _replan(profile: Profile, options: PlanOptions, done: Sequence[RefineTry]) -
         ) from error
 
 
-def _measured(model: Model, plan: Plan, whole: WholeModel, requests: Sequence[Mapping[str, Array]]) -> Verification:
+def _measured(
+    model: Model, plan: Plan, reference: ReferenceModel, requests: Sequence[Mapping[str, Array]]
+) -> Verification:
     with temporary_folder("mopar-refine-") as folder:
         root = folder / "bundle"
         build(model, plan, root)
-        found = verify(open_bundle(root, check=False), whole, requests)
+        found = verify(open_bundle(root, check=False), reference, requests)
     if not found.equal:
-        raise BundleError(f"{plan_text(plan)}: its answers are off by {found.max_rel_error:.1e} of the largest value")
+        error = found.max_rel_error
+        how = "differ in shape, type or finiteness" if error is None else f"are off by {error:.1e} of the largest value"
+        raise BundleError(f"{plan_text(plan)}: its answers {how}")
     return found
 
 
@@ -115,80 +116,3 @@ def _tried(plan: Plan, found: Verification) -> RefineTry:
         measured_mib=tuple(function.measured_mib for function in found.functions),
         held=holds(found),
     )
-
-
-def corrected(profile: Profile, plan: Plan, found: Verification) -> Profile:
-    """The profile with what measuring a chain of slices told.
-
-    What functions take more than predicted, by their median, is the hop's where there are several; what a function
-    takes beyond that is its layers', in proportion to their time. What the request takes beyond its functions, and was
-    not predicted, lies between them. Required memory of a slice takes the place of samples that it overlaps. Of a slice
-    whose layers are no run of the profile's order, each run is given what the slice needs beyond weights and tensors.
-    """
-    graphs = {graph.id: graph for graph in plan.graphs}
-    spans = [(graphs[function.graphs[0]].start, graphs[function.graphs[0]].stop) for function in plan.functions]
-    more_ms = [
-        0.0 if function.measured_ms is None else function.measured_ms - function.predicted_ms
-        for function in found.functions
-    ]
-    hop_ms = max(sorted(more_ms)[len(more_ms) // 2], -profile.runtime.hop_billed_ms) if len(more_ms) > 1 else 0.0
-    order = plan.order or tuple(range(len(profile.layers)))
-    moved = reordered(profile, order)
-    elapsed = elapsed_ms(moved)
-    layers = list(profile.layers)
-    for (start, stop), extra_ms in zip(spans, more_ms, strict=True):
-        before_ms = elapsed[stop] - elapsed[start]
-        factor = max(1 + (extra_ms - hop_ms) / before_ms, _LEAST_FACTOR) if before_ms > 0 else 1.0
-        for place in range(start, stop):
-            layer_ms = factor * (elapsed[place + 1] - elapsed[place])
-            layers[order[place]] = replace(layers[order[place]], latency_ms=layer_ms)
-    return replace(
-        profile,
-        layers=tuple(layers),
-        whole=replace(profile.whole, latency_ms=sum(layer.latency_ms for layer in layers)),
-        runtime=replace(
-            profile.runtime,
-            hop_ms=max(profile.runtime.hop_ms + hop_ms + _between_ms(found, more_ms), 0.0),
-            hop_billed_ms=max(profile.runtime.hop_billed_ms + hop_ms, 0.0),
-        ),
-        samples=_samples(profile, moved, order, spans, found),
-    )
-
-
-def _between_ms(found: Verification, more_ms: Sequence[float]) -> float:
-    """What the request takes more than its functions do, and than was predicted, per function."""
-    if found.latency_ms.measured is None:
-        return 0.0
-    return (found.latency_ms.measured - found.latency_ms.predicted - sum(more_ms)) / len(more_ms)
-
-
-def _samples(
-    profile: Profile, moved: Profile, order: Sequence[int], spans: Sequence[tuple[int, int]], found: Verification
-) -> tuple[MemorySample, ...]:
-    fresh = []
-    for span, function in zip(spans, found.functions, strict=True):
-        if function.measured_mib is not None:
-            beyond_mib = function.measured_mib - _counted_mib(moved, *span)
-            runs = _runs(order[slice(*span)])
-            fresh += [
-                MemorySample(start, stop, _counted_mib(profile, start, stop) + beyond_mib, len(runs))
-                for start, stop in runs
-            ]
-    kept = [
-        sample
-        for sample in profile.samples
-        if not any(sample.start < other.stop and other.start < sample.stop for other in fresh)
-    ]
-    return tuple(sorted([*kept, *fresh], key=lambda sample: sample.start))
-
-
-def _counted_mib(profile: Profile, start: int, stop: int) -> float:
-    """What of a slice's required memory can be counted: the base, weights and tensors."""
-    return slice_memory_mib(profile, start, stop) - Extra(profile).of(start, stop)
-
-
-def _runs(layers: Sequence[int]) -> list[tuple[int, int]]:
-    """The runs of neighbouring layers that a set of layers is made of."""
-    ascending = sorted(layers)
-    edges = [index for index, (a, b) in enumerate(pairwise(ascending), start=1) if b != a + 1]
-    return [(ascending[a], ascending[b - 1] + 1) for a, b in pairwise([0, *edges, len(ascending)])]

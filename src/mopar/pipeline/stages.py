@@ -1,26 +1,17 @@
-"""The pipeline's stages as the command line and the benchmarks call them, each with its measurements."""
+"""Plans as the command line's options ask for them, and the requests that they are checked on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from mopar.capture import stated_shapes
-from mopar.costmodel.predict import predict_profile
 from mopar.gateway.arrays import Array
-from mopar.graph import Model, check_loadable, load_model
-from mopar.measurement.probe import WorkerProbe
-from mopar.pipeline.calibration.scale import resources_here
+from mopar.pipeline.profile import Shapes
 from mopar.planning import FrontPoint, check_plan, plan, plan_cuts, plan_front, plan_uniform
 from mopar.platforms.books import load_book, load_limits
-from mopar.profiling import load_inputs, profile_model, resized_inputs, sample_inputs
-from mopar.shapes import ShapeLike, parse_shapes
+from mopar.profiling import load_inputs, resized_inputs, sample_inputs
+from mopar.shapes import parse_shapes
 from mopar.types import InputRange, InputRecipe, Plan, Profile, TensorSpec, UsageError
-from mopar.types.ranges import StatedShape
-
-Shapes = Mapping[str, ShapeLike]
-"""Of inputs, by name: sizes, or ranges of sizes."""
-Progress = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,59 +32,6 @@ class PlanOptions:
     budget_usd: float | None = None
     exact: bool = False
     max_parts: int | None = None
-
-
-def measure_model(
-    path: Path,
-    *,
-    inputs: Path | None = None,
-    shapes: Shapes | None = None,
-    dtypes: Mapping[str, str] | None = None,
-    use_cache: bool = True,
-    progress: Progress = lambda _stage, _share: None,
-) -> tuple[Model, Profile]:
-    """Load a model and measure it with workers of this machine.
-
-    Raises:
-        ModelError, InputError, EngineError, PlatformError, UsageError.
-    """
-    progress("reading the model", None)
-    model = load_model(path)
-    check_loadable(model)
-    probe = WorkerProbe(use_cache=use_cache, progress=progress)
-    given = load_inputs(inputs) if inputs is not None else None
-    stated = stated_of(model, shapes, given)
-    profile = profile_model(
-        model, probe, inputs=given, shapes=stated, dtypes=dtypes, use_cache=use_cache, progress=progress
-    )
-    return model, profile
-
-
-def predict_model(
-    path: Path,
-    *,
-    inputs: Path | None = None,
-    shapes: Shapes | None = None,
-    dtypes: Mapping[str, str] | None = None,
-    progress: Progress = lambda _stage, _share: None,
-) -> tuple[Model, Profile]:
-    """Load a model and predict its profile without running it; its weights are read to be hashed alone.
-
-    Raises:
-        ModelError, InputError, EngineError, PlatformError, ProfileError.
-    """
-    progress("reading the model", None)
-    model = load_model(path)
-    resources = resources_here(progress)
-    given = load_inputs(inputs) if inputs is not None else None
-    stated = stated_of(model, shapes, given)
-    return model, predict_profile(model, resources, inputs=given, shapes=stated, dtypes=dtypes, progress=progress)
-
-
-def stated_of(model: Model, shapes: Shapes | None, given: Mapping[str, Array] | None) -> dict[str, StatedShape]:
-    """What is stated of inputs' sizes: as given here, else when the model was loaded, else when it was imported."""
-    known = {**model.stated, **parse_shapes(shapes)}
-    return stated_shapes(model, known, {name: value.shape for name, value in (given or {}).items()})
 
 
 def make_plan(profile: Profile, options: PlanOptions) -> Plan:

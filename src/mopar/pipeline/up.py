@@ -5,7 +5,10 @@ from pathlib import Path
 
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.files import to_json, write_whole
-from mopar.pipeline.stages import PlanOptions, Progress, Shapes, make_plan, measure_model
+from mopar.pipeline.profile import Shapes, measure_model
+from mopar.pipeline.stages import PlanOptions, make_plan
+from mopar.profiling import Progress
+from mopar.profiling.document import write_profile
 from mopar.types import BundleError
 
 
@@ -56,7 +59,7 @@ def prepare(
     """
     model, profile = measure_model(path, inputs=inputs, shapes=shapes, use_cache=use_cache, progress=progress)
     place.root.mkdir(parents=True, exist_ok=True)
-    write_whole(place.profile, to_json(profile))
+    write_profile(place.profile, profile)
     progress("planning", None)
     plan = make_plan(profile, options)
     write_whole(place.plan, to_json(plan))

@@ -1,21 +1,24 @@
-"""Measuring: layer times from inside the engine, tensors, weights, and required memory."""
+"""Measuring a model inside the engine: layer times, tensors, weights, patterns."""
 
-from mopar.profiling.engine_runs import RunBudget
+from mopar.engine.timing.job import RunBudget
+from mopar.profiling.engine_profile import UNKNOWN_MEMORY, EngineProfile, FunctionMemory, completed
 from mopar.profiling.inputs import Array, load_inputs, resized_inputs, sample_inputs
-from mopar.profiling.layer_times import LayerTimes
-from mopar.profiling.measure import Progress, time_layers
-from mopar.profiling.profile import FunctionProbe, MeasuredMemory, profile_model
+from mopar.profiling.measure import Progress
+from mopar.profiling.profile import profile_engine
+from mopar.profiling.request import ProfileRequest, profile_request
 
 __all__ = [
+    "UNKNOWN_MEMORY",
     "Array",
-    "FunctionProbe",
-    "LayerTimes",
-    "MeasuredMemory",
+    "EngineProfile",
+    "FunctionMemory",
+    "ProfileRequest",
     "Progress",
     "RunBudget",
+    "completed",
     "load_inputs",
-    "profile_model",
+    "profile_engine",
+    "profile_request",
     "resized_inputs",
     "sample_inputs",
-    "time_layers",
 ]

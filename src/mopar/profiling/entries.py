@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from mopar.engine.packed import StoredWeight, optimised_graph, stored_weights
 from mopar.graph import Layer, Model, cut_positions
 from mopar.nodes import is_weight, name_of, reads_of
-from mopar.profiling.engine_runs import idlest_core
 from mopar.profiling.layer_times import layers_of_kernels
 from mopar.profiling.layout import ReorderCosts, blocked_tensors, cut_overhead_ms, measure_reorders
-from mopar.profiling.liveness import Step, live_bytes
+from mopar.profiling.liveness import Operation, live_bytes
 from mopar.profiling.liveness_kernels import EngineRun, kernel_live_bytes
+from mopar.profiling.machine_load import idlest_core
 from mopar.profiling.measure import Measurement
 from mopar.profiling.points import point_of
 from mopar.profiling.weights import weight_profiles
@@ -75,9 +75,9 @@ def tensors_of(
     producer = {spec.name: -1 for spec in model.inputs}
     consumers: dict[str, list[int]] = {}
     for layer in layers:
-        for step in steps_of(model, layer):
-            producer.update(dict.fromkeys(step.makes, layer.index))
-            for name in step.reads:
+        for operation in operations_of(model, layer):
+            producer.update(dict.fromkeys(operation.makes, layer.index))
+            for name in operation.reads:
                 consumers.setdefault(name, []).append(layer.index)
     for spec in model.outputs:
         consumers.setdefault(spec.name, []).append(len(layers))
@@ -129,12 +129,12 @@ def _live_bytes(model: Model, layers: Sequence[Layer], measured: Measurement) ->
 
     Where nothing ran, and for layers that have no kernel of their own, by the canonical graph.
     """
-    steps = [step for layer in layers for step in steps_of(model, layer)]
+    operations = [operation for layer in layers for operation in operations_of(model, layer)]
     known = {name: point.bytes for name, point in measured.points.items()}
     # A sequence or an optional has no size of its own to speak of: its elements were counted as tensors.
-    sizes = {name: known.get(name, 0) for step in steps for name in (*step.reads, *step.makes)} | known
+    sizes = {name: known.get(name, 0) for operation in operations for name in operation.names} | known
     inputs, outputs = [spec.name for spec in model.inputs], [spec.name for spec in model.outputs]
-    canonical = live_bytes(steps, sizes, inputs, outputs, len(layers))
+    canonical = live_bytes(operations, sizes, inputs, outputs, len(layers))
     if not measured.events:
         return list(canonical)
     run = EngineRun(optimised_graph(measured.packed), measured.events, measured.memory)
@@ -155,11 +155,11 @@ def _workspace(measured: Measurement, layers: Sequence[Layer]) -> list[int]:
     return found
 
 
-def steps_of(model: Model, layer: Layer) -> list[Step]:
+def operations_of(model: Model, layer: Layer) -> list[Operation]:
     """A layer's nodes as liveness sees them."""
     graph = model.ir.graph
     return [
-        Step(
+        Operation(
             layer.index,
             node.op_type,
             tuple(name_of(value) for value in reads_of(node, graph) if not is_weight(value)),

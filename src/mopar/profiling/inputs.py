@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mopar.files import open_regular
 from mopar.machine import available_bytes
-from mopar.profiling.sizes import check_names, resolve_sizes
+from mopar.profiling.input_sizes import check_names, resolve_sizes
 from mopar.types import InputError, InputRecipe, TensorSpec, dtype_of_name, element_count, format_shape
 from mopar.types.ranges import StatedShape
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.engine.kernels import Kernel
+from mopar.engine.timing.job import DISTURBED
 from mopar.engine.trace import KernelEvent
-from mopar.profiling.engine_runs import DISTURBED, EngineRuns
+from mopar.profiling.engine_runs import EngineRuns
 from mopar.profiling.profiler_cost import ProfilerCost
 
 # Above this it is noise: two to four microseconds were seen.
@@ -20,14 +21,14 @@ class LayerTimes:
     """Where the time of a run goes. Nothing is rescaled.
 
     The profiler's own work inside each kernel is taken off, and from an If, Loop or Scan that on the kernels of its
-    body; time in which another process had the core counts for nobody, as far as it can be told.
+    body; time in which another process had the core counts for none of them, as far as that shows.
 
     Attributes:
         latency_ms: of each layer, the median over runs of the sum of its kernels.
         spread_ms: of each layer, the interquartile range of the same samples.
         whole_ms: median latency of a run without the profiler.
         whole_spread_ms: its interquartile range.
-        profiled_ms: median latency of a run with the profiler, taken by turns with the others.
+        profiled_ms: median latency of a run with the profiler, interleaved with the others.
         layout_ms: of each layer, what part of it went into changing layouts (reorders, transposes and
             casts that the engine put in).
         runs: how many samples stand behind each median.
@@ -92,7 +93,7 @@ def two_threads_ratios(one: LayerTimes, two: LayerTimes) -> tuple[float, ...]:
 
     What no layer claims is spread over the layers by their share, with either number of threads, so the times with two
     threads add up to the whole's. Layers about as short as the profiler's step of a microsecond come out near 1. Where
-    the whole gains less than its two interquartile ranges come to, no layer is said to gain: a second CPU is paid for.
+    the whole gains less than its two interquartile ranges come to, no layer does: a second CPU is paid for.
 
     Args:
         one: measured with one thread.

@@ -15,8 +15,9 @@ import onnx_ir as ir
 from onnx import TensorProto, helper
 
 from mopar.engine.kernels import Kernel
+from mopar.engine.timing.job import RunBudget
 from mopar.graph import Model
-from mopar.profiling.engine_runs import RunBudget, run_engine, scratch_directory
+from mopar.profiling.engine_runs import run_engine, scratch_directory
 from mopar.types import EngineOptions, TensorSpec
 
 _NCHWC = "com.microsoft.nchwc"

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from mopar.engine.kernel_memory import KernelMemory
 from mopar.engine.trace import KernelEvent
 from mopar.nodes import is_weight, name_of, reads_of
-from mopar.profiling.liveness import Step, live_bytes
+from mopar.profiling.liveness import Operation, live_bytes
 
 _BITS = {"float": 32, "double": 64, "bool": 8, "string": 128}
 _SUM_INPUT = 3
@@ -42,14 +42,14 @@ def kernel_live_bytes(run: EngineRun, known: Mapping[str, int]) -> dict[int, int
         run: of the model.
         known: bytes of the model's inputs, and of its tensors as far as known.
     """
-    steps, sizes = kernel_steps(run, known)
+    operations, sizes = kernel_operations(run, known)
     inputs = [name_of(value) for value in run.graph.inputs]
     outputs = [name_of(value) for value in run.graph.outputs]
-    live = live_bytes(steps, sizes, inputs, outputs, len(steps))
+    live = live_bytes(operations, sizes, inputs, outputs, len(operations))
     return dict(zip(run.events, live, strict=True))
 
 
-def kernel_steps(run: EngineRun, known: Mapping[str, int]) -> tuple[list[Step], dict[str, int]]:
+def kernel_operations(run: EngineRun, known: Mapping[str, int]) -> tuple[list[Operation], dict[str, int]]:
     """The kernels as liveness sees them, each a layer of its own; and the bytes of each tensor.
 
     Args:
@@ -57,7 +57,7 @@ def kernel_steps(run: EngineRun, known: Mapping[str, int]) -> tuple[list[Step], 
         known: as in :func:`kernel_live_bytes`; what the profiler tells goes before it.
     """
     nodes = list(run.graph)
-    steps: list[Step] = []
+    operations: list[Operation] = []
     sizes = dict(known)
     for index, event in run.events.items():
         node = nodes[index]
@@ -70,8 +70,8 @@ def kernel_steps(run: EngineRun, known: Mapping[str, int]) -> tuple[list[Step], 
         sums = len(node.inputs) > _SUM_INPUT and node.op_type == "Conv" and node.inputs[_SUM_INPUT] is not None
         memory = run.memory.get(index)
         fresh = memory is not None and memory.output_bytes > 0
-        steps.append(Step(len(steps), "Sum" if sums else node.op_type, reads, makes, in_place=not fresh))
-    return steps, sizes
+        operations.append(Operation(len(operations), "Sum" if sums else node.op_type, reads, makes, in_place=not fresh))
+    return operations, sizes
 
 
 def _bytes(dtype: str, shape: Sequence[int]) -> int:

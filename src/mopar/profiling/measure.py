@@ -11,18 +11,19 @@ from mopar.engine.kernel_memory import KernelMemory, kernel_memory
 from mopar.engine.kernels import Kernel, attribute_kernels
 from mopar.engine.packed import optimised_graph
 from mopar.engine.plain import leave_plain
+from mopar.engine.timing.job import RunBudget
 from mopar.engine.trace import KernelEvent
 from mopar.graph import Layer, Model, save_model
-from mopar.profiling.engine_runs import RunBudget, idlest_core, run_engine, scratch_directory
+from mopar.profiling.engine_runs import run_engine
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import LayerTimes, first_run, layer_times, two_threads_ratios
-from mopar.profiling.load import Watch
+from mopar.profiling.machine_load import Watch, idlest_core
 from mopar.profiling.points import Point, tensor_points
 from mopar.profiling.profiler_cost import profiler_cost
 from mopar.types import PACKED_OPTIONS, EngineOptions, MachineLoad
 
 Progress = Callable[[str, float | None], None]
-"""Told what is going on, and what share of all is done (None: unknown)."""
+"""Called with each stage, and the share of all that is done (None: unknown)."""
 
 _MAX_EVENTS = 150_000
 _FEWEST_RUNS = 3
@@ -39,7 +40,7 @@ _BRIEF = RunBudget(seconds=0.5, min_runs=3, max_runs=50, warm_runs=1)
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What running a model told.
+    """What a run of a model showed.
 
     Attributes:
         times: of its layers.
@@ -47,8 +48,8 @@ class Measurement:
         packed: the optimised, prepacked file that ran.
         kernels: that file's outermost kernels, in the order of its nodes.
         events: one run of them, by node index.
-        memory: what each of them asked for, by node index; empty where nothing ran.
-        two_threads: of each layer, its time with two threads over that with one; None where nobody asked, or
+        memory: what each of them requested, by node index; empty where nothing ran.
+        two_threads: of each layer, its time with two threads over that with one; None where that was not measured, or
             where this process may use one core alone.
         load: what else the machine did while layers were timed; None where nothing was.
     """
@@ -61,23 +62,6 @@ class Measurement:
     memory: Mapping[int, KernelMemory] = field(default_factory=dict)
     two_threads: tuple[float, ...] | None = None
     load: MachineLoad | None = None
-
-
-def time_layers(
-    model: Model,
-    layers: Sequence[Layer],
-    inputs: Mapping[str, Array],
-    *,
-    threads: int = 1,
-    core: int | None = None,
-    budget: RunBudget | None = None,
-    options: EngineOptions = PACKED_OPTIONS,
-) -> LayerTimes:
-    """Latency of every layer; see :func:`measure`."""
-    with scratch_directory() as directory:
-        return measure(
-            model, layers, inputs, directory, threads=threads, core=core, budget=budget, options=options
-        ).times
 
 
 def measure(
@@ -105,40 +89,67 @@ def measure(
         budget: how many runs.
         options: of the timed sessions.
         two_threads: whether to time it with two threads too, where there are two cores: more briefly, a core for each.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         EngineError: ONNX Runtime refuses the model or the inputs.
     """
     core = idlest_core() if core is None and threads == 1 else core
-    source, packed = directory / _SOURCE, directory / "packed.onnx"
     run = functools.partial(run_engine, inputs=inputs, specs=model.inputs, directory=directory)
-    progress("writing the model", None)
-    save_model(model.ir, source)
-    progress("reading shapes", 0.05)
-    first = run(source, options=_PLAIN, budget=_ONCE, alternate=False)
-    points = tensor_points(model, inputs, first.trace.runs[0])
-    progress("optimising", 0.1)
-    written = EngineOptions(optimize="all", prepack=options.prepack, arena=False, memory_pattern=False)
-    asked_for = directory / "memory.csv"
-    run(source, options=written, budget=_ONCE, alternate=False, write=packed, memory_statistics=asked_for)
-    leave_plain(packed)
+    ready = _prepare(model, inputs, directory, options, progress)
     progress("timing layers", 0.15)
-    budget = _bounded(budget or RunBudget(), first.trace.events_per_run)
+    budget = _bounded(budget or RunBudget(), ready.events_per_run)
     with Watch(core) as watch:
-        runs = run(packed, options=options, budget=budget, threads=threads, core=core)
-    kernels = outermost_kernels(model, packed)
+        runs = run(ready.packed, options=options, budget=budget, threads=threads, core=core)
     nodes = [layer.nodes for layer in layers]
     cost = profiler_cost()
-    times = layer_times(runs, kernels, nodes, cost)
+    times = layer_times(runs, ready.kernels, nodes, cost)
     ratios = None
     if two_threads and len(os.sched_getaffinity(0)) >= _TWO:
         progress("timing layers with two threads", 0.22)
-        both = run(packed, options=options, budget=_second(budget), threads=_TWO)
-        ratios = two_threads_ratios(times, layer_times(both, kernels, nodes, cost))
-    load = MachineLoad(statistics.median(runs.lost), watch.others_busy, _spread_share(times))
-    events = first_run(runs.trace.runs[-1])
-    return Measurement(times, points, packed, kernels, events, kernel_memory(asked_for, kernels), ratios, load)
+        both = run(ready.packed, options=options, budget=_second(budget), threads=_TWO)
+        ratios = two_threads_ratios(times, layer_times(both, ready.kernels, nodes, cost))
+    return Measurement(
+        times=times,
+        points=ready.points,
+        packed=ready.packed,
+        kernels=ready.kernels,
+        events=first_run(runs.trace.runs[-1]),
+        memory=ready.memory,
+        two_threads=ratios,
+        load=MachineLoad(statistics.median(runs.lost), watch.others_busy, _spread_share(times)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A model ready to be timed, and what its first two runs showed; as in ``Measurement``."""
+
+    points: Mapping[str, Point]
+    packed: Path
+    kernels: tuple[Kernel, ...]
+    memory: Mapping[int, KernelMemory]
+    events_per_run: int
+
+
+def _prepare(
+    model: Model, inputs: Mapping[str, Array], directory: Path, options: EngineOptions, progress: Progress
+) -> _Prepared:
+    """Run the model once as it is, for its tensors' shapes, and once while the optimised file is written."""
+    source, packed, statistics_file = directory / _SOURCE, directory / "packed.onnx", directory / "memory.csv"
+    run = functools.partial(run_engine, source, inputs, model.inputs, directory, budget=_ONCE, alternate=False)
+    progress("writing the model", None)
+    save_model(model.ir, source)
+    progress("reading shapes", 0.05)
+    first = run(options=_PLAIN)
+    progress("optimising", 0.1)
+    written = EngineOptions(optimize="all", prepack=options.prepack, arena=False, memory_pattern=False)
+    run(options=written, write=packed, memory_statistics=statistics_file)
+    leave_plain(packed)
+    kernels = outermost_kernels(model, packed)
+    points = tensor_points(model, inputs, first.trace.runs[0])
+    memory = kernel_memory(statistics_file, kernels)
+    return _Prepared(points, packed, kernels, memory, first.trace.events_per_run)
 
 
 def measure_size(
@@ -150,11 +161,11 @@ def measure_size(
     options: EngineOptions = PACKED_OPTIONS,
     core: int | None = None,
 ) -> tuple[Measurement, float]:
-    """The model on inputs of other sizes, run a few times: its tensors, and what its kernels asked for.
+    """The model on inputs of other sizes, run a few times: its tensors, and the memory that its kernels requested.
 
     Args:
         model: in canonical form.
-        measured: what ``measure`` told; its files are still in ``directory``.
+        measured: what ``measure`` found; its files are still in ``directory``.
         inputs: a value for each of the model's inputs.
         directory: as ``measure`` was given it.
         options: of the timed sessions.
@@ -169,13 +180,13 @@ def measure_size(
     """
     run = functools.partial(run_engine, inputs=inputs, specs=model.inputs, directory=directory)
     first = run(directory / _SOURCE, options=_PLAIN, budget=_ONCE, alternate=False)
-    asked_for = directory / "memory-of-size.csv"
-    runs = run(measured.packed, options=options, budget=_BRIEF, core=core, memory_statistics=asked_for)
+    statistics_file = directory / "memory-of-size.csv"
+    runs = run(measured.packed, options=options, budget=_BRIEF, core=core, memory_statistics=statistics_file)
     at_size = replace(
         measured,
         points=tensor_points(model, inputs, first.trace.runs[0]),
         events=first_run(runs.trace.runs[-1]),
-        memory=kernel_memory(asked_for, measured.kernels),
+        memory=kernel_memory(statistics_file, measured.kernels),
     )
     return at_size, statistics.median(runs.plain_ms)
 

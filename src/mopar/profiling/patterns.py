@@ -19,7 +19,7 @@ _ALIKE = 0.1
 _NORMAL_MEDIAN = 0.6745
 """The median of the absolute values of a standard normal."""
 _INDISTINCT = 1e-3
-"""What lies below this part of the largest is not told apart: logarithms would make much of nothing."""
+"""Resolution: what lies below this part of the largest counts as alike, as logarithms would make much of nothing."""
 
 
 def patterns_of(layers: Sequence[LayerProfile], weights: Sequence[WeightProfile], operators: Sequence[str]) -> Patterns:

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from mopar.engine.timing.job import RunBudget
 from mopar.engine.trace import KernelEvent
 from mopar.graph import save_model
-from mopar.profiling.engine_runs import RunBudget, idlest_core, run_engine, scratch_directory
+from mopar.profiling.engine_runs import run_engine, scratch_directory
+from mopar.profiling.machine_load import idlest_core
 from mopar.types import EngineOptions, TensorSpec
 
 _SIZES = tuple(256 * i * i for i in range(1, 13))

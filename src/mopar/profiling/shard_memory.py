@@ -1,4 +1,4 @@
-"""The most that a part's tensors take at once, for every start of a step: kept up to date on the way backwards.
+"""The most that a part's tensors take at once, for every start of a step: kept up to date in one backward pass.
 
 What ``liveness.live_bytes`` says of a run of layers whose inputs and outputs take nothing, told of one more layer at a
 time: going over a layer again for every start would take time quadratic in layers.
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mopar.profiling.liveness import Step, buffers_of, reachable_in_place
+from mopar.profiling.liveness import Operation, buffers_of, reachable_in_place
 
 _NOTHING = -1
 
@@ -19,28 +19,28 @@ class Lifetimes:
     """Which tensors share a buffer, where buffers are read, and which nodes may write over one: of a whole model.
 
     Attributes:
-        steps: of each layer, its nodes.
+        operations: of each layer, its nodes.
     """
 
-    def __init__(self, steps: Sequence[Sequence[Step]]) -> None:
-        self.steps = steps
-        every = [step for layer in steps for step in layer]
+    def __init__(self, operations: Sequence[Sequence[Operation]]) -> None:
+        self.operations = operations
+        every = [operation for layer in operations for operation in layer]
         owners = buffers_of(every)
         self._views = owners.keys()
-        self._made = {name: step.layer for step in every for name in step.makes}
+        self._made = {name: operation.layer for operation in every for name in operation.makes}
         self._read: dict[str, list[int]] = {}
-        for step in every:
-            for name in dict.fromkeys((*step.reads, *(owners.get(read, read) for read in step.reads))):
-                self._read.setdefault(name, []).append(step.layer)
-        producer = {name: step for step in every for name in step.makes}
+        for operation in every:
+            for name in dict.fromkeys((*operation.reads, *(owners.get(read, read) for read in operation.reads))):
+                self._read.setdefault(name, []).append(operation.layer)
+        producer = {name: operation for operation in every for name in operation.makes}
         self._takers: dict[int, list[tuple[str, tuple[str, ...]]]] = {}
-        for step in every:
-            for name in step.makes:
-                if step.in_place and name not in owners:
-                    reads = tuple(owners.get(read, read) for read in reachable_in_place(step, producer))
-                    earlier = tuple(root for root in reads if self._made.get(root, step.layer) != step.layer)
+        for operation in every:
+            for name in operation.makes:
+                if operation.in_place and name not in owners:
+                    reads = tuple(owners.get(read, read) for read in reachable_in_place(operation, producer))
+                    earlier = tuple(root for root in reads if self._made.get(root, operation.layer) != operation.layer)
                     if earlier:
-                        self._takers.setdefault(step.layer, []).append((name, earlier))
+                        self._takers.setdefault(operation.layer, []).append((name, earlier))
 
     def is_view(self, name: str) -> bool:
         """Whether a tensor stands in another one's buffer."""
@@ -58,7 +58,7 @@ class Lifetimes:
 
 
 class PartMemory:
-    """Of one part's way backwards from ``stop``."""
+    """One part's backward pass from ``stop``."""
 
     def __init__(self, lifetimes: Lifetimes, sizes: Mapping[str, int], stop: int, outside: Iterable[str]) -> None:
         """``outside`` are what the part gives, which take nothing here; ``sizes`` are of whole tensors, in bytes."""

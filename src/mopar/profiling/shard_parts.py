@@ -1,4 +1,4 @@
-"""What each part of a step needs: inputs, weights and memory, on one way backwards for all steps that end alike."""
+"""What each part of a step needs: inputs, weights and memory, in one backward pass for all steps that end alike."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from mopar.graph import Layer, Model
 from mopar.nodes import name_of
-from mopar.profiling.entries import steps_of
+from mopar.profiling.entries import operations_of
 from mopar.profiling.shard_memory import Lifetimes, PartMemory
 from mopar.sharding import ConflictError, Part, Piece, share_of
 from mopar.sharding.pieces import union
@@ -34,7 +34,7 @@ class Writer:
         """``weights`` are by name, ``sizes`` bytes of every tensor."""
         self._walks, self._weights, self._sizes = walks, weights, sizes
         self._layers, self._nodes = layers, model.nodes
-        self._lifetimes = Lifetimes([steps_of(model, layer) for layer in layers])
+        self._lifetimes = Lifetimes([operations_of(model, layer) for layer in layers])
 
     def written(self, steps: Sequence[Step]) -> list[ShardStep]:
         """Steps with all their parts; one that a model of its layers alone could not compute is left out."""
@@ -56,13 +56,13 @@ class Writer:
         """One part of steps with the same end and layout, by their start."""
         stop, starts = steps[0].stop, {step.start: step for step in steps}
         tally = self._tally(stop, state)
-        way, reach, found = state, len(self._nodes), {}
+        at, reach, found = state, len(self._nodes), {}
         for layer in range(stop - 1, min(starts) - 1, -1):
-            passed = self._walks.back(way, part, layer)
+            passed = self._walks.back(at, part, layer)
             if passed is None:
                 break
             tally.add(layer, passed)
-            way, reach = passed.state, min(reach, passed.reach)
+            at, reach = passed.state, min(reach, passed.reach)
             if layer in starts and reach >= self._layers[layer].start:
                 found[layer] = tally.profile(part, starts[layer])
         for start in starts.keys() - found.keys():
@@ -83,7 +83,7 @@ class Writer:
 
 
 class _Tally:
-    """What a part has come to on its way backwards."""
+    """What a part has come to in its backward pass."""
 
     def __init__(
         self,

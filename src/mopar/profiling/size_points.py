@@ -1,17 +1,16 @@
 """The model at other sizes than the measured point: what its tensors and layers hold there, what the whole needs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mopar.graph import Layer, Model
 from mopar.profiling.entries import layer_profiles
+from mopar.profiling.input_sizes import InputSizes, Shapes
 from mopar.profiling.measure import Measurement
 from mopar.profiling.points import point_of
-from mopar.profiling.sizes import InputSizes, Shapes
-from mopar.types import EngineError, InputError, ModelError, Profile, ProfileError, SizePoint
+from mopar.types import EngineError, InputError, ModelError, ProfileError, SizePoint
 from mopar.types.ranges import sizes_text
 
-_MIB = 1 << 20
 _BEYOND = 2
 """Where only a point was given, requests are looked at whose open dimensions are so many times as large."""
 
@@ -90,7 +89,7 @@ def _beyond(sizes: InputSizes) -> Shapes:
 def size_point(
     model: Model, layers: tuple[Layer, ...], tensors: Sequence[str], run: SizedRun | None
 ) -> SizePoint | None:
-    """What a run at other sizes told; the whole's memory is still to come (``with_memory``).
+    """What a run at other sizes showed; the whole's memory is still to come (``completed``).
 
     Args:
         model: in canonical form.
@@ -111,25 +110,3 @@ def size_point(
         tensor_bytes=tuple(point_of(run.measured.points, name).bytes for name in tensors),
         layer_bytes=tuple(layer.activation_bytes + layer.workspace_bytes for layer in held),
     )
-
-
-def with_memory(profile: Profile) -> Profile:
-    """The profile with the whole model's required memory at each size: that at the largest, by tensors' bytes."""
-    known = _most_bytes(profile, profile.largest)
-
-    def filled(size: SizePoint | None) -> SizePoint | None:
-        if size is None:
-            return None
-        memory_mib = profile.whole.memory_mib + (_most_bytes(profile, size) - known) / _MIB
-        return replace(size, memory_mib=max(memory_mib, profile.runtime.base_mib))
-
-    return replace(
-        profile, smallest=filled(profile.smallest), largest=filled(profile.largest), beyond=filled(profile.beyond)
-    )
-
-
-def _most_bytes(profile: Profile, size: SizePoint | None) -> int:
-    """The most that tensors and scratch take at once at a size; None for the measured point."""
-    if size is not None:
-        return max(size.layer_bytes, default=0)
-    return max((layer.activation_bytes + layer.workspace_bytes for layer in profile.layers), default=0)

@@ -18,7 +18,7 @@ def weight_profiles(
     An initializer that kept its name is that weight. One that the engine made anew (a filter in the
     blocked layout, a folded batch norm) belongs to the weights that its kernels' nodes read and that
     did not keep theirs: to the one of the same size if there is one, else to all in proportion to
-    their bytes. So the sums per layer hold, also where a single weight cannot be told.
+    their bytes. So the sums per layer hold, also where a single weight cannot be singled out.
 
     Args:
         weights: bytes of each weight of the canonical model.

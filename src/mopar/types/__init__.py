@@ -20,6 +20,7 @@ from mopar.types.errors import (
     StorageError,
     UsageError,
 )
+from mopar.types.layers import CutPosition, LayerProfile, TensorProfile, WeightProfile
 from mopar.types.manifest import PACKED_OPTIONS, EngineOptions, FileEntry, GraphEntry, Manifest, PackedEntry
 from mopar.types.patterns import (
     GlobalDifferences,
@@ -46,9 +47,7 @@ from mopar.types.plan import (
 )
 from mopar.types.platform import CpuSize, PlatformLimits, PriceBook
 from mopar.types.profile import (
-    CutPosition,
     InputRecipe,
-    LayerProfile,
     Machine,
     MachineLoad,
     MemorySample,
@@ -56,8 +55,6 @@ from mopar.types.profile import (
     Profile,
     RuntimeCosts,
     SizePoint,
-    TensorProfile,
-    WeightProfile,
     WholeProfile,
 )
 from mopar.types.ranges import InputRange, StatedShape

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mopar.types.layers import CutPosition, LayerProfile, TensorProfile, WeightProfile
 from mopar.types.patterns import Patterns
 from mopar.types.ranges import InputRange
 from mopar.types.shards import ShardStep
@@ -11,9 +12,9 @@ PROFILE_SCHEMA = 4
 PARTS = (2, 4)
 """Numbers of parts that a profile looks at."""
 COLD_HALF_MS = 4.0
-"""Computing for so long costs half of ``RuntimeCosts.cold_ms``: so took the zoo's slices of 0.1 to 40 ms."""
+"""Computing for so long costs half of ``RuntimeCosts.cold_ms``, as slices of the zoo of 0.1 to 40 ms showed."""
 IDLE_HALF_MS = 1.5
-"""While others compute for so long, caches get half as cold as ever and cores half as sleepy: ``benchmarks.slices``."""
+"""Idle for so long, a call pays half of the most that cold caches and idle cores cost: ``benchmarks.slices``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,94 +63,6 @@ class InputRecipe:
 
 
 @dataclass(frozen=True, slots=True)
-class TensorProfile:
-    """A tensor that crosses at least one cut position, an input or an output of the model.
-
-    Attributes:
-        name: its name in the graph.
-        dtype: element type.
-        shape: at the measured point.
-        bytes: at the measured point.
-        producer: index of the layer that makes it; -1 for an input of the request.
-        consumers: indices of the layers that read it; the number of layers stands for the response.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    bytes: int
-    producer: int
-    consumers: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightProfile:
-    """A weight, once, however many nodes share it.
-
-    Attributes:
-        name: the initializer.
-        bytes: as stored in the model.
-        resident_bytes: what the engine keeps of it in memory at run time (packed copies included,
-            an original that only its packed copy replaces left out).
-        file_bytes: what it takes in the built, prepacked file.
-    """
-
-    name: str
-    bytes: int
-    resident_bytes: int
-    file_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class LayerProfile:
-    """The smallest unit that the planner moves.
-
-    Attributes:
-        index: position in the topological order.
-        nodes: names of the canonical graph's nodes.
-        operators: their operator types, in order.
-        weights: names of the weights that they read.
-        latency_ms: median time inside the whole optimised run.
-        spread_ms: interquartile range of the same samples.
-        weight_bytes: unpacked bytes of ``weights``.
-        activation_bytes: largest sum of tensors that are live while one of its nodes runs.
-        workspace_bytes: scratch that its kernels ask the engine for beyond live tensors; what they take by
-            themselves is not known.
-        two_threads: its time with two threads over that with one, each with its part of what no layer claims; None
-            where it is not known.
-    """
-
-    index: int
-    nodes: tuple[str, ...]
-    operators: tuple[str, ...]
-    weights: tuple[str, ...]
-    latency_ms: float
-    spread_ms: float
-    weight_bytes: int
-    activation_bytes: int
-    workspace_bytes: int = 0
-    two_threads: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CutPosition:
-    """A place between layers ``index - 1`` and ``index``: what is live across it.
-
-    Attributes:
-        index: 1 .. number of layers - 1.
-        tensors: names of the boundary tensors.
-        bytes: their sum.
-        overhead_ms: time that cutting here adds beyond the hop itself: broken fusions and layout
-            changes, as far as measured.
-    """
-
-    index: int
-    tensors: tuple[str, ...]
-    bytes: int
-    overhead_ms: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class WholeProfile:
     """The unsplit model, tuned: one worker, one CPU.
 
@@ -172,7 +85,7 @@ class WholeProfile:
 class MemorySample:
     """Required memory of layers ``start`` to ``stop`` (exclusive) as a function of their own, measured.
 
-    A slice that was measured in another order of the layers may be several runs of this one: it is told as so many
+    A slice that was measured in another order of the layers may be several runs of this one: it is recorded as so many
     samples, ``runs``.
     """
 
@@ -222,15 +135,17 @@ class RuntimeCosts:
 
     Attributes:
         base_mib: required memory of a worker whose graph does nothing.
-        hop_ms: what one more function that computes next to nothing adds to a request: frames, waking up.
+        hop_ms: what one more function that computes next to nothing adds to a request: frames, and waking a worker.
         hop_billed_ms: the part of it that passes inside the function.
         wire_ms_per_mib: added time per MiB of a tensor that crosses, in shared memory.
         init_ms: from exec to ready, without weights.
-        cold_call_ms: what a call takes more inside a function while others have emptied the caches, however little it
-            computes. Of this and of ``wake_ms``, one for ``t`` of the model's ``T`` ms pays ``(T - t) / (T - t +
-            IDLE_HALF_MS)``.
-        cold_ms: what one that computes for long takes beyond that: ``t / (t + COLD_HALF_MS) * (T - t) / T`` of it.
-        wake_ms: what a call takes more outside a function while others compute: cores go to sleep.
+        cold_call_ms: cold-cache penalty of a call: what it takes more inside a function while others use the caches,
+            however little it computes. Of this and of ``wake_ms``, one for ``t`` of the model's ``T`` ms pays
+            ``(T - t) / (T - t + IDLE_HALF_MS)``.
+        cold_ms: cold-cache penalty of computing, beyond that of the call: ``t / (t + COLD_HALF_MS) * (T - t) / T`` of
+            it is paid.
+        wake_ms: idle wake-up latency: what a call takes more outside a function because cores entered an idle state
+            while others computed.
         exchange_ms: what one more step adds to a request that several functions compute side by side; None where it
             is not known, and every step is taken to cost a call.
     """

@@ -8,12 +8,12 @@ from unittest.mock import patch
 
 import numpy as np
 
-from mopar.costmodel.model import ResourceModel
 from mopar.costmodel.predict import predict_profile
+from mopar.costmodel.resource_model import ResourceModel
 from mopar.graph import Layer, Model
 from mopar.pipeline.calibration.scale import shipped_resources
 from mopar.planning.memory import active_bytes
-from mopar.profiling import MeasuredMemory, RunBudget, assemble, profile_model
+from mopar.profiling import FunctionMemory, RunBudget, assemble, completed, profile_engine, profile_request
 from mopar.profiling.shards import shard_steps
 from mopar.types import CutPosition, LayerProfile, Profile, RuntimeCosts, ShardStep, WeightProfile
 from tests.models.drawn.drawing import Array
@@ -25,6 +25,8 @@ _CORES = 4
 _POSITIONS = 8
 _CHEAP = RuntimeCosts(base_mib=1.0, hop_ms=0.02, hop_billed_ms=0.01, wire_ms_per_mib=0.1, init_ms=1.0, exchange_ms=0.01)
 _QUICK = RunBudget(seconds=0.02, min_runs=3, max_runs=5, warm_runs=1)
+_EQUAL_MEMORY = FunctionMemory(40.0, 20.0, ())
+"""Every function needs the same."""
 _MIB = 1 << 20
 
 
@@ -43,7 +45,8 @@ def plain_profile(model: Model, values: Mapping[str, Array], random: np.random.G
 def measured_profile(model: Model, values: Mapping[str, Array], random: np.random.Generator) -> Profile:
     """Measured in a few runs, but for the memory."""
     with _few_steps(random):
-        return _with_cores(profile_model(model, _NoProbe(), inputs=values, budget=_QUICK, use_cache=False))
+        engine = profile_engine(model, profile_request(model, inputs=values), budget=_QUICK)
+    return _with_cores(completed(engine, _CHEAP, _EQUAL_MEMORY))
 
 
 @contextmanager
@@ -110,14 +113,3 @@ def _enlarged(profile: Profile) -> Profile:
     held = sum(one.resident_bytes for one in weights) + active_bytes(profile, 0, len(profile.layers))
     whole = replace(profile.whole, memory_mib=_CHEAP.base_mib + held / _MIB)
     return _with_cores(replace(profile, weights=weights, shards=shards, whole=whole, samples=(), runtime=_CHEAP))
-
-
-class _NoProbe:
-    """Says of every function that it needs the same."""
-
-    def memory(self, model: Model, profile: Profile, inputs: Mapping[str, Array]) -> MeasuredMemory:
-        del model, profile, inputs
-        return MeasuredMemory(40.0, 20.0, ())
-
-    def runtime(self) -> RuntimeCosts:
-        return _CHEAP

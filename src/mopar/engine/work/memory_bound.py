@@ -64,7 +64,7 @@ def _row_length(node: NodeFacts, out: tuple[int, ...]) -> int:
         return product(out[2:])
     if node.operator in {"Softmax", "LogSoftmax"} and out:
         axis = node.number("axis", -1) % len(out)
-        # Over an inner axis the engine transposes first: told apart by a row of one axis alone.
+        # Over an inner axis the engine transposes first: which a row of one axis alone shows.
         return out[axis] if axis == len(out) - 1 else max(out[axis] // 4, 1)
     return out[-1] if out else 1
 

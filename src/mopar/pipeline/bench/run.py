@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,22 +15,17 @@ from mopar.measurement.inprocess import engine_ms
 from mopar.measurement.recording import record
 from mopar.measurement.required_memory import required_memory
 from mopar.pipeline.bench.configs import Config, planned, resized, torch_module, untouched
-from mopar.pipeline.bench.rows import (
-    BenchReport,
-    BenchRow,
-    GatewayCost,
-    cost_per_million,
-    gb_s,
-    latency_of,
-    ratios_of,
-)
+from mopar.pipeline.bench.rows import cost_per_million, gb_s, latency_of, ratios_of
 from mopar.pipeline.bench.served import Samples, sample
-from mopar.pipeline.reference import WholeModel
-from mopar.pipeline.stages import PlanOptions, Shapes, largest_of, measure_model, requests_for
+from mopar.pipeline.profile import Shapes, measure_model
+from mopar.pipeline.reference import ReferenceModel
+from mopar.pipeline.stages import PlanOptions, largest_of, requests_for
 from mopar.planning import with_headroom
 from mopar.platforms import host_platform
 from mopar.platforms.books import load_book, load_limits
+from mopar.profiling import Progress
 from mopar.types import PriceBook, Profile, UsageError
+from mopar.types.reports import BenchReport, BenchRow, GatewayCost
 
 BENCH_BASELINES = {
     "ort": "ort-unsplit",
@@ -39,8 +34,6 @@ BENCH_BASELINES = {
     "torch": "torch-unsplit",
 }
 _OWN = ("mopar-cost", "mopar-balanced", "mopar-latency")
-
-Progress = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +59,7 @@ class BenchOptions:
 
 
 def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage, _share: None) -> BenchReport:
-    """Measure a model in all configurations, one request at a time, by turns.
+    """Measure a model in all configurations, one request at a time, interleaved.
 
     Every function's limit is its required memory for the largest sizes that must be answered, measured alone as on an
     empty node, plus the same headroom, in every configuration; latency is that of the measured point.
@@ -80,7 +73,7 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
         path, inputs=options.inputs, shapes=options.shapes, use_cache=options.use_cache, progress=progress
     )
     inputs, *ends = requests_for(model.inputs, profile.recipes, inputs=options.inputs, ranges=profile.ranges, count=1)
-    want = WholeModel(path).answer(inputs)
+    want = ReferenceModel(path).infer(inputs)
     limits = load_limits(options.plan.platform)
     book = load_book(options.plan.prices or limits.prices)
     with temporary_folder(".mopar-bench-", path.resolve().parent) as folder:
@@ -91,9 +84,13 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
             for config, need in zip(configs, needs, strict=True)
         ]
         engines = [engine_ms(config.bundle, inputs) for config in sized]
-        samples: list[Samples] = []
-        for number, samples in sample([config.bundle for config in sized], inputs, want, options.requests):  # noqa: B007
-            progress("asking all configurations by turns", number / options.requests)
+        samples = sample(
+            [config.bundle for config in sized],
+            inputs,
+            want,
+            options.requests,
+            lambda share: progress("measuring all configurations, interleaved", share),
+        )
     rows = tuple(
         _row(config, need, engine, taken, book, profile)
         for config, need, engine, taken in zip(sized, needs, engines, samples, strict=True)

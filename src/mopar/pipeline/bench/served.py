@@ -1,11 +1,11 @@
-"""Configurations served side by side, each by a gateway process of its own, asked by turns."""
+"""Configurations served side by side, each by a gateway process of its own; requests are interleaved."""
 
 import contextlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,13 +15,12 @@ from mopar.bundle import Bundle, compare_all
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
 from mopar.limits import resident_memory
+from mopar.measurement.policy import LATENCY
 from mopar.types import DeploymentError
 
 _START_S = 300.0
 _STOP_S = 60.0
-_REQUEST_S = 300.0
 _MIB = 1 << 20
-_WARM = 3
 
 
 class _Ready(msgspec.Struct):
@@ -48,7 +47,7 @@ class Server:
         command += ["--worker", bundle.worker, "--with-parent"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         try:
-            self.client = Client(self._url(bundle.root), timeout_s=_REQUEST_S)
+            self.client = Client(self._url(bundle.root), timeout_s=LATENCY.call_s)
         except BaseException:
             self._end()
             raise
@@ -86,12 +85,20 @@ class Server:
 
 
 def sample(
-    bundles: Sequence[Bundle], inputs: Mapping[str, Array], want: Mapping[str, Array], requests: int
-) -> Iterator[tuple[int, list[Samples]]]:
-    """Ask all configurations by turns, so that the machine's drift meets all of them.
+    bundles: Sequence[Bundle],
+    inputs: Mapping[str, Array],
+    want: Mapping[str, Array],
+    requests: int,
+    progress: Callable[[float], None] = lambda _share: None,
+) -> list[Samples]:
+    """A request to each configuration per round, so that the machine's drift meets all of them.
 
-    Yields:
-        After each round its number, and the samples so far (the same objects each time).
+    Args:
+        bundles: of each configuration.
+        inputs: the request.
+        want: the reference model's answer.
+        requests: counted ones to each.
+        progress: called with the share of the requests that is done.
 
     Raises:
         DeploymentError: a server does not come up or fails.
@@ -102,20 +109,21 @@ def sample(
         for bundle in bundles:
             servers.append(Server(bundle))
             stack.callback(servers[-1].stop)
-        for _ in range(_WARM):
+        for _ in range(LATENCY.served_warm_rounds):
             for server in servers:
                 server.client.infer(inputs)
         before = [_cpu_ms(server.pid) for server in servers]
         for number in range(requests):
             for server, taken in zip(servers, samples, strict=True):
-                _ask(server, inputs, want, taken)
-            yield number + 1, samples
+                _invoke(server, inputs, want, taken)
+            progress((number + 1) / requests)
         for server, taken, cpu_ms in zip(servers, samples, before, strict=True):
             taken.gateway_cpu_ms = (_cpu_ms(server.pid) - cpu_ms) / requests
             taken.gateway_mib = _resident_mib(server.pid)
+    return samples
 
 
-def _ask(server: Server, inputs: Mapping[str, Array], want: Mapping[str, Array], taken: Samples) -> None:
+def _invoke(server: Server, inputs: Mapping[str, Array], want: Mapping[str, Array], taken: Samples) -> None:
     started = time.perf_counter()
     got = server.client.infer(inputs)
     taken.latency_ms.append((time.perf_counter() - started) * 1e3)

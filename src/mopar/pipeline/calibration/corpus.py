@@ -12,9 +12,10 @@ from mopar.files import from_json, read_bounded, sha256_of, to_json, write_whole
 from mopar.gateway.arrays import Array
 from mopar.graph import Layer, Model, layers_of, load_model
 from mopar.machine import machine_facts
+from mopar.measurement.policy import MEMORY
 from mopar.pipeline.calibration.slices import slice_memory_mib, spans_of
 from mopar.profiling import RunBudget, sample_inputs
-from mopar.profiling.cache import profile_key
+from mopar.profiling.cache import cache_key
 from mopar.types import MoparError, ProfileError
 
 Say = Callable[[str], None]
@@ -34,7 +35,7 @@ class Effort:
     two_threads: bool = True
     uniform: int = 4
     random: int = 2
-    requests: int = 20
+    requests: int = MEMORY.requests
     budget: RunBudget = BUDGET
 
 
@@ -77,7 +78,7 @@ def measured_samples(
         base_mib: required memory of a function that does nothing.
         inputs: values of some or all inputs.
         cache: folder of earlier measurements; None for none.
-        say: told one line per step, and of each slice that could not be measured.
+        say: called with a line per stage, and one for each slice that could not be measured.
 
     Raises:
         MoparError: the model cannot be loaded or run.
@@ -85,7 +86,7 @@ def measured_samples(
     one = subject(path, inputs)
 
     def place(part: Effort) -> Path | None:
-        key = profile_key([TIMINGS_SCHEMA, path.stem, sha256_of(path), part, machine_facts()])
+        key = cache_key([TIMINGS_SCHEMA, path.stem, sha256_of(path), part, machine_facts()])
         return cache / f"{path.stem}-{key}.json" if cache is not None else None
 
     # Times are kept apart, so that memory can be added to what was timed before.
@@ -123,10 +124,11 @@ def _memory(one: Subject, effort: Effort, say: Say) -> tuple[SliceMemory, ...]:
     if not effort.uniform:
         return ()
     found = []
+    policy = replace(MEMORY, requests=effort.requests)
     for span in spans_of(one.model, one.layers, uniform=effort.uniform, random=effort.random):
         say(f"{one.model.name}: memory of layers {span[0]} to {span[1]}")
         try:
-            mib = slice_memory_mib(one.model, one.layers, span, one.described.inferred.points, requests=effort.requests)
+            mib = slice_memory_mib(one.model, one.layers, span, one.described.inferred.points, policy=policy)
         except MoparError as error:
             say(f"{one.model.name}: layers {span[0]} to {span[1]} are left out: {error}")
             continue

@@ -5,23 +5,21 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from mopar.costmodel.model import ResourceModel, check_resources, encoded, read_resources
 from mopar.costmodel.networks import synthetic
+from mopar.costmodel.resource_file import check_resources, encoded, read_resources
+from mopar.costmodel.resource_model import ResourceModel
 from mopar.costmodel.samples import KernelSample, ModelSamples
 from mopar.files import cache_directory, from_json, temporary_folder, write_whole
 from mopar.machine import machine_facts
 from mopar.measurement.call_costs import runtime_costs
 from mopar.pipeline.calibration.corpus import Effort, measured_samples
-from mopar.profiling import RunBudget
-from mopar.profiling.cache import profile_key
+from mopar.profiling import Progress, RunBudget
+from mopar.profiling.cache import cache_key
 from mopar.types import ProfileError
-
-Progress = Callable[[str, float | None], None]
 
 _SECONDS = 40.0
 _EFFORT = Effort(
@@ -33,7 +31,7 @@ _SHRINK_MS = 0.2
 
 def calibration_path() -> Path:
     """Where a calibration of this machine is kept."""
-    return cache_directory() / "resources" / f"{profile_key(machine_facts())}.json"
+    return cache_directory() / "resources" / f"{cache_key(machine_facts())}.json"
 
 
 def resources_here(progress: Progress = lambda _stage, _share: None) -> ResourceModel:

@@ -10,6 +10,7 @@ from mopar.bundle import Bundle
 from mopar.engine.prepack import pack_graph
 from mopar.files import temporary_folder
 from mopar.graph import Layer, Model, boundary, cut_positions, extract, save_model
+from mopar.measurement.policy import MEMORY, MemoryPolicy
 from mopar.measurement.recording import record
 from mopar.measurement.required_memory import required_memory
 from mopar.measurement.single import chain_bundle
@@ -27,7 +28,7 @@ def slice_memory_mib(
     span: Span,
     points: Mapping[str, Point],
     *,
-    requests: int = 20,
+    policy: MemoryPolicy = MEMORY,
     progress: Callable[[str], None] = lambda _line: None,
 ) -> float:
     """Measure the required memory of layers ``span[0]`` to ``span[1]`` (exclusive).
@@ -39,8 +40,8 @@ def slice_memory_mib(
         layers: of it.
         span: start and stop.
         points: sizes of the model's tensors.
-        requests: answers in a row that count as success.
-        progress: told what goes on.
+        policy: how required memory is searched for.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         ModelError, BundleError, EngineError, PlatformError: the slice cannot stand alone, or not run on such inputs.
@@ -51,7 +52,7 @@ def slice_memory_mib(
         recording = record(bundle, sample_inputs(bundle.manifest.inputs, shapes=shapes)[0])
         (function,) = bundle.manifest.plan.functions
         launch = host_platform().launch(bundle, function.name, recording.calls[function.name])
-        return required_memory(launch, cpu=1.0, requests=requests, progress=progress).required_mib
+        return required_memory(launch, cpu=1.0, policy=policy, progress=progress).required_mib
 
 
 def slice_bundle(model: Model, layers: Sequence[Layer], span: Span, folder: Path) -> Bundle:

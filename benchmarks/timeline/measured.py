@@ -1,4 +1,4 @@
-"""Memory over time as the kernel of the operating system counts it: what the analytic timeline is held against.
+"""Resident memory while each layer of a model runs.
 
 A child process runs the optimised, prepacked model; this process reads its resident memory from another core as fast as
 it can, and the engine's profiler tells which kernel ran when. Weights are dropped from the child beforehand, so that
@@ -6,24 +6,23 @@ file-backed memory grows as they are read; malloc gives back what is freed, so t
 tensors. What the process holds before the request comes is taken off.
 """
 
-import json
 import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.timeline.job import WatchAnswer, WatchJob
+from benchmarks.timeline.watch import Sample, read_by_pages, watch, watched_cores
+from mopar.engine.timing.job import SessionSpec, read_document, write_document
 from mopar.engine.trace import KernelEvent, read_trace
 from mopar.graph import Model
-from mopar.profiling.engine_runs import contiguous
+from mopar.profiling.engine_runs import write_feeds
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import layers_of_kernels
 from mopar.profiling.measure import Measurement
-from mopar.profiling.timeline_watch import Sample, read_by_pages, watch, watched_cores
 from mopar.runtime.threads import session_entries
-from mopar.types import PACKED_OPTIONS, dtype_of_name
+from mopar.types import PACKED_OPTIONS
 
 _WARM_RUNS = 2
 _NS_PER_US = 1000
@@ -85,11 +84,11 @@ def resident_timeline(
     job = _job(model, files, inputs, directory, core=watched_cores()[-1], repeats=repeats)
     read_by_pages(files)
     watched = watch(job, directory, repeats)
-    answer = json.loads((directory / "watched.json").read_text())
-    runs = read_trace(Path(answer["profile"]), skip_runs=_WARM_RUNS).runs
+    answer = read_document(directory / "watched.json", WatchAnswer)
+    runs = read_trace(Path(answer.profile), skip_runs=_WARM_RUNS).runs
     layer_of = layers_of_kernels(measured.kernels, layer_nodes)
     seen = [
-        _by_layer(events, answer["began_ns"], samples, layer_of) for events, samples in zip(runs, watched, strict=True)
+        _by_layer(events, answer.began_ns, samples, layer_of) for events, samples in zip(runs, watched, strict=True)
     ]
     return _medians(seen)
 
@@ -98,28 +97,27 @@ def _job(
     model: Model, files: Sequence[Path], inputs: Mapping[str, Array], directory: Path, *, core: int, repeats: int
 ) -> Path:
     """What the child is to do, in a file."""
-    feeds = {f"input{i}": contiguous(inputs[spec.name]) for i, spec in enumerate(model.inputs)}
-    np.savez(directory / "watched.npz", allow_pickle=False, **feeds)
-    job = {
-        "model": str(files[0]),
-        "files": [str(path.resolve()) for path in files],
-        "inputs": str(directory / "watched.npz"),
-        "names": [spec.name for spec in model.inputs],
-        "codes": [dtype_of_name(spec.dtype).code for spec in model.inputs],
-        "threads": 1,
-        "thread_entries": session_entries([]),
-        "core": core,
-        "optimize": False,
-        "prepack": PACKED_OPTIONS.prepack,
-        "arena": PACKED_OPTIONS.arena,
-        "memory_pattern": PACKED_OPTIONS.memory_pattern,
-        "profile_prefix": str(directory / "watched"),
-        "warm_runs": _WARM_RUNS,
-        "repeats": repeats,
-        "answer": str(directory / "watched.json"),
-    }
+    session = SessionSpec(
+        model=str(files[0]),
+        profile_prefix=str(directory / "watched"),
+        threads=1,
+        thread_entries=session_entries([]),
+        optimize=False,
+        prepack=PACKED_OPTIONS.prepack,
+        arena=PACKED_OPTIONS.arena,
+        memory_pattern=PACKED_OPTIONS.memory_pattern,
+    )
+    job = WatchJob(
+        session=session,
+        feed=write_feeds(directory / "watched.npz", inputs, model.inputs),
+        files=tuple(str(path.resolve()) for path in files),
+        core=core,
+        warm_runs=_WARM_RUNS,
+        repeats=repeats,
+        answer=str(directory / "watched.json"),
+    )
     path = directory / "watched-job.json"
-    path.write_text(json.dumps(job))
+    write_document(path, job)
     return path
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from mopar.costmodel.fit import fit_families
 from mopar.costmodel.fit_memory import fit_memory
-from mopar.costmodel.model import ResourceModel, encoded, read_resources
+from mopar.costmodel.resource_file import encoded, read_resources
+from mopar.costmodel.resource_model import ResourceModel
 from mopar.costmodel.samples import KernelSample, MemoryFacts, MemoryLabel, ModelSamples, Timings
 from mopar.engine.work.common import Work
 from mopar.engine.work.facts import NodeFacts, TensorFacts

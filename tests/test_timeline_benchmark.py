@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.timeline.measured import resident_timeline
 from mopar.graph import layers_of, load_model
 from mopar.profiling import RunBudget, sample_inputs
 from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.entries import layer_profiles
 from mopar.profiling.measure import measure
-from mopar.profiling.timeline_measured import resident_timeline
 from mopar.types import EngineError
 from tests.models.builder import Builder
 

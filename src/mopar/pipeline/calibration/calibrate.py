@@ -3,21 +3,18 @@
 import datetime as dt
 import itertools
 import time
-from collections.abc import Callable
 
 from mopar.costmodel.fit import fit_dispatch, fit_families, require_sklearn
 from mopar.costmodel.fit_memory import fit_memory
-from mopar.costmodel.model import ResourceModel
 from mopar.costmodel.networks import synthetic
+from mopar.costmodel.resource_model import ResourceModel, SampleCounts
 from mopar.costmodel.samples import ModelSamples
 from mopar.files import cache_directory, temporary_folder
 from mopar.machine import machine_facts
 from mopar.measurement.call_costs import runtime_costs
 from mopar.pipeline.calibration.corpus import Effort, measured_samples
-from mopar.profiling import RunBudget
+from mopar.profiling import Progress, RunBudget
 from mopar.types import MoparError, RuntimeCosts, UsageError
-
-Progress = Callable[[str, float | None], None]
 
 _LEAST_MIN = 0.5
 _TIMES_SHARE = 0.55
@@ -39,7 +36,7 @@ def calibrate(
     Args:
         budget_min: minutes that measuring may take; fitting takes half a minute more.
         use_cache: whether earlier measurements on this machine count.
-        progress: told what goes on.
+        progress: called with each stage, and the share of all that is done.
 
     Raises:
         UsageError: scikit-learn is missing, or the budget is too small to measure anything.
@@ -79,11 +76,11 @@ def fitted(
         dispatch_ms=fit_dispatch(times),
         memory=fit_memory(memory, errors=errors),
         runtime=runtime,
-        samples={
-            "models": len(times),
-            "kernels": sum(len(model.kernels) for model in times),
-            "slices": sum(len(model.memory) for model in memory),
-        },
+        samples=SampleCounts(
+            models=len(times),
+            kernels=sum(len(model.kernels) for model in times),
+            slices=sum(len(model.memory) for model in memory),
+        ),
     )
 
 

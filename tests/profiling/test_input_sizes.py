@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mopar.profiling import resized_inputs, sample_inputs
-from mopar.profiling.sizes import resolve_sizes, stated_sizes
+from mopar.profiling.input_sizes import resolve_sizes, stated_sizes
 from mopar.shapes import parse_shapes
 from mopar.types import InputError, TensorSpec
 from mopar.types.ranges import StatedShape

@@ -10,12 +10,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mopar.engine.timing.child import PRIORITY
 from mopar.limits import evict_files
-from mopar.profiling._timing_child import PRIORITY
 from mopar.runtime.environment import ENVIRONMENT
 from mopar.types import EngineError
 
-_CHILD = "mopar.profiling.timeline_child"
+_CHILD = "benchmarks.timeline.child"
+_ROOT = Path(__file__).parents[2]
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MMAP_THRESHOLD_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 16
@@ -32,7 +33,7 @@ class Sample:
 
 
 def watch(job: Path, directory: Path, repeats: int) -> list[list[Sample]]:
-    """Run ``timeline_child`` and watch it from the other cores; the samples of each watched run.
+    """Run ``child`` and watch it from the other cores; the samples of each watched run.
 
     Args:
         job: what it is to do; the core that it takes is the last of this process's.
@@ -98,7 +99,8 @@ def _watched_runs(job: Path, log: Path, repeats: int) -> list[list[Sample]]:
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            [sys.executable, "-P", "-m", _CHILD, str(job)],
+            [sys.executable, "-m", _CHILD, str(job)],
+            cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -1,23 +1,20 @@
 """The fitted resource model: what a kernel takes, and what a function needs."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-
-import msgspec
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mopar.costmodel.forest import Floats, Forest
 from mopar.costmodel.samples import MemoryFacts
 from mopar.engine.work.common import Work
 from mopar.engine.work.families import KernelWork
-from mopar.files import from_json, read_bounded
-from mopar.types import Machine, ProfileError, RuntimeCosts
+from mopar.types import Machine, RuntimeCosts
 
 RESOURCES_SCHEMA = 1
 WIDE = 1.0
 """Error of the logarithm where nothing was measured: a factor of about 2.7 either way."""
-_FALLBACK = "other"
+FALLBACK = "other"
+"""The family that stands for those that were not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,7 @@ class Family:
     """Kernels of one family: a roofline, and how far behind it they stay.
 
     Attributes:
-        features: how many features the forests ask for: those of the work, and the model's working bytes.
+        features: how many features the forests test: those of the work, and the model's working bytes.
         flops_per_ms: of the roofline.
         bytes_per_ms: the same.
         fixed_ms: of a kernel that does nothing.
@@ -97,6 +94,18 @@ class KernelTime:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleCounts:
+    """How many models, kernels and slices a resource model was fitted to."""
+
+    models: int
+    kernels: int
+    slices: int
+
+
+NO_SAMPLES = SampleCounts(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceModel:
     """What a machine takes for kernels and functions, fitted.
 
@@ -108,6 +117,7 @@ class ResourceModel:
         memory: of functions.
         runtime: what every function pays.
         scaled_to: the machine that a benchmark scaled it to; None where it is its own.
+        samples: what it was fitted to.
     """
 
     machine: Machine
@@ -117,7 +127,7 @@ class ResourceModel:
     memory: MemoryLaw
     runtime: RuntimeCosts
     scaled_to: Machine | None = None
-    samples: dict[str, int] = field(default_factory=dict)
+    samples: SampleCounts = NO_SAMPLES
     schema: int = RESOURCES_SCHEMA
 
     def kernel_times(self, works: Sequence[Work], working_bytes: float) -> list[KernelTime]:
@@ -135,8 +145,8 @@ class ResourceModel:
             by_family.setdefault(work.family, []).append(place)
         for name, places in by_family.items():
             family = self.families.get(name)
-            if family is None or name == _FALLBACK:
-                family, known = self.families[_FALLBACK], False
+            if family is None or name == FALLBACK:
+                family, known = self.families[FALLBACK], False
             else:
                 known = True
             times = _family_times(family, [works[place] for place in places], working_bytes, known=known)
@@ -147,7 +157,7 @@ class ResourceModel:
 
 
 def rows_of(works: Sequence[Work], working_bytes: Sequence[float]) -> list[tuple[float, ...]]:
-    """The features that a family's forests ask for."""
+    """The features that a family's forests test."""
     return [(*work.features, math.log2(1.0 + size)) for work, size in zip(works, working_bytes, strict=True)]
 
 
@@ -174,39 +184,3 @@ def layer_sums(kernels: Sequence[KernelWork], values: Sequence[float], layers: i
         if kernel.layer >= 0:
             sums[kernel.layer] += value
     return sums
-
-
-def encoded(model: ResourceModel) -> bytes:
-    """A model as JSON, on one line: a file of numbers that nobody reads."""
-    return msgspec.json.encode(model) + b"\n"
-
-
-def read_resources(path: Path) -> ResourceModel:
-    """A resource model from its file.
-
-    Raises:
-        ProfileError: it is missing, damaged, or of another version.
-    """
-    try:
-        data = read_bounded(path)
-    except OSError as cause:
-        raise ProfileError(f"{path}: {cause.strerror or cause}") from cause
-    model = from_json(data, ResourceModel, what=str(path), error=ProfileError)
-    check_resources(model, str(path))
-    return model
-
-
-def check_resources(model: ResourceModel, what: str) -> None:
-    """See that a model's numbers can be used. Raises ProfileError naming ``what``."""
-    families: Mapping[str, Family] = model.families
-    if _FALLBACK not in families:
-        raise ProfileError(f"{what}: no family {_FALLBACK!r}; run mopar calibrate again")
-    for name, family in families.items():
-        rates = (family.flops_per_ms, family.bytes_per_ms, family.fixed_ms)
-        if not all(math.isfinite(rate) and rate > 0 for rate in rates):
-            raise ProfileError(f"{what}: family {name}: rates of {rates}; run mopar calibrate again")
-        for forest in (family.behind, family.two_threads):
-            try:
-                forest.check(family.features)
-            except ValueError as cause:
-                raise ProfileError(f"{what}: family {name}: {cause}; run mopar calibrate again") from cause

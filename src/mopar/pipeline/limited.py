@@ -1,0 +1,93 @@
+"""The functions of a bundle one by one: under their own limits, and what they need independently of those."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mopar.bundle import Bundle
+from mopar.limits import detect_cgroups
+from mopar.measurement.recording import Recording
+from mopar.measurement.required_memory import required_memory
+from mopar.platforms import host_platform
+from mopar.platforms.base import FunctionLaunch
+from mopar.profiling import Progress
+from mopar.types import BundleError, Function, MoparError, PredictedFunction
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLaunch:
+    """A function with its calls of one request, and what its plan says of it."""
+
+    function: Function
+    predicted: PredictedFunction
+    calls: FunctionLaunch
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedRun:
+    """Median billed ms of a request under the function's own limit, and its exit reason where it did not survive."""
+
+    billed_ms: float | None
+    exit_reason: str | None
+
+
+def launches_of(bundle: Bundle, recording: Recording) -> list[PlannedLaunch]:
+    """Each function with its calls of a recorded request. Raises BundleError where the plan predicts nothing of one."""
+    plan = bundle.manifest.plan
+    predictions = {predicted.name: predicted for predicted in plan.predicted.functions}
+    for function in plan.functions:
+        if function.name not in predictions:
+            raise BundleError(f"{bundle.root}: its plan predicts nothing of {function.name}: build the bundle again")
+    return [
+        PlannedLaunch(
+            function,
+            predictions[function.name],
+            host_platform().launch(bundle, function.name, recording.calls[function.name]),
+        )
+        for function in plan.functions
+    ]
+
+
+def run_under_limits(launches: Sequence[PlannedLaunch], requests: int, progress: Progress) -> list[LimitedRun]:
+    """So many requests in a row to each function under its own limit."""
+    found = []
+    for number, launch in enumerate(launches):
+        _about(launch.function, number / len(launches), progress)("running under its limit")
+        found.append(_under_limit(launch, requests))
+    return found
+
+
+def measure_needs(launches: Sequence[PlannedLaunch], progress: Progress) -> list[float]:
+    """Required memory of each function in MiB, independently of its limit."""
+    found = []
+    for number, launch in enumerate(launches):
+        say = _about(launch.function, number / len(launches), progress)
+        found.append(required_memory(launch.calls, cpu=launch.function.cpu, progress=say).required_mib)
+    return found
+
+
+def _about(function: Function, share: float, progress: Progress) -> Callable[[str], None]:
+    return lambda line: progress(f"{function.name}: {line}", share)
+
+
+def _under_limit(launch: PlannedLaunch, requests: int) -> LimitedRun:
+    function, groups = launch.function, detect_cgroups()
+    samples = []
+    why = None
+    group = groups.create(function.name) if groups is not None else None
+    try:
+        if group is not None:
+            group.limit(function.memory_mib * _MIB, function.cpu)
+        with launch.calls.start(group) as running:
+            for _ in range(requests):
+                running.request()
+                samples.append(sum(timing.busy_ns for timing in running.timings) / 1e6)
+    except MoparError as error:
+        killed = group is not None and group.oom_kills() > 0
+        why = f"out of memory at {function.memory_mib} MiB" if killed else str(error)
+    finally:
+        if group is not None:
+            group.remove()
+    return LimitedRun(statistics.median(samples) if samples else None, why)

@@ -1,0 +1,159 @@
+"""What was found: a bundle held against its model, and a model measured in several configurations."""
+
+from dataclasses import dataclass
+
+from mopar.types.profile import Machine
+
+VERIFICATION_SCHEMA = 1
+BENCH_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFunction:
+    """A function, as predicted and as it is.
+
+    Attributes:
+        name: of the function.
+        predicted_mib, measured_mib: required memory; None where it was not measured.
+        limit_mib: the limit that is set.
+        predicted_ms, measured_ms: billed duration of a request under the limit; None where no request was answered.
+        survived: whether every request under the limit was answered.
+        exit_reason: what ended it where it did not survive.
+    """
+
+    name: str
+    predicted_mib: float
+    measured_mib: float | None
+    limit_mib: int
+    predicted_ms: float
+    measured_ms: float | None
+    survived: bool
+    exit_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedMeasured:
+    """A figure, as predicted and as measured; None where it could not be measured."""
+
+    predicted: float
+    measured: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What ``mopar verify`` found.
+
+    Attributes:
+        equal: whether every answer is the model's, within the tolerance.
+        max_abs_error, max_rel_error: the largest over all outputs; None where an output differs in shape, in type or in
+            where it is not finite, so that no number tells how far off it is.
+        tolerance: of the output that is furthest off.
+        inputs: how many requests were compared.
+        functions: in the plan's order.
+        latency_ms: of a request.
+        notes: predictions that missed, and whether others used the machine meanwhile.
+    """
+
+    equal: bool
+    max_abs_error: float | None
+    max_rel_error: float | None
+    tolerance: float
+    inputs: int
+    functions: tuple[VerifiedFunction, ...]
+    latency_ms: PredictedMeasured
+    notes: tuple[str, ...] = ()
+    schema: int = VERIFICATION_SCHEMA
+
+    @property
+    def passed(self) -> bool:
+        """Equal, and every function lived under its limit."""
+        return self.equal and all(function.survived for function in self.functions)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Of requests, from the client's side, in ms."""
+
+    p50: float
+    p95: float
+    min: float
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayCost:
+    """The gateway's own process: resident memory, and CPU time per request."""
+
+    memory_mib: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRow:
+    """A configuration's figures.
+
+    Attributes:
+        config: its name.
+        functions: how many.
+        latency_ms: through the gateway, one request at a time.
+        engine_ms: median engine time of all graphs, one after the other in one process.
+        memory_mib: limit of each function: required memory as measured, plus headroom.
+        gb_s_per_request: billed duration x limit, over all functions.
+        compute_gb_s: the part inside the engine; ``communication_gb_s`` the rest.
+        gateway: its memory and CPU.
+        gb_s_with_gateway: the gateway's memory for the request's duration added.
+        cost_per_million_usd: in the book of the run.
+        cost_lambda_usd: in ``aws-lambda-x86`` at its minimum size and billing unit, for comparison.
+        efficiency: memory in need over the request / GB-s.
+        equal: whether every answer was the reference model's.
+        predicted_latency_ms, predicted_gb_s: the plan's; None for what no plan was made for.
+        billed_ms: median billed duration of each function.
+        samples_ms: every request's latency.
+    """
+
+    config: str
+    functions: int
+    latency_ms: Latency
+    engine_ms: float
+    memory_mib: tuple[int, ...]
+    gb_s_per_request: float
+    compute_gb_s: float
+    communication_gb_s: float
+    gateway: GatewayCost
+    gb_s_with_gateway: float
+    cost_per_million_usd: float
+    cost_lambda_usd: float
+    efficiency: float
+    equal: bool
+    predicted_latency_ms: float | None
+    predicted_gb_s: float | None
+    billed_ms: tuple[float, ...]
+    samples_ms: tuple[float, ...]
+
+    @property
+    def label(self) -> str:
+        """The row's name among rows: several uniform ones differ in their number of functions."""
+        return f"{self.config}-{self.functions}" if self.config == "uniform" else self.config
+
+
+@dataclass(frozen=True, slots=True)
+class BenchReport:
+    """What ``mopar bench`` found.
+
+    Attributes:
+        model: its name.
+        prices: the price book of ``cost_per_million_usd``.
+        requests: counted ones to each configuration.
+        cpu: of each function.
+        machine: where it was measured.
+        rows: a configuration each.
+        ratios: of each row to each unsplit one: below 1 is better.
+    """
+
+    model: str
+    prices: str
+    requests: int
+    cpu: float
+    machine: Machine
+    rows: tuple[BenchRow, ...]
+    ratios: dict[str, float]
+    schema: int = BENCH_SCHEMA
