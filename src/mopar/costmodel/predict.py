@@ -23,7 +23,8 @@ from mopar.profiling.input_sizes import Shapes
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import LayerTimes
 from mopar.profiling.layout import ReorderCosts
-from mopar.profiling.measure import Measurement, Progress
+from mopar.profiling.measure import Measurement
+from mopar.profiling.prepared import Progress
 from mopar.profiling.request import profile_request
 from mopar.profiling.size_points import SizedRun, run_sizes
 from mopar.shapes import ShapeLike

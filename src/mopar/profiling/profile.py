@@ -7,7 +7,8 @@ from mopar.profiling.engine_profile import EngineProfile
 from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.entries import cuts_of
 from mopar.profiling.input_sizes import Shapes
-from mopar.profiling.measure import Progress, measure, measure_size
+from mopar.profiling.measure import measure, measure_size
+from mopar.profiling.prepared import Progress
 from mopar.profiling.request import ProfileRequest
 from mopar.profiling.size_points import SizedRun, run_sizes
 from mopar.types import PACKED_OPTIONS, EngineOptions
