@@ -6,7 +6,7 @@ from mopar.profiling.input_file import load_inputs
 from mopar.profiling.inputs import Array, resized_inputs, sample_inputs
 from mopar.profiling.prepared import Progress
 from mopar.profiling.profile import profile_engine
-from mopar.profiling.request import ProfileRequest, profile_request
+from mopar.profiling.profile_request import ProfileRequest, profile_request
 
 __all__ = [
     "UNKNOWN_MEMORY",
