@@ -56,8 +56,9 @@ def test_a_profile_measured_before_is_given_back_until_something_changes(
     assert len(measured) == 1
     profile_model(model, shapes={"x": (2, 6, 16)}, budget=QUICK)
     profile_model(model, shapes={"x": (2, 5, 16)}, seed=1, budget=QUICK)
+    profile_model(model, shapes={"x": "2x1..5..8x16"}, budget=QUICK)
     profile_model(model, shapes={"x": (2, 5, 16)}, budget=QUICK, use_cache=False)
-    assert len(measured) == 4
+    assert len(measured) == 5
 
 
 def test_what_was_kept_is_measured_again_where_it_is_damaged_or_the_machine_was_busy_then_alone(

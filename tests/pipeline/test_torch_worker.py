@@ -10,7 +10,7 @@ from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array
 from mopar.measurement.recording import record
 from mopar.measurement.single import chain_bundle
-from mopar.types import EngineError, EngineOptions, TensorSpec
+from mopar.types import EngineError, EngineOptions, MoparError, RequestError, TensorSpec
 
 pytestmark = pytest.mark.models
 
@@ -57,11 +57,13 @@ def test_answers_in_place_and_of_unknown_size(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "message"),
-    [("nets:Absent", "no attribute 'Absent'"), ("torch.nn:Identity", "positional argument")],
+    ("spec", "message", "error"),
+    [("nets:Absent", "no attribute 'Absent'", EngineError), ("torch.nn:Identity", "positional argument", RequestError)],
 )
-def test_what_is_no_such_module_fails_in_one_line(folder: Path, spec: str, message: str) -> None:
+def test_what_is_no_such_module_fails_in_one_line(
+    folder: Path, spec: str, message: str, error: type[MoparError]
+) -> None:
     inputs: dict[str, Array] = {"x": np.zeros((1, 3), np.float16), "ids": np.zeros(1, np.int64)}
-    with pytest.raises(EngineError, match=message) as caught:
+    with pytest.raises(error, match=message) as caught:
         record(bundle(folder, spec), inputs)
     assert "\n" not in str(caught.value)

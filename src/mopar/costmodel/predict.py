@@ -15,7 +15,7 @@ from mopar.costmodel.resource_model import KernelTime, ResourceModel, layer_sums
 from mopar.engine.work.facts import NodeFacts, TensorFacts
 from mopar.engine.work.families import work_of
 from mopar.graph import Layer, Model, layers_of
-from mopar.profiling.assemble import assemble
+from mopar.profiling.compose import compose
 from mopar.profiling.engine_profile import FunctionMemory, completed
 from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.entries import cuts_of
@@ -23,8 +23,9 @@ from mopar.profiling.input_sizes import Shapes
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import LayerTimes
 from mopar.profiling.layout import ReorderCosts
-from mopar.profiling.measure import Measurement, Progress
-from mopar.profiling.request import profile_request
+from mopar.profiling.measure import Measurement
+from mopar.profiling.prepared import Progress
+from mopar.profiling.profile_request import profile_request
 from mopar.profiling.size_points import SizedRun, run_sizes
 from mopar.shapes import ShapeLike
 from mopar.types import CutPosition, MemorySample, Profile
@@ -81,7 +82,7 @@ def predict_profile(
             there = most if shapes == sizes.largest else describe(model, layers, shapes)
             return SizedRun(shapes, replace(measured, points=there.inferred.points), _whole_ms(there, resources))
 
-        engine = assemble(
+        engine = compose(
             model,
             layers,
             measured,

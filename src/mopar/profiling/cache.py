@@ -9,7 +9,7 @@ from mopar.graph import Model
 from mopar.machine import machine_facts
 from mopar.profiling.document import read_profile, write_profile
 from mopar.profiling.machine_load import busy_now, is_busy
-from mopar.profiling.request import ProfileRequest
+from mopar.profiling.profile_request import ProfileRequest
 from mopar.types import EngineOptions, Profile, ProfileError
 from mopar.types.profile import PROFILE_SCHEMA
 

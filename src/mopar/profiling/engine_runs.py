@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mopar.engine.timing.job import DISTURBED, FeedSpec, RunBudget, RunTime, SessionSpec, TimingAnswer, TimingJob
-from mopar.engine.timing.process import run_timing
+from mopar.engine.timing.parent import run_timing
 from mopar.engine.trace import Trace, read_trace
 from mopar.files import temporary_folder
 from mopar.profiling.inputs import Array

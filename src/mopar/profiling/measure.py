@@ -3,27 +3,23 @@
 import functools
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mopar.engine.kernel_memory import KernelMemory, kernel_memory
-from mopar.engine.kernels import Kernel, attribute_kernels
-from mopar.engine.packed import optimised_graph
-from mopar.engine.plain import leave_plain
+from mopar.engine.kernels import Kernel
 from mopar.engine.timing.job import RunBudget
 from mopar.engine.trace import KernelEvent
-from mopar.graph import Layer, Model, save_model
+from mopar.graph import Layer, Model
 from mopar.profiling.engine_runs import run_engine
 from mopar.profiling.inputs import Array
 from mopar.profiling.layer_times import LayerTimes, first_run, layer_times, two_threads_ratios
 from mopar.profiling.machine_load import Watch, idlest_core
 from mopar.profiling.points import Point, tensor_points
+from mopar.profiling.prepared import ONCE, PLAIN, SOURCE, Progress, prepare
 from mopar.profiling.profiler_cost import profiler_cost
 from mopar.types import PACKED_OPTIONS, EngineOptions, MachineLoad
-
-Progress = Callable[[str, float | None], None]
-"""Called with each stage, and the share of all that is done (None: unknown)."""
 
 _MAX_EVENTS = 150_000
 _FEWEST_RUNS = 3
@@ -31,9 +27,6 @@ _TWO = 2
 _SECOND_WARM_RUNS = 2
 _SECOND_SHARE = 0.4
 """Time for the runs with two threads, as a part of that for one."""
-_SOURCE = "model.onnx"
-_PLAIN = EngineOptions(optimize="none", prepack=False, arena=False, memory_pattern=False)
-_ONCE = RunBudget(seconds=0.0, min_runs=1, max_runs=1, warm_runs=0)
 _BRIEF = RunBudget(seconds=0.5, min_runs=3, max_runs=50, warm_runs=1)
 """For other sizes than the measured point: their latency is only shown."""
 
@@ -96,7 +89,7 @@ def measure(
     """
     core = idlest_core() if core is None and threads == 1 else core
     run = functools.partial(run_engine, inputs=inputs, specs=model.inputs, directory=directory)
-    ready = _prepare(model, inputs, directory, options, progress)
+    ready = prepare(model, inputs, directory, options, progress)
     progress("timing layers", 0.15)
     budget = _bounded(budget or RunBudget(), ready.events_per_run)
     with Watch(core) as watch:
@@ -119,37 +112,6 @@ def measure(
         two_threads=ratios,
         load=MachineLoad(statistics.median(runs.lost), watch.others_busy, _spread_share(times)),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A model ready to be timed, and what its first two runs showed; as in ``Measurement``."""
-
-    points: Mapping[str, Point]
-    packed: Path
-    kernels: tuple[Kernel, ...]
-    memory: Mapping[int, KernelMemory]
-    events_per_run: int
-
-
-def _prepare(
-    model: Model, inputs: Mapping[str, Array], directory: Path, options: EngineOptions, progress: Progress
-) -> _Prepared:
-    """Run the model once as it is, for its tensors' shapes, and once while the optimised file is written."""
-    source, packed, statistics_file = directory / _SOURCE, directory / "packed.onnx", directory / "memory.csv"
-    run = functools.partial(run_engine, source, inputs, model.inputs, directory, budget=_ONCE, alternate=False)
-    progress("writing the model", None)
-    save_model(model.ir, source)
-    progress("reading shapes", 0.05)
-    first = run(options=_PLAIN)
-    progress("optimising", 0.1)
-    written = EngineOptions(optimize="all", prepack=options.prepack, arena=False, memory_pattern=False)
-    run(options=written, write=packed, memory_statistics=statistics_file)
-    leave_plain(packed)
-    kernels = outermost_kernels(model, packed)
-    points = tensor_points(model, inputs, first.trace.runs[0])
-    memory = kernel_memory(statistics_file, kernels)
-    return _Prepared(points, packed, kernels, memory, first.trace.events_per_run)
 
 
 def measure_size(
@@ -179,7 +141,7 @@ def measure_size(
         EngineError: ONNX Runtime refuses the inputs.
     """
     run = functools.partial(run_engine, inputs=inputs, specs=model.inputs, directory=directory)
-    first = run(directory / _SOURCE, options=_PLAIN, budget=_ONCE, alternate=False)
+    first = run(directory / SOURCE, options=PLAIN, budget=ONCE, alternate=False)
     statistics_file = directory / "memory-of-size.csv"
     runs = run(measured.packed, options=options, budget=_BRIEF, core=core, memory_statistics=statistics_file)
     at_size = replace(
@@ -203,12 +165,6 @@ def _second(budget: RunBudget) -> RunBudget:
         min_runs=min(budget.min_runs, _FEWEST_RUNS),
         warm_runs=min(budget.warm_runs, _SECOND_WARM_RUNS),
     )
-
-
-def outermost_kernels(model: Model, optimised: Path) -> tuple[Kernel, ...]:
-    """What each node of an optimised file computes, in the order in which a session numbers them."""
-    graph = optimised_graph(optimised)
-    return tuple(kernel for kernel in attribute_kernels(model.ir.graph, graph) if not kernel.nested)
 
 
 def _bounded(budget: RunBudget, events_per_run: int) -> RunBudget:

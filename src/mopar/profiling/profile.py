@@ -2,13 +2,14 @@
 
 from mopar.engine.timing.job import RunBudget
 from mopar.graph import Model, layers_of
-from mopar.profiling.assemble import assemble
+from mopar.profiling.compose import compose
 from mopar.profiling.engine_profile import EngineProfile
 from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.entries import cuts_of
 from mopar.profiling.input_sizes import Shapes
-from mopar.profiling.measure import Progress, measure, measure_size
-from mopar.profiling.request import ProfileRequest
+from mopar.profiling.measure import measure, measure_size
+from mopar.profiling.prepared import Progress
+from mopar.profiling.profile_request import ProfileRequest
 from mopar.profiling.size_points import SizedRun, run_sizes
 from mopar.types import PACKED_OPTIONS, EngineOptions
 
@@ -53,7 +54,7 @@ def profile_engine(
             resized = request.resized(model, shapes)
             return SizedRun(shapes, *measure_size(model, measured, resized, directory, options=options))
 
-        return assemble(
+        return compose(
             model,
             layers,
             measured,

@@ -13,7 +13,7 @@ from mopar.costmodel.resource_model import ResourceModel
 from mopar.graph import Layer, Model
 from mopar.pipeline.calibration.scale import shipped_resources
 from mopar.planning.memory import active_bytes
-from mopar.profiling import FunctionMemory, RunBudget, assemble, completed, profile_engine, profile_request
+from mopar.profiling import FunctionMemory, RunBudget, completed, compose, profile_engine, profile_request
 from mopar.profiling.shards import shard_steps
 from mopar.types import CutPosition, LayerProfile, Profile, RuntimeCosts, ShardStep, WeightProfile
 from tests.models.drawn.drawing import Array
@@ -66,7 +66,7 @@ def _few_steps(random: np.random.Generator) -> Iterator[None]:
         some = [cuts[number] for number in sorted(chosen)]
         return shard_steps(model, layers, profiles, weights, some, sizes, parts)
 
-    with patch.object(assemble, "shard_steps", steps):
+    with patch.object(compose, "shard_steps", steps):
         yield
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -37,15 +36,17 @@ class Network:
         self.shapes[name] = tuple(shape)
         return name
 
-    def add(self, operator: str, *inputs: str, shape: Sequence[int], **attributes: Any) -> str:
+    def add(self, operator: str, *inputs: str, shape: Sequence[int], **attributes: object) -> str:
         """A node with one output of that shape, whose name is returned."""
         return self.add_many(operator, *inputs, shapes=[shape], **attributes)[0]
 
-    def add_many(self, operator: str, *inputs: str, shapes: Sequence[Sequence[int]], **attributes: Any) -> list[str]:
+    def add_many(self, operator: str, *inputs: str, shapes: Sequence[Sequence[int]], **attributes: object) -> list[str]:
         """A node with several outputs."""
         number = len(self._nodes)
         made = [f"{operator.lower()}_{number}_{k}" for k in range(len(shapes))]
-        self._nodes.append(helper.make_node(operator, inputs, made, name=f"n{number}_{operator}", **attributes))
+        node = helper.make_node(operator, inputs, made, name=f"n{number}_{operator}")
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in sorted(attributes.items()))
+        self._nodes.append(node)
         self.shapes.update((name, tuple(shape)) for name, shape in zip(made, shapes, strict=True))
         return made
 
@@ -71,7 +72,7 @@ class Network:
         """A stored number."""
         return self.value(np.array(value, np.float32))
 
-    def same(self, operator: str, *inputs: str, **attributes: Any) -> str:
+    def same(self, operator: str, *inputs: str, **attributes: object) -> str:
         """A node whose output has the first input's shape."""
         return self.add(operator, *inputs, shape=self.shapes[inputs[0]], **attributes)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mopar.costmodel.networks.network import Network
-from mopar.costmodel.networks.sequence import (
+from mopar.costmodel.networks.sequences import (
     graph_convolution,
     perceptron,
     recurrent,

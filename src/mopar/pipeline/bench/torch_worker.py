@@ -7,7 +7,6 @@ memory; its answers are copied there, as torch makes tensors of its own.
 import ctypes
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.utils import _pytree
@@ -55,7 +54,7 @@ class TorchSession:
     def run(self, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Run once. Raises OrtError where torch refuses the inputs, or gives another number of tensors."""
         try:
-            answer: Any = self._module(*inputs)
+            answer: object = self._module(*inputs)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
             raise OrtError(f"torch: {' '.join(str(error).split())}") from error
         made = [leaf for leaf in _pytree.tree_leaves(answer) if isinstance(leaf, torch.Tensor)]

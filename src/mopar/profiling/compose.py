@@ -1,4 +1,4 @@
-"""An engine profile put together from its parts, whether they were measured or predicted."""
+"""An engine profile composed of its parts, whether they were measured or predicted."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from mopar.types import CutPosition, InputRange, InputRecipe
 _AT_THE_POINT = SizedRuns()
 
 
-def assemble(
+def compose(
     model: Model,
     layers: tuple[Layer, ...],
     measured: Measurement,
