@@ -1,4 +1,4 @@
-"""What was measured of a model: the only thing that the planner sees of it."""
+"""Profiles: everything that the planner knows about a model."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,17 @@ from mopar.types.tensor import TensorSpec
 
 PROFILE_SCHEMA = 4
 PARTS = (2, 4)
-"""Numbers of parts that a profile looks at."""
+"""Numbers of parts for which a profile searches sharding steps."""
 COLD_HALF_MS = 4.0
-"""Computing for so long costs half of ``RuntimeCosts.cold_ms``: so took the zoo's slices of 0.1 to 40 ms."""
+"""Compute time at which a call pays half of ``RuntimeCosts.cold_ms``; fitted to zoo slices of 0.1 to 40 ms."""
 IDLE_HALF_MS = 1.5
-"""While others compute for so long, caches get half as cold as ever and cores half as sleepy: ``benchmarks.slices``."""
+"""Compute time of other functions after which a call pays half of the cold-cache penalty and of the idle wake-up
+latency (``python -m benchmarks.slices``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where a measurement was made. ``cpu_kind`` names what packed weights belong to."""
+    """The machine that a measurement was made on. ``cpu_kind`` decides whether packed weights can be loaded."""
 
     cpu_model: str
     cpu_kind: str
@@ -32,7 +33,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The model's identity. ``graph_sha256`` is over the canonical form, weights included."""
+    """The model's identity. ``graph_sha256`` is the digest of the canonical form, weights included."""
 
     name: str
     sha256: str
@@ -47,11 +48,11 @@ class InputRecipe:
     """How one input of the measured run was made.
 
     Attributes:
-        name: the input.
+        name: name of the input.
         dtype: its element type.
-        shape: the measured point.
+        shape: its shape in the measured run.
         source: ``normal``, ``integers``, ``ones`` (masks), ``strings``, or ``file``.
-        seed: of the random generator; None for ``file``.
+        seed: seed of the random generator; None for ``file``.
     """
 
     name: str
@@ -68,8 +69,8 @@ class TensorProfile:
     Attributes:
         name: its name in the graph.
         dtype: element type.
-        shape: at the measured point.
-        bytes: at the measured point.
+        shape: shape at the measured point.
+        bytes: size at the measured point.
         producer: index of the layer that makes it; -1 for an input of the request.
         consumers: indices of the layers that read it; the number of layers stands for the response.
     """
@@ -84,14 +85,14 @@ class TensorProfile:
 
 @dataclass(frozen=True, slots=True)
 class WeightProfile:
-    """A weight, once, however many nodes share it.
+    """A weight; one that several nodes share is listed once.
 
     Attributes:
-        name: the initializer.
-        bytes: as stored in the model.
-        resident_bytes: what the engine keeps of it in memory at run time (packed copies included,
-            an original that only its packed copy replaces left out).
-        file_bytes: what it takes in the built, prepacked file.
+        name: name of the initializer.
+        bytes: size as stored in the model.
+        resident_bytes: memory that the engine uses for it at run time (packed copies included; an original that
+            is only read through its packed copy excluded).
+        file_bytes: size in the built, prepacked file.
     """
 
     name: str
@@ -106,17 +107,17 @@ class LayerProfile:
 
     Attributes:
         index: position in the topological order.
-        nodes: names of the canonical graph's nodes.
+        nodes: names of its nodes in the canonical graph.
         operators: their operator types, in order.
         weights: names of the weights that they read.
-        latency_ms: median time inside the whole optimised run.
+        latency_ms: median time within a run of the whole optimised model.
         spread_ms: interquartile range of the same samples.
         weight_bytes: unpacked bytes of ``weights``.
         activation_bytes: largest sum of tensors that are live while one of its nodes runs.
-        workspace_bytes: scratch that its kernels ask the engine for beyond live tensors; what they take by
-            themselves is not known.
-        two_threads: its time with two threads over that with one, each with its part of what no layer claims; None
-            where it is not known.
+        workspace_bytes: scratch memory that its kernels allocate through the engine, beyond live tensors; memory
+            that kernels allocate past the engine is not known.
+        two_threads: its time with two threads divided by its time with one, both including its share of
+            ``unattributed_ms``; None where it is not known.
     """
 
     index: int
@@ -133,13 +134,13 @@ class LayerProfile:
 
 @dataclass(frozen=True, slots=True)
 class CutPosition:
-    """A place between layers ``index - 1`` and ``index``: what is live across it.
+    """A place between layers ``index - 1`` and ``index``, and its boundary.
 
     Attributes:
         index: 1 .. number of layers - 1.
-        tensors: names of the boundary tensors.
-        bytes: their sum.
-        overhead_ms: time that cutting here adds beyond the hop itself: broken fusions and layout
+        tensors: names of the boundary tensors: those that are live across the cut.
+        bytes: their total size.
+        overhead_ms: time that cutting here adds besides the call itself: broken fusions and memory-layout
             changes, as far as measured.
     """
 
@@ -151,14 +152,14 @@ class CutPosition:
 
 @dataclass(frozen=True, slots=True)
 class WholeProfile:
-    """The unsplit model, tuned: one worker, one CPU.
+    """The tuned unsplit model in one worker with one CPU.
 
     Attributes:
         latency_ms: median engine time of a run.
-        spread_ms: interquartile range.
-        memory_mib: required memory of the whole as one function (DESIGN.md, section 4).
-        init_ms: from exec to ready.
-        unattributed_ms: latency that no layer claims.
+        spread_ms: interquartile range of the same samples.
+        memory_mib: required memory of the model as one function (docs/measuring.md).
+        init_ms: time from exec to ready.
+        unattributed_ms: latency that is not attributed to any layer.
     """
 
     latency_ms: float
@@ -170,10 +171,10 @@ class WholeProfile:
 
 @dataclass(frozen=True, slots=True)
 class MemorySample:
-    """Required memory of layers ``start`` to ``stop`` (exclusive) as a function of their own, measured.
+    """Measured required memory of layers ``start`` to ``stop`` (exclusive) as one function.
 
-    A slice that was measured in another order of the layers may be several runs of this one: it is told as so many
-    samples, ``runs``.
+    A slice that was measured in another order of the layers may be several ranges of the canonical order: it is
+    recorded as that many samples, and ``runs`` is their number.
     """
 
     start: int
@@ -184,14 +185,15 @@ class MemorySample:
 
 @dataclass(frozen=True, slots=True)
 class SizePoint:
-    """The model at other sizes of its inputs than the measured point.
+    """Figures of the model at input sizes other than the measured point.
 
     Attributes:
-        shapes: of each input, by name.
-        latency_ms: engine time of a run of the whole model; None where it was not timed.
-        memory_mib: required memory of the whole as one function: measured at the largest sizes, elsewhere from bytes.
-        tensor_bytes: of each of the profile's tensors, in their order.
-        layer_bytes: of each layer, ``activation_bytes`` and ``workspace_bytes`` together.
+        shapes: shape of each input, by name.
+        latency_ms: engine time of a run of the unsplit model; None where it was not timed.
+        memory_mib: required memory of the unsplit model: measured at the largest sizes, computed from tensor bytes
+            elsewhere.
+        tensor_bytes: size of each of the profile's tensors, in their order.
+        layer_bytes: ``activation_bytes + workspace_bytes`` of each layer.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -203,12 +205,12 @@ class SizePoint:
 
 @dataclass(frozen=True, slots=True)
 class MachineLoad:
-    """What else the machine did while layers were timed, as shares from 0 to 1.
+    """Load of the machine by other processes while layers were timed, as shares from 0 to 1.
 
     Attributes:
-        lost: of the runs' time, the part in which another process had the core.
-        others_busy: of the other cores' time, the part in which they were busy.
-        spread: interquartile range of the whole's latency over its median.
+        lost: share of the measured time in which another process ran on the core.
+        others_busy: share of time in which the other cores were busy.
+        spread: interquartile range of the unsplit model's latency divided by its median.
     """
 
     lost: float = 0.0
@@ -218,21 +220,22 @@ class MachineLoad:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeCosts:
-    """What every function pays on this machine, measured.
+    """Measured overhead of functions and calls on this machine.
+
+    A call that computes for ``t`` ms of the model's ``T`` ms pays ``(T - t) / (T - t + IDLE_HALF_MS)`` of
+    ``cold_call_ms`` and of ``wake_ms``, and ``t / (t + COLD_HALF_MS) * (T - t) / T`` of ``cold_ms``.
 
     Attributes:
         base_mib: required memory of a worker whose graph does nothing.
-        hop_ms: what one more function that computes next to nothing adds to a request: frames, waking up.
-        hop_billed_ms: the part of it that passes inside the function.
-        wire_ms_per_mib: added time per MiB of a tensor that crosses, in shared memory.
-        init_ms: from exec to ready, without weights.
-        cold_call_ms: what a call takes more inside a function while others have emptied the caches, however little it
-            computes. Of this and of ``wake_ms``, one for ``t`` of the model's ``T`` ms pays ``(T - t) / (T - t +
-            IDLE_HALF_MS)``.
-        cold_ms: what one that computes for long takes beyond that: ``t / (t + COLD_HALF_MS) * (T - t) / T`` of it.
-        wake_ms: what a call takes more outside a function while others compute: cores go to sleep.
-        exchange_ms: what one more step adds to a request that several functions compute side by side; None where it
-            is not known, and every step is taken to cost a call.
+        hop_ms: latency that one more function with next to no work adds to a request: frames and wake-up.
+        hop_billed_ms: the part of ``hop_ms`` that passes inside the function.
+        wire_ms_per_mib: added time per MiB of a boundary tensor in shared memory.
+        init_ms: time from exec to ready, without weights.
+        cold_call_ms: cold-cache penalty of a call, inside the function, however little the call computes.
+        cold_ms: further cold-cache penalty of a call that computes for long.
+        wake_ms: idle-state wake-up latency of a call, outside the function.
+        exchange_ms: latency that one more sharding step adds to a request; None where it is not known, and every
+            step is taken to cost a call.
     """
 
     base_mib: float
@@ -248,21 +251,20 @@ class RuntimeCosts:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A model measured on a machine at one point of its input shapes, and what it takes at the ends of their ranges.
+    """A model measured on one machine at one point of its input shapes, and at the ends of their ranges.
 
-    Times, and the bytes of tensors and layers, are those of the point. ``ranges`` are the sizes that a service must
-    answer; required memory (of ``whole`` and ``samples``, and of parts) is that of the largest of them. ``smallest``
-    and ``largest`` tell the model at the ends of a range that was stated; None where they are the point. Where only a
-    point was given, ``beyond`` tells what requests of twice its sizes would take; None where the model refuses them.
+    Times, and the bytes of tensors and layers, are those at the measured point. ``ranges`` are the sizes that a
+    service must answer; required memory (of ``whole``, ``samples`` and parts) is that of the largest sizes.
+    ``smallest`` and ``largest`` describe the ends of a stated range; None where they equal the measured point.
+    Where only a point was given, ``beyond`` describes requests of twice its sizes; None where the model refuses them.
 
-    ``inputs`` and ``outputs`` keep symbolic dimensions; ``tensors`` have the measured point's.
-    ``cpu`` is the share of one CPU under which it was measured. ``samples`` are slices of about equal
-    time whose memory was measured, which tells what functions of this model need beyond their tensors.
-    ``source`` is ``measured``, or ``predicted`` where nothing ran: ``spread_ms`` is then how far off a prediction may
-    be, and ``assumed`` names tensors whose size depends on values, so that a bound stands in its place.
-    ``patterns`` are read off the layers; None only while a profile is in the making. ``shards`` are runs of layers
-    that parts could compute side by side. ``load`` is what else the machine did meanwhile; None where nothing
-    was timed.
+    ``inputs`` and ``outputs`` keep symbolic dimensions; ``tensors`` have the sizes of the measured point.
+    ``cpu`` is the share of one CPU under which it was measured. ``samples`` are slices of about equal time whose
+    required memory was measured: from them follows what functions of this model need beyond their tensors.
+    ``source`` is ``measured``, or ``predicted`` where nothing was run: ``spread_ms`` is then the expected error of a
+    prediction, and ``assumed`` names tensors whose size depends on values and for which an upper bound is used.
+    ``patterns`` follow from the layers; None only while a profile is being assembled. ``shards`` are the sharding
+    steps that the planner can choose from. ``load`` is None where nothing was timed.
     """
 
     model: ModelInfo
