@@ -1,4 +1,4 @@
-"""ONNX in: the canonical form of a model, its layers, cut positions, and any run of layers as a model."""
+"""ONNX models: canonical form, layers, cut positions, and extraction of consecutive layers as a model."""
 
 from mopar.graph.cuts import Cut, arranged, boundary, cut_positions
 from mopar.graph.extract import extract
