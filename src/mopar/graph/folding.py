@@ -150,7 +150,7 @@ def check_constants(graph: ir.Graph, what: str) -> None:
 
 
 def work_of(node: ir.Node) -> int:
-    """A lower estimate of a node's multiplications or reads; 0 where shapes are not known."""
+    """A rough upper estimate of a node's multiplications or reads; 0 where shapes are not known."""
     sizes = [_elements(value) for value in (*node.inputs, *node.outputs) if value is not None and value.name]
     outputs = sum(_elements(value) for value in node.outputs if value.name)
     first, second = (*node.inputs[:2], None, None)[:2]

@@ -1,4 +1,4 @@
-"""Steps: runs of layers that parts compute side by side, found by going backwards from where they may end."""
+"""Search for sharding steps: consecutive layers that parts compute in parallel, found backwards from their ends."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from mopar.sharding.rule import Part
 from mopar.sharding.walk import State, Walks
 
 _GAIN = 0.97
-"""A step whose slowest part takes more than this share of the layers' time is none."""
+"""A step is useful only if its slowest part takes at most this share of the layers' time."""
 _PATIENCE = 0.35
 _PATIENCE_MS = 0.5
-"""A search goes on as long as the slowest part takes no more than its due and these: a share of it, and ms."""
+"""A search continues while the slowest part takes at most (1 + _PATIENCE) times an equal share, plus _PATIENCE_MS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A candidate: a layout of what leaves at ``stop``, followed back to ``start``.
+    """A candidate: a layout of the outputs at ``stop``, propagated back to ``start``.
 
     Attributes:
-        start, stop: layers.
-        layout: of the outputs.
-        part_ms: of each part.
-        whole_ms: of the layers, by one.
+        start, stop: range of layers, ``stop`` exclusive.
+        layout: layout of the outputs.
+        part_ms: compute time of each part.
+        whole_ms: compute time of the layers in one function.
     """
 
     start: int
@@ -34,7 +34,7 @@ class Step:
 
     @property
     def compute_ms(self) -> float:
-        """Of the slowest part."""
+        """Compute time of the slowest part."""
         return max(self.part_ms)
 
 
@@ -46,15 +46,15 @@ def candidate_steps(
     parts: int,
     walks: Walks | None = None,
 ) -> Iterator[Step]:
-    """Steps between ``positions`` (ascending; 0 and the number of layers included) that are quicker in parts.
+    """Steps between ``positions`` (ascending; 0 and the number of layers included) that are faster in parts.
 
     Args:
-        model: in canonical form.
-        layers: of the model.
+        model: the model in canonical form.
+        layers: its layers.
         layer_ms: time of each layer.
-        positions: where a step may begin or end.
-        parts: how many.
-        walks: through the same layers, to share what they have gone over.
+        positions: cut positions at which a step may begin or end.
+        parts: number of parts.
+        walks: a backward pass through the same layers, whose results are reused.
     """
     walks, begins = walks or Walks(model, layers), frozenset(positions)
     for stop in positions[1:]:
@@ -63,13 +63,13 @@ def candidate_steps(
 
 
 def states_at(walks: Walks, stop: int, layout: Layout) -> list[tuple[Part, State]]:
-    """Of each part, where its way back begins."""
+    """Each part with its state at the end of a step."""
     count, leaving = len(layout.wanted), frozenset(walks.boundaries.leaving(stop))
     return [(Part(index, count), walks.begin(stop, wanted, leaving)) for index, wanted in enumerate(layout.wanted)]
 
 
 def _back(walks: Walks, layer_ms: Sequence[float], begins: frozenset[int], stop: int, layout: Layout) -> Iterator[Step]:
-    """Steps of one end and layout, the shortest first."""
+    """The steps with a given end and layout, shortest first."""
     ways = states_at(walks, stop, layout)
     count = len(ways)
     spent, whole = [0.0] * count, 0.0
