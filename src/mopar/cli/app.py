@@ -43,11 +43,11 @@ _WrongUse: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
 
 def run_app(arguments: Sequence[str]) -> None:
-    """Run a command and exit; what the parser refuses is reported as any other error is."""
+    """Run a command and exit; errors of the argument parser are reported like all others."""
     output = Output("--json" in arguments)
     _quieten()
     try:
-        with to_stdout():  # of a help page; a verb sees to its own output
+        with to_stdout():  # for help pages; verbs flush their own output
             code = app(arguments or ["--help"], standalone_mode=False, prog_name="mopar")
     except _WrongUse as refusal:
         verb = refusal.ctx.command_path if refusal.ctx is not None else "mopar"
@@ -58,7 +58,7 @@ def run_app(arguments: Sequence[str]) -> None:
 
 
 def _quieten() -> None:
-    """Keep what libraries remark on odd models off stderr, where one line says what is wrong."""
+    """Silence warnings and log records of libraries: stderr gets one line that says what is wrong."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     if logging.lastResort is not None:
