@@ -208,7 +208,7 @@ def nearest_folder(path: Path) -> Path:
     return home
 
 
-def explained(cause: OSError, path: Path | None = None) -> StorageError:
+def storage_error(cause: OSError, path: Path | None = None) -> StorageError:
     """An OSError as a StorageError: one line with its reason and a hint; ``path`` replaces the path that it names."""
     where = path if path is not None or cause.filename is None else Path(os.fsdecode(cause.filename))
     reason = cause.strerror or str(cause) or type(cause).__name__
@@ -228,7 +228,7 @@ def require_room(folder: Path, nbytes: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
-def exchange(first: Path, second: Path) -> bool:
+def swap_paths(first: Path, second: Path) -> bool:
     """Swap two paths atomically; False where the system or the file system does not support that."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2

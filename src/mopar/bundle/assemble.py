@@ -13,7 +13,7 @@ from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
 from mopar.bundle.parts import cut_part, shared_specs
 from mopar.engine.prepack import pack_graph, packed_entry
-from mopar.files import exchange, explained, from_json, read_bounded, temporary_folder, to_json, write_whole
+from mopar.files import from_json, read_bounded, storage_error, swap_paths, temporary_folder, to_json, write_whole
 from mopar.graph import Layer, Model, arranged, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
 from mopar.planning.check import check_plan
@@ -56,7 +56,7 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
             staging.chmod(0o755)
             _replace(staging, target)
     except OSError as cause:
-        raise explained(cause, out) from cause
+        raise storage_error(cause, out) from cause
     return manifest
 
 
@@ -183,7 +183,7 @@ def _replace(staging: Path, out: Path) -> None:
                 raise
         else:
             return
-    if exchange(staging, out):
+    if swap_paths(staging, out):
         return
     with temporary_folder(f".{out.name}.old.", out.parent) as aside:
         try:

@@ -13,7 +13,7 @@ from mopar.bundle.contents import check_graph
 from mopar.bundle.folder import file_entries
 from mopar.bundle.open import Bundle, fits_machine
 from mopar.engine.prepack import pack_graph, packed_entry
-from mopar.files import exchange, read_json, temporary_folder, to_json, write_whole
+from mopar.files import read_json, swap_paths, temporary_folder, to_json, write_whole
 from mopar.machine import machine_facts
 from mopar.types import BundleError, GraphEntry, PackedEntry
 
@@ -94,6 +94,6 @@ def _pack(bundle: Bundle, graphs: list[GraphEntry], home: Path) -> dict[str, Pac
         except OSError:
             if (kept := _kept(home, graphs)) is not None:  # another process has finished first
                 return kept
-            if not exchange(staging, home):  # an incomplete folder is in the way
+            if not swap_paths(staging, home):  # an incomplete folder is in the way
                 raise
         return packed

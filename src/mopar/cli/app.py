@@ -10,7 +10,7 @@ import typer
 from mopar.cli import bench, build, calibrate, import_, infer, plan, profile, serve, up, verify, zoo
 from mopar.cli.errors import WRONG_USE
 from mopar.cli.output import Output, to_stdout
-from mopar.files import explained
+from mopar.files import storage_error
 from mopar.types import UsageError
 
 _VERBS: dict[str, Callable[..., None]] = {
@@ -53,7 +53,7 @@ def run_app(arguments: Sequence[str]) -> None:
         verb = refusal.ctx.command_path if refusal.ctx is not None else "mopar"
         code = output.fail(UsageError(f"{refusal.format_message().rstrip('.')}: see `{verb} --help`"))
     except OSError as error:
-        code = output.fail(explained(error))
+        code = output.fail(storage_error(error))
     sys.exit(code if arguments else WRONG_USE)
 
 

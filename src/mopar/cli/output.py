@@ -18,7 +18,7 @@ from rich.text import Text
 
 from mopar.cli.errors import error_document, exit_code
 from mopar.cli.signals import Signalled, ended_by_signals
-from mopar.files import explained, to_json
+from mopar.files import storage_error, to_json
 from mopar.types import MoparError
 
 _SLOW_S = 1.0
@@ -145,7 +145,7 @@ def run(as_json: bool, verb: Callable[[Output], int | None], *, quiet: bool = Fa
     except BrokenPipeError:  # the reader of stdout left
         code = None
     except OSError as error:
-        code = output.fail(explained(error))
+        code = output.fail(storage_error(error))
     except Signalled as ended:
         code = ended.code
     output.done()
