@@ -14,7 +14,7 @@ from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
 from mopar.bundle.parts import cut_part, shared_specs
 from mopar.engine.prepack import pack_graph, packed_entry
 from mopar.files import from_json, read_bounded, storage_error, swap_paths, temporary_folder, to_json, write_whole
-from mopar.graph import Layer, Model, arranged, boundary, extract, layers_of, save_model
+from mopar.graph import Layer, Model, boundary, extract, layers_of, reordered, save_model
 from mopar.machine import machine_facts
 from mopar.planning.check import check_plan
 from mopar.types import (
@@ -64,7 +64,7 @@ def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest
     known = layers_of(model)
     _check_names(plan)
     check_plan(plan, len(known))
-    layers = arranged(model, known, plan.order)
+    layers = reordered(model, known, plan.order)
     graphs = {graph.id: graph for graph in plan.graphs}
     entries: dict[tuple[str, str, tuple[object, ...]], GraphEntry] = {}
     calls: list[Call] = []

@@ -26,7 +26,7 @@ class Cut:
     inputs: tuple[str, ...]
 
 
-def arranged(model: Model, layers: Sequence[Layer], order: Sequence[int]) -> tuple[Layer, ...]:
+def reordered(model: Model, layers: Sequence[Layer], order: Sequence[int]) -> tuple[Layer, ...]:
     """The layers in another topological order, given by their numbers; unchanged where ``order`` is empty.
 
     Raises:

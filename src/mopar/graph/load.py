@@ -12,7 +12,7 @@ from mopar.graph.bounds import check_bounds
 from mopar.graph.canonical import canonicalise
 from mopar.graph.external import check_external, graph_sha256, sha256_of_files
 from mopar.graph.model import Model, required_spec
-from mopar.graph.order import arrange
+from mopar.graph.order import sort_into_runs
 from mopar.types import ModelError, TensorSpec
 
 _PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
@@ -69,7 +69,7 @@ def _canonical(model: ir.Model, path: Path) -> Model:
     canonicalise(model, path.name)
     if not len(model.graph):
         raise ModelError(f"{path}: it has no nodes: there is nothing to run")
-    runs = arrange(model)
+    runs = sort_into_runs(model)
     graph = model.graph
     weights = [value.const_value for value in graph.initializers.values() if value.const_value is not None]
     return Model(

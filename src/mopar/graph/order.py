@@ -14,7 +14,7 @@ _COSTLY = {"Conv", "ConvTranspose", "FusedConv", "FusedGemm", "FusedMatMul", "Ge
 _VIEWS = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout"}
 
 
-def arrange(model: ir.Model) -> tuple[tuple[str, ...], ...]:
+def sort_into_runs(model: ir.Model) -> tuple[tuple[str, ...], ...]:
     """Sort the graph in place and return its runs: groups of adjacent nodes, each of which becomes a layer.
 
     A run is the nodes that one kernel of the engine computes, and nodes of no cost that follow it:
