@@ -12,7 +12,7 @@ import mopar
 from mopar.capture._export import capture
 from mopar.capture._inputs import import_inputs
 from mopar.capture._source import CaptureSource, source_path
-from mopar.capture._torch import Explained, require_torch
+from mopar.capture._torch import TranslatedErrors, require_torch
 from mopar.files import to_json, write_whole
 from mopar.shapes import InputArg
 from mopar.types import UsageError
@@ -86,7 +86,7 @@ def load_callable(spec: str, *, seed: int = 0) -> "Capturable":
         if not callable(found):
             raise UsageError(f"{spec} is a {type(found).__name__}; a callable or a torch.nn.Module is needed")
         torch.manual_seed(seed)  # whether or not the module was imported before
-        with Explained(f"{spec}() failed", UsageError):
+        with TranslatedErrors(f"{spec}() failed", UsageError):
             made = found()
     if isinstance(made, torch.nn.Module | torch.export.ExportedProgram):
         return made
@@ -107,7 +107,7 @@ def _working_directory_first() -> Iterator[None]:
 
 def _imported(name: str, spec: str) -> object:
     try:
-        with Explained(f"{spec}: importing {name} failed", UsageError):
+        with TranslatedErrors(f"{spec}: importing {name} failed", UsageError):
             return importlib.import_module(name)
     except UsageError as error:
         cause = error.__cause__

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mopar.capture._torch import Explained
+from mopar.capture._torch import TranslatedErrors
 from mopar.types import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def check_answers(run: Any, args: tuple[Any, ...], kwargs: dict[str, Any], path:
             5e-3; integers and booleans: at all) of its largest value, or has a shape other than the declared one.
         UsageError: an argument cannot be converted to numpy.
     """
-    with Explained("the module fails on the example", ModelError):
+    with TranslatedErrors("the module fails on the example", ModelError):
         made = run(*args, **kwargs)
     want = [_array(leaf) for leaf in _tensors(made)]
     session = _session(path)

@@ -10,7 +10,7 @@ from mopar.capture._check import check_answers
 from mopar.capture._outputs import dataclasses_as_dicts, name_interface
 from mopar.capture._ranges import check_ranges, fits
 from mopar.capture._symbols import check_other_sizes, check_symbols
-from mopar.capture._torch import Explained, evaluating, quiet, require_torch, unchanged_state
+from mopar.capture._torch import TranslatedErrors, evaluating, quiet, require_torch, unchanged_state
 from mopar.files import temporary_folder
 from mopar.types import ModelError, UsageError
 from mopar.types.ranges import Bounds
@@ -67,7 +67,7 @@ def capture(
     args, kwargs = _arguments(module, example_inputs)
     name = type(module).__name__
     with _runnable(module) as run, unchanged_state():
-        with quiet(), Explained(f"{name} cannot be captured by torch.export", ModelError):
+        with quiet(), TranslatedErrors(f"{name} cannot be captured by torch.export", ModelError):
             program = torch.onnx.export(
                 module,
                 args,
@@ -128,7 +128,7 @@ def _arguments(module: Any, example: Example | None) -> tuple[tuple[Any, ...], d
 def _save(program: Any, path: Path) -> None:
     """Write an ``ONNXProgram``, with large weights in a separate file."""
     sizes = (tensor.const_value.nbytes for tensor in program.model.graph.initializers.values())
-    with quiet(), Explained(f"{path.name} cannot be written", ModelError):
+    with quiet(), TranslatedErrors(f"{path.name} cannot be written", ModelError):
         program.save(path, external_data=sum(sizes) > _EXTERNAL_BYTES)
 
 

@@ -26,7 +26,7 @@ def require_torch() -> None:
         ) from cause
 
 
-class Explained:
+class TranslatedErrors:
     """A context manager that turns any exception of third-party code into a one-line error.
 
     A user's module and torch's exporter may raise any class of exception, so there is no list of them; ``MoparError``
