@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mopar.graph import Layer, Model
+from mopar.sharding.backward import BackwardPass, State
 from mopar.sharding.outputs import Layout, layouts
 from mopar.sharding.rule import Part
-from mopar.sharding.walk import State, Walks
 
 _GAIN = 0.97
 """A step is useful only if its slowest part takes at most this share of the layers' time."""
@@ -44,7 +44,7 @@ def candidate_steps(
     layer_ms: Sequence[float],
     positions: Sequence[int],
     parts: int,
-    walks: Walks | None = None,
+    backward: BackwardPass | None = None,
 ) -> Iterator[Step]:
     """Steps between ``positions`` (ascending; 0 and the number of layers included) that are faster in parts.
 
@@ -54,37 +54,39 @@ def candidate_steps(
         layer_ms: time of each layer.
         positions: cut positions at which a step may begin or end.
         parts: number of parts.
-        walks: a backward pass through the same layers, whose results are reused.
+        backward: a backward pass through the same layers, whose results are reused.
     """
-    walks, begins = walks or Walks(model, layers), frozenset(positions)
+    backward, begins = backward or BackwardPass(model, layers), frozenset(positions)
     for stop in positions[1:]:
-        for layout in layouts(walks.boundaries.leaving(stop), parts):
-            yield from _back(walks, layer_ms, begins, stop, layout)
+        for layout in layouts(backward.boundaries.leaving(stop), parts):
+            yield from _back(backward, layer_ms, begins, stop, layout)
 
 
-def states_at(walks: Walks, stop: int, layout: Layout) -> list[tuple[Part, State]]:
+def states_at(backward: BackwardPass, stop: int, layout: Layout) -> list[tuple[Part, State]]:
     """Each part with its state at the end of a step."""
-    count, leaving = len(layout.wanted), frozenset(walks.boundaries.leaving(stop))
-    return [(Part(index, count), walks.begin(stop, wanted, leaving)) for index, wanted in enumerate(layout.wanted)]
+    count, leaving = len(layout.wanted), frozenset(backward.boundaries.leaving(stop))
+    return [(Part(index, count), backward.begin(stop, wanted, leaving)) for index, wanted in enumerate(layout.wanted)]
 
 
-def _back(walks: Walks, layer_ms: Sequence[float], begins: frozenset[int], stop: int, layout: Layout) -> Iterator[Step]:
+def _back(
+    backward: BackwardPass, layer_ms: Sequence[float], begins: frozenset[int], stop: int, layout: Layout
+) -> Iterator[Step]:
     """The steps with a given end and layout, shortest first."""
-    ways = states_at(walks, stop, layout)
-    count = len(ways)
+    states = states_at(backward, stop, layout)
+    count = len(states)
     spent, whole = [0.0] * count, 0.0
     for index in range(stop - 1, -1, -1):
         ms, found = layer_ms[index], []
-        for part, state in ways:
-            passed = walks.back(state, part, index)
-            if passed is None:
+        for part, state in states:
+            result = backward.back(state, part, index)
+            if result is None:
                 return
-            found.append(passed)
-        spent = [before + ms * passed.share for before, passed in zip(spent, found, strict=True)]
-        ways = [(part, passed.state) for (part, _), passed in zip(ways, found, strict=True)]
+            found.append(result)
+        spent = [before + ms * result.share for before, result in zip(spent, found, strict=True)]
+        states = [(part, result.state) for (part, _), result in zip(states, found, strict=True)]
         whole += ms
         slowest = max(spent)
         if slowest > (1 + _PATIENCE) * whole / count + _PATIENCE_MS:
             return
-        if index in begins and slowest < _GAIN * whole and not any(passed.state.asks_for_summand for passed in found):
+        if index in begins and slowest < _GAIN * whole and not any(result.state.asks_for_summand for result in found):
             yield Step(index, stop, layout, tuple(spent), whole)

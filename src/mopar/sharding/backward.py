@@ -67,7 +67,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class LayerShare:
     """A part's share of a layer.
 
     Attributes:
@@ -88,7 +88,7 @@ class Passed:
 _Key = tuple[int, frozenset[tuple[ir.Value, Piece]], frozenset[tuple[ir.Value, Piece]], frozenset[ir.Value]]
 
 
-class Walks:
+class BackwardPass:
     """Propagates backwards through a model's layers, through each once per state behind it.
 
     Attributes:
@@ -103,13 +103,13 @@ class Walks:
         self._number = {node: number for number, node in enumerate(model.nodes)}
         self._weights = [_shares_of_work(model, layer) for layer in layers]
         self._states: dict[_Key, State] = {}
-        self._passed: dict[tuple[State, Part, int], Passed | None] = {}
+        self._shares: dict[tuple[State, Part, int], LayerShare | None] = {}
 
     def begin(self, stop: int, wanted: Mapping[ir.Value, Piece], leaving: frozenset[ir.Value]) -> State:
         """The state of a part, of which ``wanted`` is requested, at the end of a step."""
         return self._state(stop, {}, wanted, leaving)
 
-    def back(self, state: State, part: Part, layer: int, first: int = 0) -> Passed | None:
+    def back(self, state: State, part: Part, layer: int, first: int = 0) -> LayerShare | None:
         """Propagate through one layer; None where a request cannot be fulfilled.
 
         Args:
@@ -119,11 +119,11 @@ class Walks:
             first: the first layer that rules may look at.
         """
         key = state, part, first
-        if key not in self._passed:
-            self._passed[key] = self._propagated(state, part, layer, first)
-        return self._passed[key]
+        if key not in self._shares:
+            self._shares[key] = self._propagated(state, part, layer, first)
+        return self._shares[key]
 
-    def inside(self, state: State, part: Part, stop: int, start: int) -> Iterator[tuple[int, Passed]]:
+    def inside(self, state: State, part: Part, stop: int, start: int) -> Iterator[tuple[int, LayerShare]]:
         """Propagate from ``stop`` back to ``start`` with rules seeing these layers only; yields (layer, share of it).
 
         Raises:
@@ -131,15 +131,15 @@ class Walks:
         """
         first = self._layers[start].start
         for layer in range(stop - 1, start - 1, -1):
-            passed = self.back(state, part, layer)
-            if passed is None or passed.reach < first:
-                passed = self.back(state, part, layer, start)
-            if passed is None:
+            found = self.back(state, part, layer)
+            if found is None or found.reach < first:
+                found = self.back(state, part, layer, start)
+            if found is None:
                 raise ConflictError
-            yield layer, passed
-            state = passed.state
+            yield layer, found
+            state = found.state
 
-    def _propagated(self, state: State, part: Part, layer: int, first: int) -> Passed | None:
+    def _propagated(self, state: State, part: Part, layer: int, first: int) -> LayerShare | None:
         self.propagations += 1
         begin, end = self._layers[layer].start, self._layers[layer].stop
         looked, first_node = [begin], self._layers[first].start
@@ -150,18 +150,18 @@ class Walks:
                 looked.append(number)
             return number >= first_node
 
-        way = Propagation(part, state.wanted, state.leaving, dict(state.needs), inside=inside)
+        propagation = Propagation(part, state.wanted, state.leaving, dict(state.needs), inside=inside)
         share = 0.0
         try:
             for node in reversed(self._nodes[begin:end]):
-                if way.back(node) is not None:
-                    share += self._weights[layer][node] * way.share_of(node)
+                if propagation.back(node) is not None:
+                    share += self._weights[layer][node] * propagation.share_of(node)
         except ConflictError:
             return None
-        needs = {value: piece for value, piece in way.needs.items() if not is_weight(value)}
-        weights = tuple((value, piece) for value, piece in way.needs.items() if is_weight(value))
+        needs = {value: piece for value, piece in propagation.needs.items() if not is_weight(value)}
+        weights = tuple((value, piece) for value, piece in propagation.needs.items() if is_weight(value))
         before = self._state(layer, needs, state.wanted, state.leaving)
-        return Passed(before, share, weights, _made(way), min(looked))
+        return LayerShare(before, share, weights, _made(propagation), min(looked))
 
     def _state(
         self,
@@ -188,10 +188,10 @@ def fraction(value: ir.Value, piece: Piece) -> float:
     return piece.size / size if size else 1.0
 
 
-def _made(way: Propagation) -> tuple[tuple[str, float], ...]:
+def _made(propagation: Propagation) -> tuple[tuple[str, float], ...]:
     return tuple(
         (name_of(value), fraction(value, piece))
-        for node, how in way.shards.items()
+        for node, how in propagation.shards.items()
         for value, piece in zip(node.outputs, how.outputs, strict=True)
         if value.name and piece is not None
     )
