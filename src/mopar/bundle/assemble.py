@@ -11,7 +11,7 @@ import mopar
 from mopar.bundle.calls import graph_name, part_name
 from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
-from mopar.bundle.parts import cut_part, shared_specs
+from mopar.bundle.shard import cut_part, shared_specs
 from mopar.engine.prepack import pack_graph, packed_entry
 from mopar.files import from_json, read_bounded, storage_error, swap_paths, temporary_folder, to_json, write_whole
 from mopar.graph import Layer, Model, boundary, extract, layers_of, reordered, save_model

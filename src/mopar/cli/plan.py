@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.load import note_load
+from mopar.cli.machine_load import note_load
 from mopar.cli.options import Json, MaxFunctions, Objective, Parts, Platform, Prices, Quiet, Slo, parse_cuts, parse_slo
 from mopar.cli.output import Output, run, say_next, table
 from mopar.cli.sizes import note_sizes

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.load import note_load
+from mopar.cli.machine_load import note_load
 from mopar.cli.options import (
     InputsFile,
     InputShapes,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mopar.cli.load import note_load
+from mopar.cli.machine_load import note_load
 from mopar.cli.options import (
     InputsFile,
     InputShapes,

@@ -7,7 +7,7 @@ import onnxruntime as ort
 
 from mopar.bundle.assemble import graph_model
 from mopar.bundle.lowering import LoweredCall, lower_call
-from mopar.bundle.parts import shared_specs
+from mopar.bundle.shard import shared_specs
 from mopar.graph import Layer, Model, boundary, layers_of, reordered
 from mopar.planning import check_plan
 from mopar.types import REQUEST, Call, CallInput, Graph, Plan, TensorSpec
