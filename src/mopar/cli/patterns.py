@@ -78,7 +78,7 @@ def _runs(patterns: Patterns) -> object:
     ]
     title = f"{len(patterns.runs)} run{'s' * (len(patterns.runs) > 1)} of similar layers"
     if len(shown) < len(patterns.runs):
-        title += f", the {len(shown)} longest"
+        title += f", {len(shown)} longest"
     return table(title, ("layers", "time", "ms each", "MiB each"), rows)
 
 
