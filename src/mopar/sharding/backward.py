@@ -57,13 +57,13 @@ class State:
         needs: pieces that the visited layers need.
         wanted: pieces that are requested of the part at the end of the step.
         leaving: outputs of the step, whichever parts produce them.
-        asks_for_summand: whether a needed piece is a summand, which cannot be an input of a step.
+        needs_summand: whether a needed piece is a summand, which cannot be an input of a step.
     """
 
     needs: Mapping[ir.Value, Piece]
     wanted: Mapping[ir.Value, Piece]
     leaving: frozenset[ir.Value]
-    asks_for_summand: bool
+    needs_summand: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Propagation:
         Raises:
             ConflictError: a summand is requested where none can be made.
         """
-        wanted = tuple(self.asked_of(output) for output in node.outputs)
+        wanted = tuple(self.requested_of(output) for output in node.outputs)
         if all(piece is None for piece in wanted):
             return None
         found = shard(View(node, self.part, self.leaving.__contains__, self.inside), wanted)
@@ -59,7 +59,7 @@ class Propagation:
         shares = [_share(value, piece) for value, piece in zip(node.outputs, found.outputs, strict=True) if piece]
         return max(shares, default=1.0)
 
-    def asked_of(self, value: ir.Value) -> Piece | None:
+    def requested_of(self, value: ir.Value) -> Piece | None:
         """The piece of a tensor that is needed or requested; None where it is neither."""
         return union(self.needs.get(value), self.wanted.get(value), size_along(value, self.wanted.get(value)))
 

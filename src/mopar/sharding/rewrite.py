@@ -33,14 +33,14 @@ def shard_model(model: ir.Model, wanted: Mapping[str, Piece], part: Part) -> dic
         ConflictError: a summand is requested where none can be made.
     """
     graph = model.graph
-    asked = {value: wanted[name_of(value)] for value in graph.outputs if name_of(value) in wanted}
-    found = propagate(list(graph), asked, graph.outputs, part)
+    requested = {value: wanted[name_of(value)] for value in graph.outputs if name_of(value) in wanted}
+    found = propagate(list(graph), requested, graph.outputs, part)
     writer = _Writer(graph, found)
     taken = writer.take_inputs()
     for node in list(graph):
         if node in found.shards:
             writer.rewrite(node, found.shards[node])
-    writer.give_outputs(asked)
+    writer.give_outputs(requested)
     return taken
 
 
@@ -58,7 +58,7 @@ class _Writer:
     def take_inputs(self) -> dict[str, Piece]:
         taken: dict[str, Piece] = {}
         for value in list(self._graph.inputs):
-            need = self._found.asked_of(value)
+            need = self._found.requested_of(value)
             if need is None:
                 self._graph.inputs.remove(value)
                 continue
@@ -83,10 +83,10 @@ class _Writer:
         if None in how.outputs:
             self._make_only(node, [number for number, piece in enumerate(how.outputs) if piece is not None])
 
-    def give_outputs(self, asked: Mapping[ir.Value, Piece]) -> None:
+    def give_outputs(self, requested: Mapping[ir.Value, Piece]) -> None:
         """Replace the graph's outputs by the requested pieces, under the same names, and remove unused nodes."""
         given = []
-        for value, piece in asked.items():
+        for value, piece in requested.items():
             name = name_of(value)
             made = self._fetch(value, piece, None)
             if made is not value or value.is_graph_input():

@@ -210,9 +210,9 @@ def shard(view: View, wanted: Wanted) -> Sharded | None:
 
 def _check(view: View, wanted: Wanted, found: Sharded) -> None:
     """Raise PieceError where a rule's result does not contain the request, or exceeds a tensor."""
-    for asked, made in zip(wanted, found.outputs, strict=True):
-        if asked is not None and not (made is not None and made.covers(asked)):
-            raise PieceError(f"asked for {asked}, made {made}")
+    for requested, made in zip(wanted, found.outputs, strict=True):
+        if requested is not None and not (made is not None and made.covers(requested)):
+            raise PieceError(f"{requested} was requested, {made} is made")
     for number, taken in enumerate(found.inputs):
         if taken is None or taken.axis is None:
             continue

@@ -88,5 +88,5 @@ def _back(
         slowest = max(spent)
         if slowest > (1 + _PATIENCE) * whole / count + _PATIENCE_MS:
             return
-        if index in begins and slowest < _GAIN * whole and not any(result.state.asks_for_summand for result in found):
+        if index in begins and slowest < _GAIN * whole and not any(result.state.needs_summand for result in found):
             yield Step(index, stop, layout, tuple(spent), whole)

@@ -40,7 +40,7 @@ class _Form:
             return Piece(2, scaled(spans, self.widths[tensor]))
         return Piece(1 if axis == _ROWS else axis, spans)
 
-    def asked(self, piece: Piece, output: int) -> tuple[int, tuple[Span, ...]] | None:
+    def requested(self, piece: Piece, output: int) -> tuple[int, tuple[Span, ...]] | None:
         """The one of the four axes that a requested piece is split along, and its spans (heads: those of queries)."""
         axis, spans = piece.axis, piece.spans
         if axis is None:
@@ -59,8 +59,8 @@ def attention(view: View, wanted: Wanted) -> Sharded | None:
     form = _form(view)
     if form is None:
         return None
-    asked = [None if piece is None else form.asked(piece, output) for output, piece in enumerate(wanted)]
-    found = [one for one, piece in zip(asked, wanted, strict=True) if piece is not None and one is not None]
+    requested = [None if piece is None else form.requested(piece, output) for output, piece in enumerate(wanted)]
+    found = [one for one, piece in zip(requested, wanted, strict=True) if piece is not None and one is not None]
     axes = {axis for axis, _ in found}
     if len(found) < sum(piece is not None for piece in wanted) or len(axes) != 1:
         return None

@@ -11,7 +11,7 @@ def depth_to_space(view: View, wanted: Wanted) -> Sharded | None:
     """``(n, c * block^2, h, w)`` to ``(n, c, h * block, w * block)``; the channels' order is by ``mode``."""
     piece, shape, block = wanted[0], view.shape(0), view.attribute("blocksize")
     if piece is None or piece.summand or piece.axis == 0:
-        return _as_asked(view, piece)
+        return _as_requested(view, piece)
     if piece.axis != _CHANNELS:
         places = Piece(piece.axis, granules(piece.spans, block))
         return Sharded((places,), (Piece(piece.axis, scaled(places.spans, block)),))
@@ -29,7 +29,7 @@ def space_to_depth(view: View, wanted: Wanted) -> Sharded | None:
     """``(n, c, h * block, w * block)`` to ``(n, block^2 * c, h, w)``; positions in a block vary slowest."""
     piece, shape, block = wanted[0], view.shape(0), view.attribute("blocksize")
     if piece is None or piece.summand or piece.axis == 0:
-        return _as_asked(view, piece)
+        return _as_requested(view, piece)
     if piece.axis != _CHANNELS:
         return Sharded((Piece(piece.axis, scaled(piece.spans, block)),), (piece,))
     channels = None if shape is None else shape[_CHANNELS]
@@ -54,7 +54,7 @@ def _folded(start: int, stop: int, channels: int) -> list[Span]:
     return [(first, last)] if first < last else [(0, last), (first, channels)]
 
 
-def _as_asked(view: View, piece: Piece | None) -> Sharded | None:
+def _as_requested(view: View, piece: Piece | None) -> Sharded | None:
     """Pieces along the batch, and summands, are requested of the input as they are."""
     if piece is None or (piece.summand and not view.sums(0)):
         return None

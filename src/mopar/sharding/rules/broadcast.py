@@ -21,10 +21,10 @@ def together(wanted: Wanted) -> Piece | None:
 
     None where that is the whole tensor, or where the request is not along an axis (a whole tensor or a summand).
     """
-    asked = [piece for piece in wanted if piece is not None]
-    if any(piece.axis is None for piece in asked):
+    requested = [piece for piece in wanted if piece is not None]
+    if any(piece.axis is None for piece in requested):
         return None
     found: Piece | None = None
-    for piece in asked:
+    for piece in requested:
         found = union(found, piece)
     return None if found is None or found.is_whole else found

@@ -42,12 +42,12 @@ def linear_unary(view: View, wanted: Wanted) -> Sharded | None:
 @rule("Dropout")
 def dropout(view: View, wanted: Wanted) -> Sharded | None:
     """The same piece of the input and of the mask output, where nothing is dropped."""
-    asked = [piece for piece in wanted if piece is not None]
+    requested = [piece for piece in wanted if piece is not None]
     if view.value(2) is not None and view.ints(2) != [0]:
         return None
-    if any(piece.summand for piece in asked):
+    if any(piece.summand for piece in requested):
         return summand(view) if len(wanted) == 1 else None
-    needed = all_of(view, asked)
+    needed = all_of(view, requested)
     return None if needed.is_whole else Sharded((needed, *_others(view)), (needed,) * len(wanted))
 
 

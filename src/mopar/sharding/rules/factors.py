@@ -67,8 +67,8 @@ def map_back(inputs: Sequence[Dim], outputs: Sequence[Dim], piece: Piece) -> tup
     if not all(sizes):
         return None
     assert piece.axis is not None
-    asked = group.outputs.index(piece.axis)
-    ways = [_through(sizes[0], number, sizes[1], asked, piece.spans) for number in range(len(sizes[0]))]
+    requested = group.outputs.index(piece.axis)
+    ways = [_through(sizes[0], number, sizes[1], requested, piece.spans) for number in range(len(sizes[0]))]
     best = min(
         ((made, taken, axis) for axis, way in zip(group.inputs, ways, strict=True) if way for taken, made in [way]),
         key=lambda one: (sum(stop - start for start, stop in one[0]), len(one[1])),
@@ -126,11 +126,11 @@ def _known(dims: Sequence[Dim], axes: Sequence[int]) -> list[int]:
 
 
 def _through(
-    inputs: Sequence[int], number: int, outputs: Sequence[int], asked: int, spans: Sequence[Span]
+    inputs: Sequence[int], number: int, outputs: Sequence[int], requested: int, spans: Sequence[Span]
 ) -> tuple[tuple[Span, ...], tuple[Span, ...]] | None:
     """Spans along an input axis of a group, and the spans along the output axis that they make."""
-    inner_in, inner_out = prod(inputs[number + 1 :]), prod(outputs[asked + 1 :])
-    whole_in, whole_out = inputs[number] * inner_in, outputs[asked] * inner_out
+    inner_in, inner_out = prod(inputs[number + 1 :]), prod(outputs[requested + 1 :])
+    whole_in, whole_out = inputs[number] * inner_in, outputs[requested] * inner_out
     period, step = min(whole_in, whole_out), lcm(inner_in, inner_out)
     if max(whole_in, whole_out) % period or period % step:
         return None

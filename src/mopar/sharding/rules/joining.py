@@ -39,11 +39,11 @@ def concat(view: View, wanted: Wanted) -> Sharded | None:
 def split_up(view: View, wanted: Wanted) -> Sharded | None:
     """Along its axis outputs that are not requested are not made; a single one is a piece of the input."""
     axis = ranked(view, view.attribute("axis"))
-    asked = [piece for piece in wanted if piece is not None]
-    if axis is None or any(piece.summand for piece in asked):
+    requested = [piece for piece in wanted if piece is not None]
+    if axis is None or any(piece.summand for piece in requested):
         return None
-    if any(piece.axis not in {None, axis} for piece in asked):
-        needed = all_of(view, asked)
+    if any(piece.axis not in {None, axis} for piece in requested):
+        needed = all_of(view, requested)
         return None if needed.is_whole else Sharded(first(view, needed), (needed,) * len(wanted))
     sizes = [None if shape is None else shape[axis] for shape in map(view.out_shape, range(len(wanted)))]
     known = [size for size in sizes if size is not None]

@@ -23,10 +23,10 @@ def recurrent(view: View, wanted: Wanted) -> Sharded | None:
     if any(piece is not None and piece.axis is None for piece in wanted):
         return None
     kinds = [None if piece is None else _kind(view, output, piece.axis) for output, piece in enumerate(wanted)]
-    asked = {kind for kind, piece in zip(kinds, wanted, strict=True) if piece is not None}
-    if len(asked) != 1 or None in asked:
+    requested = {kind for kind, piece in zip(kinds, wanted, strict=True) if piece is not None}
+    if len(requested) != 1 or None in requested:
         return None
-    kind = asked.pop()
+    kind = requested.pop()
     chosen = Piece(0, merge(span for piece in wanted if piece is not None for span in piece.spans))
     if kind == _DIRECTION:
         return _by_direction(view, chosen)

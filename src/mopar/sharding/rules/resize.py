@@ -102,10 +102,10 @@ def _along(view: View, piece: Piece, size: int, count: int, number: int) -> Shar
     return _with(view, taken, made, number)
 
 
-def _sampling(view: View, size: int, count: int, told: float) -> _Sampling | None:
+def _sampling(view: View, size: int, count: int, given: float) -> _Sampling | None:
     """The sampling of an axis; None where a part would not sample exactly the coordinates that the whole node does."""
     scale, places = Fraction(count, size), _PLACES.get(_transformation(view))
-    if Fraction(float(np.float32(scale))) != scale or told != scale or places is None or view.attribute("antialias"):
+    if Fraction(float(np.float32(scale))) != scale or given != scale or places is None or view.attribute("antialias"):
         return None
     mode = view.attribute_string("mode", "nearest")
     if mode == "nearest":

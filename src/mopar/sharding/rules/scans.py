@@ -20,10 +20,10 @@ def cumulative_sum(view: View, wanted: Wanted) -> Sharded | None:
 def top_k(view: View, wanted: Wanted) -> Sharded | None:
     """Split along any axis but the searched one; values and indices alike."""
     axis = ranked(view, view.attribute("axis", -1))
-    asked = [piece for piece in wanted if piece is not None]
-    if axis is None or any(piece.summand for piece in asked):
+    requested = [piece for piece in wanted if piece is not None]
+    if axis is None or any(piece.summand for piece in requested):
         return None
-    needed = all_of(view, asked)
+    needed = all_of(view, requested)
     if needed.axis in {None, axis}:
         return None
     return Sharded(first(view, needed), (needed,) * len(wanted))
