@@ -121,7 +121,7 @@ def _check_tensor(tensor: onnx.TensorProto) -> None:
         brought = len(tensor.raw_data) * _BITS_OF_A_BYTE // dtype.bits
     else:
         brought = max(len(values) for values in _typed(tensor))
-        # Elements of four bits lie two in a number.
+        # Two 4-bit elements are packed into one byte.
         brought *= 2 if 0 < dtype.bits < _BITS_OF_A_BYTE else 1
     if count > brought:
         raise ModelError(f"the tensor {tensor.name!r} says to have {count} elements and brings {brought}")
