@@ -37,7 +37,9 @@ Slo = Annotated[
         "--slo-ms", metavar="MS", help="Largest latency of a request, or none; default for cost: 1.03x unsplit."
     ),
 ]
-MaxFunctions = Annotated[int | None, typer.Option("--max-functions", min=1, help="Largest number of functions.")]
+MaxFunctions = Annotated[
+    int | None, typer.Option("--max-functions", min=1, help="Largest number of functions; default: the platform's.")
+]
 Parts = Annotated[
     int | None,
     typer.Option(

@@ -23,7 +23,7 @@ def command(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Port = 8000,
     name: Annotated[str | None, typer.Option(help="Name of the model; default: the model file's stem.")] = None,
-    queue: Annotated[int, typer.Option(min=0, help="Most waiting requests.")] = DEFAULT_QUEUE,
+    queue: Annotated[int, typer.Option(min=0, help="Most requests that may wait.")] = DEFAULT_QUEUE,
     deadline_s: Annotated[float, typer.Option(min=0.001, help="Deadline of each request, waiting included.")] = 30.0,
     max_body_mib: Annotated[int, typer.Option(min=1, help="Largest request body.")] = 64,
     max_json_mib: Annotated[
