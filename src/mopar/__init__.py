@@ -2,10 +2,10 @@
 
 import os
 
-# Set before anything loads ONNX Runtime, which from 1.29 on tells its makers about every model that it loads.
+# Set before anything loads ONNX Runtime, which from 1.29 on sends telemetry about every model that it loads.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-TYPE_CHECKING = False  # typing costs memory, and this module is imported in every function
+TYPE_CHECKING = False  # importing typing costs memory, and this module is imported in every function
 if TYPE_CHECKING:
     from mopar.api import PlanOptions as PlanOptions
     from mopar.api import ServeOptions as ServeOptions

@@ -1,4 +1,4 @@
-"""The library in a few calls: what the command line does, on Python objects.
+"""The Python API: what the command line does, on Python objects.
 
 Each name is also ``mopar.<name>``, imported when it is first used.
 """
@@ -41,10 +41,10 @@ def profile(
 
     Args:
         model: from ``mopar.load``.
-        inputs: values of some or all inputs; the others are made.
-        shapes: sizes of inputs whose dimensions are symbolic: numbers, or a text such as ``"1x1..512"`` for all that a
-            service must answer; by default those that ``mopar.load`` or ``mopar import`` was told.
-        use_cache: whether an earlier measurement will do.
+        inputs: values of some or all inputs; the others are generated.
+        shapes: sizes of inputs whose dimensions are symbolic: numbers, or a text such as ``"1x1..512"`` for the range
+            that a service must answer; default: the shapes given to ``mopar.load`` or ``mopar import``.
+        use_cache: whether to reuse an earlier measurement.
 
     Raises:
         ModelError, InputError, EngineError, PlatformError.
@@ -65,7 +65,7 @@ def build(model: Model, plan: Plan, out: PathLike) -> Bundle:
     """Write the plan's slices and a manifest to the folder ``out``.
 
     Raises:
-        BundleError: the plan is another model's, or ``out`` is something else than a bundle.
+        BundleError: the plan was made for another model, or ``out`` exists and is not a bundle.
     """
     write_bundle(model, plan, Path(out))
     return open_bundle(Path(out), check=False)
@@ -74,12 +74,12 @@ def build(model: Model, plan: Plan, out: PathLike) -> Bundle:
 def verify(
     bundle: Bundle | PathLike, against: PathLike, requests: Sequence[Mapping[str, Array]] | None = None
 ) -> Verification:
-    """Hold a bundle against its model: answers, memory and time, under its limits.
+    """Compare a bundle with its model under the plan's limits: answers, memory and time.
 
     Args:
-        bundle: or its folder.
+        bundle: the bundle, or its folder.
         against: the ONNX file that it was built from.
-        requests: to compare answers on; by default the measured one and two more of its shape.
+        requests: requests to compare answers on; default: the measured request and two more of its shape.
 
     Raises:
         BundleError, ModelError, InputError, EngineError, PlatformError.
@@ -102,10 +102,10 @@ def infer(bundle: Bundle | PathLike, inputs: Mapping[str, Array], *, deadline_s:
 
 @contextlib.contextmanager
 def serve(bundle: Bundle | PathLike, options: ServeOptions | None = None) -> Iterator[Service]:
-    """Serve a bundle while a ``with`` block lasts, on any free port unless the options name one.
+    """Serve a bundle for the duration of a ``with`` block, on a free port unless the options name one.
 
     Args:
-        bundle: or its folder.
+        bundle: the bundle, or its folder.
         options: address, queue, deadline and so on.
 
     Yields:

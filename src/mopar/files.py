@@ -1,4 +1,4 @@
-"""JSON forms of what the stages exchange, and files that are whole or absent."""
+"""JSON forms of the types that the stages exchange, and files that are written atomically."""
 
 import contextlib
 import ctypes
@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 _CHUNK = 1 << 20
 MOST_READ_BYTES = 256 << 20
-"""Of a profile, a plan, a manifest or another text: what is read whole is also decoded whole."""
+"""Largest profile, plan, manifest or other text file that is read: it is read and decoded as a whole."""
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""What the system calls a disk, a quota or a file that may not grow."""
+"""Error numbers for a full disk, an exhausted quota and a file-size limit."""
 
 
 def to_json(value: object) -> bytes:
@@ -59,7 +59,7 @@ def from_json(data: bytes, kind: type[T], *, what: str, error: type[MoparError],
 
 
 def read_json(path: Path, kind: type[T], *, error: type[MoparError]) -> T:
-    """The ``kind`` that a file holds. Raises ``error`` where it is missing or malformed."""
+    """Read a file as a ``kind``. Raises ``error`` where the file is missing or malformed."""
     try:
         data = read_bounded(path)
     except OSError as cause:
@@ -68,17 +68,17 @@ def read_json(path: Path, kind: type[T], *, error: type[MoparError]) -> T:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """A regular file, opened to be read. A FIFO, socket, device or folder is refused at once, and not waited for.
+    """Open a regular file for reading. A FIFO, socket, device or folder is refused at once, without blocking.
 
     Raises:
-        OSError: it is of another kind, or cannot be opened.
+        OSError: the file is not a regular one, or cannot be opened.
     """
-    _require_regular(os.stat(path), path)  # before it is opened: that alone makes some devices do something  # noqa: PTH116
+    _require_regular(os.stat(path), path)  # before opening it, since opening some devices has effects  # noqa: PTH116
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        _require_regular(os.fstat(handle), path)  # it may have been exchanged in between
+        _require_regular(os.fstat(handle), path)  # the path may have been replaced in between
         return os.fdopen(handle, "rb")
-    except BaseException:  # an interrupt too: nobody else knows the handle
+    except BaseException:  # KeyboardInterrupt included: no one else can close the descriptor
         os.close(handle)
         raise
 
@@ -91,10 +91,10 @@ def _require_regular(found: os.stat_result, path: Path) -> None:
 
 
 def read_bounded(path: Path, limit_bytes: int = MOST_READ_BYTES) -> bytes:
-    """All of a regular file.
+    """The contents of a regular file.
 
     Raises:
-        OSError: it is of another kind, cannot be read, or is larger than ``limit_bytes``.
+        OSError: the file is not a regular one, cannot be read, or is larger than ``limit_bytes``.
     """
     chunks, total = [], 0
     with open_regular(path) as file:
@@ -108,9 +108,9 @@ def read_bounded(path: Path, limit_bytes: int = MOST_READ_BYTES) -> bytes:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that replaces it at the end, or vanishes on an error.
+    """A temporary path beside ``path`` that replaces it at the end, or is removed on an error.
 
-    An OSError names ``path``.
+    An OSError that is raised names ``path``.
     """
     temporary = _unused(path.parent, f".{path.name}.")
     try:
@@ -128,9 +128,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_folder(prefix: str, home: Path | None = None) -> Iterator[Path]:
-    """A new folder in ``home``, or else in ``TMPDIR``, that is gone afterwards.
+    """A new folder in ``home``, or else in ``TMPDIR``, that is removed afterwards.
 
-    So it is if a signal ends the block, at whatever moment: also while the folder is made or removed.
+    It is also removed where a signal interrupts the block, even while the folder is being made or removed.
     """
     folder = _unused(home or Path(tempfile.gettempdir()), prefix)
     try:
@@ -139,27 +139,27 @@ def temporary_folder(prefix: str, home: Path | None = None) -> Iterator[Path]:
     finally:
         try:
             shutil.rmtree(folder, ignore_errors=True)
-        except (KeyboardInterrupt, OSError):  # the latter is what rmtree makes of the former
+        except (KeyboardInterrupt, OSError):  # rmtree turns an interrupt into an OSError
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
 
 def _unused(home: Path, prefix: str) -> Path:
-    """A path that nobody else has: known before anything is there, so that it can be removed for certain."""
+    """An unused path. Choosing it before the file exists lets the caller remove it at any moment."""
     return home / f"{prefix}{secrets.token_hex(8)}"
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write ``data`` so that ``path`` is either as it was or complete."""
+    """Write ``data`` to ``path`` atomically: at any moment the file has its old or its new contents."""
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
 
 
 def check_output(path: Path, *, folder: bool = False) -> None:
-    """See that a file (or a folder) can be made at ``path``, before hours are spent on what goes there.
+    """Check that a file (or folder) can be written at ``path``, before hours are spent on its contents.
 
     Raises:
-        UsageError: something of another kind is there, or a folder on the way is none or cannot be written.
+        UsageError: something of another kind exists there, or a parent is not a folder or cannot be written.
     """
     if path.exists() and path.is_dir() != folder:
         raise UsageError(f"-o {path}: that is a {'file' if folder else 'folder'}: choose another path")
@@ -171,15 +171,15 @@ def check_output(path: Path, *, folder: bool = False) -> None:
 
 
 def nearest_folder(path: Path) -> Path:
-    """Of what a path lies in, the innermost that exists."""
+    """The nearest parent of a path that exists."""
     home = path.absolute().parent
     while not home.exists():
         home = home.parent
     return home
 
 
-def explained(cause: OSError, path: Path | None = None) -> StorageError:
-    """What the system refused, in one line, and what would do; ``path`` in place of the one that it names."""
+def storage_error(cause: OSError, path: Path | None = None) -> StorageError:
+    """An OSError as a StorageError: one line with its reason and a hint; ``path`` replaces the path that it names."""
     where = path if path is not None or cause.filename is None else Path(os.fsdecode(cause.filename))
     reason = cause.strerror or str(cause) or type(cause).__name__
     if cause.errno in NO_ROOM:
@@ -193,13 +193,13 @@ def explained(cause: OSError, path: Path | None = None) -> StorageError:
 
 
 def require_room(folder: Path, nbytes: int) -> None:
-    """See that a folder's disk has room for so many bytes. Raises OSError naming the folder."""
+    """Check that the folder's disk has ``nbytes`` free. Raises OSError naming the folder."""
     if shutil.disk_usage(folder).free < nbytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
-def exchange(first: Path, second: Path) -> bool:
-    """Let two paths change places in one step; False where the system or its file system cannot."""
+def swap_paths(first: Path, second: Path) -> bool:
+    """Swap two paths atomically; False where the system or the file system does not support that."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:
@@ -211,7 +211,7 @@ def exchange(first: Path, second: Path) -> bool:
 def cache_directory() -> Path:
     """``$XDG_CACHE_HOME/mopar``, or ``~/.cache/mopar``."""
     home = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification tells to ignore a relative path.
+    # The XDG specification says that a relative path is to be ignored.
     return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "mopar"
 
 
@@ -222,7 +222,7 @@ def sha256_of(path: Path) -> str:
 
 
 def sha256_of_open(file: BinaryIO) -> str:
-    """The same of what is left of an open file."""
+    """Hexadecimal SHA-256 of the rest of an open file."""
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):
         digest.update(chunk)

@@ -1,4 +1,4 @@
-"""Facts of the machine that a measurement, or a packed file, belongs to."""
+"""Facts about this machine: measurements and packed files record them."""
 
 import functools
 import importlib.metadata
@@ -14,7 +14,7 @@ _CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/mem
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _MIB_IN_KIB = 1024
 
-# What ONNX Runtime's kernels choose by, and so what the layout of a packed weight may depend on.
+# The CPU flags by which ONNX Runtime selects kernels, and on which the layout of packed weights may depend.
 _FEATURES = {
     "x86_64": (
         ("avx2", "avx2"),
@@ -41,7 +41,7 @@ _FEATURES = {
 
 
 def cpu_kind(architecture: str, flags: frozenset[str]) -> str:
-    """A stable name of what packed weights belong to, such as ``x86_64-avx2-fma-avx512-bw-vnni-bf16``."""
+    """A stable name of the kind of CPU that packed weights fit, such as ``x86_64-avx2-fma-avx512-bw-vnni-bf16``."""
     names = [name for flag, name in _FEATURES.get(architecture, ()) if flag in flags]
     return "-".join((architecture, *names))
 
@@ -78,7 +78,7 @@ def _cpu_fields() -> dict[str, str]:
 
 
 def last_cache_mib() -> float:
-    """Size of the last cache before memory; 0 where it is not told."""
+    """Size of the last-level cache; 0 where the system does not report it."""
     sizes = []
     for path in _CACHES.glob("index*/size"):
         try:
@@ -89,26 +89,26 @@ def last_cache_mib() -> float:
 
 
 def available_bytes() -> int:
-    """Memory that could be had now without swapping; 1 GiB where that is not told."""
+    """Memory available now without swapping; 1 GiB where the system does not report it."""
     told = (_meminfo_kib("MemAvailable") or _MIB_IN_KIB * _MIB_IN_KIB) << 10
     return min([told, *map(_limit_bytes, _CONTAINER_LIMITS)])
 
 
 def _limit_bytes(path: Path) -> int:
-    """A container's limit of memory; more than any machine has where there is none."""
+    """A container's memory limit; larger than any machine's memory where there is none."""
     try:
         return int(path.read_text())
-    except (OSError, ValueError):  # version 2 writes ``max``
+    except (OSError, ValueError):  # cgroup v2 writes ``max`` for no limit
         return 1 << 62
 
 
 def _memory_mib() -> int:
-    """The machine's memory; 0 where it is not told."""
+    """The machine's memory; 0 where the system does not report it."""
     return _meminfo_kib("MemTotal") // _MIB_IN_KIB
 
 
 def _meminfo_kib(wanted: str) -> int:
-    """A line of /proc/meminfo; 0 where there is none."""
+    """The value of a line of /proc/meminfo; 0 where there is no such line."""
     try:
         lines = _MEMINFO.read_text().splitlines()
     except OSError:

@@ -1,12 +1,12 @@
-"""Nodes and values of an ONNX graph: what a node reads, its bodies included, and which values are weights."""
+"""Nodes and values of an ONNX graph: what a node reads (its subgraphs included) and which values are weights."""
 
 import onnx_ir as ir
 
 
 def reads_of(node: ir.Node, graph: ir.Graph) -> tuple[ir.Value, ...]:
-    """Every value of ``graph`` that the node reads, those captured by its subgraphs included, once each.
+    """Every value of ``graph`` that the node or one of its subgraphs reads, once each.
 
-    The order is that of the node's inputs, then of the captures.
+    The node's inputs come first, then the values that its subgraphs capture.
     """
     found: dict[ir.Value, None] = {value: None for value in node.inputs if value is not None}
     for attribute in node.attributes.values():
@@ -29,7 +29,7 @@ def subgraphs_of(attribute: ir.Attr) -> tuple[ir.Graph, ...]:
 
 
 def is_weight(value: ir.Value) -> bool:
-    """Whether the value is a stored constant rather than something that a run computes or brings."""
+    """Whether the value is a stored constant, not an input or a node's output."""
     return value.is_initializer() and not value.is_graph_input()
 
 

@@ -1,4 +1,4 @@
-"""How the command line writes an input: ``NAME=1x3x224x224:float32``, ``ids=1x1..512`` or ``ids=batch@2xseq@16``."""
+"""Parser of ``--input``: ``NAME=1x3x224x224:float32``, ``ids=1x1..512`` or ``ids=batch@2xseq@16``."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,18 +21,18 @@ _SYMBOLIC_FORM = (
 
 
 ShapeLike = str | Sequence[int] | StatedShape
-"""Sizes, or a text as ``--input`` takes it, such as ``1x1..512``."""
+"""Sizes, or a text in the form of ``--input``, such as ``1x1..512``."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputArg:
-    """One ``--input``.
+    """A parsed ``--input`` argument.
 
     Attributes:
-        name: of the model's input.
-        stated: the shape: its point, and ranges where some were given.
-        dtype: a name of ``mopar.types.DTYPES``; None where the argument names none.
-        symbols: for each dimension its symbol, or None where none was written.
+        name: name of the model's input.
+        stated: its shape, with ranges where some were given.
+        dtype: a name of ``mopar.types.DTYPES``; None where the argument has no element type.
+        symbols: symbol of each dimension; None for a dimension without one.
     """
 
     name: str
@@ -42,9 +42,9 @@ class InputArg:
 
 
 def parse_input(text: str, *, symbolic: bool = False) -> InputArg:
-    """The input that ``NAME=SHAPE[:DTYPE]`` describes.
+    """Parse ``NAME=SHAPE[:DTYPE]``.
 
-    A name may hold ``=`` and ``:`` itself: the last ``=`` ends it.
+    A name may itself contain ``=`` and ``:``: the last ``=`` ends it.
 
     Args:
         text: the argument, such as ``image=1x3x224x224:float32``.
@@ -73,10 +73,10 @@ def parse_input(text: str, *, symbolic: bool = False) -> InputArg:
 
 
 def parse_shape(name: str, shape: ShapeLike) -> StatedShape:
-    """A shape as the library takes it: sizes, or a text as ``--input`` takes it, such as ``1x1..512``.
+    """A shape as the Python API takes it: sizes, or a text in the form of ``--input``, such as ``1x1..512``.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: ``shape`` is neither.
     """
     if isinstance(shape, StatedShape):
         return shape
@@ -94,7 +94,7 @@ def parse_shapes(shapes: Mapping[str, ShapeLike] | None) -> dict[str, StatedShap
 
 @dataclass(frozen=True, slots=True)
 class _Dim:
-    """A dimension: its symbol, its size, and its range where one was given."""
+    """A parsed dimension: its symbol, its size, and its range where one was given."""
 
     symbol: str | None
     size: int
@@ -102,7 +102,7 @@ class _Dim:
 
 
 def _parse_dims(text: str) -> list[_Dim] | None:
-    """Each dimension; None where the text is no shape."""
+    """The dimensions of a shape; None where the text is not a shape."""
     if text == "scalar":
         return []
     dims: list[_Dim] = []
@@ -119,7 +119,7 @@ def _parse_dims(text: str) -> list[_Dim] | None:
 
 
 def _dim(symbol: str | None, first: int, second: int | None = None, third: int | None = None) -> _Dim:
-    """A dimension of one size, of two bounds (its size lies in the middle), or of bounds and the size between."""
+    """A dimension from one number (its size), two (its bounds; its size is the middle) or three (bounds and size)."""
     if second is None:
         return _Dim(symbol, first, None)
     if third is None:

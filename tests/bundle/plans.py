@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mopar.bundle import Bundle, build, open_bundle
-from mopar.graph import Model, arranged, boundary, cut_positions, layers_of, load_model
+from mopar.graph import Model, boundary, cut_positions, layers_of, load_model, reordered
 from mopar.types import REQUEST, Call, CallInput, Function, Graph, Plan, Predicted, PredictedFunction, Source
 
 MEMORY_MIB = 400
@@ -17,7 +17,7 @@ def chain(model: Model, places: Sequence[int] = (), memory_mib: int = MEMORY_MIB
 
     The layers stand in ``order``; where it is empty, in canonical order.
     """
-    layers = arranged(model, layers_of(model), order)
+    layers = reordered(model, layers_of(model), order)
     made = {spec.name: REQUEST for spec in model.inputs}
     graphs, calls = [], []
     for number, (start, stop) in enumerate(itertools.pairwise([0, *places, len(layers)])):

@@ -8,7 +8,7 @@ import pytest
 
 from mopar.bundle import assemble, build, open_bundle
 from mopar.engine.prepack import pack_graph
-from mopar.files import exchange
+from mopar.files import swap_paths
 from mopar.graph import Model, load_model
 from mopar.types import BundleError, EngineOptions, Plan, StorageError, UsageError
 from tests.bundle.disk import full_disk
@@ -117,7 +117,7 @@ def test_the_old_bundle_is_whole_until_the_new_one_is_there(
 ) -> None:
     """Also where the file system cannot exchange two folders in one step."""
     if not one_step:
-        monkeypatch.setattr(assemble, "exchange", lambda _first, _second: False)
+        monkeypatch.setattr(assemble, "swap_paths", lambda _first, _second: False)
     out = tmp_path / "b"
     old = build(model, plan, out)
     seen = []
@@ -144,7 +144,7 @@ def test_a_new_bundle_that_cannot_be_moved_into_place_gives_way_to_the_old(
             raise OSError(5, "Input/output error")
         return real(path, target)
 
-    monkeypatch.setattr(assemble, "exchange", lambda _first, _second: False)
+    monkeypatch.setattr(assemble, "swap_paths", lambda _first, _second: False)
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(StorageError, match="b: Input/output error"):
         build(model, chain(model), out)
@@ -156,10 +156,10 @@ def test_folders_change_places(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-    if not exchange(tmp_path / "a", tmp_path / "b"):
+    if not swap_paths(tmp_path / "a", tmp_path / "b"):
         pytest.skip("this file system cannot exchange two paths")
     assert (names(tmp_path / "a"), names(tmp_path / "b")) == (["b"], ["a"])
-    assert not exchange(tmp_path / "a", tmp_path / "absent")
+    assert not swap_paths(tmp_path / "a", tmp_path / "absent")
 
 
 def test_a_link_to_a_bundle_stays_a_link(model: Model, plan: Plan, tmp_path: Path) -> None:

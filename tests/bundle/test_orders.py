@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from mopar.bundle import build, open_bundle
-from mopar.graph import Layer, Model, arranged, layers_of, load_model
+from mopar.graph import Layer, Model, layers_of, load_model, reordered
 from mopar.measurement.recording import record
 from mopar.nodes import reads_of
 from mopar.types import ModelError, UsageError
@@ -91,7 +91,7 @@ def test_an_order_that_cannot_run_is_refused(reference: Callable[[str], Path], t
     layers = layers_of(model)
     backwards = tuple(range(len(layers)))[::-1]
     with pytest.raises(ModelError, match=r"layer 3 reads .*, which layer 2 makes: it cannot run before it"):
-        arranged(model, layers, backwards)
+        reordered(model, layers, backwards)
     plan = chain(model, [1])
     with pytest.raises(ModelError, match="cannot run before it"):
         build(model, replace(plan, order=backwards), tmp_path / "b")

@@ -28,6 +28,6 @@ def test_a_profile_of_many_runs_stays_short() -> None:
     with console.capture() as captured:
         render_patterns(console, replace(profile, layers=layers, patterns=patterns))
     text = captured.get()
-    assert "20 runs of like layers, the 10 longest" in text
+    assert "20 runs of similar layers, 10 longest" in text
     assert "memory swing, over" in text
     assert len(text.splitlines()) < 45

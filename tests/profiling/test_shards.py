@@ -17,9 +17,9 @@ from mopar.profiling.liveness import live_bytes
 from mopar.profiling.shard_parts import Writer
 from mopar.profiling.shards import shard_steps
 from mopar.sharding import Part, Piece, share_of
+from mopar.sharding.backward import BackwardPass, fraction
 from mopar.sharding.propagate import Propagation, propagate
 from mopar.sharding.steps import Step, candidate_steps
-from mopar.sharding.walk import Walks, fraction
 from mopar.types import (
     CutPosition,
     GraphPart,
@@ -68,7 +68,7 @@ def _check(model: Model) -> set[Share]:
     weights = {
         name: WeightProfile(name, 8, 1000 + at, 2000 + at) for at, name in enumerate(model.ir.graph.initializers)
     }
-    walks = Walks(model, layers)
+    walks = BackwardPass(model, layers)
     writer = Writer(model, layers, walks, weights, sizes)
     positions = [0, *(cut.index for cut in cut_positions(model, layers)), len(layers)]
     for count in COUNTS:
@@ -88,7 +88,7 @@ def _alone(model: Model, layers: Sequence[Layer], step: Step, part: GraphPart) -
     """One part's way backwards through a step's layers and no others; what leaves them."""
     nodes = model.nodes[layers[step.start].start : layers[step.stop - 1].stop]
     made = {value for node in nodes for value in node.outputs}
-    leaving = [value for value in Walks(model, layers).boundaries.leaving(step.stop) if value in made]
+    leaving = [value for value in BackwardPass(model, layers).boundaries.leaving(step.stop) if value in made]
     wanted = {value: piece for value, piece in step.layout.wanted[part.index].items() if value in made}
     return propagate(nodes, wanted, leaving, Part(part.index, part.count)), leaving
 
@@ -165,7 +165,7 @@ def test_propagations_are_linear_in_layers_and_steps_are_limited(tmp_path: Path)
     for count in (100, 200, 400):
         model, layers = _products(tmp_path / f"{count}.onnx", count)
         assert len(layers) == count
-        walks = Walks(model, layers)
+        walks = BackwardPass(model, layers)
         some = range(0, count + 1, count // 50)
         assert sum(1 for _ in candidate_steps(model, layers, [1.0] * count, some, 2, walks)) > 1000
         propagations.append(walks.propagations)

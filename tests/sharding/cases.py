@@ -57,7 +57,7 @@ def taken(model: onnx.ModelProto, wanted: Mapping[str, Piece], part: Part | None
     asked = {value: wanted[name_of(value)] for value in graph.outputs if name_of(value) in wanted}
     found = propagate(list(graph), asked, graph.outputs, part or Part(0, 2))
     entering = [*graph.inputs, *graph.initializers.values()]
-    return {name_of(value): piece for value in entering if (piece := found.asked_of(value)) is not None}
+    return {name_of(value): piece for value in entering if (piece := found.requested_of(value)) is not None}
 
 
 def symbolic(model: onnx.ModelProto, names: Mapping[str, Mapping[int, str]]) -> onnx.ModelProto:

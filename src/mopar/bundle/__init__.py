@@ -1,7 +1,7 @@
-"""What is built of a plan: graphs with their weights, a manifest, and what equality means.
+"""Bundles: a plan's graphs and weights as files with a manifest, and the definition of equal outputs.
 
-Building reads models and needs onnx for it; serving a bundle does not, and saves 70 MiB by that. So
-``build`` is imported when it is first used.
+``build`` is imported when it is first used: building needs onnx, which serving a bundle does not, and which would
+cost the gateway 70 MiB.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Whether what a manifest says of tensors is what its graphs' files say, and one graph what the next says."""
+"""Checks that a manifest's tensors match its graphs' files, and that producers match consumers."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,14 +6,13 @@ from mopar.bundle.interface import GraphInterface
 from mopar.types import REQUEST, BundleError, CallInput, Dim, GraphEntry, Manifest, Region, TensorSpec, format_shape
 
 Made = Mapping[tuple[str, str], TensorSpec]
-"""What is known of a tensor, by its producer and its name."""
+"""Declarations of tensors by producer and name."""
 
 
 def check_interface(graph: GraphEntry, interface: GraphInterface) -> None:
-    """Hold what the manifest says of a graph to what the graph's file says.
+    """Check that the manifest's inputs and outputs of a graph match the graph's file.
 
-    The order of outputs is the caller's affair: a worker is asked for them by name. Where either knows less of a
-    shape, what is known has to agree.
+    The order of outputs may differ: workers look them up by name. Unknown dimensions match any dimension.
 
     Raises:
         BundleError: names, element types, ranks or fixed dimensions differ.
@@ -30,7 +29,7 @@ def check_interface(graph: GraphEntry, interface: GraphInterface) -> None:
 
 
 def check_edges(manifest: Manifest) -> None:
-    """Hold what each call takes to what its producer gives, and the answer to what makes it.
+    """Check that each call's inputs, and the model's outputs, match the tensors that their producers make.
 
     Raises:
         BundleError: element types, ranks or fixed dimensions differ, or a region is not within its tensor.
@@ -55,7 +54,7 @@ def _check_taken(where: str, item: CallInput, spec: TensorSpec, made: Made) -> N
 
 
 def _cut(where: str, given: TensorSpec, region: Region, taken: TensorSpec) -> TensorSpec:
-    """What a region, which is read in place, leaves of a tensor."""
+    """The declaration of a region of a tensor; the region must be contiguous, since it is read in place."""
     axis, length = region.axis, region.stop - region.start
     for known in (given.shape, taken.shape):
         if known is not None and not 0 <= axis < len(known):

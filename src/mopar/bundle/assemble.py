@@ -1,4 +1,4 @@
-"""A plan and its model become a bundle: a folder that is whole or absent."""
+"""Builds a bundle of a plan and its model; the folder is written atomically."""
 
 import os
 import re
@@ -11,10 +11,10 @@ import mopar
 from mopar.bundle.calls import graph_name, part_name
 from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
-from mopar.bundle.parts import cut_part, shared_specs
+from mopar.bundle.shard import cut_part, shared_specs
 from mopar.engine.prepack import pack_graph, packed_entry
-from mopar.files import exchange, explained, from_json, read_bounded, temporary_folder, to_json, write_whole
-from mopar.graph import Layer, Model, arranged, boundary, extract, layers_of, save_model
+from mopar.files import from_json, read_bounded, storage_error, swap_paths, temporary_folder, to_json, write_whole
+from mopar.graph import Layer, Model, boundary, extract, layers_of, reordered, save_model
 from mopar.machine import machine_facts
 from mopar.planning.check import check_plan
 from mopar.types import (
@@ -36,17 +36,17 @@ Progress = Callable[[str, float | None], None]
 
 
 def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _stage, _share: None) -> Manifest:
-    """Write the bundle of ``plan`` to ``out``, replacing a bundle that is there.
+    """Write the bundle of ``plan`` to ``out``, replacing a bundle that exists there.
 
     Raises:
-        BundleError: the plan belongs to another model, or ``out`` is something else than a bundle.
-        UsageError: the plan's parts do not fit.
-        ModelError: the plan's order cannot run, or something that crosses is no tensor of a known element type.
-        StorageError: ``out`` cannot be written, or the model's weights not be read.
+        BundleError: the plan belongs to another model, or ``out`` exists and is not a bundle.
+        UsageError: the plan contradicts itself.
+        ModelError: the plan's order is not topological, or a boundary value is not a tensor of a known element type.
+        StorageError: ``out`` cannot be written, or the model's weights cannot be read.
     """
     if plan.graph_sha256 != model.graph_sha256:
         raise BundleError(f"the plan was made for another model than {model.path}: profile and plan it again")
-    target = Path(os.path.realpath(out))  # a link stays one
+    target = Path(os.path.realpath(out))  # a symbolic link is kept
     _check_target(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
             staging.chmod(0o755)
             _replace(staging, target)
     except OSError as cause:
-        raise explained(cause, out) from cause
+        raise storage_error(cause, out) from cause
     return manifest
 
 
@@ -64,7 +64,7 @@ def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest
     known = layers_of(model)
     _check_names(plan)
     check_plan(plan, len(known))
-    layers = arranged(model, known, plan.order)
+    layers = reordered(model, known, plan.order)
     graphs = {graph.id: graph for graph in plan.graphs}
     entries: dict[tuple[str, str, tuple[object, ...]], GraphEntry] = {}
     calls: list[Call] = []
@@ -90,7 +90,7 @@ def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest
 
 
 def _check_names(plan: Plan) -> None:
-    """Functions and graphs name files, cgroups and URLs."""
+    """Check names of functions and graphs, which become parts of file names, cgroup names and URLs."""
     for name in (*(function.name for function in plan.functions), *(graph.id for graph in plan.graphs)):
         if not _NAME.fullmatch(name):
             raise BundleError(f"{name!r} cannot name a function or graph: letters, digits, - and _ only, at most 64")
@@ -113,10 +113,10 @@ def _checked_boundary(
 
 
 def graph_model(model: Model, layers: tuple[Layer, ...], graph: Graph, lowered: LoweredCall) -> ir.Model:
-    """What a function holds of a graph: its layers, cut to the graph's part, that take the inputs of a lowered call.
+    """The model that a function loads for a graph: its layers, reduced to its part, with the lowered call's inputs.
 
     Raises:
-        BundleError: the part cannot be made, or takes other shares than planned.
+        BundleError: the part cannot be made, or reads other shares than planned.
     """
     made = extract(model, graph.start, graph.stop, layers)
     if graph.part is not None:
@@ -165,7 +165,7 @@ def _check_target(out: Path) -> None:
 
 
 def _is_bundle(folder: Path) -> bool:
-    """Whether it was built by some version of mopar: other programs have a ``manifest.json`` too."""
+    """Whether some version of mopar built the folder: other programs write a ``manifest.json`` too."""
     try:
         found = from_json(read_bounded(folder / MANIFEST), dict, what=str(folder), error=BundleError)
     except (OSError, BundleError):
@@ -174,16 +174,16 @@ def _is_bundle(folder: Path) -> bool:
 
 
 def _replace(staging: Path, out: Path) -> None:
-    """Put the finished folder in place; what was there goes where ``staging`` was."""
+    """Move the finished folder to ``out``; the old bundle is moved to ``staging``."""
     if not out.exists():
         try:
             staging.rename(out)
         except OSError:
-            if not out.exists():  # else another build was quicker, and is replaced
+            if not out.exists():  # otherwise a concurrent build has finished first, and is replaced
                 raise
         else:
             return
-    if exchange(staging, out):
+    if swap_paths(staging, out):
         return
     with temporary_folder(f".{out.name}.old.", out.parent) as aside:
         try:

@@ -1,34 +1,34 @@
-"""A manifest's calls and those of its plan: the same ones, each input now one stretch of bytes."""
+"""The correspondence of a manifest's calls to its plan's: in a manifest each input is one contiguous range of bytes."""
 
 from mopar.types import BundleError, Call, CallInput, Manifest, Source
 
 Form = tuple[CallInput, ...]
-"""Inputs that a graph puts together itself, whoever makes their sources."""
+"""Inputs that a graph assembles of several sources itself, independent of their producers."""
 
 
 def part_name(tensor: str, index: int) -> str:
-    """Name of the graph input that takes source ``index`` of a joined or cut input."""
+    """Name of the graph input for source ``index`` of an input that is joined or sliced in the graph."""
     return f"{tensor}/part{index}"
 
 
 def graph_name(function: str, graph: str, form: int | None) -> str:
-    """Name of what a function holds of a plan's graph; ``form`` numbers those that put inputs together themselves."""
+    """Name of a function's file of a plan's graph; ``form`` numbers the variants that assemble inputs themselves."""
     return f"{function}-{graph}" + ("" if form is None else f"-form{form}")
 
 
 def form_of(item: CallInput) -> CallInput:
-    """An input whoever made it: two calls with equal forms share a graph."""
+    """An input without its producers: two calls with equal forms share a graph."""
     sources = tuple(Source("", item.tensor, source.region) for source in item.sources)
     return CallInput(item.tensor, sources, item.combine, item.axis)
 
 
 def check_calls(manifest: Manifest) -> None:
-    """See that each call is what the plan's call of that place becomes, and runs the graph that was made for it.
+    """Check that each call is the lowered form of the plan's call at its index, and runs the graph built for it.
 
-    Two graphs of one function can take and give the same: which one a call runs must follow from the plan.
+    Two graphs of one function may have equal inputs and outputs, so which one a call runs must follow from the plan.
 
     Raises:
-        BundleError: the first call that is another one, or a graph or function that no call runs.
+        BundleError: a call is not the plan's, or no call runs some graph or function.
     """
     names: dict[tuple[str, str, Form], str] = {}
     for call, planned in zip(manifest.calls, manifest.plan.calls, strict=True):
@@ -50,7 +50,7 @@ def check_calls(manifest: Manifest) -> None:
 
 
 def _lowered(call: Call, planned: Call) -> tuple[tuple[CallInput, ...], Form]:
-    """The planned call's inputs, with those put together by the graph that ``call`` does not take as they are."""
+    """The inputs of the planned call after lowering, and the form: inputs that the graph of ``call`` assembles."""
     inputs: list[CallInput] = []
     form: list[CallInput] = []
     for item in planned.inputs:

@@ -1,4 +1,4 @@
-"""Whether a manifest's parts fit each other: it comes from a file."""
+"""Checks that a manifest read from a file is consistent."""
 
 from collections.abc import Iterable
 
@@ -24,11 +24,11 @@ def check_manifest(manifest: Manifest, where: str) -> None:
     """Check that every name in a manifest refers to something.
 
     Args:
-        manifest: as it was read.
-        where: it was read from.
+        manifest: the manifest as read.
+        where: the file that it was read from, for messages.
 
     Raises:
-        BundleError: the first thing that does not hold.
+        BundleError: the first inconsistency.
     """
     try:
         _check_graphs(manifest)

@@ -1,7 +1,7 @@
-"""A bundle's files: regular, inside its folder, as the manifest lists them, and no others behind them.
+"""Checks of a bundle's files: regular files inside its folder that match the manifest and refer to no other files.
 
-A file is opened once, and everything is asked of that descriptor, so what is found to be right is what was hashed. A
-worker opens it again when it loads it: whoever can write to a bundle's folder meanwhile can change its answers.
+A file is opened once and all checks use that descriptor, so that the checked bytes are the hashed bytes. A worker opens
+the file again when it loads it: whoever can write to the folder in between can change the answers.
 """
 
 import hashlib
@@ -16,22 +16,23 @@ from mopar.machine import available_bytes
 from mopar.types import BundleError, FileEntry, GraphEntry
 
 _MOST_GRAPH_BYTES = (1 << 31) - 1
-"""More than protobuf allows in one file."""
+"""Largest ONNX file that is read; protobuf allows less."""
 _AGAIN = "build the bundle again"
 
 
 def check_graph(root: Path, graph: GraphEntry, files: tuple[FileEntry, ...], *, digest: bool) -> None:
-    """Hold the files of a graph, in one of its forms, against the manifest.
+    """Check the files of a graph, portable or packed, against the manifest.
 
     Args:
         root: the bundle's folder.
-        graph: as the manifest has it.
-        files: of the form; the ONNX file first, then its external data.
-        digest: whether to look into them too: what they hash to, and what the ONNX file takes, gives and names.
+        graph: the manifest's entry.
+        files: the ONNX file, then its external data.
+        digest: whether to read the files too, and check their digests and the ONNX file's inputs, outputs and
+            external data.
 
     Raises:
-        BundleError: a file is another one, of another kind, or outside ``root``; or the graph is not what the manifest
-            says, or names other files.
+        BundleError: a file is missing, was altered, is not a regular file, or is outside ``root``; or the graph
+            contradicts the manifest or refers to other files.
     """
     for entry in files[1:]:
         check_file(root, entry, digest=digest)
@@ -49,7 +50,7 @@ def check_graph(root: Path, graph: GraphEntry, files: tuple[FileEntry, ...], *, 
 
 
 def check_file(root: Path, entry: FileEntry, *, digest: bool) -> None:
-    """Hold a file against its entry. Raises BundleError where it is another one, or outside ``root``."""
+    """Check a file against its entry. Raises BundleError where it was altered or is outside ``root``."""
     path = _path(root, entry)
     try:
         with open_regular(path) as file:
@@ -62,7 +63,7 @@ def check_file(root: Path, entry: FileEntry, *, digest: bool) -> None:
 
 
 def _graph_bytes(path: Path, entry: FileEntry) -> bytes:
-    """An ONNX file, read once: these bytes are hashed and looked at."""
+    """The contents of an ONNX file, read once, so that the same bytes are hashed and parsed."""
     try:
         with open_regular(path) as file:
             _check_kind(path, file, entry)
@@ -93,8 +94,8 @@ def _check_kind(path: Path, file: BinaryIO, entry: FileEntry) -> None:
 
 
 def _check_external(root: Path, path: Path, files: tuple[FileEntry, ...], interface: GraphInterface) -> None:
-    """See that the files of weights that an ONNX file names are those that are listed with it, and long enough."""
-    home = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - where the engine looks for them
+    """Check that an ONNX file's external data files are those listed with it, and long enough."""
+    home = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - the engine resolves locations relative to it
     listed = {os.path.realpath(root / entry.path): entry for entry in files[1:]}
     named = set()
     for item in interface.external:
@@ -108,7 +109,7 @@ def _check_external(root: Path, path: Path, files: tuple[FileEntry, ...], interf
             raise BundleError(f"it names {item.stop} bytes of the file {item.location!r}, which has {entry.bytes}")
         named.add(target)
     for target, entry in listed.items():
-        if target not in named and entry.bytes:  # weights that are all small leave an empty file
+        if target not in named and entry.bytes:  # where all weights are small the file is empty
             raise BundleError(f"it does not name the file {entry.path!r}, which the manifest lists with it")
 
 

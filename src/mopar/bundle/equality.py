@@ -1,4 +1,4 @@
-"""What it means that answers are equal (DESIGN.md, section 8)."""
+"""The definition of equal outputs (docs/measuring.md)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,10 @@ class Difference:
     """How far ``got`` is from ``want``.
 
     Attributes:
-        name: the output.
-        max_abs_error: largest absolute difference; infinite where shapes, types or non-finite places differ.
-        max_rel_error: that, over the largest absolute value wanted.
+        name: name of the output.
+        max_abs_error: largest absolute difference; infinite where shapes, types or positions of non-finite values
+            differ.
+        max_rel_error: ``max_abs_error`` divided by the largest absolute value of ``want``.
         tolerance: largest ``max_rel_error`` that counts as equal; 0 for integers, booleans and strings.
     """
 
@@ -36,7 +37,7 @@ class Difference:
 
     @property
     def equal(self) -> bool:
-        """Whether the two count as the same answer."""
+        """Whether the error is within the tolerance."""
         return self.max_rel_error <= self.tolerance
 
 
@@ -58,14 +59,14 @@ def compare(name: str, got: Array, want: Array) -> Difference:
         or not np.isfinite(got_wide[finite]).all()
     ):
         return Difference(name, float("inf"), float("inf"), tolerance)
-    with np.errstate(over="ignore"):  # two numbers near the largest ones may be infinitely far apart
+    with np.errstate(over="ignore"):  # the difference of two very large numbers may overflow
         error = float(np.abs(got_wide[finite] - want_wide[finite]).max(initial=0.0))
     scale = float(np.abs(want_wide[finite]).max(initial=0.0))
     return Difference(name, error, error / scale if scale else (0.0 if error == 0.0 else float("inf")), tolerance)
 
 
 def compare_all(got: Mapping[str, Array], want: Mapping[str, Array]) -> Sequence[Difference]:
-    """The difference of every wanted output; one that is missing is infinitely far."""
+    """The difference of every output in ``want``; infinite for one that is missing in ``got``."""
     return [
         compare(name, got[name], value) if name in got else _absent(name, value.dtype.name)
         for name, value in want.items()
@@ -77,13 +78,13 @@ def _absent(name: str, dtype: str) -> Difference:
 
 
 def _exact_error(got: Array, want: Array) -> float:
-    """The largest difference of integers and booleans; of anything else 0 where all are equal, or infinity."""
+    """The largest difference of integers and booleans; for other types 0 where all elements are equal, else inf."""
     if want.dtype.kind in "iub":
         differ = got != want
-        # Not in float64, in which neighbours beyond 2^53 are equal.
+        # Not in float64, in which adjacent integers beyond 2^53 are equal.
         pairs = zip(got[differ].tolist(), want[differ].tolist(), strict=True)
         return float(max((abs(a - b) for a, b in pairs), default=0))
     if want.dtype.kind == "O":
         return 0.0 if np.array_equal(got, want) else float("inf")
-    # What is left are floats of 8 bits or fewer: alike in every bit, so that a NaN equals itself.
+    # Floats of 8 bits or fewer are compared bit by bit, so that a NaN equals itself.
     return 0.0 if got.tobytes() == want.tobytes() else float("inf")

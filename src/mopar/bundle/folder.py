@@ -1,4 +1,4 @@
-"""What lies in a bundle's folder."""
+"""File entries of a bundle's manifest."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ MANIFEST = "manifest.json"
 
 
 def file_entries(root: Path, files: tuple[Path, ...]) -> tuple[FileEntry, ...]:
-    """Files of a bundle as its manifest lists them."""
+    """The manifest's entries of files below ``root``."""
     return tuple(FileEntry(path.relative_to(root).as_posix(), path.stat().st_size, sha256_of(path)) for path in files)

@@ -1,6 +1,6 @@
-"""What an ONNX file takes and gives, and the files that it names, read without onnx: serving saves its 70 MiB.
+"""Reads an ONNX file's inputs, outputs and external data files without onnx, which would cost serving 70 MiB.
 
-Only what can matter is looked at: bodies, functions and tensors where the word ``location`` stands somewhere in them.
+Subgraphs, functions and tensors are parsed only where their bytes contain the word ``location``.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from mopar.bundle.wire import BYTES, VARINT, fields_of, signed
 from mopar.types import Dim, TensorSpec, dtype_of_code
 
 _DEEPEST = 100
-"""Messages within each other; protobuf itself gives up there."""
+"""Deepest nesting of messages; protobuf itself has the same limit."""
 _LOCATION = b"location"
 
-# Fields by number, of onnx.proto.
+# Field numbers of onnx.proto.
 _MODEL_GRAPH = 7
 _GRAPH_INPUT, _GRAPH_OUTPUT = 11, 12
 _VALUE_NAME, _VALUE_TYPE = 1, 2
@@ -24,7 +24,7 @@ _DIM_VALUE, _DIM_SYMBOL = 1, 2
 _TENSOR_EXTERNAL = 13
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 
-# Where messages hold others that can hold a tensor, by kind: number -> kind.
+# For each kind of message, the fields whose messages may contain tensors: number -> kind of message.
 _HOLDS = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -40,7 +40,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class ExternalBytes:
-    """A tensor's bytes in a file of their own, up to ``stop``, as far as that is told."""
+    """A tensor's external data: a file, and the end of the tensor's bytes in it as far as that is declared."""
 
     location: str
     stop: int
@@ -48,7 +48,7 @@ class ExternalBytes:
 
 @dataclass(frozen=True, slots=True)
 class GraphInterface:
-    """What an ONNX file says that it takes and gives, in order, and where it keeps weights."""
+    """The declared inputs and outputs of an ONNX file, in order, and its external data."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -56,14 +56,14 @@ class GraphInterface:
 
 
 def interface_of(data: bytes) -> GraphInterface:
-    """The interface of the model that an ONNX file holds.
+    """Parse the interface of an ONNX file.
 
     Args:
         data: the file's bytes.
 
     Raises:
-        ValueError: it is no ONNX file, takes or gives something else than tensors of a known element type, or says
-            something twice.
+        ValueError: it is not an ONNX file, an input or output is not a tensor of a known element type, or a field
+            that must be unique is repeated.
     """
     graph = _only(data, (0, len(data)), _MODEL_GRAPH)
     if graph is None:
@@ -74,12 +74,12 @@ def interface_of(data: bytes) -> GraphInterface:
 
 
 def _all(data: bytes, span: Span, wanted: int) -> list[Span]:
-    """Where the message's fields of that number are."""
+    """The positions of a message's fields of that number."""
     return [(start, stop) for number, wire, start, stop in fields_of(data, *span) if (number, wire) == (wanted, BYTES)]
 
 
 def _only(data: bytes, span: Span, wanted: int) -> Span | None:
-    """Where the message's only field of that number is. Two would be merged into one."""
+    """The position of a field that must occur at most once: parsers would merge several into one."""
     found = _all(data, span, wanted)
     if len(found) > 1:
         raise ValueError(f"field {wanted} of a message stands there {len(found)} times")
@@ -130,7 +130,7 @@ def _external(data: bytes, span: Span, kind: str, depth: int) -> Iterator[Extern
 
 
 def _locations(data: bytes, span: Span) -> Iterator[ExternalBytes]:
-    """Each location that a tensor names: which one counts is the reader's affair."""
+    """Every location that a tensor declares, since parsers differ in which of several they use."""
     locations, offset, length = [], 0, 0
     for number, wire, start, stop in fields_of(data, *span):
         if (number, wire) != (_TENSOR_EXTERNAL, BYTES):

@@ -1,8 +1,8 @@
-"""A plan's calls as a worker can run them: every input is one stretch of bytes.
+"""Lowers a plan's calls to the form that workers run: every input is one contiguous range of bytes.
 
 A call's input may be a region of a tensor, or several tensors joined. Where a region is contiguous in
-memory, the worker reads it in place; anything else becomes nodes in front of the consumer's own graph,
-so that no process in between has to copy.
+memory, the worker reads it in place; anything else becomes nodes at the start of the consumer's graph,
+so that no other process has to copy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from mopar.bundle.calls import form_of, part_name
 from mopar.types import BundleError, Call, CallInput, Region, Source, TensorSpec, dtype_of_name, format_shape
 
 _SLICE_TAKES_INPUTS = 10
-"""The opset since which Slice takes its bounds as inputs; before, they were attributes."""
+"""The opset from which on Slice takes its bounds as inputs; before, they were attributes."""
 
 _BITS_OF_A_BYTE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class LoweredCall:
-    """A call whose inputs each have one source, and the form that its graph needs for that."""
+    """A call whose inputs have one source each, and the form: the inputs that its graph must assemble."""
 
     call: Call
     form: tuple[CallInput, ...]
@@ -32,15 +32,14 @@ def lower_call(call: Call, specs: Mapping[str, TensorSpec]) -> LoweredCall:
     """Split joined inputs into one input per source.
 
     Args:
-        call: of a plan.
+        call: a call of a plan.
         specs: the graph's tensors by name.
 
     Returns:
         The call with plain inputs; ``form`` lists the inputs that ``apply_form`` must rewrite.
 
     Raises:
-        BundleError: a region is empty, lies along an axis that its tensor has not, or has not the size that
-            the graph takes.
+        BundleError: a region is empty, its axis does not exist, or its size is not the one that the graph declares.
     """
     inputs: list[CallInput] = []
     form: list[CallInput] = []
@@ -63,7 +62,7 @@ def apply_form(model: ir.Model, form: tuple[CallInput, ...]) -> None:
     """Rewrite a graph's inputs in place: regions become Slice, joins become Concat or Sum.
 
     Raises:
-        BundleError: an input is not one of the graph's, or a combination is unknown.
+        BundleError: the graph has no such input, or ``combine`` is unknown.
     """
     graph = model.graph
     by_name = {value.name: value for value in graph.inputs}
@@ -81,7 +80,7 @@ def apply_form(model: ir.Model, form: tuple[CallInput, ...]) -> None:
 
 
 def _part(graph: ir.Graph, value: ir.Value, item: CallInput, index: int) -> tuple[ir.Value, ir.Value]:
-    """A new graph input, and what is taken of it."""
+    """Add a graph input for one source; returns it and the region of it that is used."""
     region = item.sources[index].region
     rank = len(value.shape) if value.shape is not None else None
     shape = None if rank is None else ir.Shape([None] * rank)
@@ -126,7 +125,7 @@ def _prepend(
     node = ir.Node("", op_type, inputs, attributes, name=name)
     node.outputs[0].name = name
     node.outputs[0].type = kind
-    # After the nodes that earlier calls put in front, so that a join follows its regions.
+    # After the nodes that were prepended earlier, so that a join follows its regions.
     ours = [n for n in graph if n.metadata_props.get("mopar.form")]
     node.metadata_props["mopar.form"] = "1"
     if ours:
@@ -148,7 +147,7 @@ def _contiguous(region: Region | None, spec: TensorSpec) -> bool:
 
 
 def _check_region(region: Region | None, spec: TensorSpec, *, whole: bool) -> None:
-    """``whole`` where the region is all that the input gets."""
+    """Check a region of ``spec``; ``whole`` says that it is the input's only source."""
     if region is None:
         return
     if not 0 <= region.start < region.stop:

@@ -1,4 +1,4 @@
-"""A bundle read back: every file is the one that was built, and none lies outside its folder."""
+"""Opens a bundle, and checks that its files are unaltered and inside its folder."""
 
 import os
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from mopar.machine import machine_facts
 from mopar.types import BundleError, EngineOptions, FileEntry, GraphEntry, Manifest
 
 WORKER = "mopar.runtime.worker"
-"""The module whose ``main`` runs in a function."""
+"""The module whose ``main`` runs in each function."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A built plan in ``root``.
+    """A built plan in the folder ``root``.
 
-    ``worker`` runs in each function in place of ``WORKER``. It is chosen by whoever opens the bundle and never read
-    from it: a bundle is data, and must not name code. ``packed_root`` is where the packed files lie, if not in
+    ``worker`` is the module that runs in each function. The caller chooses it; it is never read from the bundle,
+    which is data and must not name code. ``packed_root`` is the folder of the packed files where that is not
     ``root`` (see ``prepare``).
     """
 
@@ -30,16 +30,16 @@ class Bundle:
     packed_root: Path | None = None
 
     def graphs_of(self, function: str) -> tuple[GraphEntry, ...]:
-        """The graphs that a function loads, in the order in which calls number them."""
+        """The graphs that a function loads; calls refer to them by their index in this order."""
         return tuple(graph for graph in self.manifest.graphs if graph.function == function)
 
     def runnable(self, graph: GraphEntry) -> tuple[Path, EngineOptions]:
-        """The graph's file for this machine: the packed one where CPU and engine are of its kind."""
+        """The graph's file for this machine: the packed one where CPU kind and engine version match."""
         home, files, options = self._chosen(graph)
         return home / files[0].path, options
 
     def files_of(self, function: str) -> tuple[Path, ...]:
-        """Every file that a function's worker reads on this machine."""
+        """Every file of the bundle that a function's worker reads on this machine."""
         chosen = [self._chosen(graph) for graph in self.graphs_of(function)]
         return tuple(home / entry.path for home, files, _ in chosen for entry in files)
 
@@ -51,7 +51,7 @@ class Bundle:
 
 
 def fits_machine(cpu_kind: str, onnxruntime: str) -> bool:
-    """Whether a packed graph can be loaded here: another CPU or engine lays weights out differently."""
+    """Whether a packed graph can be loaded here: the layout of its weights depends on CPU kind and engine version."""
     facts = machine_facts()
     return facts.cpu_kind == cpu_kind and facts.onnxruntime == onnxruntime
 
@@ -61,13 +61,13 @@ def open_bundle(root: Path, *, check: bool = True, worker: str = WORKER) -> Bund
 
     Args:
         root: its folder.
-        check: whether to hold every file against its SHA-256, and every graph's file against what the manifest says
-            of it; sizes and kinds of files are looked at in any case.
-        worker: what runs in its functions.
+        check: whether to check every file's SHA-256 and every graph's file against the manifest; sizes and kinds of
+            files are always checked.
+        worker: the module that runs in its functions.
 
     Raises:
-        BundleError: it is incomplete, altered, of another version, contradicts itself, or names a file outside its
-            folder or of another kind.
+        BundleError: it is incomplete, altered, inconsistent or of another version, or refers to a file that is
+            outside its folder or not a regular file.
     """
     if not root.is_dir():
         raise BundleError(f"{root}: no such bundle: make one with `mopar build`")
@@ -78,6 +78,6 @@ def open_bundle(root: Path, *, check: bool = True, worker: str = WORKER) -> Bund
     for graph in manifest.graphs:
         for files in (graph.files, *([graph.packed.files] if graph.packed is not None else [])):
             check_graph(root, graph, files, digest=check)
-            if Path(os.path.realpath(root / files[0].path)).name != f"{graph.id}.onnx":  # else graphs change places
+            if Path(os.path.realpath(root / files[0].path)).name != f"{graph.id}.onnx":  # else two could be swapped
                 raise BundleError(f"{root}: {files[0].path} is not graph {graph.id}: build the bundle again")
     return Bundle(root, manifest, worker)

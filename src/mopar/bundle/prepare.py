@@ -1,7 +1,7 @@
-"""Graphs packed for the machine that they run on, where the bundle was built on one of another kind.
+"""Packs a bundle's graphs for this machine where it was built on a machine of another kind.
 
-What a bundle brings for another CPU or another ONNX Runtime cannot be loaded. Its portable graphs can, but take
-longer to load and more memory: so they are packed once for this machine, and kept in the user's cache.
+Graphs packed for another CPU or another version of ONNX Runtime cannot be loaded. The portable graphs can, but take
+longer to load and need more memory, so they are packed once for this machine and kept in the user's cache.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from mopar.bundle.contents import check_graph
 from mopar.bundle.folder import file_entries
 from mopar.bundle.open import Bundle, fits_machine
 from mopar.engine.prepack import pack_graph, packed_entry
-from mopar.files import exchange, read_json, temporary_folder, to_json, write_whole
+from mopar.files import read_json, swap_paths, temporary_folder, to_json, write_whole
 from mopar.machine import machine_facts
 from mopar.types import BundleError, GraphEntry, PackedEntry
 
@@ -23,22 +23,22 @@ _SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class PackedGraphs:
-    """What a folder of the cache holds: each graph's packed form, by the graph's id."""
+    """Index of a cache folder: the packed form of each graph, by the graph's id."""
 
     graphs: dict[str, PackedEntry]
     schema: int = _SCHEMA
 
 
 def prepare(bundle: Bundle, cache: Path, notice: Callable[[str], None] = lambda _text: None) -> Bundle:
-    """The bundle with its graphs packed for this machine, as far as they are not.
+    """Pack those graphs of a bundle that are not packed for this machine.
 
     Args:
-        bundle: as it was opened; it is not written to.
-        cache: where packed graphs are kept for the next time, in ``packed/<digest of the manifest>``.
-        notice: told, where they cannot be packed or kept, that the portable graphs run instead.
+        bundle: the opened bundle; its folder is not written to.
+        cache: folder in which packed graphs are kept, in ``packed/<digest of the manifest>``.
+        notice: called with a message where graphs cannot be packed or kept, so that the portable ones run instead.
 
     Returns:
-        The same bundle where it fits already; else one whose manifest names the files in its ``packed_root``.
+        The same bundle where all graphs fit; otherwise one whose manifest lists the files in its ``packed_root``.
     """
     graphs = [graph for graph in bundle.manifest.graphs if graph.packed is not None]
     if all(_fits(graph) for graph in graphs):
@@ -67,7 +67,7 @@ def _kind_of_machine() -> str:
 
 
 def _kept(home: Path, graphs: list[GraphEntry]) -> dict[str, PackedEntry] | None:
-    """What an earlier call left there; None where that is nothing, or not whole."""
+    """The packed graphs that an earlier call left in ``home``; None where they are missing or incomplete."""
     try:
         found = read_json(home / _INDEX, PackedGraphs, error=BundleError).graphs
         for graph in graphs:
@@ -78,7 +78,7 @@ def _kept(home: Path, graphs: list[GraphEntry]) -> dict[str, PackedEntry] | None
 
 
 def _pack(bundle: Bundle, graphs: list[GraphEntry], home: Path) -> dict[str, PackedEntry]:
-    """Pack into a temporary folder, then put it in place. Raises OSError or BundleError."""
+    """Pack into a temporary folder, then move it to ``home``. Raises OSError or BundleError."""
     threads = {function.name: function.threads for function in bundle.manifest.plan.functions}
     home.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(f".{home.name}.", home.parent) as staging:
@@ -92,8 +92,8 @@ def _pack(bundle: Bundle, graphs: list[GraphEntry], home: Path) -> dict[str, Pac
         try:
             staging.rename(home)
         except OSError:
-            if (kept := _kept(home, graphs)) is not None:  # another process was quicker
+            if (kept := _kept(home, graphs)) is not None:  # another process has finished first
                 return kept
-            if not exchange(staging, home):  # something that is not whole is in the way
+            if not swap_paths(staging, home):  # an incomplete folder is in the way
                 raise
         return packed

@@ -1,7 +1,7 @@
-"""Protocol Buffers' wire format, read in place, without the classes that would hold all of a file.
+"""Reader of the Protocol Buffers wire format that works in place, without objects for the whole file.
 
-Fields come in the file's order. Where a message has a field twice, which of the two counts depends on the reader: who
-cares about it has to look.
+Fields come in the file's order. Parsers differ in which of several fields of one number they use, so callers must check
+for repeated fields where that matters.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ _FIRST_TAG, _MOST_TAG = 1 << 3, (1 << 32) - 1
 _SIGN, _RANGE = 1 << 63, 1 << 64
 
 Field = tuple[int, int, int, int]
-"""Number and wire type; of a varint its value and 0, of anything else where its bytes begin and end."""
+"""A field: its number and wire type; then the value and 0 for a varint, or start and end of its bytes otherwise."""
 
 
 def fields_of(data: bytes, start: int, stop: int) -> Iterator[Field]:
     """The fields of the message in ``data[start:stop]``.
 
     Raises:
-        ValueError: it is none, or has groups, which ONNX does not use.
+        ValueError: it is not a valid message, or has groups, which ONNX does not use.
     """
     at = start
     while at < stop:
@@ -46,12 +46,12 @@ def fields_of(data: bytes, start: int, stop: int) -> Iterator[Field]:
 
 
 def signed(value: int) -> int:
-    """A varint as the 64-bit integer that it stands for."""
+    """A varint's value as a signed 64-bit integer."""
     return value - _RANGE if value >= _SIGN else value
 
 
 def _varint(data: bytes, at: int, stop: int) -> tuple[int, int]:
-    """A varint, and where the next byte is."""
+    """A varint's value, and the position after it."""
     if at < stop and data[at] < _MORE:
         return data[at], at + 1
     value = 0

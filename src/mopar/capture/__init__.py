@@ -1,4 +1,4 @@
-"""PyTorch in: a module or a ``torch.export`` program becomes an ONNX file that answers as it does.
+"""Converts a PyTorch module or ``torch.export`` program to an ONNX file and checks that both give equal outputs.
 
 torch is an extra (``pip install "mopar[torch]"``) and is imported only when something is captured.
 """

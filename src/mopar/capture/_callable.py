@@ -1,4 +1,4 @@
-"""``mopar import MODULE:CALLABLE``: somebody's code makes a module, which becomes an ONNX file and a side file."""
+"""``mopar import MODULE:CALLABLE``: user code makes a module, which is written as an ONNX file and a side file."""
 
 import contextlib
 import importlib
@@ -12,7 +12,7 @@ import mopar
 from mopar.capture._export import capture
 from mopar.capture._inputs import import_inputs
 from mopar.capture._source import CaptureSource, source_path
-from mopar.capture._torch import Explained, require_torch
+from mopar.capture._torch import TranslatedErrors, require_torch
 from mopar.files import to_json, write_whole
 from mopar.shapes import InputArg
 from mopar.types import UsageError
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 
 def import_callable(spec: str, inputs: Sequence[str], output: Path, *, seed: int = 0) -> Path:
-    """Capture what ``MODULE:CALLABLE`` returns, or is.
+    """Capture the module that ``MODULE:CALLABLE`` returns or names.
 
     Args:
-        spec: a module of the working directory or an installed one, and in it a callable without arguments that
-            returns a ``torch.nn.Module``, or such a module, or a ``torch.export`` program.
+        spec: a Python module (installed or in the working directory) and in it a ``torch.nn.Module``, a
+            ``torch.export`` program, or a callable without arguments that returns one of them.
         inputs: one ``NAME=SHAPE:DTYPE`` for each parameter of ``forward``; ``batch@2`` is a symbolic dimension and its
-            size, ``1..512`` a range of sizes, all of which the file answers. A program of ``torch.export`` needs none:
-            it brings its own.
-        output: the ONNX file; ``OUTPUT.source.json`` beside it remembers where it came from.
-        seed: of the weights that the callable draws, and of the example's values.
+            size, ``1..512`` a range of sizes that the file must accept. A ``torch.export`` program has its own
+            example inputs and needs none.
+        output: the ONNX file; ``OUTPUT.source.json`` beside it records its origin.
+        seed: seed of the callable's random weights and of the example's values.
 
     Returns:
         ``output``.
 
     Raises:
-        UsageError: torch, the module or the callable is missing, it gives no module, or an input is malformed.
-        ModelError: the module cannot be captured, or its ONNX file answers differently.
+        UsageError: torch, the module or the callable is missing, it returns no module, or an input is malformed.
+        ModelError: the module cannot be captured, or its ONNX file gives other outputs.
     """
     require_torch()
     import torch
@@ -63,14 +63,14 @@ def import_callable(spec: str, inputs: Sequence[str], output: Path, *, seed: int
 
 
 def load_callable(spec: str, *, seed: int = 0) -> "Capturable":
-    """What ``MODULE:CALLABLE`` returns, or is; the same seed gives the same weights.
+    """The module that ``MODULE:CALLABLE`` returns or names; the same seed gives the same weights.
 
     Args:
-        spec: as ``import_callable`` takes it.
-        seed: of torch's random numbers while the module is imported, and again while the callable runs.
+        spec: as in ``import_callable``.
+        seed: seed of torch's random numbers, set before the module is imported and again before the callable runs.
 
     Raises:
-        UsageError: torch, the module or the attribute is missing, its code fails, or it gives no module.
+        UsageError: torch, the module or the attribute is missing, its code fails, or it returns no module.
     """
     require_torch()
     import torch
@@ -86,7 +86,7 @@ def load_callable(spec: str, *, seed: int = 0) -> "Capturable":
         if not callable(found):
             raise UsageError(f"{spec} is a {type(found).__name__}; a callable or a torch.nn.Module is needed")
         torch.manual_seed(seed)  # whether or not the module was imported before
-        with Explained(f"{spec}() failed", UsageError):
+        with TranslatedErrors(f"{spec}() failed", UsageError):
             made = found()
     if isinstance(made, torch.nn.Module | torch.export.ExportedProgram):
         return made
@@ -95,7 +95,7 @@ def load_callable(spec: str, *, seed: int = 0) -> "Capturable":
 
 @contextlib.contextmanager
 def _working_directory_first() -> Iterator[None]:
-    """Let modules of the working directory be imported, as ``python -m`` does."""
+    """Put the working directory first on the import path, as ``python -m`` does."""
     here = os.getcwd()  # noqa: PTH109  sys.path holds strings
     sys.path.insert(0, here)
     try:
@@ -107,7 +107,7 @@ def _working_directory_first() -> Iterator[None]:
 
 def _imported(name: str, spec: str) -> object:
     try:
-        with Explained(f"{spec}: importing {name} failed", UsageError):
+        with TranslatedErrors(f"{spec}: importing {name} failed", UsageError):
             return importlib.import_module(name)
     except UsageError as error:
         cause = error.__cause__
@@ -127,7 +127,7 @@ def _attribute(module: object, path: str, spec: str) -> object:
 
 
 def _example(item: InputArg, shape: tuple[int, ...]) -> "torch.Tensor":
-    """A tensor of normal floats, integers 0 or 1, or ones for a mask."""
+    """An example tensor: floats from N(0, 1), integers 0 or 1, or ones for a mask."""
     import torch
 
     dtype = getattr(torch, item.dtype or "float32", None)

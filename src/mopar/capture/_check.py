@@ -1,10 +1,10 @@
-"""Does the ONNX file answer as the module does?"""
+"""Compares the outputs of a module with those of its ONNX file."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mopar.capture._torch import Explained
+from mopar.capture._torch import TranslatedErrors
 from mopar.types import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -14,21 +14,21 @@ _TOLERANCE = {"float16": 5e-3, "float32": 1e-4, "float64": 1e-4}
 
 
 def check_answers(run: Any, args: tuple[Any, ...], kwargs: dict[str, Any], path: Path, *, named: bool) -> None:
-    """Run a module and its ONNX file on the same arguments.
+    """Run a module and its ONNX file on the same arguments and compare their outputs.
 
     Args:
         run: the module, in evaluation mode.
         args: its positional arguments.
-        kwargs: its named ones.
+        kwargs: its keyword arguments.
         path: the ONNX file.
-        named: whether the file's inputs bear the names of ``kwargs``.
+        named: whether the file's inputs are named like ``kwargs``.
 
     Raises:
         ModelError: the module fails, ONNX Runtime cannot run the file, an output differs by more than 1e-4 (float16:
-            5e-3; integers and booleans: at all) of its largest value, or has another shape than the file says.
-        UsageError: an argument has no numpy form.
+            5e-3; integers and booleans: at all) of its largest value, or has a shape other than the declared one.
+        UsageError: an argument cannot be converted to numpy.
     """
-    with Explained("the module fails on the example", ModelError):
+    with TranslatedErrors("the module fails on the example", ModelError):
         made = run(*args, **kwargs)
     want = [_array(leaf) for leaf in _tensors(made)]
     session = _session(path)
@@ -112,7 +112,7 @@ def _compare(file: str, output: str, want: "NDArray[Any]", got: "NDArray[Any]") 
 
 
 def relative_error(want: "NDArray[Any]", got: "NDArray[Any]") -> float:
-    """The error, max |got - want| / max |want|; both have one shape, NaN and infinity count only where they differ."""
+    """The error, max |got - want| / max |want|, of two arrays of one shape; equal NaNs and infinities count as 0."""
     import numpy as np
 
     same = (want == got) | ((want != want) & (got != got))  # noqa: PLR0124  NaN is what differs from itself

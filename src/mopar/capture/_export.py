@@ -1,4 +1,4 @@
-"""Export through ``torch.export`` to an ONNX file that is whole or absent."""
+"""Exports a module through ``torch.export`` to an ONNX file that is written atomically."""
 
 import contextlib
 import functools
@@ -10,7 +10,7 @@ from mopar.capture._check import check_answers
 from mopar.capture._outputs import dataclasses_as_dicts, name_interface
 from mopar.capture._ranges import check_ranges, fits
 from mopar.capture._symbols import check_other_sizes, check_symbols
-from mopar.capture._torch import Explained, evaluating, quiet, require_torch, unchanged_state
+from mopar.capture._torch import TranslatedErrors, evaluating, quiet, require_torch, unchanged_state
 from mopar.files import temporary_folder
 from mopar.types import ModelError, UsageError
 from mopar.types.ranges import Bounds
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 _EXTERNAL_BYTES = 1 << 30
-"""Weights above this go into a file of their own, which is written tensor by tensor instead of as one message."""
+"""Size of the weights above which they go to a separate file, written tensor by tensor instead of as one message."""
 
 Example = tuple[Any, ...] | Mapping[str, Any]
 
@@ -37,26 +37,27 @@ def capture(
 ) -> Path:
     """Write ``module`` as an ONNX file.
 
-    The module is captured in evaluation mode, and left in the mode it was in. Its weights are not copied on the way to
-    the file; more than 1 GiB of them go to ``PATH.data``.
+    The module is captured in evaluation mode; its own mode is restored afterwards. Weights are not copied in memory;
+    more than 1 GiB of them go to ``PATH.data``.
 
     Args:
-        module: the module, or a program of ``torch.export``.
-        example_inputs: arguments of ``forward``, as a tuple or by name; None for the program's own.
-        path: the file to write; it is replaced only once the whole is written.
+        module: the module, or a ``torch.export`` program.
+        example_inputs: arguments of ``forward``, as a tuple or by name; None for those of the program.
+        path: the file to write; it is replaced atomically.
         input_names: names of the ONNX inputs, in order; default: the parameters of ``forward``.
         output_names: names of the ONNX outputs, in order; default: the keys of the module's result.
-        dynamic_shapes: as ``torch.export.export`` takes it; a string names a dimension in the file too.
-        ranges: the smallest and the largest size of dimensions, by the name that ``dynamic_shapes`` gives them.
-        check: whether to run both, on the example and at other sizes of symbolic dimensions, and compare.
+        dynamic_shapes: as in ``torch.export.export``; a string also names the dimension in the file.
+        ranges: the smallest and the largest size of dimensions, by their name in ``dynamic_shapes``.
+        check: whether to compare the outputs of module and file, on the example and at other sizes of symbolic
+            dimensions.
 
     Returns:
         ``path``.
 
     Raises:
-        UsageError: torch is missing, ``module`` is no module or the example is missing.
-        ModelError: the module cannot be captured, a dimension that was to stay symbolic did not or does not take its
-            range, or the ONNX file answers differently.
+        UsageError: torch is missing, ``module`` is not a module, or the example is missing.
+        ModelError: the module cannot be captured, a dimension did not stay symbolic or does not accept its range, or
+            the ONNX file gives other outputs.
     """
     require_torch()
     import torch
@@ -66,7 +67,7 @@ def capture(
     args, kwargs = _arguments(module, example_inputs)
     name = type(module).__name__
     with _runnable(module) as run, unchanged_state():
-        with quiet(), Explained(f"{name} cannot be captured by torch.export", ModelError):
+        with quiet(), TranslatedErrors(f"{name} cannot be captured by torch.export", ModelError):
             program = torch.onnx.export(
                 module,
                 args,
@@ -101,7 +102,7 @@ def capture(
 
 @contextlib.contextmanager
 def _runnable(module: Any) -> "Iterator[torch.nn.Module]":
-    """The module in evaluation mode; of a program, whose mode is fixed, the module that it is."""
+    """The module in evaluation mode, or a program's module, whose mode is fixed."""
     import torch
 
     if isinstance(module, torch.nn.Module):
@@ -112,7 +113,7 @@ def _runnable(module: Any) -> "Iterator[torch.nn.Module]":
 
 
 def _arguments(module: Any, example: Example | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The example as positional and named arguments. Raises UsageError where there is none."""
+    """The example as positional and keyword arguments. Raises UsageError where there is none."""
     if example is None:
         example = getattr(module, "example_inputs", None)
         if not isinstance(example, tuple):
@@ -125,17 +126,17 @@ def _arguments(module: Any, example: Example | None) -> tuple[tuple[Any, ...], d
 
 
 def _save(program: Any, path: Path) -> None:
-    """Write an ``ONNXProgram``; large weights beside it."""
+    """Write an ``ONNXProgram``, with large weights in a separate file."""
     sizes = (tensor.const_value.nbytes for tensor in program.model.graph.initializers.values())
-    with quiet(), Explained(f"{path.name} cannot be written", ModelError):
+    with quiet(), TranslatedErrors(f"{path.name} cannot be written", ModelError):
         program.save(path, external_data=sum(sizes) > _EXTERNAL_BYTES)
 
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A path of the same name in a temporary folder; what stands there at the end moves to ``path``'s folder.
+    """A path of the same name in a temporary folder, whose files are moved to ``path``'s folder at the end.
 
-    The name is kept because a model refers to its external data by name. The model itself moves last.
+    The name is kept because a model refers to its external data by file name. The model itself is moved last.
     """
     with contextlib.ExitStack() as stack:
         try:

@@ -1,4 +1,4 @@
-"""The ``--input`` arguments of an import, brought together: one size and one range for each dimension."""
+"""Combines the ``--input`` arguments of an import: one size and at most one range for each symbol."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from mopar.types import UsageError
 from mopar.types.ranges import Bounds, StatedShape
 
 _LEAST = 2
-"""torch.export takes example sizes of 0 and 1 as fixed."""
+"""Smallest example size of a symbolic dimension: torch.export treats sizes of 0 and 1 as constants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,9 @@ class Symbol:
     """A dimension that stays symbolic.
 
     Attributes:
-        size: where latency counts.
-        bounds: its range, where one was stated.
-        example: the size to capture at, at least 2.
+        size: the size for which latency is measured.
+        bounds: its range; None where none was stated.
+        example: its size in the example, at least 2.
     """
 
     size: int
@@ -28,11 +28,11 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class ImportInputs:
-    """What an import is told of the inputs.
+    """The inputs of an import.
 
     Attributes:
-        arguments: each with a symbol for every dimension that has a range, and with the sizes that its symbols have.
-        symbols: the symbolic dimensions.
+        arguments: the arguments, each with a symbol for every dimension that has a range, and with its symbols' sizes.
+        symbols: the symbolic dimensions by name.
     """
 
     arguments: tuple[InputArg, ...]
@@ -40,22 +40,23 @@ class ImportInputs:
 
     @property
     def ranges(self) -> dict[str, Bounds]:
-        """The symbols that have one."""
+        """The ranges of the symbols that have one."""
         return {name: item.bounds for name, item in self.symbols.items() if item.bounds is not None}
 
     def example_shape(self, argument: InputArg) -> tuple[int, ...]:
-        """The shape to capture an input at."""
+        """The shape of an input in the example."""
         sizes = zip(argument.symbols, argument.stated.point, strict=True)
         return tuple(size if symbol is None else self.symbols[symbol].example for symbol, size in sizes)
 
 
 def import_inputs(texts: Sequence[str]) -> ImportInputs:
-    """The arguments ``NAME=SHAPE:DTYPE``, where a dimension that has a range and no symbol gets ``NAME_AXIS``.
+    """Parse arguments ``NAME=SHAPE:DTYPE``; a dimension with a range and no symbol gets the symbol ``NAME_AXIS``.
 
-    Where a symbol has a range in one input and a size in another, the range counts.
+    Where a symbol has a range in one input and a size in another, the range is used.
 
     Raises:
-        UsageError: one is malformed or given twice, or a symbol has two sizes or ranges, or none of at least 2.
+        UsageError: an argument is malformed or given twice, or a symbol has two sizes, two ranges, or no size of at
+            least 2.
     """
     arguments = [parse_input(text, symbolic=True) for text in texts]
     names = [item.name for item in arguments]
@@ -87,7 +88,7 @@ def _with_symbols(item: InputArg, written: set[str]) -> InputArg:
 def _agreed(
     name: str, symbol: str, known: tuple[int, Bounds | None] | None, stated: tuple[int, Bounds | None]
 ) -> tuple[int, Bounds | None]:
-    """The size and the range of a symbol, of what was known and what an input states. Raises UsageError."""
+    """Merge two statements of a symbol's size and range. Raises UsageError where they contradict."""
     if known is None or known == stated:
         return stated
     ranged = [item for item in (known, stated) if item[1] is not None]
@@ -106,7 +107,7 @@ def _text(stated: tuple[int, Bounds | None]) -> str:
 
 
 def _example_size(symbol: str, size: int, bounds: Bounds | None) -> int:
-    """A size of at least 2. Raises UsageError where there is none."""
+    """The size of a symbol in the example, at least 2. Raises UsageError where its range has no such size."""
     if size >= _LEAST:
         return size
     if bounds is None:
@@ -120,7 +121,7 @@ def _example_size(symbol: str, size: int, bounds: Bounds | None) -> int:
 
 
 def _with_sizes(item: InputArg, symbols: dict[str, Symbol]) -> InputArg:
-    """The argument with the sizes and ranges that its symbols have."""
+    """The argument with the sizes and ranges of its symbols filled in."""
     dims = [
         (size, bounds) if symbol is None else (symbols[symbol].size, symbols[symbol].bounds)
         for symbol, size, bounds in zip(item.symbols, item.stated.point, item.stated.bounds, strict=True)

@@ -1,4 +1,4 @@
-"""``mopar.load``: a model from a file or from PyTorch."""
+"""``mopar.load``: loads a model from a file or from PyTorch."""
 
 import os
 import tempfile
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mopar.graph import Model
 
 _KEPT: list[tempfile.TemporaryDirectory[str]] = []
-"""A model maps its weights from its file, so the file stays; each folder is removed when the process ends."""
+"""Temporary folders of captured models: a model maps its weights from its file, so they are removed at exit only."""
 
 
 def load(
@@ -28,19 +28,19 @@ def load(
     dynamic_shapes: Any = None,
     shapes: Mapping[str, ShapeLike] | None = None,
 ) -> "Model":
-    """A model, ready to be profiled.
+    """Load a model for profiling.
 
     Args:
-        source: an ONNX file, a PyTorch module, or a program of ``torch.export``.
-        example_inputs: of a module: arguments of its ``forward``, as a tuple or by name.
-        path: where a module's ONNX file is written; default: a temporary file that goes when the process ends.
-        dynamic_shapes: of a module: as ``torch.export.export`` takes it.
-        shapes: the sizes of inputs that a service must answer, by input: a text as ``--input`` takes it
-            (``"1x1..512"``), or numbers. A module's dimensions that have a range stay symbolic, unless
-            ``dynamic_shapes`` says what does.
+        source: an ONNX file, a PyTorch module, or a ``torch.export`` program.
+        example_inputs: for a module: arguments of its ``forward``, as a tuple or by name.
+        path: where a module's ONNX file is written; default: a temporary file that is removed when the process ends.
+        dynamic_shapes: for a module: as in ``torch.export.export``.
+        shapes: the sizes of inputs that a service must answer, by input: a text in the form of ``--input``
+            (``"1x1..512"``), or numbers. Dimensions of a module that have a range stay symbolic, unless
+            ``dynamic_shapes`` is given.
 
     Raises:
-        UsageError: arguments that do not go together, or torch is missing.
+        UsageError: the arguments contradict each other, or torch is missing.
         ModelError: the file cannot be read, or the module cannot be captured.
     """
     stated = parse_shapes(shapes)
@@ -50,7 +50,7 @@ def load(
 
 
 def _symbols(stated: Mapping[str, StatedShape]) -> dict[str, dict[int, str]] | None:
-    """A name for each dimension that has a range; None where none has."""
+    """A symbol for each dimension with a range; None where there are none."""
     found = {
         name: {axis: f"{name}_{axis}" for axis, bounds in enumerate(shape.bounds) if bounds is not None}
         for name, shape in stated.items()

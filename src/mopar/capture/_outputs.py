@@ -1,4 +1,4 @@
-"""Names of what a captured module takes and gives: its parameters, and the keys of its results."""
+"""Names of a captured module's inputs and outputs: the parameters of ``forward`` and the keys of its result."""
 
 import contextlib
 import dataclasses
@@ -17,13 +17,13 @@ _OUTPUT = "output"
 def name_interface(program: Any) -> None:
     """Name the inputs and outputs of an ``ONNXProgram`` after the module's, where the exporter named them otherwise.
 
-    An output gets the keys on the way to it, joined by dots: ``logits``, ``detections.boxes``, ``hidden_states.0``.
-    What has no key is ``output``, or ``output_0``, ``output_1`` .. where there are several.
+    An output is named after the keys of its path, joined by dots: ``logits``, ``detections.boxes``,
+    ``hidden_states.0``. Without keys it is ``output``, or ``output_0``, ``output_1`` .. where there are several.
     """
     exported = program.exported_program
     graph = program.model.graph
     for node, value in zip(tensor_inputs(exported), graph.inputs, strict=False):
-        if value.name == f"{node.name}_orig":  # so called by the exporter where the module returns its input
+        if value.name == f"{node.name}_orig":  # the exporter's name where the module returns its input
             _rename(graph, value, node.name, "result")
     paths = _tensor_outputs(exported)
     if len(paths) == len(graph.outputs):
@@ -33,7 +33,7 @@ def name_interface(program: Any) -> None:
 
 @contextlib.contextmanager
 def dataclasses_as_dicts(module: "torch.nn.Module") -> Iterator[None]:
-    """Let a module give dicts in place of dataclasses that torch does not know, which it could not capture."""
+    """Make a module return dicts instead of dataclasses that torch does not know and therefore cannot capture."""
     handle = module.register_forward_hook(lambda _module, _arguments, result: _as_dicts(result))
     try:
         yield
@@ -55,7 +55,7 @@ def _as_dicts(tree: Any) -> Any:
 
 
 def tensor_inputs(exported: "torch.export.ExportedProgram") -> "list[torch.fx.Node]":
-    """The inputs that a caller gives and that are tensors, in order; ``meta["val"]`` of each has its shape."""
+    """The tensor inputs that a caller passes, in order; ``meta["val"]`` of each has its shape."""
     wanted = set(exported.graph_signature.user_inputs)
     return [
         node
@@ -65,7 +65,7 @@ def tensor_inputs(exported: "torch.export.ExportedProgram") -> "list[torch.fx.No
 
 
 def _tensor_outputs(exported: "torch.export.ExportedProgram") -> list[str]:
-    """For each output that is a tensor the keys that lead to it, as one name."""
+    """The name of each tensor output, made of the keys on its path."""
     from torch.export.graph_signature import OutputKind, TensorArgument
     from torch.utils import _pytree
 
@@ -80,11 +80,11 @@ def _tensor_outputs(exported: "torch.export.ExportedProgram") -> list[str]:
 
 
 class _Leaf:
-    """What stands for a tensor in a result that was never computed."""
+    """A placeholder for a tensor in the structure of a result."""
 
 
 def _name_of(path: Sequence[Any], *, alone: bool) -> str:
-    """A name for what stands at ``path``; a leading index is of no use where there is no other output."""
+    """The name of the output at ``path``; a leading index is dropped where it is the only output."""
     keys = [_key(step) for step in path]
     if not keys or (alone and all(isinstance(key, int) for key in keys)):
         return _OUTPUT
@@ -95,7 +95,7 @@ def _name_of(path: Sequence[Any], *, alone: bool) -> str:
 
 
 def _key(step: Any) -> Any:
-    """The index, the dict's key or the attribute of one step of torch's paths."""
+    """The index, dict key or attribute of one element of a torch path."""
     for attribute in ("key", "idx", "name"):
         if hasattr(step, attribute):
             return getattr(step, attribute)
@@ -103,7 +103,7 @@ def _key(step: Any) -> Any:
 
 
 def _unique(names: Sequence[str], taken: set[str]) -> list[str]:
-    """The names, numbered where one stands twice or is an input's."""
+    """The names, with a number appended to duplicates and to names of inputs."""
     found: list[str] = []
     for name in names:
         candidate, number = name, 1
@@ -114,7 +114,7 @@ def _unique(names: Sequence[str], taken: set[str]) -> list[str]:
 
 
 def _rename(graph: "onnx_ir.Graph", value: "onnx_ir.Value", name: str, suffix: str) -> None:
-    """Give the value this name; another that bears it gets a suffix."""
+    """Rename a value; another value of that name gets a suffix."""
     if value.name == name:
         return
     values = {str(item.name): item for item in _values(graph)}
@@ -128,7 +128,7 @@ def _rename(graph: "onnx_ir.Graph", value: "onnx_ir.Value", name: str, suffix: s
 
 
 def _values(graph: "onnx_ir.Graph") -> "Iterator[onnx_ir.Value]":
-    """Every value of the graph and of the bodies in it."""
+    """Every value of the graph and of its subgraphs."""
     import onnx_ir
 
     yield from graph.inputs

@@ -1,4 +1,4 @@
-"""Does a captured program take the sizes that were stated? torch tells the sizes that hold for what it traced."""
+"""Checks that a captured program accepts the stated ranges: torch records for which sizes a trace is valid."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     import torch
 
 _LARGEST_BYTES = 128 << 20
-"""Of one tensor, where answers are compared at other sizes than the example's."""
+"""Size limit of each tensor when outputs are compared at sizes other than the example's."""
 
 
 def check_ranges(program: Any, ranges: Mapping[str, Bounds]) -> None:
-    """Look at the sizes for which an ``ONNXProgram`` holds.
+    """Check that an ``ONNXProgram`` is valid for all sizes of the ranges.
 
     Args:
         program: captured with named dimensions.
         ranges: the smallest and the largest size of dimensions, by name.
 
     Raises:
-        ModelError: the module takes another way, or stops, at a size of the range.
+        ModelError: the module takes another branch, or fails, at some size of a range.
     """
     constraints = program.exported_program.range_constraints
     for name, symbol in _symbols(program).items():
@@ -40,7 +40,7 @@ def check_ranges(program: Any, ranges: Mapping[str, Bounds]) -> None:
 
 
 def fits(program: Any, sizes: Mapping[str, int]) -> bool:
-    """Whether every tensor of an ``ONNXProgram`` is small enough at these sizes to be computed for a comparison."""
+    """Whether every tensor of an ``ONNXProgram`` is small enough at these sizes to run it for a comparison."""
     values = {symbol: sizes[name] for name, symbol in _symbols(program).items() if name in sizes}
     return all(
         count * width <= _LARGEST_BYTES for count, width in _tensor_sizes(program.exported_program.graph, values)
@@ -48,7 +48,7 @@ def fits(program: Any, sizes: Mapping[str, int]) -> bool:
 
 
 def _symbols(program: Any) -> dict[str, Any]:
-    """The symbol in torch of each named dimension of an input."""
+    """The symbol of each named input dimension."""
     found: dict[str, Any] = {}
     for node, value in zip(tensor_inputs(program.exported_program), program.model.graph.inputs, strict=False):
         for size, dim in zip(node.meta["val"].shape, value.shape or (), strict=False):
@@ -58,7 +58,7 @@ def _symbols(program: Any) -> dict[str, Any]:
 
 
 def _tensor_sizes(graph: "torch.fx.Graph", values: Mapping[Any, int]) -> Iterator[tuple[int, int]]:
-    """Elements and element size of every tensor whose size is known; of an attention, of its scores too."""
+    """Elements and element size of every tensor of known size; for an attention, of its score matrix too."""
     for node in graph.nodes:
         made = node.meta.get("val")
         for tensor in made if isinstance(made, tuple | list) else (made,):
@@ -70,7 +70,7 @@ def _tensor_sizes(graph: "torch.fx.Graph", values: Mapping[Any, int]) -> Iterato
 
 
 def _count(shape: Any, values: Mapping[Any, int]) -> int:
-    """Elements of a shape; a size that depends on data counts once."""
+    """Number of elements of a shape; a size that depends on data counts as 1."""
     count = 1
     for size in shape:
         expression = size if isinstance(size, int) else size.node.expr.xreplace(dict(values))

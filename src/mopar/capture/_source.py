@@ -1,4 +1,4 @@
-"""The side file that remembers where a captured model came from."""
+"""The side file that records the origin of a captured model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,14 @@ SOURCE_SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class CaptureSource:
-    """Where an ONNX file came from.
+    """Origin of a captured ONNX file.
 
     Attributes:
         spec: ``MODULE:CALLABLE``.
         inputs: the ``--input`` arguments, as they were given.
-        seed: of the weights that the callable drew and of the sample inputs.
-        torch: the version that captured it.
-        mopar: the same.
+        seed: seed of the callable's random weights and of the sample inputs.
+        torch: version of torch that captured it.
+        mopar: version of mopar that captured it.
     """
 
     spec: str
@@ -35,6 +35,6 @@ def source_path(model: Path) -> Path:
 
 
 def read_source(model: Path) -> CaptureSource | None:
-    """Where a model came from; None where it has no side file. Raises ModelError where that is malformed."""
+    """Read the origin of a model; None where it has no side file. Raises ModelError where the file is malformed."""
     path = source_path(model)
     return read_json(path, CaptureSource, error=ModelError) if path.exists() else None

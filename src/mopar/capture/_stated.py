@@ -1,4 +1,4 @@
-"""What an import was told of the inputs' sizes stands for what a later command is not told."""
+"""Input shapes that were stated at import, as defaults for later commands."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -19,19 +19,19 @@ def stated_shapes(
     shapes: Mapping[str, StatedShape] | None = None,
     values: Mapping[str, tuple[int, ...]] | None = None,
 ) -> dict[str, StatedShape]:
-    """Shapes of a model's inputs: those that are given, and for the others what its import was told.
+    """Shapes of a model's inputs: those given now, and for other inputs those stated at import.
 
-    A dimension that an import stated has the size of a given one of the same symbol. Where a value is given, its
-    sizes are the point, and a range of the import holds on where they lie within.
+    Dimensions of one symbol have one size: a given one replaces the one stated at import. Where a value is given,
+    its sizes are the measured point, and a range stated at import is kept where it contains them.
 
     Args:
-        model: a model; without the side file of an import only ``shapes`` is known.
-        shapes: by input; as they are.
+        model: the model; without a side file only ``shapes`` is returned.
+        shapes: given shapes by input; returned unchanged.
         values: shapes of given values, by input.
 
     Raises:
         ModelError: the side file is malformed.
-        UsageError: so are the inputs in it.
+        UsageError: the inputs in the side file are malformed.
     """
     found = dict(shapes or {})
     values = values or {}
@@ -52,7 +52,7 @@ def stated_shapes(
 
 
 def _by_symbol(specs: Mapping[str, tuple[Dim, ...] | None], shapes: Mapping[str, StatedShape]) -> dict[str, _Size]:
-    """Size and range of each symbol that one of the shapes has."""
+    """Size and range of each symbol that occurs in one of the shapes."""
     found: dict[str, _Size] = {}
     for name, stated in shapes.items():
         for dim, point, bounds in zip(specs.get(name) or (), stated.point, stated.bounds, strict=False):
@@ -62,7 +62,7 @@ def _by_symbol(specs: Mapping[str, tuple[Dim, ...] | None], shapes: Mapping[str,
 
 
 def _size(dim: Dim, remembered: _Size, given: Mapping[str, _Size], valued: Mapping[str, _Size]) -> _Size:
-    """Size and range of a dimension: a given shape's as it is, or a value's in the remembered range, or remembered."""
+    """Size and range of a dimension: as given; else a value's size in the range of the import; else as imported."""
     if not isinstance(dim, str):
         return remembered
     if dim in given:
@@ -74,7 +74,7 @@ def _size(dim: Dim, remembered: _Size, given: Mapping[str, _Size], valued: Mappi
 
 
 def _fits(stated: StatedShape, dims: tuple[Dim, ...]) -> bool:
-    """Whether a file of that name is still the one that was imported, as far as its input tells."""
+    """Whether a stated shape fits the input, so that the file can still be the one that was imported."""
     return len(stated.point) == len(dims) and all(
         not isinstance(dim, int) or dim == size for dim, size in zip(dims, stated.point, strict=True)
     )

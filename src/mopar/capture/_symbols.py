@@ -1,4 +1,4 @@
-"""Did the dimensions that were to stay symbolic stay so? torch silently fixes one that a module depends on."""
+"""Checks that dimensions stayed symbolic: torch silently fixes a dimension whose value the module depends on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,15 +10,15 @@ from mopar.types import ModelError
 from mopar.types.ranges import Bounds
 
 _REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
-"""What a module raises at a size that it does not take."""
+"""Exceptions that a module raises at a size that it does not accept."""
 
 
 def check_symbols(inputs: Sequence[Any], dynamic_shapes: Any) -> None:
-    """Look at the file's inputs.
+    """Check that named dimensions are symbolic in the captured graph's inputs.
 
     Args:
         inputs: the inputs of the captured graph.
-        dynamic_shapes: what was asked for, as ``torch.export.export`` takes it.
+        dynamic_shapes: the requested dynamic shapes, as in ``torch.export.export``.
 
     Raises:
         ModelError: a dimension that was given a name is a number.
@@ -43,24 +43,23 @@ def check_other_sizes(
     ranges: Mapping[str, Bounds],
     fits: Callable[[Mapping[str, int]], bool],
 ) -> None:
-    """Run module and file at other sizes than the example's: a size may be fixed inside, past the inputs.
+    """Compare module and file at sizes other than the example's: a size may be fixed inside the graph.
 
-    These are the smallest and the largest of the ranges, or, for a dimension that has none, one more than in the
-    example. A module may refuse that, but no size of a range. The largest sizes come closer to the example's until
-    they fit.
+    The sizes are the smallest and the largest of each range; for a dimension without a range, the example's size
+    plus 1, which the module may refuse. The largest sizes are moved towards the example's until they fit.
 
     Args:
         run: the module.
-        args: its example's positional arguments.
-        kwargs: its named ones.
+        args: the example's positional arguments.
+        kwargs: the example's keyword arguments.
         path: the ONNX file.
-        dynamic_shapes: what was asked for, as ``torch.export.export`` takes it.
-        named: whether the file's inputs bear the names of ``kwargs``.
+        dynamic_shapes: the requested dynamic shapes, as in ``torch.export.export``.
+        named: whether the file's inputs are named like ``kwargs``.
         ranges: the smallest and the largest size of dimensions, by name.
-        fits: whether sizes, by name, are small enough to be computed here.
+        fits: whether sizes, by name, are small enough to be run here.
 
     Raises:
-        ModelError: the file fails or answers differently there, or the module refuses a size of a range.
+        ModelError: the file fails or gives other outputs, or the module refuses a size of a range.
     """
     by_name = list(kwargs.items()) if kwargs else [(str(i), item) for i, item in enumerate(args)]
     asked = _pairs(by_name, dynamic_shapes)
@@ -89,7 +88,7 @@ def check_other_sizes(
 def _points(
     example: Mapping[Any, int], ranges: Mapping[str, Bounds], fits: Callable[[Mapping[str, int]], bool]
 ) -> list[dict[Any, int]]:
-    """The sizes to check at."""
+    """The sizes to compare at."""
     if not example:
         return []
     if not ranges.keys() & example.keys():
@@ -102,7 +101,7 @@ def _points(
 
 
 def _pairs(items: Sequence[tuple[str, Any]], dynamic_shapes: Any) -> list[tuple[Any, dict[int, Any]]]:
-    """Each item with its symbolic axes; what is nested or written in another way is left out."""
+    """Each item with its symbolic axes; nested items and other forms of dynamic shapes are left out."""
     if isinstance(dynamic_shapes, Mapping):
         found = [(item, dynamic_shapes.get(name)) for name, item in items]
     elif isinstance(dynamic_shapes, tuple | list) and len(dynamic_shapes) == len(items):
@@ -117,7 +116,7 @@ def _pairs(items: Sequence[tuple[str, Any]], dynamic_shapes: Any) -> list[tuple[
 
 
 def _resized(tensor: Any, axes: Mapping[int, int]) -> Any:
-    """The tensor at other sizes of its axes; where one is larger, its elements come again."""
+    """The tensor resized along its axes: cropped, or with its elements repeated."""
     import torch
 
     for axis, size in axes.items():

@@ -1,4 +1,4 @@
-"""torch, imported late, and its global state left as it was."""
+"""Lazy import of torch, and context managers that restore its global state."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ _CHATTY = ("torch", "onnxscript", "onnx_ir")
 
 
 def require_torch() -> None:
-    """Import torch, so that it can be imported where it is used. Raises UsageError where it is not installed."""
+    """Check that torch can be imported. Raises UsageError where it cannot."""
     try:
         import torch  # noqa: F401
     except ImportError as cause:
@@ -26,14 +26,14 @@ def require_torch() -> None:
         ) from cause
 
 
-class Explained:
-    """A context in which whatever somebody else's code raises becomes one line of ours.
+class TranslatedErrors:
+    """A context manager that turns any exception of third-party code into a one-line error.
 
-    A user's module and torch's exporter may raise anything at all, so no list of exceptions would do; errors of our
-    own pass through, and so do interrupts.
+    A user's module and torch's exporter may raise any class of exception, so there is no list of them; ``MoparError``
+    and interrupts pass through unchanged.
 
     Args:
-        what: what was being done, ahead of the cause's first line.
+        what: what failed; the message continues with the first line of the cause.
         error: the class to raise.
     """
 
@@ -51,9 +51,9 @@ class Explained:
 
 
 def first_line(error: BaseException) -> str:
-    """The innermost cause's class and the first line of its message: exporters wrap it in pages of advice.
+    """Class and first line of the innermost cause, which exporters wrap in long messages.
 
-    A line that ends in a colon announces the next, which is taken too.
+    The second line is included where the first ends in a colon.
     """
     while error.__cause__ is not None:
         error = error.__cause__
@@ -64,7 +64,7 @@ def first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep warnings, log records and prints of torch's exporter from the user's terminal."""
+    """Suppress warnings, log records and output of torch's exporter."""
     loggers = [logging.getLogger(name) for name in _CHATTY]
     disabled = [logger.disabled for logger in loggers]
     levels = [logger.level for logger in loggers]
@@ -83,7 +83,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating(module: "torch.nn.Module") -> Iterator[None]:
-    """Put every submodule in evaluation mode (no dropout, fixed batch norms), and back each in its own."""
+    """Put every submodule in evaluation mode (no dropout, fixed batch norms), and restore their modes at the end."""
     training = [(part, part.training) for part in module.modules()]
     try:
         module.eval()
@@ -95,7 +95,7 @@ def evaluating(module: "torch.nn.Module") -> Iterator[None]:
 
 @contextlib.contextmanager
 def unchanged_state() -> Iterator[None]:
-    """No gradients; the random generator of the CPU as it was."""
+    """Disable gradients, and restore the state of the CPU's random generator at the end."""
     import torch
 
     with torch.no_grad(), torch.random.fork_rng(devices=[]):

@@ -11,7 +11,7 @@ def main() -> None:
     """Run the command line."""
     try:
         with ended_by_signals():
-            # Imported here, so that Ctrl-C meanwhile ends as cleanly as later.
+            # Imported here, so that Ctrl-C during the import is handled as well.
             from mopar.cli.app import run_app
 
             run_app(sys.argv[1:])

@@ -10,7 +10,7 @@ import typer
 from mopar.cli import bench, build, calibrate, import_, infer, plan, profile, serve, up, verify, zoo
 from mopar.cli.errors import WRONG_USE
 from mopar.cli.output import Output, to_stdout
-from mopar.files import explained
+from mopar.files import storage_error
 from mopar.types import UsageError
 
 _VERBS: dict[str, Callable[..., None]] = {
@@ -43,22 +43,22 @@ _WrongUse: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
 
 def run_app(arguments: Sequence[str]) -> None:
-    """Run a command and exit; what the parser refuses is reported as any other error is."""
+    """Run a command and exit; errors of the argument parser are reported like all others."""
     output = Output("--json" in arguments)
     _quieten()
     try:
-        with to_stdout():  # of a help page; a verb sees to its own output
+        with to_stdout():  # for help pages; verbs flush their own output
             code = app(arguments or ["--help"], standalone_mode=False, prog_name="mopar")
     except _WrongUse as refusal:
         verb = refusal.ctx.command_path if refusal.ctx is not None else "mopar"
         code = output.fail(UsageError(f"{refusal.format_message().rstrip('.')}: see `{verb} --help`"))
     except OSError as error:
-        code = output.fail(explained(error))
+        code = output.fail(storage_error(error))
     sys.exit(code if arguments else WRONG_USE)
 
 
 def _quieten() -> None:
-    """Keep what libraries remark on odd models off stderr, where one line says what is wrong."""
+    """Silence warnings and log records of libraries: stderr gets one line that says what is wrong."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     if logging.lastResort is not None:

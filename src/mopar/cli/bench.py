@@ -1,4 +1,4 @@
-"""``mopar bench``: a model in several configurations, side by side."""
+"""``mopar bench``: compares a model in several configurations."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -34,9 +34,11 @@ def command(
     platform: Platform = "local",
     prices: Prices = None,
     slo_ms: Slo = None,
-    baselines: Annotated[str, typer.Option(help="Of ort, ort-tuned, uniform, torch.")] = "ort,ort-tuned,uniform",
-    torch: Annotated[str | None, typer.Option(metavar="MODULE:CALLABLE", help="The module, for torch.")] = None,
-    requests: Annotated[int, typer.Option(min=1, help="Counted requests to each configuration.")] = 100,
+    baselines: Annotated[str, typer.Option(help="Any of ort, ort-tuned, uniform, torch.")] = "ort,ort-tuned,uniform",
+    torch: Annotated[
+        str | None, typer.Option(metavar="MODULE:CALLABLE", help="The module for the torch baseline.")
+    ] = None,
+    requests: Annotated[int, typer.Option(min=1, help="Measured requests per configuration.")] = 100,
     no_cache: NoCache = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -91,7 +93,7 @@ def _served_table(report: "BenchReport") -> Table:
 
 
 def _range_text(sizes: Sequence[int]) -> str:
-    """The limits of a configuration's functions: the smallest and the largest, where they are several."""
+    """The limits of a configuration's functions: one number, or the smallest and the largest."""
     return str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
 
 
@@ -99,7 +101,7 @@ def render_bench(console: Console, report: "BenchReport") -> None:
     """The benchmark as tables."""
     machine = report.machine
     console.print(
-        f"{report.model}: {report.requests} requests to each configuration by turns, {report.cpu:g} CPU per function; "
+        f"{report.model}: {report.requests} interleaved requests per configuration, {report.cpu:g} CPU per function; "
         f"{machine.cpu_model}, {machine.cores} cores, onnxruntime {machine.onnxruntime}",
         highlight=False,
     )

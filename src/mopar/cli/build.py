@@ -1,4 +1,4 @@
-"""``mopar build``: a plan and its model become a bundle."""
+"""``mopar build``: builds a bundle of a plan and its model."""
 
 from pathlib import Path
 from typing import Annotated

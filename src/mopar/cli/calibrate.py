@@ -1,4 +1,4 @@
-"""``mopar calibrate``: measure what this machine takes for operators, so that profiles can be predicted."""
+"""``mopar calibrate``: fits a resource model to this machine, with which profiles can be predicted."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +24,7 @@ def command(
 ) -> None:
     """Measure models of random blocks on this machine, for `mopar profile --predict`.
 
-    Interrupted, it keeps what it measured and goes on from there the next time. Example: mopar calibrate
+    Where it is interrupted, measurements are kept and the next run continues. Example: mopar calibrate
     """
 
     def verb(out: Output) -> None:
@@ -45,7 +45,7 @@ def command(
 
 
 def _document(model: "ResourceModel", path: Path) -> dict[str, object]:
-    """What ``--json`` prints: where the file is, and how good the fit is."""
+    """The ``--json`` document: the path of the file and the errors of the fit."""
     return {
         "path": str(path),
         "machine": model.machine,

@@ -1,4 +1,4 @@
-"""Which exit code an error has: one table, complete by a test."""
+"""The exit code of each error class; a test checks that the table is complete."""
 
 from mopar.types import (
     BundleError,
@@ -42,7 +42,7 @@ def exit_code(error: MoparError) -> int:
 
 
 def error_document(error: MoparError) -> dict[str, object]:
-    """The error as ``--json`` prints it."""
+    """The ``--json`` document of an error."""
     kind = type(error).__name__.removesuffix("Error").lower()
     document: dict[str, object] = {"kind": kind, "message": str(error)}
     if isinstance(error, InfeasibleError):

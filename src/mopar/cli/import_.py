@@ -1,4 +1,4 @@
-"""``mopar import``: a PyTorch model becomes ONNX."""
+"""``mopar import``: converts a PyTorch model to ONNX."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,17 +14,19 @@ from mopar.types.ranges import Bounds
 
 
 def command(
-    spec: Annotated[str, typer.Argument(metavar="MODULE:CALLABLE", help="What returns the torch module, or is one.")],
+    spec: Annotated[
+        str, typer.Argument(metavar="MODULE:CALLABLE", help="A torch module, or a callable that returns one.")
+    ],
     inputs: Annotated[
         list[str],
         typer.Option("--input", metavar="NAME=SHAPE:DTYPE", help="An input, such as ids=batch@2xseq@1..64..512:int64."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="MODEL.onnx", help="The file to write.")],
-    seed: Annotated[int, typer.Option(help="Of the example values.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights and example values.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Capture a PyTorch model as ONNX, checked to answer alike at each end of its ranges of sizes.
+    """Convert a PyTorch model to ONNX, and check that outputs are equal at both ends of each range of sizes.
 
     Example: mopar import torchvision.models:resnet50 --input image=1x3x224x224:float32 -o resnet50.onnx
     """
@@ -68,7 +70,7 @@ def _render(
 
 
 def _shape(dims: tuple[Dim, ...] | None, ranges: Mapping[str, Bounds]) -> str:
-    """Such as ``batch x seq (1..512)``."""
+    """A shape with ranges, such as ``batch x seq (1..512)``."""
     if not dims:
         return "unknown rank" if dims is None else "scalar"
     return " x ".join(_dim(dim, ranges) for dim in dims)

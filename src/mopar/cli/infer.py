@@ -1,4 +1,4 @@
-"""``mopar infer``: one request to a bundle or to a server."""
+"""``mopar infer``: sends one request to a bundle or a server."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def command(
     target: Annotated[str, typer.Argument(metavar="BUNDLE|URL", help="A bundle, or a server's address.")],
-    inputs: Annotated[Path, typer.Option("--inputs", metavar="FILE.npz", help="Values, by input.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT.npz", help="Where to write the answers.")],
-    timeout_s: Annotated[float, typer.Option(min=0.001, help="For the whole request.")] = 60.0,
+    inputs: Annotated[Path, typer.Option("--inputs", metavar="FILE.npz", help="Values of the inputs, by name.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT.npz", help="Where to write the outputs.")],
+    timeout_s: Annotated[float, typer.Option(min=0.001, help="Timeout of the request.")] = 60.0,
     token_file: TokenFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Answer one request, from a server or from a bundle run for the occasion.
+    """Run one request on a server, or on a bundle that is started for it.
 
     Example: mopar infer http://127.0.0.1:8000/v2/models/resnet50 --inputs in.npz -o out.npz
     """
@@ -68,7 +68,7 @@ def _ask_bundle(path: Path, values: Mapping[str, "Array"], timeout_s: float, out
 
 
 def _storable(value: "Array") -> "Array":
-    """Text instead of objects, which only pickle could store."""
+    """An array that ``.npz`` can store without pickle: strings in place of objects."""
     return value.astype(str) if value.dtype.kind == "O" else value
 
 

@@ -1,4 +1,4 @@
-"""Options that several verbs share, said once."""
+"""Options that several verbs share."""
 
 from collections.abc import Sequence
 from math import inf
@@ -20,51 +20,55 @@ InputShapes = Annotated[
     typer.Option(
         "--input",
         metavar="NAME=SHAPE[:DTYPE]",
-        help="Shape to measure at, such as image=1x3x224x224, or sizes to answer: 1x1..512.",
+        help="Shape to measure, such as image=1x3x224x224, or sizes to answer: ids=1x1..512.",
     ),
 ]
 InputsFile = Annotated[
-    Path | None, typer.Option("--inputs", metavar="FILE.npz", help="Values to measure with, by input.")
+    Path | None, typer.Option("--inputs", metavar="FILE.npz", help="Values of inputs to measure with, by name.")
 ]
-Platform = Annotated[str, typer.Option("--platform", metavar="NAME", help="Where it will run.")]
+Platform = Annotated[str, typer.Option("--platform", metavar="NAME", help="Platform that it will run on.")]
 Prices = Annotated[
     str | None, typer.Option("--prices", metavar="BOOK", help="A price book, or a TOML file; default: the platform's.")
 ]
 Objective = Annotated[str, typer.Option("--objective", help="cost, latency or balanced.")]
 Slo = Annotated[
     str | None,
-    typer.Option("--slo-ms", metavar="MS", help="Most latency of a request, or none; default for cost: 1.03x unsplit."),
+    typer.Option(
+        "--slo-ms", metavar="MS", help="Largest latency of a request, or none; default for cost: 1.03x unsplit."
+    ),
 ]
-MaxFunctions = Annotated[int | None, typer.Option("--max-functions", min=1, help="Most functions of a plan.")]
+MaxFunctions = Annotated[
+    int | None, typer.Option("--max-functions", min=1, help="Largest number of functions; default: the platform's.")
+]
 Parts = Annotated[
     int | None,
     typer.Option(
         "--parts",
         metavar="N",
         min=1,
-        help="Most functions that compute a slice side by side; 1 for none. Default: as the profile has.",
+        help="Largest number of sub-slices per slice; 1 for none. Default: the profile's largest.",
     ),
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Measure again what was measured before.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Ignore earlier measurements.")]
 
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any that is free.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")]
 TokenFile = Annotated[
-    Path | None, typer.Option("--token-file", metavar="FILE", help="Holds the token that requests bring.")
+    Path | None, typer.Option("--token-file", metavar="FILE", help="File with the token that requests must send.")
 ]
 
 
 def shapes_of(arguments: Sequence[InputArg]) -> dict[str, StatedShape]:
-    """Shape by input."""
+    """The stated shape of each input, by name."""
     return {argument.name: argument.stated for argument in arguments}
 
 
 def dtypes_of(arguments: Sequence[InputArg]) -> dict[str, str]:
-    """Element type by input, where one was named."""
+    """The element type of each input that has one, by name."""
     return {argument.name: argument.dtype for argument in arguments if argument.dtype is not None}
 
 
 def parse_inputs(texts: Sequence[str] | None) -> list[InputArg]:
-    """All ``--input`` of a command. Raises UsageError where one is malformed or given twice."""
+    """Parse all ``--input`` of a command. Raises UsageError where one is malformed or given twice."""
     arguments = [parse_input(text) for text in texts or ()]
     names = [argument.name for argument in arguments]
     for name in names:
@@ -74,7 +78,7 @@ def parse_inputs(texts: Sequence[str] | None) -> list[InputArg]:
 
 
 def parse_slo(text: str | None) -> float | Literal["default"] | None:
-    """``default`` where it was not given, None for ``none``. Raises UsageError."""
+    """Parse ``--slo-ms``: ``default`` where it was not given, None for ``none``. Raises UsageError."""
     if text is None:
         return "default"
     if text == "none":
@@ -89,7 +93,7 @@ def parse_slo(text: str | None) -> float | Literal["default"] | None:
 
 
 def parse_cuts(text: str) -> list[int]:
-    """``3,7,12`` as numbers. Raises UsageError."""
+    """Parse ``--cuts``, such as ``3,7,12``. Raises UsageError."""
     try:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError as cause:

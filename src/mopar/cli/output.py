@@ -1,4 +1,4 @@
-"""What the verbs print: results on stdout, progress and errors on stderr."""
+"""Output of the verbs: results on stdout, progress and errors on stderr."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ from rich.text import Text
 
 from mopar.cli.errors import error_document, exit_code
 from mopar.cli.signals import Signalled, ended_by_signals
-from mopar.files import explained, to_json
+from mopar.files import storage_error, to_json
 from mopar.types import MoparError
 
 Document = TypeVar("Document")
@@ -26,25 +26,25 @@ Document = TypeVar("Document")
 _SLOW_S = 1.0
 _LONG_S = 100.0
 _TOLD_SHARE = 0.05
-"""Less than this of something says nothing of the rest."""
+"""Smallest completed share from which the time left is estimated."""
 
 
 class _Console(Console):
-    """Rich's, which leaves to ``run`` what becomes of a reader that leaves."""
+    """Rich's console, with broken pipes left to ``run``."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 class _TimeLeft:
-    """How long something goes on, from what share of it is done since when. Shares that go down begin anew."""
+    """Estimates the time left from the completed share and its duration; a share that falls starts a new estimate."""
 
     def __init__(self) -> None:
         self._began = (0.0, time.monotonic())
         self._share = 0.0
 
     def text(self, share: float) -> str:
-        """Such as ``, about 40 s left``; empty where too little is done to tell."""
+        """The estimate as text, such as ``, about 40 s left``; empty where too little is done for one."""
         now = time.monotonic()
         if share < self._share:
             self._began = (share, now)
@@ -68,8 +68,8 @@ class Output:
         self.as_json = as_json
         self._quiet = quiet
         self._left = _TimeLeft()
-        # Lines are broken between words for people; what a program reads keeps each in one piece.
-        # Names come from users: neither ":x:" nor "[red]" in them means anything.
+        # On a terminal lines are broken between words; in a pipe they are not broken.
+        # Markup is off: ":x:" or "[red]" in a user's names must be printed as they are.
         self._stdout = _Console(soft_wrap=not sys.stdout.isatty(), emoji=False, markup=False)
         self._stderr = _Console(stderr=True, soft_wrap=not sys.stderr.isatty(), emoji=False, markup=False)
         self._status: Status | None = None
@@ -78,7 +78,7 @@ class Output:
         self._said = self._started
 
     def progress(self, stage: str, share: float | None = None) -> None:
-        """Show what goes on, once it takes longer than a second, and how long it will go on, as far as that shows."""
+        """Show the current stage once it takes longer than a second, with an estimate of the time left."""
         if self._quiet:
             return
         text = stage if share is None else f"{stage} ({share:.0%}{self._left.text(share)})"
@@ -95,11 +95,11 @@ class Output:
         self._stage = stage
 
     def step(self, line: str) -> None:
-        """Progress without a share."""
+        """Show progress without a completed share."""
         self.progress(line, None)
 
     def notice(self, text: str) -> None:
-        """Something that a user should know."""
+        """Print a note on stderr."""
         if self._quiet:
             return
         self._stderr.print(f"note: {text}", highlight=False, markup=False)
@@ -123,13 +123,13 @@ class Output:
                 render(self._stdout)
 
     def done(self) -> None:
-        """Take the progress line away."""
+        """Remove the progress line."""
         if self._status is not None:
             self._status.stop()
             self._status = None
 
     def fail(self, error: MoparError) -> int:
-        """Print an error; the exit code."""
+        """Print an error and return its exit code."""
         self.done()
         if self.as_json:
             with contextlib.suppress(OSError), to_stdout():
@@ -139,7 +139,7 @@ class Output:
 
 
 def run(as_json: bool, verb: Callable[[Output], int | None], *, quiet: bool = False) -> None:
-    """Run a verb; errors become one line and an exit code, a signal a clean end."""
+    """Run a verb and exit: errors become one line and an exit code, signals end it cleanly."""
     output = Output(as_json, quiet=quiet)
     try:
         with ended_by_signals():
@@ -149,7 +149,7 @@ def run(as_json: bool, verb: Callable[[Output], int | None], *, quiet: bool = Fa
     except BrokenPipeError:  # the reader of stdout left
         code = None
     except OSError as error:
-        code = output.fail(explained(error))
+        code = output.fail(storage_error(error))
     except Signalled as ended:
         code = ended.code
     output.done()
@@ -164,20 +164,20 @@ def to_stdout() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError as cause:
-        # What is still buffered goes nowhere: the interpreter would complain of it at its end.
+        # Discard what is still buffered: flushing it at exit would fail again.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise OSError(cause.errno, cause.strerror, "standard output") from cause
 
 
 def say_next(console: Console, *words: str | os.PathLike[str]) -> None:
-    """The command that usually comes next, to be copied from the last line."""
+    """Print the command that usually comes next, ready to be copied."""
     line = f"next: mopar {shlex.join(os.fspath(word) for word in words)}"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table whose columns after the first are aligned to the right; a column's name may have two lines."""
+    """A table whose columns are right-aligned, except the first; a column's name may have two lines."""
     drawn = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         drawn.add_column(column, justify="left" if number == 0 else "right", overflow="fold")

@@ -1,4 +1,4 @@
-"""The patterns of a profile, as ``mopar profile`` prints them."""
+"""Prints the patterns of a profile."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _BLOCKS, _PLAIN = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 
 
 def render_patterns(console: Console, profile: Profile) -> None:
-    """Print memory over time, its swing, the operators, and the runs of like layers."""
+    """Print memory over time, memory swing, operators, and runs of similar layers."""
     patterns = profile.patterns
     if patterns is None:
         return
@@ -62,7 +62,7 @@ def _operators(patterns: Patterns) -> object:
         for share in patterns.operators[:_OPERATORS_SHOWN]
     ]
     columns = ("operator", "layers", "time", "memory x time", "weights", "activations", "")
-    return table("What operators take", columns, rows)
+    return table("Operators", columns, rows)
 
 
 def _runs(patterns: Patterns) -> object:
@@ -76,21 +76,21 @@ def _runs(patterns: Patterns) -> object:
         )
         for run in sorted(shown, key=lambda run: run.start)
     ]
-    title = f"{len(patterns.runs)} run{'s' * (len(patterns.runs) > 1)} of like layers"
+    title = f"{len(patterns.runs)} run{'s' * (len(patterns.runs) > 1)} of similar layers"
     if len(shown) < len(patterns.runs):
-        title += f", the {len(shown)} longest"
+        title += f", {len(shown)} longest"
     return table(title, ("layers", "time", "ms each", "MiB each"), rows)
 
 
 def sparkline(
     values: Sequence[float], durations: Sequence[float], *, columns: int = _COLUMNS, unicode: bool = True
 ) -> str:
-    """One line of bars: what is held over time, each bar the most of its part of the time.
+    """One line of bars: values over time, each bar the largest value in its interval.
 
     Args:
-        values: held during each step, not below 0.
-        durations: of the steps, in the same order.
-        columns: how many bars.
+        values: value during each interval, not below 0.
+        durations: lengths of the intervals.
+        columns: number of bars.
         unicode: whether block characters can be printed.
     """
     levels = _BLOCKS if unicode else _PLAIN

@@ -1,4 +1,4 @@
-"""``mopar plan``: decide how to cut a model."""
+"""``mopar plan``: chooses how to cut a model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.load import note_load
+from mopar.cli.machine_load import note_load
 from mopar.cli.options import Json, MaxFunctions, Objective, Parts, Platform, Prices, Quiet, Slo, parse_cuts, parse_slo
 from mopar.cli.output import Output, run, say_next, table
 from mopar.cli.sizes import note_sizes
@@ -28,27 +28,25 @@ def command(
     slo_ms: Slo = None,
     max_functions: MaxFunctions = None,
     parts: Parts = None,
-    uniform: Annotated[int | None, typer.Option(metavar="K", min=1, help="K slices of equal time instead.")] = None,
-    cuts: Annotated[str | None, typer.Option(metavar="I,J,..", help="Exactly these cut positions instead.")] = None,
+    uniform: Annotated[int | None, typer.Option(metavar="K", min=1, help="Cut into K slices of equal time.")] = None,
+    cuts: Annotated[str | None, typer.Option(metavar="I,J,..", help="Cut at exactly these positions.")] = None,
     budget_usd: Annotated[
         float | None,
-        typer.Option(metavar="USD", help="With --objective latency: most that a million requests may cost."),
+        typer.Option(metavar="USD", help="With --objective latency: largest cost of a million requests."),
     ] = None,
-    pareto: Annotated[bool, typer.Option("--pareto", help="Show the front of latency, cost and memory too.")] = False,
+    pareto: Annotated[bool, typer.Option("--pareto", help="Also print the Pareto front.")] = False,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Look at every cut position and order of branches, also of a large model.")
+        bool, typer.Option("--exact", help="Search every cut position and branch order, even of a large model.")
     ] = False,
     refine: Annotated[
         Path | None,
-        typer.Option(
-            "--refine", metavar="MODEL.onnx", help="Build and measure plans here until one does as predicted."
-        ),
+        typer.Option("--refine", metavar="MODEL.onnx", help="Build and measure plans until one performs as predicted."),
     ] = None,
-    tries: Annotated[int, typer.Option("--tries", min=1, help="With --refine: plans to measure at most.")] = 3,
+    tries: Annotated[int, typer.Option("--tries", min=1, help="With --refine: most plans to measure.")] = 3,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Choose the cuts and sizes that are cheapest, fastest, or in between.
+    """Choose cuts and function sizes for the lowest cost, the lowest latency, or a balance.
 
     Example: mopar plan profile.json --platform local --objective cost -o plan.json
     """
@@ -77,7 +75,7 @@ def command(
         note_sizes(out, made)
         note_load(out, known)
         if known.source == "predicted":
-            out.notice("the profile was predicted: `verify` tells how far the plan's figures are off")
+            out.notice("the profile was predicted: `mopar verify` measures the errors of the plan's figures")
         write_whole(output, to_json(made))
         document = {**plan_document(made), "profile_source": known.source}
         points = make_front(known, options) if pareto else ()
@@ -96,7 +94,7 @@ def command(
 
 
 def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int, out: Output) -> Plan:
-    """The plan that measuring in the loop comes to, which is said."""
+    """The plan that ``--refine`` arrives at, with a note about the measured plans."""
     from mopar.graph import load_model
     from mopar.pipeline.reference import ReferenceModel
     from mopar.pipeline.refine import refine
@@ -112,14 +110,14 @@ def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int
     found = refine(loaded, profile, options, ReferenceModel(model), requests, tries=tries, progress=out.progress)
     count = len(found.plan.tries)
     out.notice(
-        f"the plan does as predicted, within 5%, after {count} measured" if found.held
-        else f"after {count} measured plans the last does not do as predicted: more --tries, or a quieter machine"
+        f"the plan performs as predicted, within 5%, after {count} measured" if found.held
+        else f"after {count} measured plans the last is not as predicted: use more --tries, or a quieter machine"
     )  # fmt: skip
     return found.plan
 
 
 def plan_document(plan: Plan) -> dict[str, object]:
-    """The plan as ``--json`` prints it: each function with its layers, and ``text``, its one-line form."""
+    """The ``--json`` document of a plan: each function with its layers, and ``text``, the one-line form."""
     from mopar.planning import plan_text
 
     graphs = {graph.id: graph for graph in plan.graphs}
@@ -139,7 +137,7 @@ def plan_document(plan: Plan) -> dict[str, object]:
 
 
 def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
-    """The plan as a table, beside the unsplit one."""
+    """Print a plan as a table, and its figures beside those of the unsplit plan."""
     from mopar.planning import plan_text, runs_text
 
     graphs = {graph.id: graph for graph in plan.graphs}
@@ -197,7 +195,7 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
 
 
 def _try_text(tried: RefineTry) -> str:
-    """A measured plan, predicted > measured."""
+    """One line for a measured plan; each figure as predicted>measured."""
     measured = "-" if tried.measured_ms is None else f"{tried.measured_ms:.2f}"
     needs = " ".join(
         f"{want:.1f}>{'-' if got is None else format(got, '.1f')}"
@@ -208,7 +206,7 @@ def _try_text(tried: RefineTry) -> str:
 
 
 def reason_text(reason: CutReason) -> str:
-    """Why a function ends where it ends: what a request would cost and take with the cut elsewhere, or without it."""
+    """The reason for a cut as text: added cost and latency with the cut elsewhere, and without it."""
     parts = []
     if reason.next_best is not None and reason.next_usd is not None and reason.next_ms is not None:
         parts.append(f"next best at {reason.next_best}: {_more(reason, reason.next_usd, reason.next_ms)}")
@@ -223,7 +221,7 @@ def _more(reason: CutReason, usd: float, ms: float) -> str:
 
 
 def render_front(console: Console, points: Sequence["FrontPoint"]) -> None:
-    """The front as a table, fastest first."""
+    """Print the Pareto front as a table, fastest first."""
     rows = [
         (
             f"{point.latency_ms:.2f}",

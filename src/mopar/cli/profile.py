@@ -1,4 +1,4 @@
-"""``mopar profile``: measure a model's layers."""
+"""``mopar profile``: measures a model's layers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.load import note_load
+from mopar.cli.machine_load import note_load
 from mopar.cli.options import (
     InputsFile,
     InputShapes,
@@ -34,12 +34,14 @@ def command(
     ),
     input_shapes: InputShapes = None,
     inputs: InputsFile = None,
-    predict: Annotated[bool, typer.Option("--predict", help="Predict instead of measuring: nothing runs.")] = False,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Predict instead of measuring; the model is not run.")
+    ] = False,
     no_cache: NoCache = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure each layer's time, weights and activations, and the memory that the whole needs.
+    """Measure each layer's time, weights and activations, and the model's required memory.
 
     Example: mopar profile resnet50.onnx --input image=1x3x224x224 -o profile.json
     """
@@ -74,17 +76,17 @@ def _render(console: Console, profile: Profile, path: Path) -> None:
     whole = profile.whole
     console.print(
         f"{profile.model.name}: {profile.model.parameters / 1e6:.1f} M parameters, {len(profile.layers)} layers, "
-        f"{len(profile.cut_positions)} cut positions; whole: {whole.latency_ms:.2f} ms, {whole.memory_mib:.0f} MiB, "
+        f"{len(profile.cut_positions)} cut positions; unsplit: {whole.latency_ms:.2f} ms, {whole.memory_mib:.0f} MiB, "
         f"{whole.unattributed_ms:+.2f} ms in no layer",
         highlight=False,
     )
     if profile.source == "predicted":
         console.print(
-            f"predicted, nothing ran: half of such models take within {whole.spread_ms / 2:.2f} ms of that",
+            f"predicted, not measured: half of such predictions are within {whole.spread_ms / 2:.2f} ms",
             highlight=False,
         )
     for name in profile.assumed:
-        console.print(f"the size of {name} depends on values: a bound stands in its place", highlight=False)
+        console.print(f"the size of {name} depends on values: an upper bound is assumed", highlight=False)
     slowest = sorted(profile.layers, key=lambda layer: -layer.latency_ms)[:_SHOWN]
     rows = [
         (
@@ -102,6 +104,6 @@ def _render(console: Console, profile: Profile, path: Path) -> None:
     render_patterns(console, profile)
     growth = growth_rows(profile)
     if len(growth) > 1:
-        console.print(table("The whole model by size", ("sizes", "ms", "MiB"), growth))
+        console.print(table("The unsplit model by input size", ("sizes", "ms", "MiB"), growth))
     console.print(f"written to {path}", highlight=False)
     say_next(console, "plan", path, "-o", "plan.json")

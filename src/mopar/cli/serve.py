@@ -1,4 +1,4 @@
-"""``mopar serve``: a bundle behind the Open Inference Protocol."""
+"""``mopar serve``: serves a bundle over the Open Inference Protocol."""
 
 import asyncio
 import gc
@@ -22,23 +22,25 @@ def command(
     bundle: BundlePath,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Port = 8000,
-    name: Annotated[str | None, typer.Option(help="Of the model; default: the model file's stem.")] = None,
-    queue: Annotated[int, typer.Option(min=0, help="Requests that may wait.")] = DEFAULT_QUEUE,
-    deadline_s: Annotated[float, typer.Option(min=0.001, help="For each request, waiting included.")] = 30.0,
+    name: Annotated[str | None, typer.Option(help="Name of the model; default: the model file's stem.")] = None,
+    queue: Annotated[int, typer.Option(min=0, help="Most requests that may wait.")] = DEFAULT_QUEUE,
+    deadline_s: Annotated[float, typer.Option(min=0.001, help="Deadline of each request, waiting included.")] = 30.0,
     max_body_mib: Annotated[int, typer.Option(min=1, help="Largest request body.")] = 64,
-    max_json_mib: Annotated[int, typer.Option(min=1, help="Largest JSON of a request; tensors may be binary.")] = 8,
+    max_json_mib: Annotated[
+        int, typer.Option(min=1, help="Largest JSON part of a request; tensors can be binary.")
+    ] = 8,
     max_request_mib: Annotated[
         int | None,
-        typer.Option(min=1, help="Most shared memory for one request; default: what the largest planned one takes."),
+        typer.Option(min=1, help="Most shared memory per request; default: that of the largest planned request."),
     ] = None,
     max_memory_mib: Annotated[
         int | None, typer.Option(min=1, help="Most shared memory for all requests; default: half of what is free.")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A name that requests and web pages may use for the host.")
+        list[str] | None, typer.Option(metavar="NAME", help="A host name that requests and web pages may use.")
     ] = None,
     token_file: TokenFile = None,
-    limits: Annotated[bool, typer.Option(help="Keep functions to the plan's memory and CPU.")] = True,
+    limits: Annotated[bool, typer.Option(help="Limit functions to the plan's memory and CPU.")] = True,
     worker: Annotated[str | None, typer.Option(hidden=True, help="Module that runs in the functions.")] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input closes.")] = False,
     as_json: Json = False,
@@ -73,10 +75,10 @@ def command(
 
 
 def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions, *, with_parent: bool = False) -> None:
-    """Serve in the foreground; SIGINT and SIGTERM end it in order.
+    """Serve in the foreground until SIGINT or SIGTERM, then shut down cleanly.
 
-    With ``with_parent`` so does the end of standard input, which comes when the process that holds its
-    other end is gone, however it ended.
+    With ``with_parent`` also until standard input closes, which happens when the parent process ends for
+    whatever reason.
     """
     import uvloop
 
@@ -94,7 +96,7 @@ def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions, *, 
             console.print(f"{name}: {count} functions ready at {url}", highlight=False)
             say_next(console, "infer", url, "--inputs", "FILE.npz", "-o", "OUT.npz")
 
-        # What starting left is there to stay: looked through again and again, it would hold up requests for 20 ms.
+        # Objects made at start-up are permanent: each garbage collection over them would delay requests by 20 ms.
         gc.collect()
         gc.freeze()
         out.result({"url": url}, render)

@@ -1,4 +1,4 @@
-"""What ends a command from outside: Ctrl-C and its like."""
+"""Signals that end a command: SIGINT, SIGTERM and SIGHUP."""
 
 import contextlib
 import signal
@@ -9,22 +9,22 @@ _SHELLS_BASE = 128
 
 
 class Signalled(KeyboardInterrupt):
-    """A signal ends the command, which puts everything away. Its argument is the signal's number.
+    """Raised by a signal that ends the command after clean-up. Its argument is the signal's number.
 
-    Ctrl-C has it too. The interpreter remembers a plain KeyboardInterrupt that leaves code made from a string,
-    which is where a named tuple comes from while a library is imported, and although it was caught ends
-    ``python -m mopar`` by SIGINT in place of the exit code.
+    Ctrl-C raises it too instead of a plain KeyboardInterrupt: where one of those leaves code compiled from a string
+    (a named tuple that is made while a library is imported), the interpreter remembers it even after it was caught,
+    and ends ``python -m mopar`` by SIGINT instead of the exit code.
     """
 
     @property
     def code(self) -> int:
-        """The exit code, as shells have it: 128 and the signal's number."""
+        """The exit code by the shells' convention: 128 plus the signal's number."""
         return _SHELLS_BASE + int(self.args[0])
 
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let SIGINT, SIGTERM and SIGHUP end the block by ``Signalled``; those that are ignored stay ignored."""
+    """Raise ``Signalled`` in the block on SIGINT, SIGTERM or SIGHUP; ignored signals stay ignored."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         raise Signalled(number)
@@ -36,8 +36,8 @@ def ended_by_signals() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Whatever it is: a library that was being imported, or called back, may have made an error of its own of the
-        # signal. Others pass as they came.
+        # Any class: a library that was being imported, or a callback, may have turned the signal into an error of its
+        # own. Other errors are raised unchanged.
         ended = _behind(error)
         if ended is None:
             raise
@@ -48,7 +48,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def _behind(error: BaseException | None) -> Signalled | None:
-    """The signal that an error comes from, if it does."""
+    """The signal among an error's causes; None where there is none."""
     while error is not None and not isinstance(error, Signalled):
         error = error.__cause__ or error.__context__
     return error

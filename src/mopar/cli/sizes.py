@@ -1,4 +1,4 @@
-"""What a user should know of the sizes that a plan answers."""
+"""The note about the input sizes that a plan answers."""
 
 from collections.abc import Mapping
 
@@ -8,14 +8,14 @@ from mopar.types.ranges import InputRange, ranges_text, sizes_text
 
 
 def note_sizes(out: Output, plan: Plan) -> None:
-    """Say which sizes are answered, and where only a point was given, what larger requests would need."""
+    """Print which sizes are answered and, where no range was stated, what larger requests would need."""
     text = sizes_note(plan)
     if text:
         out.notice(text)
 
 
 def sizes_note(plan: Plan) -> str:
-    """Of a plan; empty where its inputs have one size each."""
+    """The note for a plan; empty where its inputs have one size each."""
     open_inputs = [item for item in plan.ranges if item.is_open]
     if not open_inputs:
         return ""
@@ -30,7 +30,7 @@ def sizes_note(plan: Plan) -> str:
 
 
 def _beyond_text(plan: Plan, open_inputs: list[InputRange]) -> str:
-    """What a larger request would need, and how to have it answered."""
+    """What a larger request would need, and the options that widen the range."""
     if plan.beyond is None:
         return ""
     pairs = zip(plan.beyond.memory_mib, plan.functions, strict=True)
@@ -43,7 +43,7 @@ def _beyond_text(plan: Plan, open_inputs: list[InputRange]) -> str:
 
 
 def growth_rows(profile: Profile) -> list[tuple[str, str, str]]:
-    """Sizes of a profile with the whole model's latency and memory there, smallest first."""
+    """Rows of (sizes, latency, memory) of the unsplit model, smallest sizes first."""
     point = {recipe.name: recipe.shape for recipe in profile.recipes}
     whole_mib = profile.whole.memory_mib if profile.largest is None else None
     rows = [_row(profile.smallest, profile.ranges), (_text(point, profile.ranges), f"{profile.whole.latency_ms:.2f}",

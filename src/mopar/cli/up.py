@@ -1,11 +1,11 @@
-"""``mopar up``: from a model to a service in one go."""
+"""``mopar up``: profiles, plans, builds and serves a model."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mopar.cli.load import note_load
+from mopar.cli.machine_load import note_load
 from mopar.cli.options import (
     InputsFile,
     InputShapes,
@@ -41,16 +41,16 @@ def command(
     max_functions: MaxFunctions = None,
     parts: Parts = None,
     work: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="What is made goes there; default: MODEL.mopar.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for intermediate files; default: MODEL.mopar.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Port = 8000,
-    name: Annotated[str | None, typer.Option(help="Of the model; default: the model file's stem.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model; default: the model file's stem.")] = None,
     no_cache: NoCache = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Profile, plan, build and serve a model; what was done before is not done again.
+    """Profile, plan, build and serve a model; results of earlier runs are reused.
 
     Example: mopar up resnet50.onnx --port 8000
     """

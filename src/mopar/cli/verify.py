@@ -1,4 +1,4 @@
-"""``mopar verify``: hold a bundle against its model."""
+"""``mopar verify``: compares a bundle with its model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,7 @@ def command(
     against: Annotated[Path, typer.Option("--against", metavar="MODEL.onnx", help="The model it was built from.")],
     inputs: InputsFile = None,
     input_shapes: InputShapes = None,
-    memory: Annotated[bool, typer.Option(help="Search each function's required memory (slower).")] = True,
+    memory: Annotated[bool, typer.Option(help="Measure each function's required memory (slower).")] = True,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -56,7 +56,7 @@ def command(
 
 
 def render_verification(console: Console, found: "Verification") -> None:
-    """The verification as a table, predicted beside measured."""
+    """Print the verification as a table, predicted beside measured."""
     word = "equal" if found.equal else "NOT EQUAL"
     console.print(
         f"{word} on {found.inputs} requests: largest relative error {_figure(found.max_rel_error, '.2g')}, "

@@ -1,4 +1,4 @@
-"""``mopar zoo``: the reference models, listed and written."""
+"""``mopar zoo``: lists and exports the reference models."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ group = typer.Typer(
 
 @group.command("list")
 def list_models(as_json: Json = False, quiet: Quiet = False) -> None:
-    """Show the models, their size, and where each comes from.
+    """List the models with their sizes and sources.
 
     Example: mopar zoo list --json
     """
@@ -39,11 +39,11 @@ def list_models(as_json: Json = False, quiet: Quiet = False) -> None:
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A model that `mopar zoo list` shows.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="MODEL.onnx", help="The file to write.")],
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample inputs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample inputs.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model as ONNX, and MODEL.inputs.npz with sample inputs beside it.
+    """Export a model to ONNX, and sample inputs to MODEL.inputs.npz.
 
     Example: mopar zoo export resnet50 -o resnet50.onnx
     """

@@ -1,7 +1,7 @@
-"""What a file may stand for, counted before anything is made of it: a few bytes can mean more than any machine has.
+"""Size checks of an ONNX file before it is processed: a few bytes can describe more than any machine can hold.
 
-Functions are counted as if they were inlined, bodies by how deep they lie, tensors by what they bring. What a model
-does bring (nodes, weights) is bounded by its file.
+Nodes are counted as if functions were inlined, subgraphs have a limit of depth, and tensors must contain as many
+elements as they declare. Everything else that a model contains is bounded by the size of its file.
 """
 
 import math
@@ -15,32 +15,33 @@ import onnx
 from mopar.types import ModelError, dtype_of_code
 
 MOST_NODES = 1 << 18
-"""Fifty times those of the largest models that are known here, once their functions are inlined."""
+"""Most nodes after inlining functions: fifty times those of the largest model that mopar was tested with."""
 _DEEPEST_BODY = 12
-"""If, Loop and Scan within each other; the engine takes twice as long for each level."""
+"""Deepest nesting of If, Loop and Scan; the engine's time doubles with each level."""
 _HIGHEST_RANK = 64
 _MOST_SPARSE_ELEMENTS = 1 << 28
-"""Of a sparse tensor, which the engine makes dense."""
+"""Most elements of a sparse tensor, which the engine converts to a dense one."""
 _BITS_OF_A_BYTE = 8
 
 _Function = tuple[str, str, str]
-"""Domain, name and overload."""
+"""Identifier of a function: domain, name and overload."""
 
 
 @dataclass(slots=True)
 class _Counted:
-    """What stands in a graph or function: its nodes, those of bodies included, and how often it names what operator."""
+    """Counts of a graph or function: its nodes (those of subgraphs included) and the operators that they call."""
 
     nodes: int = 0
     calls: Counter[_Function] = field(default_factory=Counter)
 
 
 def check_bounds(model: onnx.ModelProto, what: str) -> None:
-    """See that a model stands for no more than could be worked with.
+    """Check that a model can be processed in bounded time and memory.
 
     Raises:
-        ModelError: a function calls itself, functions come to too many nodes, bodies lie too deep, a tensor says to
-            have more than it brings, or an input or output has a negative size. The message begins with ``what``.
+        ModelError: a function calls itself, there are too many nodes after inlining, subgraphs are nested too deeply,
+            a tensor contains fewer elements than it declares, or an input or output has a negative size. The message
+            begins with ``what``.
     """
     try:
         _check_sizes(model.graph)
@@ -108,19 +109,19 @@ def _check_sparse(tensor: onnx.SparseTensorProto) -> None:
 
 
 def _check_tensor(tensor: onnx.TensorProto) -> None:
-    """See that a tensor brings what it says to have; of one in another file, that its size is one."""
+    """Check that a tensor contains the elements that it declares; for external data, that its size is valid."""
     count = _elements(tensor.dims, tensor.name)
     try:
         dtype = dtype_of_code(tensor.data_type)
     except KeyError:
-        return  # whoever reads it knows whether it can be read
+        return  # reading the file checks its length
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         return
     if tensor.HasField("raw_data") and dtype.bits:
         brought = len(tensor.raw_data) * _BITS_OF_A_BYTE // dtype.bits
     else:
         brought = max(len(values) for values in _typed(tensor))
-        # Elements of four bits lie two in a number.
+        # Two 4-bit elements are packed into one byte.
         brought *= 2 if 0 < dtype.bits < _BITS_OF_A_BYTE else 1
     if count > brought:
         raise ModelError(f"the tensor {tensor.name!r} says to have {count} elements and brings {brought}")

@@ -1,4 +1,4 @@
-"""The canonical form: the same function of the same inputs, in the fewest ways of writing it."""
+"""The canonical form: an equivalent model in which equal computations are written in the same way."""
 
 import onnx
 import onnx_ir as ir
@@ -25,11 +25,11 @@ def canonicalise(model: ir.Model, what: str) -> None:
 
     Local functions are inlined, constants are initializers of the main graph, shapes are inferred,
     constants folded, dead nodes removed, nodes named uniquely. Names of inputs and outputs, the
-    opset and the order of nodes stay. Common subexpressions stay too: the engine finds them itself,
-    and joining them only lengthens the lives of tensors.
+    opset and the order of nodes are kept. Common subexpressions are kept too: the engine eliminates
+    them itself, and merging them here would only keep tensors live for longer.
 
     Raises:
-        ModelError: the graph is not valid; the message begins with ``what`` and names node or tensor.
+        ModelError: the graph is not valid; the message begins with ``what`` and names the node or tensor.
     """
     ClearMetadataAndDocStringPass()(model)
     _inline(model)
@@ -55,12 +55,12 @@ def _inline(model: ir.Model) -> None:
     try:
         InlinePass()(model)
     except (ValueError, ir.passes.PassError, ir.passes.PreconditionError):
-        # A function of another opset or with bodies among its attributes: its calls stay single nodes.
+        # A function of another opset or with subgraphs among its attributes: its calls stay single nodes.
         return
 
 
 def _check_values(model: ir.Model, what: str) -> None:
-    """See that every value that is read is made somewhere, and that names are used once."""
+    """Check that every value that is read has a producer, and that names are unique."""
     graph = model.graph
     seen: set[str] = set()
     for value in (*graph.inputs, *(output for node in graph for output in node.outputs if output.name)):
@@ -81,7 +81,7 @@ def _check_values(model: ir.Model, what: str) -> None:
 
 
 def _own_outputs(model: ir.Model) -> None:
-    """Let a node make every output that is a stored constant, so that some layer makes it."""
+    """Add a node for every output that is a stored constant, so that a layer produces it."""
     graph = model.graph
     for position, value in enumerate(graph.outputs):
         if not value.is_initializer() or value.is_graph_input():
@@ -101,10 +101,10 @@ def _sort(model: ir.Model, what: str) -> None:
 
 
 def _forget_shapes(model: ir.Model) -> None:
-    """Drop the shapes that the file claims for intermediate tensors.
+    """Drop the shapes that the file declares for intermediate tensors.
 
     They are often stale: exported at one batch size, edited later. The engine ignores them, but as
-    the inputs of a slice they would refuse what the whole model accepts.
+    declared inputs of a slice they would make it refuse requests that the unsplit model accepts.
     """
     outputs = set(model.graph.outputs)
     for node in model.graph:
@@ -114,14 +114,14 @@ def _forget_shapes(model: ir.Model) -> None:
 
 
 def infer_shapes(model: ir.Model) -> None:
-    """Infer types and shapes with ONNX, and with the engine what ONNX has no schema for."""
+    """Infer types and shapes with ONNX, and with the engine for operators that ONNX has no schema for."""
     _infer_with_onnx(model)
     unknown = {name_of(value): value for node in model.graph for value in node.outputs if value.name and not value.type}
     if unknown:
         for name, (dtype, shape) in engine_types(model, list(unknown)).items():
             unknown[name].type = ir.TensorType(dtype)
             unknown[name].shape = shape
-        # What follows them can be told now.
+        # With the engine's types, ONNX can infer the nodes that follow.
         _infer_with_onnx(model)
 
 
@@ -129,14 +129,14 @@ def _infer_with_onnx(model: ir.Model) -> None:
     try:
         inferred = onnx.shape_inference.infer_shapes(skeleton_proto(model), data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
-        # The engine has the last word on whether the model is valid.
+        # Whether the model is valid is decided when the engine loads it.
         pass
     else:
         _take_over(model, ir.from_proto(inferred))
 
 
 def _take_over(model: ir.Model, inferred: ir.Model) -> None:
-    """Fill in types and shapes that ``model`` lacks; what it has stands, but a known dimension beats a symbol."""
+    """Fill in missing types and shapes of ``model``; a known dimension also replaces a symbol."""
     known = ir.convenience.create_value_mapping(inferred.graph, include_subgraphs=False)
     for node in model.graph:
         for value in node.outputs:
@@ -154,14 +154,14 @@ def _merged(shape: ir.Shape | None, other: ir.Shape | None) -> ir.Shape | None:
 
 
 def _better(mine: int | ir.SymbolicDim, theirs: int | ir.SymbolicDim) -> int | ir.SymbolicDim:
-    """A number before a symbol, a symbol before nothing, mine before theirs."""
+    """The more specific dimension: a number, then a symbol, then an unknown one; ``mine`` where they are equal."""
     if isinstance(mine, int) or (mine.value is not None and not isinstance(theirs, int)):
         return mine
     return theirs
 
 
 def _name_nodes(model: ir.Model) -> None:
-    """Give every node a name that no other has; one that has its own keeps it."""
+    """Give every node a unique name; unique names are kept."""
     taken: set[str] = set()
     for node in model.graph.all_nodes():
         outputs = (value.name for value in node.outputs if value.name)

@@ -1,16 +1,16 @@
-"""Weights wherever they hide, as initializers of the main graph."""
+"""Turns constants of all kinds into initializers of the main graph."""
 
 import numpy as np
 import onnx_ir as ir
 
 from mopar.nodes import name_of
 
-# A body's own small constants stay in it; what could matter as a weight is lifted out.
+# Small constants of a subgraph stay in it; larger ones count as weights and are moved out.
 _WEIGHT_BYTES = 1024
 
 
 def lift_constants(model: ir.Model) -> None:
-    """Turn Constant nodes into initializers, and move the weights of bodies to the main graph."""
+    """Turn Constant nodes into initializers, and move the weights of subgraphs to the main graph."""
     graph = model.graph
     taken = _names(model)
     for body in list(model.graphs()):
@@ -40,7 +40,7 @@ def _lift_node(graph: ir.Graph, body: ir.Graph, node: ir.Node, taken: set[str]) 
     name = name_of(output)
     if body is not graph:
         name = _free_name(name, taken)
-    # A tensor of the file is often called after its attribute; the initializer's own name counts.
+    # The tensor is often named after its attribute; the initializer must have the value's name.
     assert isinstance(tensor.shape, ir.Shape)
     value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
     output.replace_all_uses_with(value)
@@ -58,7 +58,7 @@ def _lift_initializer(graph: ir.Graph, body: ir.Graph, name: str, value: ir.Valu
 
 
 def _free_name(name: str, taken: set[str]) -> str:
-    """A name derived from ``name`` that no value of the model has; it is taken from then on."""
+    """An unused name derived from ``name``; it is added to ``taken``."""
     free, count = name, 1
     while free in taken:
         count += 1
@@ -68,7 +68,7 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def tensor_of_constant(node: ir.Node) -> ir.TensorProtocol | None:
-    """The tensor that a Constant node holds; None where it holds something else."""
+    """The tensor of a Constant node; None where its value is not a tensor."""
     if len(node.attributes) != 1:
         return None
     name, attribute = next(iter(node.attributes.items()))

@@ -1,4 +1,4 @@
-"""Cut positions, and what crosses them."""
+"""Cut positions and their boundary tensors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from mopar.types import ModelError, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A place between layers ``index - 1`` and ``index``.
+    """A cut position between layers ``index - 1`` and ``index``.
 
     Attributes:
         index: 1 .. number of layers - 1.
-        tensors: made before the place and read after it, in the order in which they are made.
-        inputs: inputs of the model that are read after the place; the request brings them.
+        tensors: names of the tensors produced before and read after the position, in order of production.
+        inputs: names of the model's inputs that are read after the position.
     """
 
     index: int
@@ -26,8 +26,8 @@ class Cut:
     inputs: tuple[str, ...]
 
 
-def arranged(model: Model, layers: Sequence[Layer], order: Sequence[int]) -> tuple[Layer, ...]:
-    """The layers in another order, by their numbers; as they are where ``order`` is empty.
+def reordered(model: Model, layers: Sequence[Layer], order: Sequence[int]) -> tuple[Layer, ...]:
+    """The layers in another topological order, given by their numbers; unchanged where ``order`` is empty.
 
     Raises:
         ModelError: a layer would run before another one whose tensors it reads.
@@ -45,7 +45,7 @@ def arranged(model: Model, layers: Sequence[Layer], order: Sequence[int]) -> tup
 
 @dataclass(frozen=True, slots=True)
 class _Life:
-    """Where a tensor is made (-1 by the request) and in which layers it is read."""
+    """The layer that produces a tensor (-1 for a request's input) and the layers that read it."""
 
     value: ir.Value
     made: int
@@ -53,10 +53,10 @@ class _Life:
 
 
 def cut_positions(model: Model, layers: Sequence[Layer]) -> tuple[Cut, ...]:
-    """Every place where the model can be cut.
+    """Every position at which the model can be cut.
 
-    A place that a sequence, an optional, a string or a value of unknown type crosses is none. Takes time linear in
-    layers, times what crosses.
+    A sequence, an optional, a string or a value of unknown type cannot cross a cut. Takes time linear in the number
+    of layers times the number of boundary tensors.
     """
     by_maker: dict[int, list[_Life]] = {}
     for life in _lives(model, layers):
@@ -76,15 +76,15 @@ def cut_positions(model: Model, layers: Sequence[Layer]) -> tuple[Cut, ...]:
 def boundary(
     model: Model, layers: Sequence[Layer], start: int, stop: int
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """What layers ``start`` to ``stop`` (exclusive) read from outside, and what they make for others.
+    """The boundary of layers ``start`` to ``stop`` (exclusive): tensors that they read, and that others read of them.
 
-    The layers stand in any order in which they can run; ``start`` and ``stop`` count in it.
+    ``layers`` may be in any topological order; ``start`` and ``stop`` count in it.
 
-    An input of the model that is itself an output of it is made by no layer, so it is in no run's
-    outputs: the request answers it.
+    An input of the model that is also one of its outputs is produced by no layer, so it is in no
+    boundary's outputs.
 
     Raises:
-        ModelError: something that crosses is no tensor of a known element type.
+        ModelError: a value that crosses is not a tensor of a known element type.
     """
     inputs, outputs = boundary_values(model, layers, start, stop)
     what = f"{model.path.name}: layers {start} to {stop} cannot stand alone:"
@@ -97,7 +97,7 @@ def boundary(
 def boundary_values(
     model: Model, layers: Sequence[Layer], start: int, stop: int
 ) -> tuple[list[ir.Value], list[ir.Value]]:
-    """The same as values of the canonical graph."""
+    """The boundary as in :func:`boundary`, as values of the canonical graph."""
     assert 0 <= start < stop <= len(layers), f"no such run of layers: {start} to {stop} of {len(layers)}"
     wanted = set(model.ir.graph.outputs)
     inputs: list[ir.Value] = []
@@ -111,9 +111,9 @@ def boundary_values(
 
 
 def _lives(model: Model, layers: Sequence[Layer]) -> list[_Life]:
-    """Inputs of the model, then what each layer makes, in order; values that nobody reads included.
+    """Lifetimes of the model's inputs, then of each layer's outputs in order, unread values included.
 
-    Layers count by their places in ``layers``.
+    Layers are numbered by their index in ``layers``.
     """
     graph = model.ir.graph
     read: dict[ir.Value, list[int]] = {}

@@ -1,4 +1,4 @@
-"""Weights in files of their own: where they may stand, and digests that read them piece by piece."""
+"""External data: checks of where weight files may be, and digests that read them in chunks."""
 
 import hashlib
 import os
@@ -15,15 +15,15 @@ _CHUNK = 1 << 20
 _LARGE_BYTES = 1 << 28
 _BLOCK_BYTES = 512
 _MOST_HOLES = 16
-"""Of a large file, bytes for each that is stored: what a file says to have takes time and room, and holes are free."""
+"""Largest ratio of size to allocated bytes of a large file: holes cost nothing on disk, but time and room here."""
 
 
 def check_external(model: ir.Model, path: Path) -> tuple[Path, ...]:
-    """The external files of a model, sorted, each proven to lie in the model's folder.
+    """Check the external data files of a model and return them sorted.
 
     Raises:
-        ModelError: a file is missing or too short, or its path leaves the folder: absolute, through
-            ``..``, or through a symbolic link. The message names the file.
+        ModelError: a file is missing or too short, or it is outside of the model's folder: its path is
+            absolute, contains ``..``, or goes through a symbolic link. The message names the file.
     """
     folder = path.parent.resolve()
     files: dict[Path, None] = {}
@@ -58,7 +58,7 @@ def _check_file(target: Path, tensor: ir.ExternalTensor, where: str) -> None:
 
 
 def tensors_of(model: ir.Model) -> Iterator[ir.TensorProtocol]:
-    """Every tensor that the model stores: initializers at any depth, and attributes."""
+    """Every tensor stored in the model: initializers (those of subgraphs included) and attributes."""
     for graph in model.graphs():
         for value in graph.initializers.values():
             if value.const_value is not None:
@@ -81,7 +81,7 @@ def _attribute_tensors(node: ir.Node) -> Iterator[ir.TensorProtocol]:
 
 
 def sha256_of_files(files: tuple[Path, ...]) -> str:
-    """One SHA-256 over the files' contents, in the order given, read in pieces."""
+    """SHA-256 over the concatenated contents of the files, read in chunks."""
     digest = hashlib.sha256()
     for file in files:
         with open_regular(file) as source:
@@ -92,7 +92,7 @@ def sha256_of_files(files: tuple[Path, ...]) -> str:
 
 
 class _DigestFile:
-    """A file that only remembers the digest of what is written to it."""
+    """A file object that computes the digest of what is written to it."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
@@ -103,12 +103,11 @@ class _DigestFile:
 
 
 def graph_sha256(model: ir.Model, runs: Sequence[Sequence[str]]) -> str:
-    """SHA-256 of a canonical form: interface, nodes in order and in ``runs``, weights by content.
+    """SHA-256 of a canonical form: interface, nodes in order and grouped by ``runs``, contents of weights.
 
-    The runs count since plans number them; an engine that fuses otherwise makes another form.
-
-    Large weights are read in pieces where they stand in external files. Inferred shapes of
-    intermediate tensors do not count: a better inference would change them, not the model.
+    The runs are included because plans number layers by them; an engine that fuses differently gives
+    another digest. Inferred shapes of intermediate tensors are not included: they depend on the
+    inference, not on the model. Large weights in external files are read in chunks.
     """
     target = _DigestFile()
     graph = model.graph

@@ -1,4 +1,4 @@
-"""A run of layers as a model of its own."""
+"""Extracts consecutive layers as a model."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ from mopar.nodes import is_weight, reads_of
 def extract(model: Model, start: int, stop: int, layers: Sequence[Layer]) -> ir.Model:
     """Layers ``start`` to ``stop`` (exclusive) as a valid model with only the weights that they read.
 
-    The layers stand in any order in which they can run; ``start`` and ``stop`` count in it.
-    Its inputs and outputs are those of :func:`mopar.graph.boundary`. Weights are shared with
-    ``model``, not copied; nodes and values are its own.
+    ``layers`` may be in any topological order; ``start`` and ``stop`` count in it.
+    Inputs and outputs are those of :func:`mopar.graph.boundary`. Weights are shared with
+    ``model``; nodes and values are copies.
 
     Raises:
-        ModelError: something that crosses is no tensor of a known element type.
+        ModelError: a value that crosses is not a tensor of a known element type.
     """
     inputs, outputs = boundary_values(model, layers, start, stop)
     for value in (*inputs, *outputs):

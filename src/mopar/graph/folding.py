@@ -1,4 +1,4 @@
-"""Constants folded with the engine's own arithmetic."""
+"""Constant folding, evaluated by the engine so that results are bit-identical to its own."""
 
 import math
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from mopar.machine import available_bytes
 from mopar.nodes import is_weight, name_of, subgraphs_of
 from mopar.types import ModelError
 
-# A result may be this large even where its inputs were smaller.
+# Results up to this size are folded even where their inputs were smaller.
 _SMALL_BYTES = 1 << 20
-# Results larger than that live in memory, where the weights that they replace could be mapped:
-# together they stay below this. The engine folds the rest when it loads a slice.
+# Total size of larger results: they are held in memory, where the weights that they replace could be mapped. The
+# engine folds the rest when it loads a slice.
 _LARGE_BUDGET_BYTES = 256 << 20
-# Multiplications that folding may take in all, a second or a few; the engine folds the rest when it loads a slice, and
-# what would take it more than minutes is refused.
+# Multiplications that folding may need in total (a few seconds). The engine folds the rest when it loads a slice; a
+# model that would take it minutes is refused.
 _MOST_WORK = 1 << 32
 _MOST_WORK_AT_LOAD = 1 << 38
-# Operators that do more for an element of their result than read a few; of others that is assumed.
+# Operators whose work per output element is more than a few reads, which is assumed for all others.
 _CONVOLUTIONS = {"Conv", "ConvInteger", "ConvTranspose", "QLinearConv"}
 _PRODUCTS = {"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"}
 _HEAVY = {
@@ -31,7 +31,7 @@ _HEAVY = {
     "GroupNormalization", "LRN", "LSTM", "LpPool", "MaxPool", "MaxRoiPool", "MaxUnpool", "MelWeightMatrix",
     "NonMaxSuppression", "RNN", "RoiAlign", "RotaryEmbedding", "STFT",
 }  # fmt: skip
-# Nodes without a fixed answer, and those whose presence tells the engine about quantisation.
+# Random operators, and those from whose presence the engine recognises quantisation.
 _KEPT = {
     "Bernoulli",
     "DequantizeLinear",
@@ -62,11 +62,11 @@ Array = npt.NDArray[np.generic]
 
 
 def fold_constants(model: ir.Model) -> bool:
-    """Replace nodes that read nothing but constants by what they compute; whether any was.
+    """Replace nodes that read only constants by their results; returns whether any was replaced.
 
     Shapes must have been inferred: the Shape of a tensor of fixed size is a constant too. Nodes that
-    make outputs of the model, nodes with bodies, random nodes, and nodes whose result would be over
-    1 MiB and larger than what they read stay as they are; so does what would take seconds, or memory without bound.
+    make outputs of the model, nodes with subgraphs, random nodes, and nodes whose result would be over
+    1 MiB and larger than their inputs are kept; so are nodes that would take seconds, or more memory than allowed.
     """
     graph = model.graph
     changed = _fold_shapes(graph)
@@ -74,7 +74,7 @@ def fold_constants(model: ir.Model) -> bool:
     if not nodes:
         return changed
     inner = {value for node in nodes for value in node.outputs}
-    # Only what a node that stays reads is needed.
+    # Only results that are read by a node that stays are needed.
     results = [v for v in inner if v.name and any(use.node not in nodes for use in v.uses())]
     values = _evaluate(model, list(nodes), sorted(results, key=name_of))
     for node in nodes:
@@ -102,13 +102,13 @@ def _fold_shapes(graph: ir.Graph) -> bool:
 
 
 def _chosen(node: ir.Node, shape: ir.Shape) -> list[int | ir.SymbolicDim]:
-    """The dimensions that a Shape (from opset 15 on with start and end) or Size node asks for."""
+    """The dimensions that a Shape (from opset 15 on with start and end) or Size node returns."""
     start, end = node.attributes.get("start"), node.attributes.get("end")
     return list(shape)[start.as_int() if start else None : end.as_int() if end else None]
 
 
 def _candidates(graph: ir.Graph) -> dict[ir.Node, None]:
-    """Nodes to fold, in order."""
+    """The nodes to fold, in order."""
     found: dict[ir.Node, None] = {}
     known: set[ir.Value] = set()
     budget, work = _LARGE_BUDGET_BYTES, _MOST_WORK
@@ -130,10 +130,10 @@ def _candidates(graph: ir.Graph) -> dict[ir.Node, None]:
 
 
 def check_constants(graph: ir.Graph, what: str) -> None:
-    """See that what a graph computes of constants alone can be computed: the engine does so whenever it loads it.
+    """Check that the constant expressions of a graph can be computed, as the engine does whenever it loads the graph.
 
     Raises:
-        ModelError: a node's result has more bytes than there is memory, or all together take too long.
+        ModelError: a node's result is larger than memory, or all of them together take too long.
     """
     known: set[ir.Value] = set()
     work, room = _MOST_WORK_AT_LOAD, available_bytes()
@@ -150,7 +150,7 @@ def check_constants(graph: ir.Graph, what: str) -> None:
 
 
 def work_of(node: ir.Node) -> int:
-    """About how many multiplications or reads a node takes: no more than it could; 0 where shapes are not known."""
+    """A rough upper estimate of a node's multiplications or reads; 0 where shapes are not known."""
     sizes = [_elements(value) for value in (*node.inputs, *node.outputs) if value is not None and value.name]
     outputs = sum(_elements(value) for value in node.outputs if value.name)
     first, second = (*node.inputs[:2], None, None)[:2]
@@ -186,7 +186,7 @@ def _is_plain(value: ir.Value) -> bool:
 
 
 def _bytes_of(values: Sequence[ir.Value]) -> int | None:
-    """Bytes of all values together; None where a size or type is not known or not plain."""
+    """Total size of the values; None where a size or type is not known or not a plain number type."""
     total = 0
     for value in values:
         if not value.name:
@@ -203,7 +203,7 @@ def _bytes_of(values: Sequence[ir.Value]) -> int | None:
 
 
 def _evaluate(model: ir.Model, nodes: list[ir.Node], results: list[ir.Value]) -> dict[ir.Value, Array]:
-    """Run the nodes in the engine; empty where it cannot. Constants go in as inputs, so none is copied."""
+    """Run the nodes in the engine; empty where it fails. Constants are passed as inputs, so that none is copied."""
     if not results:
         return {}
     inner = {value for node in nodes for value in node.outputs}
@@ -229,9 +229,9 @@ def _evaluate(model: ir.Model, nodes: list[ir.Node], results: list[ir.Value]) ->
 
 
 def _replace(graph: ir.Graph, value: ir.Value, array: Array) -> None:
-    """Let the readers of ``value`` read a stored constant instead; its node dies where nobody is left."""
+    """Replace ``value`` by a stored constant in all its readers, after which its producer may be unused."""
     name = name_of(value)
-    # The producer keeps its output until it is removed as unused, under a name that cannot clash.
+    # The producer keeps its output, under a name that cannot clash, until it is removed as unused.
     value.name = f"{name}/folded"
     tensor = ir.Tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
     constant = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)

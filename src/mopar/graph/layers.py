@@ -1,4 +1,4 @@
-"""Layers: the smallest units that a plan moves."""
+"""Layers: the smallest units that a plan assigns to functions."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from mopar.nodes import is_weight, name_of, reads_of
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Consecutive nodes that no plan takes apart.
+    """Consecutive nodes that are never split between functions.
 
     Attributes:
         index: position among the layers.
-        nodes: their names, in order.
+        nodes: names of the nodes, in order.
         operators: their operator types, in order.
         weights: names of the weights that they read, each once.
-        start: index in ``Model.nodes`` of the first; ``stop`` is one past the last.
-        stop: see ``start``.
+        start: index of the first node in ``Model.nodes``.
+        stop: one past the index of the last node.
     """
 
     index: int
@@ -28,7 +28,7 @@ class Layer:
 
 
 def layers_of(model: Model) -> tuple[Layer, ...]:
-    """The layers of a model; together they hold every node, in order."""
+    """The layers of a model, in order; every node belongs to one."""
     layers: list[Layer] = []
     start = 0
     for index, run in enumerate(model.runs):

@@ -1,4 +1,4 @@
-"""Any ONNX file in, its canonical form out."""
+"""Reads an ONNX file and brings it into canonical form."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from mopar.graph.bounds import check_bounds
 from mopar.graph.canonical import canonicalise
 from mopar.graph.external import check_external, graph_sha256, sha256_of_files
 from mopar.graph.model import Model, required_spec
-from mopar.graph.order import arrange
+from mopar.graph.order import sort_into_runs
 from mopar.types import ModelError, TensorSpec
 
 _PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
@@ -28,21 +28,21 @@ _INVALID = (
     TypeError,
     ValueError,
 )
-"""What onnx-ir raises on graphs that are not valid, depending on what reads the fault first."""
+"""Exceptions that onnx-ir raises on invalid graphs, depending on which check fails first."""
 _ML_DOMAIN = "ai.onnx.ml"
 _COUNTED = {"bool", "int16", "int32", "int64", "string", "uint16", "uint32", "uint64"}
-"""Element types of shape constants, indices and labels, which nobody calls parameters."""
+"""Element types of shape constants, indices and labels, which are not counted as parameters."""
 
 
 def load_model(path: Path) -> Model:
     """Read an ONNX file and bring it into canonical form.
 
-    Weights in external files stay there and are mapped when read. The engine is asked once, without
-    the weights, what it fuses, so that ``Model.nodes`` keeps such nodes together.
+    Weights in external files stay there and are mapped when read. The engine optimises the graph once,
+    without its weights, to find which nodes it fuses; ``Model.nodes`` keeps these together.
 
     Raises:
-        ModelError: the file or one of its external files is missing, is no ONNX, lies outside the
-            model's folder, or does not hold a valid graph of tensors.
+        ModelError: the file or one of its external files is missing, is not an ONNX file, is outside of
+            the model's folder, or does not contain a valid graph of tensors.
     """
     model = _read(path)
     try:
@@ -52,10 +52,10 @@ def load_model(path: Path) -> Model:
 
 
 def read_interface(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of an ONNX file as they stand in it; its weights are not looked at.
+    """Inputs and outputs of an ONNX file as declared in it; weights are not read.
 
     Raises:
-        ModelError: the file is missing, is no ONNX, or takes or gives something else than tensors.
+        ModelError: the file is missing, is not an ONNX file, or an input or output is not a tensor.
     """
     graph = _read(path).graph
     return (
@@ -69,7 +69,7 @@ def _canonical(model: ir.Model, path: Path) -> Model:
     canonicalise(model, path.name)
     if not len(model.graph):
         raise ModelError(f"{path}: it has no nodes: there is nothing to run")
-    runs = arrange(model)
+    runs = sort_into_runs(model)
     graph = model.graph
     weights = [value.const_value for value in graph.initializers.values() if value.const_value is not None]
     return Model(

@@ -1,4 +1,4 @@
-"""Whether ONNX Runtime has a kernel for every node of a model."""
+"""Checks that ONNX Runtime has a kernel for every node of a model."""
 
 import re
 
@@ -8,10 +8,10 @@ from mopar.types import ModelError
 
 
 def check_loadable(model: Model) -> None:
-    """See that ONNX Runtime has a kernel for every node of the model.
+    """Check that ONNX Runtime can load the model.
 
     Raises:
-        ModelError: it has not, or refuses the graph for another reason; the message is the engine's.
+        ModelError: a kernel is missing, or the engine refuses the graph for another reason, which the message gives.
     """
     cause = load_error(model.ir)
     if cause is not None:
@@ -19,7 +19,7 @@ def check_loadable(model: Model) -> None:
 
 
 def _refusal(model: Model, cause: Exception) -> str:
-    """One line on why the engine refuses the model, naming the node where the engine does."""
+    """One line on why the engine refuses the model; it names the node where the engine does."""
     line = engine_reason(cause)
     nodes = list(model.ir.graph.all_nodes())
     named = [node for node in nodes if node.name and re.search(rf"[(']{re.escape(node.name)}[)':]", line)]

@@ -1,4 +1,4 @@
-"""The canonical form of a model, and what is read off it."""
+"""A model in canonical form."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,19 +17,19 @@ class Model:
 
     Attributes:
         name: the file's stem.
-        path: the ONNX file it came from.
+        path: the ONNX file that it was read from.
         files: that file, then its external data files.
-        sha256: of that file and its external data files.
-        graph_sha256: of the canonical form, weights included; equal in every process
+        sha256: digest of ``files``.
+        graph_sha256: digest of the canonical form, weights included; the same in every process
             with the same engine on the same kind of CPU.
-        ir: the canonical form; weights that stand in external files stay there, mapped when read.
-        inputs: what a request brings; ``outputs`` what it gets. Symbolic dimensions are kept.
+        ir: the canonical form; weights in external files stay there and are mapped when read.
+        inputs: inputs of a request, with symbolic dimensions; ``outputs`` likewise.
         nodes: the nodes of the canonical graph in topological order.
-        runs: the same nodes by name, as contiguous runs that the engine does not take apart.
+        runs: names of the same nodes, grouped into the runs that become layers.
         opset: version of the standard operators.
-        parameters: numbers in all weights, a shared weight once; integer shape constants left out.
+        parameters: number of parameters, a shared weight once; integer shape constants are not included.
         weight_bytes: bytes of all weights, a shared weight once.
-        stated: the sizes of inputs that whoever loaded it stated, by input.
+        stated: input shapes that were stated when the model was loaded, by input.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Model:
 
 
 def spec_of(value: ir.Value) -> TensorSpec | None:
-    """What is known of a tensor; None for sequences, optionals and values of unknown element type."""
+    """The declaration of a tensor; None for sequences, optionals and values of unknown element type."""
     if not isinstance(value.type, ir.TensorType):
         return None
     try:
@@ -60,7 +60,7 @@ def spec_of(value: ir.Value) -> TensorSpec | None:
 
 
 def required_spec(value: ir.Value, what: str) -> TensorSpec:
-    """The same, where nothing but a tensor will do. Raises ModelError naming ``what`` and the value."""
+    """The declaration of a tensor. Raises ModelError naming ``what`` and the value where it is not a tensor."""
     spec = spec_of(value)
     if spec is None:
         kind = "a value of unknown type" if value.type is None else f"of type {value.type}"
@@ -69,7 +69,7 @@ def required_spec(value: ir.Value, what: str) -> TensorSpec:
 
 
 def tensor_shapes(model: Model) -> dict[str, TensorSpec]:
-    """Name -> what inference knows of it, for inputs, weights and every node's outputs."""
+    """Inferred declarations of inputs, weights and all nodes' outputs, by name."""
     graph = model.ir.graph
     values = [*graph.inputs, *graph.initializers.values()]
     for node in model.nodes:

@@ -1,4 +1,4 @@
-"""A topological order in which what the engine fuses stands together."""
+"""A topological order in which nodes that the engine fuses are adjacent."""
 
 import heapq
 from collections import Counter
@@ -14,13 +14,13 @@ _COSTLY = {"Conv", "ConvTranspose", "FusedConv", "FusedGemm", "FusedMatMul", "Ge
 _VIEWS = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout"}
 
 
-def arrange(model: ir.Model) -> tuple[tuple[str, ...], ...]:
-    """Sort the graph in place so that every run of the result is contiguous, and return the runs.
+def sort_into_runs(model: ir.Model) -> tuple[tuple[str, ...], ...]:
+    """Sort the graph in place and return its runs: groups of adjacent nodes, each of which becomes a layer.
 
-    A run is what one kernel of the engine computes, plus nodes that cost nothing and follow it:
-    computations on shapes, and views. A shape is taken as soon as its tensor exists, so that no large
-    tensor stays live for the sake of it; what is computed from it waits for its turn, so that few
-    small tensors cross the cuts. The order is stable otherwise.
+    A run is the nodes that one kernel of the engine computes, and nodes of no cost that follow it:
+    computations on shapes, and views. A Shape node comes right after its input, so that no large
+    tensor is kept live for it; computations on its result come as late as possible, so that few
+    small tensors cross the cuts. Otherwise the order is stable.
 
     Raises:
         ValueError: the graph has a cycle.
@@ -48,21 +48,21 @@ def _dependencies(graph: ir.Graph, nodes: list[ir.Node]) -> list[set[int]]:
 
 
 def _shape_computations(graph: ir.Graph, nodes: list[ir.Node]) -> set[int]:
-    """Nodes that compute on nothing but shapes and constants."""
+    """Nodes that only compute on shapes and constants."""
     found: set[int] = set()
     made: set[ir.Value] = set()
     for index, node in enumerate(nodes):
         data = [value for value in reads_of(node, graph) if not is_weight(value)]
         if node.op_type in _SHAPE_SOURCES or (data and all(value in made for value in data)):
             found.add(index)
-            # What such a node makes is small unless it fills a tensor of that shape.
+            # Results of such a node are small, unless it fills a tensor of that shape.
             if node.op_type not in {"ConstantOfShape", "RandomNormal", "RandomUniform", "Expand", "Tile"}:
                 made.update(node.outputs)
     return found
 
 
 def _fused_groups(model: ir.Model, nodes: list[ir.Node], shapes: set[int]) -> list[list[int]]:
-    """Groups of nodes that one kernel computes; a node that several kernels claim goes to the first."""
+    """Groups of nodes that one kernel computes; a node that several kernels list belongs to the first of them."""
     optimised = optimised_form(model)
     if optimised is None:
         return []
@@ -70,7 +70,7 @@ def _fused_groups(model: ir.Model, nodes: list[ir.Node], shapes: set[int]) -> li
     groups: list[list[int]] = []
     taken: set[int] = set(shapes)
     kernels = [k for k in attribute_kernels(model.graph, optimised.graph) if not (k.layout_only or k.nested)]
-    # Several costly kernels for the same nodes: names were lost on the way, not a fusion.
+    # Several costly kernels for the same nodes are not a fusion: the optimiser lost track of the names.
     lost = Counter(kernel.nodes for kernel in kernels if kernel.operator in _COSTLY)
     for kernel in kernels:
         if lost[kernel.nodes] > 1:
@@ -83,7 +83,7 @@ def _fused_groups(model: ir.Model, nodes: list[ir.Node], shapes: set[int]) -> li
 
 
 def _schedule(count: int, dependencies: list[set[int]], groups: list[list[int]], eager: set[int]) -> list[list[int]]:
-    """Groups and single nodes in topological order; a group that would close a cycle is taken apart."""
+    """Groups and single nodes in topological order; a group that would cause a cycle is split into its nodes."""
     while True:
         units = [*groups, *([node] for node in sorted(set(range(count)).difference(*groups)))]
         order = _kahn(units, dependencies, eager)
@@ -118,7 +118,7 @@ def _kahn(units: list[list[int]], dependencies: list[set[int]], eager: set[int])
 
 
 def _join(order: list[list[int]], graph: ir.Graph, nodes: list[ir.Node], shapes: set[int]) -> list[list[int]]:
-    """Runs: what costs nothing joins the run before it (the first run, where none is before)."""
+    """The runs: nodes of no cost join the preceding run, or the first run where there is none."""
     runs: list[list[int]] = []
     leading: list[int] = []
     made: set[str] = set()
@@ -138,6 +138,6 @@ def _join(order: list[list[int]], graph: ir.Graph, nodes: list[ir.Node], shapes:
 
 
 def _views(node: ir.Node, graph: ir.Graph, made: set[str]) -> bool:
-    """Whether the node only looks in another way at a tensor that ``made`` has."""
+    """Whether the node is a view (no copy) of a tensor in ``made``."""
     data = [value for value in reads_of(node, graph) if not is_weight(value)]
     return node.op_type in _VIEWS and bool(data) and data[0].name in made

@@ -1,4 +1,4 @@
-"""Models as files: one ONNX file, and one file of weights beside it that an engine can map."""
+"""Writes models: an ONNX file, and a file of weights that the engine can map."""
 
 import errno
 import os
@@ -14,17 +14,17 @@ _PAGE_BYTES = 4096
 
 
 def save_model(model: ir.Model, path: Path) -> tuple[Path, ...]:
-    """Write a model so that its files are whole or absent.
+    """Write a model's files atomically.
 
-    Weights of at least 1 KiB go to ``<stem>.data`` beside ``path``, one after the other and never
-    all in memory; those of a page or more start on a page, so that an engine can map them.
+    Weights of at least 1 KiB go to ``<stem>.data`` in the same folder, one after the other and never
+    all in memory; those of a page or more are aligned to pages, so that the engine can map them.
 
     Returns:
         The files: the ONNX file first, then the weights, if there are any.
 
     Raises:
         ModelError: the weights would overwrite the file that they are read from, or are not valid.
-        OSError: a file cannot be written, or the weights not be read.
+        OSError: a file cannot be written, or the weights cannot be read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     data = path.with_name(f"{path.stem}.data")
@@ -37,18 +37,18 @@ def save_model(model: ir.Model, path: Path) -> tuple[Path, ...]:
                 temporary,
                 format="protobuf",
                 external_data=data.name,
-                # onnx-ir moves what is larger than this, not what is as large.
+                # onnx-ir externalises tensors larger than this limit, not those of equal size.
                 size_threshold_bytes=_EXTERNAL_BYTES - 1,
                 alignment=_PAGE_BYTES,
                 align_threshold=_PAGE_BYTES - 1,
             )
         except OSError as cause:
-            number = cause.errno or errno.ENOSPC  # numpy tells of a write cut short, and not of its reason
+            number = cause.errno or errno.ENOSPC  # numpy reports a short write without its errno
             raise OSError(number, os.strerror(number), str(path)) from cause
         except ValueError as cause:
             raise ModelError(f"{path}: the model cannot be written: {cause}") from cause
         written = (path, data) if (temporary.parent / data.name).exists() else (path,)
-        # Weights first: an ONNX file never stands without them.
+        # Weights first, so that the ONNX file never exists without them.
         for file in reversed(written):
             (temporary.parent / file.name).chmod(0o644)
             (temporary.parent / file.name).replace(file)

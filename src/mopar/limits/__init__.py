@@ -1,6 +1,6 @@
-"""Limits that the operating system keeps: cgroups of memory and CPU, and the page cache.
+"""Memory and CPU limits by cgroups, resident memory of processes, and the page cache.
 
-Standard library only; below `profiling` (which measures under limits) and `platforms` (which run under them).
+Standard library only; imported by what measures under limits and by platforms that run functions under them.
 """
 
 from mopar.limits.cgroup import Cgroup, Cgroups, MemoryStat

@@ -1,4 +1,4 @@
-"""What a cgroup does for mopar, whichever version the kernel offers."""
+"""The interface to cgroups, independent of their version."""
 
 import os
 import shlex
@@ -14,12 +14,12 @@ from mopar.types import PlatformError
 
 _POLL_S = 0.005
 PERIOD_US = 20_000
-"""CPU quotas are handed out per period: short, so that a request is not held up for a whole default period."""
+"""Period of a CPU quota: short, so that a throttled request does not wait for the rest of a default period (100 ms)."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryStat:
-    """What a cgroup's memory consists of, in bytes.
+    """Memory charged to a cgroup by kind, in bytes.
 
     Attributes:
         anon: anonymous pages; without swap they cannot be reclaimed.
@@ -27,7 +27,7 @@ class MemoryStat:
         mapped: pages of ``file`` that some process maps, shared memory included.
         shmem: shared memory and tmpfs; without swap it cannot be reclaimed.
         inactive_file: page cache that is reclaimed first.
-        kernel: page tables, stacks, slabs; 0 where the kernel does not tell.
+        kernel: page tables, stacks, slabs; 0 where the kernel does not report it.
     """
 
     anon: int
@@ -39,22 +39,22 @@ class MemoryStat:
 
     @property
     def unreclaimable(self) -> int:
-        """Bytes that no limit can press out while swap is off."""
+        """Bytes that the kernel cannot reclaim while swap is off."""
         return self.anon + self.shmem
 
 
 class Directories:
-    """The processes of one group: how they join it, and how they end with it.
+    """The processes of one group: joining it, listing and killing them.
 
     Args:
-        directories: the group's folder in every hierarchy that it spans (one in version 2).
+        directories: the group's directory in each hierarchy that it spans (one in version 2).
     """
 
     def __init__(self, directories: Iterable[Path]) -> None:
         self.directories = tuple(dict.fromkeys(directories))
 
     def join_command(self, argv: Sequence[str]) -> list[str]:
-        """The command line that joins the group and then becomes ``argv``: all of its memory is charged here.
+        """A command line that joins the group and then execs ``argv``, so that all of its memory is charged here.
 
         Exits with 125 where the group cannot be joined.
         """
@@ -68,19 +68,19 @@ class Directories:
             try:
                 found.update(int(line) for line in (path / "cgroup.procs").read_text().split())
             except OSError:
-                continue  # a group that is gone has no processes
+                continue  # a removed group has no processes
         return found
 
     def kill_all(self) -> None:
-        """Send SIGKILL to every process of the group; does not wait for their end."""
+        """Send SIGKILL to every process of the group without waiting for them to end."""
         for pid in self.pids():
             try:
                 os.kill(pid, signal.SIGKILL)
             except OSError:
-                continue  # it ended by itself
+                continue  # it has ended already
 
     def remove(self, deadline_s: float = 10.0) -> None:
-        """Kill what is left and remove the group. Removing it twice does nothing.
+        """Kill the group's processes and remove it. Removing it again does nothing.
 
         Raises:
             PlatformError: processes are still there at the deadline.
@@ -94,7 +94,7 @@ class Directories:
 
 
 class Cgroup(Directories, ABC):
-    """One group of processes under limits of memory and CPU. ``with`` removes it at the end."""
+    """A group of processes under limits of memory and CPU; as a context manager it is removed at the end."""
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +104,7 @@ class Cgroup(Directories, ABC):
 
     @abstractmethod
     def limit(self, memory_bytes: int | None, cpu: float | None, period_us: int = PERIOD_US) -> None:
-        """Set the limits; None lifts one. Swap is off in either case.
+        """Set the limits; None means unlimited. Swap is turned off in either case.
 
         Args:
             memory_bytes: all memory charged to the group, page cache included.
@@ -125,7 +125,7 @@ class Cgroup(Directories, ABC):
 
     @abstractmethod
     def stat(self) -> MemoryStat:
-        """What the memory consists of; exact to about 0.5 MiB (the kernel adds up in batches)."""
+        """Charged memory by kind; exact to about 0.5 MiB (the kernel updates its counters in batches)."""
 
     @abstractmethod
     def cpu_ns(self) -> int:
@@ -133,7 +133,7 @@ class Cgroup(Directories, ABC):
 
     @abstractmethod
     def oom_kills(self) -> int:
-        """Processes that the kernel killed for want of memory."""
+        """Number of processes that the kernel's OOM killer has killed."""
 
     @abstractmethod
     def drop_caches(self) -> None:
@@ -141,7 +141,7 @@ class Cgroup(Directories, ABC):
 
 
 class Cgroups(ABC):
-    """Where this process may make cgroups."""
+    """Creates cgroups where this process may do so."""
 
     version: int
 
@@ -158,7 +158,7 @@ class Cgroups(ABC):
 
     @abstractmethod
     def sweep_stale(self) -> int:
-        """Kill and remove groups whose owner is dead; returns how many. Others' groups are left alone."""
+        """Remove groups whose creating process is dead, killing their processes; returns how many were removed."""
 
 
 def write_value(path: Path, value: str) -> None:

@@ -1,4 +1,4 @@
-"""Which cgroups can be used here, proved by making one and joining it."""
+"""Finds the cgroups that this process can use, by creating one and joining it."""
 
 import functools
 import subprocess
@@ -15,12 +15,12 @@ _PROBE_TIMEOUT_S = 10
 
 
 def detect_cgroups(root: Path = Path("/")) -> Cgroups | None:
-    """The cgroups that can be used; None where none can (``why_unavailable`` says why). Looked up once.
+    """The usable cgroups; None where there are none (``why_unavailable`` says why). The result is cached.
 
-    Version 1 is taken where it holds the memory controller, else version 2.
+    Version 1 is used where it has the memory controller, else version 2.
 
     Args:
-        root: where ``proc`` and the mount points are looked for; another than / in tests.
+        root: directory that holds ``proc`` and the mount points; tests pass one of their own.
     """
     found = _detect(root)
     return None if isinstance(found, str) else found

@@ -20,7 +20,7 @@ def hierarchies(root: Path = Path("/")) -> dict[str, Hierarchy]:
     """Every mounted hierarchy, by version 1 controller; version 2's under ``UNIFIED``.
 
     Args:
-        root: where ``proc`` and the mount points are looked for; another than / in tests.
+        root: directory that holds ``proc`` and the mount points; tests pass one of their own.
     """
     try:
         mountinfo = (root / "proc/self/mountinfo").read_text()
@@ -50,7 +50,7 @@ def _own_paths(memberships: str) -> dict[str, str]:
 
 
 def _below(path: str, mounted: str) -> str:
-    """``path`` relative to what is mounted; the mount point itself where a namespace hides the way."""
+    """``path`` relative to the mounted root; the mount point itself where a namespace hides the path."""
     try:
         relative = PurePosixPath(path).relative_to(mounted)
     except ValueError:

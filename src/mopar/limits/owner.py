@@ -1,4 +1,4 @@
-"""Names that tell whose a cgroup is, so that the groups of dead processes can be swept."""
+"""Cgroup names that identify the creating process, so that groups of dead processes can be removed."""
 
 import itertools
 import os
@@ -13,9 +13,9 @@ _serial = itertools.count()
 
 
 def owned_name(label: str) -> str:
-    """A fresh name: ``mopar-<pid namespace>-<pid>-<start time>-<serial>-<label>``.
+    """A new name: ``mopar-<pid namespace>-<pid>-<start time>-<serial>-<label>``.
 
-    The namespace is part of it because another container's process ids mean nothing here.
+    The namespace is part of it because process ids of another container have no meaning here.
     """
     if not _LABEL.fullmatch(label):
         raise UsageError(f"cgroup label {label!r}: letters, digits, - and _ only, at most 64")
@@ -24,7 +24,7 @@ def owned_name(label: str) -> str:
 
 
 def is_stale(name: str) -> bool:
-    """Whether ``name`` is one of ours, made in this pid namespace by a process that is dead."""
+    """Whether ``name`` is a mopar group that was created in this pid namespace by a process that is dead."""
     match = _NAME.fullmatch(name)
     if match is None or int(match[1]) != _namespace():
         return False
@@ -36,7 +36,7 @@ def _namespace() -> int:
 
 
 def _start_time(pid: int) -> int | None:
-    """Clock ticks from boot to the start of ``pid``; None where it is dead, a zombie too."""
+    """Clock ticks from boot to the start of ``pid``; None where it is dead or a zombie."""
     try:
         line = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""The page cache: files that a measurement must find cold."""
+"""Evicting files from the page cache, so that a measurement starts with a cold cache."""
 
 import os
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ _CHUNK_BYTES = 1 << 20
 
 
 def evict_files(paths: Iterable[Path]) -> None:
-    """Drop the pages of files from the page cache, after writing back what is dirty.
+    """Drop the pages of files from the page cache, after writing back dirty pages.
 
-    Pages that a process maps at the moment stay. Raises PlatformError naming a file that cannot be read.
+    Pages that a process currently maps stay. Raises PlatformError naming a file that cannot be read.
     """
     for path in paths:
         try:
@@ -27,7 +27,7 @@ def evict_files(paths: Iterable[Path]) -> None:
 
 
 def read_files(paths: Iterable[Path]) -> None:
-    """Bring files into the page cache, on the account of this process where they are not there yet.
+    """Bring files into the page cache; pages that were not cached are charged to this process.
 
     Raises PlatformError naming a file that cannot be read.
     """

@@ -1,4 +1,4 @@
-"""What a process holds in memory, as the kernel counts it."""
+"""Resident memory and page faults of a process, as the kernel reports them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from mopar.types import PlatformError
 
 @dataclass(frozen=True, slots=True)
 class ResidentMemory:
-    """A process's resident memory, in bytes; pages that it shares count in full.
+    """A process's resident memory, in bytes; shared pages count in full.
 
     Attributes:
         anon: anonymous pages.
@@ -40,7 +40,7 @@ def resident_memory(pid: int) -> ResidentMemory:
 
 
 def major_faults(pid: int) -> int:
-    """Pages that the process had to wait for from a disk. Raises PlatformError where it is gone."""
+    """Major page faults of the process: faults that read from a disk. Raises PlatformError where it has ended."""
     try:
         line = Path(f"/proc/{pid}/stat").read_text()
     except OSError as cause:

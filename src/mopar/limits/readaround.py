@@ -1,4 +1,4 @@
-"""What the kernel reads along with the pages that a process maps: on a fault, half of the read-ahead to either side."""
+"""Read-around: on a fault of a mapped file the kernel also reads half of the read-ahead on either side of the page."""
 
 import mmap
 import os
@@ -16,9 +16,9 @@ _PRESENT = 63  # the bit of a page's entry (Linux, Documentation/admin-guide/mm/
 
 
 def read_around_bytes(pid: int, files: Iterable[Path]) -> int:
-    """Bytes of ``files`` that a process does not map, and that come into memory whenever it faults on one it does.
+    """Bytes of ``files`` that the kernel reads around the pages that a process maps, and that it does not map itself.
 
-    Only pages that it has touched count as mapped. 0 where the kernel does not tell, or the process is gone.
+    Only pages that it has touched count as mapped. 0 where the kernel does not report them, or the process has ended.
     """
     try:
         return sum(_PAGE * _around(pid, path) for path in map(Path.resolve, files))
@@ -27,12 +27,12 @@ def read_around_bytes(pid: int, files: Iterable[Path]) -> int:
 
 
 def neighbours(pages: Pages, reach: int, end: int) -> int:
-    """How many of the pages 0 to ``end`` (exclusive) are not among ``pages``, and at most ``reach`` from one of them.
+    """Number of pages from 0 to ``end`` (exclusive) that are not in ``pages`` but at most ``reach`` away from one.
 
     Args:
-        pages: in order, each once.
-        reach: in pages, to either side.
-        end: pages of the file.
+        pages: page numbers in ascending order, each once.
+        reach: distance in pages to either side.
+        end: number of pages of the file.
     """
     starts, stops = np.maximum(pages - reach, 0), np.minimum(pages + reach + 1, end)
     following = np.append(starts, end)[1:]

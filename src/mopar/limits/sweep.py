@@ -1,4 +1,4 @@
-"""Groups that dead processes left behind: after SIGKILL of the owner nobody else would remove them."""
+"""Removes cgroups whose creating process was killed before it could remove them."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from mopar.types import PlatformError
 
 
 def sweep(mounts: Iterable[Path]) -> int:
-    """Kill what runs in stale groups and remove them; returns how many. Linear in the number of groups."""
+    """Remove stale groups, killing their processes; returns how many. Takes time linear in the number of groups."""
     stale: dict[str, list[Path]] = {}
     for mount in mounts:
         for base, names, _ in os.walk(mount):
@@ -19,7 +19,7 @@ def sweep(mounts: Iterable[Path]) -> int:
                 stale.setdefault(name, []).append(Path(base) / name)
     swept = 0
     for directories in stale.values():
-        with contextlib.suppress(PlatformError):  # another user's
+        with contextlib.suppress(PlatformError):  # it belongs to another user
             Directories(directories).remove(deadline_s=1.0)
             swept += 1
     return swept

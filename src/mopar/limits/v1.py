@@ -1,4 +1,4 @@
-"""cgroup version 1: the memory, cpu and cpuacct hierarchies, each with a tree of its own."""
+"""cgroup version 1: separate memory, cpu and cpuacct hierarchies."""
 
 import contextlib
 import math
@@ -26,7 +26,7 @@ class CgroupV1(Cgroup):
         bound = "-1" if memory_bytes is None else str(memory_bytes)
         with_swap = self._memory / "memory.memsw.limit_in_bytes"
         has_swap_accounting = with_swap.exists()
-        if has_swap_accounting:  # it may never be below the limit without swap: lift, then lower
+        if has_swap_accounting:  # memory.memsw may never be below the memory limit: raise it first, then lower it
             write_value(with_swap, "-1")
         write_value(self._memory / "memory.limit_in_bytes", bound)
         if has_swap_accounting:
@@ -45,7 +45,7 @@ class CgroupV1(Cgroup):
         return read_int(self._memory / "memory.max_usage_in_bytes")
 
     def stat(self) -> MemoryStat:
-        """What the memory consists of."""
+        """Charged memory by kind."""
         table = read_table(self._memory / "memory.stat")
         kernel = self._memory / "memory.kmem.usage_in_bytes"
         return MemoryStat(
@@ -62,17 +62,17 @@ class CgroupV1(Cgroup):
         return read_int(self._cpuacct / "cpuacct.usage")
 
     def oom_kills(self) -> int:
-        """Processes killed for want of memory."""
+        """Processes killed by the OOM killer."""
         return read_table(self._memory / "memory.oom_control")["oom_kill"]
 
     def drop_caches(self) -> None:
         """Reclaim what can be reclaimed."""
-        with contextlib.suppress(OSError):  # busy: it has reclaimed what it could
+        with contextlib.suppress(OSError):  # EBUSY: it has reclaimed what it could
             (self._memory / "memory.force_empty").write_text("0")
 
 
 class CgroupsV1(Cgroups):
-    """Makes groups below this process's own, in each hierarchy."""
+    """Creates groups below this process's own group in each hierarchy."""
 
     version = 1
 
@@ -93,5 +93,5 @@ class CgroupsV1(Cgroups):
         return group
 
     def sweep_stale(self) -> int:
-        """Remove what dead owners left."""
+        """Remove groups whose creating process is dead."""
         return sweep({hierarchy.mount for hierarchy in self._found.values()})

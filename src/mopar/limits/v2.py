@@ -1,4 +1,4 @@
-"""cgroup version 2: one hierarchy, controllers handed down through cgroup.subtree_control."""
+"""cgroup version 2: one hierarchy; cgroup.subtree_control delegates controllers to child groups."""
 
 import contextlib
 import math
@@ -40,7 +40,7 @@ class CgroupV2(Cgroup):
         return read_int(peak) if peak.exists() else self.usage_bytes()
 
     def stat(self) -> MemoryStat:
-        """What the memory consists of."""
+        """Charged memory by kind."""
         table = read_table(self._path / "memory.stat")
         return MemoryStat(
             anon=table["anon"],
@@ -56,14 +56,14 @@ class CgroupV2(Cgroup):
         return read_table(self._path / "cpu.stat")["usage_usec"] * 1000
 
     def oom_kills(self) -> int:
-        """Processes killed for want of memory."""
+        """Processes killed by the OOM killer."""
         return read_table(self._path / "memory.events")["oom_kill"]
 
     def drop_caches(self) -> None:
         """Reclaim what can be reclaimed."""
         reclaim = self._path / "memory.reclaim"  # since Linux 5.19
         if reclaim.exists():
-            with contextlib.suppress(OSError):  # less was there than asked for
+            with contextlib.suppress(OSError):  # less could be reclaimed than requested
                 reclaim.write_text(str(self.usage_bytes()))
 
     def kill_all(self) -> None:
@@ -77,10 +77,10 @@ class CgroupV2(Cgroup):
 
 
 class CgroupsV2(Cgroups):
-    """Makes groups below the nearest group that may hand down memory and CPU.
+    """Creates groups below the nearest group that can delegate the memory and cpu controllers.
 
     Raises:
-        PlatformError: there is none; the message says what stood in the way.
+        PlatformError: there is no such group; the message gives the reason.
     """
 
     version = 2
@@ -99,7 +99,7 @@ class CgroupsV2(Cgroups):
         raise PlatformError(f"cgroup v2: {refusals[0]}")
 
     def create(self, label: str) -> Cgroup:
-        """A new group below the one that hands down controllers."""
+        """A new group below the one that delegates controllers."""
         path = self._parent / owned_name(label)
         try:
             path.mkdir()
@@ -108,17 +108,17 @@ class CgroupsV2(Cgroups):
         return CgroupV2(path)
 
     def sweep_stale(self) -> int:
-        """Remove what dead owners left."""
+        """Remove groups whose creating process is dead."""
         return sweep([self._mount])
 
 
 def _delegate(group: Path) -> str | None:
-    """Let ``group`` hand memory and CPU to its children; the reason where it cannot.
+    """Delegate memory and cpu of ``group`` to its children; returns the reason where that is not possible.
 
-    A group may not hand down controllers while it holds processes itself (the root may). Where this
-    process is alone in it, it steps aside into a leaf, as container managers do.
+    A group other than the root cannot delegate controllers while it contains processes. Where this
+    process is the only one, it moves into a new leaf group, as container managers do.
     """
-    # A process moves only where the common ancestor of both groups may be written: here, ``group``.
+    # Moving a process needs write access to the common ancestor of both groups: here, ``group``.
     if not os.access(group / "cgroup.procs", os.W_OK):
         return f"{group} cannot be written (run as root, or under a delegated scope)"
     try:

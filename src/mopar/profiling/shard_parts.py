@@ -10,10 +10,10 @@ from mopar.nodes import name_of
 from mopar.profiling.entries import operations_of
 from mopar.profiling.shard_memory import Lifetimes, PartMemory
 from mopar.sharding import ConflictError, Part, Piece, share_of
+from mopar.sharding.backward import BackwardPass, Boundaries, LayerShare, State, fraction
 from mopar.sharding.pieces import union
 from mopar.sharding.propagate import size_along
 from mopar.sharding.steps import Step, states_at
-from mopar.sharding.walk import Boundaries, Passed, State, Walks, fraction
 from mopar.types import GraphPart, PartProfile, ShardStep, WeightProfile
 
 _DIGITS = 6
@@ -27,7 +27,7 @@ class Writer:
         self,
         model: Model,
         layers: Sequence[Layer],
-        walks: Walks,
+        walks: BackwardPass,
         weights: Mapping[str, WeightProfile],
         sizes: Mapping[str, int],
     ) -> None:
@@ -98,7 +98,7 @@ class _Tally:
         self._needed: dict[ir.Value, Piece] = {}
         self._resident = self._in_file = 0.0
 
-    def add(self, layer: int, passed: Passed) -> None:
+    def add(self, layer: int, passed: LayerShare) -> None:
         """One more layer."""
         for value, piece in passed.weights:
             known = self._needed.get(value)

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from mopar.graph import Layer, Model
 from mopar.profiling.shard_parts import Writer
+from mopar.sharding.backward import BackwardPass
 from mopar.sharding.steps import Step, candidate_steps
-from mopar.sharding.walk import Walks
 from mopar.types import CutPosition, LayerProfile, ShardStep, WeightProfile
 from mopar.types.profile import PARTS
 
@@ -41,7 +41,7 @@ def shard_steps(
     """
     positions = [0, *_narrow(cuts), len(layers)]
     layer_ms = [profile.latency_ms for profile in profiles]
-    walks = Walks(model, layers)
+    walks = BackwardPass(model, layers)
     writer = Writer(model, layers, walks, {weight.name: weight for weight in weights}, sizes)
     found: list[ShardStep] = []
     for count in parts:

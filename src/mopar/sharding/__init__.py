@@ -1,4 +1,4 @@
-"""How operators split into parts that run side by side."""
+"""Sharding: how operators split along an axis into parts that run in parallel."""
 
 from mopar.sharding import rules
 from mopar.sharding.pieces import SUMMAND, WHOLE, ConflictError, Piece, even_spans

@@ -1,4 +1,4 @@
-"""Where a sum is best taken apart: between what the producers of its terms make together anyway."""
+"""Granules: groups of elements that a node can only produce together, between which a sum is best split."""
 
 from math import lcm
 
@@ -13,7 +13,7 @@ _DEEPEST = 100
 def inner_span(view: View, number: int, axis: int, size: int | None) -> Span | None:
     """A part's span of an axis of an input that is summed over; None where there is not one for every part.
 
-    It ends between granules where there are enough of them, so that no two parts make the same one.
+    Spans are multiples of granules where there are enough of them, so that no two parts compute the same granule.
     """
     if size is None or size < view.part.count:
         return None
@@ -22,10 +22,9 @@ def inner_span(view: View, number: int, axis: int, size: int | None) -> Span | N
 
 
 def granule(view: View, number: int, axis: int) -> int:
-    """How many elements along an axis of an input come together at least: a head, a group of channels.
+    """The smallest number of elements along an axis of an input that are produced together: a head, a channel group.
 
-    Found by asking for ever fewer elements, of the producer, then of those of its inputs that it takes a piece of,
-    and so on.
+    Found by requesting ever fewer elements of the producer, and then likewise of its own inputs.
     """
     return _granule(view, number, axis, {}, _DEEPEST)
 
@@ -43,7 +42,7 @@ def _granule(view: View, number: int, axis: int, known: dict[tuple[ir.Value, int
 
 
 def _least(producer: View, output: int, axis: int, most: int) -> tuple[int, tuple[Piece | None, ...]] | None:
-    """The fewest elements from the first on that a node makes when it is asked for some, and what it takes for them."""
+    """The fewest leading elements that a node can be made to compute, and the pieces of its inputs for them."""
     found = None
     while most:
         wanted: list[Piece | None] = [None] * len(producer.node.outputs)
@@ -64,7 +63,7 @@ def _with_inputs(
     known: dict[tuple[ir.Value, int], int],
     deepest: int,
 ) -> int:
-    """The least multiple of ``size`` for which the inputs' granules come whole."""
+    """The smallest multiple of ``size`` for which each input's piece is a multiple of that input's granule."""
     times = 1
     for number, piece in enumerate(inputs):
         if piece is None or piece.axis is None or len(piece.spans) != 1:

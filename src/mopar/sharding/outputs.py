@@ -1,4 +1,4 @@
-"""Ways to split what a step makes among its parts: the layouts that a search tries."""
+"""Layouts of a step's outputs: the ways to split them among the parts that the search tries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ _MOST_AXES = 4
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What each part gives of each tensor that leaves a step; a tensor that a part is not asked for is left out."""
+    """A layout: for each part, the piece of each of the step's outputs that it produces; outputs may be missing."""
 
     name: str
     wanted: tuple[Mapping[ir.Value, Piece], ...]
 
 
 def layouts(leaving: Sequence[ir.Value], parts: int) -> tuple[Layout, ...]:
-    """All ways worth trying to split ``leaving`` (in the order in which they are made) into so many parts."""
+    """The layouts to try for the outputs ``leaving`` (in order of production) and so many parts."""
     if not leaving:
         return ()
     found = [_along(leaving, axis, parts) for axis in range(_MOST_AXES)]
@@ -28,7 +28,7 @@ def layouts(leaving: Sequence[ir.Value], parts: int) -> tuple[Layout, ...]:
 
 
 def _along(leaving: Sequence[ir.Value], axis: int, parts: int) -> Layout | None:
-    """Every tensor along one axis; those that have it not, or too short, are the first part's."""
+    """Every tensor split along one axis; the first part produces tensors without that axis, or with too short a one."""
     spans = {value: _spans(value, axis, parts) for value in leaving}
     if spans[leaving[-1]] is None:
         return None
@@ -49,14 +49,14 @@ def _spans(value: ir.Value, axis: int, parts: int) -> tuple[tuple[int, int], ...
 
 
 def _summed(leaving: Sequence[ir.Value], parts: int) -> Layout:
-    """The last tensor as a sum of what the parts make; the others are the first part's."""
+    """The last tensor as a sum of the parts' summands; the first part produces the others."""
     wanted: list[dict[ir.Value, Piece]] = [{leaving[-1]: SUMMAND} for _ in range(parts)]
     wanted[0].update(dict.fromkeys(leaving[:-1], WHOLE))
     return Layout("sum", tuple(wanted))
 
 
 def _by_tensor(leaving: Sequence[ir.Value], parts: int) -> Layout | None:
-    """Whole tensors, dealt out in the order in which they are made: independent branches."""
+    """Whole tensors distributed over the parts in order of production: independent branches."""
     if len(leaving) < parts:
         return None
     dealt = even_spans(len(leaving), parts)

@@ -1,15 +1,15 @@
-"""What a part needs, or has, of a tensor: all of it, spans along one axis, or a summand of it."""
+"""Pieces of tensors that parts need or hold: the whole tensor, spans along one axis, or a summand."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 Span = tuple[int, int]
-"""Elements ``start`` to ``stop`` (exclusive) along an axis."""
+"""A range of elements, ``start`` to ``stop`` (exclusive), along an axis."""
 
 
 class PieceError(ValueError):
-    """There is no such piece: the mistake of a rule."""
+    """An impossible piece: a rule has a bug."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +17,9 @@ class Piece:
     """A part's share of a tensor.
 
     Attributes:
-        axis: that it is split along; None where it is whole, or a summand.
-        spans: the elements along ``axis``, in ascending order, none touching the next; they lie one after the
-            other in memory.
-        summand: whether it has the whole's shape, and the parts' sum is the tensor.
+        axis: axis that it is split along; None for the whole tensor or a summand.
+        spans: the elements along ``axis`` as ascending spans with gaps between them; in memory they are adjacent.
+        summand: whether the piece has the tensor's full shape and the parts' pieces add up to the tensor.
     """
 
     axis: int | None = None
@@ -37,26 +36,26 @@ class Piece:
 
     @property
     def size(self) -> int:
-        """Elements along the axis."""
+        """Number of elements along the axis."""
         return sum(stop - start for start, stop in self.spans)
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is all of the tensor."""
+        """Whether it is the whole tensor."""
         return self.axis is None and not self.summand
 
     def hull(self) -> "Piece":
-        """The same as one span, with what lies between."""
+        """The piece as one span, with the gaps filled."""
         if self.axis is None:
             return self
         return Piece(self.axis, ((self.spans[0][0], self.spans[-1][1]),))
 
     def along(self, axis: int) -> "Piece":
-        """The same spans along another axis."""
+        """A piece with the same spans along another axis."""
         return Piece(axis, self.spans)
 
     def covers(self, other: "Piece") -> bool:
-        """Whether ``other`` can be cut out of it."""
+        """Whether it contains ``other``."""
         if self.is_whole or other.summand or self.summand:
             return self.summand == other.summand
         if self.axis != other.axis:
@@ -64,7 +63,7 @@ class Piece:
         return all(any(a <= start and stop <= b for a, b in self.spans) for start, stop in other.spans)
 
     def local(self, other: "Piece") -> tuple[Span, ...]:
-        """Where the spans of ``other`` lie in the memory of this piece, which covers them."""
+        """The positions of ``other``'s spans in the memory of this piece, which must contain them."""
         assert other.axis is not None, "all of a tensor lies nowhere but in all of it"
         if self.axis is None:
             return other.spans
@@ -84,11 +83,11 @@ SUMMAND = Piece(summand=True)
 
 
 class ConflictError(Exception):
-    """No part can have what is asked of it: both a summand of a tensor and the tensor."""
+    """A request that no part can fulfil, such as a summand where none can be made."""
 
 
 def split(axis: int, spans: Iterable[Span], size: int | None) -> Piece:
-    """A piece of any spans, in any order; the whole where they are all of ``size``."""
+    """A piece of the given spans, in any order; the whole tensor where they cover all of ``size``."""
     merged = merge(spans)
     if merged == ((0, size),):
         return WHOLE
@@ -96,7 +95,7 @@ def split(axis: int, spans: Iterable[Span], size: int | None) -> Piece:
 
 
 def merge(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Ascending spans that do not touch, with the same elements."""
+    """The same elements as ascending spans with gaps between them."""
     merged: list[Span] = []
     for start, stop in sorted(spans):
         if merged and start <= merged[-1][1]:
@@ -107,17 +106,17 @@ def merge(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def granules(spans: Iterable[Span], size: int) -> tuple[Span, ...]:
-    """The granules of ``size`` elements that the spans touch, in granules."""
+    """The granules of ``size`` elements that overlap the spans, as spans of granule numbers."""
     return merge((start // size, -(-stop // size)) for start, stop in spans)
 
 
 def scaled(spans: Iterable[Span], by: int) -> tuple[Span, ...]:
-    """The elements of spans of granules of ``by`` elements."""
+    """Spans of granule numbers as spans of elements; a granule has ``by`` elements."""
     return tuple((start * by, stop * by) for start, stop in spans)
 
 
 def union(first: Piece | None, second: Piece | None, size: int | None = None) -> Piece | None:
-    """The least piece that covers both; ``size`` is the tensor's along their axis, where it is known.
+    """The smallest piece that contains both; ``size`` is the tensor's size along their axis, where it is known.
 
     Raises:
         ConflictError: one is a summand and the other is not.
@@ -132,9 +131,9 @@ def union(first: Piece | None, second: Piece | None, size: int | None = None) ->
 
 
 def even_spans(size: int, parts: int, granule: int = 1) -> tuple[Span, ...]:
-    """``size`` elements in ``parts`` spans as equal as whole granules allow, the longer ones first.
+    """Split ``size`` elements into ``parts`` spans of whole granules, as equal as possible, the longer ones first.
 
-    There are fewer spans where there are fewer granules.
+    Returns fewer spans where there are fewer granules.
     """
     granules = -(-size // granule)
     count = min(parts, granules)

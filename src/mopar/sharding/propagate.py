@@ -1,4 +1,4 @@
-"""What one part needs of every tensor, told backwards from what it is asked for."""
+"""Backward propagation: the pieces of all tensors that one part needs for the outputs requested of it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ from mopar.sharding.rule import Part, Sharded, View, captured, replicated, shard
 
 @dataclass(slots=True)
 class Propagation:
-    """A part's way backwards through nodes, the last one first.
+    """State of one part's backward propagation, which visits nodes in reverse topological order.
 
     Attributes:
-        part: that asks.
-        wanted: what it is asked for of the tensors that leave the run.
-        leaving: tensors that leave the run in some part.
-        needs: what it needs itself, of each tensor and weight met so far.
-        shards: how it computes each node that it computes at all.
-        inside: whether a node belongs to the run; all do where its start is not known yet.
+        part: the part.
+        wanted: pieces of the run's outputs that are requested of the part.
+        leaving: outputs of the run, whichever parts produce them.
+        needs: pieces of tensors and weights that the visited nodes need.
+        shards: how the part computes each visited node that it computes.
+        inside: whether a node belongs to the run; true for all nodes where the run's start is not known yet.
     """
 
     part: Part
@@ -30,12 +30,12 @@ class Propagation:
     inside: Callable[[ir.Node], bool] = lambda _node: True
 
     def back(self, node: ir.Node) -> Sharded | None:
-        """Go over one more node, whose consumers have all been gone over; None where the part does not need it.
+        """Visit a node whose consumers have all been visited; returns None where the part does not need the node.
 
         Raises:
-            ConflictError: a summand is asked for where none can be made.
+            ConflictError: a summand is requested where none can be made.
         """
-        wanted = tuple(self.asked_of(output) for output in node.outputs)
+        wanted = tuple(self.requested_of(output) for output in node.outputs)
         if all(piece is None for piece in wanted):
             return None
         found = shard(View(node, self.part, self.leaving.__contains__, self.inside), wanted)
@@ -52,15 +52,15 @@ class Propagation:
         return found
 
     def share_of(self, node: ir.Node) -> float:
-        """Which share of a node's work the part does; the node has been gone over."""
+        """The part's share of the work of a visited node."""
         found = self.shards[node]
         if found.share is not None:
             return found.share
         shares = [_share(value, piece) for value, piece in zip(node.outputs, found.outputs, strict=True) if piece]
         return max(shares, default=1.0)
 
-    def asked_of(self, value: ir.Value) -> Piece | None:
-        """All that is asked of a tensor; None where nothing is."""
+    def requested_of(self, value: ir.Value) -> Piece | None:
+        """The piece of a tensor that is needed or requested; None where it is neither."""
         return union(self.needs.get(value), self.wanted.get(value), size_along(value, self.wanted.get(value)))
 
     def _need(self, value: ir.Value, piece: Piece) -> None:
@@ -70,7 +70,7 @@ class Propagation:
 
 
 def size_along(value: ir.Value, piece: Piece | None) -> int | None:
-    """Elements of a tensor along a piece's axis, where they are known."""
+    """Size of a tensor along a piece's axis; None where it is not known."""
     if piece is None or piece.axis is None or value.shape is None:
         return None
     size = value.shape[piece.axis]
@@ -85,10 +85,10 @@ def _share(value: ir.Value, piece: Piece) -> float:
 def propagate(
     nodes: Iterable[ir.Node], wanted: Mapping[ir.Value, Piece], leaving: Iterable[ir.Value], part: Part
 ) -> Propagation:
-    """All nodes of a run (in topological order) for one part.
+    """Propagate one part's requests through all nodes of a run, given in topological order.
 
     Raises:
-        ConflictError: the part cannot make a summand that it is asked for.
+        ConflictError: the part cannot make a requested summand.
     """
     run = list(nodes)
     found = Propagation(part, wanted, frozenset(leaving), inside=frozenset(run).__contains__)

@@ -1,4 +1,4 @@
-"""A run of layers becomes one part's model: only its share of the nodes' work, and of the weights."""
+"""Rewrites the model of consecutive layers into one part's model, with only its share of work and weights."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from mopar.sharding.propagate import Propagation, propagate
 from mopar.sharding.rule import Part, Sharded
 
 _VARIADIC = ("Concat", "Max", "Mean", "Min", "Sum")
-"""Operators of any number of inputs, none of which may be left out in place."""
+"""Operators with any number of inputs: an unused input is removed, not left empty."""
 
 _SLICE_BY_INPUTS = 10
 """The opset from which Slice takes its bounds as inputs."""
@@ -22,30 +22,30 @@ def shard_model(model: ir.Model, wanted: Mapping[str, Piece], part: Part) -> dic
     """Rewrite a model in place into that of one part.
 
     Args:
-        model: of a run of layers; nodes in topological order.
-        wanted: for each of its outputs by name, what the part is asked for; an output that is left out goes.
-        part: which one.
+        model: model of consecutive layers; nodes in topological order.
+        wanted: requested piece of each output by name; outputs without an entry are removed.
+        part: the part.
 
     Returns:
-        What the part takes of each input, as one span at most; inputs that it does not read are gone.
+        The piece of each input that the part reads, as one span at most; inputs that it does not read are removed.
 
     Raises:
-        ConflictError: a summand is asked for where none can be made.
+        ConflictError: a summand is requested where none can be made.
     """
     graph = model.graph
-    asked = {value: wanted[name_of(value)] for value in graph.outputs if name_of(value) in wanted}
-    found = propagate(list(graph), asked, graph.outputs, part)
+    requested = {value: wanted[name_of(value)] for value in graph.outputs if name_of(value) in wanted}
+    found = propagate(list(graph), requested, graph.outputs, part)
     writer = _Writer(graph, found)
     taken = writer.take_inputs()
     for node in list(graph):
         if node in found.shards:
             writer.rewrite(node, found.shards[node])
-    writer.give_outputs(asked)
+    writer.give_outputs(requested)
     return taken
 
 
 class _Writer:
-    """Puts a propagation's findings into a graph."""
+    """Applies the result of a propagation to a graph."""
 
     def __init__(self, graph: ir.Graph, found: Propagation) -> None:
         self._graph, self._found = graph, found
@@ -58,7 +58,7 @@ class _Writer:
     def take_inputs(self) -> dict[str, Piece]:
         taken: dict[str, Piece] = {}
         for value in list(self._graph.inputs):
-            need = self._found.asked_of(value)
+            need = self._found.requested_of(value)
             if need is None:
                 self._graph.inputs.remove(value)
                 continue
@@ -83,10 +83,10 @@ class _Writer:
         if None in how.outputs:
             self._make_only(node, [number for number, piece in enumerate(how.outputs) if piece is not None])
 
-    def give_outputs(self, asked: Mapping[ir.Value, Piece]) -> None:
-        """Make the graph's outputs what was asked for, under their names, and drop what nobody reads."""
+    def give_outputs(self, requested: Mapping[ir.Value, Piece]) -> None:
+        """Replace the graph's outputs by the requested pieces, under the same names, and remove unused nodes."""
         given = []
-        for value, piece in asked.items():
+        for value, piece in requested.items():
             name = name_of(value)
             made = self._fetch(value, piece, None)
             if made is not value or value.is_graph_input():
@@ -118,7 +118,7 @@ class _Writer:
             node.replace_input_with(number, value)
 
     def _make_only(self, node: ir.Node, numbers: list[int]) -> None:
-        """Put a node that makes only some of the outputs in the place of another."""
+        """Replace a node by one that has only some of its outputs."""
         made = ir.node(node.op_type, node.inputs, domain=node.domain, num_outputs=len(numbers), name=node.name)
         made.attributes.update(node.attributes)
         for number, output in zip(numbers, made.outputs, strict=True):
@@ -138,7 +138,7 @@ class _Writer:
         self._has[output] = made
 
     def _fetch(self, value: ir.Value, piece: Piece, before: ir.Node | None) -> ir.Value:
-        """The value that has ``piece``; cut out in front of ``before`` (None: at the end) where it must be."""
+        """A value that holds ``piece``; where necessary it is sliced in front of ``before`` (None: at the end)."""
         if is_weight(value):
             return value if piece.is_whole else self._weight(value, piece)
         has = self._has.get(value, WHOLE)
@@ -220,7 +220,7 @@ def _reshape(value: ir.Value, piece: Piece) -> None:
 
 
 def _cut_tensor(tensor: ir.TensorProtocol, piece: Piece, name: str) -> ir.TensorProtocol:
-    """The piece of a stored weight, read only when it is written."""
+    """A piece of a stored weight, whose data is read lazily when it is written."""
     assert piece.axis is not None
     axis = piece.axis
     dims = [int(dim) for dim in tensor.shape]  # type: ignore[arg-type]

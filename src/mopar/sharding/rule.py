@@ -1,8 +1,8 @@
-"""How an operator splits: what a rule is told, what it answers, and where rules are kept.
+"""Sharding rules: their parameters, their results, and the registry.
 
-A rule reasons backwards. It is told what one part is asked for of a node's outputs, and says what of the inputs the
-part needs for that, and how the node has to change. Nothing is asked that cannot be answered: where no rule knows
-better, the part computes the whole node from whole inputs.
+A rule works backwards: given the pieces of a node's outputs that are requested of one part, it returns the pieces of
+the inputs that the part needs for them, and how the node has to be changed. Where no rule applies, the part computes
+the whole node from whole inputs.
 """
 
 import warnings
@@ -17,25 +17,25 @@ from mopar.nodes import is_weight, reads_of, subgraphs_of
 from mopar.sharding.pieces import SUMMAND, WHOLE, Piece, PieceError, Span, even_spans
 
 Shape = tuple[int | None, ...]
-"""None for a dimension that is not known before the request."""
+"""A shape; None for a dimension that is not known before the request."""
 
 _LARGEST_CONSTANT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of ``count`` parts. The first one leads: it adds what only one of them may add."""
+    """One of ``count`` parts. The first is the leader: it adds terms that must be added only once, such as a bias."""
 
     index: int
     count: int
 
     @property
     def leads(self) -> bool:
-        """Whether it is the first."""
+        """Whether it is the leader."""
         return self.index == 0
 
     def span_of(self, size: int, granule: int = 1) -> Span | None:
-        """Its span of an axis of that size; None where there are more parts than granules."""
+        """The part's span of an axis of that size; None where there are more parts than granules."""
         spans = even_spans(size, self.count, granule)
         return spans[self.index] if self.index < len(spans) else None
 
@@ -45,15 +45,15 @@ class Sharded:
     """How one part computes its share of a node.
 
     Attributes:
-        inputs: what it needs of each input; None where it does not read it: an optional one is then left out, one of
-            any number (of Concat) is gone.
-        outputs: what it then makes of each output: at least what was asked for. More than that is never read, and
-            need not be right (the edges that a node computes beside a halo). None where nobody asks, for an output
-            that is gone.
-        attributes: those that change, by name; None removes one.
-        constants: inputs that become other constants, by number; also one after the last, which is new.
-        passes: number of the input that is the only output asked for, without computing; None for a node that computes.
-        share: of the node's work; None for the share of the outputs' elements.
+        inputs: the piece needed of each input; None for an input that is not read: an optional input is then left
+            empty, an input of a variadic operator (Concat) is removed.
+        outputs: the piece made of each output, which contains the requested piece. The rest is never read and need
+            not be correct (edges that a node computes beside a halo). None for an output that was not requested.
+        attributes: changed attributes by name; None removes one.
+        constants: inputs that are replaced by constants, by number; the number after the last adds an input.
+        passes: number of the input that equals the only requested output, so that the node is removed; None for a node
+            that computes.
+        share: share of the node's work; None for the share of the outputs' elements.
     """
 
     inputs: tuple[Piece | None, ...]
@@ -65,11 +65,11 @@ class Sharded:
 
 
 Wanted = tuple[Piece | None, ...]
-"""For each output of a node, what a part is asked for; None where nobody asks."""
+"""The piece requested of each output of a node; None for an output that is not requested."""
 
 
 class View:
-    """What a rule may look at: a node, its shapes, its constants, and the part that asks."""
+    """What a rule can see: a node, its shapes, its constants, and the part that it computes for."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class View:
 
     @property
     def op_type(self) -> str:
-        """The operator."""
+        """The operator type."""
         return self.node.op_type
 
     @property
@@ -94,15 +94,15 @@ class View:
         return graph.opset_imports.get("", 1)
 
     def shape(self, number: int) -> Shape | None:
-        """Of an input; None where not even its rank is known, or there is no such input."""
+        """Shape of an input; None where its rank is not known, or there is no such input."""
         return shape_of(self.value(number))
 
     def out_shape(self, number: int = 0) -> Shape | None:
-        """Of an output."""
+        """Shape of an output; None where its rank is not known."""
         return shape_of(self.node.outputs[number])
 
     def value(self, number: int) -> ir.Value | None:
-        """An input; None where it is left out."""
+        """An input; None where it is empty."""
         return self.node.inputs[number] if number < len(self.node.inputs) else None
 
     def is_weight(self, number: int) -> bool:
@@ -111,14 +111,14 @@ class View:
         return value is not None and is_weight(value)
 
     def constant(self, number: int) -> npt.NDArray[np.generic] | None:
-        """An input's value where it is a small stored constant."""
+        """An input's value where it is a small stored constant; else None."""
         value = self.value(number)
         if value is None or not is_weight(value) or value.const_value is None:
             return None
         return value.const_value.numpy() if value.const_value.nbytes <= _LARGEST_CONSTANT else None
 
     def ints(self, number: int) -> list[int] | None:
-        """A constant input as a list of integers."""
+        """A constant input as a list of integers; None where it is not constant."""
         array = self.constant(number)
         return None if array is None else [int(item) for item in np.asarray(array).reshape(-1)]
 
@@ -128,25 +128,26 @@ class View:
         return default if found is None else int(found.as_int())
 
     def attribute_ints(self, name: str) -> list[int] | None:
-        """An attribute of several integers."""
+        """An attribute that is a list of integers."""
         found = self.node.attributes.get(name)
         return None if found is None else [int(item) for item in found.as_ints()]
 
     def attribute_string(self, name: str, default: str = "") -> str:
-        """An attribute that is a text."""
+        """A string attribute."""
         found = self.node.attributes.get(name)
         return default if found is None else str(found.as_string())
 
     def producer(self, number: int) -> "View | None":
-        """Of an input; None where it is not computed within the run."""
+        """The node that produces an input; None where that node is not part of the run."""
         value = self.value(number)
         node = None if value is None else value.producer()
         return None if node is None or not self._inside(node) else View(node, self.part, self._outside, self._inside)
 
     def sums(self, number: int) -> bool:
-        """Whether an input can be asked for as a summand: its producer can make one, and nobody else reads it.
+        """Whether an input can be requested as a summand: its producer can make one, and no other node reads it.
 
-        All parts are told the same, what the last one can do: it is the first to be left without a span.
+        The result is computed for the last part and is the same for all: the last part is the first for which there
+        may be no span.
         """
         value, producer = self.value(number), self.producer(number)
         if value is None or producer is None or len(value.uses()) != 1 or self._outside(value):
@@ -157,21 +158,21 @@ class View:
 
 
 def shape_of(value: ir.Value | None) -> Shape | None:
-    """What is known of a tensor's shape before the request."""
+    """A tensor's shape as far as it is known before the request."""
     if value is None or value.shape is None:
         return None
     return tuple(dim if isinstance(dim, int) else None for dim in value.shape)
 
 
 Rule = Callable[[View, Wanted], Sharded | None]
-"""None where it knows no better than to compute the node whole (and that it cannot make a summand)."""
+"""A rule. Returns None where the node must be computed whole (and cannot make a summand)."""
 
 _RULES: dict[tuple[str, str], Rule] = {}
 _STANDARD = ("", "ai.onnx")
 
 
 def rule(*operators: str, domain: str = "") -> Callable[[Rule], Rule]:
-    """Make a function the rule of operators."""
+    """Register a function as the rule of the given operators."""
 
     def add(function: Rule) -> Rule:
         for operator in operators:
@@ -183,14 +184,14 @@ def rule(*operators: str, domain: str = "") -> Callable[[Rule], Rule]:
 
 
 def operators_with_rules() -> Sequence[str]:
-    """Operators that some rule knows."""
+    """The operators that have a rule."""
     return sorted(operator for _, operator in _RULES)
 
 
 def shard(view: View, wanted: Wanted) -> Sharded | None:
-    """What the node's rule answers; None where it has none, or that one cannot help.
+    """Apply the node's rule; None where it has none, or the rule returns None.
 
-    A rule that makes a mistake cannot help either: there is a warning, and the node is computed whole.
+    Where a rule fails, or its result is invalid, there is a warning and the node is computed whole.
     """
     domain = "" if view.node.domain in _STANDARD else view.node.domain
     function = _RULES.get((domain, view.op_type))
@@ -208,10 +209,10 @@ def shard(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _check(view: View, wanted: Wanted, found: Sharded) -> None:
-    """Raise PieceError where a rule's answer is not what was asked for, or lies beyond a tensor."""
-    for asked, made in zip(wanted, found.outputs, strict=True):
-        if asked is not None and not (made is not None and made.covers(asked)):
-            raise PieceError(f"asked for {asked}, made {made}")
+    """Raise PieceError where a rule's result does not contain the request, or exceeds a tensor."""
+    for requested, made in zip(wanted, found.outputs, strict=True):
+        if requested is not None and not (made is not None and made.covers(requested)):
+            raise PieceError(f"{requested} was requested, {made} is made")
     for number, taken in enumerate(found.inputs):
         if taken is None or taken.axis is None:
             continue
@@ -222,13 +223,13 @@ def _check(view: View, wanted: Wanted, found: Sharded) -> None:
 
 
 def replicated(node: ir.Node) -> Sharded:
-    """The node as it is, from whole inputs."""
+    """The result for a node that is computed whole, from whole inputs."""
     inputs = tuple(None if value is None else WHOLE for value in node.inputs)
     return Sharded(inputs, (WHOLE,) * len(node.outputs), share=1.0)
 
 
 def captured(node: ir.Node) -> tuple[ir.Value, ...]:
-    """Values that the node's subgraphs read from outside; they are needed whole."""
+    """Values that the node's subgraphs capture; they are needed whole."""
     if node.graph is None or not any(subgraphs_of(attribute) for attribute in node.attributes.values()):
         return ()
     direct = set(node.inputs)

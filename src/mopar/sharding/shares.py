@@ -1,11 +1,11 @@
-"""Pieces of tensors as plans and profiles write them down."""
+"""Conversion between pieces of tensors and the shares of plans and profiles."""
 
 from mopar.sharding.pieces import SUMMAND, WHOLE, Piece
 from mopar.types import Share
 
 
 def share_of(tensor: str, piece: Piece) -> Share:
-    """A piece as one span: with what lies between its spans."""
+    """A piece as a share, which has one span: gaps are filled."""
     if piece.axis is None:
         return Share(tensor, summand=piece.summand)
     start, stop = piece.hull().spans[0]
@@ -13,7 +13,7 @@ def share_of(tensor: str, piece: Piece) -> Share:
 
 
 def piece_of(share: Share) -> Piece:
-    """The piece that a share writes down. Raises ValueError where there is none."""
+    """The piece of a share. Raises ValueError where the share is invalid."""
     if share.axis is None:
         return SUMMAND if share.summand else WHOLE
     if share.summand or share.axis < 0 or not 0 <= share.start < share.stop:

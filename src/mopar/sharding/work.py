@@ -1,4 +1,4 @@
-"""How much each node of a layer weighs in the layer's time, by the operations that it does."""
+"""Estimated operations of nodes, by which a layer's time is divided among its nodes."""
 
 from math import prod
 
@@ -10,11 +10,11 @@ _CONVOLUTIONS = {"Conv", "ConvTranspose", "ConvInteger", "QLinearConv"}
 _PRODUCTS = {"MatMul", "Gemm", "MatMulInteger", "QLinearMatMul", "MatMulNBits"}
 _RECURRENT = {"LSTM", "GRU", "RNN"}
 _UNKNOWN = 1
-"""Stands for a dimension that is not known before the request: it is the same for all nodes of a layer."""
+"""Assumed size of a dimension that is not known before the request: it is the same for all nodes of a layer."""
 
 
 def operations(node: ir.Node) -> float:
-    """About how many operations a node does: products for matrices and convolutions, else elements."""
+    """Approximate number of operations of a node: multiplications of products and convolutions, else elements."""
     made = max((elements(shape_of(output)) for output in node.outputs), default=0.0)
     if node.op_type in _CONVOLUTIONS:
         weight = shape_of(node.inputs[1])
@@ -31,5 +31,5 @@ def operations(node: ir.Node) -> float:
 
 
 def elements(shape: Shape | None) -> float:
-    """Of a tensor, as far as it is known."""
+    """Number of elements of a shape, with an assumed size for unknown dimensions."""
     return float(prod(_UNKNOWN if dim is None else dim for dim in shape or ()))

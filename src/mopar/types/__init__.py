@@ -1,4 +1,4 @@
-"""What the stages exchange: frozen dataclasses, standard library only.
+"""Data types that the stages exchange: frozen dataclasses, standard library only.
 
 model -> graph -> Profile -> Plan -> Manifest (bundle) -> deployment -> answers
 """

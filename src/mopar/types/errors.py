@@ -45,7 +45,7 @@ class DeploymentError(MoparError):
 
 
 class OutOfMemoryError(DeploymentError):
-    """A function was killed because a request took more memory than it has; the request is not tried again."""
+    """A function was killed because a request took more memory than its limit; the request is not retried."""
 
 
 class RequestError(MoparError):
@@ -53,7 +53,7 @@ class RequestError(MoparError):
 
     Args:
         message: one line for the caller.
-        status: the HTTP status that says it best.
+        status: the HTTP status to answer with.
     """
 
     def __init__(self, message: str, status: int = 400) -> None:
@@ -71,8 +71,8 @@ class InfeasibleError(MoparError):
     Args:
         message: one line, naming the limit, its value and the nearest value that would do.
         limit: the name of the limit that is hit, such as ``slo_ms`` or ``memory_mib``.
-        value: the limit's value as asked for.
-        nearest: the nearest value that would be feasible; None where none would.
+        value: the limit's value as requested.
+        nearest: the nearest feasible value; None where there is none.
     """
 
     def __init__(self, message: str, *, limit: str, value: float, nearest: float | None) -> None:

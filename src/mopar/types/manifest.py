@@ -1,4 +1,4 @@
-"""What was built: the plan, plus files and their digests, plus what each graph takes and gives."""
+"""The manifest of a bundle: its plan, its files with their digests, and the interface of each graph."""
 
 from dataclasses import dataclass
 
@@ -35,8 +35,8 @@ class EngineOptions:
 
 
 PACKED_OPTIONS = EngineOptions(optimize="none", prepack=True, arena=False, memory_pattern=False)
-"""How a prepacked graph runs. Arena and memory pattern both round up; the allocator's settings of a worker's
-environment are as fast without (``mopar.runtime.environment``)."""
+"""Options for a prepacked graph. Arena and memory pattern are off because both round allocations up; with the
+allocator settings of ``mopar.runtime.environment`` a worker is as fast without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class PackedEntry:
 
 @dataclass(frozen=True, slots=True)
 class GraphEntry:
-    """A graph that ``function`` holds, its inputs one per stretch of bytes.
+    """A graph that ``function`` holds; each of its inputs is one contiguous range of bytes.
 
     ``files[0]`` is the portable ONNX file, the rest its external data; ``packed`` is the form that
     runs where the CPU is of the same kind.
@@ -70,9 +70,9 @@ class GraphEntry:
 class Manifest:
     """A bundle's table of contents.
 
-    ``inputs`` and ``outputs`` are the whole model's, symbolic dimensions kept. ``calls`` are the plan's
-    in the form that workers take: each input has one source, and a region only where it is contiguous
-    in memory; their graphs are ids of ``graphs``.
+    ``inputs`` and ``outputs`` are those of the unsplit model, with symbolic dimensions. ``calls`` are the plan's
+    calls in the form that workers take: each input has one source, and a region only where that region is
+    contiguous in memory; their graphs are ids of ``graphs``.
     """
 
     name: str

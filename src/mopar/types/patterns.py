@@ -1,4 +1,4 @@
-"""What a profile's layers show together: memory over time, how far it swings, runs of like layers, operators."""
+"""Patterns in a profile: memory over time, memory swing, runs of similar layers, resource-dominant operators."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ class MemoryPoint:
     """Memory while one layer runs, in bytes at the measured point.
 
     Attributes:
-        layer: its index.
-        weight_bytes: unpacked weights of its nodes, a shared weight once.
-        activation_bytes: tensors that are live.
-        workspace_bytes: scratch of its kernels, as far as known; in none of the sums.
-        in_need_bytes: *memory in need*: weights of what runs, and live tensors.
-        loaded_bytes: live tensors, and the weights of this layer and of all before it.
-        held_bytes: live tensors, and all weights of the model.
+        layer: index of the layer.
+        weight_bytes: unpacked weights of its nodes; a shared weight counts once.
+        activation_bytes: live tensors.
+        workspace_bytes: scratch memory of its kernels, as far as known; not part of any of the sums below.
+        in_need_bytes: *memory in need*: live tensors plus the weights of this layer.
+        loaded_bytes: live tensors plus the weights of this and all earlier layers.
+        held_bytes: live tensors plus all weights of the model.
     """
 
     layer: int
@@ -28,14 +28,14 @@ class MemoryPoint:
 
 @dataclass(frozen=True, slots=True)
 class MemorySwing:
-    """How far memory swings over a request.
+    """Memory swing over a request.
 
     Attributes:
-        share: (most - least) / most; 0 where nothing is held.
-        most_layer: the first layer with the most.
-        most_bytes: what it has.
-        least_layer: the first layer with the least.
-        least_bytes: what it has.
+        share: (most - least) / most; 0 where both are 0.
+        most_layer: the first layer with the most memory.
+        most_bytes: memory of ``most_layer``.
+        least_layer: the first layer with the least memory.
+        least_bytes: memory of ``least_layer``.
     """
 
     share: float
@@ -47,15 +47,15 @@ class MemorySwing:
 
 @dataclass(frozen=True, slots=True)
 class GlobalDifferences:
-    """Memory swing over the layers that count, by three ways of holding weights.
+    """Memory swing over the layers that take a relevant share of the time, for three ways of holding weights.
 
     Attributes:
-        in_need: of memory in need.
-        loaded: with weights loaded so far.
-        held: with all weights held.
-        least_share: of the layers' time; layers with as much or more count.
-        layers: how many count.
-        time_share: what part of the layers' time they take together.
+        in_need: swing of memory in need.
+        loaded: swing with weights loaded layer by layer.
+        held: swing with all weights held.
+        least_share: share of the layers' time from which on a layer is included.
+        layers: number of layers included.
+        time_share: share of the layers' time that the included layers take together.
     """
 
     in_need: MemorySwing
@@ -68,12 +68,12 @@ class GlobalDifferences:
 
 @dataclass(frozen=True, slots=True)
 class LayerRun:
-    """Neighbouring layers ``start`` to ``stop`` (exclusive) that are alike in time and memory.
+    """Neighbouring layers ``start`` to ``stop`` (exclusive) with similar time and memory.
 
     Attributes:
         start: the first layer.
-        stop: one past the last.
-        time_share: what part of the layers' time they take.
+        stop: one past the last layer.
+        time_share: their share of the layers' time.
         mean_ms: mean latency of a layer.
         mean_mib: mean memory in need of a layer.
     """
@@ -87,18 +87,18 @@ class LayerRun:
 
 @dataclass(frozen=True, slots=True)
 class OperatorShare:
-    """What an operator type takes of the whole: each share adds up to 1 over the operators, or is 0 for all.
+    """An operator type's share of the model: each kind of share adds up to 1 over all operators, or is 0 for all.
 
-    A layer of several nodes counts for the operator that does its work.
+    A layer of several nodes is attributed to the operator that does most of its arithmetic.
 
     Attributes:
-        operator: its type.
-        layers: how many layers count for it.
-        time_share: of the layers' time.
-        memory_time_share: of memory in need x time, summed over layers.
-        weight_share: of unpacked weight bytes; a shared weight counts where it is read first.
-        activation_share: of live tensors' bytes, summed over layers.
-        dominant: whether it is resource-dominant: it has at least half of the time, or of memory x time.
+        operator: the operator type.
+        layers: number of layers attributed to it.
+        time_share: share of the layers' time.
+        memory_time_share: share of memory in need x time, summed over layers.
+        weight_share: share of unpacked weight bytes; a shared weight is attributed to its first reader.
+        activation_share: share of the bytes of live tensors, summed over layers.
+        dominant: whether it is resource-dominant: it takes at least half of the time, or of memory x time.
     """
 
     operator: str
@@ -115,10 +115,10 @@ class Patterns:
     """How a model uses time and memory (docs/measuring.md defines each).
 
     Attributes:
-        timeline: a point for each layer.
+        timeline: one point per layer.
         differences: global differences.
-        runs: local similarities: together they hold every layer, in order.
-        operators: by time, the most first.
+        runs: local similarities; together they hold every layer, in order.
+        operators: sorted by time, largest share first.
     """
 
     timeline: tuple[MemoryPoint, ...]

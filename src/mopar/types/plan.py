@@ -1,4 +1,4 @@
-"""What was decided: functions, the graphs they hold, and the calls that make up a request."""
+"""Plans: functions, the graphs they hold, and the calls that make up a request."""
 
 from dataclasses import dataclass, field
 
@@ -8,14 +8,15 @@ from mopar.types.shards import GraphPart
 
 PLAN_SCHEMA = 2
 REQUEST = "request"
-"""The producer of the model's own inputs."""
+"""Id of the producer of the model's own inputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
     """A part of a tensor: elements ``start`` to ``stop`` (exclusive) along ``axis``.
 
-    ``size`` is the whole axis's where the plan holds for that size alone; a request that makes another is refused.
+    ``size`` is the length of the whole axis where the plan is valid for that length only: requests for which the
+    axis has another length are refused.
     """
 
     axis: int
@@ -26,7 +27,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A tensor as one call made it. ``producer`` is a call's id or ``REQUEST``."""
+    """A tensor, or a region of it, as its producer made it. ``producer`` is a call's id or ``REQUEST``."""
 
     producer: str
     tensor: str
@@ -38,10 +39,10 @@ class CallInput:
     """One input of a call's graph.
 
     Attributes:
-        tensor: the graph's input.
-        sources: what it is made of; one, unless ``combine`` joins several.
+        tensor: name of the graph's input.
+        sources: the tensors it is made of: one, unless ``combine`` joins several.
         combine: ``none``, ``concat`` (along ``axis``) or ``sum``.
-        axis: of the concatenation; None otherwise.
+        axis: axis of the concatenation; None otherwise.
     """
 
     tensor: str
@@ -63,11 +64,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A run of layers that a function holds: ``start`` to ``stop`` (exclusive), counted in the plan's order.
+    """Consecutive layers that a function holds: ``start`` to ``stop`` (exclusive), counted in the plan's order.
 
     ``inputs`` and ``outputs`` name its boundary tensors, so that a plan can be read, and checked
-    against a model, without the profile. ``part`` where it is one of several that compute the run side by side:
-    its tensors are then shares of these.
+    against a model, without the profile. ``part`` is set where several functions compute these layers in parallel:
+    this graph's tensors are then shares of the named ones.
     """
 
     id: str
@@ -89,13 +90,13 @@ class Function:
     threads: int = 1
 
     def is_possible(self) -> bool:
-        """Whether some machine could have such limits: what comes from a file may be anything."""
+        """Whether the limits are within what any machine could have; a plan read from a file may hold any values."""
         return 1 <= self.memory_mib <= 1 << 40 and 0 < self.cpu <= 1 << 20 and 1 <= self.threads <= 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class PredictedFunction:
-    """What is expected of a function, per request: before headroom and rounding."""
+    """Predicted figures of one function per request, before headroom and rounding."""
 
     name: str
     memory_mib: float
@@ -106,9 +107,9 @@ class PredictedFunction:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What a plan is expected to take, by the arithmetic of DESIGN.md, section 4.
+    """Predicted figures of a plan per request (docs/planning.md has the arithmetic).
 
-    ``memory_mib`` is the limits of all functions together: what a deployment holds.
+    ``memory_mib`` is the sum of all functions' limits: the memory that a deployment holds.
     """
 
     latency_ms: float
@@ -123,15 +124,15 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True)
 class CutReason:
-    """Why a slice ends where it ends: what a plan that differs in this cut alone would cost.
+    """Why a slice ends at this cut: the cost of plans that differ in this cut only.
 
     Attributes:
-        functions: that end there: one, or those that compute the slice side by side.
-        cut: the position.
-        next_best: the cheapest other position between the neighbouring cuts; None where limits forbid all.
-        next_usd, next_ms: what a request would cost and take more with it.
-        without_usd, without_ms: the same where the slice and its next were one; None where limits forbid it.
-        total_usd: what a request costs as planned.
+        functions: names of the functions that end here: one, or the sub-slices of the slice.
+        cut: the cut position.
+        next_best: the cheapest other position between the neighbouring cuts; None where limits forbid all of them.
+        next_usd, next_ms: added cost and latency of a request with the cut at ``next_best``.
+        without_usd, without_ms: added cost and latency without this cut; None where limits forbid that.
+        total_usd: cost of a request as planned.
     """
 
     functions: tuple[str, ...]
@@ -146,13 +147,13 @@ class CutReason:
 
 @dataclass(frozen=True, slots=True)
 class RefineTry:
-    """A plan that was built and measured on the way to this one.
+    """A plan that ``--refine`` built and measured.
 
     Attributes:
-        text: its one-line form.
+        text: the plan's one-line form.
         predicted_ms, measured_ms: latency of a request; None where it could not be measured.
         predicted_mib, measured_mib: required memory of each function.
-        held: whether both were within 5% of what was predicted.
+        held: whether latency and memory were within 5% of their predictions.
     """
 
     text: str
@@ -165,10 +166,10 @@ class RefineTry:
 
 @dataclass(frozen=True, slots=True)
 class LargerRequest:
-    """What a request beyond a plan's range would need.
+    """Predicted needs of a request that is larger than the plan's range.
 
     Attributes:
-        shapes: of each input, by name.
+        shapes: shape of each input, by name.
         memory_mib: required memory of each function, in the plan's order, before headroom.
     """
 
@@ -178,24 +179,24 @@ class LargerRequest:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Functions and calls; calls stand in an order in which they can run.
+    """Functions and calls; the calls are in topological order.
 
     Attributes:
         model: the model's name.
-        graph_sha256: of the canonical form that ``graphs`` count their layers in.
-        platform: where it will run; ``prices`` names the book that it was priced by.
+        graph_sha256: digest of the canonical form whose layers ``graphs`` refer to.
+        platform: the platform it was planned for; ``prices`` names the price book.
         objective: ``cost``, ``latency``, ``balanced``, ``uniform`` or ``cuts``.
         verdict: ``split`` or ``unsplit``; ``reason`` says why in one line.
         outputs: the model's outputs, each as (tensor, call id or ``REQUEST``).
-        codecs: tensor -> codec; a tensor that is absent travels as it is.
-        predicted: of this plan; ``unsplit`` of the whole model in one function.
-        recipes: the request that was measured, so that it can be made again: what latency is predicted for.
-        ranges: the sizes of each input that are answered: what memory is predicted for.
-        beyond: what larger requests would need, where no range was stated; None where that is not known.
-        cuts: why they are where they are; none where they were given.
-        tries: what was built and measured to come to it, this plan last; none where nothing was.
-        order: the layers, by their canonical numbers, in the order that graphs and cuts count in; empty for the
-            canonical one.
+        codecs: tensor -> codec; a tensor without an entry is transferred unencoded.
+        predicted: figures of this plan; ``unsplit`` those of the unsplit plan.
+        recipes: how the inputs of the measured request were made; latency is predicted for this request.
+        ranges: the range of sizes of each input that is answered; memory is predicted for the largest sizes.
+        beyond: predicted needs of larger requests, where no range was stated; None where they are not known.
+        cuts: a reason for each cut; empty where the cuts were given by the user.
+        tries: the plans that ``--refine`` measured, this plan last; empty without ``--refine``.
+        order: canonical numbers of the layers in the order that graphs and cuts count in; empty for the
+            canonical order.
     """
 
     model: str
@@ -222,5 +223,5 @@ class Plan:
     schema: int = PLAN_SCHEMA
 
     def layers_of(self, graph: Graph) -> tuple[int, ...]:
-        """Canonical numbers of a graph's layers, in the plan's order."""
+        """The canonical numbers of a graph's layers, in the plan's order."""
         return self.order[graph.start : graph.stop] if self.order else tuple(range(graph.start, graph.stop))

@@ -1,11 +1,11 @@
-"""What a platform charges and forbids: data, dated and with its source."""
+"""Prices and limits of platforms: plain data, each with a date and a source."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class CpuSize:
-    """CPUs that a function can have, and the memory that can be bought with them (``memory_max_mib`` None: any)."""
+    """A number of CPUs that can be bought, and the range of memory sold with it (``memory_max_mib`` None: no limit)."""
 
     cpu: float
     memory_min_mib: int = 0
@@ -17,19 +17,19 @@ class PriceBook:
     """A platform's prices, memory steps and billing unit.
 
     Attributes:
-        name: as ``--prices`` takes it.
-        date: when the prices were read (ISO 8601); ``source`` where.
-        gib_s_usd: price of one GiB held for a second.
-        vcpu_s_usd: price of one CPU held for a second; 0 where CPU is not billed.
+        name: the name that ``--prices`` takes.
+        date: date on which the prices were read (ISO 8601); ``source`` is where.
+        gib_s_usd: price of one GiB for one second.
+        vcpu_s_usd: price of one CPU for one second; 0 where CPU is not billed.
         request_usd: price of one call.
-        memory_min_mib, memory_max_mib, memory_step_mib: sizes that can be bought.
-        billing_unit_ms: durations are rounded up to it; 0 for none.
-        billing_min_ms: the shortest duration that is billed.
-        mib_per_vcpu: memory that buys one CPU where the two are coupled; None where they are apart.
-        cpu_per_function: CPUs of a function where memory and CPU are apart and ``cpu_sizes`` has no choice.
-        cpu_sizes: CPUs to choose from, where the two are apart.
+        memory_min_mib, memory_max_mib, memory_step_mib: the memory sizes that can be bought.
+        billing_unit_ms: durations are rounded up to a multiple of it; 0 for no rounding.
+        billing_min_ms: the shortest billed duration.
+        mib_per_vcpu: memory that buys one CPU on a coupled platform; None where memory and CPU are bought separately.
+        cpu_per_function: CPUs of a function where they are bought separately and ``cpu_sizes`` is empty.
+        cpu_sizes: the CPU sizes to choose from, where they are bought separately.
         init_billed: whether initialisation is billed.
-        cold_rate: share of calls that meet a cold function.
+        cold_rate: share of calls that are cold starts.
     """
 
     name: str
@@ -52,20 +52,20 @@ class PriceBook:
 
 @dataclass(frozen=True, slots=True)
 class PlatformLimits:
-    """What a platform forbids; None where it forbids nothing.
+    """Limits of a platform; None means no limit.
 
     Attributes:
-        name: as ``--platform`` takes it.
-        prices: its own price book.
-        max_functions: functions per deployment.
-        payload_bytes: encoded body of one call, all its tensors together.
+        name: the name that ``--platform`` takes.
+        prices: name of its default price book.
+        max_functions: most functions per deployment.
+        payload_bytes: largest encoded body of one call, all its tensors together.
         payload_factor: encoded bytes per tensor byte (base64: 4/3).
-        package_bytes: files of one function.
-        hop_ms, hop_ms_per_mib: what a call adds to latency there; None where the profile's own
-            measurement holds (one machine, shared memory).
-        hop_billed_share, wire_billed_share: how much of the two passes inside the function, and is
-            billed; the rest is latency alone.
-        package_base_bytes: what the runtime takes of ``package_bytes``.
+        package_bytes: largest total size of one function's files.
+        hop_ms, hop_ms_per_mib: latency that a call adds; None where functions share the profile's machine, so that
+            the profile's own measurement applies.
+        hop_billed_share, wire_billed_share: share of the two that passes inside the function and is billed; the
+            rest is latency only.
+        package_base_bytes: size of the runtime, which is part of ``package_bytes``.
     """
 
     name: str

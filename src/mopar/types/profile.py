@@ -1,4 +1,4 @@
-"""What was measured of a model: the only thing that the planner sees of it."""
+"""Profiles: everything that the planner knows about a model."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from mopar.types.tensor import TensorSpec
 
 PROFILE_SCHEMA = 4
 PARTS = (2, 4)
-"""Numbers of parts that a profile looks at."""
+"""Numbers of parts for which a profile searches sharding steps."""
 COLD_HALF_MS = 4.0
 """Computing for so long costs half of ``RuntimeCosts.cold_ms``, as slices of the zoo of 0.1 to 40 ms showed."""
 IDLE_HALF_MS = 1.5
@@ -19,7 +19,7 @@ IDLE_HALF_MS = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where a measurement was made. ``cpu_kind`` names what packed weights belong to."""
+    """The machine that a measurement was made on. ``cpu_kind`` decides whether packed weights can be loaded."""
 
     cpu_model: str
     cpu_kind: str
@@ -33,7 +33,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The model's identity. ``graph_sha256`` is over the canonical form, weights included."""
+    """The model's identity. ``graph_sha256`` is the digest of the canonical form, weights included."""
 
     name: str
     sha256: str
@@ -48,11 +48,11 @@ class InputRecipe:
     """How one input of the measured run was made.
 
     Attributes:
-        name: the input.
+        name: name of the input.
         dtype: its element type.
-        shape: the measured point.
+        shape: its shape in the measured run.
         source: ``normal``, ``integers``, ``ones`` (masks), ``strings``, or ``file``.
-        seed: of the random generator; None for ``file``.
+        seed: seed of the random generator; None for ``file``.
     """
 
     name: str
@@ -64,14 +64,14 @@ class InputRecipe:
 
 @dataclass(frozen=True, slots=True)
 class WholeProfile:
-    """The unsplit model, tuned: one worker, one CPU.
+    """The tuned unsplit model in one worker with one CPU.
 
     Attributes:
         latency_ms: median engine time of a run.
-        spread_ms: interquartile range.
-        memory_mib: required memory of the whole as one function (DESIGN.md, section 4).
-        init_ms: from exec to ready.
-        unattributed_ms: latency that no layer claims.
+        spread_ms: interquartile range of the same samples.
+        memory_mib: required memory of the model as one function (docs/measuring.md).
+        init_ms: time from exec to ready.
+        unattributed_ms: latency that is not attributed to any layer.
     """
 
     latency_ms: float
@@ -83,7 +83,7 @@ class WholeProfile:
 
 @dataclass(frozen=True, slots=True)
 class MemorySample:
-    """Required memory of layers ``start`` to ``stop`` (exclusive) as a function of their own, measured.
+    """Measured required memory of layers ``start`` to ``stop`` (exclusive) as one function.
 
     A slice that was measured in another order of the layers may be several runs of this one: it is recorded as so many
     samples, ``runs``.
@@ -97,14 +97,15 @@ class MemorySample:
 
 @dataclass(frozen=True, slots=True)
 class SizePoint:
-    """The model at other sizes of its inputs than the measured point.
+    """Figures of the model at input sizes other than the measured point.
 
     Attributes:
-        shapes: of each input, by name.
-        latency_ms: engine time of a run of the whole model; None where it was not timed.
-        memory_mib: required memory of the whole as one function: measured at the largest sizes, elsewhere from bytes.
-        tensor_bytes: of each of the profile's tensors, in their order.
-        layer_bytes: of each layer, ``activation_bytes`` and ``workspace_bytes`` together.
+        shapes: shape of each input, by name.
+        latency_ms: engine time of a run of the unsplit model; None where it was not timed.
+        memory_mib: required memory of the unsplit model: measured at the largest sizes, computed from tensor bytes
+            elsewhere.
+        tensor_bytes: size of each of the profile's tensors, in their order.
+        layer_bytes: ``activation_bytes + workspace_bytes`` of each layer.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -116,12 +117,12 @@ class SizePoint:
 
 @dataclass(frozen=True, slots=True)
 class MachineLoad:
-    """What else the machine did while layers were timed, as shares from 0 to 1.
+    """Load of the machine by other processes while layers were timed, as shares from 0 to 1.
 
     Attributes:
-        lost: of the runs' time, the part in which another process had the core.
-        others_busy: of the other cores' time, the part in which they were busy.
-        spread: interquartile range of the whole's latency over its median.
+        lost: share of the measured time in which another process ran on the core.
+        others_busy: share of time in which the other cores were busy.
+        spread: interquartile range of the unsplit model's latency divided by its median.
     """
 
     lost: float = 0.0
@@ -131,7 +132,10 @@ class MachineLoad:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeCosts:
-    """What every function pays on this machine, measured.
+    """Measured overhead of functions and calls on this machine.
+
+    A call that computes for ``t`` ms of the model's ``T`` ms pays ``(T - t) / (T - t + IDLE_HALF_MS)`` of
+    ``cold_call_ms`` and of ``wake_ms``, and ``t / (t + COLD_HALF_MS) * (T - t) / T`` of ``cold_ms``.
 
     Attributes:
         base_mib: required memory of a worker whose graph does nothing.
@@ -163,21 +167,20 @@ class RuntimeCosts:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A model measured on a machine at one point of its input shapes, and what it takes at the ends of their ranges.
+    """A model measured on one machine at one point of its input shapes, and at the ends of their ranges.
 
-    Times, and the bytes of tensors and layers, are those of the point. ``ranges`` are the sizes that a service must
-    answer; required memory (of ``whole`` and ``samples``, and of parts) is that of the largest of them. ``smallest``
-    and ``largest`` tell the model at the ends of a range that was stated; None where they are the point. Where only a
-    point was given, ``beyond`` tells what requests of twice its sizes would take; None where the model refuses them.
+    Times, and the bytes of tensors and layers, are those at the measured point. ``ranges`` are the sizes that a
+    service must answer; required memory (of ``whole``, ``samples`` and parts) is that of the largest sizes.
+    ``smallest`` and ``largest`` describe the ends of a stated range; None where they equal the measured point.
+    Where only a point was given, ``beyond`` describes requests of twice its sizes; None where the model refuses them.
 
-    ``inputs`` and ``outputs`` keep symbolic dimensions; ``tensors`` have the measured point's.
-    ``cpu`` is the share of one CPU under which it was measured. ``samples`` are slices of about equal
-    time whose memory was measured, which tells what functions of this model need beyond their tensors.
-    ``source`` is ``measured``, or ``predicted`` where nothing ran: ``spread_ms`` is then how far off a prediction may
-    be, and ``assumed`` names tensors whose size depends on values, so that a bound stands in its place.
-    ``patterns`` are read off the layers; None only while a profile is in the making. ``shards`` are runs of layers
-    that parts could compute side by side. ``load`` is what else the machine did meanwhile; None where nothing
-    was timed.
+    ``inputs`` and ``outputs`` keep symbolic dimensions; ``tensors`` have the sizes of the measured point.
+    ``cpu`` is the share of one CPU under which it was measured. ``samples`` are slices of about equal time whose
+    required memory was measured: from them follows what functions of this model need beyond their tensors.
+    ``source`` is ``measured``, or ``predicted`` where nothing was run: ``spread_ms`` is then the expected error of a
+    prediction, and ``assumed`` names tensors whose size depends on values and for which an upper bound is used.
+    ``patterns`` follow from the layers; None only while a profile is being assembled. ``shards`` are the sharding
+    steps that the planner can choose from. ``load`` is None where nothing was timed.
     """
 
     model: ModelInfo

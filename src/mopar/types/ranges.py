@@ -1,4 +1,4 @@
-"""Which sizes of its inputs a service answers: part of the model's contract, from the profile to the gateway."""
+"""Ranges of input sizes that a service answers: part of the model's contract, from the profile to the gateway."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ Bounds = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class StatedShape:
-    """A shape as a user states it: the point to measure at, and how far each dimension may go.
+    """An input shape as a user states it: the point to measure at, and a range for each dimension.
 
     Attributes:
-        point: where latency counts.
-        bounds: of each dimension; None where a single number was given, which is the largest size too.
+        point: the sizes for which latency is measured and planned.
+        bounds: range of each dimension; None where a single number was given, which is then the largest size too.
     """
 
     point: tuple[int, ...]
@@ -21,18 +21,18 @@ class StatedShape:
 
     @classmethod
     def of(cls, point: Iterable[int]) -> "StatedShape":
-        """A point alone."""
+        """A shape without ranges."""
         sizes = tuple(point)
         return cls(sizes, (None,) * len(sizes))
 
     @property
     def smallest(self) -> tuple[int, ...]:
-        """Of each dimension; 0 where no range was stated."""
+        """The smallest size of each dimension; 0 where no range was stated."""
         return tuple(0 if bound is None else bound[0] for bound in self.bounds)
 
     @property
     def largest(self) -> tuple[int, ...]:
-        """Of each dimension."""
+        """The largest size of each dimension."""
         return tuple(size if bound is None else bound[1] for size, bound in zip(self.point, self.bounds, strict=True))
 
 
@@ -41,9 +41,10 @@ class InputRange:
     """The sizes of one input that a service answers.
 
     Attributes:
-        name: the input.
-        smallest, largest: sizes of each dimension, inclusive; equal where the model fixes it.
-        stated: whether a range was stated; if not, the measured point is the largest, and anything smaller is answered.
+        name: name of the input.
+        smallest, largest: bounds of each dimension, inclusive; equal where the model fixes the size.
+        stated: whether the user stated a range; if not, the measured point is the largest size, and any smaller size
+            is answered.
     """
 
     name: str
@@ -53,17 +54,17 @@ class InputRange:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has more than one size."""
+        """Whether the range holds more than one size."""
         return self.smallest != self.largest
 
     def holds(self, shape: tuple[int, ...]) -> bool:
-        """Whether a shape lies within."""
+        """Whether a shape lies within the range."""
         if len(shape) != len(self.largest):
             return False
         return all(a <= size <= b for a, size, b in zip(self.smallest, shape, self.largest, strict=True))
 
     def widened(self, shape: tuple[int, ...]) -> str:
-        """The range that holds ``shape`` too, as ``--input`` takes it."""
+        """The smallest range that also holds ``shape``, in the form of ``--input``."""
         if len(shape) != len(self.largest):
             return self.text
         bounds = [
@@ -74,20 +75,20 @@ class InputRange:
 
     @property
     def text(self) -> str:
-        """As ``--input`` takes it: ``ids=1x1..512``."""
+        """The range in the form of ``--input``: ``ids=1x1..512``."""
         return f"{self.name}={_text(zip(self.smallest, self.largest, strict=True))}"
 
 
 def ranges_text(ranges: Iterable[InputRange]) -> str:
-    """The inputs of more than one size, as ``--input`` takes them; empty where there are none."""
+    """The ranges with more than one size, in the form of ``--input``; empty where there are none."""
     return ", ".join(item.text for item in ranges if item.is_open)
 
 
 def sizes_text(shapes: Mapping[str, tuple[int, ...]], ranges: Iterable[InputRange]) -> str:
-    """One size of each input that has more than one, as ``--input`` takes it."""
+    """The given sizes of each input whose range has more than one size, in the form of ``--input``."""
     return ", ".join(f"{item.name}={_text((n, n) for n in shapes[item.name])}" for item in ranges if item.is_open)
 
 
 def _text(dims: Iterable[Bounds]) -> str:
-    """Ranges from 0 are written as their end: a number alone allows anything up to it."""
+    """Dimensions joined by ``x``; a range from 0 is written as its upper bound, which allows anything below."""
     return "x".join(str(high) if low in {0, high} else f"{low}..{high}" for low, high in dims) or "scalar"

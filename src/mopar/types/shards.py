@@ -1,4 +1,4 @@
-"""What parts that run side by side have of a model's tensors."""
+"""Sharding steps in profiles and plans: which share of each tensor a part holds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a part takes or gives of a tensor.
+    """The share of a tensor that a part reads or produces.
 
     Attributes:
-        tensor: its name.
-        axis: that it is split along; None where it is all of the tensor, or a summand.
-        start, stop: the elements along ``axis``; 0 without one.
-        summand: whether it has the whole's shape, and the parts' sum is the tensor.
+        tensor: name of the tensor.
+        axis: axis that it is split along; None for the whole tensor or a summand.
+        start, stop: range of elements along ``axis``; 0 where ``axis`` is None.
+        summand: whether the share has the tensor's full shape and the parts' shares add up to the tensor.
     """
 
     tensor: str
@@ -24,7 +24,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class GraphPart:
-    """One of ``count`` parts of a run of layers: what it takes of their inputs, and gives of their outputs."""
+    """One of ``count`` parts of consecutive layers: its shares of their inputs and outputs."""
 
     index: int
     count: int
@@ -34,13 +34,13 @@ class GraphPart:
 
 @dataclass(frozen=True, slots=True)
 class PartProfile:
-    """What one part of a step needs.
+    """Time and memory of one part of a step.
 
     Attributes:
-        part: its place, inputs and outputs.
-        time_share: of the layers' time, what it takes.
-        resident_bytes, file_bytes: of its weights, as in ``WeightProfile``.
-        activation_bytes: the most that its tensors take at once.
+        part: its index, inputs and outputs.
+        time_share: its time as a share of the layers' time.
+        resident_bytes, file_bytes: sizes of its weights, as in ``WeightProfile``.
+        activation_bytes: peak size of its live tensors.
     """
 
     part: GraphPart
@@ -52,12 +52,12 @@ class PartProfile:
 
 @dataclass(frozen=True, slots=True)
 class ShardStep:
-    """A run of layers that parts can compute side by side without exchanging anything.
+    """Consecutive layers that parts can compute in parallel without exchanging anything.
 
     Attributes:
-        start, stop: layers, ``stop`` exclusive; both are cut positions, or the model's ends.
-        layout: how its outputs are split, in words.
-        parts: all of them.
+        start, stop: range of layers, ``stop`` exclusive; both are cut positions or an end of the model.
+        layout: description of how its outputs are split.
+        parts: the parts, in order.
     """
 
     start: int
@@ -68,11 +68,11 @@ class ShardStep:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What the parts of a step have of one tensor, as files have it.
+    """The shares that the parts of a step have of one tensor, in the form of a profile file.
 
     Attributes:
         tensor, axis, summand: as in ``Share``.
-        spans: of each part, the elements along ``axis``, or 0 and 0 without one; None where the part has nothing.
+        spans: range of elements of each part along ``axis``, (0, 0) without an axis; None where a part has no share.
     """
 
     tensor: str
@@ -83,12 +83,12 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """A ``ShardStep`` as files have it: each tensor once, and each figure as a list by part.
+    """A ``ShardStep`` in the form of a profile file: each tensor once, and each figure as a list over the parts.
 
     Attributes:
         start, stop, layout: as in ``ShardStep``.
-        takes, gives: tensors, in the order in which the parts have them.
-        time_share, resident_bytes, file_bytes, activation_bytes: of each part, as in ``PartProfile``.
+        takes, gives: input and output tensors, in an order that keeps the order within each part.
+        time_share, resident_bytes, file_bytes, activation_bytes: one figure per part, as in ``PartProfile``.
     """
 
     start: int
@@ -103,7 +103,7 @@ class StepRecord:
 
 
 def record_of(step: ShardStep) -> StepRecord:
-    """A step, whose parts stand in order, as files have it."""
+    """The file form of a step, whose parts must be in order."""
     parts = step.parts
     return StepRecord(
         step.start,
@@ -119,7 +119,7 @@ def record_of(step: ShardStep) -> StepRecord:
 
 
 def step_of(record: StepRecord) -> ShardStep:
-    """The step that a record has. Raises ValueError where its lists are not all of one length."""
+    """The step of a file record. Raises ValueError where its lists differ in length."""
     count = len(record.time_share)
     figures = record.resident_bytes, record.file_bytes, record.activation_bytes
     spans = [split.spans for split in (*record.takes, *record.gives)]
@@ -140,13 +140,13 @@ _Key = tuple[str, int | None, bool]
 
 
 def _splits(shares: Sequence[Sequence[Share]]) -> tuple[Split, ...]:
-    """By tensor, of what each part has, in an order that keeps each part's."""
+    """Regroup the parts' shares by tensor, in an order that keeps the order within each part."""
     left = [[(_key(share), (share.start, share.stop)) for share in some] for some in shares]
     found = []
     while any(left):
         keys = [some[0][0] for some in left if some]
         later = {key for some in left for key, _ in some[1:]}
-        # Where parts have tensors in contradicting orders, one of them gets an entry of its own.
+        # Where parts list tensors in contradicting orders, a tensor gets more than one entry.
         first = next((key for key in keys if key not in later), keys[0])
         spans = tuple(some.pop(0)[1] if some and some[0][0] == first else None for some in left)
         found.append(Split(*first, spans))

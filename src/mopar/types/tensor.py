@@ -1,4 +1,4 @@
-"""A tensor's name, element type and shape."""
+"""Tensors: name, element type, shape and value."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Dim = int | str | None
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What is known of a tensor before it exists.
+    """A tensor's declaration: what is known before a request.
 
     Attributes:
         name: its name in the ONNX graph.
@@ -23,7 +23,7 @@ class TensorSpec:
 
 
 def element_count(shape: Iterable[int]) -> int:
-    """How many elements a tensor of this shape holds (1 for a scalar)."""
+    """Number of elements of a tensor of this shape (1 for a scalar)."""
     count = 1
     for dim in shape:
         count *= dim
@@ -39,10 +39,10 @@ def format_shape(shape: Iterable[Dim] | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TensorValue:
-    """A tensor's value as it travels.
+    """A tensor's value as it is transferred.
 
     Attributes:
-        name: of the graph's input or output.
+        name: name of the graph's input or output.
         dtype: a name of ``mopar.types.DTYPES``.
         shape: its dimensions.
         data: elements in C order, little endian; strings as the Open Inference Protocol's BYTES: for

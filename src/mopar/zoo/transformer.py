@@ -1,7 +1,7 @@
-"""Transformers, imported only by the process that exports one.
+"""Transformers; imported only in the exporting process.
 
-Those of the library transformers run with eager attention: it is made of plain matrix products, which export to ONNX's
-standard operators and keep symbolic axes.
+Models of the transformers library use eager attention: its plain matrix products are exported as standard ONNX
+operators and keep symbolic axes.
 """
 
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A GPT for one forward pass: scores of the next token at each place, and no cache."""
+    """A GPT for one forward pass without cache: scores of the next token at each position."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Decoder(nn.Module):
 
 
 class SentenceEncoder(nn.Module):
-    """Tokens in; one vector of length 1 for each sentence out, the mean over its tokens."""
+    """Sentence embeddings: the mean over the tokens' hidden states, normalised to length 1."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Random weights made as telling as trained ones.
+"""Prepares random weights so that every layer affects the outputs, as in a trained model.
 
-As they are initialised, a Vision Transformer answers 0, a ConvNeXt adds a millionth of what its blocks compute, and an
-Inception's values grow to 10^12. Slices that drop a layer would equal such models. So weights are prepared: no layer is
-idle, and activations neither fade (to numbers that some processors compute slowly) nor explode.
+With initial weights a Vision Transformer's output is 0, a ConvNeXt scales the results of its blocks by 1e-6, and an
+Inception's activations grow to 1e12. A slice that lacks a layer would then compare equal. After preparation no layer is
+without effect, and activations neither explode nor vanish (to denormal numbers, which some CPUs compute slowly).
 """
 
 import contextlib
@@ -14,23 +14,23 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 _IDLE = 1e-4
-"""A parameter whose values are all below this does nothing worth a layer."""
+"""A parameter whose values are all below this has no measurable effect."""
 _BIAS = 0.1
-"""Of biases that start as 0, which the exporter would leave out; the layers' outputs have 1."""
+"""Standard deviation of redrawn biases, which the exporter would omit if they were 0; layers' outputs have 1."""
 
 Batch = Mapping[str, Tensor]
 
 
 def prepare(module: nn.Module, batches: Sequence[Batch]) -> None:
-    """Change random weights so that answers depend on each layer and on the input.
+    """Change random weights so that the outputs depend on each layer and on the input.
 
-    Parameters that are all but 0 (heads, layer scales, class tokens, biases) are drawn anew. Then each convolution and
-    fully-connected layer, in the order in which they run, is divided by the standard deviation of its output
-    (layer-sequential unit variance, Mishkin and Matas 2016, arXiv 1511.06422; in one step, as the layers are linear).
-    Last, batch norms get the statistics of the batches, averaged.
+    Parameters that are nearly 0 (heads, layer scales, class tokens, biases) are drawn again. Then each convolution and
+    fully-connected layer, in execution order, is divided by the standard deviation of its output (layer-sequential
+    unit variance, Mishkin and Matas 2016, arXiv 1511.06422; in one pass, since the layers are linear). Last, batch
+    norms get the mean statistics of the batches.
 
     Args:
-        module: left in evaluation mode.
+        module: changed in place and left in evaluation mode.
         batches: requests by parameter of ``forward``; the first sets the scales, all set the statistics.
     """
     _draw_idle_parameters(module)
@@ -77,7 +77,7 @@ def _unit_variance() -> Hook:
 
 @contextlib.contextmanager
 def _each_layer(module: nn.Module, hook: Hook) -> Iterator[None]:
-    """Let ``hook`` see the output of each layer that multiplies by a matrix or kernel."""
+    """Register ``hook`` on each layer that multiplies by a matrix or kernel."""
     handles = [part.register_forward_hook(hook) for part in module.modules() if _multiplies(part)]
     try:
         yield

@@ -7,8 +7,8 @@ import onnxruntime as ort
 
 from mopar.bundle.assemble import graph_model
 from mopar.bundle.lowering import LoweredCall, lower_call
-from mopar.bundle.parts import shared_specs
-from mopar.graph import Layer, Model, arranged, boundary, layers_of
+from mopar.bundle.shard import shared_specs
+from mopar.graph import Layer, Model, boundary, layers_of, reordered
 from mopar.planning import check_plan
 from mopar.types import REQUEST, Call, CallInput, Graph, Plan, TensorSpec
 from tests.models.drawn.drawing import Array
@@ -31,7 +31,7 @@ class Composer:
             MoparError: the plan, or one of its graphs, is refused.
         """
         check_plan(plan, len(self._layers))
-        layers = arranged(self._model, self._layers, plan.order)
+        layers = reordered(self._model, self._layers, plan.order)
         graphs = {graph.id: graph for graph in plan.graphs}
         calls = [self._prepared(layers, plan, graphs[call.graph], call) for call in plan.calls]
         return Composition(plan, calls)

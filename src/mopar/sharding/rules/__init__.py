@@ -1,4 +1,4 @@
-"""The rules, one file per family of operators; importing this makes them known."""
+"""The rules, one file per operator family; importing this package registers them."""
 
 from mopar.sharding.rules import (
     attention,

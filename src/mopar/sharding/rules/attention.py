@@ -1,4 +1,4 @@
-"""Attention: by heads, by images, and by queries."""
+"""Attention: split by heads, by batch, and by queries."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from mopar.sharding.rules.broadcast import broadcast
 _Q, _K, _V, _MASK, _PAST_KEY, _PAST_VALUE, _LENGTHS = range(7)
 _Y, _PRESENT_KEY, _PRESENT_VALUE, _SCORES = range(4)
 _BATCH, _HEADS, _ROWS = range(3)
-"""Axes of a tensor of shape (batch, heads, rows, width), which is what all of them are or stand for."""
+"""Axes of shape (batch, heads, rows, width); tensors of three axes are treated as if they had these four."""
 _FOUR = 4
 
 
@@ -20,9 +20,9 @@ class _Form:
     """Tensors of four axes, or of three: (batch, rows, heads x width).
 
     Attributes:
-        four: whether Q, K, V and Y have four.
-        heads, groups: of queries; of keys and values.
-        widths: of one head of Q, K, V and Y.
+        four: whether Q, K, V and Y have four axes.
+        heads, groups: number of heads of queries, and of keys and values.
+        widths: width of one head of Q, K, V and Y.
         full: shape of the scores, (batch, heads, rows, None).
     """
 
@@ -33,15 +33,15 @@ class _Form:
     full: Shape
 
     def of(self, axis: int, spans: tuple[Span, ...], tensor: int) -> Piece:
-        """The piece of Q, K, V (0 to 2) or Y (3) along an axis of four."""
+        """The piece of Q, K, V (0 to 2) or Y (3) for spans along one of the four axes."""
         if self.four:
             return Piece(axis, spans)
         if axis == _HEADS:
             return Piece(2, scaled(spans, self.widths[tensor]))
         return Piece(1 if axis == _ROWS else axis, spans)
 
-    def asked(self, piece: Piece, output: int) -> tuple[int, tuple[Span, ...]] | None:
-        """Axis of four and spans along it, as heads of queries, of what is asked of an output."""
+    def requested(self, piece: Piece, output: int) -> tuple[int, tuple[Span, ...]] | None:
+        """The one of the four axes that a requested piece is split along, and its spans (heads: those of queries)."""
         axis, spans = piece.axis, piece.spans
         if axis is None:
             return None
@@ -55,12 +55,12 @@ class _Form:
 
 @rule("Attention")
 def attention(view: View, wanted: Wanted) -> Sharded | None:
-    """Queries, keys, values, and perhaps a mask, past keys and values, and lengths of these."""
+    """Inputs: queries, keys, values, and optionally a mask, past keys and values, and their lengths."""
     form = _form(view)
     if form is None:
         return None
-    asked = [None if piece is None else form.asked(piece, output) for output, piece in enumerate(wanted)]
-    found = [one for one, piece in zip(asked, wanted, strict=True) if piece is not None and one is not None]
+    requested = [None if piece is None else form.requested(piece, output) for output, piece in enumerate(wanted)]
+    found = [one for one, piece in zip(requested, wanted, strict=True) if piece is not None and one is not None]
     axes = {axis for axis, _ in found}
     if len(found) < sum(piece is not None for piece in wanted) or len(axes) != 1:
         return None
@@ -75,7 +75,7 @@ def attention(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _by_heads(view: View, form: _Form, spans: tuple[Span, ...]) -> Sharded | None:
-    """Some heads of queries and the heads of keys and values that these share; whole groups where numbers differ."""
+    """Some heads of queries with their heads of keys and values; whole groups where the numbers of heads differ."""
     each = form.heads // form.groups
     groups = granules(spans, each)
     shared = {
@@ -97,7 +97,7 @@ def _by_heads(view: View, form: _Form, spans: tuple[Span, ...]) -> Sharded | Non
 
 
 def _answer(view: View, form: _Form, scores: Piece, keys: Piece, values: Piece, cached: Piece) -> Sharded | None:
-    """Pieces of all inputs and outputs, for one of the scores."""
+    """Pieces of all inputs and outputs for a piece of the scores."""
     assert scores.axis is not None
     mask = broadcast(view.shape(_MASK), scores, form.full)
     if mask is None and view.value(_MASK) is not None:
@@ -110,7 +110,7 @@ def _answer(view: View, form: _Form, scores: Piece, keys: Piece, values: Piece, 
 
 
 def _form(view: View) -> _Form | None:
-    """How the tensors lie; None where a size that matters is not known."""
+    """The form of the node's tensors; None where a required size is not known."""
     shapes = [view.shape(number) for number in (_Q, _K, _V)]
     query, key, value = shapes
     if query is None or key is None or value is None:
@@ -127,13 +127,13 @@ def _form(view: View) -> _Form | None:
 
 
 def _overlap(spans: tuple[Span, ...], other: Span) -> int:
-    """Elements of ``other`` that the spans have."""
+    """Number of elements of ``other`` that are in the spans."""
     return sum(max(0, min(stop, other[1]) - max(start, other[0])) for start, stop in spans)
 
 
 @rule("RotaryEmbedding")
 def rotary(view: View, wanted: Wanted) -> Sharded | None:
-    """By images, by rows, and by heads: axis 1 of four, or the last of three."""
+    """Split by batch, by rows, and by heads (axis 1 of four, or the last of three)."""
     piece, shape = wanted[0], view.shape(0)
     if piece is None or piece.axis is None or shape is None:
         return None
@@ -154,7 +154,7 @@ def rotary(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _rotary_heads(view: View, piece: Piece, width: int | None) -> Sharded | None:
-    """Every head turns alike; of three axes, whole heads of ``width`` in all."""
+    """All heads are rotated alike; with three axes, a piece consists of whole heads of ``width``."""
     others = tuple(None if value is None else WHOLE for value in view.node.inputs[1:])
     heads = view.attribute("num_heads")
     if len(view.shape(0) or ()) == _FOUR:

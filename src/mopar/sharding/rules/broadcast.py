@@ -1,11 +1,11 @@
-"""Inputs that are broadcast to the shape of an output, and outputs that are asked for together."""
+"""Inputs that are broadcast to an output's shape, and outputs that are requested together."""
 
 from mopar.sharding.pieces import WHOLE, Piece, union
 from mopar.sharding.rule import Shape, Wanted
 
 
 def broadcast(shape: Shape | None, piece: Piece, full: Shape) -> Piece | None:
-    """Of a tensor that is broadcast to shape ``full``, what a piece of that needs; None where it is not known."""
+    """The piece of a tensor that is needed for a piece of its broadcast to shape ``full``; None where not known."""
     if shape is None or piece.axis is None:
         return None
     axis = piece.axis - (len(full) - len(shape))
@@ -17,14 +17,14 @@ def broadcast(shape: Shape | None, piece: Piece, full: Shape) -> Piece | None:
 
 
 def together(wanted: Wanted) -> Piece | None:
-    """One piece that covers all that is asked of outputs whose axes are the same; None where it splits along no axis.
+    """The smallest piece that contains the requests of all outputs, whose axes are the same.
 
-    A summand is none: what is asked here is computed.
+    None where that is the whole tensor, or where the request is not along an axis (a whole tensor or a summand).
     """
-    asked = [piece for piece in wanted if piece is not None]
-    if any(piece.axis is None for piece in asked):
+    requested = [piece for piece in wanted if piece is not None]
+    if any(piece.axis is None for piece in requested):
         return None
     found: Piece | None = None
-    for piece in asked:
+    for piece in requested:
         found = union(found, piece)
     return None if found is None or found.is_whole else found

@@ -1,4 +1,4 @@
-"""Normalization by channels, groups, neighbours or along an axis."""
+"""Normalization over channels, channel groups, neighbouring channels or an axis."""
 
 import onnx_ir as ir
 
@@ -10,7 +10,7 @@ _CHANNELS = 1
 
 @rule("BatchNormalization")
 def batch_normalization(view: View, wanted: Wanted) -> Sharded | None:
-    """Of ``X (n, c, ..)`` by stored ``scale``, ``B``, ``mean`` and ``var`` of a channel each; not in training."""
+    """Input ``X (n, c, ..)``; constant ``scale``, ``B``, ``mean`` and ``var`` per channel; not in training mode."""
     piece, *others = wanted
     if piece is None or piece.summand or any(other is not None for other in others):
         return None
@@ -21,7 +21,7 @@ def batch_normalization(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("InstanceNormalization")
 def instance_normalization(view: View, wanted: Wanted) -> Sharded | None:
-    """Of ``X (n, c, ..)``, each channel over its own places, by ``scale`` and ``B`` of a channel each."""
+    """Input ``X (n, c, ..)``; each channel is normalised by itself; ``scale`` and ``B`` per channel."""
     piece = wanted[0]
     if piece is None or piece.summand or piece.axis not in {0, _CHANNELS}:
         return None
@@ -30,7 +30,7 @@ def instance_normalization(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("GroupNormalization")
 def group_normalization(view: View, wanted: Wanted) -> Sharded | None:
-    """Whole groups of channels; ``scale`` and ``bias`` are of a group each (opset 18) or of a channel each (21)."""
+    """Split by whole channel groups; ``scale`` and ``bias`` are per group (opset 18) or per channel (opset 21)."""
     piece, shape, scale = wanted[0], view.shape(0), view.shape(1)
     if piece is None or piece.summand or piece.axis not in {0, _CHANNELS}:
         return None
@@ -51,9 +51,9 @@ def group_normalization(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("LRN")
 def local_response_normalization(view: View, wanted: Wanted) -> Sharded | None:
-    """Each element by its neighbours among the channels: a piece of the channels needs a halo.
+    """Each element depends on neighbouring channels, so a piece of the channels needs a halo.
 
-    Made from the halo too are channels that lack neighbours there, which nobody asked for.
+    The channels of the halo are computed too, from incomplete neighbourhoods, but are never read.
     """
     piece, shape = wanted[0], view.shape(0)
     if piece is None or piece.summand:
@@ -71,7 +71,7 @@ def local_response_normalization(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("LpNormalization")
 def lp_normalization(view: View, wanted: Wanted) -> Sharded | None:
-    """Along one axis: any other one may be split."""
+    """Normalises along one axis; all others can be split."""
     piece, shape = wanted[0], view.shape(0)
     if piece is None or piece.summand or shape is None or piece.axis == view.attribute("axis", -1) % len(shape):
         return None
@@ -79,5 +79,5 @@ def lp_normalization(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _by_channel(view: View, piece: Piece) -> tuple[Piece, ...]:
-    """Of the inputs that have one element for each channel."""
+    """Pieces of the inputs that have one element per channel."""
     return (piece.along(0) if piece.axis == _CHANNELS else WHOLE,) * (len(view.node.inputs) - 1)

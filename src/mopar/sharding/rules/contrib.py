@@ -1,4 +1,4 @@
-"""Activations that ONNX Runtime has of its own: as the standard ones."""
+"""Activations of ONNX Runtime's own domain, which split like the standard ones."""
 
 from mopar.sharding.rule import Sharded, View, Wanted, rule
 from mopar.sharding.rules.broadcast import broadcast
@@ -8,7 +8,7 @@ _MICROSOFT = "com.microsoft"
 
 @rule("Gelu", "FastGelu", "BiasGelu", "QuickGelu", domain=_MICROSOFT)
 def gelu(view: View, wanted: Wanted) -> Sharded | None:
-    """Of ``X`` and perhaps a bias along its last axis, which is added first."""
+    """Input ``X`` and optionally a bias along its last axis, which is added before the activation."""
     piece, shape = wanted[0], view.shape(0)
     if piece is None or piece.axis is None or shape is None:
         return None

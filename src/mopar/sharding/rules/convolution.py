@@ -1,4 +1,4 @@
-"""Conv: by rows (with a halo), by output channels, by groups, by images, and by input channels as a sum."""
+"""Conv: split by rows (with a halo), output channels, groups, batch, and input channels (as a sum)."""
 
 import onnx_ir as ir
 
@@ -9,7 +9,7 @@ from mopar.sharding.rules.windows import along, windows_of
 
 @rule("Conv")
 def conv(view: View, wanted: Wanted) -> Sharded | None:
-    """Of ``X (n, c, ..)``, ``W (m, c / groups, ..)`` and perhaps ``B (m)``."""
+    """Inputs ``X (n, c, ..)``, ``W (m, c / groups, ..)`` and optionally ``B (m)``."""
     piece, weight = wanted[0], view.shape(1)
     if piece is None or weight is None or any(dim is None for dim in weight):
         return None
@@ -45,9 +45,9 @@ def _by_output_channels(view: View, piece: Piece, weight: Shape) -> Sharded | No
 
 
 def by_input_channels(view: View, weight_axis: int) -> Sharded | None:
-    """A summand of a convolution, from the part's own input channels: they lie along that axis of the weight.
+    """A summand of a convolution from the part's span of input channels, which are ``weight_axis`` of the weight.
 
-    With groups no output is a sum over parts' channels; there only a summand of the input makes one.
+    With groups no output is a sum over all input channels, so a summand can only come from a summand of the input.
     """
     shape, added = view.shape(0), bias(view, WHOLE if view.part.leads else None)
     if view.attribute("group", 1) != 1:
@@ -63,5 +63,5 @@ def by_input_channels(view: View, weight_axis: int) -> Sharded | None:
 
 
 def bias(view: View, piece: Piece | None) -> tuple[Piece | None, ...]:
-    """What is needed of the bias, where there is one."""
+    """The piece of the bias, where there is one."""
     return tuple(None if value is None else piece for value in view.node.inputs[2:])

@@ -1,4 +1,4 @@
-"""Einsum: every label of the output splits; a label that is summed over makes a sum of parts."""
+"""Einsum: split along any label of the output, or along a label that is summed over (as a sum)."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class _Equation:
 
     @classmethod
     def of(cls, text: str) -> "_Equation | None":
-        """None for ellipses, which have no labels, and diagonals, whose label stands twice."""
+        """Parse an equation; None for ellipses, which have no labels, and diagonals, which repeat a label."""
         left, arrow, right = text.replace(" ", "").partition("->")
         operands = tuple(left.split(","))
         if not arrow:
@@ -39,7 +39,7 @@ def einsum(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _split_by(view: View, equation: _Equation, label: str, piece: Piece) -> tuple[Piece, ...] | None:
-    """What is needed of each operand for a piece along a label; None where a size is not known."""
+    """The piece of each operand for a piece along a label; None where a size is not known."""
     found, sizes = [], set()
     for number, labels in enumerate(equation.operands):
         axis, shape = labels.find(label), view.shape(number)
@@ -56,7 +56,7 @@ def _split_by(view: View, equation: _Equation, label: str, piece: Piece) -> tupl
 
 
 def _inner(view: View, equation: _Equation) -> Sharded | None:
-    """By the longest label that is summed over; operands without it are read whole by every part."""
+    """A summand, split along the longest label that is summed over; operands without that label are read whole."""
     places: dict[str, tuple[int, int, int]] = {}
     for number, labels in enumerate(equation.operands):
         for axis, (label, size) in enumerate(zip(labels, view.shape(number) or (), strict=False)):
@@ -71,7 +71,7 @@ def _inner(view: View, equation: _Equation) -> Sharded | None:
 
 
 def _passed_on(view: View) -> Sharded | None:
-    """A product is linear in each operand."""
+    """A summand from a summand of one operand: a product is linear in each operand."""
     for number in range(len(view.node.inputs)):
         if view.sums(number):
             inputs = tuple(SUMMAND if number == other else WHOLE for other in range(len(view.node.inputs)))

@@ -1,4 +1,4 @@
-"""Operators that compute each element of their output from the elements at its place, broadcast."""
+"""Elementwise operators, with broadcasting."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ _BROADCAST = (
 
 @rule(*_UNARY)
 def unary(view: View, wanted: Wanted) -> Sharded | None:
-    """As asked; further inputs (bounds) are scalars."""
+    """The same piece of the first input; further inputs (bounds) are scalars."""
     piece = wanted[0]
     if piece is None or piece.summand:
         return None
@@ -32,7 +32,7 @@ def unary(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Identity", "Cast", "CastLike", "Neg")
 def linear_unary(view: View, wanted: Wanted) -> Sharded | None:
-    """As asked, summands too where the type stays a number that adds up as before."""
+    """The same piece of the first input; summands too, except for casts, which may round."""
     piece = wanted[0]
     if piece is None or (piece.summand and (view.op_type.startswith("Cast") or not view.sums(0))):
         return None
@@ -41,19 +41,19 @@ def linear_unary(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Dropout")
 def dropout(view: View, wanted: Wanted) -> Sharded | None:
-    """Its input and a mask of the same shape, as long as nothing is dropped."""
-    asked = [piece for piece in wanted if piece is not None]
+    """The same piece of the input and of the mask output, where nothing is dropped."""
+    requested = [piece for piece in wanted if piece is not None]
     if view.value(2) is not None and view.ints(2) != [0]:
         return None
-    if any(piece.summand for piece in asked):
+    if any(piece.summand for piece in requested):
         return summand(view) if len(wanted) == 1 else None
-    needed = all_of(view, asked)
+    needed = all_of(view, requested)
     return None if needed.is_whole else Sharded((needed, *_others(view)), (needed,) * len(wanted))
 
 
 @rule(*_BROADCAST)
 def broadcast(view: View, wanted: Wanted) -> Sharded | None:
-    """Each input along its own axis, whole where it is broadcast along it."""
+    """The matching piece of each input; an input that is broadcast along the axis is read whole."""
     piece = wanted[0]
     if piece is None or piece.summand:
         return None
@@ -62,7 +62,7 @@ def broadcast(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Add", "Sub", "Sum")
 def addition(view: View, wanted: Wanted) -> Sharded | None:
-    """A sum of summands: one that cannot be a summand itself is added by the part that leads."""
+    """A summand from summands of the inputs; an input that cannot be one is added by the leader only."""
     piece = wanted[0]
     if piece is None or not piece.summand:
         return None if piece is None else _broadcast(view, piece)
@@ -80,9 +80,9 @@ def addition(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Mul", "Div")
 def product(view: View, wanted: Wanted) -> Sharded | None:
-    """Linear in its first input, and Mul in either: a summand of one makes a summand of the product.
+    """Linear in the first input (Mul: in either), so a summand of it gives a summand of the result.
 
-    A quotient of integers is rounded, so it is none.
+    A quotient of integers is rounded and therefore not linear.
     """
     piece, made = wanted[0], view.node.outputs[0]
     if piece is None or not piece.summand:
@@ -96,7 +96,7 @@ def product(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def broadcast_inputs(view: View, piece: Piece) -> tuple[Piece | None, ...] | None:
-    """What each input must be for a piece of the output; None where a shape that matters is not known."""
+    """The piece of each input for a piece of the output; None where a required shape is not known."""
     full = view.out_shape()
     if full is None or piece.axis is None:
         return None
@@ -119,7 +119,7 @@ def broadcast_inputs(view: View, piece: Piece) -> tuple[Piece | None, ...] | Non
 
 
 def _is_full(view: View, number: int) -> bool:
-    """Whether an input certainly has the output's shape: none of its axes is broadcast to another's."""
+    """Whether an input is known to have the output's shape, so that none of its axes is broadcast."""
     full, own = dims_of(view.node.outputs[0]), dims_of(view.value(number))
     if full is None or own is None or len(own) != len(full):
         return False
@@ -132,7 +132,7 @@ def _is_full(view: View, number: int) -> bool:
 
 
 def _is_broadcast(value: ir.Value | None, axis: int) -> bool:
-    """Whether a tensor certainly has but one element along an axis, which is counted from the end."""
+    """Whether a tensor is known to have size 1 along an axis, which is counted from the end."""
     dims = dims_of(value)
     return dims is not None and (len(dims) < -axis or dims[axis] == 1)
 

@@ -1,8 +1,8 @@
-"""Reshapes: which axes of input and output hold the same elements, and how a piece of one maps to the other.
+"""Reshapes: which groups of input and output axes hold the same elements, and how pieces map between them.
 
 Elements keep their order, so both shapes are factored into groups of axes with equal products. Within a group, an axis
 of the output is ``(outer, size, inner)``: it repeats with the period ``size * inner``. A piece maps to an axis of the
-input where one period is a multiple of the other, in steps of what both inner sizes divide.
+input where one period is a multiple of the other, in multiples of the least common multiple of both inner sizes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,33 +14,33 @@ import onnx_ir as ir
 from mopar.sharding.pieces import Piece, Span, granules, merge, scaled
 
 Dim = int | str | None
-"""A number, the name of one that is not known before the request, or nothing."""
+"""A dimension: a number, the symbol of one that is not known before the request, or None."""
 
 _MOST_SPANS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Axes of input and output with the same elements, in order."""
+    """Consecutive axes of input and output that hold the same elements."""
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
     @property
     def is_one_to_one(self) -> bool:
-        """Whether an axis is just kept."""
+        """Whether it maps one axis to one axis."""
         return len(self.inputs) == len(self.outputs) == 1
 
 
 def dims_of(value: ir.Value | None) -> tuple[Dim, ...] | None:
-    """A tensor's shape, with names; None where its rank is not known."""
+    """A tensor's shape, with symbols; None where its rank is not known."""
     if value is None or value.shape is None:
         return None
     return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
 
 
 def groups_of(inputs: Sequence[Dim], outputs: Sequence[Dim]) -> tuple[Group, ...]:
-    """The finest groups that are certain, axes of size 1 left out; what cannot be told apart is one group."""
+    """The finest groups that are certain, without axes of size 1; axes that cannot be separated are one group."""
     left, right = ([axis for axis, dim in enumerate(dims) if dim != 1] for dims in (inputs, outputs))
     front = _matched(inputs, outputs, left, right)
     left, right = left[sum(len(one.inputs) for one in front) :], right[sum(len(one.outputs) for one in front) :]
@@ -53,9 +53,9 @@ def groups_of(inputs: Sequence[Dim], outputs: Sequence[Dim]) -> tuple[Group, ...
 
 
 def map_back(inputs: Sequence[Dim], outputs: Sequence[Dim], piece: Piece) -> tuple[Piece, Piece] | None:
-    """For a piece of a reshape's output: the input's piece, and what that makes, which covers what was asked for.
+    """For a requested piece of a reshape's output: the input's piece, and the piece of the output that it makes.
 
-    None where that would be everything, too many spans, or not known.
+    None where the input's piece would be the whole tensor or have too many spans, or where a size is not known.
     """
     found = [group for group in groups_of(inputs, outputs) if piece.axis in group.outputs]
     if not found:
@@ -67,8 +67,8 @@ def map_back(inputs: Sequence[Dim], outputs: Sequence[Dim], piece: Piece) -> tup
     if not all(sizes):
         return None
     assert piece.axis is not None
-    asked = group.outputs.index(piece.axis)
-    ways = [_through(sizes[0], number, sizes[1], asked, piece.spans) for number in range(len(sizes[0]))]
+    requested = group.outputs.index(piece.axis)
+    ways = [_through(sizes[0], number, sizes[1], requested, piece.spans) for number in range(len(sizes[0]))]
     best = min(
         ((made, taken, axis) for axis, way in zip(group.inputs, ways, strict=True) if way for taken, made in [way]),
         key=lambda one: (sum(stop - start for start, stop in one[0]), len(one[1])),
@@ -78,7 +78,7 @@ def map_back(inputs: Sequence[Dim], outputs: Sequence[Dim], piece: Piece) -> tup
 
 
 def fold(spans: Iterable[Span], period: int) -> tuple[Span, ...]:
-    """Where in a period the elements of spans lie."""
+    """The spans modulo a period."""
     found: list[Span] = []
     for start, stop in spans:
         if stop - start >= period:
@@ -92,12 +92,12 @@ def fold(spans: Iterable[Span], period: int) -> tuple[Span, ...]:
 
 
 def unroll(spans: Sequence[Span], period: int, times: int) -> tuple[Span, ...]:
-    """The same spans in each of several periods."""
+    """The spans repeated in each of several periods."""
     return merge((start + period * turn, stop + period * turn) for turn in range(times) for start, stop in spans)
 
 
 def _matched(inputs: Sequence[Dim], outputs: Sequence[Dim], left: Sequence[int], right: Sequence[int]) -> list[Group]:
-    """Groups from the first of the given axes on, as far as they are certain."""
+    """Groups of axes, matched from the first of the given axes on as far as they are certain."""
     found: list[Group] = []
     i = j = 0
     while i < len(left) and j < len(right):
@@ -120,17 +120,17 @@ def _matched(inputs: Sequence[Dim], outputs: Sequence[Dim], left: Sequence[int],
 
 
 def _known(dims: Sequence[Dim], axes: Sequence[int]) -> list[int]:
-    """Sizes of axes; empty where one of them is not known."""
+    """Sizes of the axes; empty where one of them is not known."""
     sizes = [dim for axis in axes if isinstance(dim := dims[axis], int)]
     return sizes if len(sizes) == len(axes) else []
 
 
 def _through(
-    inputs: Sequence[int], number: int, outputs: Sequence[int], asked: int, spans: Sequence[Span]
+    inputs: Sequence[int], number: int, outputs: Sequence[int], requested: int, spans: Sequence[Span]
 ) -> tuple[tuple[Span, ...], tuple[Span, ...]] | None:
-    """Spans along an input axis of a group, and those along the output axis that they make."""
-    inner_in, inner_out = prod(inputs[number + 1 :]), prod(outputs[asked + 1 :])
-    whole_in, whole_out = inputs[number] * inner_in, outputs[asked] * inner_out
+    """Spans along an input axis of a group, and the spans along the output axis that they make."""
+    inner_in, inner_out = prod(inputs[number + 1 :]), prod(outputs[requested + 1 :])
+    whole_in, whole_out = inputs[number] * inner_in, outputs[requested] * inner_out
     period, step = min(whole_in, whole_out), lcm(inner_in, inner_out)
     if max(whole_in, whole_out) % period or period % step:
         return None

@@ -1,4 +1,4 @@
-"""Gather and its kin: data splits along the axes that are not indexed, indices along their own."""
+"""Gather, Scatter and OneHot: data splits along axes that are not indexed, indices along their own axes."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ _MOST_SPANS = 32
 
 @rule("Gather")
 def gather(view: View, wanted: Wanted) -> Sharded | None:
-    """Columns of a table; or its rows, of which a part needs only those that constant indices name."""
+    """Columns of a table; or, with constant indices, only the rows that a part needs."""
     piece, axis, indices = wanted[0], ranked(view, view.attribute("axis")), view.shape(1)
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -27,7 +27,7 @@ def gather(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("GatherElements")
 def gather_elements(view: View, wanted: Wanted) -> Sharded | None:
-    """Data and indices lie side by side, but for the axis that is gathered."""
+    """Data and indices split alike along all axes but the gathered one."""
     piece, axis = wanted[0], ranked(view, view.attribute("axis"))
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -36,7 +36,7 @@ def gather_elements(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("GatherND")
 def gather_nd(view: View, wanted: Wanted) -> Sharded | None:
-    """Batches, then indices, then what is left of the data."""
+    """The output's axes are batch axes, then axes of the indices, then the remaining axes of the data."""
     piece, data, indices, batches = wanted[0], view.shape(0), view.shape(1), view.attribute("batch_dims")
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -52,7 +52,7 @@ def gather_nd(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("ScatterND")
 def scatter_nd(view: View, wanted: Wanted) -> Sharded | None:
-    """Axes of the data that are not indexed; updates have them after the indices'."""
+    """Axes of the data that are not indexed; in the updates they follow the axes of the indices."""
     piece, indices = wanted[0], view.shape(1)
     if piece is None or piece.summand or piece.axis is None or not indices or indices[-1] is None:
         return None
@@ -64,7 +64,7 @@ def scatter_nd(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("ScatterElements", "Scatter")
 def scatter_elements(view: View, wanted: Wanted) -> Sharded | None:
-    """Axes but the one that is indexed, where indices reach as far as the data."""
+    """Axes other than the indexed one, where indices and data have the same size."""
     piece, axis, data, indices = wanted[0], ranked(view, view.attribute("axis")), view.shape(0), view.shape(1)
     if piece is None or piece.summand or piece.axis in {None, axis} or data is None or indices is None:
         return None
@@ -76,7 +76,7 @@ def scatter_elements(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("OneHot")
 def one_hot(view: View, wanted: Wanted) -> Sharded | None:
-    """Axes of the indices; the new one stays whole."""
+    """Axes of the indices; the new axis stays whole."""
     piece, full = wanted[0], view.out_shape()
     if piece is None or piece.summand or piece.axis is None or not full:
         return None
@@ -87,7 +87,7 @@ def one_hot(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _named_rows(view: View, axis: int, rows: Piece, made: Piece) -> Sharded | None:
-    """Of a table, only the rows that constant indices name, which are numbered anew."""
+    """Only the rows of a table that occur in the constant indices; the indices are renumbered."""
     indices, shape = view.constant(1), view.shape(0)
     size = None if shape is None else shape[axis]
     if indices is None or size is None or rows.axis is None:

@@ -1,4 +1,4 @@
-"""Concat, Split and Slice: along their axis a part needs what its spans lie in, and no more."""
+"""Concat and Split: along their axis a part reads and makes only the tensors that its spans overlap."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -16,7 +16,7 @@ _SIZES_ARE_INPUTS = 13
 
 @rule("Concat")
 def concat(view: View, wanted: Wanted) -> Sharded | None:
-    """Inputs that lie outside of the spans are not read; one that is left is the output."""
+    """Inputs outside of the spans are not read; where a single one is left, it replaces the output."""
     piece, axis, inputs = wanted[0], ranked(view, view.attribute("axis")), len(view.node.inputs)
     if piece is None or axis is None:
         return None
@@ -37,13 +37,13 @@ def concat(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Split")
 def split_up(view: View, wanted: Wanted) -> Sharded | None:
-    """Along its axis outputs that nobody asks for are not made; one that is left is a piece of the input."""
+    """Along its axis outputs that are not requested are not made; a single one is a piece of the input."""
     axis = ranked(view, view.attribute("axis"))
-    asked = [piece for piece in wanted if piece is not None]
-    if axis is None or any(piece.summand for piece in asked):
+    requested = [piece for piece in wanted if piece is not None]
+    if axis is None or any(piece.summand for piece in requested):
         return None
-    if any(piece.axis not in {None, axis} for piece in asked):
-        needed = all_of(view, asked)
+    if any(piece.axis not in {None, axis} for piece in requested):
+        needed = all_of(view, requested)
         return None if needed.is_whole else Sharded(first(view, needed), (needed,) * len(wanted))
     sizes = [None if shape is None else shape[axis] for shape in map(view.out_shape, range(len(wanted)))]
     known = [size for size in sizes if size is not None]
@@ -68,14 +68,14 @@ def _along(view: View, axis: int, wanted: Wanted, sizes: Sequence[int]) -> Shard
 
 
 def _sizes(view: View, axis: int, inputs: int) -> list[int] | None:
-    """Of all inputs along an axis."""
+    """Sizes of all inputs along an axis."""
     shapes = [view.shape(number) for number in range(inputs)]
     sizes = [size for shape in shapes if shape is not None and (size := shape[axis]) is not None]
     return sizes if len(sizes) == inputs else None
 
 
 def _within(piece: Piece, begin: int, size: int) -> Piece | None:
-    """Of an input that lies at ``begin``."""
+    """The overlap of ``piece`` with an input that starts at ``begin``, in the input's coordinates."""
     assert piece.axis is not None
     spans = [(max(start - begin, 0), min(stop - begin, size)) for start, stop in piece.spans]
     spans = [(start, stop) for start, stop in spans if start < stop]

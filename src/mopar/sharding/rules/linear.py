@@ -1,4 +1,4 @@
-"""What many rules say alike: of nodes that move elements of their first input, or add them up with fixed factors."""
+"""Helpers of rules for nodes that move, or are linear in, the elements of their first input."""
 
 from collections.abc import Iterable
 
@@ -12,25 +12,25 @@ def first(view: View, piece: Piece) -> tuple[Piece | None, ...]:
 
 
 def summand(view: View) -> Sharded | None:
-    """Of a node that is linear in its first input: a summand of that makes a summand of the output."""
+    """The result for a summand of a node that is linear in its first input: a summand of that input."""
     if not view.sums(0):
         return None
     return Sharded(first(view, SUMMAND), (SUMMAND,), share=1.0)
 
 
 def normal(axis: int, rank: int) -> int:
-    """An axis that may be counted from the end, counted from the front."""
+    """A possibly negative axis as a non-negative one."""
     return axis % rank
 
 
 def ranked(view: View, axis: int) -> int | None:
-    """An axis of the first input, counted from the front; None where its rank is not known."""
+    """A possibly negative axis of the first input as a non-negative one; None where the rank is not known."""
     shape = view.shape(0)
     return None if not shape else normal(axis, len(shape))
 
 
 def all_of(view: View, pieces: Iterable[Piece]) -> Piece:
-    """The least piece that covers several of outputs as long as the first input; none of them is a summand."""
+    """The smallest piece that contains several pieces of tensors as long as the first input; no summands."""
     shape, needed = view.shape(0), None
     for piece in pieces:
         size = None if shape is None or piece.axis is None else shape[piece.axis]

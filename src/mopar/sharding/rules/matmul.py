@@ -1,4 +1,4 @@
-"""Matrix products: by columns, by rows, by batch, and by the dimension that is summed over."""
+"""Matrix products: split by columns, rows, batch, and the inner dimension (as a sum)."""
 
 from mopar.sharding.granules import inner_span
 from mopar.sharding.pieces import SUMMAND, WHOLE, Piece
@@ -10,7 +10,7 @@ _MATRIX = 2
 
 @rule("MatMul")
 def matmul(view: View, wanted: Wanted) -> Sharded | None:
-    """``(.., m, k) x (.., k, n)`` with broadcast batches; a vector has no ``m``, or no ``n``."""
+    """``(.., m, k) x (.., k, n)`` with broadcast batch axes; a vector has no ``m`` or no ``n``."""
     piece, left, right = wanted[0], view.shape(0), view.shape(1)
     if piece is None or not left or not right:
         return None
@@ -30,7 +30,7 @@ def matmul(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Gemm")
 def gemm(view: View, wanted: Wanted) -> Sharded | None:
-    """``alpha A B + beta C``, A and B transposed or not; C is added to a sum once."""
+    """``alpha A B + beta C`` with optionally transposed A and B; in a sum only the leader adds C."""
     piece = wanted[0]
     trans_a, trans_b = view.attribute("transA"), view.attribute("transB")
     if piece is None or piece.is_whole:
@@ -52,7 +52,7 @@ def gemm(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _inner(view: View, left_axis: int, right_axis: int) -> Sharded | None:
-    """Each part sums over its own span of the inner dimension, where that has one for every part."""
+    """A summand: each part sums over its span of the inner dimension, where there is one for every part."""
     size = _size(view.shape(0), left_axis) or _size(view.shape(1), right_axis)
     span = inner_span(view, 0, left_axis, size)
     if span is None or size is None:
@@ -63,7 +63,7 @@ def _inner(view: View, left_axis: int, right_axis: int) -> Sharded | None:
 
 
 def _passed_on(view: View) -> Sharded | None:
-    """A product is linear in either factor: a summand of one makes a summand of the product."""
+    """A summand from a summand of one factor: a product is linear in either."""
     for number in (0, 1):
         if view.sums(number):
             inputs = (SUMMAND, WHOLE) if number == 0 else (WHOLE, SUMMAND)
@@ -72,7 +72,7 @@ def _passed_on(view: View) -> Sharded | None:
 
 
 def _by_batch(view: View, piece: Piece, batches: int) -> Sharded | None:
-    """Batches are broadcast like the elements of other operators."""
+    """Split along a batch axis; batch axes are broadcast as in elementwise operators."""
     stacks = [shape[:-_MATRIX] for number in (0, 1) if (shape := view.shape(number)) is not None]
     full = tuple(
         _broadcast_size([stack[axis - batches] for stack in stacks if len(stack) >= batches - axis])
@@ -92,6 +92,6 @@ def _size(shape: Shape | None, axis: int) -> int | None:
 
 
 def _with(view: View, product: tuple[Piece | None, ...], added: Piece | None) -> tuple[Piece | None, ...]:
-    """Gemm's inputs, of which the last may be left out."""
+    """Pieces of Gemm's inputs, of which the last is optional."""
     more = view.node.inputs[2:]
     return *product, *(None if value is None else added for value in more)

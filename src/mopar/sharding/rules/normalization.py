@@ -1,4 +1,4 @@
-"""Normalisation over trailing axes, or over given ones: along every other axis."""
+"""Normalisation over trailing or given axes: split along every other axis."""
 
 from mopar.sharding.pieces import Piece
 from mopar.sharding.rule import Sharded, View, Wanted, rule
@@ -10,19 +10,19 @@ _MICROSOFT = "com.microsoft"
 
 @rule("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
 def trailing(view: View, wanted: Wanted) -> Sharded | None:
-    """Of ``X``, a scale and perhaps a bias that are broadcast to it; statistics keep ``X``'s rank."""
+    """Inputs ``X``, a scale and optionally a bias, broadcast to ``X``; statistics keep the rank of ``X``."""
     return _trailing(view, wanted, ranked(view, view.attribute("axis", -1)))
 
 
 @rule("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=_MICROSOFT)
 def skip_normalization(view: View, wanted: Wanted) -> Sharded | None:
-    """Of ``X`` plus what skips over (broadcast to it), over the last axis; the sum is an output too."""
+    """Normalises ``X`` plus the skip input (broadcast to it) over the last axis; the sum is an output too."""
     return _trailing(view, wanted, ranked(view, -1))
 
 
 @rule("MeanVarianceNormalization")
 def mean_variance(view: View, wanted: Wanted) -> Sharded | None:
-    """Over the axes that are given, by default all but the second."""
+    """Normalises over the given axes, by default all but the second."""
     piece, shape, axes = wanted[0], view.shape(0), view.attribute_ints("axes")
     if piece is None or piece.axis is None or shape is None:
         return None
@@ -31,7 +31,7 @@ def mean_variance(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _trailing(view: View, wanted: Wanted, axis: int | None) -> Sharded | None:
-    """All outputs along one axis in front of those that are normalised over."""
+    """All outputs split along one axis before those that are normalised over."""
     piece, shape = together(wanted), view.shape(0)
     if piece is None or piece.axis is None or shape is None or axis is None or piece.axis >= axis:
         return None

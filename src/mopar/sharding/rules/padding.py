@@ -1,4 +1,4 @@
-"""Pad: axes that are not padded as asked, others with the padding that is left at a part's edges."""
+"""Pad: split along unpadded axes, and along padded ones with the padding that remains at a part's edges."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ from mopar.sharding.pieces import WHOLE, Piece, Span, split
 from mopar.sharding.rule import Sharded, View, Wanted, rule
 
 _PADS, _VALUE, _AXES = 1, 2, 3
-"""Inputs; before opset 11 pads and value are attributes."""
+"""Numbers of the inputs; before opset 11 pads and value are attributes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Padding:
-    """Of one axis of ``size`` elements; negative where elements are cropped away."""
+    """The padding of one axis of ``size`` elements; negative where elements are cropped."""
 
     begin: int
     end: int
     size: int
 
     def of(self, outputs: Span, mode: str) -> tuple[Span, "_Padding", Span] | None:
-        """For a span of outputs: the inputs it needs, how they are padded, and the span that this makes.
+        """For a span of outputs: the span of inputs, their padding, and the span of outputs that this makes.
 
-        It makes more than was asked for where that is padding alone, or where padding mirrors elements further in.
-        None where a mode goes round, so that a part would need both ends.
+        The result is larger than the request where that is only padding, or where padding mirrors inner elements.
+        None for wrap-around padding, for which a part would need both ends.
         """
         start, stop = outputs[0] - self.begin, outputs[1] - self.begin
         first, last = min(start, self.size - 1), max(stop, 1)
@@ -39,7 +39,7 @@ class _Padding:
 
 @rule("Pad")
 def pad(view: View, wanted: Wanted) -> Sharded | None:
-    """Of ``data`` by ``pads``: begins of every axis (or of ``axes``), then ends; they must be known."""
+    """Inputs ``data`` and constant ``pads``: the begins of every axis (or of ``axes``), then the ends."""
     piece, shape, pads, axes = wanted[0], view.shape(0), _pads(view), _axes(view)
     if piece is None or shape is None or pads is None or axes is None:
         return None
@@ -55,7 +55,7 @@ def pad(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _along(view: View, piece: Piece, number: int, pads: list[int], mode: str) -> Sharded | None:
-    """A piece along a padded axis, the ``number``th of those that pads are told for."""
+    """A piece along a padded axis, the ``number``th in the list of pads."""
     shape, end, axis = view.shape(0), len(pads) // 2 + number, piece.axis
     size = None if shape is None or axis is None else shape[axis]
     if size is None or axis is None:
@@ -78,7 +78,7 @@ def _pads(view: View) -> list[int] | None:
 
 
 def _axes(view: View) -> list[int] | None:
-    """Those that pads are told for; None where they are not known."""
+    """The axes that the list of pads is for; None where they are not known."""
     shape = view.shape(0)
     if shape is None or view.value(_AXES) is None:
         return None if shape is None else list(range(len(shape)))
@@ -87,7 +87,7 @@ def _axes(view: View) -> list[int] | None:
 
 
 def _pads_nothing(view: View) -> bool:
-    """Whether a constant padding is of zeros."""
+    """Whether the padding is constant zeros."""
     if view.value(_PADS) is None:
         found = view.node.attributes.get("value")
         return found is None or found.as_float() == 0.0

@@ -1,4 +1,4 @@
-"""Pooling: by rows (with a halo), channels and images; averages also as a summand of a summand."""
+"""Pooling: split by rows (with a halo), channels and batch; averages also as a summand of a summand."""
 
 from mopar.sharding.pieces import SUMMAND
 from mopar.sharding.rule import Sharded, View, Wanted, rule
@@ -10,7 +10,7 @@ _SPATIAL = 2
 
 @rule("MaxPool", "AveragePool", "LpPool")
 def pool(view: View, wanted: Wanted) -> Sharded | None:
-    """Of ``X (n, c, ..)``. Where MaxPool tells indices too, they count elements of all of X."""
+    """Input ``X (n, c, ..)``. MaxPool's optional indices refer to elements of the whole of X."""
     piece, *others = wanted
     if piece is None or any(other is not None for other in others):
         return None
@@ -26,14 +26,14 @@ def pool(view: View, wanted: Wanted) -> Sharded | None:
     if found is None or windows is None:
         return None
     if any(pad >= windows.kernel[i % len(windows.kernel)] for i, pad in enumerate((*windows.begin, *windows.end))):
-        return None  # The engine takes no such padding, unless it comes by auto_pad.
+        return None  # The engine refuses such padding unless it comes from auto_pad.
     taken, attributes, made = found
     return Sharded((taken,), (made, *unasked), attributes)
 
 
 @rule("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
 def global_pool(view: View, wanted: Wanted) -> Sharded | None:
-    """Channels and images for themselves; all places of one together."""
+    """Split by channels and batch; spatial positions stay together."""
     piece = wanted[0]
     if piece is None:
         return None
@@ -44,5 +44,5 @@ def global_pool(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _summand(view: View) -> Sharded | None:
-    """An average is linear."""
+    """A summand of an average, which is linear."""
     return Sharded((SUMMAND,), (SUMMAND,), share=1.0) if view.sums(0) else None

@@ -1,6 +1,6 @@
-"""LSTM, GRU and RNN: by directions, and by sequences of the batch.
+"""LSTM, GRU and RNN: split by directions, and by sequences of the batch.
 
-By hidden units a part would need all of the others' state after every step.
+They are not split by hidden units, since each part would need the state of all others after every time step.
 """
 
 import onnx_ir as ir
@@ -11,22 +11,22 @@ from mopar.sharding.rule import Sharded, View, Wanted, rule
 _DIRECTION, _SEQUENCE = "direction", "sequence"
 _X, _LENGTHS, _STATES, _PEEPHOLES = 0, 4, (5, 6), 7
 _ACTIVATIONS = {"RNN": 1, "GRU": 2, "LSTM": 3}
-"""Of one direction."""
+"""Number of activations of one direction."""
 
 
 @rule("LSTM", "GRU", "RNN")
 def recurrent(view: View, wanted: Wanted) -> Sharded | None:
-    """Outputs: Y of shape (steps, directions, batch, hidden), and the last states without steps.
+    """Outputs: Y of shape (steps, directions, batch, hidden), and the last states, without the axis of steps.
 
-    Where the attribute ``layout`` is 1, the batch is the first axis of all that have one.
+    With the attribute ``layout`` = 1 the batch is the first axis of all tensors that have one.
     """
     if any(piece is not None and piece.axis is None for piece in wanted):
         return None
     kinds = [None if piece is None else _kind(view, output, piece.axis) for output, piece in enumerate(wanted)]
-    asked = {kind for kind, piece in zip(kinds, wanted, strict=True) if piece is not None}
-    if len(asked) != 1 or None in asked:
+    requested = {kind for kind, piece in zip(kinds, wanted, strict=True) if piece is not None}
+    if len(requested) != 1 or None in requested:
         return None
-    kind = asked.pop()
+    kind = requested.pop()
     chosen = Piece(0, merge(span for piece in wanted if piece is not None for span in piece.spans))
     if kind == _DIRECTION:
         return _by_direction(view, chosen)
@@ -34,7 +34,7 @@ def recurrent(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _axes(view: View, output: int) -> dict[str, int]:
-    """Where directions and the batch's sequences lie, in an output; the states of before lie as those of after."""
+    """The axes of directions and of the batch in an output; initial states have the same axes as final ones."""
     if view.attribute("layout"):
         return {_SEQUENCE: 0, _DIRECTION: 2 if output == 0 else 1}
     return {_DIRECTION: 1, _SEQUENCE: 2} if output == 0 else {_DIRECTION: 0, _SEQUENCE: 1}
@@ -45,7 +45,7 @@ def _kind(view: View, output: int, axis: int | None) -> str | None:
 
 
 def _by_direction(view: View, chosen: Piece) -> Sharded | None:
-    """One of the two, alone."""
+    """One of the two directions."""
     if view.attribute_string("direction", "forward") != "bidirectional" or chosen.size > 1:
         return None
     number = chosen.spans[0][0]
@@ -58,7 +58,7 @@ def _by_direction(view: View, chosen: Piece) -> Sharded | None:
 
 
 def _own_activations(view: View, number: int) -> dict[str, ir.Attr | None] | None:
-    """Lists of both directions' activations become one's; None where it is not certain whose a factor is."""
+    """The activation attributes of one direction; None where it is not certain which direction a factor is for."""
     names = view.node.attributes.get("activations")
     factors = [name for name in ("activation_alpha", "activation_beta") if name in view.node.attributes]
     if names is None:
@@ -79,7 +79,7 @@ def _own_activations(view: View, number: int) -> dict[str, ir.Attr | None] | Non
 
 
 def _answer(view: View, kind: str, chosen: Piece) -> Sharded:
-    """Pieces of all inputs and outputs, along the axes of that kind."""
+    """Pieces of all inputs and outputs along their axes of that kind (directions or batch)."""
     places = {number: _axes(view, 1)[kind] for number in _STATES}
     if kind == _SEQUENCE:
         places |= {_X: 0 if view.attribute("layout") else 1, _LENGTHS: 0}

@@ -1,4 +1,4 @@
-"""Reductions: along the axes that stay, and a sum along those that go."""
+"""Reductions: split along the axes that are kept, and along reduced axes (as a sum)."""
 
 from mopar.sharding.granules import inner_span
 from mopar.sharding.pieces import SUMMAND, Piece
@@ -7,13 +7,13 @@ from mopar.sharding.rules.linear import first, normal, summand
 
 _LINEAR = ("ReduceSum", "ReduceMean")
 _SUMS_OF_EACH = ("ReduceSum", "ReduceSumSquare", "ReduceL1")
-"""What they make of a tensor is the sum of what they make of its parts."""
+"""Reductions that are linear: the result for a tensor is the sum of the results for its pieces."""
 _OTHERS = ("ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp")
 
 
 @rule("ReduceMean", *_SUMS_OF_EACH, *_OTHERS)
 def reduction(view: View, wanted: Wanted) -> Sharded | None:
-    """Axes are an attribute, or from some opset on an input."""
+    """Axes are an attribute; from some opset on, depending on the operator, an input."""
     piece, axes = wanted[0], _axes(view)
     if piece is None:
         return None
@@ -23,7 +23,7 @@ def reduction(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _axes(view: View) -> set[int] | None:
-    """Those that go; None where they are not known."""
+    """The reduced axes; None where they are not known."""
     shape, given = view.shape(0), view.attribute_ints("axes")
     if given is None and view.value(1) is not None:
         given = view.ints(1)
@@ -37,7 +37,7 @@ def _axes(view: View) -> set[int] | None:
 
 
 def _along(view: View, piece: Piece, axes: set[int]) -> Sharded | None:
-    """For a piece along an axis that stays."""
+    """A piece along an axis that is kept."""
     shape = view.shape(0)
     assert piece.axis is not None
     assert shape is not None
@@ -49,7 +49,7 @@ def _along(view: View, piece: Piece, axes: set[int]) -> Sharded | None:
 
 
 def _sum(view: View, axes: set[int] | None) -> Sharded | None:
-    """Each part reduces its own span of the longest axis that goes, or a summand of all."""
+    """A summand: each part reduces its span of the longest reduced axis, or a summand of the input."""
     shape = view.shape(0)
     if view.op_type in _SUMS_OF_EACH and axes and shape is not None:
         size, axis = max((shape[axis] or 0, axis) for axis in axes)

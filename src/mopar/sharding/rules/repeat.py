@@ -1,4 +1,4 @@
-"""Expand and Tile: what is repeated along the split axis is needed as far as the part's repetitions reach."""
+"""Expand and Tile: a part reads the elements that occur in its repetitions."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from mopar.sharding.rules.linear import summand
 
 @rule("Expand")
 def expand(view: View, wanted: Wanted) -> Sharded | None:
-    """An axis that is not expanded splits with the input; of one that is, the part makes fewer copies."""
+    """An axis that is not expanded splits with the input; along an expanded axis a part makes fewer copies."""
     piece, before, after = wanted[0], dims_of(view.value(0)), dims_of(view.node.outputs[0])
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -30,7 +30,7 @@ def expand(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Tile")
 def tile(view: View, wanted: Wanted) -> Sharded | None:
-    """Whole copies of the input, or a piece of every copy, whichever makes less."""
+    """Whole copies of the input, or a piece of every copy, whichever makes fewer elements."""
     piece, before, after = wanted[0], view.shape(0), view.out_shape()
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -50,7 +50,7 @@ def tile(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _expanded(view: View, before: Sequence[Dim], after: Sequence[Dim]) -> list[int] | None:
-    """The shape to expand to, with 1 for a dimension that stays as it is; None where one is not known."""
+    """The target shape, with 1 for dimensions that are not expanded; None where one is not known."""
     given = view.ints(1)
     given = None if given is None else [1] * (len(after) - len(given)) + given
     found = []
@@ -67,7 +67,7 @@ def _expanded(view: View, before: Sequence[Dim], after: Sequence[Dim]) -> list[i
 
 
 def _repeats(view: View, before: Shape | None, after: Shape | None) -> list[int] | None:
-    """By axis: given, or told by the shapes."""
+    """Number of repetitions of each axis: given, or derived from the shapes; None where not known."""
     given = view.ints(1)
     if given is not None or before is None or after is None:
         return given

@@ -1,4 +1,4 @@
-"""Operators that give the same elements another shape, or another order of axes."""
+"""Operators that change the shape or the order of axes: Reshape, Flatten, Squeeze, Unsqueeze, Transpose."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ _AXES_ARE_INPUTS = 13
 
 @rule("Reshape")
 def reshape(view: View, wanted: Wanted) -> Sharded | None:
-    """By the groups of axes that hold the same elements; the part's shape is written as a constant."""
+    """Pieces map through the groups of axes that hold the same elements; the part's shape becomes a constant."""
     piece, before, after = wanted[0], dims_of(view.value(0)), dims_of(view.node.outputs[0])
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -34,7 +34,7 @@ def reshape(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Flatten")
 def flatten(view: View, wanted: Wanted) -> Sharded | None:
-    """A reshape to two axes that follows the input by itself."""
+    """A reshape to two axes whose result shape follows from the input."""
     piece, before, after = wanted[0], dims_of(view.value(0)), dims_of(view.node.outputs[0])
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -44,7 +44,7 @@ def flatten(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Squeeze")
 def squeeze(view: View, wanted: Wanted) -> Sharded | None:
-    """Axes that are left out stay left out, also where a part has just one element along another."""
+    """The squeezed axes are made explicit, since a part may have size 1 along another axis."""
     piece, shape = wanted[0], view.shape(0)
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -66,7 +66,7 @@ def squeeze(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Unsqueeze")
 def unsqueeze(view: View, wanted: Wanted) -> Sharded | None:
-    """Any axis but the new ones."""
+    """Split along any axis but the new ones."""
     piece, shape, axes = wanted[0], view.shape(0), _axes(view)
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -80,7 +80,7 @@ def unsqueeze(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Transpose")
 def transpose(view: View, wanted: Wanted) -> Sharded | None:
-    """Any axis."""
+    """Split along any axis."""
     piece, shape = wanted[0], view.shape(0)
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -91,12 +91,12 @@ def transpose(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _axes(view: View) -> list[int] | None:
-    """Of Squeeze and Unsqueeze: an attribute, or an input."""
+    """The axes of Squeeze and Unsqueeze, which are an attribute or an input."""
     return view.attribute_ints("axes") or view.ints(1)
 
 
 def _target(before: Sequence[Dim], after: Sequence[Dim], made: Piece) -> list[int] | None:
-    """The part's shape: 0 copies an axis of the same number, and one more that is not known can be -1."""
+    """The part's target shape: 0 copies the input's axis of the same number, and one unknown axis can be -1."""
     copied = {one.outputs[0] for one in groups_of(before, after) if one.is_one_to_one and one.inputs == one.outputs}
     target = []
     for axis, dim in enumerate(after):

@@ -1,4 +1,4 @@
-"""Resize and Upsample: axes that keep their size as asked, others with the elements beside a part's edges."""
+"""Resize and Upsample: split along unscaled axes, and along scaled ones with neighbouring elements as halo."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from mopar.sharding.pieces import WHOLE, Piece, Span, split
 from mopar.sharding.rule import Sharded, View, Wanted, rule
 
 _SCALES, _SIZES = 2, 3
-"""Inputs of Resize from opset 11 on; before, and for Upsample, scales are the second one."""
+"""Numbers of Resize's inputs from opset 11 on; before, and for Upsample, scales are the second input."""
 
 _HALF = Fraction(1, 2)
 _PLACES: dict[str, tuple[Fraction, Fraction]] = {
@@ -23,11 +23,11 @@ _PLACES: dict[str, tuple[Fraction, Fraction]] = {
 }
 """By coordinate_transformation_mode: output ``o`` lies at ``(o + first) / scale - second`` of the input.
 
-The others go by the sizes of both tensors, so that a part's elements would lie elsewhere.
+The other modes depend on the sizes of both tensors, which differ in a part, so its elements would be sampled elsewhere.
 """
 
 _BY_REGION, _ONE_IS_APART = "tf_crop_and_resize", "pytorch_half_pixel"
-"""One goes by roi; in the other, an only output lies at the first input."""
+"""Modes with special cases: one depends on roi; in the other, a single output lies at the first input."""
 
 _NEAREST: dict[str, Callable[[Fraction], int]] = {
     "round_prefer_floor": lambda place: ceil(place - _HALF),
@@ -42,9 +42,9 @@ class _Sampling:
     """How outputs along an axis are sampled from inputs.
 
     Attributes:
-        scale: outputs for each input.
-        places: of the outputs, see above.
-        first, last: of the inputs that are read for a place.
+        scale: outputs per input.
+        places: coordinate transformation of the outputs, an entry of ``_PLACES``.
+        first, last: map a coordinate to the first and the last input that is read for it.
     """
 
     scale: Fraction
@@ -53,7 +53,7 @@ class _Sampling:
     last: Callable[[Fraction], int]
 
     def inputs(self, outputs: Span, size: int) -> Span:
-        """Inputs that a span needs, from one to another that lie on an output's edge."""
+        """The span of inputs for a span of outputs, extended to inputs at which an output begins."""
         granule = self.scale.denominator
         start, stop = self.first(self._place(outputs[0])), self.last(self._place(outputs[1] - 1)) + 1
         own = min(start, floor(outputs[0] / self.scale)), max(stop, ceil(outputs[1] / self.scale))
@@ -65,7 +65,7 @@ class _Sampling:
 
 @rule("Resize", "Upsample")
 def resize(view: View, wanted: Wanted) -> Sharded | None:
-    """Of ``X`` by ``scales`` or to ``sizes``, of every axis or of ``axes``."""
+    """Input ``X``, with ``scales`` or ``sizes`` for every axis or for ``axes``."""
     piece, shape, full = wanted[0], view.shape(0), view.out_shape()
     if piece is None or piece.summand or piece.axis is None or shape is None or full is None:
         return None
@@ -88,7 +88,7 @@ def resize(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _along(view: View, piece: Piece, size: int, count: int, number: int) -> Sharded | None:
-    """A piece along an axis that changes its size, the ``number``th of those that do."""
+    """A piece along a resized axis, the ``number``th in the list of scales or sizes."""
     assert piece.axis is not None
     scales = _scales(view)
     sampling = _sampling(view, size, count, scales[number] if scales else count / size)
@@ -102,14 +102,14 @@ def _along(view: View, piece: Piece, size: int, count: int, number: int) -> Shar
     return _with(view, taken, made, number)
 
 
-def _sampling(view: View, size: int, count: int, told: float) -> _Sampling | None:
-    """None where a part's elements would not lie where the whole's do, exactly."""
+def _sampling(view: View, size: int, count: int, given: float) -> _Sampling | None:
+    """The sampling of an axis; None where a part would not sample exactly the coordinates that the whole node does."""
     scale, places = Fraction(count, size), _PLACES.get(_transformation(view))
-    if Fraction(float(np.float32(scale))) != scale or told != scale or places is None or view.attribute("antialias"):
+    if Fraction(float(np.float32(scale))) != scale or given != scale or places is None or view.attribute("antialias"):
         return None
     mode = view.attribute_string("mode", "nearest")
     if mode == "nearest":
-        # Of old, the engine rounds up where it shrinks; within a granule that reads the same elements.
+        # For old opsets the engine rounds up where it shrinks; within a granule that reads the same elements.
         standard = "floor" if _is_old(view) else "round_prefer_floor"
         nearest = _NEAREST[view.attribute_string("nearest_mode", standard)]
         return _Sampling(scale, places, nearest, nearest)
@@ -122,12 +122,12 @@ def _transformation(view: View) -> str:
 
 
 def _is_old(view: View) -> bool:
-    """Whether it is Upsample, or Resize as before opset 11."""
+    """Whether the node is Upsample, or Resize before opset 11."""
     return len(view.node.inputs) < _SIZES
 
 
 def _scales(view: View) -> list[float] | None:
-    """By axis; None where sizes are told instead, or what is told is not known."""
+    """Scale of each axis; None where sizes are given instead, or the scales are not constant."""
     found = view.node.attributes.get("scales")
     if found is not None:
         return list(found.as_floats())
@@ -136,7 +136,7 @@ def _scales(view: View) -> list[float] | None:
 
 
 def _with(view: View, taken: Piece, made: Piece, number: int | None) -> Sharded | None:
-    """The node for a piece; where sizes are told, the piece's axis is the ``number``th of them."""
+    """The result for a piece; where sizes are given, ``number`` is the index of the piece's axis in their list."""
     inputs: list[Piece | None] = [None if value is None else WHOLE for value in view.node.inputs]
     inputs[0] = taken
     if number is None or view.value(_SIZES) is None:

@@ -1,4 +1,4 @@
-"""Operators that work along one axis, or over a triangle, and may split along the others."""
+"""Operators that work along one axis or on a matrix's triangle, and split along the other axes."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from mopar.sharding.rules.linear import all_of, first, ranked, summand
 
 @rule("CumSum")
 def cumulative_sum(view: View, wanted: Wanted) -> Sharded | None:
-    """Any axis but the one that is summed along."""
+    """Split along any axis but the summed one."""
     piece, given = wanted[0], view.ints(1)
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -18,12 +18,12 @@ def cumulative_sum(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("TopK")
 def top_k(view: View, wanted: Wanted) -> Sharded | None:
-    """Any axis but the one that is searched; values and indices alike."""
+    """Split along any axis but the searched one; values and indices alike."""
     axis = ranked(view, view.attribute("axis", -1))
-    asked = [piece for piece in wanted if piece is not None]
-    if axis is None or any(piece.summand for piece in asked):
+    requested = [piece for piece in wanted if piece is not None]
+    if axis is None or any(piece.summand for piece in requested):
         return None
-    needed = all_of(view, asked)
+    needed = all_of(view, requested)
     if needed.axis in {None, axis}:
         return None
     return Sharded(first(view, needed), (needed,) * len(wanted))
@@ -31,7 +31,7 @@ def top_k(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("Trilu")
 def triangle(view: View, wanted: Wanted) -> Sharded | None:
-    """Any matrices; rows or columns of them move the diagonal."""
+    """Split along batch axes, and along rows or columns with a shifted diagonal."""
     piece, shape = wanted[0], view.shape(0)
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -51,7 +51,7 @@ def triangle(view: View, wanted: Wanted) -> Sharded | None:
 
 @rule("ConstantOfShape")
 def constant_of_shape(view: View, wanted: Wanted) -> Sharded | None:
-    """A part fills its own share, where the shape is known."""
+    """A part fills its own piece, where the shape is known."""
     piece, shape = wanted[0], view.out_shape()
     if piece is None or piece.axis is None or shape is None:
         return None

@@ -1,4 +1,4 @@
-"""Slice: the window and the stride move to the piece of the input that a part takes."""
+"""Slice: bounds and strides are rewritten relative to the piece of the input that a part reads."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from mopar.sharding.rules.linear import first, normal, summand
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """How an axis is cut: ``steps`` stands at ``number`` in the node's lists."""
+    """How an axis is sliced; ``number`` is its index in the node's lists."""
 
     number: int
     start: int
@@ -22,7 +22,7 @@ class _Cut:
 
 @rule("Slice")
 def slice_axes(view: View, wanted: Wanted) -> Sharded | None:
-    """An axis that is not cut splits as it is; along one that is, the part cuts its own span."""
+    """An axis that is not sliced splits like the input; along a sliced axis the part slices its own span."""
     piece, shape = wanted[0], view.shape(0)
     if piece is None or piece.summand:
         return None if piece is None else summand(view)
@@ -47,7 +47,7 @@ def slice_axes(view: View, wanted: Wanted) -> Sharded | None:
 
 
 def _rewritten(view: View, cut: _Cut, taken: Piece, made: Piece) -> Sharded | None:
-    """With bounds that take all of the piece, from its first or from its last element on."""
+    """The node with bounds that select all of the input's piece, forwards or backwards."""
     bounds = (0, taken.size) if cut.step > 0 else (taken.size - 1, -taken.size - 1)
     attributes: dict[str, ir.Attr | None] = {}
     constants: dict[int, npt.NDArray[np.generic]] = {}
@@ -64,7 +64,7 @@ def _rewritten(view: View, cut: _Cut, taken: Piece, made: Piece) -> Sharded | No
 
 
 def _cut(view: View, number: int, size: int | None) -> _Cut | None:
-    """Where an axis of ``size`` elements is cut, None where that is not known."""
+    """How an axis of ``size`` elements is sliced; None where that is not known."""
     starts, steps = _bounds(view, "starts", 1), view.ints(4) if view.value(4) is not None else []
     if size is None or starts is None or steps is None:
         return None
@@ -74,7 +74,7 @@ def _cut(view: View, number: int, size: int | None) -> _Cut | None:
 
 
 def _bounds(view: View, name: str, number: int) -> npt.NDArray[np.generic] | None:
-    """An attribute (before opset 10) or an input, as an array of its own."""
+    """An attribute (before opset 10) or an input, as a new array."""
     given = view.attribute_ints(name)
     if given is not None:
         return np.array(given, np.int64)
@@ -83,7 +83,7 @@ def _bounds(view: View, name: str, number: int) -> npt.NDArray[np.generic] | Non
 
 
 def _axes(view: View, rank: int) -> list[int] | None:
-    """Those that are cut, in the order of the bounds."""
+    """The sliced axes, in the order of the bounds."""
     given = view.attribute_ints("axes") or view.ints(3)
     if given is not None:
         return [normal(axis, rank) for axis in given]

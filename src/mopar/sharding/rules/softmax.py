@@ -1,4 +1,4 @@
-"""Softmax and its kin: along every axis that is not normalised over."""
+"""Softmax, LogSoftmax and Hardmax: split along every axis that is not normalised over."""
 
 from mopar.sharding.rule import Sharded, View, Wanted, rule
 from mopar.sharding.rules.linear import normal
@@ -9,7 +9,7 @@ _ONE_AXIS = 13
 
 @rule("Softmax", "LogSoftmax", "Hardmax")
 def softmax(view: View, wanted: Wanted) -> Sharded | None:
-    """Axis: the last by default, before opset 13 the second."""
+    """The default axis is the last; before opset 13 the second."""
     piece, shape = wanted[0], view.shape(0)
     if piece is None or piece.axis is None or not shape:
         return None

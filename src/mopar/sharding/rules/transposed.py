@@ -1,4 +1,4 @@
-"""ConvTranspose: by rows (with a halo), by output channels, by groups, by images, and by input channels as a sum."""
+"""ConvTranspose: split by rows (with a halo), output channels, groups, batch, and input channels (as a sum)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from mopar.sharding.rules.convolution import bias, by_input_channels
 
 @rule("ConvTranspose")
 def conv_transpose(view: View, wanted: Wanted) -> Sharded | None:
-    """Of ``X (n, c, ..)``, ``W (c, m / groups, ..)`` and perhaps ``B (m)``."""
+    """Inputs ``X (n, c, ..)``, ``W (c, m / groups, ..)`` and optionally ``B (m)``."""
     piece, weight = wanted[0], view.shape(1)
     if piece is None or weight is None or any(dim is None for dim in weight):
         return None
@@ -41,14 +41,14 @@ def _by_output_channels(view: View, piece: Piece, weight: Shape) -> Sharded | No
 
 @dataclass(frozen=True, slots=True)
 class _Stamps:
-    """How the inputs along one spatial axis are stamped onto the outputs.
+    """Windows of outputs that the inputs along one spatial axis contribute to.
 
-    Input ``i`` adds to the outputs from ``i * stride - begin`` on, ``reach`` of them.
+    Input ``i`` adds to ``reach`` outputs from ``i * stride - begin`` on.
 
     Attributes:
-        reach: of the kernel, with its dilation.
-        begin, end: outputs that are cropped away (padding, in the operator's words).
-        extra: outputs after the last stamp.
+        reach: extent of the kernel, dilation included.
+        begin, end: number of outputs that are cropped (the operator's padding).
+        extra: outputs after the last window.
     """
 
     stride: int
@@ -58,9 +58,9 @@ class _Stamps:
     extra: int
 
     def of(self, outputs: Span, size: int) -> "tuple[Span, _Stamps] | None":
-        """Inputs that a span of outputs needs, and how they are stamped onto just these; None where there are none.
+        """The span of inputs for a span of outputs, and the windows for just these; None where no input contributes.
 
-        The least input is never one that would be stamped after the first output only: its outputs are cropped.
+        The span begins at an input whose window begins at or before the first output; outputs before that are cropped.
         """
         first, last = outputs[0] + self.begin, outputs[1] - 1 + self.begin
         start = max(min(-((self.reach - 1 - first) // self.stride), first // self.stride), 0)
@@ -94,7 +94,7 @@ def _by_rows(view: View, hull: Piece, kernel: Sequence[int]) -> Sharded | None:
 
 
 def _stamps(view: View, kernel: Sequence[int]) -> list[_Stamps] | None:
-    """Of every spatial axis; None where a size is not known, or the output is not as large as it should be."""
+    """The windows of every spatial axis; None where a size is not known, or the output's size is inconsistent."""
     shape, full = view.shape(0), view.out_shape()
     if shape is None or full is None:
         return None

@@ -1,4 +1,4 @@
-"""Sliding windows: which inputs an output needs, and the padding that is left at a part's edges."""
+"""Sliding windows: which inputs an output needs, and the padding that remains at a part's edges."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from mopar.sharding.rule import View
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Windows over the spatial axes (2, 3, ..) of a tensor, one entry for each.
+    """Windows over the spatial axes (2, 3, ..) of a tensor; each attribute has one entry per axis.
 
     Attributes:
-        kernel, stride, dilation: of each axis.
+        kernel, stride, dilation: of the window.
         begin, end: padding.
-        size: of the input.
-        count: windows, which is the output's size.
+        size: size of the input.
+        count: number of windows, which is the output's size.
     """
 
     kernel: Sequence[int]
@@ -29,10 +29,10 @@ class Windows:
     count: Sequence[int]
 
     def input_of(self, number: int, outputs: Span) -> tuple[Span, int, int] | None:
-        """Inputs of a span of windows along a spatial axis, and the padding before and after them.
+        """The span of inputs for a span of windows along a spatial axis, and the padding before and after it.
 
-        The last window of all may reach over the padding (``ceil_mode``), and what lies there counts less than
-        padding: then the padding stays as it is. None where a first or last window would see padding alone.
+        The last window may extend beyond the padding (``ceil_mode``); elements there are not counted as padding, so
+        the padding is then kept unchanged. None where the first or last window would contain padding only.
         """
         stride, begin, size = self.stride[number], self.begin[number], self.size[number]
         reach = (self.kernel[number] - 1) * self.dilation[number] + 1
@@ -44,7 +44,7 @@ class Windows:
 
 
 def windows_of(view: View, kernel: Sequence[int]) -> Windows | None:
-    """The windows of a convolution or pooling node; None where a size that matters is not known."""
+    """The windows of a convolution or pooling node; None where a required size is not known."""
     shape, full = view.shape(0), view.out_shape()
     if shape is None or full is None:
         return None
@@ -60,9 +60,9 @@ def windows_of(view: View, kernel: Sequence[int]) -> Windows | None:
 
 
 def along(windows: Windows, piece: Piece) -> tuple[Piece, dict[str, ir.Attr | None], Piece] | None:
-    """For a piece of the output along a spatial axis: the input's, the attributes that pad it, and what is made.
+    """For a requested piece along a spatial axis: the input's piece, the padding attributes, and the piece made.
 
-    What is made is one span: between the spans that are asked for, everything is computed.
+    The piece made is one span: gaps between requested spans are computed too.
     """
     hull = piece.hull()
     assert hull.axis is not None
@@ -84,7 +84,7 @@ def _pads(
     dilation: Sequence[int],
     size: Sequence[int],
 ) -> list[int]:
-    """Begin of every axis, then end; explicit, or by ``auto_pad``."""
+    """Padding at the begin of every axis, then at the end; explicit, or by ``auto_pad``."""
     mode = view.attribute_string("auto_pad", "NOTSET")
     if mode == "VALID":
         return [0] * (2 * len(kernel))

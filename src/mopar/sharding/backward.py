@@ -1,9 +1,9 @@
-"""Ways backwards through layers that are gone only once: what a layer does to what a part asks depends on that alone.
+"""Memoised backward propagation through layers.
 
-A part's way back begins where a step ends. Whatever it began with, at a position it asks for some pieces of the tensors
-that cross there: its *state*. Of equal states the way goes on alike, so a layer is propagated through once for each
-state behind it, and searches that began elsewhere share the rest. In a chain of layers there are as many states at each
-position as layouts, not as many as positions behind it: propagations are linear in layers.
+A part's propagation begins at the end of a step. At each position it needs some pieces of the tensors that cross there:
+its *state*. Equal states propagate alike, so each layer is propagated through once per state behind it, and searches
+that began at different ends share the results. In a chain of layers the number of states per position is the number
+of layouts, not of later positions, so the number of propagations is linear in the number of layers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from mopar.sharding.work import operations
 
 
 class Boundaries:
-    """Which tensors are live across each position of a model's layers."""
+    """The boundary tensors of each position between a model's layers."""
 
     def __init__(self, model: Model, layers: Sequence[Layer]) -> None:
         self.count = len(layers)
@@ -35,47 +35,47 @@ class Boundaries:
         self._last.update(dict.fromkeys(graph.outputs, self.count))
 
     def leaving(self, stop: int) -> tuple[ir.Value, ...]:
-        """Made by layers before ``stop`` and read after it, in the order in which they are made."""
+        """Tensors produced by layers before ``stop`` and read after it, in order of production."""
         return tuple(value for value, made in self._made.items() if made < stop <= self._last.get(value, -1))
 
     def made_in(self, value: ir.Value) -> int:
-        """The layer that makes it; -1 for the request."""
+        """The layer that produces a tensor; -1 for an input of the request."""
         return self._made.get(value, -1)
 
 
 def reads(node: ir.Node) -> tuple[ir.Value, ...]:
-    """What a node reads, captures of its subgraphs included, weights left out."""
+    """Tensors that a node reads, captures of its subgraphs included, weights excluded."""
     assert node.graph is not None
     return tuple(value for value in reads_of(node, node.graph) if not is_weight(value))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """What a part asks at a position, of the tensors that are made before it; equal ones are one object.
+    """What a part needs, at a position, of the tensors produced before it; equal states are one object.
 
     Attributes:
-        needs: what the layers gone over need.
-        wanted: what the part is asked for where the step ends.
-        leaving: what leaves the step, in whatever part.
-        asks_for_summand: whether anything that is needed would have to enter as a summand.
+        needs: pieces that the visited layers need.
+        wanted: pieces that are requested of the part at the end of the step.
+        leaving: outputs of the step, whichever parts produce them.
+        needs_summand: whether a needed piece is a summand, which cannot be an input of a step.
     """
 
     needs: Mapping[ir.Value, Piece]
     wanted: Mapping[ir.Value, Piece]
     leaving: frozenset[ir.Value]
-    asks_for_summand: bool
+    needs_summand: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """What a part does in a layer.
+class LayerShare:
+    """A part's share of a layer.
 
     Attributes:
-        state: before the layer.
-        share: of its time.
-        weights: what it needs of the weights.
-        made: what it makes, by name: the share of each tensor's elements.
-        reach: the first node, by number, that rules looked at. What they said holds for every step that has it inside.
+        state: the state before the layer.
+        share: share of the layer's time.
+        weights: needed pieces of weights.
+        made: produced tensors by name, each with the share of its elements.
+        reach: number of the first node that rules looked at; the result is valid for every step that contains it.
     """
 
     state: State
@@ -88,12 +88,12 @@ class Passed:
 _Key = tuple[int, frozenset[tuple[ir.Value, Piece]], frozenset[tuple[ir.Value, Piece]], frozenset[ir.Value]]
 
 
-class Walks:
-    """Goes back through a model's layers, through each once for every state behind it.
+class BackwardPass:
+    """Propagates backwards through a model's layers, through each once per state behind it.
 
     Attributes:
-        boundaries: of the layers.
-        propagations: how many layers were propagated through so far.
+        boundaries: boundaries of the layers.
+        propagations: number of propagations through a layer so far.
     """
 
     def __init__(self, model: Model, layers: Sequence[Layer]) -> None:
@@ -103,43 +103,43 @@ class Walks:
         self._number = {node: number for number, node in enumerate(model.nodes)}
         self._weights = [_shares_of_work(model, layer) for layer in layers]
         self._states: dict[_Key, State] = {}
-        self._passed: dict[tuple[State, Part, int], Passed | None] = {}
+        self._shares: dict[tuple[State, Part, int], LayerShare | None] = {}
 
     def begin(self, stop: int, wanted: Mapping[ir.Value, Piece], leaving: frozenset[ir.Value]) -> State:
-        """The state of a part that is asked for ``wanted`` where a step ends."""
+        """The state of a part, of which ``wanted`` is requested, at the end of a step."""
         return self._state(stop, {}, wanted, leaving)
 
-    def back(self, state: State, part: Part, layer: int, first: int = 0) -> Passed | None:
-        """Through one more layer; None where the part cannot have what it asks for.
+    def back(self, state: State, part: Part, layer: int, first: int = 0) -> LayerShare | None:
+        """Propagate through one layer; None where a request cannot be fulfilled.
 
         Args:
-            state: behind the layer.
-            part: whose it is.
-            layer: its number.
+            state: the state behind the layer.
+            part: the part.
+            layer: number of the layer.
             first: the first layer that rules may look at.
         """
         key = state, part, first
-        if key not in self._passed:
-            self._passed[key] = self._propagated(state, part, layer, first)
-        return self._passed[key]
+        if key not in self._shares:
+            self._shares[key] = self._propagated(state, part, layer, first)
+        return self._shares[key]
 
-    def inside(self, state: State, part: Part, stop: int, start: int) -> Iterator[tuple[int, Passed]]:
-        """From ``stop`` back to ``start``, as a model of these layers alone would be gone through; each with its layer.
+    def inside(self, state: State, part: Part, stop: int, start: int) -> Iterator[tuple[int, LayerShare]]:
+        """Propagate from ``stop`` back to ``start`` with rules seeing these layers only; yields (layer, share of it).
 
         Raises:
-            ConflictError: the part cannot have what it asks for.
+            ConflictError: a request cannot be fulfilled.
         """
         first = self._layers[start].start
         for layer in range(stop - 1, start - 1, -1):
-            passed = self.back(state, part, layer)
-            if passed is None or passed.reach < first:
-                passed = self.back(state, part, layer, start)
-            if passed is None:
+            found = self.back(state, part, layer)
+            if found is None or found.reach < first:
+                found = self.back(state, part, layer, start)
+            if found is None:
                 raise ConflictError
-            yield layer, passed
-            state = passed.state
+            yield layer, found
+            state = found.state
 
-    def _propagated(self, state: State, part: Part, layer: int, first: int) -> Passed | None:
+    def _propagated(self, state: State, part: Part, layer: int, first: int) -> LayerShare | None:
         self.propagations += 1
         begin, end = self._layers[layer].start, self._layers[layer].stop
         looked, first_node = [begin], self._layers[first].start
@@ -150,18 +150,18 @@ class Walks:
                 looked.append(number)
             return number >= first_node
 
-        way = Propagation(part, state.wanted, state.leaving, dict(state.needs), inside=inside)
+        propagation = Propagation(part, state.wanted, state.leaving, dict(state.needs), inside=inside)
         share = 0.0
         try:
             for node in reversed(self._nodes[begin:end]):
-                if way.back(node) is not None:
-                    share += self._weights[layer][node] * way.share_of(node)
+                if propagation.back(node) is not None:
+                    share += self._weights[layer][node] * propagation.share_of(node)
         except ConflictError:
             return None
-        needs = {value: piece for value, piece in way.needs.items() if not is_weight(value)}
-        weights = tuple((value, piece) for value, piece in way.needs.items() if is_weight(value))
+        needs = {value: piece for value, piece in propagation.needs.items() if not is_weight(value)}
+        weights = tuple((value, piece) for value, piece in propagation.needs.items() if is_weight(value))
         before = self._state(layer, needs, state.wanted, state.leaving)
-        return Passed(before, share, weights, _made(way), min(looked))
+        return LayerShare(before, share, weights, _made(propagation), min(looked))
 
     def _state(
         self,
@@ -170,7 +170,7 @@ class Walks:
         wanted: Mapping[ir.Value, Piece],
         leaving: frozenset[ir.Value],
     ) -> State:
-        """The one state of what is made before a position."""
+        """The state at a position, restricted to tensors that are produced before it."""
         made = self.boundaries.made_in
         needs = {value: piece for value, piece in needs.items() if made(value) < position}
         wanted = {value: piece for value, piece in wanted.items() if made(value) < position}
@@ -188,17 +188,17 @@ def fraction(value: ir.Value, piece: Piece) -> float:
     return piece.size / size if size else 1.0
 
 
-def _made(way: Propagation) -> tuple[tuple[str, float], ...]:
+def _made(propagation: Propagation) -> tuple[tuple[str, float], ...]:
     return tuple(
         (name_of(value), fraction(value, piece))
-        for node, how in way.shards.items()
+        for node, how in propagation.shards.items()
         for value, piece in zip(node.outputs, how.outputs, strict=True)
         if value.name and piece is not None
     )
 
 
 def _shares_of_work(model: Model, layer: Layer) -> dict[ir.Node, float]:
-    """Of a layer's time, each node's."""
+    """Each node's share of a layer's time."""
     work = {node: operations(node) for node in model.nodes[layer.start : layer.stop]}
     total = sum(work.values())
     return {node: value / total for node, value in work.items()}

@@ -1,4 +1,4 @@
-"""Graphs that are one part of several: a run of layers, rewritten to what the plan asks of the part."""
+"""Rewrites a graph of consecutive layers into the model of one part, as planned."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,10 +10,10 @@ from mopar.types import BundleError, Graph, Share, TensorSpec
 
 
 def cut_part(model: ir.Model, graph: Graph) -> None:
-    """Rewrite the model of a run of layers in place into that of a plan's part.
+    """Rewrite the model of a graph's layers in place into the model of the graph's part.
 
     Raises:
-        BundleError: the part cannot be made, or takes other shares of its inputs than the plan says.
+        BundleError: the part cannot be made, or reads other shares of its inputs than planned.
     """
     part = graph.part
     assert part is not None, "only a part can be cut"
@@ -28,7 +28,7 @@ def cut_part(model: ir.Model, graph: Graph) -> None:
 
 
 def shared_specs(specs: Iterable[TensorSpec], shares: Iterable[Share]) -> tuple[TensorSpec, ...]:
-    """What a part has of tensors, in the tensors' order.
+    """Declarations of a part's shares of tensors, in the order of the tensors.
 
     Raises:
         BundleError: a share lies outside its tensor.

@@ -1,11 +1,11 @@
-"""What a user should know where a profile was measured on a busy machine."""
+"""The note about a profile that was measured on a busy machine."""
 
 from mopar.cli.output import Output
 from mopar.types import Profile
 
 
 def note_load(out: Output, profile: Profile) -> None:
-    """Say so where others used the machine while layers were timed."""
+    """Print a note where other processes used the machine while layers were timed."""
     from mopar.profiling.machine_load import busy_text, is_busy
 
     if profile.load is not None and is_busy(profile.load):
