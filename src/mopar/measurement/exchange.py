@@ -9,7 +9,7 @@ import onnx_ir as ir
 from mopar.bundle import Bundle, file_entries
 from mopar.graph import save_model
 from mopar.measurement.interleaved import added_by
-from mopar.measurement.single import NOTHING, UNLIMITED_MIB, chain_bundle
+from mopar.measurement.single import UNLIMITED_MIB, chain_bundle, nothing_of
 from mopar.types import (
     PACKED_OPTIONS,
     REQUEST,
@@ -77,7 +77,7 @@ def _bundle(root: Path, steps: int) -> Bundle:
         graphs=tuple(graphs),
         calls=tuple(calls),
         outputs=((answer, f"c{steps - 1}_0"),),
-        predicted=NOTHING,
+        predicted=nothing_of(functions),
     )
     manifest = Manifest(
         name="exchange",

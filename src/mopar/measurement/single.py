@@ -1,5 +1,6 @@
 """One graph in one function, without a plan: what baselines and machine constants are measured on."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import mopar
@@ -15,14 +16,18 @@ from mopar.types import (
     Manifest,
     Plan,
     Predicted,
+    PredictedFunction,
     Source,
     TensorSpec,
 )
 
-NOTHING = Predicted(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, ())
-"""The prediction of what nothing is predicted of."""
-
 UNLIMITED_MIB = 1 << 20
+
+
+def nothing_of(functions: Iterable[Function]) -> Predicted:
+    """The prediction where nothing is predicted of functions, which are named in it all the same."""
+    each = tuple(PredictedFunction(function.name, 0.0, 0.0, 0.0, 0.0) for function in functions)
+    return Predicted(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, each)
 
 
 def chain_bundle(
@@ -67,8 +72,8 @@ def chain_bundle(
         graphs=tuple(graphs),
         calls=tuple(calls),
         outputs=answers,
-        predicted=NOTHING,
-        unsplit=NOTHING,
+        predicted=nothing_of(functions),
+        unsplit=nothing_of(functions),
     )
     manifest = Manifest(
         name=name,
