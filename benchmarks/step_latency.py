@@ -35,7 +35,7 @@ from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, file_entries
 from mopar.gateway.arrays import from_array
 from mopar.gateway.executor import Executor
-from mopar.measurement.single import NOTHING, UNLIMITED_MIB
+from mopar.measurement.single import UNLIMITED_MIB, nothing_of
 from mopar.platforms.local import LocalDeployment
 from mopar.types import (
     REQUEST,
@@ -115,8 +115,8 @@ def step_bundle(root: Path, size: int, workers: int) -> Bundle:
         graphs=tuple(graphs),
         calls=tuple(calls),
         outputs=answers,
-        predicted=NOTHING,
-        unsplit=NOTHING,
+        predicted=nothing_of(functions),
+        unsplit=nothing_of(functions),
     )
     given = outputs or (made,)
     return Bundle(root, Manifest("step", plan, (SEED_SPEC,), given, tuple(entries), tuple(calls), mopar.__version__))

@@ -61,8 +61,8 @@ def open_bundle(root: Path, *, check: bool = True, worker: str = WORKER) -> Bund
 
     Args:
         root: its folder.
-        check: whether to check every file's SHA-256 and every graph's file against the manifest; sizes and kinds of
-            files are always checked.
+        check: whether to check every file's SHA-256, and every graph's file against its name and the manifest; sizes
+            and kinds of files are always checked.
         worker: the module that runs in its functions.
 
     Raises:
@@ -78,6 +78,7 @@ def open_bundle(root: Path, *, check: bool = True, worker: str = WORKER) -> Bund
     for graph in manifest.graphs:
         for files in (graph.files, *([graph.packed.files] if graph.packed is not None else [])):
             check_graph(root, graph, files, digest=check)
-            if Path(os.path.realpath(root / files[0].path)).name != f"{graph.id}.onnx":  # else two could be swapped
+            named = Path(os.path.realpath(root / files[0].path)).name
+            if check and named != f"{graph.id}.onnx":  # else two could be swapped
                 raise BundleError(f"{root}: {files[0].path} is not graph {graph.id}: build the bundle again")
     return Bundle(root, manifest, worker)

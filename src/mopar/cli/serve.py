@@ -43,6 +43,7 @@ def command(
     limits: Annotated[bool, typer.Option(help="Limit functions to the plan's memory and CPU.")] = True,
     worker: Annotated[str | None, typer.Option(hidden=True, help="Module that runs in the functions.")] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input closes.")] = False,
+    trusted: Annotated[bool, typer.Option(hidden=True, help="The caller made the bundle's files.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -54,7 +55,7 @@ def command(
     def verb(out: Output) -> None:
         from mopar.bundle import WORKER, open_bundle
 
-        opened = open_bundle(bundle, worker=worker or WORKER)
+        opened = open_bundle(bundle, check=not trusted, worker=worker or WORKER)
         options = ServeOptions(
             host=host,
             port=port,

@@ -10,7 +10,7 @@ from mopar.bundle import Bundle, file_entries
 from mopar.graph import save_model
 from mopar.measurement.interleaved import added_by
 from mopar.measurement.policy import LATENCY
-from mopar.measurement.single import NOTHING, UNLIMITED_MIB, chain_bundle
+from mopar.measurement.single import UNLIMITED_MIB, chain_bundle, nothing_of
 from mopar.types import (
     PACKED_OPTIONS,
     REQUEST,
@@ -67,7 +67,7 @@ def _bundle(root: Path, steps: int) -> Bundle:
         graphs=graphs,
         calls=calls,
         outputs=((answer, f"c{steps - 1}_0"),),
-        predicted=NOTHING,
+        predicted=nothing_of(functions),
     )
     outputs = (replace(spec, name=answer),)
     return Bundle(root, replace(one.manifest, plan=plan, inputs=(spec,), outputs=outputs, graphs=entries, calls=calls))

@@ -1,5 +1,6 @@
 """One graph in one function, without a plan: what baselines and machine constants are measured on."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import mopar
@@ -15,14 +16,18 @@ from mopar.types import (
     Manifest,
     Plan,
     Predicted,
+    PredictedFunction,
     Source,
     TensorSpec,
 )
 
-NOTHING = Predicted(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, ())
-"""The prediction of what nothing is predicted of."""
-
 UNLIMITED_MIB = 1 << 20
+
+
+def nothing_of(functions: Iterable[Function]) -> Predicted:
+    """The prediction where nothing is predicted of functions, which are named in it all the same."""
+    each = tuple(PredictedFunction(function.name, 0.0, 0.0, 0.0, 0.0) for function in functions)
+    return Predicted(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, each)
 
 
 def chain_bundle(
@@ -46,6 +51,7 @@ def chain_bundle(
     spans = tuple(zip(files, boundaries, boundaries[1:], strict=False))
     graphs = tuple(Graph(f"g{i}", i, i + 1, _names(given), _names(made)) for i, (_, given, made) in enumerate(spans))
     calls = tuple(_call(i, graph) for i, graph in enumerate(graphs))
+    functions = tuple(Function(f"f{i}", (graph.id,), memory_mib, 1.0) for i, graph in enumerate(graphs))
     plan = Plan(
         model=name,
         graph_sha256="",
@@ -54,12 +60,12 @@ def chain_bundle(
         objective="cuts",
         verdict="unsplit" if len(files) == 1 else "split",
         reason="made for a measurement",
-        functions=tuple(Function(f"f{i}", (graph.id,), memory_mib, 1.0) for i, graph in enumerate(graphs)),
+        functions=functions,
         graphs=graphs,
         calls=calls,
         outputs=tuple((tensor, calls[-1].id) for tensor in graphs[-1].outputs),
-        predicted=NOTHING,
-        unsplit=NOTHING,
+        predicted=nothing_of(functions),
+        unsplit=nothing_of(functions),
     )
     manifest = Manifest(
         name=name,

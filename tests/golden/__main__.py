@@ -1,0 +1,37 @@
+"""``python -m tests.golden`` writes the golden files anew, from the profiles that are kept.
+
+With ``--profiles`` these are predicted anew first, for this machine: plans then change with the machine.
+"""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.golden.outputs import output_path, outputs
+from tests.golden.plans import MODELS, PLANS, answer, answers_text, kept_answers, questions, write_profile
+
+
+def main() -> None:
+    """Write what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
+    parser.add_argument("--profiles", action="store_true", help="predict the profiles anew")
+    parser.add_argument("--quick", action="store_true", help="leave the plans out that only `make slow` compares")
+    options = parser.parse_args()
+    if options.profiles:
+        for model in MODELS:
+            write_profile(model)
+    write_plans(quick=options.quick)
+    for name, printed in outputs().items():
+        output_path(name).write_text(printed())
+
+
+def write_plans(*, quick: bool) -> None:
+    """Plan anew; with ``quick``, the records of plans that take long stay as they are."""
+    known = kept_answers() if quick else {}
+    wanted = [question for question in questions() if question.is_quick or not quick]
+    with ProcessPoolExecutor() as pool:
+        known |= zip(map(str, wanted), pool.map(answer, wanted), strict=True)
+    PLANS.write_text(answers_text({str(question): known[str(question)] for question in questions()}))
+
+
+if __name__ == "__main__":
+    main()
