@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from mopar.platforms.base import Network, check_transport
 from mopar.shapes import InputArg, parse_input
 from mopar.types import UsageError
 from mopar.types.ranges import StatedShape
@@ -51,6 +52,25 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", metavar="FILE", help="Holds the token that requests bring.")
 ]
+
+TransportName = Annotated[
+    str, typer.Option("--transport", metavar="NAME", help="To the functions: local (shared memory) or http.")
+]
+BandwidthMbit = Annotated[
+    float | None,
+    typer.Option("--bandwidth-mbit", metavar="X", help="With http: emulate a network of 10^6 bits per second."),
+]
+RttMs = Annotated[
+    float | None, typer.Option("--rtt-ms", metavar="Y", help="With http: emulate a network's round trip, in ms.")
+]
+
+
+def network_of(transport: str, bandwidth_mbit: float | None, rtt_ms: float | None) -> Network | None:
+    """The network to emulate; None where neither option was given. Raises UsageError."""
+    asked = bandwidth_mbit is not None or rtt_ms is not None
+    network = Network(bandwidth_mbit, rtt_ms or 0.0) if asked else None
+    check_transport(transport, network)
+    return network
 
 
 def shapes_of(arguments: Sequence[InputArg]) -> dict[str, StatedShape]:

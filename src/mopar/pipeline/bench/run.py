@@ -29,6 +29,7 @@ from mopar.pipeline.reference import WholeModel
 from mopar.pipeline.stages import PlanOptions, Shapes, largest_of, measure_model, requests_for
 from mopar.planning import with_headroom
 from mopar.platforms import host_platform
+from mopar.platforms.base import Network
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import PriceBook, Profile, UsageError
 
@@ -54,6 +55,8 @@ class BenchOptions:
         requests: counted requests to each configuration.
         inputs: values of the request; ``shapes`` of those that are made.
         use_cache: whether an earlier profile will do.
+        transport: from gateways to functions: ``local`` or ``http``.
+        network: to emulate between them, with ``http``; None for none.
     """
 
     plan: PlanOptions
@@ -63,6 +66,8 @@ class BenchOptions:
     inputs: Path | None = None
     shapes: Shapes | None = None
     use_cache: bool = True
+    transport: str = "local"
+    network: Network | None = None
 
 
 def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage, _share: None) -> BenchReport:
@@ -92,7 +97,8 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
         ]
         engines = [engine_ms(config.bundle, inputs) for config in sized]
         samples: list[Samples] = []
-        for number, samples in sample([config.bundle for config in sized], inputs, want, options.requests):  # noqa: B007
+        bundles, how = [config.bundle for config in sized], (options.transport, options.network)
+        for number, samples in sample(bundles, inputs, want, options.requests, *how):  # noqa: B007
             progress("asking all configurations by turns", number / options.requests)
     rows = tuple(
         _row(config, need, engine, taken, book, profile)
@@ -115,6 +121,8 @@ def _check(options: BenchOptions) -> None:
             raise UsageError(f"--baselines {name}: choose from {', '.join(BENCH_BASELINES)}")
     if "torch" in options.baselines and options.torch is None:
         raise UsageError("--baselines torch: name the module with --torch MODULE:CALLABLE")
+    if options.torch is not None and options.transport != "local":
+        raise UsageError(f"--torch {options.torch}: its function speaks in frames alone: use --transport local")
     if options.torch is not None and find_spec("torch") is None:
         raise UsageError(f'--torch {options.torch}: PyTorch is not installed: pip install "mopar[torch]"')
 

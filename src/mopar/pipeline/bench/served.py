@@ -15,6 +15,7 @@ from mopar.bundle import Bundle, compare_all
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
 from mopar.limits import resident_memory
+from mopar.platforms.base import Network
 from mopar.types import DeploymentError
 
 _START_S = 300.0
@@ -41,11 +42,21 @@ class Samples:
 
 
 class Server:
-    """``mopar serve`` as a process, and a client of it."""
+    """``mopar serve`` as a process, and a client of it.
 
-    def __init__(self, bundle: Bundle) -> None:
+    Args:
+        bundle: to serve.
+        transport: to its functions.
+        network: to emulate between gateway and functions.
+    """
+
+    def __init__(self, bundle: Bundle, transport: str = "local", network: Network | None = None) -> None:
         command = [sys.executable, "-m", "mopar", "serve", str(bundle.root), "--port", "0", "--json"]
-        command += ["--worker", bundle.worker, "--with-parent"]
+        command += ["--worker", bundle.worker, "--with-parent", "--transport", transport]
+        if network is not None:
+            command += ["--rtt-ms", str(network.rtt_ms)]
+        if network is not None and network.bandwidth_mbit is not None:
+            command += ["--bandwidth-mbit", str(network.bandwidth_mbit)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         try:
             self.client = Client(self._url(bundle.root), timeout_s=_REQUEST_S)
@@ -86,7 +97,12 @@ class Server:
 
 
 def sample(
-    bundles: Sequence[Bundle], inputs: Mapping[str, Array], want: Mapping[str, Array], requests: int
+    bundles: Sequence[Bundle],
+    inputs: Mapping[str, Array],
+    want: Mapping[str, Array],
+    requests: int,
+    transport: str = "local",
+    network: Network | None = None,
 ) -> Iterator[tuple[int, list[Samples]]]:
     """Ask all configurations by turns, so that the machine's drift meets all of them.
 
@@ -100,7 +116,7 @@ def sample(
     with contextlib.ExitStack() as stack:
         servers = []
         for bundle in bundles:
-            servers.append(Server(bundle))
+            servers.append(Server(bundle, transport, network))
             stack.callback(servers[-1].stop)
         for _ in range(_WARM):
             for server in servers:

@@ -2,23 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from mopar.platforms.base import Network
 
 _CHUNK_BYTES = 1 << 16
 """So much is sent at once: what functions receive at the same time shares the bandwidth."""
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """What stands between gateway and functions.
-
-    Attributes:
-        bandwidth_mbit: of either direction, in 10^6 bits per second, for all functions together; None for no bound.
-        rtt_ms: half of it delays each body.
-    """
-
-    bandwidth_mbit: float | None = None
-    rtt_ms: float = 0.0
 
 
 class Direction:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from mopar.platforms.base import Budget, Unbounded
+from mopar.platforms.base import Budget, Network, Unbounded
 from mopar.platforms.http.function import Payload, RemoteFunction
-from mopar.platforms.http.network import Direction, Network
+from mopar.platforms.http.network import Direction
 from mopar.platforms.http.request import HttpRequest
 from mopar.platforms.http.watch import Unwatched, Watch
 from mopar.types import TensorValue
