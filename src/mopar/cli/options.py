@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mopar.platforms.base import Network, check_transport
 from mopar.shapes import InputArg, parse_input
 from mopar.types import UsageError
 from mopar.types.ranges import StatedShape
+
+if TYPE_CHECKING:
+    from mopar.platforms.base import Network
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes on stderr.")]
@@ -65,8 +67,10 @@ RttMs = Annotated[
 ]
 
 
-def network_of(transport: str, bandwidth_mbit: float | None, rtt_ms: float | None) -> Network | None:
+def network_of(transport: str, bandwidth_mbit: float | None, rtt_ms: float | None) -> "Network | None":
     """The network to emulate; None where neither option was given. Raises UsageError."""
+    from mopar.platforms.base import Network, check_transport  # with numpy and more, which --help needs not
+
     asked = bandwidth_mbit is not None or rtt_ms is not None
     network = Network(bandwidth_mbit, rtt_ms or 0.0) if asked else None
     check_transport(transport, network)
