@@ -1,6 +1,7 @@
 """JSON without the module ``json``, which holds 1.1 MiB: the scanner and the encoder of C that are below it.
 
-A text that is not valid brings the module in after all, as the scanner takes its error from there.
+The scanner takes its error from the module: some versions of Python load that for a text that is not valid; others find
+that it is not loaded, and have no error to raise, which Python tells as a SystemError.
 """
 
 from _json import encode_basestring_ascii, make_scanner
@@ -29,7 +30,7 @@ def parse(data: "bytes | bytearray | memoryview") -> object:
     text = str(data, "utf-8").strip(_BLANKS)
     try:
         value, end = _scan(text, 0)
-    except (StopIteration, RecursionError) as cause:
+    except (StopIteration, RecursionError, SystemError) as cause:
         raise ValueError("not valid JSON") from cause
     if end != len(text):
         raise ValueError(f"more text behind the JSON's end at {end}")
