@@ -1,0 +1,5 @@
+"""Fixtures of what serves bundles on this machine."""
+
+from tests.platforms.local.leftovers import nothing_left
+
+__all__ = ["nothing_left"]
