@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mopar.gateway.arrays import Array, dtype_of, numpy_dtype, oip_of
-from mopar.types import dtype_of_name
+from mopar.gateway.arrays import Array, dtype_of, numpy_dtype
+from mopar.types import dtype_of_name, oip_of
 
 Values = Mapping[str, Array]
 HUGE_SHAPES: tuple[list[Any], ...] = (

@@ -316,6 +316,11 @@ def _asked(url: str, place: Place) -> list[str | Path]:
     return ["infer", url, "--inputs", place.inputs, "-o", place.room / "o.npz"]
 
 
+def _over(verb: str, options: Sequence[str], place: Place) -> list[str | Path]:
+    port = ["--port", "0"] if verb == "serve" else []
+    return [verb, place.model if verb == "bench" else place.bundle, *port, *options]
+
+
 OTHERS = [
     Case("no-verb", lambda _: ["pln"], r"No such command 'pln'\. Did you mean 'plan'\?: see `mopar --help`"),
     Case("zoo-no-verb", lambda _: ["zoo"], r": see `mopar zoo --help`"),
@@ -327,6 +332,31 @@ OTHERS = [
     Case("no-argument", lambda _: ["build"], r"Missing argument .*: see `mopar build --help`"),
     Case("serve-port-range", lambda p: ["serve", p.bundle, "--port", "70000"], r"--port.*65535"),
     Case("serve-port-negative", lambda p: ["serve", p.bundle, "--port=-1"], r"--port.*equal to 0"),
+    Case(
+        "serve-transport",
+        functools.partial(_over, "serve", ["--transport", "tcp"]),
+        r"--transport tcp: choose from local, http",
+    ),
+    *[
+        Case(f"{verb}-network-{name}", functools.partial(_over, verb, options), says)
+        for verb in ("serve", "bench")
+        for name, options, says in [
+            ("local", ("--rtt-ms", "5"), r"--rtt-ms emulate a network: add --transport http"),
+            ("bandwidth", ("--transport", "http", "--bandwidth-mbit", "0"), r"--bandwidth-mbit 0\.0: write 10\^6 bits"),
+            ("rtt", ("--transport", "http", "--rtt-ms=-1"), r"--rtt-ms -1\.0: write milliseconds, 0 or more"),
+            ("endless", ("--transport", "http", "--rtt-ms", "inf"), r"--rtt-ms inf: write milliseconds, 0 or more"),
+        ]
+    ],
+    Case(
+        "serve-http-worker",
+        functools.partial(_over, "serve", ["--transport", "http", "--worker", "mopar.pipeline.bench.torch_worker"]),
+        r"torch_worker speaks in frames alone: serve it with --transport local",
+    ),
+    Case(
+        "bench-http-torch",
+        functools.partial(_over, "bench", ["--transport", "http", "--torch", "torch.nn:Identity"]),
+        r"--torch torch\.nn:Identity: its function speaks in frames alone: use --transport local",
+    ),
     Case("up-port-range", lambda p: ["up", p.model, "--port", "99999"], r"--port.*65535"),
     Case(
         "serve-token-open",

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopar.gateway.arrays import Array, dtype_of, from_array, numpy_dtype, oip_of, to_array
+from mopar.gateway.arrays import Array, dtype_of, from_array, numpy_dtype, to_array
 from mopar.runtime.strings import unpack_strings
-from mopar.types import DTYPES, DType, InputError, TensorValue, element_count
+from mopar.types import DTYPES, DType, InputError, TensorValue, element_count, oip_of
 
 NUMBERS = [dtype for dtype in DTYPES if dtype.bits]
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)

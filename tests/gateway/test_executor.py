@@ -74,7 +74,7 @@ class Served:
 
     def waiting_for(self, name: str) -> int:
         """How many calls wait for a function's turn."""
-        return len(self.functions[name]._turn._waiters or ())
+        return self.functions[name].turns.waiting
 
 
 @contextlib.asynccontextmanager

@@ -39,9 +39,9 @@ def bundle(reference: Callable[[str], Path], tmp_path: Path) -> Bundle:
 
 
 @contextlib.contextmanager
-def gateway(bundle: Bundle) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+def gateway(bundle: Bundle, *options: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     """``mopar serve`` as a process, and the model's address."""
-    command = [sys.executable, "-m", "mopar", "serve", str(bundle.root), "--port", "0", "--json"]
+    command = [sys.executable, "-m", "mopar", "serve", str(bundle.root), "--port", "0", "--json", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -69,10 +69,13 @@ def wait_for_end(pid: int) -> None:
         os.close(handle)
 
 
-def test_a_gateway_that_is_killed_takes_its_workers_with_it(bundle: Bundle, reference: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("transport", ["local", "http"])
+def test_a_gateway_that_is_killed_takes_its_workers_with_it(
+    bundle: Bundle, reference: Callable[[str], Path], transport: str
+) -> None:
     """And what it could not clear away is swept by whoever comes next."""
     feeds = sample_inputs("skip")
-    with gateway(bundle) as (process, url):
+    with gateway(bundle, "--transport", transport) as (process, url):
         assert_equal(infer(url, feeds), run_file(reference("skip"), feeds), "served")
         workers = workers_of(process.pid)
         assert len(workers) == 3
@@ -86,9 +89,10 @@ def test_a_gateway_that_is_killed_takes_its_workers_with_it(bundle: Bundle, refe
         assert cgroups_of(process.pid) == []
 
 
+@pytest.mark.parametrize("transport", ["local", "http"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_gateway_that_is_told_to_end_leaves_nothing(bundle: Bundle, number: signal.Signals) -> None:
-    with gateway(bundle) as (process, _):
+def test_a_gateway_that_is_told_to_end_leaves_nothing(bundle: Bundle, number: signal.Signals, transport: str) -> None:
+    with gateway(bundle, "--transport", transport) as (process, _):
         workers = workers_of(process.pid)
         process.send_signal(number)
         assert process.wait(PATIENCE_S) == 0

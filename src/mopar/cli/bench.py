@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mopar.cli.options import (
+    BandwidthMbit,
     InputsFile,
     InputShapes,
     Json,
@@ -16,7 +17,10 @@ from mopar.cli.options import (
     Platform,
     Prices,
     Quiet,
+    RttMs,
     Slo,
+    TransportName,
+    network_of,
     parse_inputs,
     parse_slo,
     shapes_of,
@@ -39,6 +43,9 @@ def command(
         str | None, typer.Option(metavar="MODULE:CALLABLE", help="The module for the torch baseline.")
     ] = None,
     requests: Annotated[int, typer.Option(min=1, help="Measured requests per configuration.")] = 100,
+    transport: TransportName = "local",
+    bandwidth_mbit: BandwidthMbit = None,
+    rtt_ms: RttMs = None,
     no_cache: NoCache = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -60,6 +67,8 @@ def command(
             inputs=inputs,
             shapes=shapes_of(parse_inputs(input_shapes)),
             use_cache=not no_cache,
+            transport=transport,
+            network=network_of(transport, bandwidth_mbit, rtt_ms),
         )
         report = bench(model, options, out.progress)
 

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mopar.shapes import InputArg, parse_input
 from mopar.types import UsageError
 from mopar.types.ranges import StatedShape
+
+if TYPE_CHECKING:
+    from mopar.platforms.base import Network
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes on stderr.")]
@@ -55,6 +58,27 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", metavar="FILE", help="File with the token that requests must send.")
 ]
+
+TransportName = Annotated[
+    str, typer.Option("--transport", metavar="NAME", help="To the functions: local (shared memory) or http.")
+]
+BandwidthMbit = Annotated[
+    float | None,
+    typer.Option("--bandwidth-mbit", metavar="X", help="With http: emulate a network of 10^6 bits per second."),
+]
+RttMs = Annotated[
+    float | None, typer.Option("--rtt-ms", metavar="Y", help="With http: emulate a network's round trip, in ms.")
+]
+
+
+def network_of(transport: str, bandwidth_mbit: float | None, rtt_ms: float | None) -> "Network | None":
+    """The network to emulate; None where neither option was given. Raises UsageError."""
+    from mopar.platforms.base import Network, check_transport  # with numpy and more, which --help needs not
+
+    asked = bandwidth_mbit is not None or rtt_ms is not None
+    network = Network(bandwidth_mbit, rtt_ms or 0.0) if asked else None
+    check_transport(transport, network)
+    return network
 
 
 def shapes_of(arguments: Sequence[InputArg]) -> dict[str, StatedShape]:

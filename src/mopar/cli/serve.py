@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.options import BundlePath, Json, Port, Quiet, TokenFile
+from mopar.cli.options import (
+    BandwidthMbit,
+    BundlePath,
+    Json,
+    Port,
+    Quiet,
+    RttMs,
+    TokenFile,
+    TransportName,
+    network_of,
+)
 from mopar.cli.output import Output, run, say_next
 from mopar.cli.sizes import note_sizes
 from mopar.gateway.options import DEFAULT_QUEUE, ServeOptions
@@ -41,6 +51,9 @@ def command(
     ] = None,
     token_file: TokenFile = None,
     limits: Annotated[bool, typer.Option(help="Limit functions to the plan's memory and CPU.")] = True,
+    transport: TransportName = "local",
+    bandwidth_mbit: BandwidthMbit = None,
+    rtt_ms: RttMs = None,
     worker: Annotated[str | None, typer.Option(hidden=True, help="Module that runs in the functions.")] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input closes.")] = False,
     trusted: Annotated[bool, typer.Option(hidden=True, help="The caller made the bundle's files.")] = False,
@@ -55,6 +68,7 @@ def command(
     def verb(out: Output) -> None:
         from mopar.bundle import WORKER, open_bundle
 
+        network = network_of(transport, bandwidth_mbit, rtt_ms)
         opened = open_bundle(bundle, check=not trusted, worker=worker or WORKER)
         options = ServeOptions(
             host=host,
@@ -67,6 +81,8 @@ def command(
             allow_hosts=tuple(allow_host or ()),
             token_file=token_file,
             limits=limits,
+            transport=transport,
+            network=network,
             max_request_mib=max_request_mib,
             max_memory_mib=max_memory_mib,
         )

@@ -7,17 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mopar.runtime.strings import pack_strings, unpack_strings
-from mopar.types import DTYPES, DType, InputError, TensorValue, dtype_of_name, element_count, format_shape
+from mopar.types import DTYPES, DType, InputError, TensorValue, dtype_of_name, element_count, format_shape, oip_of
 
 Array = NDArray[Any]
 Buffer = bytes | bytearray | memoryview
 
-_BY_OIP = {dtype.oip or dtype.name.upper(): dtype for dtype in DTYPES}
-
-
-def oip_of(dtype: DType) -> str:
-    """The protocol's word for an element type; where it has none, our name in capitals (``INT4``)."""
-    return dtype.oip or dtype.name.upper()
+_BY_OIP = {oip_of(dtype): dtype for dtype in DTYPES}
 
 
 def dtype_of(word: str) -> DType:

@@ -9,9 +9,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 
-from mopar.gateway.arrays import Array, dtype_of, from_array, numpy_dtype, oip_of, to_array
+from mopar.gateway.arrays import Array, dtype_of, from_array, numpy_dtype, to_array
 from mopar.gateway.token import Token
-from mopar.types import DeploymentError, OverloadedError, RequestError, TensorValue, UsageError, dtype_of_name
+from mopar.types import DeploymentError, OverloadedError, RequestError, TensorValue, UsageError, dtype_of_name, oip_of
 
 Json = dict[str, Any]
 

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mopar.platforms.base import Network
 
 DEFAULT_QUEUE = 64
 """Requests that may wait for their turn."""
@@ -23,6 +27,8 @@ class ServeOptions:
             checked where ``host`` is a loopback address.
         token_file: holds the token that requests must bring; None for none.
         limits: whether functions run under the plan's limits of memory and CPU.
+        transport: how functions are spoken to: ``local`` (frames and shared memory) or ``http``.
+        network: to emulate between gateway and functions, with ``http``; None for none.
         max_request_mib: most shared memory for one request, with all that it makes on its way; None for what the
             largest planned request takes, or where there is no largest, a quarter of ``max_memory_mib``.
         max_memory_mib: most shared memory for all requests; None for half of what is available at the start.
@@ -38,5 +44,7 @@ class ServeOptions:
     allow_hosts: tuple[str, ...] = ()
     token_file: Path | None = None
     limits: bool = True
+    transport: str = "local"
+    network: "Network | None" = None
     max_request_mib: int | None = None
     max_memory_mib: int | None = None

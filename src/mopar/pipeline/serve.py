@@ -54,7 +54,14 @@ async def serve_bundle(
 
     bundle = await asyncio.to_thread(prepare, bundle, cache_directory(), notice)
     budget = memory_budget(bundle.manifest, options)
-    started = host_platform().start(bundle, limits=options.limits, notice=notice, on_restart=restarted)
+    started = host_platform().start(
+        bundle,
+        limits=options.limits,
+        transport=options.transport,
+        network=options.network,
+        notice=notice,
+        on_restart=restarted,
+    )
     async with started as deployment:
         executor = Executor(
             bundle.manifest,

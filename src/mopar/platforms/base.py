@@ -6,6 +6,7 @@ A ``Deployment`` is a bundle's functions, running. Its ``Transport`` carries cal
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -13,7 +14,7 @@ from typing import Protocol, Self
 from mopar.bundle import Bundle
 from mopar.limits import Cgroup
 from mopar.platforms.calls import CallPlan, Made
-from mopar.types import TensorValue
+from mopar.types import TensorValue, UsageError
 
 
 class Budget(Protocol):
@@ -40,6 +41,37 @@ class Unbounded:
 
     def give(self, count: int) -> None:
         """Nothing is counted."""
+
+
+TRANSPORTS = ("local", "http")
+"""How a function of this machine may be spoken to: frames and shared memory, or its HTTP door."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network to emulate between gateway and functions.
+
+    Attributes:
+        bandwidth_mbit: of either direction, in 10^6 bits per second, for all functions together; None for no bound.
+        rtt_ms: half of it delays each body.
+    """
+
+    bandwidth_mbit: float | None = None
+    rtt_ms: float = 0.0
+
+
+def check_transport(transport: str, network: Network | None) -> None:
+    """Raise UsageError where functions cannot be spoken to in this way, or a network cannot be emulated."""
+    if transport not in TRANSPORTS:
+        raise UsageError(f"--transport {transport}: choose from {', '.join(TRANSPORTS)}")
+    if network is None:
+        return
+    if transport != "http":
+        raise UsageError("--bandwidth-mbit and --rtt-ms emulate a network: add --transport http")
+    if network.bandwidth_mbit is not None and not 0 < network.bandwidth_mbit < inf:
+        raise UsageError(f"--bandwidth-mbit {network.bandwidth_mbit}: write 10^6 bits per second, above 0")
+    if not 0 <= network.rtt_ms < inf:
+        raise UsageError(f"--rtt-ms {network.rtt_ms}: write milliseconds, 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +250,8 @@ class HostPlatform(Protocol):
         *,
         limits: bool = True,
         memory_mib: Mapping[str, int] | None = None,
+        transport: str = "local",
+        network: Network | None = None,
         notice: Callable[[str], None] = lambda _text: None,
         on_restart: Callable[[str], None] = lambda _name: None,
     ) -> Deployment:
@@ -227,8 +261,13 @@ class HostPlatform(Protocol):
             bundle: what to run.
             limits: whether to set limits of memory and CPU; where the machine offers none, ``notice`` is told once.
             memory_mib: function -> limit in place of the plan's, for measurements.
+            transport: one of TRANSPORTS.
+            network: to emulate between here and the functions, with ``http``.
             notice: told what a user should know, once.
             on_restart: told the function's name each time that it has to be started again.
+
+        Raises:
+            UsageError: the transport is unknown, or cannot do what is asked.
         """
 
     def launch(self, bundle: Bundle, function: str, calls: Sequence[RecordedCall]) -> FunctionLaunch:

@@ -48,6 +48,13 @@ def tensor_bytes(dtype: str, shape: Shape) -> int | None:
     return kind.nbytes(element_count(shape)) if kind.bits else None
 
 
+def check_bytes(value: TensorValue) -> None:
+    """Raise RequestError where an input has not as many bytes as its shape says."""
+    expected, given = tensor_bytes(value.dtype, value.shape), memoryview(value.data).nbytes
+    if expected is not None and expected != given:
+        raise RequestError(f"input {value.name} has {given} bytes, its shape needs {expected}")
+
+
 def region_shape(name: str, shape: Shape, region: Region) -> Shape:
     """The shape of a tensor's region.
 

@@ -210,15 +210,14 @@ class Bound:
         finally:
             self._engine.api.release("ReleaseTensorTypeAndShapeInfo")(info)
         shape = tuple(dims)
-        count = element_count(shape)
         if code.value == STRING:
+            count = element_count(shape)
             length = c_size_t()
             function("GetStringTensorDataLength")(value, byref(length))
             return Tensor(STRING, shape, 0, length.value + 4 * count)
         address = c_void_p()
         function("GetTensorMutableData")(value, byref(address))
-        bits = _BITS.get(code.value, _BITS_DEFAULT)
-        return Tensor(code.value, shape, address.value or 0, (count * bits + 7) // 8)
+        return Tensor(code.value, shape, address.value or 0, packed_bytes(code.value, shape))
 
     def copy(self, index: int, address: int) -> None:
         """Copy an output to ``address``, where there is room for the size that ``describe`` gave."""
@@ -258,4 +257,9 @@ def element_count(shape: tuple[int, ...]) -> int:
     return count
 
 
-__all__ = ["STRING", "Bound", "Engine", "OrtError", "Session", "Tensor", "element_count"]
+def packed_bytes(code: int, shape: tuple[int, ...]) -> int:
+    """Bytes of a tensor of this element type and shape; sub-byte elements share bytes. Not for strings."""
+    return (element_count(shape) * _BITS.get(code, _BITS_DEFAULT) + 7) // 8
+
+
+__all__ = ["STRING", "Bound", "Engine", "OrtError", "Session", "Tensor", "element_count", "packed_bytes"]

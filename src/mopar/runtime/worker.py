@@ -14,23 +14,19 @@ from time import perf_counter_ns
 from mopar.runtime import frames, sequence
 from mopar.runtime.engine import Engine, OrtError, Tensor
 from mopar.runtime.frames import TensorRef
+from mopar.runtime.graphs import lacked_memory, load_graph
+from mopar.runtime.privileges import give_up_privileges
 from mopar.runtime.trim import trim_memory
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from mopar.runtime.graphs import MakeEngine
     from mopar.runtime.interface import AnyBound, AnyEngine, AnySession
-
-    MakeEngine = Callable[[str, int], AnyEngine]
 
 _MOST_KEPT = 32
 """Each holds some 100 bytes per tensor. There are as many places at once as a gateway has requests on their way."""
 _ANCILLARY_BYTES = 64
-_PR_SET_NO_NEW_PRIVS = 38
 _INT_BYTES = 4
-_NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")
-"""What the engine says where memory ran out: that is no fault of the inputs."""
 
 
 class RefusedError(OrtError):
@@ -89,16 +85,7 @@ class Worker:
     def _load(self, frame: memoryview) -> None:
         assert self._engine is not None, "LOAD before INIT"
         path, flags, inputs, outputs = frames.unpack_load(frame)
-        session = self._engine.load(
-            path,
-            inputs,
-            outputs,
-            optimize=bool(flags & frames.OPTIMIZE),
-            prepack=bool(flags & frames.PREPACK),
-            arena=bool(flags & frames.ARENA),
-            memory_pattern=bool(flags & frames.MEMORY_PATTERN),
-        )
-        self._sessions.append(session)
+        self._sessions.append(load_graph(self._engine, path, flags, inputs, outputs))
         trim_memory()
 
     def _attach(self, frame: memoryview, descriptors: list[int]) -> None:
@@ -117,7 +104,7 @@ class Worker:
             bound.run()
         except OrtError as error:
             self._forget()  # there is nothing to fetch
-            if any(sign in str(error) for sign in _NO_MEMORY):
+            if lacked_memory(error):
                 raise
             raise RefusedError(str(error)) from error
         compute_ns = perf_counter_ns() - started_ns
@@ -225,7 +212,7 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
 
 def main(make_engine: "MakeEngine" = Engine) -> None:
     """Serve the socket whose descriptor is the first argument."""
-    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # nothing that it runs can become anybody else
+    give_up_privileges()
     try:
         serve(socket(fileno=int(sys.argv[1])), make_engine)
     except (ConnectionError, BrokenPipeError, KeyboardInterrupt):

@@ -3,7 +3,7 @@
 model -> graph -> Profile -> Plan -> Manifest (bundle) -> deployment -> answers
 """
 
-from mopar.types.dtypes import DTYPES, DType, dtype_of_code, dtype_of_name, dtype_of_oip
+from mopar.types.dtypes import DTYPES, DType, dtype_of_code, dtype_of_name, dtype_of_oip, oip_of
 from mopar.types.errors import (
     BundleError,
     DeploymentError,
@@ -133,4 +133,5 @@ __all__ = [
     "dtype_of_oip",
     "element_count",
     "format_shape",
+    "oip_of",
 ]

@@ -67,3 +67,8 @@ def dtype_of_code(code: int) -> DType:
 def dtype_of_oip(name: str) -> DType:
     """The element type that the Open Inference Protocol calls ``name``. Raises KeyError."""
     return _BY_OIP[name]
+
+
+def oip_of(dtype: DType) -> str:
+    """The protocol's word for an element type; where it has none, our name in capitals (``INT4``)."""
+    return dtype.oip or dtype.name.upper()

@@ -9,12 +9,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopar.gateway.arrays import from_array, oip_of, to_array
+from mopar.gateway.arrays import from_array, to_array
 from mopar.gateway.http.decode import decode
 from mopar.gateway.http.encode import encode
 from mopar.gateway.http.jsondata import JSON_TYPES
 from mopar.runtime.strings import pack_strings
-from mopar.types import DTYPES, RequestError, TensorSpec, TensorValue, element_count
+from mopar.types import DTYPES, RequestError, TensorSpec, TensorValue, element_count, oip_of
 
 SHAPES = st.lists(st.integers(0, 3), max_size=4).map(tuple)
 

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mopar.gateway.arrays import oip_of
 from mopar.gateway.http import jsonscan
 from mopar.gateway.http.decode import decode
 from mopar.gateway.http.jsondata import JSON_TYPES, from_json_data, parse_json
 from mopar.gateway.http.jsonpieces import from_json_span
 from mopar.gateway.http.jsonscan import MAX_HEAD_BYTES, split
-from mopar.types import RequestError, TensorSpec, TensorValue, dtype_of_name, element_count
+from mopar.types import RequestError, TensorSpec, TensorValue, dtype_of_name, element_count, oip_of
 
 _SCALARS = st.one_of(
     st.integers(-300, 300),

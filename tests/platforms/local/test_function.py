@@ -14,7 +14,7 @@ import uvloop
 
 from mopar.gateway.arrays import Array
 from mopar.limits import Cgroup, Cgroups, detect_cgroups, why_unavailable
-from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec, function
+from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec, supervisor
 from mopar.runtime.frames import NOWHERE, TensorRef, pack_fetch, pack_run
 from mopar.types import (
     DeploymentError,
@@ -256,11 +256,10 @@ def test_a_call_that_comes_between_two_others_waits_no_longer(spin: WorkerSpec) 
 
     async def main() -> None:
         async with up(spin) as calls:
-            await calls.function._turn.acquire()
-            following = calls.start(np.array(graphs.FOREVER), 7)
-            await until(lambda: bool(calls.function._turn._waiters))
-            between = calls.start(np.array(1), 7, deadline_s=0.05)
-            calls.function._turn.release()
+            async with calls.function.turns.take(time.monotonic() + PATIENCE_S):
+                following = calls.start(np.array(graphs.FOREVER), 7)
+                await until(lambda: calls.function.turns.waiting == 1)
+                between = calls.start(np.array(1), 7, deadline_s=0.05)
             with pytest.raises(OverloadedError, match="function f0 was busy until the deadline"):
                 await between
             assert under_way(calls)
@@ -319,7 +318,7 @@ def test_closing_fails_what_waits_at_once_and_starts_nothing(spin: WorkerSpec, m
             waiting = calls.start(np.array(1), 7)
             if moment == "while it comes back":
                 kill(calls)
-                await until(lambda: calls.function._worker is not None and not calls.function.ready())
+                await until(lambda: calls.function.pid is not None and not calls.function.ready())
             if moment == "idle":
                 running.cancel()
                 waiting.cancel()
@@ -348,7 +347,7 @@ def test_a_limit_too_small_to_start_in_is_named(mlp: Mlp, groups: Cgroups) -> No
 @pytest.mark.cgroup
 def test_a_load_that_takes_for_ever_names_the_limit(mlp: Mlp, groups: Cgroups, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that hardly fits reclaims memory without end, and is not killed for want of it."""
-    monkeypatch.setattr(function, "_LOAD_S", 0.001)
+    monkeypatch.setattr(supervisor, "_LOAD_S", 0.001)
 
     async def main() -> None:
         with pytest.raises(PlatformError, match=r"f0 did not load within 0\.001 s: its limit of 40 MiB is too small"):

@@ -63,7 +63,7 @@ class Group:
         return asyncio.create_task(self._run(function, frame, deadline))
 
     async def _run(self, function: LocalFunction, frame: bytes, deadline: float) -> SequenceResult:
-        async with function.turn(deadline):
+        async with function.turns.take(deadline):
             return await function.sequence(frame, self.arena, deadline)
 
 

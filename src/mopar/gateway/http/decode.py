@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mopar.gateway.arrays import Buffer, dtype_of, oip_of
+from mopar.gateway.arrays import Buffer, dtype_of
 from mopar.gateway.http.jsondata import JSON_TYPES, from_json_data, parse_json
 from mopar.gateway.http.jsonpieces import from_json_span
 from mopar.gateway.http.jsonscan import Split
@@ -27,6 +27,7 @@ from mopar.types import (
     dtype_of_name,
     element_count,
     format_shape,
+    oip_of,
 )
 
 

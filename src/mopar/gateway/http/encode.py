@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mopar.gateway.arrays import oip_of
 from mopar.gateway.http.decode import Inference
 from mopar.gateway.http.jsondata import to_json_data
 from mopar.gateway.http.messages import JSON, Chunk, Response
-from mopar.types import RequestError, TensorSpec, TensorValue, dtype_of_name
+from mopar.types import RequestError, TensorSpec, TensorValue, dtype_of_name, oip_of
 
 VERSION = "1"
 """The only version of a served model."""

@@ -22,6 +22,7 @@ from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, largest_of, requests_for
 from mopar.planning import with_headroom
 from mopar.platforms import host_platform
+from mopar.platforms.base import Network
 from mopar.platforms.books import load_book, load_limits
 from mopar.profiling import Progress
 from mopar.types import PriceBook, Profile, UsageError
@@ -47,6 +48,8 @@ class BenchOptions:
         requests: counted requests to each configuration.
         inputs: values of the request; ``shapes`` of those that are made.
         use_cache: whether an earlier profile will do.
+        transport: from gateways to functions: ``local`` or ``http``.
+        network: to emulate between them, with ``http``; None for none.
     """
 
     plan: PlanOptions
@@ -56,6 +59,8 @@ class BenchOptions:
     inputs: Path | None = None
     shapes: Shapes | None = None
     use_cache: bool = True
+    transport: str = "local"
+    network: Network | None = None
 
 
 def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage, _share: None) -> BenchReport:
@@ -89,7 +94,9 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
             inputs,
             want,
             options.requests,
-            lambda share: progress("measuring all configurations, interleaved", share),
+            transport=options.transport,
+            network=options.network,
+            progress=lambda share: progress("measuring all configurations, interleaved", share),
         )
     rows = tuple(
         _row(config, need, engine, taken, book, profile)
@@ -112,6 +119,8 @@ def _check(options: BenchOptions) -> None:
             raise UsageError(f"--baselines {name}: choose from {', '.join(BENCH_BASELINES)}")
     if "torch" in options.baselines and options.torch is None:
         raise UsageError("--baselines torch: name the module with --torch MODULE:CALLABLE")
+    if options.torch is not None and options.transport != "local":
+        raise UsageError(f"--torch {options.torch}: its function speaks in frames alone: use --transport local")
     if options.torch is not None and find_spec("torch") is None:
         raise UsageError(f'--torch {options.torch}: PyTorch is not installed: pip install "mopar[torch]"')
 

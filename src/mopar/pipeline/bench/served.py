@@ -16,6 +16,7 @@ from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
 from mopar.limits import resident_memory
 from mopar.measurement.policy import LATENCY
+from mopar.platforms.base import Network
 from mopar.types import DeploymentError
 
 _START_S = 300.0
@@ -40,12 +41,22 @@ class Samples:
 
 
 class Server:
-    """``mopar serve`` as a process, and a client of it."""
+    """``mopar serve`` as a process, and a client of it.
 
-    def __init__(self, bundle: Bundle) -> None:
+    Args:
+        bundle: to serve.
+        transport: to its functions.
+        network: to emulate between gateway and functions.
+    """
+
+    def __init__(self, bundle: Bundle, transport: str = "local", network: Network | None = None) -> None:
         # The user's own file and a torch module are baselines too: neither is what a built bundle holds.
         command = [sys.executable, "-m", "mopar", "serve", str(bundle.root), "--port", "0", "--json"]
-        command += ["--worker", bundle.worker, "--with-parent", "--trusted"]
+        command += ["--worker", bundle.worker, "--with-parent", "--trusted", "--transport", transport]
+        if network is not None:
+            command += ["--rtt-ms", str(network.rtt_ms)]
+        if network is not None and network.bandwidth_mbit is not None:
+            command += ["--bandwidth-mbit", str(network.bandwidth_mbit)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         try:
             self.client = Client(self._url(bundle.root), timeout_s=LATENCY.call_s)
@@ -90,6 +101,9 @@ def sample(
     inputs: Mapping[str, Array],
     want: Mapping[str, Array],
     requests: int,
+    *,
+    transport: str = "local",
+    network: Network | None = None,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> list[Samples]:
     """A request to each configuration per round, so that the machine's drift meets all of them.
@@ -99,6 +113,8 @@ def sample(
         inputs: the request.
         want: the reference model's answer.
         requests: counted ones to each.
+        transport: to the functions.
+        network: to emulate between gateway and functions.
         progress: called with the share of the requests that is done.
 
     Raises:
@@ -108,7 +124,7 @@ def sample(
     with contextlib.ExitStack() as stack:
         servers = []
         for bundle in bundles:
-            servers.append(Server(bundle))
+            servers.append(Server(bundle, transport, network))
             stack.callback(servers[-1].stop)
         for _ in range(LATENCY.served_warm_rounds):
             for server in servers:

@@ -3,9 +3,10 @@
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.deployment import LocalDeployment, worker_spec
 from mopar.platforms.local.function import CallResult, LocalFunction, SequenceResult
-from mopar.platforms.local.process import GraphFile, WorkerProcess, WorkerSpec
+from mopar.platforms.local.process import GraphFile, WorkerSpec
 from mopar.platforms.local.segments import Segment
 from mopar.platforms.local.transport import LocalTransport
+from mopar.platforms.local.worker import WorkerProcess
 
 __all__ = [
     "Arena",

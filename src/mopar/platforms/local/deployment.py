@@ -1,22 +1,25 @@
-"""A bundle running on this machine: a worker for each function, under the plan's limits."""
+"""A bundle running on this machine: a process for each function, under the plan's limits."""
 
 import asyncio
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Generic, Self, TypeVar
 
 from mopar.bundle import Bundle
 from mopar.limits import Cgroup, Cgroups, detect_cgroups, read_files, why_unavailable
-from mopar.platforms.base import Budget
+from mopar.platforms.base import Budget, Network, Transport
 from mopar.platforms.local.cores import cores_of_parts
 from mopar.platforms.local.function import LocalFunction
 from mopar.platforms.local.library import engine_library
 from mopar.platforms.local.process import GraphFile, WorkerSpec
+from mopar.platforms.local.supervisor import Supervisor
 from mopar.platforms.local.transport import LocalTransport
 from mopar.types import Function, PlatformError
 
 _MIB = 1 << 20
+_F = TypeVar("_F", bound=Supervisor[Any])
 
 
 def worker_spec(bundle: Bundle, function: Function, cores: tuple[int, ...] = ()) -> WorkerSpec:
@@ -30,16 +33,17 @@ def worker_spec(bundle: Bundle, function: Function, cores: tuple[int, ...] = ())
     return WorkerSpec(function.name, tuple(graphs), function.threads, cores, module=bundle.worker)
 
 
-class LocalDeployment:
+class HostDeployment(ABC, Generic[_F]):
     """Starts, owns and stops the functions of a bundle. Use it as an async context manager.
 
     Args:
         bundle: what to run.
         limits: whether to set limits of memory and CPU; where the machine offers none, ``notice`` is told once.
-        cores: function -> cores to pin its worker to; parts of a slice are kept apart anyway, others left free.
+        cores: function -> cores to pin its process to; parts of a slice are kept apart anyway, others left free.
         memory_mib: function -> limit in place of the plan's, for measurements.
+        network: to emulate between here and the functions, where the transport can; None for none.
         notice: told what a user should know, once.
-        on_restart: told the function's name each time a worker is started again.
+        on_restart: told the function's name each time its process is started again.
     """
 
     def __init__(
@@ -49,10 +53,12 @@ class LocalDeployment:
         limits: bool = True,
         cores: Mapping[str, tuple[int, ...]] | None = None,
         memory_mib: Mapping[str, int] | None = None,
+        network: Network | None = None,
         notice: Callable[[str], None] = lambda _text: None,
         on_restart: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self.bundle = bundle
+        self.network = network
         groups = detect_cgroups() if limits else None
         if limits and groups is None:
             notice(f"functions run without limits of memory and CPU: {why_unavailable()}")
@@ -61,16 +67,26 @@ class LocalDeployment:
         if groups is not None:
             groups.sweep_stale()
         pinned = {**cores_of_parts(bundle.manifest.plan, os.sched_getaffinity(0)), **(cores or {})}
-        self.functions: dict[str, LocalFunction] = {}
+        self.functions: dict[str, _F] = {}
         for function in bundle.manifest.plan.functions:
             spec = worker_spec(bundle, function, pinned.get(function.name, ()))
             limit = (memory_mib or {}).get(function.name, function.memory_mib)
             make = None if groups is None else _maker(groups, function, limit)
-            self.functions[function.name] = LocalFunction(spec, make, on_restart, memory_mib=limit)
+            self.functions[function.name] = self._function(spec, make, on_restart, limit)
 
-    def transport(self, budget: Budget | None = None) -> LocalTransport:
+    @abstractmethod
+    def _function(
+        self,
+        spec: WorkerSpec,
+        make_cgroup: Callable[[], Cgroup] | None,
+        on_restart: Callable[[str], None],
+        memory_mib: int,
+    ) -> _F:
+        """The owner of a function's process, not started."""
+
+    @abstractmethod
+    def transport(self, budget: Budget | None = None) -> Transport:
         """What carries calls to the functions; ``budget`` bounds the memory of requests."""
-        return LocalTransport(self.functions, budget)
 
     async def start(self) -> None:
         """Start all functions at once; where one fails, none is left.
@@ -105,6 +121,23 @@ class LocalDeployment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+class LocalDeployment(HostDeployment[LocalFunction]):
+    """Functions that are spoken to in frames, with tensors in shared memory."""
+
+    def _function(
+        self,
+        spec: WorkerSpec,
+        make_cgroup: Callable[[], Cgroup] | None,
+        on_restart: Callable[[str], None],
+        memory_mib: int,
+    ) -> LocalFunction:
+        return LocalFunction(spec, make_cgroup, on_restart, memory_mib)
+
+    def transport(self, budget: Budget | None = None) -> LocalTransport:
+        """What carries calls to the functions."""
+        return LocalTransport(self.functions, budget)
 
 
 def _maker(groups: Cgroups, function: Function, memory_mib: int) -> Callable[[], Cgroup]:

@@ -11,7 +11,8 @@ from mopar.limits import Cgroup
 from mopar.platforms.base import CallTiming, RecordedCall
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.deployment import worker_spec
-from mopar.platforms.local.process import GraphFile, WorkerProcess, WorkerSpec
+from mopar.platforms.local.process import GraphFile, WorkerSpec
+from mopar.platforms.local.worker import WorkerProcess
 from mopar.runtime import frames
 from mopar.runtime.frames import NOWHERE, TensorRef
 from mopar.types import TensorValue, dtype_of_name

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from mopar.bundle import Bundle
-from mopar.platforms.base import RecordedCall
+from mopar.bundle import WORKER, Bundle
+from mopar.platforms.base import Network, RecordedCall, check_transport
 from mopar.platforms.local.deployment import LocalDeployment
+from mopar.platforms.local.http_deployment import HttpDeployment
 from mopar.platforms.local.launch import WorkerLaunch
+from mopar.types import UsageError
 
 
 class LocalPlatform:
@@ -17,11 +19,17 @@ class LocalPlatform:
         *,
         limits: bool = True,
         memory_mib: Mapping[str, int] | None = None,
+        transport: str = "local",
+        network: Network | None = None,
         notice: Callable[[str], None] = lambda _text: None,
         on_restart: Callable[[str], None] = lambda _name: None,
-    ) -> LocalDeployment:
+    ) -> LocalDeployment | HttpDeployment:
         """A deployment of the bundle, to be entered."""
-        return LocalDeployment(bundle, limits=limits, memory_mib=memory_mib, notice=notice, on_restart=on_restart)
+        check_transport(transport, network)
+        if transport == "http" and bundle.worker != WORKER:
+            raise UsageError(f"{bundle.worker} speaks in frames alone: serve it with --transport local")
+        make = HttpDeployment if transport == "http" else LocalDeployment
+        return make(bundle, limits=limits, memory_mib=memory_mib, network=network, notice=notice, on_restart=on_restart)
 
     def launch(self, bundle: Bundle, function: str, calls: Sequence[RecordedCall]) -> WorkerLaunch:
         """One function of the bundle with its calls of one recorded request."""

@@ -1,33 +1,31 @@
-"""A worker as a process of this machine: started, spoken to, stopped. Blocking."""
+"""A function as a process of this machine: started, spoken to, stopped. Blocking."""
 
 import contextlib
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
-import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import mopar
 from mopar.bundle import WORKER
 from mopar.limits import Cgroup
-from mopar.platforms.local.library import engine_library
-from mopar.platforms.local.segments import Segment
 from mopar.runtime import frames
 from mopar.runtime.environment import ENVIRONMENT
-from mopar.types import EngineError, EngineOptions, PlatformError
+from mopar.types import EngineOptions, PlatformError
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
-_SEND_BUFFER_BYTES = 1 << 20
 _STOP_S = 5.0
 _MOST_FILES = 256
 """Descriptors of a function: its socket, its libraries, and a graph's files while they are loaded."""
 _NOT_JOINED = 125
 
+_RUNTIME = "mopar.runtime."
+"""What is below needs no installed packages, and does not look for any."""
 _INHERITED = ("LD_LIBRARY_PATH",)  # a Python may need it to find its own library
 
 
@@ -62,42 +60,47 @@ class WorkerSpec:
     module: str = WORKER
 
 
-class WorkerProcess:
-    """A running worker, one frame at a time.
+class FunctionProcess(ABC):
+    """A function's process under its limits: how it is started, how it ended, how it is stopped.
 
     Args:
         spec: what it runs.
         cgroup: it joins before exec, so that everything from the first page on is counted; or None.
+        arguments: of its command line, behind what every function is given.
+        inherited: descriptors that it is handed.
+        stdin, stdout: as ``subprocess`` takes them.
+
+    Raises:
+        PlatformError: it cannot be started.
     """
 
-    def __init__(self, spec: WorkerSpec, cgroup: Cgroup | None = None) -> None:
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        cgroup: Cgroup | None,
+        arguments: Sequence[str],
+        inherited: Sequence[int],
+        *,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
+    ) -> None:
         self.spec = spec
-        self.attached: set[int] = set()
-        try:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        except OSError as cause:
-            raise PlatformError(f"function {spec.function} cannot be started: {cause.strerror}") from cause
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-        self.socket = ours
-        flags = ["-I", "-S"] if spec.module == WORKER else ["-I"]
+        flags = ["-I", "-S"] if spec.module.startswith(_RUNTIME) else ["-I"]
         boot = _BOOT.format(spec.module)
-        command = [sys.executable, *flags, "-B", "-c", boot, _package_root(), str(theirs.fileno())]
+        command = [sys.executable, *flags, "-B", "-c", boot, _package_root(), *arguments]
         if cgroup is not None:
             command = cgroup.join_command(command)
         try:
             self._process = subprocess.Popen(
                 command,
-                pass_fds=[theirs.fileno()],
+                pass_fds=inherited,
                 env=ENVIRONMENT | {name: os.environ[name] for name in _INHERITED if name in os.environ},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdin=stdin,
+                stdout=stdout,
                 start_new_session=True,  # Ctrl-C is the gateway's to handle
             )
         except OSError as cause:
-            ours.close()
             raise PlatformError(f"function {spec.function} cannot be started: {cause}") from cause
-        finally:
-            theirs.close()
         self.pid = self._process.pid
         try:
             with contextlib.suppress(ProcessLookupError):  # whoever speaks to it will hear how it ended
@@ -109,6 +112,7 @@ class WorkerProcess:
                 f"function {spec.function} cannot run on cores {spec.cores}: {cause.strerror}"
             ) from cause
 
+    @abstractmethod
     def load(self, timeout_s: float) -> None:
         """Wait until its graphs are loaded.
 
@@ -116,53 +120,10 @@ class WorkerProcess:
             EngineError: ONNX Runtime refused a graph.
             PlatformError: the process died or took longer than ``timeout_s``.
         """
-        deadline = time.monotonic() + timeout_s
-        library = self.spec.library or engine_library()
-        self.ask(frames.pack_init(str(library), self.spec.threads), deadline - time.monotonic())
-        for graph in self.spec.graphs:
-            try:
-                frame = frames.pack_load(
-                    str(graph.path), _flags(graph.options), list(graph.inputs), list(graph.outputs)
-                )
-            except ValueError as cause:
-                raise EngineError(f"function {self.spec.function}: {cause}") from cause
-            self.ask(frame, max(deadline - time.monotonic(), 0.001))
 
-    def attach(self, segment: Segment) -> None:
-        """Share a segment with the worker, unless it has it already."""
-        if segment.number not in self.attached:
-            frame = frames.pack_attach(segment.number, segment.size)
-            socket.send_fds(self.socket, [frame], [segment.descriptor])
-            self.attached.add(segment.number)
-
-    def detach(self, number: int) -> None:
-        """Make the worker forget a segment."""
-        if number in self.attached:
-            self.attached.discard(number)
-            with contextlib.suppress(OSError):
-                self.socket.send(frames.pack_detach(number))
-
-    def ask(self, frame: bytes, timeout_s: float) -> memoryview:
-        """Send a frame and wait for its answer.
-
-        Raises:
-            EngineError: the worker answered FAILED.
-            PlatformError: it died, or did not answer within ``timeout_s``.
-        """
-        self.socket.settimeout(max(timeout_s, 0.001))
-        try:
-            self.socket.send(frame)
-            reply = self.socket.recv(frames.MAX_FRAME)
-        except TimeoutError as cause:
-            raise PlatformError(f"function {self.spec.function} did not answer within {timeout_s:.1f} s") from cause
-        except OSError as cause:
-            raise PlatformError(f"function {self.spec.function} {self.exit_reason()}") from cause
-        if not reply:
-            raise PlatformError(f"function {self.spec.function} {self.exit_reason()}")
-        if frames.kind_of(reply) == frames.FAILED:
-            text, _ = frames.unpack_failed(memoryview(reply))
-            raise EngineError(f"function {self.spec.function}: {' '.join(text.split())}")
-        return memoryview(reply)
+    @abstractmethod
+    def fileno(self) -> int:
+        """A descriptor that can be read from once the process has died, or has something to say."""
 
     def exit_reason(self) -> str:
         """How it ended, in words."""
@@ -182,7 +143,6 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """End it at once: a function keeps nothing worth saving between calls."""
-        self.socket.close()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel, and ends when it leaves it
@@ -193,14 +153,9 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):  # whoever speaks to it will hear how it ended
                 os.sched_setaffinity(self.pid, cores)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-
-def _flags(options: EngineOptions) -> int:
+def load_flags(options: EngineOptions) -> int:
+    """How a graph is loaded, as a sum of the runtime's flags."""
     return (
         frames.OPTIMIZE * (options.optimize == "all")
         + frames.PREPACK * options.prepack

@@ -9,7 +9,7 @@ from mopar.platforms.base import CallTiming
 from mopar.platforms.calls import CallPlan, CallShapes, Made
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.function import LocalFunction, SequenceResult
-from mopar.platforms.shapes import Shape, tensor_bytes
+from mopar.platforms.shapes import Shape, check_bytes, tensor_bytes
 from mopar.runtime.frames import NOWHERE, TensorRef, pack_run
 from mopar.runtime.sequence import ABORT, MAX_FLAGS, Step, pack_sequence
 from mopar.types import (
@@ -17,7 +17,6 @@ from mopar.types import (
     DeploymentError,
     MoparError,
     Region,
-    RequestError,
     TensorSpec,
     TensorValue,
     dtype_of_name,
@@ -94,10 +93,8 @@ class LocalRequest:
         """
         self._arena.reserve(nbytes)
         for value in values.values():
+            check_bytes(value)
             data = memoryview(value.data).cast("B")
-            expected = tensor_bytes(value.dtype, value.shape)
-            if expected is not None and expected != len(data):
-                raise RequestError(f"input {value.name} has {len(data)} bytes, its shape needs {expected}")
             ref = self._arena.place(dtype_of_name(value.dtype).code, value.shape, len(data))
             if len(data):
                 self._arena.view(ref)[:] = data
@@ -136,7 +133,7 @@ class LocalRequest:
         async with contextlib.AsyncExitStack() as turns:
             # In the same order in every request: two of which each has one of two functions would wait for ever.
             for name in names:
-                await turns.enter_async_context(self._functions[name].turn(deadline))
+                await turns.enter_async_context(self._functions[name].turns.take(deadline))
             parts = [self._sequence(name, frames[name], deadline) for name in names]
             outcomes = await asyncio.gather(*parts, return_exceptions=True)
         found = dict(zip(names, outcomes, strict=True))

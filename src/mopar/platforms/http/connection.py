@@ -1,0 +1,200 @@
+"""One kept-alive connection to a function: heads are httptools' to parse, bodies go straight to their memory."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import httptools
+
+from mopar.buffers import fresh_bytes
+from mopar.platforms.http.network import Direction
+from mopar.types import DeploymentError
+
+_HEAD_BYTES = 1 << 14
+_MAX_HEAD_BYTES = 1 << 15
+_MAX_ERROR_BYTES = 1 << 16
+
+Admit = Callable[[int], None]
+"""Told the size of an answer's body before memory is taken for it. Raises where it may not be."""
+
+
+class BrokenError(Exception):
+    """The connection ended before the answer did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: its headers' names are in small letters."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: memoryview
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A connection that one call at a time uses.
+
+    Attributes:
+        usable: whether it may be used for a further call.
+    """
+
+    def __init__(self) -> None:
+        self.usable = False
+        self._transport: asyncio.Transport | None = None
+        self._incoming = memoryview(bytearray(_HEAD_BYTES))
+        self._reply: asyncio.Future[Reply] | None = None
+        self._admit: Admit = lambda _length: None
+        self._forget()
+
+    async def ask(
+        self,
+        head: bytes,
+        parts: Sequence[bytes | memoryview],
+        admit: Admit,
+        network: "tuple[Direction, Direction] | None",
+    ) -> Reply:
+        """Send a request and wait for its answer. Where that is not waited for to its end, close the connection.
+
+        Args:
+            head: of the request.
+            parts: of its body, sent from where they lie.
+            admit: told the size of the answer's body.
+            network: to and from the function, where one is emulated.
+
+        Raises:
+            BrokenError: the connection ended.
+            DeploymentError: what came is no answer of HTTP.
+            MoparError: what ``admit`` raises.
+        """
+        assert self._transport is not None, "not connected"
+        assert self.usable, "used for two calls at once, or after its end"
+        self.usable = False
+        self._forget()
+        self._admit = admit
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._reply = reply
+        try:
+            if network is None:
+                self._transport.writelines([head, *parts])
+                found = await reply
+            else:
+                self._transport.write(head)
+                await network[0].send(parts, self._write)
+                found = await reply
+                await network[1].pass_by(len(found.body))
+        finally:
+            if not reply.cancel() and not reply.cancelled():
+                reply.exception()  # heard, whatever it was that ended the waiting
+        # An answer that comes before all was sent refuses the rest, which would be taken for the next request.
+        self.usable = self._keep and not self._transport.is_closing() and not self._transport.get_write_buffer_size()
+        return found
+
+    def close(self) -> None:
+        """Close it; a call that waits is not told."""
+        self.usable = False
+        self._reply = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _write(self, data: bytes | memoryview) -> bool:
+        """Send more of a body, unless it is answered already."""
+        if self._transport is None or self._reply is None:
+            return False
+        self._transport.write(data)
+        return True
+
+    def _forget(self) -> None:
+        """Nothing of an answer has come."""
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._headers: dict[str, str] = {}
+        self._head_bytes = 0
+        self._status = 0
+        self._keep = False
+        self._body: memoryview | None = None
+        self._filled = 0
+
+    # --- asyncio's callbacks ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none of asyncio's classes
+        self.usable = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is closed."""
+        self._fail(BrokenError(str(exc or "closed")))
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Where the next bytes go: to the body, once its place is known."""
+        if self._body is not None and self._filled < len(self._body):
+            return self._body[self._filled :]
+        return self._incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come."""
+        if self._body is not None and self._filled < len(self._body):
+            self._filled += nbytes
+            self._finish_if_whole()
+            return
+        if self._reply is None or self._parser is None:
+            self._fail(DeploymentError("it sends more than was asked for"))
+            return
+        try:
+            self._parser.feed_data(self._incoming[:nbytes])
+        except httptools.HttpParserError as error:
+            self._fail(error.__context__ if isinstance(error.__context__, Exception) else _no_http(error))
+            return
+        self._head_bytes += nbytes
+        if self._body is None and self._head_bytes > _MAX_HEAD_BYTES:
+            self._fail(DeploymentError("it answers with a head that does not end"))
+        self._finish_if_whole()
+
+    # --- httptools' callbacks; what they raise comes back from feed_data as the context of an HttpParserError ---
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+
+    def on_headers_complete(self) -> None:
+        """The size of the body is known, and its memory is taken."""
+        assert self._parser is not None
+        self._status = self._parser.get_status_code()
+        if self._status < 200:  # such as 100: the answer is still to come
+            self._headers = {}
+            return
+        self._keep = self._parser.should_keep_alive()
+        text = self._headers.get("content-length", "")
+        length = int(text) if text.isascii() and text.isdecimal() else None
+        if self._status == 200:
+            if length is None:
+                raise DeploymentError("it answers without a Content-Length")
+            self._admit(length)
+        elif length is None or length > _MAX_ERROR_BYTES:
+            length, self._keep = 0, False
+        self._body = fresh_bytes(length).data
+
+    def on_body(self, data: bytes) -> None:
+        """What of the body came together with the head."""
+        if self._body is not None and self._filled + len(data) <= len(self._body):
+            self._body[self._filled : self._filled + len(data)] = data
+            self._filled += len(data)
+
+    def _finish_if_whole(self) -> None:
+        if self._body is None or self._filled < len(self._body):
+            return
+        reply, self._reply, self._parser = self._reply, None, None
+        if reply is not None and not reply.done():
+            reply.set_result(Reply(self._status, self._headers, self._body))
+
+    def _fail(self, error: Exception) -> None:
+        self.usable = False
+        reply, self._reply, self._parser = self._reply, None, None
+        if reply is not None and not reply.done():
+            reply.set_exception(error)
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _no_http(error: Exception) -> DeploymentError:
+    return DeploymentError(f"it does not speak HTTP/1.1: {error}")

@@ -1,0 +1,172 @@
+"""A function behind a URL: its connections, its turns, and what its answers mean."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from mopar.platforms.http.connection import Admit, BrokenError, Connection, Reply
+from mopar.platforms.http.messages import error_text, infer_path, request_head
+from mopar.platforms.http.network import Direction
+from mopar.platforms.http.watch import Watch
+from mopar.platforms.turns import StarvedError, Turns, loop_time, twice
+from mopar.types import DeploymentError, OverloadedError, PlatformError, RequestError, UsageError
+
+_CONNECT_S = 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
+_BUSY = frozenset({429, 503})
+_REFUSED = frozenset({400, 413, 422})
+
+
+class _LaterError(Exception):
+    """It cannot be reached, or has no time now."""
+
+
+@dataclass(slots=True)
+class Payload:
+    """Bodies to and from a function, in bytes; answers that were errors are not counted."""
+
+    calls: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
+class RemoteFunction:
+    """A function that is called over HTTP.
+
+    Args:
+        name: of the function.
+        url: ``http://HOST:PORT``, a path behind it allowed.
+        watch: whoever runs it.
+        concurrency: calls at a time, and so connections.
+        network: to and from it, where one is emulated.
+
+    Raises:
+        UsageError: the URL is not of that form.
+    """
+
+    def __init__(
+        self, name: str, url: str, watch: Watch, concurrency: int, network: tuple[Direction, Direction] | None
+    ) -> None:
+        self.name = name
+        self.url = url
+        self.watch = watch
+        self.payload = Payload()
+        self._host, self._port, self._netloc, self._prefix = _address(url)
+        self._turns = Turns(name, concurrency)
+        self._network = network
+        self._idle: list[Connection] = []
+
+    async def call(
+        self, graph: str, text: bytes, views: Sequence[memoryview], admit: Admit, deadline: float
+    ) -> tuple[Reply, int]:
+        """Ask for an inference; a call that meets the function's death is tried once more.
+
+        Args:
+            graph: its name.
+            text: the request's JSON.
+            views: the data that follow it.
+            admit: told the size of the answer's body before memory is taken for it.
+            deadline: on the clock of ``time.monotonic``.
+
+        Returns:
+            An answer of status 200, and the attempts that it took.
+
+        Raises:
+            RequestError: the graph refused the inputs.
+            OverloadedError: it had no time, or could not be reached, until the deadline.
+            OutOfMemoryError: it was killed for the memory that the call took.
+            DeploymentError: it failed, died twice, or did not answer in time.
+        """
+        head = request_head(self._prefix + infer_path(graph), self._netloc, text, views)
+        async with self._turns.take(deadline):
+            reply, attempts = await twice(lambda: self._answered(head, [text, *views], admit, deadline))
+        self.payload.calls += 1
+        self.payload.sent_bytes += len(text) + sum(map(len, views))
+        self.payload.received_bytes += len(reply.body)
+        return reply, attempts
+
+    def failed(self, why: str) -> DeploymentError:
+        """What to raise of it: one line with its name and address."""
+        return DeploymentError(f"function {self.name} at {self.url}: {why}")
+
+    def close(self) -> None:
+        """Close its connections. No call is on its way."""
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    async def _answered(self, head: bytes, parts: Sequence[bytes | memoryview], admit: Admit, deadline: float) -> Reply:
+        """An answer that is neither an error nor a request to come again."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            await self.watch.until_ready(deadline)
+            try:
+                reply = await self._exchange(head, parts, admit, deadline)
+                if reply.status not in _BUSY:
+                    return self._judged(reply)
+                why = error_text(reply)
+            except _LaterError as error:
+                why = str(error)
+            if time.monotonic() + pause_s > deadline:
+                raise OverloadedError(f"function {self.name} at {self.url} was not there until the deadline: {why}")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _judged(self, reply: Reply) -> Reply:
+        if reply.status == 200:
+            return reply
+        text = error_text(reply)
+        if reply.status in _REFUSED:
+            raise RequestError(f"the model refused these inputs: {text}", reply.status)
+        raise self.failed(f"it answered {reply.status}: {text}")
+
+    async def _exchange(self, head: bytes, parts: Sequence[bytes | memoryview], admit: Admit, deadline: float) -> Reply:
+        connection = await self._connection(deadline)
+        try:
+            async with asyncio.timeout_at(loop_time(deadline)):
+                return await connection.ask(head, parts, admit, self._network)
+        except TimeoutError as cause:
+            self.watch.late()
+            raise self.failed("it did not answer before the deadline") from cause
+        except BrokenError as cause:
+            fate = await self.watch.broke()
+            error = StarvedError if fate.starved else PlatformError
+            raise error(f"function {self.name} {fate.why}") from cause
+        except DeploymentError as error:
+            raise self.failed(str(error)) from error
+        finally:
+            if connection.usable:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    async def _connection(self, deadline: float) -> Connection:
+        """One that is kept, or a new one. Raises _LaterError, DeploymentError."""
+        while self._idle:
+            kept = self._idle.pop()
+            if kept.usable:
+                return kept
+        loop = asyncio.get_running_loop()
+        until = min(deadline, time.monotonic() + _CONNECT_S)
+        try:
+            async with asyncio.timeout_at(loop_time(until)):
+                return (await loop.create_connection(Connection, self._host, self._port))[1]
+        except socket.gaierror as cause:
+            raise self.failed(f"its host is unknown: {cause.strerror}") from cause
+        except TimeoutError as cause:
+            raise _LaterError("it does not take connections") from cause
+        except OSError as cause:
+            raise _LaterError(f"it cannot be reached: {cause.strerror or cause}") from cause
+
+
+def _address(url: str) -> tuple[str, int, str, str]:
+    """Host, port, both as a header wants them, and the path behind them."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.scheme == "http" and parts.hostname and parts.username is None and not parts.query:
+            return parts.hostname, parts.port or 80, parts.netloc, parts.path.rstrip("/")
+    raise UsageError(f"{url} is no URL of a function: write http://HOST:PORT")

@@ -1,0 +1,151 @@
+"""Inference messages of the Open Inference Protocol as a client writes and reads them, tensors in binary."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import msgspec
+
+from mopar.platforms.http.connection import Reply
+from mopar.platforms.shapes import Shape, tensor_bytes
+from mopar.runtime.strings import count_strings
+from mopar.types import TensorSpec, TensorValue, dtype_of_name, element_count, format_shape, oip_of
+
+MAX_JSON_BYTES = 1 << 20
+"""Of an answer: more than any number of tensors takes that a function may have."""
+_LONGEST_NUMBER = 18
+
+
+class _Parameters(msgspec.Struct):
+    binary_data_size: int
+
+
+class _Tensor(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: _Parameters
+
+
+class _Answer(msgspec.Struct):
+    outputs: list[_Tensor]
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+class MalformedError(Exception):
+    """An answer is not what the graph gives."""
+
+
+def infer_path(graph: str) -> str:
+    """Where a graph's inferences are asked for, below a function's URL."""
+    return f"/v2/models/{quote(graph, safe='')}/infer"
+
+
+def request_body(inputs: Sequence[TensorValue]) -> tuple[bytes, list[memoryview]]:
+    """The JSON of a request for all outputs, and the data that follow it: views of the inputs' own."""
+    tensors, views = [], []
+    for value in inputs:
+        view = memoryview(value.data).cast("B")
+        views.append(view)
+        tensors.append(
+            {
+                "name": value.name,
+                "shape": value.shape,
+                "datatype": oip_of(dtype_of_name(value.dtype)),
+                "parameters": {"binary_data_size": len(view)},
+            }
+        )
+    return msgspec.json.encode({"inputs": tensors, "parameters": {"binary_data_output": True}}), views
+
+
+def request_head(path: str, host: str, text: bytes, views: Sequence[memoryview]) -> bytes:
+    """The head of a request with this body."""
+    length = len(text) + sum(map(len, views))
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/octet-stream\r\n"
+        f"Content-Length: {length}\r\nInference-Header-Content-Length: {len(text)}\r\n\r\n"
+    ).encode()
+
+
+def read_outputs(reply: Reply, specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]) -> list[TensorValue]:
+    """The outputs of an answer, as views of its body.
+
+    Args:
+        reply: the answer.
+        specs: what the graph gives, in order.
+        shapes: of each, where it follows from the inputs' shapes.
+
+    Raises:
+        MalformedError: they are not the graph's.
+    """
+    split = number(reply, "inference-header-content-length")
+    if split > min(len(reply.body), MAX_JSON_BYTES):
+        raise MalformedError("its JSON is longer than its body or what is read of it")
+    try:
+        tensors = _decode(reply.body[:split]).outputs
+    except msgspec.MsgspecError as cause:  # a ValidationError is one, too
+        raise MalformedError(f"its JSON is none of an inference: {cause}") from cause
+    if [tensor.name for tensor in tensors] != [spec.name for spec in specs]:
+        raise MalformedError(f"it gives the outputs {', '.join(tensor.name for tensor in tensors)[:200]}")
+    values, at = [], split
+    for tensor, spec, shape in zip(tensors, specs, shapes, strict=True):
+        size = tensor.parameters.binary_data_size
+        if not 0 <= size <= len(reply.body) - at:
+            raise MalformedError(f"output {spec.name} reaches past the body's end")
+        values.append(_checked(tensor, spec, shape, reply.body[at : at + size]))
+        at += size
+    if at != len(reply.body):
+        raise MalformedError(f"{len(reply.body) - at} bytes belong to no output")
+    return values
+
+
+def number(reply: Reply, header: str) -> int:
+    """A header's number. Raises MalformedError where there is none."""
+    text = reply.headers.get(header, "")
+    if not text or len(text) > _LONGEST_NUMBER or not (text.isascii() and text.isdecimal()):
+        raise MalformedError(f"the header {header} is no number")
+    return int(text)
+
+
+def error_text(reply: Reply) -> str:
+    """What an error's body says, in one line."""
+    try:
+        text = str(msgspec.json.decode(reply.body, type=dict[str, str])["error"])
+    except (msgspec.MsgspecError, KeyError):
+        text = bytes(reply.body[:200]).decode(errors="replace")
+    return " ".join(text.split()) or f"status {reply.status}"
+
+
+def _checked(tensor: _Tensor, spec: TensorSpec, shape: Shape | None, data: memoryview) -> TensorValue:
+    dtype, got = dtype_of_name(spec.dtype), tuple(tensor.shape)
+    if tensor.datatype != oip_of(dtype):
+        raise MalformedError(f"output {spec.name} is {tensor.datatype[:20]}, not {oip_of(dtype)}")
+    if any(dim < 0 for dim in got) or not _fits(got, spec, shape):
+        told = format_shape(spec.shape if shape is None else shape)
+        raise MalformedError(f"output {spec.name} has shape {format_shape(got)}, not {told}")
+    needed = tensor_bytes(spec.dtype, got)
+    if needed is None:
+        _check_strings(spec.name, data, element_count(got))
+    elif needed != len(data):
+        raise MalformedError(f"output {spec.name} has {len(data)} bytes, its shape needs {needed}")
+    return TensorValue(spec.name, spec.dtype, got, data)
+
+
+def _fits(got: Shape, spec: TensorSpec, shape: Shape | None) -> bool:
+    if shape is not None:
+        return got == shape
+    if spec.shape is None:
+        return True
+    return len(got) == len(spec.shape) and all(
+        dim == size for dim, size in zip(spec.shape, got, strict=True) if isinstance(dim, int)
+    )
+
+
+def _check_strings(name: str, data: memoryview, count: int) -> None:
+    try:
+        found = count_strings(data)
+    except ValueError as cause:
+        raise MalformedError(f"output {name}: {cause}") from cause
+    if found != count:
+        raise MalformedError(f"output {name} has {found} strings, its shape holds {count}")

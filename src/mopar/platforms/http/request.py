@@ -1,0 +1,123 @@
+"""One request on the HTTP transport: its tensors are views of the bodies that brought them."""
+
+from collections.abc import Mapping, Sequence
+
+from mopar.platforms.base import Budget, CallTiming
+from mopar.platforms.calls import CallPlan, CallShapes, Made, sizes_of
+from mopar.platforms.http.function import RemoteFunction
+from mopar.platforms.http.messages import MAX_JSON_BYTES, MalformedError, number, read_outputs, request_body
+from mopar.platforms.shapes import check_bytes, region_value, tensor_bytes
+from mopar.types import REQUEST, DeploymentError, TensorValue
+
+
+class HttpRequest:
+    """A request's tensors by (tensor, producing call).
+
+    Args:
+        functions: by name.
+        budget: bounds the bytes of all bodies.
+    """
+
+    def __init__(self, functions: Mapping[str, RemoteFunction], budget: Budget) -> None:
+        self._functions = functions
+        self._budget = budget
+        self._values: dict[Made, TensorValue] = {}
+        self._timings: list[CallTiming] = []
+        self._abandoned = False
+        self._reserved = self._used = 0
+
+    @property
+    def timings(self) -> Sequence[CallTiming]:
+        """Of the calls that have ended."""
+        return self._timings
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether no further call may begin."""
+        return self._abandoned
+
+    def abandon(self) -> None:
+        """Begin no further calls."""
+        self._abandoned = True
+
+    def close(self) -> None:
+        """Let go of the tensors."""
+        self.abandon()
+        self._values.clear()
+        self._budget.give(self._reserved)
+        self._reserved = 0
+
+    def accept(self, values: Mapping[str, TensorValue], nbytes: int) -> None:
+        """Take in the request's inputs, and claim what its tensors will take.
+
+        Raises:
+            RequestError: a value has not as many bytes as its shape says, or the request needs too much memory.
+            OverloadedError: other requests hold it.
+        """
+        for value in values.values():
+            check_bytes(value)
+            self._values[value.name, REQUEST] = value
+        self._budget.check(nbytes)
+        self._budget.take(nbytes)
+        self._reserved = nbytes
+        self._used = sum(memoryview(value.data).nbytes for value in values.values())
+
+    def value(self, name: str, dtype: str, made: Made) -> TensorValue:
+        """A tensor as a view of the body that brought it."""
+        found = self._values[made]
+        return TensorValue(name, dtype, found.shape, found.data)
+
+    async def run(self, plan: CallPlan, upcoming: Sequence[CallPlan], deadline: float) -> None:  # noqa: ARG002 - nothing can be prepared of them
+        """Run one call."""
+        call, function = plan.call, self._functions[plan.call.function]
+        shapes = plan.shapes({made: value.shape for made, value in self._values.items()})
+        inputs = [
+            region_value(self.value(spec.name, spec.dtype, made), region)
+            for spec, made, region in zip(plan.graph.inputs, plan.sources, plan.taken, strict=True)
+        ]
+        text, views = request_body(inputs)
+        most = _most_bytes(plan, shapes)
+
+        def admit(length: int) -> None:
+            if most is not None and length > most:
+                raise DeploymentError(f"it answers with {length} bytes, where {most} are most")
+            self._claim(length)
+
+        reply, attempts = await function.call(plan.graph.id, text, views, admit, deadline)
+        try:
+            values = read_outputs(reply, plan.graph.outputs, shapes.outputs)
+            times_ns = number(reply, "mopar-busy-ns"), number(reply, "mopar-compute-ns")
+        except MalformedError as cause:
+            raise function.failed(f"its answer cannot be used: {cause}") from cause
+        for value in values:
+            self._values[value.name, call.id] = value
+        self._timings.append(CallTiming(call.id, call.function, *times_ns, attempts))
+
+    async def run_group(
+        self,
+        plans: Sequence[CallPlan],
+        waits: Sequence[Sequence[int]],
+        upcoming: Sequence[CallPlan],
+        deadline: float,
+    ) -> bool:
+        """Functions behind HTTP do not hear of each other."""
+        raise AssertionError(
+            f"a group of {len(plans)} calls on a transport that runs none: {waits, upcoming, deadline}"
+        )
+
+    def _claim(self, nbytes: int) -> None:
+        """Memory for a body: of what was reserved, and where that is used up, more."""
+        self._used += nbytes
+        more = self._used - self._reserved
+        if more > 0:
+            self._budget.check(self._used)
+            self._budget.take(more)
+            self._reserved = self._used
+
+
+def _most_bytes(plan: CallPlan, shapes: CallShapes) -> int | None:
+    """Most bytes that a call's answer may have; None where an output's size follows from no shape."""
+    for spec, shape in zip(plan.graph.outputs, shapes.outputs, strict=True):
+        if shape is None or tensor_bytes(spec.dtype, shape) is None:
+            return None
+    return sum(sizes_of(plan.graph.outputs, shapes.outputs)) + MAX_JSON_BYTES

@@ -1,0 +1,71 @@
+"""OIP v2 over HTTP: the transport to functions that may be anywhere."""
+
+from collections.abc import Mapping
+
+from mopar.platforms.base import Budget, Network, Unbounded
+from mopar.platforms.http.function import Payload, RemoteFunction
+from mopar.platforms.http.network import Direction
+from mopar.platforms.http.request import HttpRequest
+from mopar.platforms.http.watch import Unwatched, Watch
+from mopar.types import TensorValue
+
+
+class HttpTransport:
+    """Calls functions over HTTP, on connections that are kept.
+
+    Args:
+        endpoints: function -> base URL of its door.
+        budget: bounds the bytes of requests' bodies on this machine; by default nothing does.
+        network: to emulate between here and the functions; by default none.
+        watches: function -> whoever runs it and may tell why it is down.
+        concurrency: calls at a time to each function.
+
+    Raises:
+        UsageError: a URL is none.
+    """
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, str],
+        budget: Budget | None = None,
+        network: Network | None = None,
+        *,
+        watches: Mapping[str, Watch] | None = None,
+        concurrency: int = 1,
+    ) -> None:
+        self._budget: Budget = budget if budget is not None else Unbounded()
+        ways = None if network is None else (Direction(network), Direction(network))
+        known: Mapping[str, Watch] = watches or {}
+        self._functions = {
+            name: RemoteFunction(name, url, known.get(name, Unwatched()), concurrency, ways)
+            for name, url in endpoints.items()
+        }
+
+    @property
+    def runs_groups(self) -> bool:
+        """Functions behind HTTP do not hear of each other."""
+        return False
+
+    @property
+    def payloads(self) -> Mapping[str, Payload]:
+        """Function -> what its calls sent and received."""
+        return {name: function.payload for name, function in self._functions.items()}
+
+    def ready(self) -> bool:
+        """Whether every function would answer now, as far as is known."""
+        return all(function.watch.ready() for function in self._functions.values())
+
+    def open(self, inputs: Mapping[str, TensorValue], nbytes: int) -> HttpRequest:
+        """Take in a request; its inputs are sent from where they are."""
+        request = HttpRequest(self._functions, self._budget)
+        try:
+            request.accept(inputs, nbytes)
+        except BaseException:
+            request.close()
+            raise
+        return request
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for function in self._functions.values():
+            function.close()

@@ -1,0 +1,210 @@
+"""A function of this machine that is spoken to over HTTP, at an address that it keeps when it is started again."""
+
+import asyncio
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from mopar.limits import Cgroup
+from mopar.platforms.http import Fate
+from mopar.platforms.local.library import engine_library
+from mopar.platforms.local.process import FunctionProcess, WorkerSpec, load_flags
+from mopar.platforms.local.supervisor import Supervisor
+from mopar.platforms.turns import StarvedError
+from mopar.types import EngineError, GraphEntry, PlatformError, TensorSpec, dtype_of_name, oip_of
+
+_MODULE = "mopar.runtime.http"
+_HOST = "127.0.0.1"
+_BACKLOG = 32
+_SAID_BYTES = 1 << 16
+_READY = b"ready\n"
+_HEALTH = b"GET /v2/health/ready HTTP/1.1\r\nHost: function\r\nConnection: close\r\n\r\n"
+_EXIT_S = 0.5
+"""From a broken connection to the word that its process is dead; both follow from its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoorSpec:
+    """What a function with an HTTP door runs.
+
+    Attributes:
+        worker: as a worker would.
+        entries: of its graphs, in the same order.
+        max_body_bytes: of a request.
+    """
+
+    worker: WorkerSpec
+    entries: tuple[GraphEntry, ...]
+    max_body_bytes: int
+
+    def config(self) -> bytes:
+        """The file that the door reads."""
+        graphs = [
+            {
+                "id": entry.id,
+                "path": str(graph.path),
+                "flags": load_flags(graph.options),
+                "inputs": [_port(spec) for spec in entry.inputs],
+                "outputs": [_port(spec) for spec in entry.outputs],
+            }
+            for entry, graph in zip(self.entries, self.worker.graphs, strict=True)
+        ]
+        function = {
+            "function": self.worker.function,
+            "library": str(self.worker.library or engine_library()),
+            "threads": self.worker.threads,
+            "max_body_bytes": self.max_body_bytes,
+            "graphs": graphs,
+        }
+        return msgspec.json.encode(function)
+
+
+class DoorProcess(FunctionProcess):
+    """A running function with an HTTP door.
+
+    It is handed its listening socket, so that nobody else can have its port, whoever is started when. Its standard
+    input is closed when this process ends, however that ends, and it ends too; its standard output says how loading
+    went.
+
+    Args:
+        spec: what it runs.
+        listener: where it accepts connections.
+        cgroup: it joins before exec; or None.
+    """
+
+    def __init__(self, spec: DoorSpec, listener: socket.socket, cgroup: Cgroup | None) -> None:
+        self._address = listener.getsockname()
+        config = os.memfd_create("function.json", os.MFD_CLOEXEC)  # there is no file to leave behind
+        try:
+            os.write(config, spec.config())
+            arguments = [f"/proc/self/fd/{config}", "--listener", str(listener.fileno()), "--with-parent"]
+            super().__init__(
+                replace(spec.worker, module=_MODULE),
+                cgroup,
+                arguments,
+                [config, listener.fileno()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+        finally:
+            os.close(config)
+
+    def load(self, timeout_s: float) -> None:
+        """Wait until its graphs are loaded, and its health says so."""
+        deadline = time.monotonic() + timeout_s
+        name, said = self.spec.function, b""
+        while not said.endswith(b"\n"):
+            if not select.select([self], [], [], max(deadline - time.monotonic(), 0.0))[0]:
+                raise PlatformError(f"function {name} did not load within {timeout_s:.1f} s") from TimeoutError()
+            more = os.read(self.fileno(), _SAID_BYTES)
+            if not more:
+                raise PlatformError(f"function {name} {self.exit_reason()}")
+            said += more
+        if said != _READY:
+            raise EngineError(f"function {name}: {said.decode(errors='replace').strip().removeprefix('failed: ')}")
+        self._check_health(deadline)
+
+    def fileno(self) -> int:
+        """Standard output's: after loading it has nothing to say until it is closed."""
+        assert self._process.stdout is not None, "it was started with a pipe"
+        return self._process.stdout.fileno()
+
+    def stop(self) -> None:
+        """End it at once."""
+        super().stop()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _check_health(self, deadline: float) -> None:
+        try:
+            with socket.create_connection(self._address, max(deadline - time.monotonic(), 0.001)) as connection:
+                connection.sendall(_HEALTH)
+                answer = connection.recv(_SAID_BYTES)
+        except OSError as cause:
+            raise PlatformError(f"function {self.spec.function} does not answer: {cause}") from cause
+        if not answer.startswith(b"HTTP/1.1 200 "):
+            raise PlatformError(f"function {self.spec.function} says that it is not ready")
+
+
+class HttpFunction(Supervisor[DoorProcess]):
+    """Owner of a function's process with an HTTP door, and what its client wants to know of it.
+
+    Args:
+        spec: what it runs.
+        make_cgroup: a fresh cgroup with the function's limits for each start; None for no limits.
+        on_restart: told each time it has to be started again.
+        memory_mib: the limit that ``make_cgroup`` sets, for messages.
+    """
+
+    def __init__(
+        self,
+        spec: DoorSpec,
+        make_cgroup: Callable[[], Cgroup] | None = None,
+        on_restart: Callable[[str], None] = lambda _name: None,
+        memory_mib: int | None = None,
+    ) -> None:
+        super().__init__(spec.worker.function, make_cgroup, on_restart, memory_mib)
+        self._spec = spec
+        self._listener: socket.socket | None = None
+        self._down = asyncio.Event()
+        self._fate = Fate(self._why_down)
+
+    @property
+    def url(self) -> str:
+        """Of the door, the same for as long as the function is not closed."""
+        assert self._listener is not None, "it was not started"
+        return f"http://{_HOST}:{self._listener.getsockname()[1]}"
+
+    async def close(self) -> None:
+        """Stop the process and start no other."""
+        await super().close()
+        if self._listener is not None:
+            self._listener.close()
+
+    async def broke(self) -> Fate:
+        """Why a connection broke: because the process died, as will be known in a moment, or for no known reason."""
+        if self.ready():
+            try:
+                async with asyncio.timeout(_EXIT_S):
+                    await self._down.wait()
+            except TimeoutError:
+                return Fate("closed its connection")
+        return self._fate
+
+    def late(self) -> None:
+        """A run cannot be interrupted, only its process replaced."""
+        if self._process is not None:
+            self._died(self._process, "did not answer before the deadline")
+
+    def _launched(self, cgroup: Cgroup | None) -> DoorProcess:
+        if self._listener is None:
+            try:
+                self._listener = socket.create_server((_HOST, 0), backlog=_BACKLOG)
+            except OSError as cause:
+                raise PlatformError(f"function {self.name} cannot listen: {cause.strerror}") from cause
+        self._down.clear()
+        return DoorProcess(self._spec, self._listener, cgroup)
+
+    def _heard(self, process: DoorProcess) -> None:
+        said = b""
+        with contextlib.suppress(OSError):
+            said = os.read(process.fileno(), _SAID_BYTES)
+        if not said:
+            self._died(process)
+
+    def _tell(self, error: PlatformError) -> None:
+        self._fate = Fate(self._why_down, isinstance(error, StarvedError))
+        self._down.set()
+
+
+def _port(spec: TensorSpec) -> dict[str, str | int]:
+    dtype = dtype_of_name(spec.dtype)
+    return {"name": spec.name, "datatype": oip_of(dtype), "code": dtype.code}

@@ -1,0 +1,33 @@
+"""A bundle running on this machine, each function with an HTTP door of its own."""
+
+from collections.abc import Callable
+
+from mopar.limits import Cgroup
+from mopar.machine import available_bytes
+from mopar.platforms.base import Budget
+from mopar.platforms.http import HttpTransport
+from mopar.platforms.local.deployment import HostDeployment
+from mopar.platforms.local.door import DoorSpec, HttpFunction
+from mopar.platforms.local.process import WorkerSpec
+
+_MIB = 1 << 20
+
+
+class HttpDeployment(HostDeployment[HttpFunction]):
+    """Functions that are spoken to over HTTP, on this machine's loopback address. Their worker is the runtime's own."""
+
+    def _function(
+        self,
+        spec: WorkerSpec,
+        make_cgroup: Callable[[], Cgroup] | None,
+        on_restart: Callable[[str], None],
+        memory_mib: int,
+    ) -> HttpFunction:
+        most = available_bytes() if make_cgroup is None else memory_mib * _MIB
+        door = DoorSpec(spec, tuple(self.bundle.graphs_of(spec.function)), most)
+        return HttpFunction(door, make_cgroup, on_restart, memory_mib)
+
+    def transport(self, budget: Budget | None = None) -> HttpTransport:
+        """What carries calls to the functions, which have been started."""
+        urls = {name: function.url for name, function in self.functions.items()}
+        return HttpTransport(urls, budget, self.network, watches=self.functions)

@@ -1,0 +1,105 @@
+"""A worker as a process of this machine: it is spoken to in frames. Blocking."""
+
+import contextlib
+import socket
+import time
+from typing import Self
+
+from mopar.limits import Cgroup
+from mopar.platforms.local.library import engine_library
+from mopar.platforms.local.process import FunctionProcess, WorkerSpec, load_flags
+from mopar.platforms.local.segments import Segment
+from mopar.runtime import frames
+from mopar.types import EngineError, PlatformError
+
+_SEND_BUFFER_BYTES = 1 << 20
+
+
+class WorkerProcess(FunctionProcess):
+    """A running worker, one frame at a time.
+
+    Args:
+        spec: what it runs.
+        cgroup: it joins before exec, so that everything from the first page on is counted; or None.
+    """
+
+    def __init__(self, spec: WorkerSpec, cgroup: Cgroup | None = None) -> None:
+        self.attached: set[int] = set()
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as cause:
+            raise PlatformError(f"function {spec.function} cannot be started: {cause.strerror}") from cause
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        self.socket = ours
+        try:
+            super().__init__(spec, cgroup, [str(theirs.fileno())], [theirs.fileno()])
+        except PlatformError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+
+    def load(self, timeout_s: float) -> None:
+        """Wait until its graphs are loaded."""
+        deadline = time.monotonic() + timeout_s
+        library = self.spec.library or engine_library()
+        self.ask(frames.pack_init(str(library), self.spec.threads), deadline - time.monotonic())
+        for graph in self.spec.graphs:
+            try:
+                frame = frames.pack_load(
+                    str(graph.path), load_flags(graph.options), list(graph.inputs), list(graph.outputs)
+                )
+            except ValueError as cause:
+                raise EngineError(f"function {self.spec.function}: {cause}") from cause
+            self.ask(frame, max(deadline - time.monotonic(), 0.001))
+
+    def attach(self, segment: Segment) -> None:
+        """Share a segment with the worker, unless it has it already."""
+        if segment.number not in self.attached:
+            frame = frames.pack_attach(segment.number, segment.size)
+            socket.send_fds(self.socket, [frame], [segment.descriptor])
+            self.attached.add(segment.number)
+
+    def detach(self, number: int) -> None:
+        """Make the worker forget a segment."""
+        if number in self.attached:
+            self.attached.discard(number)
+            with contextlib.suppress(OSError):
+                self.socket.send(frames.pack_detach(number))
+
+    def ask(self, frame: bytes, timeout_s: float) -> memoryview:
+        """Send a frame and wait for its answer.
+
+        Raises:
+            EngineError: the worker answered FAILED.
+            PlatformError: it died, or did not answer within ``timeout_s``.
+        """
+        self.socket.settimeout(max(timeout_s, 0.001))
+        try:
+            self.socket.send(frame)
+            reply = self.socket.recv(frames.MAX_FRAME)
+        except TimeoutError as cause:
+            raise PlatformError(f"function {self.spec.function} did not answer within {timeout_s:.1f} s") from cause
+        except OSError as cause:
+            raise PlatformError(f"function {self.spec.function} {self.exit_reason()}") from cause
+        if not reply:
+            raise PlatformError(f"function {self.spec.function} {self.exit_reason()}")
+        if frames.kind_of(reply) == frames.FAILED:
+            text, _ = frames.unpack_failed(memoryview(reply))
+            raise EngineError(f"function {self.spec.function}: {' '.join(text.split())}")
+        return memoryview(reply)
+
+    def fileno(self) -> int:
+        """The socket's."""
+        return self.socket.fileno()
+
+    def stop(self) -> None:
+        """End it at once: a function keeps nothing worth saving between calls."""
+        self.socket.close()
+        super().stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,5 @@
+"""``python -m mopar.runtime.http``."""
+
+from mopar.runtime.http import main
+
+main()

@@ -1,0 +1,95 @@
+"""What a function serves, read from one JSON file.
+
+    {"function": "f0", "library": "/opt/libonnxruntime.so.1", "threads": 1, "max_body_bytes": 67108864, "graphs": [
+      {"id": "g0", "path": "g0.onnx", "flags": 2,
+       "inputs": [{"name": "x", "datatype": "FP32", "code": 1}], "outputs": [..]}]}
+
+``flags`` is a sum of ``frames.OPTIMIZE``, ``PREPACK``, ``ARENA`` and ``MEMORY_PATTERN``; ``datatype`` is the protocol's
+word for what ONNX numbers ``code``. Relative paths are relative to the file.
+"""
+
+import os
+
+from mopar.runtime.http.jsontext import parse
+
+_WORDS = {str: "text", int: "a number", list: "a list", dict: "an object"}
+
+
+class ConfigError(Exception):
+    """The file cannot be read, or is not of the form above."""
+
+
+class Port:
+    """An input or output of a graph."""
+
+    __slots__ = ("code", "datatype", "name")
+
+    def __init__(self, item: "dict[object, object]") -> None:
+        self.name = _text(item, "name")
+        self.datatype = _text(item, "datatype")
+        self.code = _number(item, "code")
+
+
+class Graph:
+    """A graph and how it is loaded."""
+
+    __slots__ = ("flags", "id", "inputs", "outputs", "path")
+
+    def __init__(self, item: "dict[object, object]", folder: str) -> None:
+        self.id = _text(item, "id")
+        self.path = os.path.join(folder, _text(item, "path"))  # noqa: PTH118 - pathlib costs every function 1 MiB
+        self.flags = _number(item, "flags")
+        self.inputs = [Port(port) for port in _objects(item, "inputs")]
+        self.outputs = [Port(port) for port in _objects(item, "outputs")]
+
+
+class Config:
+    """A function: its name, the engine's library, its graphs, and how large a request's body may be."""
+
+    __slots__ = ("function", "graphs", "library", "max_body_bytes", "threads")
+
+    def __init__(self, item: "dict[object, object]", folder: str) -> None:
+        self.function = _text(item, "function")
+        self.library = os.path.join(folder, _text(item, "library"))  # noqa: PTH118 - the same
+        self.threads = _number(item, "threads")
+        self.max_body_bytes = _number(item, "max_body_bytes")
+        self.graphs = [Graph(graph, folder) for graph in _objects(item, "graphs")]
+
+
+def read_config(path: str) -> Config:
+    """The configuration in a file. Raises ConfigError, whose message is one line."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - the same
+            value = parse(file.read())
+        if not isinstance(value, dict):
+            raise ConfigError("it must be an object")  # noqa: TRY301 - said with the file's name below
+        return Config(value, os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120 - the same
+    except OSError as cause:
+        raise ConfigError(f"{path}: {cause.strerror}") from cause
+    except (ValueError, ConfigError) as cause:
+        raise ConfigError(f"{path}: {cause}") from cause
+
+
+def _text(item: "dict[object, object]", key: str) -> str:
+    value = item.get(key)
+    if not isinstance(value, str):
+        raise _wrong(key, str)
+    return value
+
+
+def _number(item: "dict[object, object]", key: str) -> int:
+    value = item.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise _wrong(key, int)
+    return value
+
+
+def _objects(item: "dict[object, object]", key: str) -> "list[dict[object, object]]":
+    value = item.get(key)
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ConfigError(f"{key} must be a list of objects")
+    return value
+
+
+def _wrong(key: str, kind: type) -> ConfigError:
+    return ConfigError(f"{key} must be {_WORDS[kind]}")

@@ -1,0 +1,142 @@
+"""The Open Inference Protocol's inference messages: the JSON before a body's binary tensors."""
+
+from mopar.runtime.engine import STRING, Tensor, element_count, packed_bytes
+from mopar.runtime.http.head import RefusedError
+from mopar.runtime.http.jsontext import parse, quoted
+
+TYPE_CHECKING = False  # typing costs memory
+if TYPE_CHECKING:
+    from mopar.runtime.http.config import Graph, Port
+
+_MOST_ELEMENTS = 1 << 48
+"""Beside a dimension of 0, others of any size would pass for no data; no engine can address them."""
+
+
+class Inference:
+    """What a request asks for.
+
+    Attributes:
+        id: to echo; None where the request has none.
+        inputs: indices of the graph's inputs, and their tensors without an address, in the order of the body.
+        outputs: indices of the outputs to answer with.
+    """
+
+    __slots__ = ("id", "inputs", "outputs")
+
+    def __init__(self, name: "str | None", inputs: "list[tuple[int, Tensor]]", outputs: "list[int]") -> None:
+        self.id = name
+        self.inputs = inputs
+        self.outputs = outputs
+
+
+def read_inference(text: "bytes | bytearray | memoryview", graph: "Graph", binary_bytes: int) -> Inference:
+    """The inference that a request's JSON asks for.
+
+    Args:
+        text: the JSON.
+        graph: that it asks.
+        binary_bytes: that follow in the body.
+
+    Raises:
+        RefusedError: it is malformed, or does not fit the graph.
+    """
+    try:
+        request = parse(text)
+    except ValueError as cause:
+        raise RefusedError(400, f"the request is not valid JSON: {cause}") from cause
+    if not isinstance(request, dict):
+        raise RefusedError(400, "the request must be an object of JSON")
+    name = request.get("id")
+    if name is not None and not isinstance(name, str):
+        raise RefusedError(400, "id must be text")
+    ports = {port.name: index for index, port in enumerate(graph.inputs)}
+    inputs = [_input(item, ports, graph) for item in _objects(request, "inputs")]
+    if sorted(index for index, _ in inputs) != list(range(len(graph.inputs))):
+        raise RefusedError(400, f"the graph takes each of {', '.join(ports) or 'no inputs'} once")
+    given = sum(tensor.nbytes for _, tensor in inputs)
+    if given != binary_bytes:
+        raise RefusedError(400, f"the inputs have {given} bytes, {binary_bytes} follow the JSON")
+    return Inference(name, inputs, _outputs(request, graph))
+
+
+def write_answer(graph: "Graph", inference: Inference, made: "list[Tensor]") -> bytes:
+    """The JSON of an answer with these outputs, whose data follow it."""
+    told = [_told(graph.outputs[index], tensor) for index, tensor in zip(inference.outputs, made, strict=True)]
+    name = "" if inference.id is None else f'"id":{quoted(inference.id)},'
+    return f'{{{name}"model_name":{quoted(graph.id)},"outputs":[{",".join(told)}]}}'.encode()
+
+
+def write_metadata(graph: "Graph") -> bytes:
+    """The JSON of a graph's inputs and outputs; no shapes, which are the gateway's to check."""
+    sides = [
+        ",".join(f'{{"name":{quoted(port.name)},"datatype":{quoted(port.datatype)},"shape":[-1]}}' for port in side)
+        for side in (graph.inputs, graph.outputs)
+    ]
+    return (
+        f'{{"name":{quoted(graph.id)},"platform":"onnxruntime_onnx","inputs":[{sides[0]}],"outputs":[{sides[1]}]}}'
+    ).encode()
+
+
+def write_error(text: str) -> bytes:
+    """The JSON of an error: one line."""
+    return f'{{"error":{quoted(" ".join(text.split()))}}}'.encode()
+
+
+def _told(port: "Port", tensor: Tensor) -> str:
+    shape = ",".join(map(str, tensor.shape))
+    return (
+        f'{{"name":{quoted(port.name)},"datatype":{quoted(port.datatype)},"shape":[{shape}],'
+        f'"parameters":{{"binary_data_size":{tensor.nbytes}}}}}'
+    )
+
+
+def _input(item: "dict[object, object]", ports: "dict[str, int]", graph: "Graph") -> "tuple[int, Tensor]":
+    name, shape = item.get("name"), item.get("shape")
+    index = ports.get(name) if isinstance(name, str) else None
+    if index is None:
+        raise RefusedError(400, f"an input is unknown: the graph takes {', '.join(ports) or 'none'}")
+    port = graph.inputs[index]
+    if not isinstance(shape, list) or not all(type(dim) is int and dim >= 0 for dim in shape):
+        raise RefusedError(400, f"input {name}: shape must be a list of sizes")
+    if item.get("datatype") != port.datatype:
+        raise RefusedError(400, f"input {name} must be {port.datatype}")
+    if element_count(tuple(max(dim, 1) for dim in shape)) >= _MOST_ELEMENTS:
+        raise RefusedError(400, f"input {name}: no tensor can have this shape")
+    size = _parameters(item).get("binary_data_size")
+    if type(size) is not int or size < 0:
+        raise RefusedError(400, f"input {name}: send its data with the binary tensor extension (binary_data_size)")
+    if port.code != STRING and size != packed_bytes(port.code, tuple(shape)):
+        raise RefusedError(
+            400, f"input {name} has {size} bytes, its shape needs {packed_bytes(port.code, tuple(shape))}"
+        )
+    return index, Tensor(port.code, tuple(shape), 0, size)
+
+
+def _outputs(request: "dict[object, object]", graph: "Graph") -> "list[int]":
+    """Which outputs are asked for: all of them as binary data, or the request is refused."""
+    default = _parameters(request).get("binary_data_output")
+    ports = {port.name: index for index, port in enumerate(graph.outputs)}
+    everything: list[dict[object, object]] = [{"name": name} for name in ports]
+    found = []
+    for item in _objects(request, "outputs") or everything:
+        name = item.get("name")
+        if not isinstance(name, str) or name not in ports or ports[name] in found:
+            raise RefusedError(400, f"an output is unknown, or asked for twice: the graph gives {', '.join(ports)}")
+        if _parameters(item).get("binary_data", default) is not True:
+            raise RefusedError(400, f"output {name}: ask for it with the binary tensor extension (binary_data_output)")
+        found.append(ports[name])
+    return found
+
+
+def _objects(item: "dict[object, object]", key: str) -> "list[dict[object, object]]":
+    value = item.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise RefusedError(400, f"{key} must be a list of objects")
+    return value
+
+
+def _parameters(item: "dict[object, object]") -> "dict[object, object]":
+    value = item.get("parameters", {})
+    if not isinstance(value, dict):
+        raise RefusedError(400, "parameters must be an object")
+    return value
