@@ -1,5 +1,6 @@
 """A function's HTTP door by its real protocol: a process, and plain sockets."""
 
+import contextlib
 import json
 import os
 import signal
@@ -15,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.gateway.arrays import Array
+from mopar.gateway.client import infer as ask
 from mopar.limits import resident_memory
 from mopar.platforms.local import GraphFile, WorkerProcess, WorkerSpec
-from mopar.types import EngineOptions
+from mopar.types import EngineOptions, RequestError
 from tests.graph.composed import run_file
 from tests.models import sample_inputs
 from tests.platforms.local import graphs
@@ -76,6 +78,13 @@ def test_a_connection_carries_several_requests_and_answers_tell_their_times(door
         assert [told["inputs"][0]["name"], told["outputs"][0]["datatype"]] == ["x", "FP32"]
         assert_right(client.reply().outputs(), want)
         assert client.ended()
+
+
+def test_the_projects_own_client_asks_it(door: Door, want: Array) -> None:
+    url = f"http://127.0.0.1:{door.port}/v2/models/g0"
+    np.testing.assert_allclose(ask(url, FEEDS)["y"], want, rtol=1e-5)
+    with pytest.raises(RequestError, match="the graph takes x"):
+        ask(url, {"z": FEEDS["x"]})
 
 
 def test_a_request_that_comes_byte_by_byte_is_read(door: Door, want: Array) -> None:
@@ -196,6 +205,18 @@ def test_health_is_told_while_a_request_computes_and_further_requests_wait(spin:
         assert [np.frombuffer(reply.outputs()["y"][1], np.int64)[0] for reply in (first.reply(), second.reply())] == [
             2_000_000, 3,
         ]  # fmt: skip
+
+
+def test_so_many_requests_wait_and_no_more(spin: Path) -> None:
+    with opened(spin) as door, contextlib.ExitStack() as stack:
+        assert door.ready() == "ready"
+        clients = [stack.enter_context(Client(door.port)) for _ in range(20)]
+        for client in clients:
+            client.send(infer({"n": np.array(graphs.FOREVER)}))
+        reply = clients[-1].reply()
+        assert (reply.status, reply.error) == (503, "16 requests are waiting already")
+        assert not _readable(clients[0])
+        assert door.healthy()
 
 
 def _readable(client: Client) -> bool:
