@@ -52,7 +52,8 @@ def command(
     def verb(out: Output) -> None:
         from mopar.bundle import WORKER, open_bundle
 
-        opened = open_bundle(bundle, worker=worker or WORKER)
+        # What another worker runs is in files of its own kind, which are no graphs that could be looked into.
+        opened = open_bundle(bundle, check=worker in {None, WORKER}, worker=worker or WORKER)
         options = ServeOptions(
             host=host,
             port=port,

@@ -1,5 +1,6 @@
 """One graph in one function, without a plan: what baselines and machine constants are measured on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mopar
@@ -15,6 +16,7 @@ from mopar.types import (
     Manifest,
     Plan,
     Predicted,
+    PredictedFunction,
     Source,
     TensorSpec,
 )
@@ -37,7 +39,8 @@ def chain_bundle(
 
     Args:
         name: of the model.
-        files: of each function, the ONNX file first, then its weights, in the first one's folder or below.
+        files: of each function, the ONNX file first, then its weights, in the first one's folder or below. What is to
+            be written and opened again has ``g0.onnx``, ``g1.onnx`` and so on, as every bundle does.
         boundaries: what the request gives, what crosses after each function, and the last the answer.
         options: how each file is loaded.
         memory_mib: limit of each function.
@@ -58,7 +61,7 @@ def chain_bundle(
         graphs=graphs,
         calls=calls,
         outputs=tuple((tensor, calls[-1].id) for tensor in graphs[-1].outputs),
-        predicted=NOTHING,
+        predicted=replace(NOTHING, functions=tuple(PredictedFunction(f"f{i}", 0, 0, 0, 0) for i in range(len(files)))),
         unsplit=NOTHING,
     )
     manifest = Manifest(
