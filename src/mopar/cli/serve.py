@@ -56,7 +56,6 @@ def command(
     rtt_ms: RttMs = None,
     worker: Annotated[str | None, typer.Option(hidden=True, help="Module that runs in the functions.")] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input closes.")] = False,
-    trusted: Annotated[bool, typer.Option(hidden=True, help="The caller made the bundle's files.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -69,7 +68,8 @@ def command(
         from mopar.bundle import WORKER, open_bundle
 
         network = network_of(transport, bandwidth_mbit, rtt_ms)
-        opened = open_bundle(bundle, check=not trusted, worker=worker or WORKER)
+        # What another worker runs is in files of its own kind, which are no graphs that could be looked into.
+        opened = open_bundle(bundle, check=worker in {None, WORKER}, worker=worker or WORKER)
         options = ServeOptions(
             host=host,
             port=port,

@@ -42,7 +42,8 @@ def chain_bundle(
 
     Args:
         name: of the model.
-        files: of each function, the ONNX file first, then its weights, in the first one's folder or below.
+        files: of each function, the ONNX file first, then its weights, in the first one's folder or below. What is to
+            be written and opened again has ``g0.onnx``, ``g1.onnx`` and so on, as every bundle does.
         boundaries: what the request gives, what crosses after each function, and the last the answer.
         options: how each file is loaded.
         memory_mib: limit of each function.

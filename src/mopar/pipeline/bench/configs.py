@@ -13,6 +13,7 @@ from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.types import EngineOptions, InfeasibleError, Plan, Profile
 
 _UNIFORM_MOST = 8
+_GRAPH = "g0.onnx"
 _TORCH_WORKER = "mopar.pipeline.bench.torch_worker"  # by name: only the worker itself imports torch
 
 
@@ -29,8 +30,9 @@ def untouched(model: Model, root: Path) -> Config:
     """The user's file as it is, with ONNX Runtime's default options, as one function."""
     folder = root / "ort-unsplit"
     folder.mkdir()
-    home = model.path.parent
-    files = tuple(_copied(path, folder / path.relative_to(home)) for path in model.files)
+    graph, *weights = (path.resolve() for path in model.files)
+    copies = [_copied(path, folder / path.relative_to(graph.parent)) for path in weights]
+    files = (_copied(graph, folder / _GRAPH), *copies)
     bundle = chain_bundle(model.name, (files,), (model.inputs, model.outputs), EngineOptions())
     return Config("ort-unsplit", bundle, None)
 
@@ -39,7 +41,7 @@ def torch_module(model: Model, spec: str, root: Path) -> Config:
     """The torch module itself, as one function: ``spec`` is its MODULE:CALLABLE."""
     folder = root / "torch-unsplit"
     folder.mkdir()
-    file = folder / "callable.txt"
+    file = folder / _GRAPH
     file.write_text(spec)
     bundle = chain_bundle(model.name, ((file,),), (model.inputs, model.outputs), EngineOptions())
     return Config("torch-unsplit", replace(bundle, worker=_TORCH_WORKER), None)

@@ -50,9 +50,8 @@ class Server:
     """
 
     def __init__(self, bundle: Bundle, transport: str = "local", network: Network | None = None) -> None:
-        # The user's own file and a torch module are baselines too: neither is what a built bundle holds.
         command = [sys.executable, "-m", "mopar", "serve", str(bundle.root), "--port", "0", "--json"]
-        command += ["--worker", bundle.worker, "--with-parent", "--trusted", "--transport", transport]
+        command += ["--worker", bundle.worker, "--with-parent", "--transport", transport]
         if network is not None:
             command += ["--rtt-ms", str(network.rtt_ms)]
         if network is not None and network.bandwidth_mbit is not None:
