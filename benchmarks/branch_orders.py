@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from benchmarks.common import parser, say_where, spread, table, write_raw
-from mopar.planning.arrange import arranged
-from mopar.planning.decide import Decider
-from mopar.planning.orders import EXACT, NORMAL, Effort, branches_of
-from mopar.planning.sizes import Sizing
+from mopar.planning import SearchPolicy
+from mopar.planning.choice import choose, choose_unsplit
+from mopar.planning.order.boundaries import branches_of
+from mopar.planning.order.search import best_order
+from mopar.planning.policy import BranchPolicy
+from mopar.planning.space.problem import free_problem
+from mopar.planning.space.question import Question, ask
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import InfeasibleError, Profile
 from tests.planning.branching import block, random_layers
@@ -26,11 +29,11 @@ from tests.planning.branching import block, random_layers
 PLATFORMS = ("local", "openfaas")
 SLOS = (1.03, 1.2, None)
 EFFORTS = {
-    "beam of 64": Effort(exact_runs=0, in_section=64, table=None, searched=None, sized=None),
-    "beam of 256": Effort(exact_runs=0, in_section=256, table=None, searched=None, sized=None),
-    "by load": Effort(table=0.0, searched=None, sized=None),
-    "likeliest 100": Effort(table=None, searched=100, sized=100),
-    "as planned": NORMAL,
+    "beam of 64": BranchPolicy(exact_runs=0, in_section=64, table=None, searched=None, sized=None),
+    "beam of 256": BranchPolicy(exact_runs=0, in_section=256, table=None, searched=None, sized=None),
+    "by load": BranchPolicy(table=0.0, searched=None, sized=None),
+    "likeliest 100": BranchPolicy(table=None, searched=100, sized=100),
+    "as planned": BranchPolicy(),
 }
 
 
@@ -70,25 +73,28 @@ def outcomes(kind: str, profile: Profile, platform: str, slo: float | None) -> I
     """The exact search, and each of the smaller ones, on one model."""
     limits = replace(load_limits(platform), package_bytes=None)
     book = load_book(limits.prices)
-    decider = Decider(Sizing(profile, book, 1.0), limits, limits.max_functions, "cost")
-    positions = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
-    problem = decider.problem(positions)
-    slo_ms = None if slo is None else slo * decider.choose_unsplit(None).latency_ms
+    question = ask(profile, book, limits, cpu=1.0)
+    positions = question.between(question.cut_positions)
+    problem = free_problem(question, positions, in_parts=False)
+    slo_ms = None if slo is None else slo * choose_unsplit(question, None).latency_ms
 
-    def usd(effort: Effort | None) -> float | None:
+    def with_policy(policy: BranchPolicy) -> Question:
+        return replace(question, policy=SearchPolicy(branches=policy))
+
+    def usd(policy: BranchPolicy | None) -> float | None:
         try:
-            if effort is None:
-                return decider.choose(problem, slo_ms).cost_usd
-            return arranged(decider, problem, slo_ms, effort).chosen.cost_usd
+            if policy is None:
+                return choose(problem, slo_ms).cost_usd
+            return best_order(problem.asked(with_policy(policy)), slo_ms).solution.cost_usd
         except InfeasibleError:
             return None
 
-    every = replace(EXACT, exact_runs=1000)
+    every = BranchPolicy(exact_runs=1000, table=None, searched=None, sized=None)
     canonical, exact = usd(None), usd(every)
-    known = branches_of(profile, positions, every)
-    for name, effort in {"exact": every, **EFFORTS}.items():
+    known = branches_of(with_policy(every), positions)
+    for name, policy in {"exact": every, **EFFORTS}.items():
         begin = time.perf_counter()
-        found = usd(effort)
+        found = usd(policy)
         seconds = time.perf_counter() - begin
         yield Outcome(kind, platform, name, known.of if known else 0, canonical, exact, found, seconds)
 

@@ -9,7 +9,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from mopar.planning import PlanShape, Slice, chain_shape, evaluate, reordered
-from mopar.planning.boundary import last_use
+from mopar.planning.model.boundary import last_use
 from mopar.types import (
     REQUEST,
     LayerProfile,

@@ -9,10 +9,12 @@ from itertools import combinations, pairwise, product
 from hypothesis import strategies as st
 
 from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, with_headroom
-from mopar.planning.arithmetic import MIB, CallCosts, beside_ms, call_costs, elapsed_ms, found_cold_ms, step_costs
-from mopar.planning.boundary import slice_inputs, slice_outputs
-from mopar.planning.memory import bought_mib
-from mopar.planning.shape import covered
+from mopar.planning.model.boundary import slice_inputs, slice_outputs
+from mopar.planning.model.calls import CallCosts, call_costs, cold_cache_penalty, step_costs
+from mopar.planning.model.prices import bought_mib
+from mopar.planning.model.times import beside_ms, elapsed_ms
+from mopar.planning.numbers import MIB
+from mopar.planning.result.chain import covered
 from mopar.types import (
     REQUEST,
     CpuSize,
@@ -63,7 +65,7 @@ def sharded(draw: st.DrawFn, most_layers: int = 3, *, idle: bool = True) -> Prof
 def _step(draw: st.DrawFn, profile: Profile, start: int, stop: int, count: int, *, idle: bool) -> ShardStep | None:
     """A step with random layouts of what it makes; None where fewer than two parts, or than all, make anything."""
     made: list[list[Share]] = [[] for _ in range(count)]
-    for tensor in slice_outputs(profile, start, stop):
+    for tensor in slice_outputs(profile.tensors, start, stop):
         for part, share in zip(made, draw(_layout(tensor, count)), strict=False):
             part.append(share)
     if sum(map(bool, made)) < (2 if idle else count):
@@ -71,7 +73,9 @@ def _step(draw: st.DrawFn, profile: Profile, start: int, stop: int, count: int, 
     big = st.integers(0, 40 * int(MIB))
     parts = []
     for index in range(count):
-        taken = [draw(_taken(tensor)) for tensor in slice_inputs(profile, start, stop) if draw(st.integers(0, 3))]
+        taken = [
+            draw(_taken(tensor)) for tensor in slice_inputs(profile.tensors, start, stop) if draw(st.integers(0, 3))
+        ]
         place = GraphPart(index, count, tuple(taken), tuple(made[index]))
         parts.append(PartProfile(place, draw(st.floats(0.1, 0.9)), draw(big), draw(big), draw(big)))
     return ShardStep(start, stop, "drawn", tuple(parts))
@@ -136,8 +140,8 @@ class Everything:
 
     def __init__(self, profile: Profile, book: PriceBook, limits: PlatformLimits, *, quickest: bool = True) -> None:
         self.profile, self.book, self.limits, self._quickest = profile, book, limits, quickest
-        self._costs = call_costs(profile, limits), step_costs(profile, limits)
-        self._elapsed, self._beside = elapsed_ms(profile), beside_ms(profile, limits)
+        self._costs = call_costs(profile.runtime, limits), step_costs(profile.runtime, limits)
+        self._elapsed, self._beside = elapsed_ms(profile), beside_ms(profile, shares_host=limits.shares_host)
         self._overhead = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
         self._pieces = cache(self._pieces_between)
 
@@ -235,7 +239,10 @@ class Everything:
         for start, stop, step in covered(piece):
             costs = self._costs[0 if start == piece.start else 1]
             if step is None:
-                sides = (slice_inputs(self.profile, start, stop), slice_outputs(self.profile, start, stop))
+                sides = (
+                    slice_inputs(self.profile.tensors, start, stop),
+                    slice_outputs(self.profile.tensors, start, stop),
+                )
                 compute = self._elapsed[stop] - self._elapsed[start]
                 total += self._call_ms(costs, start, compute, sum(one.bytes for side in sides for one in side))
                 continue
@@ -260,6 +267,8 @@ class Everything:
 
     def _call_ms(self, costs: CallCosts, start: int, engine_ms: float, moved: float) -> float:
         compute = engine_ms + self._overhead.get(start, 0.0)
-        cold = sum(found_cold_ms(costs, compute, self._elapsed[-1]))
-        wire = moved / MIB * (costs.inside_ms_per_mib + costs.outside_ms_per_mib)
+        penalty = cold_cache_penalty(costs, compute, self._elapsed[-1])
+        cold = penalty.inside_ms + penalty.outside_ms
+        assert costs.consumer == costs.producer, "both ends of a tensor take as long"
+        wire = moved / MIB * (costs.consumer.inside_ms_per_mib + costs.consumer.outside_ms_per_mib)
         return compute + cold + wire + costs.inside_ms + costs.outside_ms

@@ -49,7 +49,7 @@ def test_a_budget_names_the_cheapest_plan_also_where_that_is_in_parts() -> None:
 
 def test_nobody_fails_for_an_slo_that_was_never_set() -> None:
     """Where limits forbid the unsplit model, the default is not what that would take."""
-    far = replace(FREE, package_bytes=16 * MIB, hop_ms=5.0, hop_ms_per_mib=0.0)
+    far = replace(FREE, package_bytes=16 * MIB, shares_host=False, hop_ms=5.0, hop_ms_per_mib=0.0)
     found = plan(chain(4), PAPER, far)
     fastest = plan(chain(4), PAPER, far, objective="latency").predicted.latency_ms
     assert found.slo_ms == pytest.approx(1.03 * fastest, rel=1e-3)

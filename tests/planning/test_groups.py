@@ -21,8 +21,8 @@ from mopar.planning import (
     shape_of,
     with_headroom,
 )
-from mopar.planning.problem import make_problem
-from mopar.planning.sizes import Sizing
+from mopar.planning.space.problem import free_problem
+from mopar.planning.space.question import ask
 from mopar.types import (
     CpuSize,
     InfeasibleError,
@@ -50,7 +50,7 @@ BOOKS = st.sampled_from(
 )
 PLATFORMS = st.builds(
     lambda most, own, inside: replace(
-        FREE, max_functions=most, hop_ms=1.0 if own else None, hop_ms_per_mib=0.5 if own else None,
+        FREE, max_functions=most, shares_host=not own, hop_ms=1.0 if own else 0.0, hop_ms_per_mib=0.5 if own else 0.0,
         hop_billed_share=inside,
     ),
     st.sampled_from([None, 2, 3]), st.booleans(), st.sampled_from([0.0, 0.5]),
@@ -77,7 +77,7 @@ def test_every_slice_is_the_quickest_way_and_what_it_says(
 ) -> None:
     """Of each group and slice, whether a plan would choose it or not."""
     places = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
-    problem = make_problem(Sizing(profile, book, None), limit, places, max_functions=None, in_parts=True)
+    problem = free_problem(ask(profile, book, replace(limit, max_functions=None)), places)
     everything = Everything(profile, book, limit)
     for group in problem.groups:
         for one, other in combinations(range(len(places)), 2):
@@ -102,7 +102,7 @@ def test_a_run_of_the_first_part_is_one_call() -> None:
     layers = tuple(replace(layer, latency_ms=20.0 if layer.index else 0.01) for layer in profile.layers)
     runtime = replace(profile.runtime, cold_ms=5.0, exchange_ms=0.01)
     profile = replace(profile, layers=layers, runtime=runtime, shards=profile.shards[2:])
-    problem = make_problem(Sizing(profile, PAPER, None), FREE, range(5), max_functions=None, in_parts=True)
+    problem = free_problem(ask(profile, PAPER, FREE), range(5))
     (group,) = problem.groups
     shape = chain_shape(profile, [Slice(0, 4, Size(128, 1.0, 1, 2), group.path(0, 4))])
     assert [graph.start for graph in shape.graphs] == [0, 2, 2, 3]
@@ -209,7 +209,7 @@ def test_parts_need_cores_where_functions_share_a_machine() -> None:
     profile = in_halves(4)
     small = replace(profile, machine=replace(profile.machine, cores=1))
     assert len(plan(small, PAPER, FREE, objective="latency").functions) == 1
-    elsewhere = replace(FREE, hop_ms=0.3, hop_ms_per_mib=0.1)
+    elsewhere = replace(FREE, shares_host=False, hop_ms=0.3, hop_ms_per_mib=0.1)
     assert len(plan(small, PAPER, elsewhere, objective="latency").functions) > 1
 
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mopar.planning import (
-    arrange,
     check_plan,
     evaluate,
     parse_plan,
@@ -22,16 +21,18 @@ from mopar.planning import (
     reordered,
     shape_of,
 )
-from mopar.planning.arithmetic import call_costs
-from mopar.planning.arrange import arranged
-from mopar.planning.boundary import last_use
-from mopar.planning.branches import Section, boundaries_of, is_canonical, runs_of, sections_of
-from mopar.planning.decide import Decider
-from mopar.planning.orders import EXACT, branches_of
-from mopar.planning.shape import chain_shape
-from mopar.planning.sizes import Sizing
-from mopar.planning.sound import check_profile
-from mopar.planning.table import slice_table
+from mopar.planning.choice import choose, choose_unsplit
+from mopar.planning.model.boundary import last_use
+from mopar.planning.model.cost_model import CostModel
+from mopar.planning.model.table import slice_table
+from mopar.planning.order.boundaries import branches_of
+from mopar.planning.order.branches import Section, boundaries_of, is_canonical, runs_of, sections_of
+from mopar.planning.order.search import best_order
+from mopar.planning.policy import BranchPolicy, SearchPolicy
+from mopar.planning.result.chain import chain_shape
+from mopar.planning.space.problem import free_problem
+from mopar.planning.space.question import ask
+from mopar.planning.validate.profile import check_profile
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, UsageError
 from tests.planning.branching import all_plans, block, branching, chained_ms, orders_of, random_layers, two_towers
 from tests.planning.strategies import FREE, MIB, PAPER, books, limits
@@ -44,7 +45,7 @@ few_questions = settings(random_questions, max_examples=25)
 def test_towers_are_cut_one_after_the_other() -> None:
     """In canonical order a large tensor of each tower crosses every cut; behind one tower, a small one does."""
     profile = two_towers()
-    slow = replace(FREE, hop_ms=0.5, hop_ms_per_mib=5.0)
+    slow = replace(FREE, shares_host=False, hop_ms=0.5, hop_ms_per_mib=5.0)
     found = plan(profile, PAPER, slow, slo_ms=None, max_functions=2)
     assert found.order in {(0, 2, 4, 1, 3, 5, 6), (1, 3, 5, 0, 2, 4, 6)}
     assert [graph.stop for graph in found.graphs] == [3, 7]
@@ -101,17 +102,16 @@ def test_what_is_searched_first_hides_nothing(seed: int, share: float | None, mo
     """The best chain over all boundaries is found though a few are searched at first, and not all after that."""
     rng = random.Random(seed)
     profile = random_layers(rng, block(0, [rng.randint(1, 3) for _ in range(3)]))
-    decider = Decider(Sizing(profile, PAPER, None), FREE, most, "cost")
-    problem = decider.problem(range(len(profile.layers) + 1))
-    slo_ms = None if share is None else share * decider.choose_unsplit(None).latency_ms
-    branches = branches_of(profile, problem.table.positions, EXACT)
+    policy = SearchPolicy(branches=BranchPolicy(searched_first=5)).exact()
+    question = ask(profile, PAPER, FREE, max_functions=most, policy=policy)
+    problem = free_problem(question, range(len(profile.layers) + 1))
+    slo_ms = None if share is None else share * choose_unsplit(question, None).latency_ms
+    branches = branches_of(question, problem.positions)
     assert branches is not None
-    best = decider.choose(branches.problem(decider), slo_ms)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrange, "_FIRST", 5)
-        found = arranged(decider, problem, slo_ms, EXACT)
-    assert found.chosen.cost_usd == pytest.approx(best.cost_usd, rel=2 * SLACK)
-    assert len(found.chosen.slices) <= (most or len(profile.layers))
+    best = choose(branches.problem(question), slo_ms)
+    found = best_order(problem, slo_ms)
+    assert found.solution.cost_usd == pytest.approx(best.cost_usd, rel=2 * SLACK)
+    assert len(found.solution.slices) <= (most or len(profile.layers))
 
 
 @few_questions
@@ -136,26 +136,31 @@ def test_the_lattice_says_of_each_slice_what_the_reordered_profile_does(profile:
     spans = list(pairwise((0, *cuts, len(order))))
     inside = tuple(layer for start, stop in spans for layer in sorted(order[start:stop]))
     moved = reordered(profile, inside)
-    branches = branches_of(profile, [0, *(cut.index for cut in profile.cut_positions), len(order)], EXACT)
+    question = ask(profile, PAPER, FREE, policy=SearchPolicy().exact())
+    branches = branches_of(question, question.between(question.cut_positions))
     if branches is None:
         assert inside == tuple(range(len(order)))
         return
-    lattice, costs = branches.lattice, call_costs(profile, FREE)
-    table, wanted = lattice.table(costs), slice_table(moved, costs, [0, *cuts, len(order)])
+    lattice = branches.lattice
+    table, wanted = lattice.table(), slice_table(CostModel.of(moved, PAPER, FREE), [0, *cuts, len(order)])
     number = {frozenset(np.flatnonzero(held).tolist()): row for row, held in enumerate(lattice.holds)}
     path = [number[frozenset(inside[:place])] for place in (0, *cuts, len(order))]
     assert lattice.order(path) == inside
     for row, (start, stop) in enumerate(pairwise(path)):
         assert lattice.candidates()[start, stop]
-        for column in ("memory_mib", "inside_ms", "outside_ms", "input_bytes", "output_bytes", "file_bytes", "init_ms"):
-            got, want = (float(getattr(t, column)[at]) for t, at in ((table, (start, stop)), (wanted, (row, row + 1))))
-            assert got == pytest.approx(want, rel=1e-9, abs=1e-6), column
+        for columns, names in (
+            ((table, wanted), ("memory_mib", "inside_ms", "outside_ms", "init_ms")),
+            ((table.needs, wanted.needs), ("input_bytes", "output_bytes", "file_bytes")),
+        ):
+            for name in names:
+                got, want = (getattr(one, name) for one in columns)
+                assert float(got[start, stop]) == pytest.approx(float(want[row, row + 1]), rel=1e-9, abs=1e-6), name
 
 
 @settings(max_examples=100)
 @given(branching(7), st.data())
 def test_a_reordered_profile(profile: Profile, data: st.DataObject) -> None:
-    """It is sound, keeps what the canonical order has in common with it, and comes back."""
+    """It is valid, keeps what the canonical order has in common with it, and comes back."""
     every = list(orders_of(profile))
     order = data.draw(st.sampled_from(every[:50]))
     moved = reordered(profile, order)
@@ -247,7 +252,7 @@ def _bytes_are_those_that_cross(profile: Profile, section: Section, inside: dict
 
 def test_the_text_form_says_the_order() -> None:
     profile = two_towers()
-    slow = replace(FREE, hop_ms=0.5, hop_ms_per_mib=5.0)
+    slow = replace(FREE, shares_host=False, hop_ms=0.5, hop_ms_per_mib=5.0)
     found = plan(profile, PAPER, slow, slo_ms=None, max_functions=2)
     line = plan_text(found)
     read = parse_plan(line)
@@ -267,7 +272,7 @@ def test_an_order_has_each_layer_once() -> None:
 
 
 def test_the_front_has_plans_of_other_orders() -> None:
-    slow = replace(FREE, hop_ms=0.5, hop_ms_per_mib=5.0)
+    slow = replace(FREE, shares_host=False, hop_ms=0.5, hop_ms_per_mib=5.0)
     points = plan_front(two_towers(), PAPER, slow, max_functions=2)
     assert any(point.order and point.cuts == (3,) for point in points)
     cheapest = min(point.cost_per_million_usd for point in points)

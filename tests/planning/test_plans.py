@@ -16,7 +16,7 @@ def test_a_heavy_model_is_split_and_a_light_one_is_not() -> None:
     assert split.verdict == "split"
     assert split.predicted.cost_per_million_usd < split.unsplit.cost_per_million_usd
     assert split.predicted.latency_ms <= 1.03 * split.unsplit.latency_ms
-    dear = replace(FREE, hop_ms=500.0)
+    dear = replace(FREE, shares_host=False, hop_ms=500.0)
     whole = plan(chain(6), PAPER, dear, slo_ms=None)
     assert whole.verdict == "unsplit"
     assert whole.predicted == whole.unsplit

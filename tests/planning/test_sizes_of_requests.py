@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mopar.planning import plan_cuts, plan_uniform, reordered
-from mopar.planning.arithmetic import call_costs
-from mopar.planning.memory import slice_memory_mib
-from mopar.planning.table import slice_table
+from mopar.planning.model.cost_model import CostModel
+from mopar.planning.model.function_memory import slice_memory_mib
+from mopar.planning.model.table import slice_table
 from mopar.types import Profile, ProfileError, SizePoint
 from tests.planning.branching import two_towers
 from tests.planning.strategies import FREE, PAPER, chain, profiles
@@ -46,11 +46,12 @@ def test_every_slice_has_the_memory_of_the_largest_and_the_time_of_the_point(pro
     both = replace(profile, largest=at_times(profile, times))
     positions = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
     found, here, there = (
-        slice_table(one, call_costs(one, FREE), positions) for one in (both, profile, grown(profile, times))
+        slice_table(CostModel.of(one, PAPER, FREE), positions) for one in (both, profile, grown(profile, times))
     )
     upper = np.triu_indices(len(positions), 1)
-    for name in ("memory_mib", "input_bytes", "output_bytes"):
-        np.testing.assert_allclose(getattr(found, name)[upper], getattr(there, name)[upper])
+    np.testing.assert_allclose(found.memory_mib[upper], there.memory_mib[upper])
+    for name in ("input_bytes", "output_bytes"):
+        np.testing.assert_allclose(getattr(found.needs, name)[upper], getattr(there.needs, name)[upper])
     for name in ("inside_ms", "outside_ms"):
         np.testing.assert_allclose(getattr(found, name)[upper], getattr(here, name)[upper])
     for i, j in zip(*upper, strict=True):

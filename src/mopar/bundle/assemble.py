@@ -16,7 +16,7 @@ from mopar.engine.prepack import pack_graph, packed_entry
 from mopar.files import exchange, explained, from_json, read_bounded, temporary_folder, to_json, write_whole
 from mopar.graph import Layer, Model, arranged, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
-from mopar.planning.check import check_plan
+from mopar.planning.validate.plan import check_plan
 from mopar.types import (
     PACKED_OPTIONS,
     BundleError,

@@ -12,8 +12,8 @@ from mopar.pipeline.reference import WholeModel
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.pipeline.verify import Verification, verify
 from mopar.planning import plan_text, reordered, slice_memory_mib
-from mopar.planning.arithmetic import elapsed_ms
-from mopar.planning.memory import Extra
+from mopar.planning.model.overhead import RuntimeOverhead
+from mopar.planning.model.times import elapsed_ms
 from mopar.types import BundleError, InfeasibleError, MemorySample, Plan, Profile, RefineTry
 
 HOLDS = 0.05
@@ -184,7 +184,7 @@ def _samples(
 
 def _counted_mib(profile: Profile, start: int, stop: int) -> float:
     """What of a slice's required memory can be counted: the base, weights and tensors."""
-    return slice_memory_mib(profile, start, stop) - Extra(profile).of(start, stop)
+    return slice_memory_mib(profile, start, stop) - RuntimeOverhead(profile).of(start, stop)
 
 
 def _runs(layers: Sequence[int]) -> list[tuple[int, int]]:

@@ -61,8 +61,10 @@ class PlatformLimits:
         payload_bytes: encoded body of one call, all its tensors together.
         payload_factor: encoded bytes per tensor byte (base64: 4/3).
         package_bytes: files of one function.
-        hop_ms, hop_ms_per_mib: what a call adds to latency there; None where the profile's own
-            measurement holds (one machine, shared memory).
+        shares_host: whether functions run on the profile's own host, so that its measurement of a call holds (one
+            machine, shared memory). Where they do not, ``hop_ms`` and ``hop_ms_per_mib`` say what a call adds.
+        hop_ms, hop_ms_per_mib: what a call, and each MiB of it in each direction, adds to latency; 0 where it is
+            the profile that says so.
         hop_billed_share, wire_billed_share: how much of the two passes inside the function, and is
             billed; the rest is latency alone.
         package_base_bytes: what the runtime takes of ``package_bytes``.
@@ -74,8 +76,9 @@ class PlatformLimits:
     payload_bytes: int | None
     payload_factor: float
     package_bytes: int | None
-    hop_ms: float | None
-    hop_ms_per_mib: float | None
+    shares_host: bool = False
+    hop_ms: float = 0.0
+    hop_ms_per_mib: float = 0.0
     hop_billed_share: float = 0.5
     wire_billed_share: float = 1.0
     package_base_bytes: int = 0

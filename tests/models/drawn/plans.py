@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from unittest.mock import patch
 
 import numpy as np
 
-from mopar.planning import Size, Slice, chain_shape, plan, plan_uniform, planner
-from mopar.planning.orders import Effort
+from mopar.planning import SearchPolicy, Size, Slice, chain_shape, plan, plan_uniform
+from mopar.planning.policy import BranchPolicy
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import InfeasibleError, Plan, PlatformLimits, PriceBook, Profile, ShardStep, Share
 
@@ -16,7 +15,7 @@ _PAYLOAD_BYTES = 1 << 20
 _RANDOM_CHAINS = 3
 _ASKED = 3
 """Of the questions, so many are asked of a profile."""
-_EFFORT = Effort(exact_runs=6, in_section=40, table=3e5, searched=60, sized=30)
+_POLICY = SearchPolicy(branches=BranchPolicy(exact_runs=6, in_section=40, table=3e5, searched=60, sized=30))
 """Orders of branches that are looked at: fewer than by default, which would take most of the time."""
 _SIZE = 64, 1.0, 1
 
@@ -37,8 +36,7 @@ def plans_of(profile: Profile, random: np.random.Generator) -> Iterator[Made]:
     for number in random.permutation(len(questions))[:_ASKED]:
         asked, question = questions[number]
         try:
-            with patch.object(planner, "NORMAL", _EFFORT):
-                found = question(profile)
+            found = question(profile)
         except InfeasibleError:
             continue
         base = base or found
@@ -53,11 +51,14 @@ def plans_of(profile: Profile, random: np.random.Generator) -> Iterator[Made]:
 
 def _questions() -> dict[str, Callable[[Profile], Plan]]:
     local, paper = load_limits("local"), load_book("paper")
-    far = replace(local, name="far", hop_ms=0.1, hop_ms_per_mib=0.1, payload_bytes=_PAYLOAD_BYTES, max_functions=None)
+    far = replace(
+        local, name="far", shares_host=False, hop_ms=0.1, hop_ms_per_mib=0.1, payload_bytes=_PAYLOAD_BYTES,
+        max_functions=None,
+    )  # fmt: skip
     lambdas = load_book("aws-lambda-x86")
 
     def asked(book: PriceBook, limits: PlatformLimits, **options: object) -> Callable[[Profile], Plan]:
-        return lambda profile: plan(profile, book, limits, **options)  # type: ignore[arg-type]
+        return lambda profile: plan(profile, book, limits, policy=_POLICY, **options)  # type: ignore[arg-type]
 
     return {
         "cost": asked(paper, local),

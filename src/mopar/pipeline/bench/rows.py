@@ -4,8 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mopar.planning.arithmetic import billed_ms, call_usd
-from mopar.planning.memory import bought_mib
+from mopar.planning.model.prices import billed_ms, bought_mib, call_usd
 from mopar.types import Machine, PriceBook
 
 _MIB_PER_GIB = 1024.0
