@@ -169,7 +169,7 @@ def compared(one: Instance) -> Outcome:
         planned_usd = None
     middle = time.perf_counter()
     positions = [0, *(cut.index for cut in one.profile.cut_positions), len(one.profile.layers)]
-    problem = free_problem(ask(one.profile, one.book, one.limits), positions, in_parts=False)
+    problem = free_problem(ask(one.profile, one.book, one.limits), positions)
     optimal_usd = optimum(problem, one.slo_ms)
     return Outcome(
         kind=one.kind,

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
-from mopar.types import MoparError, Profile, StorageError, UsageError
+from mopar.types import Manifest, MoparError, Plan, Profile, StorageError, UsageError
 from mopar.types.shards import StepRecord, record_of, step_of
 
 T = TypeVar("T")
@@ -28,6 +28,20 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system calls a disk, a quota or a file that may not grow."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LayerOrder:
+    """What plans once had: the layers in another order than the model's; empty in most."""
+
+    order: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _PlansOrder:
+    """The same in a manifest."""
+
+    plan: _LayerOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,10 @@ def from_json(data: bytes, kind: type[T], *, what: str, error: type[MoparError])
 
 
 def _decoded(data: bytes, kind: type[T]) -> T:
+    if (kind is Plan and msgspec.json.decode(data, type=_LayerOrder).order) or (
+        kind is Manifest and msgspec.json.decode(data, type=_PlansOrder).plan.order
+    ):
+        raise ValueError("its layers stand in another order than the model's, which is no longer built: plan again")
     if kind is not Profile:
         return msgspec.json.decode(data, type=kind)
     record = msgspec.json.decode(data, type=_ProfileRecord)

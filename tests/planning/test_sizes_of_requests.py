@@ -1,19 +1,17 @@
 """Memory holds for the largest requests that are answered, latency counts at the point that was measured."""
 
 from dataclasses import replace
-from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mopar.planning import plan_cuts, plan_uniform, reordered
+from mopar.planning import plan_cuts, plan_uniform
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.function_memory import slice_memory_mib
 from mopar.planning.model.table import slice_table
 from mopar.types import Profile, ProfileError, SizePoint
-from tests.planning.branching import two_towers
 from tests.planning.strategies import FREE, PAPER, chain, profiles
 
 
@@ -56,15 +54,6 @@ def test_every_slice_has_the_memory_of_the_largest_and_the_time_of_the_point(pro
         np.testing.assert_allclose(getattr(found, name)[upper], getattr(here, name)[upper])
     for i, j in zip(*upper, strict=True):
         assert found.memory_mib[i, j] == pytest.approx(slice_memory_mib(both, positions[i], positions[j]))
-
-
-def test_orders_of_branches_hold_for_the_largest_too() -> None:
-    order, towers = (0, 2, 4, 1, 3, 5, 6), two_towers()
-    both = reordered(replace(towers, largest=at_times(towers, 3)), order)
-    there = reordered(grown(towers, 3), order)
-    for start, stop in combinations(range(len(order) + 1), 2):
-        needed = slice_memory_mib(both, start, stop)
-        assert needed == pytest.approx(slice_memory_mib(there, start, stop))
 
 
 def test_a_plan_says_what_larger_requests_would_need() -> None:

@@ -14,7 +14,7 @@ from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
 from mopar.bundle.parts import cut_part, shared_specs
 from mopar.engine.prepack import pack_graph, packed_entry
 from mopar.files import exchange, explained, from_json, read_bounded, temporary_folder, to_json, write_whole
-from mopar.graph import Layer, Model, arranged, boundary, extract, layers_of, save_model
+from mopar.graph import Layer, Model, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
 from mopar.planning.validate.plan import check_plan
 from mopar.types import (
@@ -41,7 +41,7 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
     Raises:
         BundleError: the plan belongs to another model, or ``out`` is something else than a bundle.
         UsageError: the plan's parts do not fit.
-        ModelError: the plan's order cannot run, or something that crosses is no tensor of a known element type.
+        ModelError: something that crosses is no tensor of a known element type.
         StorageError: ``out`` cannot be written, or the model's weights not be read.
     """
     if plan.graph_sha256 != model.graph_sha256:
@@ -61,10 +61,9 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
 
 
 def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest:
-    known = layers_of(model)
+    layers = layers_of(model)
     _check_names(plan)
-    check_plan(plan, len(known))
-    layers = arranged(model, known, plan.order)
+    check_plan(plan, len(layers))
     graphs = {graph.id: graph for graph in plan.graphs}
     entries: dict[tuple[str, str, tuple[object, ...]], GraphEntry] = {}
     calls: list[Call] = []

@@ -1,6 +1,6 @@
 """ONNX in: the canonical form of a model, its layers, cut positions, and any run of layers as a model."""
 
-from mopar.graph.cuts import Cut, arranged, boundary, cut_positions
+from mopar.graph.cuts import Cut, boundary, cut_positions
 from mopar.graph.extract import extract
 from mopar.graph.layers import Layer, layers_of
 from mopar.graph.load import load_model, read_interface
@@ -12,7 +12,6 @@ __all__ = [
     "Cut",
     "Layer",
     "Model",
-    "arranged",
     "boundary",
     "check_loadable",
     "cut_positions",

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from mopar.graph.layers import Layer
 from mopar.graph.model import Model, required_spec, spec_of
 from mopar.nodes import is_weight, name_of, reads_of
-from mopar.types import ModelError, TensorSpec
+from mopar.types import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +24,6 @@ class Cut:
     index: int
     tensors: tuple[str, ...]
     inputs: tuple[str, ...]
-
-
-def arranged(model: Model, layers: Sequence[Layer], order: Sequence[int]) -> tuple[Layer, ...]:
-    """The layers in another order, by their numbers; as they are where ``order`` is empty.
-
-    Raises:
-        ModelError: a layer would run before another one whose tensors it reads.
-    """
-    found = tuple(layers[number] for number in order) if order else tuple(layers)
-    for life in _lives(model, found):
-        if life.read and life.read[0] < life.made:
-            late, early = found[life.made].index, found[life.read[0]].index
-            raise ModelError(
-                f"{model.path.name}: layer {early} reads {name_of(life.value)!r}, which layer {late} makes: "
-                "it cannot run before it"
-            )
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +61,6 @@ def boundary(
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """What layers ``start`` to ``stop`` (exclusive) read from outside, and what they make for others.
 
-    The layers stand in any order in which they can run; ``start`` and ``stop`` count in it.
-
     An input of the model that is itself an output of it is made by no layer, so it is in no run's
     outputs: the request answers it.
 
@@ -111,10 +92,7 @@ def boundary_values(
 
 
 def _lives(model: Model, layers: Sequence[Layer]) -> list[_Life]:
-    """Inputs of the model, then what each layer makes, in order; values that nobody reads included.
-
-    Layers count by their places in ``layers``.
-    """
+    """Inputs of the model, then what each layer makes, in order; values that nobody reads included."""
     graph = model.ir.graph
     read: dict[ir.Value, list[int]] = {}
     made: dict[ir.Value, int] = dict.fromkeys(graph.inputs, -1)

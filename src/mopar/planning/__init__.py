@@ -3,13 +3,12 @@
 from mopar.planning.model.evaluate import evaluate
 from mopar.planning.model.function_memory import slice_memory_mib
 from mopar.planning.model.prices import HEADROOM_MIN_MIB, HEADROOM_SHARE, with_headroom
-from mopar.planning.model.reorder import reordered
 from mopar.planning.model.shape import PlanShape, Size, shape_of
 from mopar.planning.planner import plan, plan_cuts, plan_front, plan_uniform, plan_unsplit
 from mopar.planning.policy import SearchPolicy
 from mopar.planning.result.chain import Slice, chain_shape
 from mopar.planning.result.front import FrontPoint
-from mopar.planning.result.text import PlanText, parse_plan, plan_text, runs_text
+from mopar.planning.result.text import PlanText, layers_text, parse_plan, plan_text
 from mopar.planning.slo import SLO_SLACK
 from mopar.planning.space.question import OBJECTIVES
 from mopar.planning.validate.plan import check_plan
@@ -28,6 +27,7 @@ __all__ = [
     "chain_shape",
     "check_plan",
     "evaluate",
+    "layers_text",
     "parse_plan",
     "plan",
     "plan_cuts",
@@ -35,8 +35,6 @@ __all__ = [
     "plan_text",
     "plan_uniform",
     "plan_unsplit",
-    "reordered",
-    "runs_text",
     "shape_of",
     "slice_memory_mib",
     "with_headroom",

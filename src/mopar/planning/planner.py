@@ -1,25 +1,21 @@
 """Plans from a profile: the best one, the given one, the uniform one and the unsplit one.
 
-All are chains of slices, of the layers in canonical order, or where it pays, with parallel branches in another one
-(``order``). The search adds up the latencies of the slices, one after the other. Where neighbouring
+All are chains of slices. The search adds up the latencies of the slices, one after the other. Where neighbouring
 slices do not wait for each other the prediction, which follows the calls, can only be shorter.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from mopar.planning.choice import choose
 from mopar.planning.model.evaluate import predict
 from mopar.planning.model.prices import HEADROOM_MIN_MIB, HEADROOM_SHARE, Headroom
 from mopar.planning.numbers import up_to
-from mopar.planning.order.boundaries import branches_of
-from mopar.planning.order.search import BestOrder, best_order, likely
 from mopar.planning.policy import DEFAULT, SearchPolicy
 from mopar.planning.result.chain import solution_shape
 from mopar.planning.result.cut_reasons import cut_reasons
 from mopar.planning.result.downsampling import downsampling_note
-from mopar.planning.result.front import FrontPoint, front, undominated
+from mopar.planning.result.front import FrontPoint, front
 from mopar.planning.result.plan import written
 from mopar.planning.result.verdict import verdict_reason
 from mopar.planning.slo import Slo, default_slo, resolved_slo
@@ -27,6 +23,7 @@ from mopar.planning.space.downsample import downsampled
 from mopar.planning.space.feasibility import require_slo
 from mopar.planning.space.problem import Problem, fixed_problem, free_problem
 from mopar.planning.space.question import Question, ask
+from mopar.planning.space.solution import Solution
 from mopar.planning.space.uniform import uniform_cuts
 from mopar.planning.validate.profile import check_profile
 from mopar.types import InfeasibleError, Plan, PlatformLimits, PriceBook, Profile, UsageError
@@ -48,9 +45,9 @@ def plan(
     headroom_min_mib: float = HEADROOM_MIN_MIB,
     policy: SearchPolicy = DEFAULT,
 ) -> Plan:
-    """The best plan over all orders of parallel branches, cuts and sizes.
+    """The best plan over all cuts and sizes.
 
-    O(n^2) memory, O(n^2 x functions) time for n cut positions, those of other orders counted too. Of a model
+    O(n^2) memory, O(n^2 x functions) time for n cut positions. Of a model
     with more cut positions than the policy's ``all_positions_up_to``, ``most_positions`` are looked at
     (``space.downsample``), and the reason says what half as many would have come to.
 
@@ -66,7 +63,7 @@ def plan(
         max_functions: in place of the platform's own limit.
         max_parts: most functions that compute a slice side by side; None for as many as the profile has, 1 for none.
         cpu: CPUs of each function, where the book sells them apart from memory.
-        exact: whether to look at every cut position, however many there are, and at every order of a dozen layers.
+        exact: whether to look at every cut position, however many there are.
         headroom_share: of required memory, added to it.
         headroom_min_mib: added at least.
         policy: how much the search looks at.
@@ -89,20 +86,17 @@ def plan(
         headroom=Headroom(headroom_share, headroom_min_mib),
         policy=policy.exact() if exact else policy,
     )
-    canonical = _free(question)
-    slo, slo_note = _free_slo(canonical, slo_ms)
+    problem = _free(question)
+    slo, note = _free_slo(problem, slo_ms)
     try:
-        found = best_order(canonical, slo)
+        solution = choose(problem, slo)
     except InfeasibleError as error:
-        found, slo_note = _within_by_calls(canonical, slo, error)
-    problem, solution = found.problem, found.solution
-    reason = verdict_reason(question, problem, solution, slo)
-    if canonical.end - 1 < len(question.cut_positions) and found.plain is not None:
-        # Other orders have positions of their own; what is compared is the profile's.
-        reason += f"; {downsampling_note(canonical, found.plain, slo)}"
-    reason += "".join(f"; {note}" for note in (found.note, slo_note) if note)
-    cuts = cut_reasons(problem, solution, slo)
-    return written(question, problem, solution, slo, label=objective, reason=reason, cuts=cuts, order=found.order)
+        solution, note = _within_by_calls(problem, slo, error)
+    reason = verdict_reason(problem, solution, slo)
+    if problem.end - 1 < len(question.cut_positions):
+        reason += f"; {downsampling_note(problem, solution, slo)}"
+    reason += f"; {note}" if note else ""
+    return written(problem, solution, slo, label=objective, reason=reason, cuts=cut_reasons(problem, solution, slo))
 
 
 def _free(question: Question) -> Problem:
@@ -110,22 +104,22 @@ def _free(question: Question) -> Problem:
     return free_problem(question, question.between(downsampled(question, question.cut_positions)))
 
 
-def _free_slo(canonical: Problem, slo_ms: Slo) -> tuple[float | None, str]:
+def _free_slo(problem: Problem, slo_ms: Slo) -> tuple[float | None, str]:
     """The SLO of a plan whose cuts are free, and what to say of it.
 
     By default it follows from the unsplit model, or where limits forbid that, from the fastest plan that they allow.
     """
-    question = canonical.question
+    question = problem.question
     if question.objective != "cost" or not isinstance(slo_ms, str):
         return resolved_slo(slo_ms, None), ""
     whole = fixed_problem(question, question.unsplit)
     if whole.allows((0, 0, 1)):
         return resolved_slo(slo_ms, whole), ""
-    fastest = best_order(canonical.asked(replace(question, objective="latency")), None).solution.latency_ms
+    fastest = choose(problem.asked(replace(question, objective="latency")), None).latency_ms
     return default_slo(fastest), f"slo from the fastest possible plan, of {fastest:.3f} ms"
 
 
-def _within_by_calls(canonical: Problem, slo_ms: float | None, error: InfeasibleError) -> tuple[BestOrder, str]:
+def _within_by_calls(problem: Problem, slo_ms: float | None, error: InfeasibleError) -> tuple[Solution, str]:
     """The fastest plan where it keeps an SLO that the search, which adds up slices, finds too short.
 
     Slices that do not wait for each other run side by side: what a request takes then follows from the calls.
@@ -135,16 +129,14 @@ def _within_by_calls(canonical: Problem, slo_ms: float | None, error: Infeasible
     """
     if error.limit != "slo_ms" or slo_ms is None:
         raise error
-    question = canonical.question
-    fastest = best_order(canonical.asked(replace(question, objective="latency", budget_usd=None)), None)
-    predicted = predict(fastest.problem.question.model, solution_shape(fastest.problem, fastest.solution))
+    question = problem.question
+    fastest = choose(problem.asked(replace(question, objective="latency", budget_usd=None)), None)
+    predicted = predict(question.model, solution_shape(problem, fastest))
     require_slo(predicted.latency_ms, slo_ms)
     most_usd = question.budget_usd
     if most_usd is not None and predicted.cost_per_million_usd > up_to(most_usd * 1e6):
         raise error
-    again = replace(fastest.problem.question, objective=question.objective, budget_usd=most_usd)
-    found = replace(fastest, problem=fastest.problem.asked(again))
-    return found, "the fastest plan: only slices that run at once keep the slo"
+    return fastest, "the fastest plan: only slices that run at once keep the slo"
 
 
 def plan_front(
@@ -171,24 +163,9 @@ def plan_front(
         max_parts=max_parts,
         cpu=cpu,
         headroom=Headroom(headroom_share, headroom_min_mib),
-        policy=policy.exact() if exact else policy.on_front(),
+        policy=policy.exact() if exact else policy,
     )
-    problem, slo = _free(question), resolved_slo(slo_ms, None)
-    branches = branches_of(question, problem.positions)
-    if branches is None:
-        return front(problem, slo)
-    branches = likely(question, branches, slo)
-    moved = branches.problem(question)
-    if not problem.groups:
-        return front(moved, slo, branches)
-    # Slices side by side are known in canonical order alone; limits may forbid all plans of one of the two.
-    try:
-        found = front(problem, slo)
-    except InfeasibleError:
-        return front(moved, slo, branches)
-    with suppress(InfeasibleError):
-        found = undominated({*found, *front(moved, slo, branches)})
-    return found
+    return front(_free(question), resolved_slo(slo_ms, None))
 
 
 def plan_cuts(
@@ -289,7 +266,7 @@ def plan_unsplit(
 def _fixed(question: Question, cuts: Sequence[int], slo_ms: Slo, label: str, reason: str) -> Plan:
     problem = fixed_problem(question, question.between(cuts))
     slo = resolved_slo(slo_ms, problem if question.objective == "cost" else None)
-    return written(question, problem, choose(problem, slo), slo, label=label, reason=reason)
+    return written(problem, choose(problem, slo), slo, label=label, reason=reason)
 
 
 def _require_cuts(question: Question, cuts: Sequence[int]) -> None:

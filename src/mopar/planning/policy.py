@@ -4,40 +4,6 @@ from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
-class BranchPolicy:
-    """How many boundaries of parallel branches are looked at.
-
-    Attributes:
-        exact_runs: of a section of so many runs all are, at first: at most 4,096.
-        in_section: of a larger one so many.
-        table: where the table of slices takes more steps than so many (a second or two), the square of the boundaries
-            times the layers, boundaries of a section that are alike in load are not told apart; None for never.
-        alike: boundaries are alike whose shares of the model's time and of its weights differ by less, added up: the
-            first of these that leaves few enough.
-        searched: of those that a better plan may pass, the likeliest so many; None for all.
-        sized: the same where CPUs are to be chosen too, which takes the search longer.
-        searched_first: so many are searched before the others: what that finds leaves few others.
-        worth: another order than the canonical one saves at least this part of what is minimised, which is more than
-            rounding makes of it.
-        worth_balanced: the same of a knee, which lies between two searches.
-        most_counted: functions are counted in bounds up to so many; the bounds without are nearly as tight.
-        rows: of the table at a time, for its memory.
-    """
-
-    exact_runs: int = 12
-    in_section: int = 1024
-    table: float | None = 3e8
-    alike: tuple[float, ...] = (0.0005, 0.001, 0.002, 0.004)
-    searched: int | None = 600
-    sized: int | None = 100
-    searched_first: int = 120
-    worth: float = 1e-6
-    worth_balanced: float = 1e-4
-    most_counted: int = 16
-    rows: int = 512
-
-
-@dataclass(frozen=True, slots=True)
 class SolvePolicy:
     """How a chain of slices is sought.
 
@@ -79,7 +45,6 @@ class SearchPolicy:
         front_functions: a front has the ends for each number of functions up to this.
         most_reason_sizes: of a slice, so many are tried for a cut's reason; a coupled book sells thousands.
         solve: how a chain is sought.
-        branches: which orders of parallel branches are looked at.
     """
 
     all_positions_up_to: int | None = 600
@@ -91,17 +56,10 @@ class SearchPolicy:
     front_functions: int = 16
     most_reason_sizes: int = 65
     solve: SolvePolicy = field(default_factory=SolvePolicy)
-    branches: BranchPolicy = field(default_factory=BranchPolicy)
 
     def exact(self) -> "SearchPolicy":
-        """Every cut position, however many there are, and every order of a dozen layers."""
-        branches = replace(self.branches, table=None, searched=None, sized=None)
-        return replace(self, all_positions_up_to=None, branches=branches)
-
-    def on_front(self) -> "SearchPolicy":
-        """For a front, which many searches find: half the places in other orders at most."""
-        searched = None if self.branches.searched is None else self.branches.searched // 2
-        return replace(self, branches=replace(self.branches, searched=searched))
+        """Every cut position, however many there are."""
+        return replace(self, all_positions_up_to=None)
 
 
 DEFAULT = SearchPolicy()

@@ -63,7 +63,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A run of layers that a function holds: ``start`` to ``stop`` (exclusive), counted in the plan's order.
+    """A run of layers that a function holds: ``start`` to ``stop`` (exclusive).
 
     ``inputs`` and ``outputs`` name its boundary tensors, so that a plan can be read, and checked
     against a model, without the profile. ``part`` where it is one of several that compute the run side by side:
@@ -194,8 +194,6 @@ class Plan:
         beyond: what larger requests would need, where no range was stated; None where that is not known.
         cuts: why they are where they are; none where they were given.
         tries: what was built and measured to come to it, this plan last; none where nothing was.
-        order: the layers, by their canonical numbers, in the order that graphs and cuts count in; empty for the
-            canonical one.
     """
 
     model: str
@@ -216,11 +214,6 @@ class Plan:
     recipes: tuple[InputRecipe, ...] = ()
     cuts: tuple[CutReason, ...] = ()
     tries: tuple[RefineTry, ...] = ()
-    order: tuple[int, ...] = ()
     ranges: tuple[InputRange, ...] = ()
     beyond: LargerRequest | None = None
     schema: int = PLAN_SCHEMA
-
-    def layers_of(self, graph: Graph) -> tuple[int, ...]:
-        """Canonical numbers of a graph's layers, in the plan's order."""
-        return self.order[graph.start : graph.stop] if self.order else tuple(range(graph.start, graph.stop))

@@ -170,16 +170,11 @@ class WholeProfile:
 
 @dataclass(frozen=True, slots=True)
 class MemorySample:
-    """Required memory of layers ``start`` to ``stop`` (exclusive) as a function of their own, measured.
-
-    A slice that was measured in another order of the layers may be several runs of this one: it is told as so many
-    samples, ``runs``.
-    """
+    """Required memory of layers ``start`` to ``stop`` (exclusive) as a function of their own, measured."""
 
     start: int
     stop: int
     required_mib: float
-    runs: int = 1
 
 
 @dataclass(frozen=True, slots=True)

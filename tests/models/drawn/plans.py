@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mopar.planning import SearchPolicy, Size, Slice, chain_shape, plan, plan_uniform
-from mopar.planning.policy import BranchPolicy
+from mopar.planning import Size, Slice, chain_shape, plan, plan_uniform
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import InfeasibleError, Plan, PlatformLimits, PriceBook, Profile, ShardStep, Share
 
@@ -15,8 +14,6 @@ _PAYLOAD_BYTES = 1 << 20
 _RANDOM_CHAINS = 3
 _ASKED = 3
 """Of the questions, so many are asked of a profile."""
-_POLICY = SearchPolicy(branches=BranchPolicy(exact_runs=6, in_section=40, table=3e5, searched=60, sized=30))
-"""Orders of branches that are looked at: fewer than by default, which would take most of the time."""
 _SIZE = 64, 1.0, 1
 
 
@@ -40,7 +37,7 @@ def plans_of(profile: Profile, random: np.random.Generator) -> Iterator[Made]:
         except InfeasibleError:
             continue
         base = base or found
-        key = found.graphs, found.calls, found.order
+        key = found.graphs, found.calls
         if key not in seen:
             seen.add(key)
             yield Made(asked, found)
@@ -58,7 +55,7 @@ def _questions() -> dict[str, Callable[[Profile], Plan]]:
     lambdas = load_book("aws-lambda-x86")
 
     def asked(book: PriceBook, limits: PlatformLimits, **options: object) -> Callable[[Profile], Plan]:
-        return lambda profile: plan(profile, book, limits, policy=_POLICY, **options)  # type: ignore[arg-type]
+        return lambda profile: plan(profile, book, limits, **options)  # type: ignore[arg-type]
 
     return {
         "cost": asked(paper, local),
@@ -99,7 +96,6 @@ def _any_chain(profile: Profile, base: Plan, random: np.random.Generator) -> Pla
         calls=shape.calls,
         outputs=shape.outputs,
         predicted=replace(base.predicted, functions=figures),
-        order=(),
         cuts=(),
     )
 

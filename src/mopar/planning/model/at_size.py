@@ -2,15 +2,11 @@
 
 from dataclasses import replace
 
-from mopar.planning.model.reorder import Reordered, reordered
 from mopar.types import PartProfile, Profile, ShardStep, SizePoint
 
 
 def at_largest(profile: Profile) -> Profile:
     """The profile with the bytes of tensors and layers at the largest sizes that must be answered; times stay."""
-    if isinstance(profile, Reordered):
-        measured = at_largest(profile.measured)
-        return profile if measured is profile.measured else reordered(measured, profile.order)
     return profile if profile.largest is None else _with_bytes(profile, profile.largest)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 
 from mopar.planning.model.at_size import at_largest
 from mopar.planning.model.memory import active_bytes, first_read_bytes, weight_bytes
-from mopar.planning.model.reorder import Reordered
 from mopar.planning.model.times import elapsed_ms
 from mopar.planning.numbers import MIB, Floats, Indices
 from mopar.types import Profile
@@ -24,14 +23,10 @@ class RuntimeOverhead:
 
     A measured slice that needs far less than the others do beyond its weights does not read all of them (a
     table of which requests gather some rows): what is missing is taken off its layers, by their weights.
-
-    What is measured is told of each layer, so it goes with the layers where they stand in another order.
     """
 
     def __init__(self, profile: Profile) -> None:
         profile = at_largest(profile)
-        order = profile.order if isinstance(profile, Reordered) else range(len(profile.layers))
-        profile = profile.measured if isinstance(profile, Reordered) else profile
         count = len(profile.layers)
         resident = np.array(first_read_bytes(profile)) / MIB
         beyond = {
@@ -49,10 +44,10 @@ class RuntimeOverhead:
         if not profile.samples:
             per_layer[:] = self._whole
         part = _parts(profile, resident)
-        self.per_layer: Floats = np.stack([part, part * per_layer, unread])[:, list(order)]
-        """What each layer adds to the sums that a slice's figure is made of: 3 x layers."""
-        slices = sum(1.0 / sample.runs for sample in profile.samples)
-        self._sampled = 1.0 / max(slices, 1.0)
+        # What the layers before each position add to the sums that a slice's figure is made of.
+        per_position = np.cumsum(np.stack([part, part * per_layer, unread]), axis=1)
+        self._upto: Floats = np.concatenate([np.zeros((3, 1)), per_position], axis=1)
+        self._sampled = 1.0 / max(len(profile.samples), 1)
 
     def of(self, start: int, stop: int) -> float:
         """Of layers ``start`` to ``stop`` (exclusive)."""
@@ -60,16 +55,12 @@ class RuntimeOverhead:
 
     def table(self, points: Indices) -> Floats:
         """Of every slice between two of ``points``, by start and stop; nothing below the diagonal."""
-        upto = np.concatenate([np.zeros((3, 1)), np.cumsum(self.per_layer, axis=1)], axis=1)[:, points]
-        return self.between(upto, upto)
-
-    def between(self, starts: Floats, stops: Floats) -> Floats:
-        """Of slices, by start and stop, from the sums of ``per_layer`` over the layers before each of them."""
-        parts, sums, unread = stops[:, None, :] - starts[:, :, None]
+        upto = self._upto[:, points]
+        parts, sums, unread = upto[:, None, :] - upto[:, :, None]
         mean: Floats = np.divide(sums, parts, out=np.zeros_like(sums), where=parts > 0)
         toward_whole = (parts - self._sampled) / (1.0 - self._sampled) if self._sampled < 1.0 else np.zeros_like(parts)
-        extra: Floats = mean + np.clip(toward_whole, 0.0, 1.0) * (self._whole - mean) - unread
-        return extra
+        overhead: Floats = mean + np.clip(toward_whole, 0.0, 1.0) * (self._whole - mean) - unread
+        return overhead
 
 
 def _parts(profile: Profile, resident: Floats) -> Floats:

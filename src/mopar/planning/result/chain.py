@@ -72,18 +72,14 @@ def chain_shape(profile: Profile, slices: Sequence[Slice]) -> PlanShape:
     return builder.shape()
 
 
-def slices_of(problem: Problem, solution: Solution) -> list[Slice]:
-    """What a search decided, by layers."""
+def solution_shape(problem: Problem, solution: Solution) -> PlanShape:
+    """What a search decided as functions, graphs and calls."""
     at = problem.positions
-    return [
+    slices = [
         Slice(at[start], at[stop], size, problem.steps_of(start, stop, size.parts))
         for start, stop, size in solution.slices
     ]
-
-
-def solution_shape(problem: Problem, solution: Solution) -> PlanShape:
-    """What a search decided as functions, graphs and calls."""
-    return chain_shape(problem.question.model.profile, slices_of(problem, solution))
+    return chain_shape(problem.question.model.profile, slices)
 
 
 def covered(piece: Slice) -> list[tuple[int, int, ShardStep | None]]:

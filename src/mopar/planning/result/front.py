@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mopar.planning.model.evaluate import predict
-from mopar.planning.order.boundaries import Branches
-from mopar.planning.result.chain import chain_shape, slices_of
+from mopar.planning.result.chain import solution_shape
 from mopar.planning.solve.search import solve
 from mopar.planning.solve.weighed import Objective
 from mopar.planning.space.feasibility import least_latency_ms
@@ -25,8 +24,7 @@ class FrontPoint:
         memory_mib: of all of them together.
         latency_ms: of a request.
         cost_per_million_usd: of a million requests.
-        cuts: positions, counted in ``order``.
-        order: the layers by their canonical numbers; empty for the canonical order.
+        cuts: positions.
     """
 
     functions: int
@@ -34,10 +32,9 @@ class FrontPoint:
     latency_ms: float
     cost_per_million_usd: float
     cuts: tuple[int, ...]
-    order: tuple[int, ...] = ()
 
 
-def front(problem: Problem, slo_ms: float | None, branches: Branches | None = None) -> tuple[FrontPoint, ...]:
+def front(problem: Problem, slo_ms: float | None) -> tuple[FrontPoint, ...]:
     """The front of latency, cost and memory held, fastest first.
 
     Sought are, for each number of functions up to the policy's, the cheapest and the fastest plan of at most so many,
@@ -45,18 +42,17 @@ def front(problem: Problem, slo_ms: float | None, branches: Branches | None = No
     undominated are kept.
 
     Args:
-        problem: over the model's positions in canonical order or, where ``branches`` are given, over their boundaries.
+        problem: whose plans are sought.
         slo_ms: most latency; None for any.
-        branches: that leave a choice of orders.
 
     Raises:
         InfeasibleError: no plan keeps the limits.
     """
     found = [*_ends(problem, slo_ms), *_between(problem, slo_ms)]
-    return undominated({_point(problem, one, branches) for one in found})
+    return _undominated({_point(problem, one) for one in found})
 
 
-def undominated(points: Collection[FrontPoint]) -> tuple[FrontPoint, ...]:
+def _undominated(points: Collection[FrontPoint]) -> tuple[FrontPoint, ...]:
     """The points that no other one beats, fastest first."""
     kept = [point for point in points if not any(_beats(other, point) for other in points)]
     return tuple(sorted(kept, key=lambda point: (point.latency_ms, point.cost_per_million_usd, point.memory_mib)))
@@ -90,18 +86,15 @@ def _solved(problem: Problem, slo_ms: float | None) -> Solution:
     return problem.solution(solve(problem.chains, Objective(slo_ms=slo_ms), problem.question.policy.solve))
 
 
-def _point(problem: Problem, solution: Solution, branches: Branches | None) -> FrontPoint:
-    question = problem.question
-    moved, order = (question, ()) if branches is None else branches.placed(question, solution)
-    shape = chain_shape(moved.model.profile, slices_of(problem, solution))
-    predicted = predict(moved.model, shape)
+def _point(problem: Problem, solution: Solution) -> FrontPoint:
+    shape = solution_shape(problem, solution)
+    predicted = predict(problem.question.model, shape)
     return FrontPoint(
         functions=len(shape.functions),
         memory_mib=sum(function.memory_mib for function in shape.functions),
         latency_ms=predicted.latency_ms,
         cost_per_million_usd=predicted.cost_per_million_usd,
         cuts=tuple(problem.positions[start] for start, _, _ in solution.slices[1:]),
-        order=order,
     )
 
 

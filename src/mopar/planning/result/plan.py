@@ -4,17 +4,14 @@ from mopar.planning.choice import choose_unsplit
 from mopar.planning.model.at_size import beyond_range
 from mopar.planning.model.evaluate import predict
 from mopar.planning.model.function_memory import FunctionMemory
-from mopar.planning.model.reorder import in_order_of
 from mopar.planning.model.shape import PlanShape
 from mopar.planning.result.chain import solution_shape
 from mopar.planning.space.problem import Problem, unlimited_whole
-from mopar.planning.space.question import Question
 from mopar.planning.space.solution import Solution
-from mopar.types import CutReason, LargerRequest, Plan
+from mopar.types import CutReason, LargerRequest, Plan, Profile
 
 
 def written(
-    question: Question,
     problem: Problem,
     solution: Solution,
     slo_ms: float | None,
@@ -22,21 +19,18 @@ def written(
     label: str,
     reason: str,
     cuts: tuple[CutReason, ...] = (),
-    order: tuple[int, ...] = (),
 ) -> Plan:
     """The plan of a solution.
 
     Args:
-        question: of the model in canonical order.
-        problem: that was solved; its model may stand in another order.
+        problem: that was solved.
         solution: the chain.
         slo_ms: most latency that was asked for; None for any.
         label: the plan's objective, as its file has it.
         reason: in one line.
         cuts: why they are where they are.
-        order: the layers of ``problem`` by their canonical numbers; empty for the canonical order.
     """
-    model = question.model
+    question, model = problem.question, problem.question.model
     shape = solution_shape(problem, solution)
     unsplit = solution_shape(unlimited_whole(question), choose_unsplit(question, slo_ms))
     return Plan(
@@ -51,25 +45,22 @@ def written(
         graphs=shape.graphs,
         calls=shape.calls,
         outputs=shape.outputs,
-        predicted=predict(problem.question.model, shape),
+        predicted=predict(model, shape),
         unsplit=predict(model, unsplit),
         slo_ms=slo_ms,
         recipes=model.profile.recipes,
         ranges=model.profile.ranges,
-        beyond=_beyond(question, problem, shape),
+        beyond=_beyond(model.profile, shape),
         cuts=cuts,
-        order=order,
     )
 
 
-def _beyond(question: Question, problem: Problem, shape: PlanShape) -> LargerRequest | None:
+def _beyond(profile: Profile, shape: PlanShape) -> LargerRequest | None:
     """What the functions of a plan would need for requests larger than the point that was measured."""
-    profile = question.model.profile
     grown = beyond_range(profile)
     if grown is None or profile.beyond is None:
         return None
-    placed = problem.question.model.profile
-    memory = FunctionMemory(placed, in_order_of(placed, grown))
+    memory = FunctionMemory(profile, grown)
     graphs = {graph.id: graph for graph in shape.graphs}
     needs = (memory.memory_mib([graphs[name] for name in function.graphs]) for function in shape.functions)
     return LargerRequest(profile.beyond.shapes, tuple(needs))

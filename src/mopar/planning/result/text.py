@@ -4,9 +4,7 @@
 
 Each slice of a chain: its layers, first and last, and its size; one CPU and one thread are not said. A slice that
 several functions compute side by side says how many and in what steps, those of the first function alone left out:
-``0-15 36MiB x2[0-7,8-15]``. Where parallel
-branches do not stand in canonical order, functions count in another one, which is said by canonical numbers before
-them: ``order=0-3,7-9,4-6,10-52: 0-6 45MiB | ..``.
+``0-15 36MiB x2[0-7,8-15]``.
 """
 
 import re
@@ -15,25 +13,21 @@ from dataclasses import dataclass
 
 from mopar.planning.model.shape import Size
 from mopar.planning.result.chain import Slice
-from mopar.types import Function, Plan, UsageError
+from mopar.types import Function, Graph, Plan, UsageError
 
 _HASH = 8
 _HEAD = re.compile(r"(?P<model>\S+)@(?P<graph>[0-9a-f]*) (?P<platform>\S+)/(?P<prices>\S+) (?P<objective>\S+?)"
-                   r"(?: slo=(?P<slo>[0-9.e+-]+)ms)?(?: order=(?P<order>[0-9,-]+))?: (?P<functions>.+)")  # fmt: skip
+                   r"(?: slo=(?P<slo>[0-9.e+-]+)ms)?: (?P<functions>.+)")  # fmt: skip
 _FUNCTION = re.compile(
     r"(?P<first>\d+)-(?P<last>\d+) (?P<memory>\d+)MiB(?: (?P<cpu>[0-9.e+-]+)cpu)?(?: (?P<threads>\d+)t)?"
     r"(?: x(?P<parts>\d+)\[(?P<steps>[0-9,-]+)\])?"
 )
 _RUN = re.compile(r"(?P<first>\d+)(?:-(?P<last>\d+))?")
-_MOST_LAYERS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class PlanText:
-    """What the text form says of a plan.
-
-    ``graph`` is the beginning of its ``graph_sha256``; slices count in ``order``, which is empty for the canonical one.
-    """
+    """What the text form says of a plan; ``graph`` is the beginning of its ``graph_sha256``."""
 
     model: str
     graph: str
@@ -42,7 +36,6 @@ class PlanText:
     objective: str
     slo_ms: float | None
     slices: tuple[Slice, ...]
-    order: tuple[int, ...] = ()
     steps: tuple[tuple[tuple[int, int], ...], ...] = ()
 
 
@@ -51,7 +44,6 @@ def plan_text(plan: Plan) -> str:
     parts = [_slice_text(plan, functions) for functions in _side_by_side(plan)]
     slo = "" if plan.slo_ms is None else f" slo={plan.slo_ms!r}ms"
     head = f"{plan.model}@{plan.graph_sha256[:_HASH]} {plan.platform}/{plan.prices} {plan.objective}{slo}"
-    head += f" order={runs_text(plan.order)}" if plan.order else ""
     return f"{head}: {' | '.join(parts)}"
 
 
@@ -103,32 +95,12 @@ def parse_plan(text: str) -> PlanText:
         slo_ms=None if slo is None else float(slo),
         slices=tuple(piece for piece, _ in found),
         steps=tuple(steps for _, steps in found),
-        order=_order(head["order"] or ""),
     )
 
 
-def runs_text(layers: Sequence[int]) -> str:
-    """Layers in their order, neighbours that follow each other as one: ``0-3,7,4-6``."""
-    runs: list[list[int]] = []
-    for layer in layers:
-        if runs and layer == runs[-1][1] + 1:
-            runs[-1][1] = layer
-        else:
-            runs.append([layer, layer])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def _order(text: str) -> tuple[int, ...]:
-    """What ``runs_text`` wrote. Raises UsageError where it is no permutation."""
-    found: list[int] = []
-    for part in filter(None, text.split(",")):
-        ends = _RUN.fullmatch(part)
-        if ends is None or int(ends["last"] or ends["first"]) > _MOST_LAYERS:
-            raise UsageError(f"no order of layers: {part!r}; the form is FIRST-LAST, or one layer")
-        found += range(int(ends["first"]), int(ends["last"] or ends["first"]) + 1)
-    if sorted(found) != list(range(len(found))):
-        raise UsageError(f"no order of layers: {text!r} has not each layer from 0 on once")
-    return tuple(found)
+def layers_text(graph: Graph) -> str:
+    """The layers of a graph: ``4-6``, or ``7`` where it is one."""
+    return str(graph.start) if graph.stop == graph.start + 1 else f"{graph.start}-{graph.stop - 1}"
 
 
 def _slice(text: str) -> tuple[Slice, tuple[tuple[int, int], ...]]:

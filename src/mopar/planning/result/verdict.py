@@ -8,15 +8,9 @@ from mopar.planning.space.solution import Solution
 from mopar.types import InfeasibleError
 
 
-def verdict_reason(question: Question, problem: Problem, solution: Solution, slo_ms: float | None) -> str:
-    """Why a solution is split, or not.
-
-    Args:
-        question: of the model in canonical order, as the unsplit model is.
-        problem: that was solved; its model may stand in another order.
-        solution: the chain.
-        slo_ms: most latency; None for any.
-    """
+def verdict_reason(problem: Problem, solution: Solution, slo_ms: float | None) -> str:
+    """Why a solution is split, or not."""
+    question = problem.question
     if solution.functions > 1:
         unsplit = choose_unsplit(question, slo_ms)
         held = f"{_held_mib(solution)} MiB in all against {_held_mib(unsplit)}"

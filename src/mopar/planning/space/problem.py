@@ -92,28 +92,28 @@ class Problem:
         return replace(self, chains=replace(self.chains, most_functions=functions))
 
 
-def free_problem(question: Question, positions: Sequence[int], *, in_parts: bool = True) -> Problem:
-    """Where any of ``positions`` may be cut at; ``in_parts``, slices may be several functions side by side."""
+def free_problem(question: Question, positions: Sequence[int]) -> Problem:
+    """Where any of ``positions`` may be cut at, and slices may be several functions side by side."""
     count = len(positions)
     table = slice_table(question.model, positions)
     forward = np.triu(np.ones((count, count), dtype=bool), k=1)
-    return problem_of(question, table, forward, groups_of(question, table) if in_parts else ())
+    return _problem(question, table, forward, groups_of(question, table))
 
 
 def fixed_problem(question: Question, positions: Sequence[int]) -> Problem:
     """Where each of ``positions`` is cut at, and each slice is one function."""
     table = slice_table(question.model, positions)
-    return problem_of(question, table, np.eye(len(positions), k=1, dtype=bool))
+    return _problem(question, table, np.eye(len(positions), k=1, dtype=bool))
 
 
 def unlimited_whole(question: Question) -> Problem:
     """The unsplit model, limits or not: what it would take can be said even where it is forbidden."""
     table = slice_table(question.model, question.unsplit)
     free = replace(question, max_functions=None)
-    return problem_of(free, table, np.eye(2, k=1, dtype=bool), limited=False)
+    return _problem(free, table, np.eye(2, k=1, dtype=bool), limited=False)
 
 
-def problem_of(
+def _problem(
     question: Question, table: SliceTable, candidates: Mask, groups: tuple[Group, ...] = (), *, limited: bool = True
 ) -> Problem:
     """The problem of which of the ``candidates`` in a table to use; without ``limited``, slices keep no limit."""

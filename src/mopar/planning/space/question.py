@@ -5,13 +5,12 @@ itself goes no further.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import isfinite
 
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.prices import Headroom, bought_mib, with_headroom
 from mopar.planning.model.quota import TWO_CPUS
-from mopar.planning.model.reorder import reordered
 from mopar.planning.numbers import Floats
 from mopar.planning.policy import DEFAULT, SearchPolicy
 from mopar.types import CpuSize, PlatformLimits, PriceBook, Profile, UsageError
@@ -76,14 +75,6 @@ class Question:
         steps = (book.memory_max_mib - book.memory_min_mib) // book.memory_step_mib * book.memory_step_mib
         most_cpus = TWO_CPUS if any(layer.two_threads is not None for layer in self.model.profile.layers) else 1.0
         return min(float(bought_mib(book, mib_per_vcpu * most_cpus)), float(book.memory_min_mib + steps))
-
-    def in_order(self, order: Sequence[int]) -> "Question":
-        """The same of the model with its layers in another order; itself for the canonical one."""
-        model = self.model
-        moved = reordered(model.profile, order)
-        if moved is model.profile:
-            return self
-        return replace(self, model=CostModel.of(moved, model.book, model.limits))
 
 
 def ask(

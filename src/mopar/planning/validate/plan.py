@@ -15,7 +15,7 @@ def check_plan(plan: Plan, n_layers: int) -> None:
     """Check a plan against itself and the number of layers.
 
     Every layer is in exactly one graph and every graph in exactly one function and some call; names are unique;
-    calls take their tensors from the request or from earlier calls that make them; an order has every layer once.
+    calls take their tensors from the request or from earlier calls that make them.
 
     Raises:
         UsageError: the first thing that does not hold.
@@ -24,8 +24,6 @@ def check_plan(plan: Plan, n_layers: int) -> None:
     _unique("graph", (graph.id for graph in plan.graphs))
     _unique("call", (call.id for call in plan.calls))
     _check_layers(plan.graphs, n_layers)
-    if plan.order and sorted(plan.order) != list(range(n_layers)):
-        raise UsageError(f"plan: its order has not each of the {n_layers} layers once")
     _check_functions(plan)
     check_ranges(plan.ranges, None, UsageError)
     outputs = _check_calls(plan)

@@ -72,8 +72,6 @@ def _check_places(profile: Profile) -> None:
     for sample in profile.samples:
         if not 0 <= sample.start < sample.stop <= count:
             raise ProfileError(f"the profile has a sample of layers {sample.start} to {sample.stop} of {count}")
-        if sample.runs < 1:
-            raise ProfileError(f"the profile has a sample that is one of {sample.runs}")
 
 
 def _check_numbers(profile: Profile) -> None:
