@@ -1,4 +1,4 @@
-"""Random profiles with steps in parts, and all ways to plan them: for the tests of slices side by side."""
+"""Random profiles with steps in parts, and all plans of them: for the tests of slices side by side."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -135,7 +135,7 @@ def in_halves(count: int) -> Profile:
 class Everything:
     """All plans of one question, by brute force.
 
-    ``quickest``: of the ways through steps by so many parts, the quickest alone, as the search defines a group.
+    ``quickest``: of the paths through steps by so many parts, the quickest alone, as the search defines a group.
     """
 
     def __init__(self, profile: Profile, book: PriceBook, limits: PlatformLimits, *, quickest: bool = True) -> None:
@@ -160,12 +160,12 @@ class Everything:
                         yield cost, sum(ms for _, ms in pieces), functions
 
     def _pieces_between(self, start: int, stop: int) -> list[tuple[Slice, float]]:
-        """A slice in each way and size, with its latency."""
+        """A slice in each option and size, with its latency."""
         single = [Slice(start, stop, size) for size in sizes_of(self.profile, self.book, (start, stop))]
         found = [(piece, self._single_ms(piece)) for piece in single]
         for count in COUNTS:
-            ways = [Slice(start, stop, Size(1, 1.0, 1, count), steps) for steps in self.paths(start, stop, count)]
-            timed = sorted(((self.group_ms(piece), piece) for piece in ways), key=lambda one: one[0])
+            grouped = [Slice(start, stop, Size(1, 1.0, 1, count), steps) for steps in self.paths(start, stop, count)]
+            timed = sorted(((self.group_ms(piece), piece) for piece in grouped), key=lambda one: one[0])
             for ms, piece in timed[:1] if self._quickest else timed:
                 sized = self.sized(piece)
                 if sized is not None:

@@ -57,7 +57,7 @@ PLATFORMS = st.builds(
 )  # fmt: skip
 
 
-def sound(found: Plan, profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
+def valid(found: Plan, profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
     """What every plan must be, whatever it was chosen for."""
     check_plan(found, len(profile.layers))
     assert evaluate(profile, book, limit, shape_of(found)) == found.predicted
@@ -81,11 +81,11 @@ def test_every_slice_is_the_quickest_way_and_what_it_says(
     everything = Everything(profile, book, limit)
     for group in problem.groups:
         for one, other in combinations(range(len(places)), 2):
-            ways = [
+            every = [
                 Slice(places[one], places[other], Size(1, 1.0, 1, group.parts), steps)
                 for steps in everything.paths(places[one], places[other], group.parts)
             ]
-            quickest = min(ways, key=everything.group_ms)
+            quickest = min(every, key=everything.group_ms)
             sized = everything.sized(quickest)
             if sized is None:
                 assert not np.isfinite(group.latency_ms[one, other])
@@ -122,7 +122,7 @@ def test_cheapest_within_an_slo(profile: Profile, book: PriceBook, limit: Platfo
         assert caught.value.nearest == pytest.approx(min(ms for _, ms, _ in everything))
         return
     found = plan(profile, book, limit, slo_ms=slo_ms)
-    sound(found, profile, book, limit)
+    valid(found, profile, book, limit)
     assert slo_ms is None or found.predicted.latency_ms <= slo_ms * (1 + SLACK)
     assert found.predicted.cost_per_million_usd == pytest.approx(min(fit), rel=SLACK)
 
@@ -130,15 +130,15 @@ def test_cheapest_within_an_slo(profile: Profile, book: PriceBook, limit: Platfo
 @many
 @given(sharded(idle=False), BOOKS, PLATFORMS)
 def test_fastest_of_all_ways_through_the_steps(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
-    """Slower ways through a slice's steps than the quickest are looked at here, not by the search.
+    """Slower paths through a slice's steps than the quickest are looked at here, not by the search.
 
-    So the quickest way must be one that can be: none of its functions may be left without a call.
+    So the quickest path must be one that can be: none of its functions may be left without a call.
     """
-    # Where memory is short the quickest way may not fit and a slower one do.
+    # Where memory is short the quickest path may not fit and a slower one do.
     everything = list(Everything(profile, book, limit, quickest=False).plans())
     assume(everything)
     found = plan(profile, book, limit, objective="latency")
-    sound(found, profile, book, limit)
+    valid(found, profile, book, limit)
     least_ms = min(ms for _, ms, _ in everything)
     assert found.predicted.latency_ms <= least_ms * (1 + SLACK)
     quickest = [one for one in Everything(profile, book, limit).plans() if one[1] <= least_ms * (1 + 1e-9)]
@@ -152,7 +152,7 @@ def test_plans_keep_their_limits(profile: Profile, book: PriceBook, limit: Platf
         found = plan(profile, book, limit, objective=objective, slo_ms=None)
     except InfeasibleError:
         return
-    sound(found, profile, book, limit)
+    valid(found, profile, book, limit)
     sizes = {tensor.name: tensor for tensor in profile.tensors}
     made = {(call.id, name): 1.0 for call in found.calls for name in call.outputs}
     graphs = {graph.id: graph for graph in found.graphs}

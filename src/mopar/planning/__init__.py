@@ -1,10 +1,11 @@
 """Decides how to cut a model: pure functions over a profile, a price book and a platform's limits."""
 
+from mopar.planning.given import plan_cuts, plan_uniform, plan_unsplit
 from mopar.planning.model.evaluate import evaluate
 from mopar.planning.model.function_memory import slice_memory_mib
 from mopar.planning.model.prices import HEADROOM_MIN_MIB, HEADROOM_SHARE, with_headroom
 from mopar.planning.model.shape import PlanShape, Size, shape_of
-from mopar.planning.planner import plan, plan_cuts, plan_front, plan_uniform, plan_unsplit
+from mopar.planning.planner import plan, plan_front
 from mopar.planning.policy import SearchPolicy
 from mopar.planning.result.chain import Slice, chain_shape
 from mopar.planning.result.front import FrontPoint

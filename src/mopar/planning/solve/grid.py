@@ -59,18 +59,18 @@ def best_chain(
         following[start].append((option, stop, choices))
     # By position, then functions left (where they are counted; else a single row), then cells left.
     counted = each if functions is not None else (0,) * len(each)
-    togo = np.full((end + 1, 1 if functions is None else functions + 1, cells + 1), np.inf)
-    togo[end, 0] = 0.0
-    spare = np.empty_like(togo[0])
+    to_go = np.full((end + 1, 1 if functions is None else functions + 1, cells + 1), np.inf)
+    to_go[end, 0] = 0.0
+    spare = np.empty_like(to_go[0])
     for position in range(end - 1, -1, -1):
         for option, stop, choices in following[position]:
-            rows = togo.shape[1] - counted[option]
+            rows = to_go.shape[1] - counted[option]
             for size in choices if rows > 0 else ():
-                _relax(togo[position, counted[option] :], togo[stop, :rows], size, spare)
-    row = int(np.argmin(togo[0, :, cells]))
-    if not np.isfinite(togo[0, row, cells]):
+                _relax(to_go[position, counted[option] :], to_go[stop, :rows], size, spare)
+    row = int(np.argmin(to_go[0, :, cells]))
+    if not np.isfinite(to_go[0, row, cells]):
         return None
-    return float(togo[0, row, cells]), _walk(togo, following, row, cells, counted)
+    return float(to_go[0, row, cells]), _walk(to_go, following, row, cells, counted)
 
 
 _Following = tuple[int, int, Sequence[GridSize]]
@@ -87,10 +87,10 @@ def _relax(best: Floats, after: Floats, size: GridSize, spare: Floats) -> None:
 
 
 def _walk(
-    togo: Floats, following: Sequence[Sequence[_Following]], row: int, cells: int, counted: tuple[int, ...]
+    to_go: Floats, following: Sequence[Sequence[_Following]], row: int, cells: int, counted: tuple[int, ...]
 ) -> SizedPath:
     """The slices that the least weight from position 0 is made of."""
-    end = len(togo) - 1
+    end = len(to_go) - 1
     position, chain = 0, []
     while position != end:
         option, stop, size = min(
@@ -100,13 +100,13 @@ def _walk(
                 for size in choices
                 if size.cells <= cells and counted[option] <= row
             ),
-            key=lambda choice: _through(togo, choice, row - counted[choice[0]], cells),
+            key=lambda choice: _through(to_go, choice, row - counted[choice[0]], cells),
         )
         chain.append(((option, position, stop), size.pick))
         position, cells, row = stop, cells - size.cells, row - counted[option]
     return chain
 
 
-def _through(togo: Floats, choice: tuple[int, int, GridSize], row: int, cells: int) -> float:
+def _through(to_go: Floats, choice: tuple[int, int, GridSize], row: int, cells: int) -> float:
     _, stop, size = choice
-    return float(togo[stop, row, cells - size.cells]) + size.weight
+    return float(to_go[stop, row, cells - size.cells]) + size.weight

@@ -87,11 +87,11 @@ def cost_to_go(weight: Floats, functions: int | None, each: tuple[int, ...] = ON
     count = weight.shape[-1]
     if functions is None:
         least = weight.min(axis=0)
-        togo = np.full(count, np.inf)
-        togo[-1] = 0.0
+        to_go = np.full(count, np.inf)
+        to_go[-1] = 0.0
         for position in range(count - 2, -1, -1):
-            togo[position] = np.min(least[position, position + 1 :] + togo[position + 1 :])
-        return CostToGo(weight, togo[None, :], each)
+            to_go[position] = np.min(least[position, position + 1 :] + to_go[position + 1 :])
+        return CostToGo(weight, to_go[None, :], each)
     rows = np.full((functions + 1, count), np.inf)
     rows[0, -1] = 0.0
     for left in range(1, functions + 1):

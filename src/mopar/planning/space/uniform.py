@@ -14,13 +14,13 @@ def uniform_cuts(question: Question, k: int) -> list[int]:
     elapsed = np.array(question.model.one_ms)[positions]
     squared = np.where(np.triu(np.ones((len(positions), len(positions)), dtype=bool), k=1), 1.0, np.inf)
     squared *= (elapsed[None, :] - elapsed[:, None]) ** 2 + 1e-12
-    togo = np.full(len(positions), np.inf)
-    togo[-1] = 0.0
+    to_go = np.full(len(positions), np.inf)
+    to_go[-1] = 0.0
     following = []
     for _ in range(k):
-        through = squared + togo
+        through = squared + to_go
         following.append(np.argmin(through, axis=1))
-        togo = np.min(through, axis=1)
+        to_go = np.min(through, axis=1)
     cuts, position = [], 0
     for choice in reversed(following[1:]):
         position = int(choice[position])
