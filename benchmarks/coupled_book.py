@@ -30,9 +30,9 @@ from mopar.gateway.executor import Executor
 from mopar.graph import load_model
 from mopar.limits import detect_cgroups, why_unavailable
 from mopar.planning import Size, Slice, chain_shape, evaluate, plan, plan_unsplit
-from mopar.planning.arithmetic import billed_ms, call_usd
-from mopar.planning.memory import bought_mib, slice_memory_mib, with_headroom
-from mopar.planning.quota import PERIOD_MS
+from mopar.planning.model.function_memory import slice_memory_mib
+from mopar.planning.model.prices import billed_ms, bought_mib, call_usd, with_headroom
+from mopar.planning.model.quota import PERIOD_MS
 from mopar.platforms.books import load_book, load_limits
 from mopar.platforms.local import LocalDeployment
 from mopar.types import InfeasibleError, MoparError, Plan, PlatformLimits, PriceBook, Profile

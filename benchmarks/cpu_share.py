@@ -3,7 +3,7 @@
     python -m benchmarks.cpu_share [--requests N] [--json FILE]
 
 Functions of several lengths at 0.25, 0.5 and 0.75 of a CPU: requests that find the function idle (at any moment of a
-period of 20 ms), and requests one after the other. The formula, mopar.planning.quota, starts from that at one CPU.
+period of 20 ms), and requests one after the other. The formula (mopar.planning.model.quota) starts from that at a CPU.
 """
 
 import statistics
@@ -21,7 +21,7 @@ from mopar.limits import detect_cgroups, why_unavailable
 from mopar.measurement.recording import record
 from mopar.pipeline.calibration.corpus import subject
 from mopar.pipeline.calibration.slices import slice_bundle
-from mopar.planning.quota import PERIOD_MS, quota_ms
+from mopar.planning.model.quota import PERIOD_MS, quota_ms
 from mopar.platforms import host_platform
 
 MODELS = ("shuffle-8", "recurrent-17", "bottleneck-21", "transformer-0", "plain-1", "transformer-14")

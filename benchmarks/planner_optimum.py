@@ -22,8 +22,8 @@ from scipy.sparse import csr_array
 
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.planning import plan
-from mopar.planning.problem import Problem, make_problem
-from mopar.planning.sizes import Sizing
+from mopar.planning.space.problem import Problem, free_problem
+from mopar.planning.space.question import ask
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import InfeasibleError, LayerProfile, PlatformLimits, PriceBook, Profile, TensorProfile, WeightProfile
 from tests.planning.slambuc_oracle import USD_PER_MS, random_chain
@@ -127,8 +127,10 @@ def random_profile(rng: random.Random, *, skips: bool) -> Profile:
 def optimum(problem: Problem, slo_ms: float | None) -> float | None:
     """The least cost of a chain within the limits, by HiGHS; None where there is none."""
     edges, cost, latency = [], [], []
-    for start, stop in zip(*(places.tolist() for places in np.nonzero(problem.allowed)), strict=True):
-        sizes = problem.sizes(start, stop)
+    for start, stop in zip(
+        *(places.tolist() for places in np.nonzero(np.isfinite(problem.chains.latency_ms[0]))), strict=True
+    ):
+        sizes = problem.sizes((0, start, stop))
         edges += [(start, stop)] * len(sizes.cost_usd)
         cost += sizes.cost_usd.tolist()
         latency += sizes.latency_ms.tolist()
@@ -145,8 +147,8 @@ def optimum(problem: Problem, slo_ms: float | None) -> float | None:
     rows = [LinearConstraint(flow, balance, balance)]
     if slo_ms is not None:
         rows.append(LinearConstraint(np.array([latency]), -np.inf, slo_ms))
-    if problem.max_functions is not None:
-        rows.append(LinearConstraint(np.ones((1, count)), -np.inf, problem.max_functions))
+    if problem.chains.most_functions is not None:
+        rows.append(LinearConstraint(np.ones((1, count)), -np.inf, problem.chains.most_functions))
     scale = 1 / max(*cost, 1e-30)
     found = milp(
         np.array(cost) * scale, constraints=rows, bounds=Bounds(0, 1), integrality=np.ones(count),
@@ -167,9 +169,7 @@ def compared(one: Instance) -> Outcome:
         planned_usd = None
     middle = time.perf_counter()
     positions = [0, *(cut.index for cut in one.profile.cut_positions), len(one.profile.layers)]
-    problem = make_problem(
-        Sizing(one.profile, one.book, None), one.limits, positions, max_functions=one.limits.max_functions
-    )
+    problem = free_problem(ask(one.profile, one.book, one.limits), positions)
     optimal_usd = optimum(problem, one.slo_ms)
     return Outcome(
         kind=one.kind,

@@ -15,7 +15,8 @@ import numpy as np
 from benchmarks.common import met, parser, say_where, table, write_raw
 from mopar.pipeline.profile import measure_model
 from mopar.planning import Size, Slice, chain_shape, evaluate, plan, plan_text, plan_unsplit
-from mopar.planning.memory import bought_mib, slice_memory_mib, with_headroom
+from mopar.planning.model.function_memory import slice_memory_mib
+from mopar.planning.model.prices import bought_mib, with_headroom
 from mopar.platforms.books import book_names, load_book, load_limits
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile
 from mopar.zoo import zoo_models

@@ -30,7 +30,7 @@ from mopar.pipeline.profile import measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.pipeline.verify import verify
-from mopar.planning import runs_text
+from mopar.planning import layers_text
 from mopar.platforms.books import load_book
 from mopar.types import MoparError, Plan, Profile
 from mopar.types.reports import Verification
@@ -246,7 +246,7 @@ def function_rows(candidates: Sequence[Candidate]) -> Iterator[tuple[str, ...]]:
     for candidate in candidates:
         graphs = {graph.id: graph for graph in candidate.plan.graphs}
         for function, found in zip(candidate.plan.functions, candidate.verified.functions, strict=True):
-            spans = ", ".join(runs_text(candidate.plan.layers_of(graphs[name])) for name in function.graphs)
+            spans = ", ".join(layers_text(graphs[name]) for name in function.graphs)
             needs = both(found.predicted_mib, found.measured_mib, ".1f")
             busy = both(found.predicted_ms, statistics.median(candidate.billed_ms[function.name]), ".2f")
             yield candidate.name, function.name, spans, str(function.memory_mib), needs, busy

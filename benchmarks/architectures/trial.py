@@ -177,7 +177,7 @@ def _try_plans(
     rank, best = (0, 0), None
     for name, options in PLANS.items():
         one, made = _planned(name, profile, options, stages)
-        key = made and (made.graphs, made.order)
+        key = made and made.graphs
         if made is None or key in known:
             tried.append(replace(one, same_as=known.get(key)) if made else one)
             continue

@@ -2,22 +2,18 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from mopar.bundle import Bundle, build, open_bundle
-from mopar.graph import Model, boundary, cut_positions, layers_of, load_model, reordered
+from mopar.graph import Model, boundary, cut_positions, layers_of, load_model
 from mopar.types import REQUEST, Call, CallInput, Function, Graph, Plan, Predicted, PredictedFunction, Source
 
 MEMORY_MIB = 400
 
 
-def chain(model: Model, places: Sequence[int] = (), memory_mib: int = MEMORY_MIB, order: tuple[int, ...] = ()) -> Plan:
-    """One function after the other, cut before the places ``places``; tensors come from the call that makes them.
-
-    The layers stand in ``order``; where it is empty, in canonical order.
-    """
-    layers = reordered(model, layers_of(model), order)
+def chain(model: Model, places: Sequence[int] = (), memory_mib: int = MEMORY_MIB) -> Plan:
+    """One function after the other, cut before the places ``places``; tensors come from the call that makes them."""
+    layers = layers_of(model)
     made = {spec.name: REQUEST for spec in model.inputs}
     graphs, calls = [], []
     for number, (start, stop) in enumerate(itertools.pairwise([0, *places, len(layers)])):
@@ -27,7 +23,7 @@ def chain(model: Model, places: Sequence[int] = (), memory_mib: int = MEMORY_MIB
         taken = tuple(CallInput(name, (Source(made[name], name),)) for name in inputs)
         calls.append(Call(f"c{number}", f"f{number}", f"g{number}", taken, outputs))
         made.update(dict.fromkeys(outputs, f"c{number}"))
-    return replace(plan_of(model, graphs, calls, made, memory_mib), order=order)
+    return plan_of(model, graphs, calls, made, memory_mib)
 
 
 def plan_of(

@@ -13,11 +13,10 @@ from mopar.pipeline import refine as refining
 from mopar.pipeline.correction import corrected
 from mopar.pipeline.refine import refine
 from mopar.pipeline.stages import PlanOptions, make_plan
-from mopar.planning import evaluate, reordered, shape_of
+from mopar.planning import evaluate, shape_of
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import Plan, Profile
 from mopar.types.reports import PredictedMeasured, Verification, VerifiedFunction
-from tests.planning.branching import two_towers
 from tests.planning.strategies import MIB, chain
 
 
@@ -43,8 +42,7 @@ def measurement(plan: Plan, *, slower: Sequence[float], more_mib: Sequence[float
 def evaluated(profile: Profile, plan: Plan) -> Plan:
     """The same plan, as the profile predicts it."""
     limits = load_limits("local")
-    moved = reordered(profile, plan.order or range(len(profile.layers)))
-    return replace(plan, predicted=evaluate(moved, load_book(limits.prices), limits, shape_of(plan)))
+    return replace(plan, predicted=evaluate(profile, load_book(limits.prices), limits, shape_of(plan)))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
@@ -66,24 +64,6 @@ def test_a_corrected_profile_predicts_what_was_measured(
     for function, measured in zip(again.functions, found.functions, strict=True):
         assert function.billed_ms == pytest.approx(measured.measured_ms, rel=0.01)
         assert function.memory_mib == pytest.approx(measured.measured_mib, rel=0.01)
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.floats(-0.5, 5.0), min_size=2, max_size=2), st.lists(st.floats(-3.0, 30.0), min_size=2, max_size=2))
-def test_corrections_find_the_layers_of_another_order(slower: list[float], more_mib: list[float]) -> None:
-    """Each function holds a tower, whose layers the profile has by turns; the second is a little larger than the first.
-
-    What a slice needs beyond its tensors is told nearer to the whole's the larger it is than a measured one on average.
-    """
-    profile = two_towers()
-    profile = replace(profile, runtime=replace(profile.runtime, wire_ms_per_mib=5.0))
-    plan = make_plan(profile, PlanOptions(slo_ms=None, max_functions=2))
-    assert plan.order
-    found = measurement(plan, slower=slower, more_mib=more_mib, between_ms=0.0)
-    again = evaluated(corrected(profile, plan, found), plan).predicted
-    for function, measured in zip(again.functions, found.functions, strict=True):
-        assert function.billed_ms == pytest.approx(measured.measured_ms, rel=0.01)
-        assert function.memory_mib == pytest.approx(measured.measured_mib, rel=0.02)
 
 
 def loop(profile: Profile, machine: Profile, tries: int, monkeypatch: pytest.MonkeyPatch) -> refining.Refined:

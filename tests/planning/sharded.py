@@ -1,4 +1,4 @@
-"""Random profiles with steps in parts, and all ways to plan them: for the tests of slices side by side."""
+"""Random profiles with steps in parts, and all plans of them: for the tests of slices side by side."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,12 @@ from itertools import combinations, pairwise, product
 from hypothesis import strategies as st
 
 from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, with_headroom
-from mopar.planning.arithmetic import MIB, CallCosts, beside_ms, call_costs, elapsed_ms, found_cold_ms, step_costs
-from mopar.planning.boundary import slice_inputs, slice_outputs
-from mopar.planning.memory import bought_mib
-from mopar.planning.shape import covered
+from mopar.planning.model.boundary import slice_inputs, slice_outputs
+from mopar.planning.model.calls import CallCosts, call_costs, cold_cache_penalty, step_costs
+from mopar.planning.model.prices import bought_mib
+from mopar.planning.model.times import beside_ms, elapsed_ms
+from mopar.planning.numbers import MIB
+from mopar.planning.result.chain import covered
 from mopar.types import (
     REQUEST,
     CpuSize,
@@ -63,7 +65,7 @@ def sharded(draw: st.DrawFn, most_layers: int = 3, *, idle: bool = True) -> Prof
 def _step(draw: st.DrawFn, profile: Profile, start: int, stop: int, count: int, *, idle: bool) -> ShardStep | None:
     """A step with random layouts of what it makes; None where fewer than two parts, or than all, make anything."""
     made: list[list[Share]] = [[] for _ in range(count)]
-    for tensor in slice_outputs(profile, start, stop):
+    for tensor in slice_outputs(profile.tensors, start, stop):
         for part, share in zip(made, draw(_layout(tensor, count)), strict=False):
             part.append(share)
     if sum(map(bool, made)) < (2 if idle else count):
@@ -71,7 +73,9 @@ def _step(draw: st.DrawFn, profile: Profile, start: int, stop: int, count: int, 
     big = st.integers(0, 40 * int(MIB))
     parts = []
     for index in range(count):
-        taken = [draw(_taken(tensor)) for tensor in slice_inputs(profile, start, stop) if draw(st.integers(0, 3))]
+        taken = [
+            draw(_taken(tensor)) for tensor in slice_inputs(profile.tensors, start, stop) if draw(st.integers(0, 3))
+        ]
         place = GraphPart(index, count, tuple(taken), tuple(made[index]))
         parts.append(PartProfile(place, draw(st.floats(0.1, 0.9)), draw(big), draw(big), draw(big)))
     return ShardStep(start, stop, "drawn", tuple(parts))
@@ -131,13 +135,13 @@ def in_halves(count: int) -> Profile:
 class Everything:
     """All plans of one question, by brute force.
 
-    ``quickest``: of the ways through steps by so many parts, the quickest alone, as the search defines a group.
+    ``quickest``: of the paths through steps by so many parts, the quickest alone, as the search defines a group.
     """
 
     def __init__(self, profile: Profile, book: PriceBook, limits: PlatformLimits, *, quickest: bool = True) -> None:
         self.profile, self.book, self.limits, self._quickest = profile, book, limits, quickest
-        self._costs = call_costs(profile, limits), step_costs(profile, limits)
-        self._elapsed, self._beside = elapsed_ms(profile), beside_ms(profile, limits)
+        self._costs = call_costs(profile.runtime, limits), step_costs(profile.runtime, limits)
+        self._elapsed, self._beside = elapsed_ms(profile), beside_ms(profile, shares_host=limits.shares_host)
         self._overhead = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
         self._pieces = cache(self._pieces_between)
 
@@ -156,12 +160,12 @@ class Everything:
                         yield cost, sum(ms for _, ms in pieces), functions
 
     def _pieces_between(self, start: int, stop: int) -> list[tuple[Slice, float]]:
-        """A slice in each way and size, with its latency."""
+        """A slice in each option and size, with its latency."""
         single = [Slice(start, stop, size) for size in sizes_of(self.profile, self.book, (start, stop))]
         found = [(piece, self._single_ms(piece)) for piece in single]
         for count in COUNTS:
-            ways = [Slice(start, stop, Size(1, 1.0, 1, count), steps) for steps in self.paths(start, stop, count)]
-            timed = sorted(((self.group_ms(piece), piece) for piece in ways), key=lambda one: one[0])
+            grouped = [Slice(start, stop, Size(1, 1.0, 1, count), steps) for steps in self.paths(start, stop, count)]
+            timed = sorted(((self.group_ms(piece), piece) for piece in grouped), key=lambda one: one[0])
             for ms, piece in timed[:1] if self._quickest else timed:
                 sized = self.sized(piece)
                 if sized is not None:
@@ -235,7 +239,10 @@ class Everything:
         for start, stop, step in covered(piece):
             costs = self._costs[0 if start == piece.start else 1]
             if step is None:
-                sides = (slice_inputs(self.profile, start, stop), slice_outputs(self.profile, start, stop))
+                sides = (
+                    slice_inputs(self.profile.tensors, start, stop),
+                    slice_outputs(self.profile.tensors, start, stop),
+                )
                 compute = self._elapsed[stop] - self._elapsed[start]
                 total += self._call_ms(costs, start, compute, sum(one.bytes for side in sides for one in side))
                 continue
@@ -260,6 +267,8 @@ class Everything:
 
     def _call_ms(self, costs: CallCosts, start: int, engine_ms: float, moved: float) -> float:
         compute = engine_ms + self._overhead.get(start, 0.0)
-        cold = sum(found_cold_ms(costs, compute, self._elapsed[-1]))
-        wire = moved / MIB * (costs.inside_ms_per_mib + costs.outside_ms_per_mib)
+        penalty = cold_cache_penalty(costs, compute, self._elapsed[-1])
+        cold = penalty.inside_ms + penalty.outside_ms
+        assert costs.consumer == costs.producer, "both ends of a tensor take as long"
+        wire = moved / MIB * (costs.consumer.inside_ms_per_mib + costs.consumer.outside_ms_per_mib)
         return compute + cold + wire + costs.inside_ms + costs.outside_ms

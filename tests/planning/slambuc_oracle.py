@@ -69,6 +69,7 @@ class Chain:
         )
         limits = replace(
             FREE,
+            shares_host=False,
             hop_ms=float(self.delay_ms),
             hop_billed_share=0.0,
             hop_ms_per_mib=1.0,

@@ -62,8 +62,7 @@ FREE = PlatformLimits(
     payload_bytes=None,
     payload_factor=1.0,
     package_bytes=None,
-    hop_ms=None,
-    hop_ms_per_mib=None,
+    shares_host=True,
 )
 
 
@@ -227,8 +226,9 @@ def limits(draw: st.DrawFn) -> PlatformLimits:
         payload_factor=draw(st.sampled_from([1.0, 4 / 3])),
         package_bytes=draw(st.sampled_from([None, None, 120 * MIB])),
         package_base_bytes=draw(st.sampled_from([0, 20 * MIB])),
-        hop_ms=3.0 if own_hop else None,
-        hop_ms_per_mib=2.0 if own_hop else None,
+        shares_host=not own_hop,
+        hop_ms=3.0 if own_hop else 0.0,
+        hop_ms_per_mib=2.0 if own_hop else 0.0,
         hop_billed_share=draw(st.sampled_from([0.0, 0.5])),
         wire_billed_share=draw(st.sampled_from([0.5, 1.0])),
     )

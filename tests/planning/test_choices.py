@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.planning import check_plan, evaluate, parse_plan, plan, plan_cuts, plan_front, plan_text, shape_of
-from mopar.planning.search import GRID_MS
-from mopar.planning.shape import chain_shape
-from mopar.planning.thin import thinned
+from mopar.planning.policy import DEFAULT, SearchPolicy
+from mopar.planning.result.chain import chain_shape
+from mopar.planning.space.downsample import downsampled
+from mopar.planning.space.question import ask
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, UsageError
 from tests.planning.oracle import candidates
 from tests.planning.sharded import halves
@@ -36,7 +37,7 @@ def test_the_fastest_plan_within_a_budget(
         return
     found = plan(profile, book, limit, objective="latency", budget_usd=budget)
     assert found.predicted.cost_per_million_usd <= budget * (1 + 1e-6)
-    assert found.predicted.latency_ms <= min(affordable) + GRID_MS * 1.01
+    assert found.predicted.latency_ms <= min(affordable) + DEFAULT.solve.grid_ms * 1.01
 
 
 @random_questions
@@ -105,7 +106,7 @@ def test_other_lines_are_refused(line: str) -> None:
         parse_plan(line)
 
 
-def test_thinning_keeps_cheap_boundaries_and_hardly_costs() -> None:
+def test_downsampling_keeps_cheap_boundaries_and_hardly_costs() -> None:
     """A chain of 300 layers, every tenth boundary small: with 60 positions the plan is as good as with all."""
     profile = chain(300, latency_ms=0.5, weight=1 << 20)
     small = tuple(
@@ -116,12 +117,11 @@ def test_thinning_keeps_cheap_boundaries_and_hardly_costs() -> None:
     cuts = tuple(replace(cut, bytes=sum(sizes[name] for name in cut.tensors)) for cut in profile.cut_positions)
     profile = replace(profile, tensors=small, cut_positions=cuts)
     positions = [cut.index for cut in cuts]
-    kept = thinned(profile, positions, most=60)
+    kept = downsampled(ask(profile, PAPER, FREE), positions, most=60)
     assert len(kept) <= 60
     assert set(range(10, 300, 10)) <= set(kept)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mopar.planning.planner.thinned", lambda profile, positions: thinned(profile, positions, most=60))
-        rough = plan(profile, PAPER, FREE, max_functions=6)
+    few = SearchPolicy(all_positions_up_to=60, most_positions=60)
+    rough = plan(profile, PAPER, FREE, max_functions=6, policy=few)
     exact = plan(profile, PAPER, FREE, max_functions=6, exact=True)
     check_plan(rough, 300)
     assert "positions looked at" in rough.reason
@@ -135,9 +135,10 @@ def test_fewer_positions_keep_those_where_parts_may_begin_and_end() -> None:
     steps = tuple(halves(start, start + 1, f"t{start - 1}", f"t{start}") for start in range(1, 98, 4))
     ends = {place for step in steps for place in (step.start, step.stop)}
     some = replace(profile, shards=steps[:10])
-    kept = thinned(some, positions, most=40)
+    kept = downsampled(ask(some, PAPER, FREE), positions, most=40)
     assert {place for step in steps[:10] for place in (step.start, step.stop)} <= set(kept)
     assert len(kept) <= 40
     assert kept == sorted(set(kept))
     assert len(ends) > 20
-    assert thinned(replace(profile, shards=steps), positions, most=40) == thinned(profile, positions, most=40)
+    full, none = (ask(one, PAPER, FREE) for one in (replace(profile, shards=steps), profile))
+    assert downsampled(full, positions, most=40) == downsampled(none, positions, most=40)

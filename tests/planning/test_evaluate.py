@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, plan_unsplit, slice_memory_mib, with_headroom
-from mopar.planning.arithmetic import MIB as MIB_BYTES
-from mopar.planning.arithmetic import beside_ms, round_up
-from mopar.planning.memory import bought_mib
+from mopar.planning.model.prices import bought_mib, round_up
+from mopar.planning.model.times import beside_ms
+from mopar.planning.numbers import MIB as MIB_BYTES
 from mopar.types import (
     REQUEST,
     Call,
@@ -60,8 +60,8 @@ def test_parts_on_one_machine_slow_each_other_down() -> None:
     threads = (0.6, 0.5, 1.0)
     layers = tuple(replace(layer, two_threads=r) for layer, r in zip(profile.layers, threads, strict=True))
     profile = replace(profile, layers=layers)
-    assert beside_ms(profile, FREE) == pytest.approx([0, 12, 22, 33])
-    assert beside_ms(profile, replace(FREE, hop_ms=1.0)) == pytest.approx([0, 10, 20, 30])
+    assert beside_ms(profile, shares_host=True) == pytest.approx([0, 12, 22, 33])
+    assert beside_ms(profile, shares_host=False) == pytest.approx([0, 10, 20, 30])
 
 
 def test_fees_rounding_and_cold_starts() -> None:

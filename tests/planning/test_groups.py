@@ -21,8 +21,8 @@ from mopar.planning import (
     shape_of,
     with_headroom,
 )
-from mopar.planning.problem import make_problem
-from mopar.planning.sizes import Sizing
+from mopar.planning.space.problem import free_problem
+from mopar.planning.space.question import ask
 from mopar.types import (
     CpuSize,
     InfeasibleError,
@@ -50,14 +50,14 @@ BOOKS = st.sampled_from(
 )
 PLATFORMS = st.builds(
     lambda most, own, inside: replace(
-        FREE, max_functions=most, hop_ms=1.0 if own else None, hop_ms_per_mib=0.5 if own else None,
+        FREE, max_functions=most, shares_host=not own, hop_ms=1.0 if own else 0.0, hop_ms_per_mib=0.5 if own else 0.0,
         hop_billed_share=inside,
     ),
     st.sampled_from([None, 2, 3]), st.booleans(), st.sampled_from([0.0, 0.5]),
 )  # fmt: skip
 
 
-def sound(found: Plan, profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
+def valid(found: Plan, profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
     """What every plan must be, whatever it was chosen for."""
     check_plan(found, len(profile.layers))
     assert evaluate(profile, book, limit, shape_of(found)) == found.predicted
@@ -77,15 +77,15 @@ def test_every_slice_is_the_quickest_way_and_what_it_says(
 ) -> None:
     """Of each group and slice, whether a plan would choose it or not."""
     places = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
-    problem = make_problem(Sizing(profile, book, None), limit, places, max_functions=None, in_parts=True)
+    problem = free_problem(ask(profile, book, replace(limit, max_functions=None)), places)
     everything = Everything(profile, book, limit)
     for group in problem.groups:
         for one, other in combinations(range(len(places)), 2):
-            ways = [
+            every = [
                 Slice(places[one], places[other], Size(1, 1.0, 1, group.parts), steps)
                 for steps in everything.paths(places[one], places[other], group.parts)
             ]
-            quickest = min(ways, key=everything.group_ms)
+            quickest = min(every, key=everything.group_ms)
             sized = everything.sized(quickest)
             if sized is None:
                 assert not np.isfinite(group.latency_ms[one, other])
@@ -102,7 +102,7 @@ def test_a_run_of_the_first_part_is_one_call() -> None:
     layers = tuple(replace(layer, latency_ms=20.0 if layer.index else 0.01) for layer in profile.layers)
     runtime = replace(profile.runtime, cold_ms=5.0, exchange_ms=0.01)
     profile = replace(profile, layers=layers, runtime=runtime, shards=profile.shards[2:])
-    problem = make_problem(Sizing(profile, PAPER, None), FREE, range(5), max_functions=None, in_parts=True)
+    problem = free_problem(ask(profile, PAPER, FREE), range(5))
     (group,) = problem.groups
     shape = chain_shape(profile, [Slice(0, 4, Size(128, 1.0, 1, 2), group.path(0, 4))])
     assert [graph.start for graph in shape.graphs] == [0, 2, 2, 3]
@@ -122,7 +122,7 @@ def test_cheapest_within_an_slo(profile: Profile, book: PriceBook, limit: Platfo
         assert caught.value.nearest == pytest.approx(min(ms for _, ms, _ in everything))
         return
     found = plan(profile, book, limit, slo_ms=slo_ms)
-    sound(found, profile, book, limit)
+    valid(found, profile, book, limit)
     assert slo_ms is None or found.predicted.latency_ms <= slo_ms * (1 + SLACK)
     assert found.predicted.cost_per_million_usd == pytest.approx(min(fit), rel=SLACK)
 
@@ -130,15 +130,15 @@ def test_cheapest_within_an_slo(profile: Profile, book: PriceBook, limit: Platfo
 @many
 @given(sharded(idle=False), BOOKS, PLATFORMS)
 def test_fastest_of_all_ways_through_the_steps(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
-    """Slower ways through a slice's steps than the quickest are looked at here, not by the search.
+    """Slower paths through a slice's steps than the quickest are looked at here, not by the search.
 
-    So the quickest way must be one that can be: none of its functions may be left without a call.
+    So the quickest path must be one that can be: none of its functions may be left without a call.
     """
-    # Where memory is short the quickest way may not fit and a slower one do.
+    # Where memory is short the quickest path may not fit and a slower one do.
     everything = list(Everything(profile, book, limit, quickest=False).plans())
     assume(everything)
     found = plan(profile, book, limit, objective="latency")
-    sound(found, profile, book, limit)
+    valid(found, profile, book, limit)
     least_ms = min(ms for _, ms, _ in everything)
     assert found.predicted.latency_ms <= least_ms * (1 + SLACK)
     quickest = [one for one in Everything(profile, book, limit).plans() if one[1] <= least_ms * (1 + 1e-9)]
@@ -152,7 +152,7 @@ def test_plans_keep_their_limits(profile: Profile, book: PriceBook, limit: Platf
         found = plan(profile, book, limit, objective=objective, slo_ms=None)
     except InfeasibleError:
         return
-    sound(found, profile, book, limit)
+    valid(found, profile, book, limit)
     sizes = {tensor.name: tensor for tensor in profile.tensors}
     made = {(call.id, name): 1.0 for call in found.calls for name in call.outputs}
     graphs = {graph.id: graph for graph in found.graphs}
@@ -209,7 +209,7 @@ def test_parts_need_cores_where_functions_share_a_machine() -> None:
     profile = in_halves(4)
     small = replace(profile, machine=replace(profile.machine, cores=1))
     assert len(plan(small, PAPER, FREE, objective="latency").functions) == 1
-    elsewhere = replace(FREE, hop_ms=0.3, hop_ms_per_mib=0.1)
+    elsewhere = replace(FREE, shares_host=False, hop_ms=0.3, hop_ms_per_mib=0.1)
     assert len(plan(small, PAPER, elsewhere, objective="latency").functions) > 1
 
 

@@ -15,7 +15,7 @@ SLACK = 1e-6
 random_questions = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-def sound(found: Plan, profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
+def valid(found: Plan, profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
     """Invariants of every plan: layers once, sources first, and figures that can be recomputed."""
     check_plan(found, len(profile.layers))
     assert evaluate(profile, book, limit, shape_of(found)) == found.predicted
@@ -41,7 +41,7 @@ def test_cheapest_within_an_slo(profile: Profile, book: PriceBook, limit: Platfo
             assert caught.value.nearest == pytest.approx(min(one.predicted.latency_ms for one in everything))
         return
     found = plan(profile, book, limit, slo_ms=slo_ms)
-    sound(found, profile, book, limit)
+    valid(found, profile, book, limit)
     assert slo_ms is None or found.predicted.latency_ms <= slo_ms * (1 + SLACK)
     best = min(one.predicted.cost_per_million_usd for one in fit)
     assert found.predicted.cost_per_million_usd == pytest.approx(best, rel=SLACK)
@@ -56,7 +56,7 @@ def test_fastest_then_cheapest(profile: Profile, book: PriceBook, limit: Platfor
             plan(profile, book, limit, objective="latency")
         return
     found = plan(profile, book, limit, objective="latency")
-    sound(found, profile, book, limit)
+    valid(found, profile, book, limit)
     least_ms = min(one.predicted.latency_ms for one in everything)
     assert found.predicted.latency_ms == pytest.approx(least_ms, rel=SLACK)
     fastest = [one for one in everything if one.predicted.latency_ms <= least_ms * (1 + 1e-9)]
@@ -72,7 +72,7 @@ def test_balanced_is_the_knee_of_the_front(profile: Profile, book: PriceBook, li
     if not everything:
         return
     found = plan(profile, book, limit, objective="balanced")
-    sound(found, profile, book, limit)
+    valid(found, profile, book, limit)
     cheap = min(everything, key=lambda one: (one.cost_per_million_usd, one.latency_ms))
     fast = min(everything, key=lambda one: (one.latency_ms, one.cost_per_million_usd))
     usd = fast.cost_per_million_usd - cheap.cost_per_million_usd

@@ -1,11 +1,13 @@
 """Verdicts, baselines, limits that are hit, and plans that come from files."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 
+from mopar.files import from_json, to_json
 from mopar.planning import check_plan, plan, plan_cuts, plan_uniform, plan_unsplit
 from mopar.types import REQUEST, InfeasibleError, Plan, PlatformLimits, PriceBook, Profile, UsageError
 from tests.planning.strategies import COUPLED, FREE, MIB, PAPER, books, chain, limits, make_profile, profiles, tensor
@@ -16,7 +18,7 @@ def test_a_heavy_model_is_split_and_a_light_one_is_not() -> None:
     assert split.verdict == "split"
     assert split.predicted.cost_per_million_usd < split.unsplit.cost_per_million_usd
     assert split.predicted.latency_ms <= 1.03 * split.unsplit.latency_ms
-    dear = replace(FREE, hop_ms=500.0)
+    dear = replace(FREE, shares_host=False, hop_ms=500.0)
     whole = plan(chain(6), PAPER, dear, slo_ms=None)
     assert whole.verdict == "unsplit"
     assert whole.predicted == whole.unsplit
@@ -187,3 +189,13 @@ def test_a_broken_plan_is_refused(message: str) -> None:
     check_plan(good, 4)
     with pytest.raises(UsageError, match=message):
         check_plan(_broken(good)[message], 4)
+
+
+def test_a_plan_whose_layers_stand_in_another_order_is_refused_in_one_line() -> None:
+    """Plans once had an order; that of most was the model's own, which the file says as an empty list."""
+    made = plan_unsplit(chain(2), PAPER, FREE)
+    fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
+    assert from_json(to_json({**fields, "order": ()}), Plan, what="plan.json", error=UsageError) == made
+    with pytest.raises(UsageError, match=r"^plan.json: .* stand in another order .*: plan again") as caught:
+        from_json(to_json({**fields, "order": (1, 0)}), Plan, what="plan.json", error=UsageError)
+    assert "\n" not in str(caught.value)

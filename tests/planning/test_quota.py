@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopar.planning.quota import PERIOD_MS, least_work_mib, quota_ms
+from mopar.planning.model.quota import PERIOD_MS, least_work_mib, quota_ms
 
 PHASES = 2000
 

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mopar.planning import plan, search
-from mopar.planning.problem import Problem, make_problem
-from mopar.planning.search import Objective, solve
-from mopar.planning.sizes import Sizing
+from mopar.planning import plan
+from mopar.planning.policy import DEFAULT, SolvePolicy
+from mopar.planning.solve.chains import Chains
+from mopar.planning.solve.search import solve
+from mopar.planning.solve.weighed import Objective
+from mopar.planning.space.problem import free_problem
+from mopar.planning.space.question import ask
 from mopar.types import Profile, RuntimeCosts, WeightProfile
 from tests.planning.strategies import FREE, MIB, PAPER, chain, make_profile, tensor
 
@@ -35,21 +38,21 @@ def paths(most: int) -> list[tuple[tuple[int, int], ...]]:
     return [tuple(pairwise((0, *cuts, COUNT))) for number in range(most) for cuts in combinations(inner, number)]
 
 
-def problem_of(profile: Profile, most: int | None) -> Problem:
-    return make_problem(Sizing(profile, PAPER, 1.0), FREE, range(COUNT + 1), max_functions=most)
+def chains_of(profile: Profile, most: int | None) -> Chains:
+    return free_problem(ask(profile, PAPER, FREE, max_functions=most, cpu=1.0), range(COUNT + 1)).chains
 
 
 @settings(max_examples=300)
 @given(uneven(), st.floats(0.0, 1.0), st.sampled_from([None, 2, 3, 4]))
 def test_an_slo_between_the_fastest_and_the_cheapest(profile: Profile, share: float, most: int | None) -> None:
-    problem = problem_of(profile, most)
+    chains = chains_of(profile, most)
     figures = [
-        (float(sum(problem.cost_usd[edge] for edge in path)), float(sum(problem.latency_ms[edge] for edge in path)))
+        (float(sum(chains.cost_usd[0][edge] for edge in path)), float(sum(chains.latency_ms[0][edge] for edge in path)))
         for path in paths(most or COUNT)
     ]
     fastest_ms, cheapest_ms = min(ms for _, ms in figures), min(figures)[1]
     slo_ms = fastest_ms + share * (cheapest_ms - fastest_ms)
-    found = solve(problem, Objective(slo_ms=slo_ms))
+    found = solve(chains, Objective(slo_ms=slo_ms))
     assert found.grid_ms == 0
     assert found.latency_ms <= slo_ms * (1 + 1e-6)
     assert found.cost_usd == pytest.approx(min(usd for usd, ms in figures if ms <= slo_ms * (1 + 1e-9)), rel=1e-9)
@@ -60,15 +63,13 @@ def test_an_slo_between_the_fastest_and_the_cheapest(profile: Profile, share: fl
 def test_where_there_are_too_many_labels_the_answer_is_exact_to_a_step_per_slice(
     profile: Profile, share: float
 ) -> None:
-    problem = problem_of(profile, None)
-    fast, cheap = solve(problem, Objective(cost=0.0, latency=1.0)), solve(problem, Objective())
+    chains = chains_of(profile, None)
+    fast, cheap = solve(chains, Objective(cost=0.0, latency=1.0)), solve(chains, Objective())
     slo_ms = fast.latency_ms + share * (cheap.latency_ms - fast.latency_ms)
-    exact = solve(problem, Objective(slo_ms=slo_ms))
-    sooner_ms = max(slo_ms - search.GRID_MS * COUNT, fast.latency_ms)
-    sooner = solve(problem, Objective(slo_ms=sooner_ms))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_MOST_LABELS", 0)
-        stepped = solve(problem, Objective(slo_ms=slo_ms))
+    exact = solve(chains, Objective(slo_ms=slo_ms))
+    sooner_ms = max(slo_ms - DEFAULT.solve.grid_ms * COUNT, fast.latency_ms)
+    sooner = solve(chains, Objective(slo_ms=sooner_ms))
+    stepped = solve(chains, Objective(slo_ms=slo_ms), SolvePolicy(most_labels=0))
     assert stepped.latency_ms <= slo_ms * (1 + 1e-6)
     assert exact.cost_usd * (1 - 1e-9) <= stepped.cost_usd
     if sooner_ms > fast.latency_ms:

@@ -1,19 +1,17 @@
 """Memory holds for the largest requests that are answered, latency counts at the point that was measured."""
 
 from dataclasses import replace
-from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mopar.planning import plan_cuts, plan_uniform, reordered
-from mopar.planning.arithmetic import call_costs
-from mopar.planning.memory import slice_memory_mib
-from mopar.planning.table import slice_table
+from mopar.planning import plan_cuts, plan_uniform
+from mopar.planning.model.cost_model import CostModel
+from mopar.planning.model.function_memory import slice_memory_mib
+from mopar.planning.model.table import slice_table
 from mopar.types import Profile, ProfileError, SizePoint
-from tests.planning.branching import two_towers
 from tests.planning.strategies import FREE, PAPER, chain, profiles
 
 
@@ -46,24 +44,16 @@ def test_every_slice_has_the_memory_of_the_largest_and_the_time_of_the_point(pro
     both = replace(profile, largest=at_times(profile, times))
     positions = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
     found, here, there = (
-        slice_table(one, call_costs(one, FREE), positions) for one in (both, profile, grown(profile, times))
+        slice_table(CostModel.of(one, PAPER, FREE), positions) for one in (both, profile, grown(profile, times))
     )
     upper = np.triu_indices(len(positions), 1)
-    for name in ("memory_mib", "input_bytes", "output_bytes"):
-        np.testing.assert_allclose(getattr(found, name)[upper], getattr(there, name)[upper])
+    np.testing.assert_allclose(found.memory_mib[upper], there.memory_mib[upper])
+    for name in ("input_bytes", "output_bytes"):
+        np.testing.assert_allclose(getattr(found.needs, name)[upper], getattr(there.needs, name)[upper])
     for name in ("inside_ms", "outside_ms"):
         np.testing.assert_allclose(getattr(found, name)[upper], getattr(here, name)[upper])
     for i, j in zip(*upper, strict=True):
         assert found.memory_mib[i, j] == pytest.approx(slice_memory_mib(both, positions[i], positions[j]))
-
-
-def test_orders_of_branches_hold_for_the_largest_too() -> None:
-    order, towers = (0, 2, 4, 1, 3, 5, 6), two_towers()
-    both = reordered(replace(towers, largest=at_times(towers, 3)), order)
-    there = reordered(grown(towers, 3), order)
-    for start, stop in combinations(range(len(order) + 1), 2):
-        needed = slice_memory_mib(both, start, stop)
-        assert needed == pytest.approx(slice_memory_mib(there, start, stop))
 
 
 def test_a_plan_says_what_larger_requests_would_need() -> None:

@@ -44,7 +44,8 @@ def test_known_prices() -> None:
     assert load_book("aws-lambda-x86").mib_per_vcpu == 1769
     assert load_book("paper").billing_unit_ms == 0
     assert load_limits("local").max_functions == 14
-    assert load_limits("aws-lambda").hop_ms_per_mib is not None
+    assert load_limits("aws-lambda").hop_ms_per_mib > 0
+    assert [name for name in limit_names() if load_limits(name).shares_host] == ["local"]
 
 
 def test_a_users_own_file(tmp_path: Path) -> None:
@@ -116,6 +117,24 @@ def test_limits_must_be_dated(tmp_path: Path) -> None:
     path.write_text('source = "x"\nprices = "paper"\npayload_factor = 1.0\n')
     with pytest.raises(UsageError, match="date"):
         load_limits(str(path))
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ("hop_ms = 1.0", "hop_ms_per_mib is missing"),
+        ("", "hop_ms is missing"),
+        ("shares_host = true\nhop_ms = 1", "hop_ms"),
+    ],
+)
+def test_calls_are_measured_or_stated(tmp_path: Path, lines: str, named: str) -> None:
+    """Where functions share the profile's host a call was measured there; elsewhere the platform says what it adds."""
+    path = tmp_path / "far.toml"
+    path.write_text(f'date = "2026-01-01"\nsource = "x"\nprices = "paper"\npayload_factor = 1.0\n{lines}\n')
+    with pytest.raises(UsageError, match=r"far\.toml: .*shares_host") as caught:
+        load_limits(str(path))
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_unknown_names_list_what_there_is(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
 from mopar.bundle.shard import cut_part, shared_specs
 from mopar.engine.prepack import pack_graph, packed_entry
 from mopar.files import from_json, read_bounded, storage_error, swap_paths, temporary_folder, to_json, write_whole
-from mopar.graph import Layer, Model, boundary, extract, layers_of, reordered, save_model
+from mopar.graph import Layer, Model, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
-from mopar.planning.check import check_plan
+from mopar.planning.validate.plan import check_plan
 from mopar.types import (
     PACKED_OPTIONS,
     BundleError,
@@ -41,7 +41,7 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
     Raises:
         BundleError: the plan belongs to another model, or ``out`` exists and is not a bundle.
         UsageError: the plan contradicts itself.
-        ModelError: the plan's order is not topological, or a boundary value is not a tensor of a known element type.
+        ModelError: a boundary value is not a tensor of a known element type.
         StorageError: ``out`` cannot be written, or the model's weights cannot be read.
     """
     if plan.graph_sha256 != model.graph_sha256:
@@ -61,10 +61,9 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
 
 
 def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest:
-    known = layers_of(model)
+    layers = layers_of(model)
     _check_names(plan)
-    check_plan(plan, len(known))
-    layers = reordered(model, known, plan.order)
+    check_plan(plan, len(layers))
     graphs = {graph.id: graph for graph in plan.graphs}
     entries: dict[tuple[str, str, tuple[object, ...]], GraphEntry] = {}
     calls: list[Call] = []

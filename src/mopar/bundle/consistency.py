@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from mopar.bundle.agreement import check_edges
 from mopar.bundle.calls import check_calls
-from mopar.planning.check import check_plan
-from mopar.planning.check_ranges import check_ranges
+from mopar.planning.validate.plan import check_plan
+from mopar.planning.validate.ranges import check_ranges
 from mopar.types import (
     DTYPES,
     REQUEST,

@@ -35,9 +35,7 @@ def command(
         typer.Option(metavar="USD", help="With --objective latency: largest cost of a million requests."),
     ] = None,
     pareto: Annotated[bool, typer.Option("--pareto", help="Also print the Pareto front.")] = False,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Search every cut position and branch order, even of a large model.")
-    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Search every cut position, even of a large model.")] = False,
     refine: Annotated[
         Path | None,
         typer.Option("--refine", metavar="MODEL.onnx", help="Build and measure plans until one performs as predicted."),
@@ -124,7 +122,7 @@ def plan_document(plan: Plan) -> dict[str, object]:
     functions = [
         {
             "name": function.name,
-            "layers": [layer for name in function.graphs for layer in plan.layers_of(graphs[name])],
+            "layers": [layer for name in function.graphs for layer in range(graphs[name].start, graphs[name].stop)],
             "memory_mib": function.memory_mib,
             "cpu": function.cpu,
             "threads": function.threads,
@@ -138,13 +136,13 @@ def plan_document(plan: Plan) -> dict[str, object]:
 
 def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
     """Print a plan as a table, and its figures beside those of the unsplit plan."""
-    from mopar.planning import plan_text, runs_text
+    from mopar.planning import layers_text, plan_text
 
     graphs = {graph.id: graph for graph in plan.graphs}
     predicted = {function.name: function for function in plan.predicted.functions}
     rows = []
     for function in plan.functions:
-        spans = [runs_text(plan.layers_of(graphs[name])) for name in function.graphs]
+        spans = [layers_text(graphs[name]) for name in function.graphs]
         expected = predicted[function.name]
         rows.append(
             (
@@ -160,8 +158,6 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
         f"{plan.model} on {plan.platform}, prices {plan.prices}: {plan.verdict}: {plan.reason}", highlight=False
     )
     console.print(table(None, ("function", "layers", "ms", "needs\nMiB", "limit\nMiB", "CPU"), rows))
-    if plan.order:
-        console.print(f"order of the layers, which cuts count in: {runs_text(plan.order)}", highlight=False)
     for reason in plan.cuts:
         ends = "ends" if len(reason.functions) == 1 else "end"
         console.print(f"{', '.join(reason.functions)} {ends} at {reason.cut}: {reason_text(reason)}", highlight=False)
@@ -228,7 +224,7 @@ def render_front(console: Console, points: Sequence["FrontPoint"]) -> None:
             f"{point.cost_per_million_usd:.4f}",
             str(point.memory_mib),
             str(point.functions),
-            ",".join(map(str, point.cuts)) + (" in another order" if point.order else ""),
+            ",".join(map(str, point.cuts)),
         )
         for point in points
     ]

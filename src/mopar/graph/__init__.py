@@ -1,6 +1,6 @@
 """ONNX models: canonical form, layers, cut positions, and extraction of consecutive layers as a model."""
 
-from mopar.graph.cuts import Cut, boundary, cut_positions, reordered
+from mopar.graph.cuts import Cut, boundary, cut_positions
 from mopar.graph.extract import extract
 from mopar.graph.layers import Layer, layers_of
 from mopar.graph.load import load_model, read_interface

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from mopar.graph.layers import Layer
 from mopar.graph.model import Model, required_spec, spec_of
 from mopar.nodes import is_weight, name_of, reads_of
-from mopar.types import ModelError, TensorSpec
+from mopar.types import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +24,6 @@ class Cut:
     index: int
     tensors: tuple[str, ...]
     inputs: tuple[str, ...]
-
-
-def reordered(model: Model, layers: Sequence[Layer], order: Sequence[int]) -> tuple[Layer, ...]:
-    """The layers in another topological order, given by their numbers; unchanged where ``order`` is empty.
-
-    Raises:
-        ModelError: a layer would run before another one whose tensors it reads.
-    """
-    found = tuple(layers[number] for number in order) if order else tuple(layers)
-    for life in _lives(model, found):
-        if life.read and life.read[0] < life.made:
-            late, early = found[life.made].index, found[life.read[0]].index
-            raise ModelError(
-                f"{model.path.name}: layer {early} reads {name_of(life.value)!r}, which layer {late} makes: "
-                "it cannot run before it"
-            )
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +61,6 @@ def boundary(
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """The boundary of layers ``start`` to ``stop`` (exclusive): tensors that they read, and that others read of them.
 
-    ``layers`` may be in any topological order; ``start`` and ``stop`` count in it.
-
     An input of the model that is also one of its outputs is produced by no layer, so it is in no
     boundary's outputs.
 
@@ -111,10 +92,7 @@ def boundary_values(
 
 
 def _lives(model: Model, layers: Sequence[Layer]) -> list[_Life]:
-    """Lifetimes of the model's inputs, then of each layer's outputs in order, unread values included.
-
-    Layers are numbered by their index in ``layers``.
-    """
+    """Lifetimes of the model's inputs, then of each layer's outputs in order, unread values included."""
     graph = model.ir.graph
     read: dict[ir.Value, list[int]] = {}
     made: dict[ir.Value, int] = dict.fromkeys(graph.inputs, -1)

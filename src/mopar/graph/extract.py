@@ -14,7 +14,6 @@ from mopar.nodes import is_weight, reads_of
 def extract(model: Model, start: int, stop: int, layers: Sequence[Layer]) -> ir.Model:
     """Layers ``start`` to ``stop`` (exclusive) as a valid model with only the weights that they read.
 
-    ``layers`` may be in any topological order; ``start`` and ``stop`` count in it.
     Inputs and outputs are those of :func:`mopar.graph.boundary`. Weights are shared with
     ``model``; nodes and values are copies.
 

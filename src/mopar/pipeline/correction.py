@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
-from mopar.planning import reordered, slice_memory_mib
-from mopar.planning.arithmetic import elapsed_ms
-from mopar.planning.memory import Extra
+from mopar.planning.model.times import elapsed_ms
 from mopar.types import MemorySample, Plan, Profile
 from mopar.types.reports import Verification
 
@@ -19,8 +16,7 @@ def corrected(profile: Profile, plan: Plan, found: Verification) -> Profile:
 
     What functions take more than predicted, by their median, is the hop's where there are several; what a function
     takes beyond that is its layers', in proportion to their time. What the request takes beyond its functions, and was
-    not predicted, lies between them. Required memory of a slice takes the place of samples that it overlaps. Of a slice
-    whose layers are no run of the profile's order, each run is given what the slice needs beyond weights and tensors.
+    not predicted, lies between them. Required memory of a slice takes the place of samples that it overlaps.
     """
     graphs = {graph.id: graph for graph in plan.graphs}
     spans = [(graphs[function.graphs[0]].start, graphs[function.graphs[0]].stop) for function in plan.functions]
@@ -29,16 +25,14 @@ def corrected(profile: Profile, plan: Plan, found: Verification) -> Profile:
         for function in found.functions
     ]
     hop_ms = max(sorted(more_ms)[len(more_ms) // 2], -profile.runtime.hop_billed_ms) if len(more_ms) > 1 else 0.0
-    order = plan.order or tuple(range(len(profile.layers)))
-    moved = reordered(profile, order)
-    elapsed = elapsed_ms(moved)
+    elapsed = elapsed_ms(profile)
     layers = list(profile.layers)
     for (start, stop), extra_ms in zip(spans, more_ms, strict=True):
         before_ms = elapsed[stop] - elapsed[start]
         factor = max(1 + (extra_ms - hop_ms) / before_ms, _LEAST_FACTOR) if before_ms > 0 else 1.0
         for place in range(start, stop):
             layer_ms = factor * (elapsed[place + 1] - elapsed[place])
-            layers[order[place]] = replace(layers[order[place]], latency_ms=layer_ms)
+            layers[place] = replace(layers[place], latency_ms=layer_ms)
     return replace(
         profile,
         layers=tuple(layers),
@@ -48,7 +42,7 @@ def corrected(profile: Profile, plan: Plan, found: Verification) -> Profile:
             hop_ms=max(profile.runtime.hop_ms + hop_ms + _between_ms(found, more_ms), 0.0),
             hop_billed_ms=max(profile.runtime.hop_billed_ms + hop_ms, 0.0),
         ),
-        samples=_samples(profile, moved, order, spans, found),
+        samples=_samples(profile, spans, found),
     )
 
 
@@ -59,33 +53,15 @@ def _between_ms(found: Verification, more_ms: Sequence[float]) -> float:
     return (found.latency_ms.measured - found.latency_ms.predicted - sum(more_ms)) / len(more_ms)
 
 
-def _samples(
-    profile: Profile, moved: Profile, order: Sequence[int], spans: Sequence[tuple[int, int]], found: Verification
-) -> tuple[MemorySample, ...]:
-    fresh = []
-    for span, function in zip(spans, found.functions, strict=True):
-        if function.measured_mib is not None:
-            beyond_mib = function.measured_mib - _counted_mib(moved, *span)
-            runs = _runs(order[slice(*span)])
-            fresh += [
-                MemorySample(start, stop, _counted_mib(profile, start, stop) + beyond_mib, len(runs))
-                for start, stop in runs
-            ]
+def _samples(profile: Profile, spans: Sequence[tuple[int, int]], found: Verification) -> tuple[MemorySample, ...]:
+    fresh = [
+        MemorySample(*span, function.measured_mib)
+        for span, function in zip(spans, found.functions, strict=True)
+        if function.measured_mib is not None
+    ]
     kept = [
         sample
         for sample in profile.samples
         if not any(sample.start < other.stop and other.start < sample.stop for other in fresh)
     ]
     return tuple(sorted([*kept, *fresh], key=lambda sample: sample.start))
-
-
-def _counted_mib(profile: Profile, start: int, stop: int) -> float:
-    """What of a slice's required memory can be counted: the base, weights and tensors."""
-    return slice_memory_mib(profile, start, stop) - Extra(profile).of(start, stop)
-
-
-def _runs(layers: Sequence[int]) -> list[tuple[int, int]]:
-    """The runs of neighbouring layers that a set of layers is made of."""
-    ascending = sorted(layers)
-    edges = [index for index, (a, b) in enumerate(pairwise(ascending), start=1) if b != a + 1]
-    return [(ascending[a], ascending[b - 1] + 1) for a, b in pairwise([0, *edges, len(ascending)])]

@@ -1,14 +1,18 @@
 """Decides how to cut a model: pure functions over a profile, a price book and a platform's limits."""
 
-from mopar.planning.check import check_plan
-from mopar.planning.evaluate import evaluate
-from mopar.planning.front import FrontPoint
-from mopar.planning.memory import HEADROOM_MIN_MIB, HEADROOM_SHARE, slice_memory_mib, with_headroom
-from mopar.planning.planner import OBJECTIVES, SLO_SLACK, plan, plan_cuts, plan_front, plan_uniform, plan_unsplit
-from mopar.planning.reorder import reordered
-from mopar.planning.shape import PlanShape, Slice, chain_shape, shape_of
-from mopar.planning.sizes import Size
-from mopar.planning.text import PlanText, parse_plan, plan_text, runs_text
+from mopar.planning.given import plan_cuts, plan_uniform, plan_unsplit
+from mopar.planning.model.evaluate import evaluate
+from mopar.planning.model.function_memory import slice_memory_mib
+from mopar.planning.model.prices import HEADROOM_MIN_MIB, HEADROOM_SHARE, with_headroom
+from mopar.planning.model.shape import PlanShape, Size, shape_of
+from mopar.planning.planner import plan, plan_front
+from mopar.planning.policy import SearchPolicy
+from mopar.planning.result.chain import Slice, chain_shape
+from mopar.planning.result.front import FrontPoint
+from mopar.planning.result.text import PlanText, layers_text, parse_plan, plan_text
+from mopar.planning.slo import SLO_SLACK
+from mopar.planning.space.question import OBJECTIVES
+from mopar.planning.validate.plan import check_plan
 
 __all__ = [
     "HEADROOM_MIN_MIB",
@@ -18,11 +22,13 @@ __all__ = [
     "FrontPoint",
     "PlanShape",
     "PlanText",
+    "SearchPolicy",
     "Size",
     "Slice",
     "chain_shape",
     "check_plan",
     "evaluate",
+    "layers_text",
     "parse_plan",
     "plan",
     "plan_cuts",
@@ -30,8 +36,6 @@ __all__ = [
     "plan_text",
     "plan_uniform",
     "plan_unsplit",
-    "reordered",
-    "runs_text",
     "shape_of",
     "slice_memory_mib",
     "with_headroom",

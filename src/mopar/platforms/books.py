@@ -20,7 +20,8 @@ from mopar.types import PlatformLimits, PriceBook, UsageError
 _BOOKS = Path(__file__).parent / "books"
 _LIMITS = _BOOKS / "limits"
 _BOOK_PLUGINS, _LIMIT_PLUGINS = "mopar.books", "mopar.limits"
-_OPTIONAL = {"mib_per_vcpu", "max_functions", "payload_bytes", "package_bytes", "hop_ms", "hop_ms_per_mib"}
+_OPTIONAL = {"mib_per_vcpu", "max_functions", "payload_bytes", "package_bytes"}
+_HOPS = ("hop_ms", "hop_ms_per_mib")
 
 _MOST_BYTES = 1 << 20
 
@@ -77,12 +78,23 @@ def load_limits(name_or_path: str) -> PlatformLimits:
     """
     path = _find(name_or_path, _LIMITS, _LIMIT_PLUGINS, "platform")
     limits = _build(PlatformLimits, path)
+    _check_hops(limits, path)
     for key in ("hop_billed_share", "wire_billed_share"):
         if getattr(limits, key) > 1:
             raise UsageError(f"{path}: {key} {getattr(limits, key)} must be between 0 and 1")
     if limits.max_functions == 0:
         raise UsageError(f"{path}: max_functions must be at least 1")
     return limits
+
+
+def _check_hops(limits: PlatformLimits, path: Path) -> None:
+    """What a call takes is either measured, on a host that functions share, or stated."""
+    stated = [key for key in _HOPS if key in _read(path)]
+    if limits.shares_host and stated:
+        raise UsageError(f"{path}: {stated[0]} with shares_host: the profile measures what a call takes; leave it out")
+    if not limits.shares_host and len(stated) < len(_HOPS):
+        missing = next(key for key in _HOPS if key not in stated)
+        raise UsageError(f"{path}: {missing} is missing: without shares_host a platform says what a call adds")
 
 
 def _names(folder: Path) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mopar.types.plan import Call, Plan
 from mopar.types.tensor import TensorSpec
 
-MANIFEST_SCHEMA = 1
+MANIFEST_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from mopar.types.profile import InputRecipe
 from mopar.types.ranges import InputRange
 from mopar.types.shards import GraphPart
 
-PLAN_SCHEMA = 2
+PLAN_SCHEMA = 3
 REQUEST = "request"
 """Id of the producer of the model's own inputs."""
 
@@ -64,7 +64,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Consecutive layers that a function holds: ``start`` to ``stop`` (exclusive), counted in the plan's order.
+    """Consecutive layers that a function holds: ``start`` to ``stop`` (exclusive).
 
     ``inputs`` and ``outputs`` name its boundary tensors, so that a plan can be read, and checked
     against a model, without the profile. ``part`` is set where several functions compute these layers in parallel:
@@ -195,8 +195,6 @@ class Plan:
         beyond: predicted needs of larger requests, where no range was stated; None where they are not known.
         cuts: a reason for each cut; empty where the cuts were given by the user.
         tries: the plans that ``--refine`` measured, this plan last; empty without ``--refine``.
-        order: canonical numbers of the layers in the order that graphs and cuts count in; empty for the
-            canonical order.
     """
 
     model: str
@@ -217,11 +215,6 @@ class Plan:
     recipes: tuple[InputRecipe, ...] = ()
     cuts: tuple[CutReason, ...] = ()
     tries: tuple[RefineTry, ...] = ()
-    order: tuple[int, ...] = ()
     ranges: tuple[InputRange, ...] = ()
     beyond: LargerRequest | None = None
     schema: int = PLAN_SCHEMA
-
-    def layers_of(self, graph: Graph) -> tuple[int, ...]:
-        """The canonical numbers of a graph's layers, in the plan's order."""
-        return self.order[graph.start : graph.stop] if self.order else tuple(range(graph.start, graph.stop))

@@ -61,8 +61,10 @@ class PlatformLimits:
         payload_bytes: largest encoded body of one call, all its tensors together.
         payload_factor: encoded bytes per tensor byte (base64: 4/3).
         package_bytes: largest total size of one function's files.
-        hop_ms, hop_ms_per_mib: latency that a call adds; None where functions share the profile's machine, so that
-            the profile's own measurement applies.
+        shares_host: whether functions run on the profile's own host, so that its measurement of a call applies (one
+            machine, shared memory). Where they do not, ``hop_ms`` and ``hop_ms_per_mib`` state what a call adds.
+        hop_ms, hop_ms_per_mib: latency that a call, and each MiB of it in each direction, adds; 0 where the profile
+            states it.
         hop_billed_share, wire_billed_share: share of the two that passes inside the function and is billed; the
             rest is latency only.
         package_base_bytes: size of the runtime, which is part of ``package_bytes``.
@@ -74,8 +76,9 @@ class PlatformLimits:
     payload_bytes: int | None
     payload_factor: float
     package_bytes: int | None
-    hop_ms: float | None
-    hop_ms_per_mib: float | None
+    shares_host: bool = False
+    hop_ms: float = 0.0
+    hop_ms_per_mib: float = 0.0
     hop_billed_share: float = 0.5
     wire_billed_share: float = 1.0
     package_base_bytes: int = 0

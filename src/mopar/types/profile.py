@@ -83,16 +83,11 @@ class WholeProfile:
 
 @dataclass(frozen=True, slots=True)
 class MemorySample:
-    """Measured required memory of layers ``start`` to ``stop`` (exclusive) as one function.
-
-    A slice that was measured in another order of the layers may be several runs of this one: it is recorded as so many
-    samples, ``runs``.
-    """
+    """Measured required memory of layers ``start`` to ``stop`` (exclusive) as one function."""
 
     start: int
     stop: int
     required_mib: float
-    runs: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import onnxruntime as ort
 from mopar.bundle.assemble import graph_model
 from mopar.bundle.lowering import LoweredCall, lower_call
 from mopar.bundle.shard import shared_specs
-from mopar.graph import Layer, Model, boundary, layers_of, reordered
+from mopar.graph import Model, boundary, layers_of
 from mopar.planning import check_plan
 from mopar.types import REQUEST, Call, CallInput, Graph, Plan, TensorSpec
 from tests.models.drawn.drawing import Array
@@ -22,7 +22,7 @@ class Composer:
     def __init__(self, model: Model) -> None:
         self._model, self._layers = model, layers_of(model)
         self._sessions: dict[_Key, ort.InferenceSession] = {}
-        self._entering: dict[tuple[int, ...], tuple[TensorSpec, ...]] = {}
+        self._entering: dict[tuple[int, int], tuple[TensorSpec, ...]] = {}
 
     def prepare(self, plan: Plan) -> "Composition":
         """Build a plan's graphs.
@@ -31,24 +31,21 @@ class Composer:
             MoparError: the plan, or one of its graphs, is refused.
         """
         check_plan(plan, len(self._layers))
-        layers = reordered(self._model, self._layers, plan.order)
         graphs = {graph.id: graph for graph in plan.graphs}
-        calls = [self._prepared(layers, plan, graphs[call.graph], call) for call in plan.calls]
+        calls = [self._prepared(graphs[call.graph], call) for call in plan.calls]
         return Composition(plan, calls)
 
-    def _prepared(
-        self, layers: tuple[Layer, ...], plan: Plan, graph: Graph, call: Call
-    ) -> tuple[LoweredCall, ort.InferenceSession]:
-        run = plan.layers_of(graph)
+    def _prepared(self, graph: Graph, call: Call) -> tuple[LoweredCall, ort.InferenceSession]:
+        run = graph.start, graph.stop
         if run not in self._entering:
-            self._entering[run] = boundary(self._model, layers, graph.start, graph.stop)[0]
+            self._entering[run] = boundary(self._model, self._layers, graph.start, graph.stop)[0]
         inputs = self._entering[run]
         specs = shared_specs(inputs, graph.part.inputs) if graph.part else inputs
         lowered = lower_call(call, {spec.name: spec for spec in specs})
         key = run, graph.part, lowered.form
         if key not in self._sessions:
             self._sessions[key] = _session(
-                ir.to_proto(graph_model(self._model, layers, graph, lowered)).SerializeToString()
+                ir.to_proto(graph_model(self._model, self._layers, graph, lowered)).SerializeToString()
             )
         return lowered, self._sessions[key]
 

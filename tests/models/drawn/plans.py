@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from unittest.mock import patch
 
 import numpy as np
 
-from mopar.planning import Size, Slice, chain_shape, plan, plan_uniform, planner
-from mopar.planning.orders import Effort
+from mopar.planning import Size, Slice, chain_shape, plan, plan_uniform
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import InfeasibleError, Plan, PlatformLimits, PriceBook, Profile, ShardStep, Share
 
@@ -16,8 +14,6 @@ _PAYLOAD_BYTES = 1 << 20
 _RANDOM_CHAINS = 3
 _ASKED = 3
 """Of the questions, so many are asked of a profile."""
-_EFFORT = Effort(exact_runs=6, in_section=40, table=3e5, searched=60, sized=30)
-"""Orders of branches that are looked at: fewer than by default, which would take most of the time."""
 _SIZE = 64, 1.0, 1
 
 
@@ -37,12 +33,11 @@ def plans_of(profile: Profile, random: np.random.Generator) -> Iterator[Made]:
     for number in random.permutation(len(questions))[:_ASKED]:
         asked, question = questions[number]
         try:
-            with patch.object(planner, "NORMAL", _EFFORT):
-                found = question(profile)
+            found = question(profile)
         except InfeasibleError:
             continue
         base = base or found
-        key = found.graphs, found.calls, found.order
+        key = found.graphs, found.calls
         if key not in seen:
             seen.add(key)
             yield Made(asked, found)
@@ -53,7 +48,10 @@ def plans_of(profile: Profile, random: np.random.Generator) -> Iterator[Made]:
 
 def _questions() -> dict[str, Callable[[Profile], Plan]]:
     local, paper = load_limits("local"), load_book("paper")
-    far = replace(local, name="far", hop_ms=0.1, hop_ms_per_mib=0.1, payload_bytes=_PAYLOAD_BYTES, max_functions=None)
+    far = replace(
+        local, name="far", shares_host=False, hop_ms=0.1, hop_ms_per_mib=0.1, payload_bytes=_PAYLOAD_BYTES,
+        max_functions=None,
+    )  # fmt: skip
     lambdas = load_book("aws-lambda-x86")
 
     def asked(book: PriceBook, limits: PlatformLimits, **options: object) -> Callable[[Profile], Plan]:
@@ -98,7 +96,6 @@ def _any_chain(profile: Profile, base: Plan, random: np.random.Generator) -> Pla
         calls=shape.calls,
         outputs=shape.outputs,
         predicted=replace(base.predicted, functions=figures),
-        order=(),
         cuts=(),
     )
 

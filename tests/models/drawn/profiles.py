@@ -12,7 +12,7 @@ from mopar.costmodel.predict import predict_profile
 from mopar.costmodel.resource_model import ResourceModel
 from mopar.graph import Layer, Model
 from mopar.pipeline.calibration.scale import shipped_resources
-from mopar.planning.memory import active_bytes
+from mopar.planning.model.memory import active_bytes
 from mopar.profiling import FunctionMemory, RunBudget, completed, compose, profile_engine, profile_request
 from mopar.profiling.shards import shard_steps
 from mopar.types import CutPosition, LayerProfile, Profile, RuntimeCosts, ShardStep, WeightProfile

@@ -3,8 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from mopar.planning.arithmetic import billed_ms, call_usd
-from mopar.planning.memory import bought_mib
+from mopar.planning.model.prices import billed_ms, bought_mib, call_usd
 from mopar.types import PriceBook
 from mopar.types.reports import BenchRow, Latency
 

@@ -1,0 +1,81 @@
+"""What calls of one model take and cost on one platform: the facts that this follows from, worked out once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic
+
+from mopar.planning.model.calls import CallCosts, CallTime, call_costs, call_time, step_costs
+from mopar.planning.model.times import beside_ms, elapsed_ms, has_two_threads
+from mopar.planning.numbers import Num
+from mopar.types import PlatformLimits, PriceBook, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadTimes(Generic[Num]):
+    """A call's time with a CPU for each thread: inside with one thread and with two, and outside."""
+
+    one_ms: Num
+    two_ms: Num
+    outside_ms: Num
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """A profile with the prices and limits that its plans have.
+
+    Attributes:
+        profile: what was measured of the model.
+        book: prices, sizes and the billing unit.
+        limits: what the platform forbids, and what a call takes there.
+        call, step: costs of a call, and of a further step of functions that compute a slice side by side.
+        one_ms, two_ms: engine time of the first layers, with one thread and with two, by their number.
+        parts_ms: the same where parts compute the layers side by side, to take each part's share of.
+        cut_ms: what cutting at a position adds to the call that begins there; 0 where it is not named.
+        two_threads: whether it is known what two threads take.
+    """
+
+    profile: Profile
+    book: PriceBook
+    limits: PlatformLimits
+    call: CallCosts
+    step: CallCosts
+    one_ms: tuple[float, ...]
+    two_ms: tuple[float, ...]
+    parts_ms: tuple[float, ...]
+    cut_ms: Mapping[int, float]
+    two_threads: bool
+    _loading_ms_per_byte: float
+
+    @classmethod
+    def of(cls, profile: Profile, book: PriceBook, limits: PlatformLimits) -> "CostModel":
+        """Linear in the profile's size."""
+        file_bytes = sum(weight.file_bytes for weight in profile.weights)
+        loading_ms = max(profile.whole.init_ms - profile.runtime.init_ms, 0.0)
+        return cls(
+            profile=profile,
+            book=book,
+            limits=limits,
+            call=call_costs(profile.runtime, limits),
+            step=step_costs(profile.runtime, limits),
+            one_ms=tuple(elapsed_ms(profile)),
+            two_ms=tuple(elapsed_ms(profile, 2)),
+            parts_ms=tuple(beside_ms(profile, shares_host=limits.shares_host)),
+            cut_ms={cut.index: cut.overhead_ms for cut in profile.cut_positions},
+            two_threads=has_two_threads(profile),
+            _loading_ms_per_byte=loading_ms / file_bytes if file_bytes else 0.0,
+        )
+
+    @property
+    def layers(self) -> int:
+        """How many the model has."""
+        return len(self.profile.layers)
+
+    def times(self, costs: CallCosts, one_ms: Num, two_ms: Num, crossing: CallTime[Num]) -> ThreadTimes[Num]:
+        """A call's times, of its computing time with one thread and with two, and of the tensors that cross."""
+        one = call_time(costs, one_ms, self.one_ms[-1], crossing)
+        two = call_time(costs, two_ms, self.two_ms[-1], crossing)
+        return ThreadTimes(one.inside_ms, two.inside_ms, one.outside_ms)
+
+    def init_ms(self, file_bytes: Num) -> Num:
+        """From exec to ready of a function with ``file_bytes`` of weights: the whole's loading, by its share."""
+        return file_bytes * self._loading_ms_per_byte + self.profile.runtime.init_ms

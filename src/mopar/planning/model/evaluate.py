@@ -1,0 +1,203 @@
+"""What a plan is expected to take: the one evaluation that search, verdicts and reports rest on."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from mopar.planning.model.calls import CallCosts, CallTime, crossing_time
+from mopar.planning.model.cost_model import CostModel
+from mopar.planning.model.function_memory import FunctionMemory, parts_of
+from mopar.planning.model.prices import billed_ms, call_usd
+from mopar.planning.model.quota import cpu_bound_ms
+from mopar.planning.model.shape import PlanShape, call_shares
+from mopar.planning.model.shares import made_bytes, share_bytes
+from mopar.planning.numbers import MIB
+from mopar.types import (
+    REQUEST,
+    Call,
+    CallInput,
+    Function,
+    Graph,
+    GraphPart,
+    PlatformLimits,
+    Predicted,
+    PredictedFunction,
+    PriceBook,
+    Profile,
+    Share,
+    Source,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A call's times in ms: computing, all that passes inside the function, its bill, and the whole call."""
+
+    compute_ms: float
+    inside_ms: float
+    billed_ms: float
+    total_ms: float
+    need_gb_s: float
+
+
+def evaluate(profile: Profile, book: PriceBook, limits: PlatformLimits, shape: PlanShape) -> Predicted:
+    """``predict`` for a profile, prices and limits that no cost model was made of yet."""
+    return predict(CostModel.of(profile, book, limits), shape)
+
+
+def predict(model: CostModel, shape: PlanShape) -> Predicted:
+    """The prediction for ``shape``: every call's time and price, and the longest path through the calls.
+
+    Calls that do not wait for each other run side by side. Functions hold no more than one call at a time; a
+    plan that calls one function twice at once is not a plan.
+
+    Raises:
+        KeyError: the shape names a tensor, function or graph that it or the profile does not have;
+            ``check_plan`` says so in the user's words.
+    """
+    graphs = {graph.id: graph for graph in shape.graphs}
+    timed = _timed(model, shape, graphs)
+    per_function: dict[str, list[_Timed]] = defaultdict(list)
+    for call in shape.calls:
+        per_function[call.function].append(timed[call.id])
+    memory = FunctionMemory(model.profile)
+    predicted = tuple(
+        _function(model, memory, function, [graphs[graph] for graph in function.graphs], per_function[function.name])
+        for function in shape.functions
+    )
+    usd = gb_s = compute_gb_s = 0.0
+    for function, figures in zip(shape.functions, predicted, strict=True):
+        memory_mib = float(function.memory_mib)
+        for call_time in per_function[function.name]:
+            usd += call_usd(model.book, memory_mib, function.cpu, call_time.billed_ms, figures.init_ms)
+            gb_s += memory_mib / 1024 * call_time.billed_ms / 1000
+            compute_gb_s += memory_mib / 1024 * call_time.compute_ms / 1000
+    need_gb_s = sum(entry.need_gb_s for entry in timed.values())
+    return Predicted(
+        latency_ms=_longest_path_ms(shape, timed),
+        gb_s_per_request=gb_s,
+        cost_per_million_usd=usd * 1e6,
+        efficiency=need_gb_s / gb_s if gb_s > 0 else 0.0,
+        compute_gb_s=compute_gb_s,
+        communication_gb_s=gb_s - compute_gb_s,
+        memory_mib=sum(function.memory_mib for function in shape.functions),
+        functions=predicted,
+    )
+
+
+def _timed(model: CostModel, shape: PlanShape, graphs: Mapping[str, Graph]) -> dict[str, _Timed]:
+    """Every call's times; of a function's calls in a request, those after the first are further steps."""
+    functions = {function.name: function for function in shape.functions}
+    timing = _Timing(model, call_shares(graphs, shape.calls))
+    begins = _beginnings(shape, graphs)
+    found = {}
+    for call in shape.calls:
+        graph = graphs[call.graph]
+        costs = model.call if graph.start == begins[call.function] else model.step
+        found[call.id] = timing.of(call, functions[call.function], graph, costs)
+    return found
+
+
+def _beginnings(shape: PlanShape, graphs: Mapping[str, Graph]) -> dict[str, int]:
+    """For each function, the layer at which it, or those that compute a slice with it, begin."""
+    begins = {function.name: min(graphs[graph].start for graph in function.graphs) for function in shape.functions}
+    owner = {graph: function.name for function in shape.functions for graph in function.graphs}
+    together: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for graph in shape.graphs:
+        together[graph.start, graph.stop].append(owner[graph.id])
+    for names in together.values():
+        begins.update(dict.fromkeys(names, min(begins[name] for name in names)))
+    return begins
+
+
+class _Timing:
+    """Times the calls of one shape."""
+
+    def __init__(self, model: CostModel, made: Mapping[tuple[str, str], Share]) -> None:
+        self._model, self._made = model, made
+        self._tensors = {tensor.name: tensor for tensor in model.profile.tensors}
+        self._parts = parts_of(model.profile)
+
+    def of(self, call: Call, function: Function, graph: Graph, costs: CallCosts) -> _Timed:
+        """A call's times, at the costs of a call or of a further step."""
+        model = self._model
+        one_ms, two_ms = (self._compute_ms(elapsed, graph) for elapsed in (model.one_ms, model.two_ms))
+        times = model.times(costs, one_ms, two_ms, self._crossing(call, graph, costs))
+        inside = cpu_bound_ms(times.one_ms, times.two_ms, function.cpu, float(function.threads))
+        stretch = inside / times.one_ms if times.one_ms > 0 else 1.0
+        return _Timed(
+            compute_ms=one_ms * stretch,
+            inside_ms=inside,
+            billed_ms=billed_ms(model.book, inside),
+            total_ms=inside + times.outside_ms,
+            need_gb_s=self._need_gb_s(graph) * stretch,
+        )
+
+    def _crossing(self, call: Call, graph: Graph, costs: CallCosts) -> CallTime[float]:
+        """What all tensors that a call reads and makes add to its time."""
+        read = [crossing_time(costs, size, "consumer") for item in call.inputs for size in self._read(item)]
+        shares = (self._made[call.id, name] for name in call.outputs)
+        charged = (made_bytes(self._tensors[share.tensor], share, graph.part) for share in shares)
+        both = [*read, *(crossing_time(costs, size, "producer") for size in charged)]
+        return CallTime(sum(one.inside_ms for one in both), sum(one.outside_ms for one in both))
+
+    def _read(self, item: CallInput) -> Iterator[float]:
+        """Bytes of an input's sources; of summands one, since the others are charged to those who make them."""
+        for source in item.sources[:1] if item.combine == "sum" else item.sources:
+            yield self._bytes(source)
+
+    def _bytes(self, source: Source) -> float:
+        """Of a source: its share's, or its region's part of it."""
+        share = self._made.get((source.producer, source.tensor), Share(source.tensor))
+        tensor, region = self._tensors[share.tensor], source.region
+        held = share_bytes(tensor, share)
+        if region is None:
+            return held
+        size = share.stop - share.start if share.axis == region.axis else tensor.shape[region.axis]
+        return held * (region.stop - region.start) / size
+
+    def _compute_ms(self, elapsed: Sequence[float], graph: Graph) -> float:
+        """What its layers take, of a part its share of them beside the others; and what the cut adds."""
+        cut_ms = self._model.cut_ms.get(graph.start, 0.0)
+        if graph.part is None:
+            return elapsed[graph.stop] - elapsed[graph.start] + cut_ms
+        beside = self._model.parts_ms[graph.stop] - self._model.parts_ms[graph.start]
+        return beside * self._time_share(graph, graph.part) + cut_ms
+
+    def _time_share(self, graph: Graph, part: GraphPart) -> float:
+        return self._parts[graph.start, graph.stop, part].time_share
+
+    def _need_gb_s(self, graph: Graph) -> float:
+        """Memory in need over time (DESIGN, section 4): weights of the running layer, and tensors that live.
+
+        Parts are taken to need an equal share of both, for their own time.
+        """
+        whole = sum(
+            (layer.weight_bytes + layer.activation_bytes)
+            / (MIB * 1024)
+            * (self._model.one_ms[layer.index + 1] - self._model.one_ms[layer.index])
+            / 1000
+            for layer in self._model.profile.layers[graph.start : graph.stop]
+        )
+        part = graph.part
+        return whole if part is None else whole * self._time_share(graph, part) / part.count
+
+
+def _function(
+    model: CostModel, memory: FunctionMemory, function: Function, graphs: Sequence[Graph], calls: Sequence[_Timed]
+) -> PredictedFunction:
+    return PredictedFunction(
+        name=function.name,
+        memory_mib=memory.memory_mib(graphs),
+        latency_ms=sum(call.inside_ms for call in calls),
+        billed_ms=sum(call.billed_ms for call in calls),
+        init_ms=model.init_ms(float(memory.file_bytes(graphs))),
+    )
+
+
+def _longest_path_ms(shape: PlanShape, timed: Mapping[str, _Timed]) -> float:
+    done_ms = {REQUEST: 0.0}
+    for call in shape.calls:
+        begin = max((done_ms[source.producer] for item in call.inputs for source in item.sources), default=0.0)
+        done_ms[call.id] = begin + timed[call.id].total_ms
+    return max(done_ms.values())

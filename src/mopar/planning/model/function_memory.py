@@ -1,0 +1,56 @@
+"""Required memory and weights of functions, each of one or several graphs: runs of layers, whole or in parts."""
+
+from collections.abc import Sequence
+
+from mopar.planning.model.at_size import at_largest
+from mopar.planning.model.memory import WeightBytes, active_bytes, required_mib, weight_bytes
+from mopar.planning.model.overhead import RuntimeOverhead
+from mopar.types import Graph, GraphPart, PartProfile, Profile
+
+Place = tuple[int, int, GraphPart]
+"""Start and stop of a step, and the part."""
+
+
+def parts_of(profile: Profile) -> dict[Place, PartProfile]:
+    """Every part of a profile's steps."""
+    return {(step.start, step.stop, part.part): part for step in profile.shards for part in step.parts}
+
+
+def slice_memory_mib(profile: Profile, start: int, stop: int) -> float:
+    """Predicted required memory, before headroom, of a function that holds layers ``start`` to ``stop`` alone."""
+    return FunctionMemory(profile).memory_mib([Graph("", start, stop, (), ())])
+
+
+class FunctionMemory:
+    """What functions of one profile hold: a weight once, however many of a function's whole runs read it.
+
+    Args:
+        profile: what functions need beyond weights and tensors is read off it.
+        sized: the same with the bytes of other sizes; by default those of the largest that are answered.
+    """
+
+    def __init__(self, profile: Profile, sized: Profile | None = None) -> None:
+        self._profile = at_largest(profile) if sized is None else sized
+        self._parts = parts_of(self._profile)
+        self._overhead = RuntimeOverhead(profile)
+
+    def memory_mib(self, graphs: Sequence[Graph]) -> float:
+        """Predicted required memory of a function, before headroom; one of its graphs is active at a time."""
+        whole, parts = self._divided(graphs)
+        resident = self._weight_bytes(whole, "resident_bytes") + sum(part.resident_bytes for part in parts)
+        active = [active_bytes(self._profile, graph.start, graph.stop) for graph in whole]
+        active += [part.activation_bytes for part in parts]
+        overhead_mib = max((self._overhead.of(graph.start, graph.stop) for graph in graphs), default=0.0)
+        return required_mib(self._profile.runtime.base_mib, float(resident + max(active, default=0)), overhead_mib)
+
+    def file_bytes(self, graphs: Sequence[Graph]) -> int:
+        """Of the weights in a function's built files."""
+        whole, parts = self._divided(graphs)
+        return self._weight_bytes(whole, "file_bytes") + sum(part.file_bytes for part in parts)
+
+    def _divided(self, graphs: Sequence[Graph]) -> tuple[list[Graph], list[PartProfile]]:
+        whole = [graph for graph in graphs if graph.part is None]
+        return whole, [self._parts[graph.start, graph.stop, graph.part] for graph in graphs if graph.part is not None]
+
+    def _weight_bytes(self, graphs: Sequence[Graph], what: WeightBytes) -> int:
+        return weight_bytes(self._profile, [(graph.start, graph.stop) for graph in graphs], what)

@@ -1,0 +1,77 @@
+"""What a function's process needs beyond its weights and tensors, as far as it was measured."""
+
+import numpy as np
+
+from mopar.planning.model.at_size import at_largest
+from mopar.planning.model.memory import active_bytes, first_read_bytes, weight_bytes
+from mopar.planning.model.times import elapsed_ms
+from mopar.planning.numbers import MIB, Floats, Indices
+from mopar.types import Profile
+
+_LEAST_OF_USUAL = 0.5
+"""A measured slice that needs less than this share of what the others do, beyond its weights, reads not all of them."""
+
+
+class RuntimeOverhead:
+    """What functions of a model need beyond the base, their weights and their tensors, in MiB.
+
+    The engine's objects, kernels' code, fragments of the heap, and what reading ahead on a fault makes the
+    kernel keep: it cannot be counted, so it is measured, for the whole model and for a few slices. A
+    layer's part in the model is the mean of its shares of time and of resident weights. A slice is expected to
+    need the mean of the measured slices that it overlaps, by the part it has in common with each; one
+    larger than they are comes nearer to the whole's the larger it is.
+
+    A measured slice that needs far less than the others do beyond its weights does not read all of them (a
+    table of which requests gather some rows): what is missing is taken off its layers, by their weights.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        profile = at_largest(profile)
+        count = len(profile.layers)
+        resident = np.array(first_read_bytes(profile)) / MIB
+        beyond = {
+            sample: _beyond(profile, sample.start, sample.stop, sample.required_mib) for sample in profile.samples
+        }
+        usual = max(float(np.median(list(beyond.values()))), 0.0) if beyond else 0.0
+        per_layer, unread = np.zeros(count), np.zeros(count)
+        for sample, mib in beyond.items():
+            span = slice(sample.start, sample.stop)
+            plain = mib >= _LEAST_OF_USUAL * usual
+            per_layer[span] = mib if plain else usual
+            if not plain and resident[span].sum() > 0:
+                unread[span] = (usual - mib) * resident[span] / resident[span].sum()
+        self._whole = _beyond(profile, 0, count, profile.whole.memory_mib) + unread.sum()
+        if not profile.samples:
+            per_layer[:] = self._whole
+        part = _parts(profile, resident)
+        # What the layers before each position add to the sums that a slice's figure is made of.
+        per_position = np.cumsum(np.stack([part, part * per_layer, unread]), axis=1)
+        self._upto: Floats = np.concatenate([np.zeros((3, 1)), per_position], axis=1)
+        self._sampled = 1.0 / max(len(profile.samples), 1)
+
+    def of(self, start: int, stop: int) -> float:
+        """Of layers ``start`` to ``stop`` (exclusive)."""
+        return float(self.table(np.array([start, stop]))[0, 1])
+
+    def table(self, points: Indices) -> Floats:
+        """Of every slice between two of ``points``, by start and stop; nothing below the diagonal."""
+        upto = self._upto[:, points]
+        parts, sums, unread = upto[:, None, :] - upto[:, :, None]
+        mean: Floats = np.divide(sums, parts, out=np.zeros_like(sums), where=parts > 0)
+        toward_whole = (parts - self._sampled) / (1.0 - self._sampled) if self._sampled < 1.0 else np.zeros_like(parts)
+        overhead: Floats = mean + np.clip(toward_whole, 0.0, 1.0) * (self._whole - mean) - unread
+        return overhead
+
+
+def _parts(profile: Profile, resident: Floats) -> Floats:
+    """Each layer's part in the model; they add up to 1."""
+    time = np.diff(np.array(elapsed_ms(profile)))
+    shares = [values / values.sum() for values in (time, resident) if values.sum() > 0]
+    parts: Floats = sum(shares, np.zeros(len(resident))) / max(len(shares), 1)
+    return parts
+
+
+def _beyond(profile: Profile, start: int, stop: int, required_mib: float) -> float:
+    """What a measured slice needs beyond what can be counted of it."""
+    held = weight_bytes(profile, [(start, stop)], "resident_bytes") + active_bytes(profile, start, stop)
+    return required_mib - profile.runtime.base_mib - held / MIB

@@ -1,0 +1,184 @@
+"""Every possible slice of a profile, worked out once: the search looks slices up instead of summing layers.
+
+The array form of what ``evaluate`` says of one plan. Matrices are indexed by two positions, start and stop; what lies
+on or below the diagonal means nothing. They take O(n^2) numbers and time for n positions. numpy is here for speed
+alone: at 500 layers there are 125,000 slices, and the search sweeps them some hundred times, which plain loops would do
+in minutes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mopar.planning.model.at_size import at_largest
+from mopar.planning.model.calls import CallTime, Side, crossing_time
+from mopar.planning.model.cost_model import CostModel
+from mopar.planning.model.memory import WeightBytes, required_mib
+from mopar.planning.model.overhead import RuntimeOverhead
+from mopar.planning.model.slice_tensors import SliceTensors
+from mopar.planning.numbers import Floats, Indices
+from mopar.types import Profile, TensorProfile
+
+
+@dataclass(frozen=True, slots=True)
+class SliceNeeds:
+    """What slices hold and move, by start and stop.
+
+    Attributes:
+        resident_bytes, file_bytes: of the weights, in memory and in the built files.
+        active_bytes: the most that tensors take, at the largest sizes.
+        overhead_mib: see ``RuntimeOverhead``.
+        input_bytes, output_bytes: of a call's tensors at the largest sizes, not encoded.
+        crossing: what a call's tensors add to its time.
+    """
+
+    resident_bytes: Floats
+    file_bytes: Floats
+    active_bytes: Floats
+    overhead_mib: Floats
+    input_bytes: Floats
+    output_bytes: Floats
+    crossing: CallTime[Floats]
+
+    def at(self, start: int, stop: int) -> "SliceNeeds":
+        """Of a single slice, 1 by 1."""
+        one = slice(start, start + 1), slice(stop, stop + 1)
+        return SliceNeeds(
+            resident_bytes=self.resident_bytes[one],
+            file_bytes=self.file_bytes[one],
+            active_bytes=self.active_bytes[one],
+            overhead_mib=self.overhead_mib[one],
+            input_bytes=self.input_bytes[one],
+            output_bytes=self.output_bytes[one],
+            crossing=CallTime(self.crossing.inside_ms[one], self.crossing.outside_ms[one]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SliceTable:
+    """What each slice needs, at one whole CPU for each thread.
+
+    Attributes:
+        positions: layers at which a slice may start or stop, 0 and the number of layers included.
+        needs: what it holds and moves.
+        memory_mib: required memory, before headroom.
+        inside_ms, outside_ms: a call's time inside and outside the function, with one thread.
+        inside_two_ms: the time inside with two threads; that with one where it is not known.
+        init_ms: from exec to ready.
+    """
+
+    positions: tuple[int, ...]
+    needs: SliceNeeds
+    memory_mib: Floats
+    inside_ms: Floats
+    inside_two_ms: Floats
+    outside_ms: Floats
+    init_ms: Floats
+
+    def at(self, start: int, stop: int) -> "SliceTable":
+        """A table of a single slice, 1 by 1; its positions are the numbers of those that it lies between."""
+        names = (field.name for field in fields(self) if field.name not in {"positions", "needs"})
+        values = (getattr(self, name)[start : start + 1, stop : stop + 1] for name in names)
+        return SliceTable((start, stop), self.needs.at(start, stop), *values)
+
+
+def slice_table(model: CostModel, positions: Sequence[int]) -> SliceTable:
+    """The table for slices that start and stop at ``positions`` (ascending, first 0, last the layer count)."""
+    points = np.array(positions)
+    one, two = (np.array(elapsed)[points] for elapsed in (model.one_ms, model.two_ms))
+    return table_of(
+        model,
+        positions,
+        slice_needs(model, positions),
+        elapsed=((one, one), (two, two)),
+        cut_ms=np.array([model.cut_ms.get(position, 0.0) for position in positions]),
+    )
+
+
+def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
+    """What slices between two of ``positions`` hold and move."""
+    profile, points = model.profile, np.array(positions)
+    sized = at_largest(profile)
+    tensors = SliceTensors(sized)
+    inputs, *entering = tensors.entering(positions, crossing_figures(model, sized, tensors.used, "consumer"))
+    outputs, *leaving = tensors.leaving(positions, crossing_figures(model, sized, tensors.used, "producer"))
+    active = np.array([tensors.active_bytes(start, positions) for start in positions])
+    live = np.array([tensors.live_bytes(start) for start in positions])
+    return SliceNeeds(
+        resident_bytes=_weights(profile, points, "resident_bytes"),
+        file_bytes=_weights(profile, points, "file_bytes"),
+        # Tensors that are live where a slice starts either enter it or pass over it.
+        active_bytes=np.maximum(active - (live[:, None] - inputs), 0.0),
+        overhead_mib=RuntimeOverhead(profile).table(points),
+        input_bytes=inputs,
+        output_bytes=outputs,
+        crossing=CallTime(entering[0] + leaving[0], entering[1] + leaving[1]),
+    )
+
+
+def crossing_figures(model: CostModel, sized: Profile, used: Sequence[int], side: Side) -> Floats:
+    """Of each used tensor: its bytes at the sizes of ``sized``, and its crossing's time inside and outside."""
+    here: Sequence[TensorProfile] = model.profile.tensors
+    measured = np.array([float(here[number].bytes) for number in used])
+    largest = np.array([float(sized.tensors[number].bytes) for number in used])
+    crossing = crossing_time(model.call, measured, side)
+    return np.stack([largest, crossing.inside_ms, crossing.outside_ms], axis=1)
+
+
+def table_of(
+    model: CostModel,
+    positions: Sequence[int],
+    needs: SliceNeeds,
+    *,
+    elapsed: tuple[tuple[Floats, Floats], tuple[Floats, Floats]],
+    cut_ms: Floats,
+) -> SliceTable:
+    """The table, from what slices hold, move and compute.
+
+    Args:
+        model: its costs.
+        positions: that the columns stand for.
+        needs: of each slice.
+        elapsed: with one thread and with two, engine time before each start, and before each stop.
+        cut_ms: what a cut at each start adds.
+    """
+    # Below the diagonal, which means nothing, the difference would be negative.
+    one, two = (np.maximum(stops[None, :] - starts[:, None], 0.0) + cut_ms[:, None] for starts, stops in elapsed)
+    times = model.times(model.call, one, two, needs.crossing)
+    held_bytes = needs.resident_bytes + needs.active_bytes
+    return SliceTable(
+        positions=tuple(positions),
+        needs=needs,
+        memory_mib=required_mib(model.profile.runtime.base_mib, held_bytes, needs.overhead_mib),
+        inside_ms=times.one_ms,
+        inside_two_ms=times.two_ms,
+        outside_ms=times.outside_ms,
+        init_ms=model.init_ms(needs.file_bytes),
+    )
+
+
+def _weights(profile: Profile, points: Indices, what: WeightBytes) -> Floats:
+    """Bytes of the weights of each slice, a weight that several of its layers share once."""
+    sizes = {weight.name: int(getattr(weight, what)) for weight in profile.weights}
+    count = len(profile.layers)
+    first = np.zeros(count)
+    again: list[tuple[int, int, int]] = []
+    seen: dict[str, int] = {}
+    for layer in profile.layers:
+        for name in set(layer.weights):
+            if name in seen:
+                again.append((seen[name], layer.index, sizes[name]))
+            else:
+                first[layer.index] += sizes[name]
+            seen[name] = layer.index
+    rows = []
+    for start in points:
+        added = first.copy()
+        for previous, index, size in again:
+            # Read before, but by no layer of a slice that starts here.
+            if previous < start <= index:
+                added[index] += size
+        total = np.concatenate(([0.0], np.cumsum(added)))
+        rows.append(total[points] - total[start])
+    return np.array(rows)

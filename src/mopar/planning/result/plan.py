@@ -1,0 +1,66 @@
+"""A plan from a solution: its functions and calls, what it is expected to take, and the unsplit model beside it."""
+
+from mopar.planning.choice import choose_unsplit
+from mopar.planning.model.at_size import beyond_range
+from mopar.planning.model.evaluate import predict
+from mopar.planning.model.function_memory import FunctionMemory
+from mopar.planning.model.shape import PlanShape
+from mopar.planning.result.chain import solution_shape
+from mopar.planning.space.problem import Problem, unlimited_whole
+from mopar.planning.space.solution import Solution
+from mopar.types import CutReason, LargerRequest, Plan, Profile
+
+
+def written(
+    problem: Problem,
+    solution: Solution,
+    slo_ms: float | None,
+    *,
+    label: str,
+    reason: str,
+    cuts: tuple[CutReason, ...] = (),
+) -> Plan:
+    """The plan of a solution.
+
+    Args:
+        problem: that was solved.
+        solution: the chain.
+        slo_ms: most latency that was asked for; None for any.
+        label: the plan's objective, as its file has it.
+        reason: in one line.
+        cuts: why they are where they are.
+    """
+    question, model = problem.question, problem.question.model
+    shape = solution_shape(problem, solution)
+    unsplit = solution_shape(unlimited_whole(question), choose_unsplit(question, slo_ms))
+    return Plan(
+        model=model.profile.model.name,
+        graph_sha256=model.profile.model.graph_sha256,
+        platform=model.limits.name,
+        prices=model.book.name,
+        objective=label,
+        verdict="split" if len(shape.functions) > 1 else "unsplit",
+        reason=reason,
+        functions=shape.functions,
+        graphs=shape.graphs,
+        calls=shape.calls,
+        outputs=shape.outputs,
+        predicted=predict(model, shape),
+        unsplit=predict(model, unsplit),
+        slo_ms=slo_ms,
+        recipes=model.profile.recipes,
+        ranges=model.profile.ranges,
+        beyond=_beyond(model.profile, shape),
+        cuts=cuts,
+    )
+
+
+def _beyond(profile: Profile, shape: PlanShape) -> LargerRequest | None:
+    """What the functions of a plan would need for requests larger than the point that was measured."""
+    grown = beyond_range(profile)
+    if grown is None or profile.beyond is None:
+        return None
+    memory = FunctionMemory(profile, grown)
+    graphs = {graph.id: graph for graph in shape.graphs}
+    needs = (memory.memory_mib([graphs[name] for name in function.graphs]) for function in shape.functions)
+    return LargerRequest(profile.beyond.shapes, tuple(needs))

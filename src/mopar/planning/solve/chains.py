@@ -1,0 +1,72 @@
+"""The search's question as arrays: slices between positions, what they weigh, and how many functions they are."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mopar.planning.numbers import Floats
+from mopar.planning.solve.paths import Edge
+
+
+class SizeColumns(Protocol):
+    """The sizes of one slice worth choosing from, as columns: each is cheaper than all faster ones, cheapest first."""
+
+    @property
+    def cost_usd(self) -> Floats:
+        """Of each size."""
+
+    @property
+    def latency_ms(self) -> Floats:
+        """Of each size."""
+
+
+class SizesOf(Protocol):
+    """Gives the sizes of a slice: there are too many to lay out for all slices where memory buys CPU."""
+
+    def __call__(self, edge: Edge, /) -> SizeColumns:
+        """Of a slice in one of its options."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """Slices between positions 0 .. ``end``, which a chain is made of.
+
+    Attributes:
+        cost_usd, latency_ms: that no size of a slice undercuts: options x positions x positions, infinite where a slice
+            is not allowed. The first option is one function, the others are several side by side.
+        functions: of a slice, by option.
+        sizes: of a slice in one of its options.
+        most_functions: of a chain; None for any number.
+        sold_usd, sold_ms: of each size of a slice as one function, sizes x positions x positions; None where memory
+            buys CPU, at any size.
+    """
+
+    cost_usd: Floats
+    latency_ms: Floats
+    functions: tuple[int, ...]
+    sizes: SizesOf
+    most_functions: int | None = None
+    sold_usd: Floats | None = None
+    sold_ms: Floats | None = None
+
+    @property
+    def end(self) -> int:
+        """Number of the last position."""
+        return len(self.cost_usd[0, 0]) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain of slices with their sizes.
+
+    Attributes:
+        slices: each with the number of its size.
+        cost_usd, latency_ms: of a request.
+        functions: how many.
+        grid_ms: latencies of slices were rounded up to multiples of it; 0 where they were not.
+    """
+
+    slices: tuple[tuple[Edge, int], ...]
+    cost_usd: float
+    latency_ms: float
+    functions: int
+    grid_ms: float

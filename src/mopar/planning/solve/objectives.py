@@ -1,0 +1,59 @@
+"""The chains that objectives ask for, each by one or a few searches."""
+
+from mopar.planning.numbers import TOLERANCE, up_to
+from mopar.planning.policy import SolvePolicy
+from mopar.planning.solve.chains import Chain, Chains
+from mopar.planning.solve.paths import cost_to_go
+from mopar.planning.solve.search import solve
+from mopar.planning.solve.weighed import Objective
+
+
+def cheapest(chains: Chains, slo_ms: float | None, policy: SolvePolicy) -> Chain:
+    """The least cost, and of chains that cost the same up to ``policy.tie``, the faster."""
+    least_usd, least_ms = (cost_to_go(weight, None).least for weight in (chains.cost_usd, chains.latency_ms))
+    priced = least_usd > 0 and least_ms > 0
+    return solve(chains, Objective(latency=policy.tie * least_usd / least_ms if priced else 1.0, slo_ms=slo_ms), policy)
+
+
+def fastest(chains: Chains, least_ms: float, policy: SolvePolicy) -> Chain:
+    """Of the fastest chains, which take ``least_ms`` and differ by rounding at most, the cheapest."""
+    return solve(chains, Objective(slo_ms=least_ms), policy)
+
+
+def fastest_within(
+    chains: Chains, least_ms: float, slo_ms: float | None, budget_usd: float, policy: SolvePolicy
+) -> Chain:
+    """The fastest chain that costs no more than the budget, to ``policy.grid_ms``: by halving the latency allowed.
+
+    Where none costs so little, the cheapest.
+    """
+    best = cheapest(chains, slo_ms, policy)
+    most_usd = up_to(budget_usd)
+    if best.cost_usd > most_usd:
+        return best
+    low_ms = least_ms
+    fast = fastest(chains, least_ms, policy)
+    if fast.cost_usd <= most_usd:
+        return fast
+    while best.latency_ms - low_ms > policy.grid_ms:
+        middle_ms = (low_ms + best.latency_ms) / 2
+        found = cheapest(chains, middle_ms, policy)
+        if found.cost_usd <= most_usd:
+            best = found
+        else:
+            low_ms = middle_ms
+    return best
+
+
+def knee(chains: Chains, least_ms: float, slo_ms: float | None, policy: SolvePolicy) -> Chain:
+    """The point of the front of cost and latency that lies farthest below the line through the front's ends.
+
+    That point is the least of a weighted sum, with weights that make both ends equal, so no front is needed.
+    """
+    cheap, fast = cheapest(chains, slo_ms, policy), fastest(chains, least_ms, policy)
+    spread_usd, spread_ms = fast.cost_usd - cheap.cost_usd, cheap.latency_ms - fast.latency_ms
+    if spread_usd <= TOLERANCE * fast.cost_usd:
+        return fast
+    if spread_ms <= TOLERANCE * cheap.latency_ms:
+        return cheap
+    return solve(chains, Objective(cost=1 / spread_usd, latency=1 / spread_ms, slo_ms=slo_ms), policy)

@@ -1,0 +1,129 @@
+"""The stages that slices of so many parts can be made of: what each takes and holds, from the profile's steps."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mopar.planning.model.at_size import at_largest
+from mopar.planning.model.boundary import last_use
+from mopar.planning.model.calls import CallTime, call_time, crossing_time
+from mopar.planning.model.cost_model import CostModel
+from mopar.planning.model.overhead import RuntimeOverhead
+from mopar.planning.model.prices import billed_ms
+from mopar.planning.model.shares import made_bytes, share_bytes
+from mopar.planning.model.table import SliceTable
+from mopar.planning.numbers import Floats, Indices
+from mopar.planning.space.stages import Held, Most, Stages, Sum, nothing
+from mopar.types import GraphPart, PartProfile, ShardStep, Share
+
+
+class GroupStages:
+    """The stages of one number of parts.
+
+    Attributes:
+        parts: how many.
+        steps: of so many parts; ``begins`` and ``ends`` are the numbers of the positions that they lie between.
+    """
+
+    def __init__(self, model: CostModel, table: SliceTable, parts: int) -> None:
+        profile = model.profile
+        self.parts = parts
+        self._model, self._table = model, table
+        self._number = {position: number for number, position in enumerate(table.positions)}
+        self.steps = tuple(step for step in profile.shards if self._usable(step))
+        self.begins: Indices = np.array([self._number[step.start] for step in self.steps], dtype=np.int64)
+        self.ends: Indices = np.array([self._number[step.stop] for step in self.steps], dtype=np.int64)
+        self._elapsed, self._beside = np.array(model.one_ms), np.array(model.parts_ms)
+        self._tensors = {tensor.name: tensor for tensor in profile.tensors}
+        self._largest = {tensor.name: tensor for tensor in at_largest(profile).tensors}
+        self._overhead_mib = RuntimeOverhead(profile).table(np.array(table.positions))
+        summed = any(share.summand for step in self.steps for part in step.parts for share in part.part.outputs)
+        # What enters may be a summand of every part.
+        self._copies = parts if summed else 1
+
+    def _usable(self, step: ShardStep) -> bool:
+        """Whether it is of so many parts, lies between positions, and leaves the model's outputs whole."""
+        outputs = {spec.name for spec in self._model.profile.outputs}
+        shares = [share for part in step.parts for share in part.part.outputs if share.tensor in outputs]
+        return (
+            len(step.parts) == self.parts
+            and {step.start, step.stop} <= self._number.keys()
+            and not any(share.summand or share.axis is not None for share in shares)
+        )
+
+    def alone(self, stop: int) -> Stages:
+        """Runs of the first part to a position, from every earlier one."""
+        needs, begins = self._table.needs, np.arange(stop)
+        compute = self._elapsed[self._table.positions[stop]] - self._elapsed[np.array(self._table.positions[:stop])]
+        sums, most = nothing((stop,), self.parts)
+        sums[:, Sum.CALLS, 0] = 1.0
+        sums[:, Sum.RESIDENT_BYTES, 0] = needs.resident_bytes[:stop, stop]
+        sums[:, Sum.FILE_BYTES, 0] = needs.file_bytes[:stop, stop]
+        most[:, Most.ACTIVE_BYTES, 0] = needs.active_bytes[:stop, stop]
+        most[:, Most.OVERHEAD_MIB, 0] = self._overhead_mib[:stop, stop]
+        entering, leaving = needs.input_bytes[:stop, stop], needs.output_bytes[:stop, stop]
+        most[:, Most.BODY_BYTES, 0] = np.maximum(entering * self._copies, leaving)
+        inside_ms, outside_ms = needs.crossing.inside_ms[:stop, stop], needs.crossing.outside_ms[:stop, stop]
+        crossing = CallTime(inside_ms.reshape(stop, 1), outside_ms.reshape(stop, 1))
+        return self._stages(begins, compute.reshape(stop, 1), crossing, sums, most)
+
+    def together(self, numbers: Indices) -> Stages:
+        """Steps by their numbers."""
+        shape = (len(numbers), self.parts)
+        compute, inside_ms, outside_ms = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        sums, most = nothing((len(numbers),), self.parts)
+        for at, number in enumerate(numbers.tolist()):
+            step = self.steps[number]
+            whole_ms = self._beside[step.stop] - self._beside[step.start]
+            overhead_mib = self._overhead_mib[self.begins[number], self.ends[number]]
+            for one, needs in enumerate(step.parts):
+                if not needs.part.outputs:
+                    continue
+                crossing = self._crossing(needs.part)
+                compute[at, one] = needs.time_share * whole_ms
+                inside_ms[at, one], outside_ms[at, one] = crossing.inside_ms, crossing.outside_ms
+                sums[at, :, one] = self._sums(needs)
+                most[at, :, one] = self._most(needs, overhead_mib, most[at, Most.SUMMED, one])
+        return self._stages(self.begins[numbers], compute, CallTime(inside_ms, outside_ms), sums, most)
+
+    @staticmethod
+    def _sums(needs: PartProfile) -> list[float]:
+        """By ``Sum``; what is billed follows from the stage's place in a slice."""
+        return [0.0, 1.0, needs.resident_bytes, needs.file_bytes]
+
+    def _most(self, needs: PartProfile, overhead_mib: float, unsummed: float) -> list[float]:
+        """By ``Most``."""
+        entering, leaving = (self._most_bytes(shares) for shares in (needs.part.inputs, needs.part.outputs))
+        summed = [last_use(self._tensors[share.tensor]) for share in needs.part.outputs if share.summand]
+        body_bytes = max(entering * self._copies, leaving)
+        return [needs.activation_bytes, overhead_mib, body_bytes, max(summed, default=unsummed)]
+
+    def _crossing(self, part: GraphPart) -> CallTime[float]:
+        """What the tensors of a part's call add to its time, at the measured point."""
+        each = list(self._crossings(part))
+        return CallTime(sum(one.inside_ms for one in each), sum(one.outside_ms for one in each))
+
+    def _crossings(self, part: GraphPart) -> Iterator[CallTime[float]]:
+        for share in part.inputs:
+            yield crossing_time(self._model.call, share_bytes(self._tensors[share.tensor], share), "consumer")
+        for share in part.outputs:
+            yield crossing_time(self._model.call, made_bytes(self._tensors[share.tensor], share, part), "producer")
+
+    def _most_bytes(self, shares: Sequence[Share]) -> float:
+        """At the largest sizes."""
+        return sum(share_bytes(self._largest[share.tensor], share) for share in shares)
+
+    def _stages(
+        self, begins: Indices, compute_ms: Floats, crossing: CallTime[Floats], sums: Floats, most: Floats
+    ) -> Stages:
+        """Stages whose calls take so long: stages x parts, or x 1 where the first is alone."""
+        model, positions = self._model, self._table.positions
+        cut_ms = np.array([model.cut_ms.get(positions[begin], 0.0) for begin in begins.tolist()])
+        calls = sums[:, Sum.CALLS]
+        held = []
+        for costs in (model.call, model.step):
+            time = call_time(costs, compute_ms + cut_ms[:, None], model.one_ms[-1], crossing)
+            billed = sums.copy()
+            billed[:, Sum.BILLED_MS] = billed_ms(model.book, time.inside_ms) * calls
+            held.append(Held(((time.inside_ms + time.outside_ms) * calls).max(axis=1), billed, most))
+        return Stages(begins, *held)

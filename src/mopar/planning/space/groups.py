@@ -1,0 +1,160 @@
+"""Slices computed side by side: for every pair of positions, the quickest path through steps by so many functions.
+
+A group of ``parts`` functions computes a slice in stages, one after the other: steps, which are runs of layers that
+parts compute side by side (``Profile.shards``), and between those, runs that its first function computes alone. Between
+two stages the parts exchange what they made. For every start, dynamic programming over the later positions finds the
+stages whose latencies add up to the least; what they cost and hold is then what it is. O(n x steps + n^3) time for n
+positions, O(n^2 x parts) memory.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mopar.planning.model.memory import required_mib
+from mopar.planning.model.prices import bought_mib, calls_usd, held_usd_per_ms
+from mopar.planning.model.table import SliceTable
+from mopar.planning.numbers import Floats, Indices
+from mopar.planning.space.group_stages import GroupStages
+from mopar.planning.space.question import Question
+from mopar.planning.space.sizes import Sizes
+from mopar.planning.space.stages import Held, Most, Sum
+from mopar.types import ShardStep
+
+_NO_STEP = -1
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPaths:
+    """The quickest path through the stages of every slice.
+
+    Attributes:
+        steps: that slices are made of.
+        begins: the position where each of ``steps`` begins.
+        last: the last step of a slice by its number in ``steps``; -1 where there is none.
+        alone: the position from which on the first function computes the rest of a slice alone; its stop where none.
+    """
+
+    steps: tuple[ShardStep, ...]
+    begins: Indices
+    last: Indices
+    alone: Indices
+
+    def between(self, start: int, stop: int) -> tuple[ShardStep, ...]:
+        """The steps of a slice that its parts share, first to last."""
+        found: list[ShardStep] = []
+        while stop != start:
+            stop = int(self.alone[start, stop])
+            if stop != start:
+                number = int(self.last[start, stop])
+                found.append(self.steps[number])
+                stop = int(self.begins[number])
+        return tuple(found[::-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Every slice as ``parts`` functions side by side; matrices by start and stop, infinite where it cannot be.
+
+    Attributes:
+        parts: how many functions.
+        memory_mib: of each, headroom included, as bought; ``cpu`` of each.
+        cost_usd, latency_ms: of a slice.
+        paths: through the steps.
+    """
+
+    parts: int
+    memory_mib: Floats
+    cpu: Floats
+    cost_usd: Floats
+    latency_ms: Floats
+    paths: GroupPaths
+
+    def sizes(self, start: int, stop: int) -> Sizes:
+        """The one size of a slice between two positions, by their numbers."""
+        memory, cpu, cost, latency = (
+            matrix[start : start + 1, stop] for matrix in (self.memory_mib, self.cpu, self.cost_usd, self.latency_ms)
+        )
+        return Sizes(memory, cpu, np.ones(1), cost, latency)
+
+    def path(self, start: int, stop: int) -> tuple[ShardStep, ...]:
+        """The steps of a slice that its parts share, first to last."""
+        return self.paths.between(start, stop)
+
+
+def groups_of(question: Question, table: SliceTable) -> tuple[Group, ...]:
+    """Groups of every number of parts that the profile knows and the question allows.
+
+    Parts get a whole CPU each, so there are none where functions are given less, and where functions share the
+    profile's host, no more than it has cores.
+    """
+    if question.cpu is not None and question.cpu < 1:
+        return ()
+    most = [number for number in (question.max_functions, question.max_parts) if number is not None]
+    if question.model.limits.shares_host:
+        most.append(question.model.profile.machine.cores)
+    counts = sorted({len(step.parts) for step in question.model.profile.shards})
+    found = [
+        _group(question, table, GroupStages(question.model, table, parts))
+        for parts in counts
+        if parts <= min(most, default=parts)
+    ]
+    return tuple(group for group in found if group is not None)
+
+
+def _group(question: Question, table: SliceTable, stages: GroupStages) -> Group | None:
+    if not stages.steps:
+        return None
+    count = len(table.positions)
+    # By stop, then start: the best path that ends with a step, and the best path.
+    stepped, best = (Held.nothing((count, count), stages.parts) for _ in range(2))
+    last, alone = np.full((count, count), _NO_STEP), np.tile(np.arange(count), (count, 1))
+    everywhere = np.ones(count, dtype=bool)
+    for stop in range(1, count):
+        ending = np.flatnonzero(stages.ends == stop)
+        if len(ending):
+            row, chosen = stages.together(ending).arrive(best)
+            last[:, stop] = ending[chosen]
+            stepped.keep(stop, row, everywhere)
+            best.keep(stop, row, everywhere)
+        row, chosen = stages.alone(stop).arrive(stepped)
+        sooner = row.latency_ms < best.latency_ms[stop]
+        alone[sooner, stop] = chosen[sooner]
+        best.keep(stop, row, sooner)
+    return _priced(question, table, best.by_start(), GroupPaths(stages.steps, stages.begins, last, alone))
+
+
+def _priced(question: Question, table: SliceTable, held: Held, paths: GroupPaths) -> Group:
+    model, book = question.model, question.model.book
+    calls, files = held.sum(Sum.CALLS), held.sum(Sum.FILE_BYTES)
+    held_bytes = held.sum(Sum.RESIDENT_BYTES) + held.largest(Most.ACTIVE_BYTES)
+    required = required_mib(model.profile.runtime.base_mib, held_bytes, held.largest(Most.OVERHEAD_MIB))
+    memory, cpu = _with_a_cpu(question, question.floor_mib(required.max(axis=2)))
+    bought = np.where(np.isfinite(memory), memory, 0.0)
+    usd_per_ms = held_usd_per_ms(book, bought, cpu)[:, :, None]
+    cost = calls_usd(book, usd_per_ms, held.sum(Sum.BILLED_MS), model.init_ms(files), calls).sum(axis=2)
+    allowed = np.isfinite(held.latency_ms) & np.isfinite(memory) & (calls > 0).all(axis=2)
+    allowed &= memory <= book.memory_max_mib
+    limits = model.limits
+    if limits.payload_bytes is not None:
+        allowed &= held.largest(Most.BODY_BYTES).max(axis=2) * limits.payload_factor <= limits.payload_bytes
+        # Who reads summands takes in one of each part: other slices do not count with that.
+        allowed &= held.largest(Most.SUMMED).max(axis=2) < np.array(table.positions)
+    if limits.package_bytes is not None:
+        allowed &= (files + limits.package_base_bytes <= limits.package_bytes).all(axis=2)
+    cost, latency = (np.where(allowed, values, np.inf) for values in (cost, held.latency_ms))
+    return Group(held.sums.shape[-1], memory, cpu, cost, latency, paths)
+
+
+def _with_a_cpu(question: Question, floor_mib: Floats) -> tuple[Floats, Floats]:
+    """The smallest sizes that hold ``floor_mib`` and give a whole CPU, and their CPUs; infinite where none does."""
+    book = question.model.book
+    if book.mib_per_vcpu is not None:
+        memory = np.maximum(floor_mib, bought_mib(book, book.mib_per_vcpu))
+        return memory, memory / book.mib_per_vcpu
+    memory, cpu = np.full_like(floor_mib, np.inf), np.ones_like(floor_mib)
+    for size in sorted((size for size in question.cpu_sizes if size.cpu >= 1), key=lambda one: one.cpu):
+        wanted = np.maximum(floor_mib, bought_mib(book, float(size.memory_min_mib)))
+        fits = np.isinf(memory) & (wanted <= (size.memory_max_mib or np.inf))
+        memory, cpu = np.where(fits, wanted, memory), np.where(fits, size.cpu, cpu)
+    return memory, cpu

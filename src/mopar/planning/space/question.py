@@ -1,0 +1,141 @@
+"""What is asked of the planner: a model, where it runs and at which prices, and what its plan may have.
+
+One object carries the profile, the price book, the limits and what follows from them, so that the profile
+itself goes no further.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+
+from mopar.planning.model.cost_model import CostModel
+from mopar.planning.model.prices import Headroom, bought_mib, with_headroom
+from mopar.planning.model.quota import TWO_CPUS
+from mopar.planning.numbers import Floats
+from mopar.planning.policy import DEFAULT, SearchPolicy
+from mopar.types import CpuSize, PlatformLimits, PriceBook, Profile, UsageError
+
+OBJECTIVES = ("cost", "latency", "balanced")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What all searches of one call of ``plan`` share.
+
+    Attributes:
+        model: what calls take and cost: the profile, the prices and the platform's limits are in it.
+        objective: one of ``OBJECTIVES``.
+        cpu: CPUs of each function, in place of the book's choice; None for that, or where memory buys CPU.
+        headroom: what is added to required memory.
+        max_functions: None for no limit.
+        max_parts: most functions that compute a slice side by side; None for as many as the profile has.
+        budget_usd: the most that a request may cost where latency is minimised.
+        policy: how much a search looks at.
+    """
+
+    model: CostModel
+    objective: str = "cost"
+    cpu: float | None = None
+    headroom: Headroom = field(default_factory=Headroom)
+    max_functions: int | None = None
+    max_parts: int | None = None
+    budget_usd: float | None = None
+    policy: SearchPolicy = DEFAULT
+
+    @property
+    def cut_positions(self) -> list[int]:
+        """Where the model can be cut, ascending."""
+        return sorted(self.model.cut_ms)
+
+    @property
+    def unsplit(self) -> list[int]:
+        """The positions of the whole model as one slice."""
+        return [0, self.model.layers]
+
+    def between(self, cuts: Sequence[int]) -> list[int]:
+        """Positions of slices between some cuts."""
+        return [0, *cuts, self.model.layers]
+
+    @property
+    def cpu_sizes(self) -> tuple[CpuSize, ...]:
+        """CPUs to choose from where memory does not buy them."""
+        book = self.model.book
+        if self.cpu is not None:
+            return (CpuSize(self.cpu),)
+        return book.cpu_sizes or (CpuSize(book.cpu_per_function),)
+
+    def floor_mib(self, memory_mib: Floats) -> Floats:
+        """The smallest sizes that hold ``memory_mib`` and its headroom; the book's maximum is not looked at."""
+        held = with_headroom(memory_mib, self.headroom.share, self.headroom.min_mib)
+        return bought_mib(self.model.book, held)
+
+    def useful_mib(self, mib_per_vcpu: float) -> float:
+        """The size above which more memory makes a function no faster."""
+        book = self.model.book
+        steps = (book.memory_max_mib - book.memory_min_mib) // book.memory_step_mib * book.memory_step_mib
+        most_cpus = TWO_CPUS if any(layer.two_threads is not None for layer in self.model.profile.layers) else 1.0
+        return min(float(bought_mib(book, mib_per_vcpu * most_cpus)), float(book.memory_min_mib + steps))
+
+
+def ask(
+    profile: Profile,
+    book: PriceBook,
+    limits: PlatformLimits,
+    *,
+    objective: str = "cost",
+    max_functions: int | None = None,
+    max_parts: int | None = None,
+    budget_usd: float | None = None,
+    cpu: float | None = None,
+    headroom: Headroom | None = None,
+    policy: SearchPolicy = DEFAULT,
+) -> Question:
+    """The question, its arguments checked; ``max_functions`` is in place of the platform's, the budget a million's.
+
+    Raises:
+        UsageError: an argument makes no sense.
+    """
+    if objective not in OBJECTIVES:
+        raise UsageError(f"objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
+    if max_functions is not None and max_functions < 1:
+        raise UsageError(f"max_functions {max_functions}: a plan has at least 1 function")
+    if max_parts is not None and max_parts < 1:
+        raise UsageError(f"max_parts {max_parts}: a slice is computed by at least 1 function")
+    _check_budget(objective, budget_usd)
+    _check_cpu(book, cpu)
+    return Question(
+        model=CostModel.of(profile, book, limits),
+        objective=objective,
+        cpu=cpu,
+        headroom=_checked(headroom or Headroom()),
+        max_functions=limits.max_functions if max_functions is None else max_functions,
+        max_parts=max_parts,
+        budget_usd=None if budget_usd is None else budget_usd / 1e6,
+        policy=policy,
+    )
+
+
+def _checked(headroom: Headroom) -> Headroom:
+    if headroom.share < 0 or headroom.min_mib < 0:
+        raise UsageError("headroom must be at least 0")
+    return headroom
+
+
+def _check_budget(objective: str, budget_usd: float | None) -> None:
+    if budget_usd is None:
+        return
+    if objective != "latency":
+        raise UsageError(
+            f"budget_usd with objective {objective!r}: it limits the cost of the fastest plan; use latency"
+        )
+    if not (budget_usd > 0 and isfinite(budget_usd)):
+        raise UsageError(f"budget_usd {budget_usd:g}: must be over 0")
+
+
+def _check_cpu(book: PriceBook, cpu: float | None) -> None:
+    if cpu is None:
+        return
+    if book.mib_per_vcpu is not None:
+        raise UsageError(f"cpu {cpu:g}: with prices {book.name} memory buys CPU; leave cpu out")
+    if not (cpu > 0 and isfinite(cpu)):
+        raise UsageError(f"cpu {cpu:g}: a function needs more than 0 CPUs")

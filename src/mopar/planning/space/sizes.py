@@ -1,0 +1,110 @@
+"""Sizes that a slice can be given, and what each takes and costs."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mopar.planning.model.prices import billed_ms, bought_mib, call_usd
+from mopar.planning.model.quota import TWO_CPUS, cpu_bound_ms, least_work_mib, threads_of
+from mopar.planning.model.shape import Size
+from mopar.planning.model.table import SliceTable
+from mopar.planning.numbers import Floats, Indices
+from mopar.planning.space.question import Question
+from mopar.types import PriceBook
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes with what a slice costs and takes at each; infinite where a size cannot be bought."""
+
+    memory_mib: Floats
+    cpu: Floats
+    threads: Floats
+    cost_usd: Floats
+    latency_ms: Floats
+
+    def at(self, number: int) -> Size:
+        """One of them, where they are a column."""
+        memory_mib, cpu, threads = (float(column[number]) for column in (self.memory_mib, self.cpu, self.threads))
+        return Size(round(memory_mib), cpu, round(threads))
+
+    def of(self, kept: Indices | tuple[slice | int, ...]) -> "Sizes":
+        """Some of them, by an index of the arrays."""
+        return Sizes(*(getattr(self, column.name)[kept] for column in fields(Sizes)))
+
+
+class SizeCatalog:
+    """The sizes of every slice of a table.
+
+    Attributes:
+        sold: for every slice, a size for each number of CPUs, in columns of matrices; None where memory buys CPU, and
+            the sizes of a slice are too many to lay out for all of them.
+    """
+
+    def __init__(self, question: Question, table: SliceTable) -> None:
+        self._question, self._table, self._book = question, table, question.model.book
+        self.floor_mib = question.floor_mib(table.memory_mib)
+        self.sold = self._sold() if self._book.mib_per_vcpu is None else None
+
+    def bounds(self) -> tuple[Floats, Floats]:
+        """For every slice, a price and a latency that none of its sizes undercuts.
+
+        The latency is reached, by the fastest size; so is the price where memory buys no CPU. Where it does, the price
+        is a bound: memory that buys CPU in proportion nearly cancels out of the price of computing.
+        """
+        if self.sold is not None:
+            return self.sold.cost_usd.min(axis=0), self.sold.latency_ms.min(axis=0)
+        assert self._book.mib_per_vcpu is not None
+        return self._coupled_bounds(self._book.mib_per_vcpu)
+
+    def sizes(self, start: int, stop: int) -> Sizes:
+        """The sizes of the slice between two positions (by their numbers in the table) worth choosing from."""
+        same_price = self._question.policy.same_price
+        if self.sold is not None:
+            return _worthwhile(self.sold.of((slice(None), start, stop)), same_price)
+        mib_per_vcpu = self._book.mib_per_vcpu
+        assert mib_per_vcpu is not None
+        floor = float(self.floor_mib[start, stop])
+        most = max(floor, self._question.useful_mib(mib_per_vcpu))
+        memory = np.arange(floor, most + 0.5, self._book.memory_step_mib)[None, :]
+        found = _priced(self._book, self._table.at(start, stop), memory, memory / mib_per_vcpu)
+        return _worthwhile(found.of((0,)), same_price)
+
+    def _sold(self) -> Sizes:
+        found = []
+        for size in self._question.cpu_sizes:
+            memory = np.maximum(self.floor_mib, bought_mib(self._book, float(size.memory_min_mib)))
+            memory = np.where(memory <= (size.memory_max_mib or np.inf), memory, np.inf)
+            found.append(_priced(self._book, self._table, memory, np.full_like(memory, size.cpu)))
+        return Sizes(*(np.stack([getattr(sizes, column.name) for sizes in found]) for column in fields(Sizes)))
+
+    def _coupled_bounds(self, mib_per_vcpu: float) -> tuple[Floats, Floats]:
+        table, floor = self._table, self.floor_mib
+        fastest = np.maximum(floor, self._question.useful_mib(mib_per_vcpu))
+        latency = _priced(self._book, table, fastest, fastest / mib_per_vcpu).latency_ms
+        inside = latency - table.outside_ms
+        one, two = table.inside_ms, np.minimum(table.inside_two_ms, table.inside_ms)
+        # Memory times time: below a whole CPU, or on one, or with two threads on two.
+        held = np.minimum(
+            one * np.maximum(floor, least_work_mib(one, mib_per_vcpu)),
+            two * np.maximum(floor, TWO_CPUS * mib_per_vcpu),
+        )
+        billed = np.maximum(billed_ms(self._book, inside), held / floor)
+        return call_usd(self._book, floor, floor / mib_per_vcpu, billed, table.init_ms), latency
+
+
+def _priced(book: PriceBook, table: SliceTable, memory_mib: Floats, cpu: Floats) -> Sizes:
+    """Slices at sizes, with what they cost and take; infinite where the size is."""
+    threads = threads_of(table.inside_ms, table.inside_two_ms, cpu)
+    inside = cpu_bound_ms(table.inside_ms, table.inside_two_ms, cpu, threads)
+    bought = np.isfinite(memory_mib)
+    cost = call_usd(book, np.where(bought, memory_mib, 0.0), cpu, billed_ms(book, inside), table.init_ms)
+    latency = np.where(bought, inside + table.outside_ms, np.inf)
+    return Sizes(memory_mib, cpu, threads, np.where(bought, cost, np.inf), latency)
+
+
+def _worthwhile(sizes: Sizes, same_price: float) -> Sizes:
+    """Those that are cheaper than all faster ones, cheapest first."""
+    order = np.lexsort((sizes.cost_usd, sizes.latency_ms))
+    dearest_faster = np.append(np.inf, np.minimum.accumulate(sizes.cost_usd[order])[:-1])
+    return sizes.of(order[sizes.cost_usd[order] < dearest_faster * (1 - same_price)][::-1])
