@@ -47,7 +47,7 @@ def test_given_values_come_first_and_set_the_shape(tmp_path: Path) -> None:
     assert not np.array_equal(requests[1]["x"], values)
 
 
-def test_the_whole_model_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
+def test_the_reference_model_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     path, feeds = tiny.skip(tmp_path)
     (tmp_path / "notes.onnx").write_text("no model")
     for wrong, message in (("absent.onnx", "no such file"), (".", "a folder"), ("notes.onnx", "Protobuf parsing")):
