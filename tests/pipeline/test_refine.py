@@ -16,8 +16,7 @@ from mopar.pipeline.verify import PredictedMeasured, Verification, VerifiedFunct
 from mopar.planning import evaluate, reordered, shape_of
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import Plan, Profile
-from tests.planning.branching import two_towers
-from tests.planning.strategies import MIB, chain
+from tests.profiles import MIB, chain, two_towers
 
 
 def measurement(plan: Plan, *, slower: Sequence[float], more_mib: Sequence[float], between_ms: float) -> Verification:

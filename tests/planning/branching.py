@@ -24,30 +24,10 @@ from mopar.types import (
     WholeProfile,
 )
 from tests.planning.oracle import keeps, sizes_of
-from tests.planning.strategies import MIB, costs_of_runtime, make_profile, tensor
+from tests.planning.strategies import costs_of_runtime
+from tests.profiles import MIB, make_profile, tensor
 
 _MOST_PLANS = 2_000
-
-
-def two_towers(crossing: tuple[int, int, int, int] = (8, 1, 8, 1)) -> Profile:
-    """Towers 0-2-4 and 1-3-5, one layer of each by turns, that meet in layer 6.
-
-    Args:
-        crossing: MiB of what the layers of the first tower make, then of the second's, inside and at the end.
-    """
-    inner_a, end_a, inner_b, end_b = (4 * (size * MIB // 4) for size in crossing)
-    sizes = (inner_a, inner_b, inner_a, inner_b, end_a, end_b, MIB)
-    tensors = [tensor("x", MIB, -1, (0,)), tensor("z", MIB, -1, (1,))]
-    readers = [(2,), (3,), (4,), (5,), (6,), (6,), (7,)]
-    tensors += [tensor(f"t{index}", sizes[index], index, readers[index]) for index in range(7)]
-    weights = tuple(WeightProfile(f"w{index}", 40 * MIB, 40 * MIB, 40 * MIB) for index in range(7))
-    layers = []
-    for index in range(7):
-        live = sum(t.bytes for t in tensors if t.producer <= index <= last_use(t))
-        layers.append(
-            LayerProfile(index, (f"n{index}",), ("Gemm",), (f"w{index}",), 10.0, 0.0, 40 * MIB, live),
-        )
-    return make_profile(tuple(layers), tuple(tensors), weights, tuple(range(1, 7)))
 
 
 def block(first: int, lengths: list[int]) -> list[tuple[int, ...]]:

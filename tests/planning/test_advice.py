@@ -6,8 +6,7 @@ import pytest
 
 from mopar.planning import plan
 from mopar.types import GraphPart, InfeasibleError, PartProfile, Profile, ShardStep, Share
-from tests.planning.branching import two_towers
-from tests.planning.strategies import FREE, MIB, PAPER, chain
+from tests.profiles import FREE, MIB, PAPER, chain, two_towers
 
 APART = replace(FREE, package_bytes=121 * MIB)
 """Three layers of ``two_towers`` at most in a function: its towers run side by side."""

@@ -33,9 +33,10 @@ from mopar.planning.sizes import Sizing
 from mopar.planning.sound import check_profile
 from mopar.planning.table import slice_table
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, UsageError
-from tests.planning.branching import all_plans, block, branching, chained_ms, orders_of, random_layers, two_towers
-from tests.planning.strategies import FREE, MIB, PAPER, books, limits
+from tests.planning.branching import all_plans, block, branching, chained_ms, orders_of, random_layers
+from tests.planning.strategies import books, limits
 from tests.planning.test_optimum import random_questions
+from tests.profiles import FREE, MIB, PAPER, two_towers
 
 SLACK = 1e-6
 few_questions = settings(random_questions, max_examples=25)

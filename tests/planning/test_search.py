@@ -12,7 +12,7 @@ from mopar.planning.problem import Problem, make_problem
 from mopar.planning.search import Objective, solve
 from mopar.planning.sizes import Sizing
 from mopar.types import Profile, RuntimeCosts, WeightProfile
-from tests.planning.strategies import FREE, MIB, PAPER, chain, make_profile, tensor
+from tests.profiles import FREE, MIB, PAPER, chain, make_profile, tensor
 
 COUNT = 9
 

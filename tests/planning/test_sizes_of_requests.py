@@ -13,8 +13,8 @@ from mopar.planning.arithmetic import call_costs
 from mopar.planning.memory import slice_memory_mib
 from mopar.planning.table import slice_table
 from mopar.types import Profile, ProfileError, SizePoint
-from tests.planning.branching import two_towers
-from tests.planning.strategies import FREE, PAPER, chain, profiles
+from tests.planning.strategies import profiles
+from tests.profiles import FREE, PAPER, chain, two_towers
 
 
 def at_times(profile: Profile, times: int) -> SizePoint:
