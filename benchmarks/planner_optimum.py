@@ -27,7 +27,7 @@ from mopar.planning.space.question import ask
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import InfeasibleError, LayerProfile, PlatformLimits, PriceBook, Profile, TensorProfile, WeightProfile
 from tests.planning.slambuc_oracle import USD_PER_MS, random_chain
-from tests.planning.strategies import FREE, MIB, make_profile, tensor
+from tests.profiles import FREE, MIB, make_profile, tensor
 
 BOOKS = ("paper", "openfaas", "cloud-run", "aws-lambda-x86", "azure-functions", "alibaba-fc")
 SLAMBUC = "slambuc"

@@ -19,7 +19,7 @@ from mopar.planning import Size, Slice, chain_shape, evaluate, plan_cuts
 from mopar.platforms.books import load_book
 from mopar.profiling.patterns import patterns_of
 from mopar.types import EngineOptions, Profile, RuntimeCosts, TensorSpec, WholeProfile
-from tests.planning.strategies import FREE, MIB, PAPER, chain
+from tests.profiles import FREE, MIB, PAPER, chain
 
 BOOK = replace(PAPER, gib_s_usd=2e-5)
 

@@ -11,7 +11,7 @@ from mopar.planning import plan_unsplit
 from mopar.types import InputRecipe, LargerRequest, Plan, UsageError
 from mopar.types.ranges import InputRange
 from tests.cli.harness import Pipeline, mopar
-from tests.planning.strategies import FREE, PAPER, chain
+from tests.profiles import FREE, PAPER, chain
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from mopar.cli.patterns import render_patterns, sparkline
 from mopar.profiling.patterns import patterns_of
-from tests.planning.strategies import chain
+from tests.profiles import chain
 
 
 def test_a_bar_shows_the_most_of_its_part_of_the_time() -> None:

@@ -1,4 +1,4 @@
-"""``python -m tests.golden`` writes the golden files anew, from the profiles that are kept.
+"""``python -m tests.golden [MODEL ..]`` writes the golden files anew, from the profiles that are kept.
 
 With ``--profiles`` these are predicted anew first, for this machine: plans then change with the machine.
 """
@@ -13,24 +13,25 @@ from tests.golden.plans import MODELS, PLANS, answer, answers_text, kept_answers
 def main() -> None:
     """Write what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="only their plans; default: those of all")
     parser.add_argument("--profiles", action="store_true", help="predict the profiles anew")
     parser.add_argument("--quick", action="store_true", help="leave the plans out that only `make slow` compares")
     options = parser.parse_args()
-    if options.profiles:
-        for model in MODELS:
+    for model in options.models or MODELS:
+        if options.profiles:
             write_profile(model)
-    write_plans(quick=options.quick)
+        write_plans(model, quick=options.quick)
     for name, printed in outputs().items():
         output_path(name).write_text(printed())
 
 
-def write_plans(*, quick: bool) -> None:
-    """Plan anew; with ``quick``, the records of plans that take long stay as they are."""
-    known = kept_answers() if quick else {}
-    wanted = [question for question in questions() if question.is_quick or not quick]
+def write_plans(model: str, *, quick: bool) -> None:
+    """Plan a model anew; with ``quick``, the records of plans that take long stay as they are."""
+    wanted = [question for question in questions() if question.model == model and (question.is_quick or not quick)]
     with ProcessPoolExecutor() as pool:
-        known |= zip(map(str, wanted), pool.map(answer, wanted), strict=True)
-    PLANS.write_text(answers_text({str(question): known[str(question)] for question in questions()}))
+        made = dict(zip(map(str, wanted), pool.map(answer, wanted), strict=True))
+    known = kept_answers() | made
+    PLANS.write_text(answers_text({name: known[name] for name in map(str, questions()) if name in known}))
 
 
 if __name__ == "__main__":

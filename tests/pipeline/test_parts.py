@@ -1,7 +1,7 @@
 """The option that says how many functions may compute a slice side by side."""
 
 from mopar.pipeline.stages import PlanOptions, make_front, make_plan
-from tests.planning.sharded import in_halves
+from tests.profiles import in_halves
 
 
 def test_parts_are_those_of_the_profile_unless_fewer_are_asked_for() -> None:

@@ -17,7 +17,7 @@ from mopar.planning import evaluate, shape_of
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import Plan, Profile
 from mopar.types.reports import PredictedMeasured, Verification, VerifiedFunction
-from tests.planning.strategies import MIB, chain
+from tests.profiles import MIB, chain
 
 
 def measurement(plan: Plan, *, slower: Sequence[float], more_mib: Sequence[float], between_ms: float) -> Verification:

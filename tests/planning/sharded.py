@@ -28,8 +28,7 @@ from mopar.types import (
     TensorProfile,
 )
 from tests.planning.oracle import sizes_of
-from tests.planning.strategies import MIB as MIB_BYTES
-from tests.planning.strategies import chain, profiles
+from tests.planning.strategies import profiles
 
 COUNTS = (2, 3)
 
@@ -104,18 +103,6 @@ def _taken(draw: st.DrawFn, tensor: TensorProfile) -> Share:
     return Share(tensor.name, 1, start, draw(st.integers(start + 1, size)))
 
 
-def halves(start: int, stop: int, taken: str, made: str, *, summand: bool = False) -> ShardStep:
-    """A step of two parts of tensors of a MiB, each with half of the time and of 8 MiB of weights per layer."""
-    half = MIB_BYTES // 8
-
-    def part(index: int) -> PartProfile:
-        share = Share(made, summand=True) if summand else Share(made, 1, index * half, (index + 1) * half)
-        weights = 4 * MIB_BYTES * (stop - start)
-        return PartProfile(GraphPart(index, 2, (Share(taken),), (share,)), 0.5, weights, weights, 2 * MIB_BYTES)
-
-    return ShardStep(start, stop, "axis 1", (part(0), part(1)))
-
-
 def replace_inputs(step: ShardStep) -> ShardStep:
     """Each part takes what it makes."""
     parts = []
@@ -123,13 +110,6 @@ def replace_inputs(step: ShardStep) -> ShardStep:
         made = needs.part.outputs[0]
         parts.append(replace(needs, part=replace(needs.part, inputs=(replace(made, tensor="x"),))))
     return replace(step, parts=tuple(parts))
-
-
-def in_halves(count: int) -> Profile:
-    """A chain whose layers but the last can be computed in halves."""
-    profile = chain(count, latency_ms=20.0)
-    names = ["x", *(f"t{index}" for index in range(count))]
-    return replace(profile, shards=tuple(halves(at, at + 1, names[at], names[at + 1]) for at in range(count - 1)))
 
 
 class Everything:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from slambuc.alg.chain import chain_partitioning, greedy_ser_chain_partitioning
 
 from mopar.types import LayerProfile, PlatformLimits, PriceBook, Profile, RuntimeCosts, WeightProfile, WholeProfile
-from tests.planning.strategies import FREE, MIB, PAPER, make_profile, tensor
+from tests.profiles import FREE, MIB, PAPER, make_profile, tensor
 
 USD_PER_MS = 1e-6
 

@@ -1,4 +1,4 @@
-"""Small random profiles, price books and limits, shared by the planning tests.
+"""Small random profiles, price books and limits, drawn for the planning tests.
 
 Every layer reads the one before it, so that slices follow each other (side-by-side slices are not what the search
 adds up); on top of that come skip tensors, shared weights and positions that are no cut positions.
@@ -11,114 +11,16 @@ from hypothesis import strategies as st
 
 from mopar.types import (
     CpuSize,
-    CutPosition,
     LayerProfile,
-    Machine,
     MemorySample,
-    ModelInfo,
     PlatformLimits,
     PriceBook,
     Profile,
     RuntimeCosts,
-    TensorProfile,
-    TensorSpec,
     WeightProfile,
     WholeProfile,
 )
-
-MIB = 1 << 20
-
-PAPER = PriceBook(
-    name="test",
-    date="2026-01-01",
-    source="a test",
-    gib_s_usd=1.66667e-5,
-    vcpu_s_usd=0.0,
-    request_usd=0.0,
-    memory_min_mib=1,
-    memory_max_mib=1 << 20,
-    memory_step_mib=1,
-    billing_unit_ms=0.0,
-    mib_per_vcpu=None,
-    cpu_per_function=1.0,
-    init_billed=False,
-    cold_rate=0.0,
-)
-COUPLED = replace(
-    PAPER,
-    memory_min_mib=64,
-    memory_max_mib=1024,
-    memory_step_mib=32,
-    request_usd=2e-7,
-    billing_unit_ms=1.0,
-    mib_per_vcpu=300.0,
-    init_billed=True,
-    cold_rate=0.01,
-)
-FREE = PlatformLimits(
-    name="test",
-    prices="test",
-    max_functions=None,
-    payload_bytes=None,
-    payload_factor=1.0,
-    package_bytes=None,
-    shares_host=True,
-)
-
-
-def make_profile(
-    layers: tuple[LayerProfile, ...],
-    tensors: tuple[TensorProfile, ...],
-    weights: tuple[WeightProfile, ...],
-    cuts: tuple[int, ...],
-    *,
-    overhead_ms: float = 0.0,
-    whole: WholeProfile | None = None,
-    runtime: RuntimeCosts | None = None,
-    samples: tuple[MemorySample, ...] = (),
-) -> Profile:
-    """A profile around layers, tensors and weights; the whole's time is the layers' sum unless given."""
-    sizes = {tensor.name: tensor for tensor in tensors}
-    count = len(layers)
-
-    def cut(index: int) -> CutPosition:
-        across = [t for t in tensors if t.producer < index and max(t.consumers, default=-1) >= index]
-        return CutPosition(index, tuple(t.name for t in across), sum(t.bytes for t in across), overhead_ms)
-
-    inputs = [t for t in tensors if t.producer == -1]
-    outputs = [t for t in tensors if count in t.consumers]
-    total_ms = sum(layer.latency_ms for layer in layers)
-    return Profile(
-        model=ModelInfo("tiny", "00", "11", 17, 0, sum(w.bytes for w in weights)),
-        inputs=tuple(TensorSpec(t.name, t.dtype, sizes[t.name].shape) for t in inputs),
-        outputs=tuple(TensorSpec(t.name, t.dtype, sizes[t.name].shape) for t in outputs),
-        tensors=tensors,
-        weights=weights,
-        layers=layers,
-        cut_positions=tuple(cut(index) for index in cuts),
-        whole=whole or WholeProfile(total_ms, 0.0, 400.0, 300.0, 0.0),
-        runtime=runtime or RuntimeCosts(45.0, 0.2, 0.1, wire_ms_per_mib=0.1, init_ms=120.0),
-        recipes=(),
-        machine=Machine("cpu", "kind", 2, 8192, "linux", "3.11", "1.32", "0"),
-        samples=samples,
-    )
-
-
-def tensor(name: str, size: int, producer: int, consumers: tuple[int, ...]) -> TensorProfile:
-    """A float32 tensor of ``size`` bytes (a multiple of 4)."""
-    return TensorProfile(name, "float32", (1, size // 4), size, producer, consumers)
-
-
-def chain(count: int, *, latency_ms: float = 4.0, weight: int = 8 * MIB, activation: int = MIB) -> Profile:
-    """Equal layers in a row, cuttable everywhere."""
-    names = ["x", *(f"t{index}" for index in range(count))]
-    tensors = tuple(tensor(name, activation, index - 1, (index,)) for index, name in enumerate(names))
-    weights = tuple(WeightProfile(f"w{index}", weight, weight, weight) for index in range(count))
-    layers = tuple(
-        LayerProfile(index, (f"n{index}",), ("Gemm",), (f"w{index}",), latency_ms, 0.0, weight, 2 * activation)
-        for index in range(count)
-    )
-    return make_profile(layers, tensors, weights, tuple(range(1, count)))
+from tests.profiles import COUPLED, FREE, MIB, PAPER, make_profile, tensor
 
 
 @st.composite

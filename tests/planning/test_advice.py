@@ -6,7 +6,7 @@ import pytest
 
 from mopar.planning import plan
 from mopar.types import GraphPart, InfeasibleError, LayerProfile, PartProfile, Profile, ShardStep, Share, WeightProfile
-from tests.planning.strategies import FREE, MIB, PAPER, chain, make_profile, tensor
+from tests.profiles import FREE, MIB, PAPER, chain, make_profile, tensor
 
 APART = replace(FREE, package_bytes=121 * MIB)
 """Three layers of ``two_towers`` at most in a function: its towers run side by side."""

@@ -13,9 +13,9 @@ from mopar.planning.space.downsample import downsampled
 from mopar.planning.space.question import ask
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, UsageError
 from tests.planning.oracle import candidates
-from tests.planning.sharded import halves
-from tests.planning.strategies import FREE, PAPER, books, chain, limits, profiles
+from tests.planning.strategies import books, limits, profiles
 from tests.planning.test_optimum import random_questions
+from tests.profiles import FREE, PAPER, chain, halves
 
 
 @random_questions

@@ -19,7 +19,7 @@ from mopar.types import (
     WeightProfile,
     WholeProfile,
 )
-from tests.planning.strategies import COUPLED, FREE, MIB, PAPER, chain, make_profile, tensor
+from tests.profiles import COUPLED, FREE, MIB, PAPER, chain, make_profile, tensor
 
 
 def test_a_chain_of_two() -> None:

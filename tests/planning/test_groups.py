@@ -34,8 +34,9 @@ from mopar.types import (
     Share,
     UsageError,
 )
-from tests.planning.sharded import Everything, halves, in_halves, replace_inputs, sharded
-from tests.planning.strategies import COUPLED, FREE, MIB, PAPER, books, chain, limits
+from tests.planning.sharded import Everything, replace_inputs, sharded
+from tests.planning.strategies import books, limits
+from tests.profiles import COUPLED, FREE, MIB, PAPER, chain, halves, in_halves
 
 SLACK = 1e-6
 many = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from mopar.files import from_json, to_json
 from mopar.planning import check_plan, plan, plan_cuts, plan_uniform, plan_unsplit
 from mopar.types import REQUEST, InfeasibleError, Plan, PlatformLimits, PriceBook, Profile, UsageError
-from tests.planning.strategies import COUPLED, FREE, MIB, PAPER, books, chain, limits, make_profile, profiles, tensor
+from tests.planning.strategies import books, limits, profiles
+from tests.profiles import COUPLED, FREE, MIB, PAPER, chain, make_profile, tensor
 
 
 def test_a_heavy_model_is_split_and_a_light_one_is_not() -> None:

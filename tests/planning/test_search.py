@@ -15,7 +15,7 @@ from mopar.planning.solve.weighed import Objective
 from mopar.planning.space.problem import free_problem
 from mopar.planning.space.question import ask
 from mopar.types import Profile, RuntimeCosts, WeightProfile
-from tests.planning.strategies import FREE, MIB, PAPER, chain, make_profile, tensor
+from tests.profiles import FREE, MIB, PAPER, chain, make_profile, tensor
 
 COUNT = 9
 

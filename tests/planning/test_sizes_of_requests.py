@@ -12,7 +12,8 @@ from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.function_memory import slice_memory_mib
 from mopar.planning.model.table import slice_table
 from mopar.types import Profile, ProfileError, SizePoint
-from tests.planning.strategies import FREE, PAPER, chain, profiles
+from tests.planning.strategies import profiles
+from tests.profiles import FREE, PAPER, chain
 
 
 def at_times(profile: Profile, times: int) -> SizePoint:

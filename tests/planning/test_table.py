@@ -13,7 +13,8 @@ from mopar.planning.model.times import elapsed_ms
 from mopar.planning.numbers import MIB
 from mopar.planning.solve.paths import cost_to_go, weigh
 from mopar.types import PlatformLimits, Profile
-from tests.planning.strategies import PAPER, limits, profiles
+from tests.planning.strategies import limits, profiles
+from tests.profiles import PAPER
 
 
 @settings(max_examples=80)

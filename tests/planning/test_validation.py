@@ -8,7 +8,7 @@ import pytest
 
 from mopar.planning import plan
 from mopar.types import GraphPart, PartProfile, Profile, ProfileError, ShardStep, Share
-from tests.planning.strategies import FREE, MIB, PAPER, chain
+from tests.profiles import FREE, MIB, PAPER, chain
 
 Change = Callable[[Profile], Profile]
 

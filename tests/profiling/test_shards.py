@@ -31,7 +31,7 @@ from mopar.types import (
     WeightProfile,
 )
 from tests.models import small_names
-from tests.planning.strategies import chain
+from tests.profiles import chain
 
 COUNTS = (2, 3)
 

@@ -17,7 +17,8 @@ from mopar.planning.numbers import Floats
 from mopar.planning.space.problem import free_problem
 from mopar.planning.space.question import ask
 from mopar.types import PlatformLimits, PriceBook, Profile
-from tests.planning.strategies import COUPLED, books, limits, profiles
+from tests.planning.strategies import books, limits, profiles
+from tests.profiles import COUPLED
 
 COSTS = CallCosts(0.3, 0.2, 0.1, 0.4, 0.05, WireCosts(0.02, 0.03), WireCosts(0.05, 0.01))
 WHOLE_MS = 90.0

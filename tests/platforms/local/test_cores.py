@@ -4,7 +4,7 @@ import pytest
 
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.local.cores import cores_of_parts
-from tests.planning.sharded import in_halves
+from tests.profiles import in_halves
 
 
 @pytest.mark.parametrize("cores", [{0, 1}, {3, 4, 5, 9}])

@@ -48,7 +48,8 @@ def fastest_within(
 def knee(chains: Chains, least_ms: float, slo_ms: float | None, policy: SolvePolicy) -> Chain:
     """The point of the front of cost and latency that lies farthest below the line through the front's ends.
 
-    That point is the least of a weighted sum, with weights that make both ends equal, so no front is needed.
+    That point is the least of a weighted sum, with weights that make both ends equal, so no front is needed. Where no
+    point lies below the line, it is the end with the lower product of cost and latency.
     """
     cheap, fast = cheapest(chains, slo_ms, policy), fastest(chains, least_ms, policy)
     spread_usd, spread_ms = fast.cost_usd - cheap.cost_usd, cheap.latency_ms - fast.latency_ms
@@ -56,4 +57,6 @@ def knee(chains: Chains, least_ms: float, slo_ms: float | None, policy: SolvePol
         return fast
     if spread_ms <= TOLERANCE * cheap.latency_ms:
         return cheap
-    return solve(chains, Objective(cost=1 / spread_usd, latency=1 / spread_ms, slo_ms=slo_ms), policy)
+    found = solve(chains, Objective(cost=1 / spread_usd, latency=1 / spread_ms, slo_ms=slo_ms), policy)
+    below = (cheap.cost_usd - found.cost_usd) / spread_usd + (cheap.latency_ms - found.latency_ms) / spread_ms
+    return found if below > TOLERANCE else min(cheap, fast, key=lambda end: end.cost_usd * end.latency_ms)
