@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import helper
 
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import infer as ask
@@ -24,6 +25,7 @@ from tests.graph.composed import run_file
 from tests.models import sample_inputs
 from tests.platforms.local import graphs
 from tests.runtime.http.doors import PATIENCE_S, ROOT, Client, Door, config, get, head, infer, infer_parts, opened
+from tests.runtime.running import save
 from tests.runtime.test_worker import MODULES
 
 HEALTH = ["/v2/health/live", "/v2/health/ready", "/healthz", "/_/health"]
@@ -85,6 +87,29 @@ def test_the_projects_own_client_asks_it(door: Door, want: Array) -> None:
     np.testing.assert_allclose(ask(url, FEEDS)["y"], want, rtol=1e-5)
     with pytest.raises(RequestError, match="the graph takes x"):
         ask(url, {"z": FEEDS["x"]})
+
+
+def test_inputs_come_in_any_order_and_wherever_they_lie_in_the_body(tmp_path: Path) -> None:
+    """Three bytes stand before numbers of four and eight: each is read to where the engine may read it."""
+    nodes = [
+        helper.make_node("Cast", ["wide"], ["narrow"], to=1),
+        helper.make_node("Where", ["take", "left", "narrow"], ["y"]),
+    ]
+    ports: dict[str, str] = {"left": "float32", "take": "bool", "wide": "float64"}
+    path = save(
+        tmp_path / "m.onnx", nodes, [(name, dtype, (3,)) for name, dtype in ports.items()], [("y", "float32", (3,))]
+    )
+    feeds: dict[str, Array] = {
+        "take": np.array([True, False, True]),
+        "wide": np.array([1.0, 2.0, 3.0]),
+        "left": np.array([4.0, 5.0, 6.0], np.float32),
+    }
+    with opened(config(tmp_path, path, ports, {"y": "float32"})) as door, Client(door.port) as client:
+        assert door.ready() == "ready"
+        assert np.frombuffer(client.ask(infer(feeds)).outputs()["y"][1], np.float32).tolist() == [4.0, 2.0, 6.0]
+        text = infer(feeds)
+        reply = client.ask(text.replace(b"\x01\x00\x01", b"\x01\x02\x01"))
+        assert (reply.status, reply.error) == (400, "the bytes of a BOOL are 0 and 1")
 
 
 def test_a_request_that_comes_byte_by_byte_is_read(door: Door, want: Array) -> None:
