@@ -47,6 +47,12 @@ def cpu_kind(architecture: str, flags: frozenset[str]) -> str:
 
 
 @functools.cache
+def mopar_version() -> str:
+    """The version of mopar that is installed."""
+    return importlib.metadata.version("mopar")
+
+
+@functools.cache
 def machine_facts() -> Machine:
     """This machine, as a profile or a bundle records it."""
     fields = _cpu_fields()
@@ -60,7 +66,7 @@ def machine_facts() -> Machine:
         kernel=platform.release(),
         python=platform.python_version(),
         onnxruntime=importlib.metadata.version("onnxruntime"),
-        mopar=importlib.metadata.version("mopar"),
+        mopar=mopar_version(),
     )
 
 

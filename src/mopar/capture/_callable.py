@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import mopar
 from mopar.capture._export import capture
 from mopar.capture._inputs import import_inputs
 from mopar.capture._source import CaptureSource, source_path
 from mopar.capture._torch import TranslatedErrors, require_torch
 from mopar.files import to_json, write_whole
+from mopar.machine import mopar_version
 from mopar.shapes import InputArg
 from mopar.types import UsageError
 
@@ -57,7 +57,7 @@ def import_callable(spec: str, inputs: Sequence[str], output: Path, *, seed: int
         if not is_program and not example:
             raise UsageError(f"{spec}: name each parameter of forward with --input NAME=SHAPE:DTYPE")
         capture(module, example, output, dynamic_shapes=symbols if stated.symbols else None, ranges=stated.ranges)
-    source = CaptureSource(spec, tuple(inputs), seed, str(torch.__version__), mopar.__version__)
+    source = CaptureSource(spec, tuple(inputs), seed, str(torch.__version__), mopar_version())
     write_whole(source_path(output), to_json(source))
     return output
 

@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
-import mopar
 from mopar.gateway.backend import Answer, Backend
 from mopar.gateway.http.aside import Aside
 from mopar.gateway.http.decode import Inference, decode, json_length
 from mopar.gateway.http.encode import VERSION, encode, metadata
 from mopar.gateway.http.messages import HttpLimits, Request, Response, Send, error_response, json_response
 from mopar.gateway.http.metrics import HttpMetrics
+from mopar.machine import mopar_version
 from mopar.types import MoparError, OverloadedError, RequestError
 
 _GRACE_S = 5.0
@@ -109,7 +109,7 @@ class Routes:
     def _about(self) -> Response:
         return json_response(
             200,
-            {"name": "mopar", "version": mopar.__version__, "extensions": ["binary_tensor_data"]},
+            {"name": "mopar", "version": mopar_version(), "extensions": ["binary_tensor_data"]},
         )
 
     def _ready(self) -> Response:

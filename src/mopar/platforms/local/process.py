@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import mopar
 from mopar.bundle import WORKER
 from mopar.limits import Cgroup
 from mopar.runtime import frames
@@ -165,4 +164,4 @@ def load_flags(options: EngineOptions) -> int:
 
 
 def _package_root() -> str:
-    return os.fspath(Path(mopar.__file__).resolve().parent.parent)
+    return os.fspath(Path(__file__).resolve().parents[3])
