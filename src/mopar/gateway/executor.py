@@ -26,7 +26,7 @@ from mopar.types import (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A request's outputs, as views of shared memory that is kept until the answer is let go."""
+    """A request's outputs, as views of memory that the transport keeps until the answer is let go."""
 
     outputs: Sequence[TensorValue]
     timings: Sequence[CallTiming]

@@ -194,6 +194,33 @@ def test_bodies_are_counted_before_memory_is_taken_for_them_and_given_back(plan:
     uvloop.run(main())
 
 
+def test_a_kept_connection_holds_nothing_of_its_last_call(plan: CallPlan) -> None:
+    """Nor is one kept whose request was answered before it had been sent: the rest would be missing."""
+
+    async def main() -> None:
+        async with answering(lambda _number: RIGHT) as (url, _), asking(url, FEEDS) as (request, transport):
+            await request.run(plan, (), time.monotonic() + PATIENCE_S)
+            (kept,) = transport._functions["f0"]._idle
+            assert (kept._body, kept._parser, kept._reply) == (None, None, None)
+
+    async def early() -> None:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(RIGHT)
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        url, slow = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", Network(0.01, 50.0)
+        async with server, asking(url, FEEDS, network=slow) as (request, transport):
+            await request.run(plan, (), time.monotonic() + PATIENCE_S)
+            assert transport._functions["f0"]._idle == []
+        await asyncio.sleep(0.01)  # for the handler, which ends with its connection
+
+    uvloop.run(main())
+    uvloop.run(early())
+
+
 @pytest.mark.parametrize("url", ["f0:8080", "https://f0", "http://", "http://f0:99999", "http://f0/?x"])
 def test_an_address_that_is_none_is_named(url: str) -> None:
     with pytest.raises(UsageError, match="is no URL of a function: write http://HOST:PORT"):

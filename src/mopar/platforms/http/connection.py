@@ -44,7 +44,9 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._incoming = memoryview(bytearray(_HEAD_BYTES))
         self._reply: asyncio.Future[Reply] | None = None
-        self._admit: Admit = lambda _length: None
+        self._parser: httptools.HttpResponseParser | None
+        self._admit: Admit
+        self._body: memoryview | None
         self._forget()
 
     async def ask(
@@ -70,24 +72,26 @@ class Connection(asyncio.BufferedProtocol):
         assert self._transport is not None, "not connected"
         assert self.usable, "used for two calls at once, or after its end"
         self.usable = False
-        self._forget()
-        self._admit = admit
+        self._parser, self._admit = httptools.HttpResponseParser(self), admit
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._reply = reply
+        sent = True
         try:
             if network is None:
                 self._transport.writelines([head, *parts])
                 found = await reply
             else:
                 self._transport.write(head)
-                await network[0].send(parts, self._write)
+                sent = await network[0].send(parts, self._write)
                 found = await reply
                 await network[1].pass_by(len(found.body))
+            # An answer that comes before all was sent refuses the rest, for which the next request would be taken.
+            sent = sent and not self._transport.get_write_buffer_size()
+            self.usable = sent and self._keep and not self._transport.is_closing()
         finally:
             if not reply.cancel() and not reply.cancelled():
                 reply.exception()  # heard, whatever it was that ended the waiting
-        # An answer that comes before all was sent refuses the rest, which would be taken for the next request.
-        self.usable = self._keep and not self._transport.is_closing() and not self._transport.get_write_buffer_size()
+            self._forget()
         return found
 
     def close(self) -> None:
@@ -105,13 +109,14 @@ class Connection(asyncio.BufferedProtocol):
         return True
 
     def _forget(self) -> None:
-        """Nothing of an answer has come."""
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        """Hold nothing of an answer, nor of whoever asked: the connection may be idle for long."""
+        self._admit = _anything
+        self._parser = None
         self._headers: dict[str, str] = {}
         self._head_bytes = 0
         self._status = 0
         self._keep = False
-        self._body: memoryview | None = None
+        self._body = None
         self._filled = 0
 
     # --- asyncio's callbacks ---
@@ -194,6 +199,10 @@ class Connection(asyncio.BufferedProtocol):
             reply.set_exception(error)
         if self._transport is not None:
             self._transport.abort()
+
+
+def _anything(_length: int) -> None:
+    """Of no call: there is no answer to admit."""
 
 
 def _no_http(error: Exception) -> DeploymentError:

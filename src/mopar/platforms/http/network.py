@@ -23,8 +23,8 @@ class Direction:
         self._s_per_byte = 0.0 if network.bandwidth_mbit is None else 8e-6 / network.bandwidth_mbit
         self._free_at = 0.0
 
-    async def send(self, parts: Sequence[bytes | memoryview], write: Callable[[bytes | memoryview], bool]) -> None:
-        """Write parts as fast as the network would take them, as long as ``write`` returns True."""
+    async def send(self, parts: Sequence[bytes | memoryview], write: Callable[[bytes | memoryview], bool]) -> bool:
+        """Write parts as fast as the network would take them, until ``write`` returns False; whether it never did."""
         await self._delay()
         for part in parts:
             view = memoryview(part)
@@ -32,7 +32,8 @@ class Direction:
                 chunk = view[start : start + _CHUNK_BYTES]
                 await self._take(len(chunk))
                 if not write(chunk):
-                    return
+                    return False
+        return True
 
     async def pass_by(self, nbytes: int) -> None:
         """Take the time in which the network would have brought what is here already."""
