@@ -13,9 +13,11 @@ from onnx import helper
 
 from mopar.bundle import MANIFEST, Bundle, file_entries, open_bundle
 from mopar.bundle.interface import interface_of
+from mopar.engine import plain
 from mopar.graph.load import read_interface
 from mopar.types import BundleError, GraphEntry, Manifest, Region, Source, TensorSpec
 from tests.bundle.manifests import first_graph, listed, rewrite
+from tests.bundle.plans import built
 from tests.models import materialise, small_names
 
 HUGE = 1 << 50
@@ -195,3 +197,11 @@ def test_what_a_file_says_twice_does_not_count_once() -> None:
     more = helper.make_model(helper.make_graph([], "g", [], [helper.make_tensor_value_info("y", 6, [3])]))
     with pytest.raises(ValueError, match="2 times"):
         interface_of(data + more.SerializeToString())
+
+
+def test_a_bundle_with_matrices_left_plain_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are inputs of the packed graph, with initializers: nobody has to give them."""
+    monkeypatch.setattr(plain, "_LEAST_BYTES", 1)
+    bundle = built(materialise("mlp"), tmp_path / "bundle")
+    packed = [bundle.runnable(graph)[0] for graph in bundle.manifest.graphs]
+    assert any(len(onnx.load(path, load_external_data=False).graph.input) > 1 for path in packed), "none is plain"

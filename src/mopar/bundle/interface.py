@@ -15,13 +15,13 @@ _LOCATION = b"location"
 
 # Field numbers of onnx.proto.
 _MODEL_GRAPH = 7
-_GRAPH_INPUT, _GRAPH_OUTPUT = 11, 12
+_GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR = 1
 _TENSOR_TYPE_ELEMENT, _TENSOR_TYPE_SHAPE = 1, 2
 _SHAPE_DIM = 1
 _DIM_VALUE, _DIM_SYMBOL = 1, 2
-_TENSOR_EXTERNAL = 13
+_TENSOR_NAME, _TENSOR_EXTERNAL = 8, 13
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 
 # For each kind of message, the fields whose messages may contain tensors: number -> kind of message.
@@ -48,7 +48,10 @@ class ExternalBytes:
 
 @dataclass(frozen=True, slots=True)
 class GraphInterface:
-    """The declared inputs and outputs of an ONNX file, in order, and its external data."""
+    """The inputs that an ONNX file requires and the outputs that it declares, in order, and its external data.
+
+    An input with an initializer of its name is a weight that could be replaced, and is left out.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -68,7 +71,9 @@ def interface_of(data: bytes) -> GraphInterface:
     graph = _only(data, (0, len(data)), _MODEL_GRAPH)
     if graph is None:
         raise ValueError("it has no graph")
-    inputs = tuple(_spec(data, value) for value in _all(data, graph, _GRAPH_INPUT))
+    weights = {_text(data, _only(data, tensor, _TENSOR_NAME)) for tensor in _all(data, graph, _GRAPH_INITIALIZER)}
+    declared = (_spec(data, value) for value in _all(data, graph, _GRAPH_INPUT))
+    inputs = tuple(spec for spec in declared if spec.name not in weights)
     outputs = tuple(_spec(data, value) for value in _all(data, graph, _GRAPH_OUTPUT))
     return GraphInterface(inputs, outputs, tuple(_external(data, (0, len(data)), "model", 0)))
 
