@@ -84,7 +84,7 @@ def test_what_is_no_bundle_is_one_line(bundle: Bundle, tmp_path: Path) -> None:
         ("[]", "not a valid manifest file"),
         ("\xff", "not a valid manifest file"),
         (text.replace('"graphs"', '"pictures"'), "missing required field `graphs`"),
-        (json.dumps({**json.loads(text), "schema": 99}), "schema version 99, this mopar reads 1"),
+        (json.dumps({**json.loads(text), "schema": 99}), "schema version 99, this mopar reads 2"),
     ]:
         path.write_text(broken, "latin-1")
         with pytest.raises(BundleError, match=message) as caught:

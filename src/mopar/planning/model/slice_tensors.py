@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mopar.planning.model.boundary import last_use
-from mopar.planning.numbers import Floats
+from mopar.planning.numbers import Floats, Indices
 from mopar.types import Profile
 
 
@@ -23,20 +23,22 @@ class SliceTensors:
         self._producer = np.array([tensor.producer for tensor in used], dtype=np.int64)
         self._last = np.array([last_use(tensor) for tensor in used], dtype=np.int64)
         self._bytes = np.array([float(tensor.bytes) for tensor in used])
-        self._readers = [np.array(sorted(tensor.consumers)) for tensor in used]
+        # Each reader of each tensor as one number, ascending: what reads a tensor from a layer on is found at once.
+        self._stride = self._count + 1
+        readers = [(number * self._stride + reader) for number, t in enumerate(used) for reader in sorted(t.consumers)]
+        self._readers = np.array(readers, dtype=np.int64)
         self._held = np.array([float(layer.activation_bytes + layer.workspace_bytes) for layer in profile.layers])
         self._live = self._by_position()
         producers, sizes = self._producer.tolist(), self._bytes.tolist()
-        self._made = [[(producers[number], sizes[number]) for number in across] for across in self._live]
+        self._made = [[(producers[number], sizes[number]) for number in across.tolist()] for across in self._live]
 
-    def _by_position(self) -> list[list[int]]:
+    def _by_position(self) -> list[Indices]:
         """For each position, the tensors that are live across it, latest made first."""
         order = np.argsort(-self._producer, kind="stable")
-        live = []
-        for position in range(self._count + 1):
-            across = order[(self._producer[order] < position) & (self._last[order] >= position)]
-            live.append(across.tolist())
-        return live
+        return [
+            order[(self._producer[order] < position) & (self._last[order] >= position)]
+            for position in range(self._count + 1)
+        ]
 
     def entering(self, positions: Sequence[int], figures: Floats) -> Floats:
         """Sums over the tensors that enter each slice between two of ``positions``: columns x starts x stops."""
@@ -55,18 +57,17 @@ class SliceTensors:
     def _entering(self, start: int, figures: Floats) -> Floats:
         """Columns x stops 0 .. count: tensors made before ``start`` and read in [start, stop)."""
         added = np.zeros((self._count + 2, figures.shape[1]))
-        for number in np.flatnonzero((self._producer < start) & (self._last >= start)).tolist():
-            readers = self._readers[number]
-            # The first reader at or after the start; the response, at ``count``, is in no slice.
-            added[readers[np.searchsorted(readers, start)] + 1] += figures[number]
+        numbers = np.flatnonzero((self._producer < start) & (self._last >= start))
+        # The first reader at or after the start; the response, at ``count``, is in no slice.
+        first = self._readers[np.searchsorted(self._readers, numbers * self._stride + start)] - numbers * self._stride
+        np.add.at(added, first + 1, figures[numbers])
         return np.cumsum(added, axis=0)[: self._count + 1].T
 
     def _leaving(self, stop: int, figures: Floats) -> Floats:
         """Columns x starts 0 .. count: tensors made in [start, stop) and read at or after ``stop``."""
         added = np.zeros((self._count + 1, figures.shape[1]))
-        for number in self._live[stop]:
-            if self._producer[number] >= 0:
-                added[self._producer[number]] += figures[number]
+        numbers = self._live[stop][self._producer[self._live[stop]] >= 0]
+        np.add.at(added, self._producer[numbers], figures[numbers])
         return np.cumsum(added[::-1], axis=0)[::-1].T
 
     def active_bytes(self, start: int, positions: Sequence[int]) -> list[float]:
