@@ -31,8 +31,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_make_targets_and_paths_exist(page: Path) -> None:
     """``make X`` is a target; a path of the tree in backticks is there."""
     text = page.read_text()
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"^make ([a-z]+)|`make ([a-z]+)", text, re.MULTILINE)) <= {
+    targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z0-9]+)|`make ([a-z0-9]+)", text, re.MULTILINE)) <= {
         pair for target in targets for pair in ((target, ""), ("", target))
     }
     paths = re.findall(r"`((?:src|tests|docs|examples|benchmarks)/[\w./]*)`", text)
