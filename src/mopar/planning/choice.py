@@ -35,7 +35,7 @@ def _chain(problem: Problem, least_ms: float, slo_ms: float | None) -> Chain:
     if question.objective == "latency":
         return objectives.fastest(chains, least_ms, policy)
     if question.objective == "balanced":
-        return objectives.knee(chains, least_ms, slo_ms, policy)
+        return objectives.balanced(chains, least_ms, slo_ms, policy)
     return objectives.cheapest(chains, slo_ms, policy)
 
 

@@ -54,7 +54,8 @@ def plan(
         book: prices, sizes and the billing unit.
         limits: what the platform forbids, and what a call takes there.
         objective: ``cost`` (the cheapest within the SLO), ``latency`` (the fastest, then the cheapest), ``balanced``
-            (the knee of the front of cost and latency: the point farthest from the line through its ends).
+            (the knee of the front of cost and latency, the point farthest from the line through its ends; that of plans
+            without parallel parts where it gains more than it gives away).
         slo_ms: most latency of a request; None for any. ``default`` is 1.03 times the fastest unsplit
             function's for ``cost`` (the fastest plan's where limits forbid the unsplit model), any for the others.
         budget_usd: most that a million requests may cost, for ``latency``.

@@ -19,6 +19,8 @@ class SolvePolicy:
         same_price: the price is found when a round gains less than this share: rounding alone.
         better: a plan must beat the best one by this share to replace it, which keeps equal chains out.
         tie: of plans whose costs differ by less than this share, the faster is taken.
+        worth: a balanced plan with parallel parts gives way to one without that gains this share more than it gives
+            away: above rounding, and below what a table shows.
     """
 
     grid_ms: float = 0.1
@@ -29,6 +31,7 @@ class SolvePolicy:
     same_price: float = 1e-12
     better: float = 1e-11
     tie: float = 1e-7
+    worth: float = 1e-4
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The search's question as arrays: slices between positions, what they weigh, and how many functions they are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mopar.planning.numbers import Floats
@@ -52,6 +52,12 @@ class Chains:
     def end(self) -> int:
         """Number of the last position."""
         return len(self.cost_usd[0, 0]) - 1
+
+    def without_parts(self) -> "Chains":
+        """The same with slices of one function only."""
+        if len(self.functions) == 1:
+            return self
+        return replace(self, cost_usd=self.cost_usd[:1], latency_ms=self.latency_ms[:1], functions=self.functions[:1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,10 @@
 """The chains that objectives ask for, each by one or a few searches."""
 
+import math
+
 from mopar.planning.numbers import TOLERANCE, up_to
 from mopar.planning.policy import SolvePolicy
+from mopar.planning.solve.bounds import fewest_functions, least_latency_ms
 from mopar.planning.solve.chains import Chain, Chains
 from mopar.planning.solve.paths import cost_to_go
 from mopar.planning.solve.search import solve
@@ -43,6 +46,26 @@ def fastest_within(
         else:
             low_ms = middle_ms
     return best
+
+
+def balanced(chains: Chains, least_ms: float, slo_ms: float | None, policy: SolvePolicy) -> Chain:
+    """The knee of the front, or the knee of chains without parallel parts where that gains more than it gives away.
+
+    Parts buy latency at a multiple of the cost, so they may stretch the front until a point just below the line between
+    its ends saves a fifth of the latency at three times the cost. What is gained and given away are shares of the
+    first knee's cost and latency.
+    """
+    found = knee(chains, least_ms, slo_ms, policy)
+    serial = chains.without_parts()
+    if serial is chains or math.isinf(fewest_functions(serial)):
+        return found
+    serial_ms = least_latency_ms(serial)
+    if math.isinf(serial_ms) or (slo_ms is not None and serial_ms > up_to(slo_ms)):
+        return found
+    other = knee(serial, serial_ms, slo_ms, policy)
+    pairs = ((found.cost_usd, other.cost_usd), (found.latency_ms, other.latency_ms))
+    gain = sum((before - after) / before for before, after in pairs if before > 0)
+    return other if gain > policy.worth else found
 
 
 def knee(chains: Chains, least_ms: float, slo_ms: float | None, policy: SolvePolicy) -> Chain:
