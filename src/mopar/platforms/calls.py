@@ -59,8 +59,8 @@ class CallPlan:
         inputs = tuple(
             _of(made[0], known.get(made), region) for made, region in zip(self.sources, self.taken, strict=True)
         )
-        told = {spec.name: shape for spec, shape in zip(self.graph.inputs, inputs, strict=True) if shape is not None}
-        sizes = bind_dimensions([spec for spec in self.graph.inputs if spec.name in told], told)
+        given = {spec.name: shape for spec, shape in zip(self.graph.inputs, inputs, strict=True) if shape is not None}
+        sizes = bind_dimensions([spec for spec in self.graph.inputs if spec.name in given], given)
         found = CallShapes(inputs, tuple(resolve_shape(spec, sizes) for spec in self.graph.outputs))
         self._check_room(found)
         return found

@@ -79,8 +79,8 @@ def region_value(value: TensorValue, region: Region | None) -> TensorValue:
         return value
     assert element_count(value.shape[: region.axis]) == 1, "a region that is not contiguous was not lowered"
     shape = region_shape(value.name, value.shape, region)
-    step = len(value.data) // value.shape[region.axis]
-    data = memoryview(value.data).cast("B")[region.start * step : region.stop * step]
+    stride = len(value.data) // value.shape[region.axis]
+    data = memoryview(value.data).cast("B")[region.start * stride : region.stop * stride]
     return TensorValue(value.name, value.dtype, shape, data)
 
 

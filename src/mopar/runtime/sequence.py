@@ -29,9 +29,9 @@ MAX_FLAGS = 1 << 16
 
 _SPIN_NS = 150_000
 """How long a flag is polled before sleeping (docs/decisions/waiting-by-flags.md)."""
-_NAP_SHARE = 8
-"""A sleep lasts 1/``_NAP_SHARE`` of the time waited so far, so it lengthens the wait by at most that."""
-_SHORTEST_NAP_NS, _LONGEST_NAP_NS = 50_000, 1_000_000
+_SLEEP_SHARE = 8
+"""A sleep lasts 1/``_SLEEP_SHARE`` of the time waited so far, so it lengthens the wait by at most that."""
+_SHORTEST_SLEEP_NS, _LONGEST_SLEEP_NS = 50_000, 1_000_000
 
 _HEAD = struct.Struct("<BBHI")
 _SEQUENCE = struct.Struct("<QQI")
@@ -140,7 +140,7 @@ class Flags:
                 continue
             if self._is_over():
                 return False
-            sleep(min(max(waited_ns // _NAP_SHARE, _SHORTEST_NAP_NS), _LONGEST_NAP_NS) / 1e9)
+            sleep(min(max(waited_ns // _SLEEP_SHARE, _SHORTEST_SLEEP_NS), _LONGEST_SLEEP_NS) / 1e9)
         return True
 
     def _is_over(self) -> bool:

@@ -44,7 +44,7 @@ def _unwritten_segments() -> list[tuple[int, int]]:
     """
     found = []
     start = length = 0
-    library = told = False
+    library = any_written = False
     with open("/proc/self/smaps", "rb") as lines:  # noqa: PTH123 - pathlib costs every function 1 MiB
         for line in lines:
             key, _, rest = line.partition(b" ")
@@ -55,7 +55,7 @@ def _unwritten_segments() -> list[tuple[int, int]]:
                 start, length = (int(low, 16), int(high, 16) - int(low, 16)) if droppable else (0, 0)
             elif key == b"Anonymous:" and library:
                 if rest.split()[0] != b"0":
-                    told = True
+                    any_written = True
                 elif length:
                     found.append((start, length))
-    return found if told else []
+    return found if any_written else []

@@ -122,8 +122,8 @@ def _checked(tensor: _Tensor, spec: TensorSpec, shape: Shape | None, data: memor
     if tensor.datatype != oip_of(dtype):
         raise MalformedError(f"output {spec.name} is {tensor.datatype[:20]}, not {oip_of(dtype)}")
     if any(dim < 0 for dim in got) or not _fits(got, spec, shape):
-        told = format_shape(spec.shape if shape is None else shape)
-        raise MalformedError(f"output {spec.name} has shape {format_shape(got)}, not {told}")
+        expected = format_shape(spec.shape if shape is None else shape)
+        raise MalformedError(f"output {spec.name} has shape {format_shape(got)}, not {expected}")
     needed = tensor_bytes(spec.dtype, got)
     if needed is None:
         _check_strings(spec.name, data, element_count(got))

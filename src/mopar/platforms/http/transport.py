@@ -34,10 +34,10 @@ class HttpTransport:
         concurrency: int = 1,
     ) -> None:
         self._budget: Budget = budget if budget is not None else Unbounded()
-        ways = None if network is None else (Direction(network), Direction(network))
+        directions = None if network is None else (Direction(network), Direction(network))
         known: Mapping[str, Watch] = watches or {}
         self._functions = {
-            name: RemoteFunction(name, url, known.get(name, Unwatched()), concurrency, ways)
+            name: RemoteFunction(name, url, known.get(name, Unwatched()), concurrency, directions)
             for name, url in endpoints.items()
         }
 

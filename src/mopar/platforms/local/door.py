@@ -23,7 +23,7 @@ from mopar.types import EngineError, GraphEntry, PlatformError, TensorSpec, dtyp
 _MODULE = "mopar.runtime.http"
 _HOST = "127.0.0.1"
 _BACKLOG = 32
-_SAID_BYTES = 1 << 16
+_OUTPUT_BYTES = 1 << 16
 _READY = b"ready\n"
 _HEALTH = b"GET /v2/health/ready HTTP/1.1\r\nHost: function\r\nConnection: close\r\n\r\n"
 _EXIT_S = 0.5
@@ -99,16 +99,16 @@ class DoorProcess(FunctionProcess):
     def load(self, timeout_s: float) -> None:
         """Wait until its graphs are loaded, and it reports that it is ready."""
         deadline = time.monotonic() + timeout_s
-        name, said = self.spec.function, b""
-        while not said.endswith(b"\n"):
+        name, output = self.spec.function, b""
+        while not output.endswith(b"\n"):
             if not select.select([self], [], [], max(deadline - time.monotonic(), 0.0))[0]:
                 raise PlatformError(f"function {name} did not load within {timeout_s:.1f} s") from TimeoutError()
-            more = os.read(self.fileno(), _SAID_BYTES)
+            more = os.read(self.fileno(), _OUTPUT_BYTES)
             if not more:
                 raise PlatformError(f"function {name} {self.exit_reason()}")
-            said += more
-        if said != _READY:
-            raise EngineError(f"function {name}: {said.decode(errors='replace').strip().removeprefix('failed: ')}")
+            output += more
+        if output != _READY:
+            raise EngineError(f"function {name}: {output.decode(errors='replace').strip().removeprefix('failed: ')}")
         self._check_health(deadline)
 
     def fileno(self) -> int:
@@ -127,7 +127,7 @@ class DoorProcess(FunctionProcess):
         try:
             with socket.create_connection(self._address, max(deadline - time.monotonic(), 0.001)) as connection:
                 connection.sendall(_HEALTH)
-                answer = connection.recv(_SAID_BYTES)
+                answer = connection.recv(_OUTPUT_BYTES)
         except OSError as cause:
             raise PlatformError(f"function {self.spec.function} does not answer: {cause}") from cause
         if not answer.startswith(b"HTTP/1.1 200 "):
@@ -194,10 +194,10 @@ class HttpFunction(Supervisor[DoorProcess]):
         return DoorProcess(self._spec, self._listener, cgroup)
 
     def _heard(self, process: DoorProcess) -> None:
-        said = b""
+        output = b""
         with contextlib.suppress(OSError):
-            said = os.read(process.fileno(), _SAID_BYTES)
-        if not said:
+            output = os.read(process.fileno(), _OUTPUT_BYTES)
+        if not output:
             self._died(process)
 
     def _tell(self, error: PlatformError) -> None:

@@ -270,7 +270,7 @@ def _flag(place: int) -> int:
 def region_of(ref: TensorRef, region: Region) -> TensorRef:
     """A contiguous region of a tensor, which is not copied."""
     assert element_count(ref.shape[: region.axis]) == 1, "a region that is not contiguous was not lowered"
-    step = ref.nbytes // ref.shape[region.axis]
+    stride = ref.nbytes // ref.shape[region.axis]
     length = region.stop - region.start
     shape = (*ref.shape[: region.axis], length, *ref.shape[region.axis + 1 :])
-    return TensorRef(ref.code, shape, ref.segment, ref.offset + region.start * step, length * step)
+    return TensorRef(ref.code, shape, ref.segment, ref.offset + region.start * stride, length * stride)

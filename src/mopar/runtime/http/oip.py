@@ -61,9 +61,9 @@ def read_inference(text: "bytes | bytearray | memoryview", graph: "Graph", binar
 
 def write_answer(graph: "Graph", inference: Inference, made: "list[Tensor]") -> bytes:
     """The JSON of an answer with these outputs, whose data follow it."""
-    told = [_told(graph.outputs[index], tensor) for index, tensor in zip(inference.outputs, made, strict=True)]
+    outputs = [_described(graph.outputs[index], tensor) for index, tensor in zip(inference.outputs, made, strict=True)]
     name = "" if inference.id is None else f'"id":{quoted(inference.id)},'
-    return f'{{{name}"model_name":{quoted(graph.id)},"outputs":[{",".join(told)}]}}'.encode()
+    return f'{{{name}"model_name":{quoted(graph.id)},"outputs":[{",".join(outputs)}]}}'.encode()
 
 
 def write_metadata(graph: "Graph") -> bytes:
@@ -82,7 +82,7 @@ def write_error(text: str) -> bytes:
     return f'{{"error":{quoted(" ".join(text.split()))}}}'.encode()
 
 
-def _told(port: "Port", tensor: Tensor) -> str:
+def _described(port: "Port", tensor: Tensor) -> str:
     shape = ",".join(map(str, tensor.shape))
     return (
         f'{{"name":{quoted(port.name)},"datatype":{quoted(port.datatype)},"shape":[{shape}],'
