@@ -35,10 +35,10 @@ class Schedule:
     def of(cls, plans: Sequence[CallPlan]) -> Self:
         """Calls of a manifest, grouped where their functions wait for each other.
 
-        The units form no cycle: the function of a call that a group depends on, and that depends on the group, would
-        be in the group. So a group can start as soon as everything that it reads from outside exists. Nor can a group
-        block itself: its calls wait only for earlier ones, and each function runs its calls in order, so the first
-        call that has not ended waits for none.
+        The units form no cycle, since a function that a group depends on, and that depends on the group, is in it. So a
+        group can start as soon as everything that it reads from outside exists. Nor can a group block itself: its calls
+        wait only for earlier ones, and each function runs its calls in order, so the first call that has not ended
+        waits for none.
         """
         together = mutual_functions(plans)
         members: dict[frozenset[str] | str, list[CallPlan]] = {}

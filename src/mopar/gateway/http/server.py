@@ -20,7 +20,7 @@ from mopar.types import PlatformError
 
 _LAST_PORT = 65535
 _LARGE_BYTES = 256 << 10
-"""Bodies from this size on have freed memory returned to the kernel afterwards."""
+"""After bodies from this size on, freed memory is returned to the kernel."""
 _MANY = 64
 """With so many connections open, the same is done when one closes."""
 

@@ -17,9 +17,7 @@ from mopar.runtime.sequence import ENDED, REFUSED, unpack_sequence_done
 from mopar.types import DeploymentError, PlatformError, RequestError
 
 _GRACE_S = 0.05
-"""Added to a sequence's deadline: at the deadline a worker stops waiting by itself, and is replaced only if it fails to
-answer within this time.
-"""
+"""At a sequence's deadline a worker stops waiting by itself; it is replaced if it has not answered this much later."""
 
 
 @dataclass(frozen=True, slots=True)
