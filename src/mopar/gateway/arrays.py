@@ -16,7 +16,7 @@ _BY_OIP = {oip_of(dtype): dtype for dtype in DTYPES}
 
 
 def dtype_of(word: str) -> DType:
-    """The element type that ``word`` stands for, the inverse of ``oip_of``. Raises KeyError."""
+    """The element type of a protocol datatype such as ``FP32``, the inverse of ``oip_of``. Raises KeyError."""
     return _BY_OIP[word]
 
 
@@ -104,4 +104,4 @@ def _pack_nibbles(flat: Array) -> bytes:
 def _unpack_nibbles(data: Buffer, count: int, dtype: np.dtype[Any]) -> Array:
     packed = np.frombuffer(data, np.uint8)
     nibbles = np.stack([packed & 0x0F, packed >> 4], axis=1).reshape(-1)[:count].astype(np.int8)
-    return nibbles.astype(dtype)  # which takes the fourth bit of an int4 for its sign
+    return nibbles.astype(dtype)  # sign-extends an int4

@@ -1,4 +1,4 @@
-"""What a server stands in front of: something that answers requests for one model."""
+"""The Protocol of what answers requests for one model, as the HTTP server uses it."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -8,7 +8,7 @@ from mopar.types import TensorSpec, TensorValue
 
 
 class Answer(Protocol):
-    """A request's outputs. They stay valid until its context ends: the reply is written inside it."""
+    """A request's outputs, valid until the context of ``Backend.infer`` ends; the response is sent inside it."""
 
     @property
     def outputs(self) -> Sequence[TensorValue]:
@@ -16,11 +16,11 @@ class Answer(Protocol):
 
     @property
     def server_timing(self) -> str:
-        """Where the time went, as an HTTP ``Server-Timing`` header; empty to send none."""
+        """The times of the request's calls, as an HTTP ``Server-Timing`` header; empty to send none."""
 
 
 class Backend(Protocol):
-    """A model that can be asked. ``name``, ``inputs`` and ``outputs`` do not change while it serves."""
+    """A model that answers requests. ``name``, ``inputs`` and ``outputs`` do not change while it is served."""
 
     @property
     def name(self) -> str:
@@ -28,27 +28,27 @@ class Backend(Protocol):
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """What a request must bring, symbolic dimensions kept."""
+        """The inputs that a request must have; dimensions may be symbolic."""
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """What an answer can hold, symbolic dimensions kept."""
+        """The outputs that an answer can have; dimensions may be symbolic."""
 
     def ready(self) -> bool:
-        """Whether a request that comes now can be answered without waiting for a start."""
+        """Whether a request can be answered now, without waiting for a function to start."""
 
     def infer(
         self, inputs: Mapping[str, TensorValue], outputs: Sequence[str] | None, deadline_s: float
     ) -> AbstractAsyncContextManager[Answer]:
         """Run one request.
 
-        The context may be cancelled at any await: a client that went away no longer waits.
+        The context may be cancelled at any await, as happens when the client disconnects.
 
         Args:
             inputs: one value for each of ``self.inputs``, checked against its spec; their data are valid
                 until the context ends.
-            outputs: names to answer with, in this order; None for all.
-            deadline_s: seconds from now until which an answer is worth having.
+            outputs: names of the outputs to return, in this order; None for all.
+            deadline_s: time for the answer, in seconds from now.
 
         Raises:
             RequestError: the request cannot be answered as it is.

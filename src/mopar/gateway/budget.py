@@ -1,4 +1,4 @@
-"""How much shared memory requests may take: one alone, and all that are on their way together."""
+"""How much shared memory one request may take, and all requests in flight together."""
 
 from dataclasses import dataclass, field
 
@@ -9,12 +9,12 @@ _MIB = 1 << 20
 
 @dataclass(slots=True)
 class MemoryBudget:
-    """Shared memory that a gateway hands out.
+    """Counts the shared memory of requests against two limits.
 
     Attributes:
-        request_bytes: for one request, with all that the plan makes on the way to its answer.
-        total_bytes: for all requests, and what is kept for the next ones.
-        held: handed out now.
+        request_bytes: limit of one request: inputs, outputs and all tensors in between.
+        total_bytes: limit of all requests, with memory that is kept for later ones.
+        held: bytes in use now.
     """
 
     request_bytes: int
@@ -22,10 +22,10 @@ class MemoryBudget:
     held: int = field(default=0, init=False)
 
     def check(self, needed: int) -> None:
-        """Hold what a request needs against what one may take, before anything is allocated.
+        """Check what one request needs against its limit, before anything is allocated.
 
         Raises:
-            RequestError: 413, it is more.
+            RequestError: it is more; status 413.
         """
         if needed > self.request_bytes:
             raise RequestError(
@@ -38,7 +38,7 @@ class MemoryBudget:
         """Claim memory.
 
         Raises:
-            OverloadedError: others hold too much.
+            OverloadedError: other requests hold too much.
         """
         if self.held + count > self.total_bytes:
             raise OverloadedError(

@@ -1,4 +1,4 @@
-"""A request held against what the model takes, before anything is allocated or run."""
+"""Checks of a request against the model's inputs, before anything is allocated or run."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,7 +7,7 @@ from mopar.types import InputRange, RequestError, TensorSpec, TensorValue, forma
 
 
 def check_values(specs: Iterable[TensorSpec], values: Mapping[str, TensorValue]) -> None:
-    """Hold a request's values against the model's inputs.
+    """Check a request's values against the model's inputs.
 
     Raises:
         RequestError: one is missing, unknown, of another element type, or of a shape that does not fit.
@@ -26,10 +26,10 @@ def check_values(specs: Iterable[TensorSpec], values: Mapping[str, TensorValue])
 
 
 def check_ranges(ranges: Iterable[InputRange], values: Mapping[str, TensorValue]) -> None:
-    """Hold a request's sizes against those that functions have memory for.
+    """Check a request's sizes against the range that functions have memory for.
 
     Raises:
-        RequestError: an input is larger, or smaller, than what was planned for; it says how to plan for it.
+        RequestError: an input is outside of the planned range; the message says how to plan for it.
     """
     for item in ranges:
         shape = values[item.name].shape

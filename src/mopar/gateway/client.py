@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 class Client:
-    """Talks to one model over one kept-alive connection. Not for several threads at once.
+    """A client of one model, on one kept-alive connection. Not for several threads at once.
 
     Args:
         url: of the server (``http://127.0.0.1:8000``), which then must serve one model, or of a model
@@ -65,11 +65,11 @@ class Client:
         return self._model
 
     def metadata(self) -> Json:
-        """The model's metadata, as the protocol writes it."""
+        """The model's metadata in the protocol's JSON form."""
         return self._json("GET", f"/v2/models/{quote(self.model(), safe='')}")
 
     def ready(self) -> bool:
-        """Whether the server is ready; False too where it says that it is not."""
+        """Whether the server reports that it is ready."""
         try:
             self._call("GET", "/v2/health/ready")
         except OverloadedError:
@@ -81,12 +81,12 @@ class Client:
 
         Args:
             inputs: arrays by name; strings as objects.
-            outputs: names to ask for; None for all.
+            outputs: names of the outputs to return; None for all.
 
         Raises:
             InputError: an array cannot be sent.
             RequestError: the server refuses the request.
-            OverloadedError: it has no time for it now.
+            OverloadedError: the server is too busy now.
             DeploymentError: it failed, or cannot be reached.
         """
         values = [from_array(name, np.asarray(array)) for name, array in inputs.items()]
@@ -118,7 +118,7 @@ class Client:
     def _call(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[bytes, int]:
-        """The body, and how much of it is JSON."""
+        """The response's body, and how many of its bytes are JSON."""
         response, data = self._exchange(method, self._prefix + path, body, {**self._headers, **(headers or {})})
         if response.status >= 400:
             raise _error(response.status, response.reason, data, self.url)
@@ -137,7 +137,7 @@ class Client:
                 return response, response.read()
             except (ConnectionError, http.client.HTTPException) as cause:
                 self.close()
-                # A server may close an idle connection just as it is used again: tried once more on a new one.
+                # A server may close an idle connection just as it is used again: retried once, on a new one.
                 if not reused:
                     reason = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
                     raise DeploymentError(
@@ -172,7 +172,7 @@ def _connection(url: str, timeout_s: float) -> http.client.HTTPConnection:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         if parts.scheme in kinds and host and _is_plain(parts.path):
-            host.encode("idna")  # which a connection would find out later
+            host.encode("idna")  # raises here what connecting would raise later
             return kinds[parts.scheme](host, port, timeout=timeout_s)
     except (ValueError, http.client.InvalidURL) as cause:  # a UnicodeError is a ValueError
         raise UsageError(f"{url!r}: {cause}") from cause

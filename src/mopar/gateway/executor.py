@@ -1,4 +1,4 @@
-"""Runs the plan for each request: calls start as soon as what they need is there."""
+"""Runs the plan's calls for each request; a call starts as soon as its inputs exist."""
 
 import asyncio
 import contextlib
@@ -26,14 +26,14 @@ from mopar.types import (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A request's outputs, as views of memory that the transport keeps until the answer is let go."""
+    """A request's outputs, as views of the transport's memory, valid inside the context of ``Executor.infer``."""
 
     outputs: Sequence[TensorValue]
     timings: Sequence[CallTiming]
 
     @property
     def server_timing(self) -> str:
-        """Per call: what the function was busy (billed), and what of it the engine ran, in ms."""
+        """For each call, the function's billed time and the engine's share of it, in ms."""
         return ", ".join(
             f"{name};dur={ns / 1e6:.4f}"
             for timing in self.timings
@@ -47,12 +47,12 @@ class Executor:
     Args:
         manifest: of the bundle.
         transport: to its functions; closed with the executor.
-        concurrency: requests on their way at once; by default one more than there are functions, so
-            that every function can be busy while a further request is taken in.
-        queue: requests that may wait for their turn beyond that.
-        budget: of memory for requests, the transport's; by default nothing bounds it.
+        concurrency: requests in flight at once; by default one more than there are functions, so
+            that every function can be busy while a further request is received.
+        queue: further requests that may wait.
+        budget: bounds the memory of requests, the same object as the transport's; None for no bound.
         limited: whether the functions run under the plan's limits, so that requests which cannot fit are refused.
-        observe: told the timings of every call.
+        observe: called with the timing of every call.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Executor:
         Raises:
             RequestError: inputs do not fit the model.
             OverloadedError: too many requests wait, or the deadline passed while waiting.
-            OutOfMemoryError: a function has not the memory for a request of these sizes.
+            OutOfMemoryError: a function has too little memory for a request of these sizes.
             DeploymentError: a function failed twice, or did not answer in time.
         """
         wanted = self._wanted(outputs)
@@ -131,13 +131,13 @@ class Executor:
             if task.done():
                 self._ended(task, request)
             else:
-                # The caller left; functions may still use the request's tensors, so it keeps them and its slot.
+                # Cancelled: functions may still use the request's tensors, so tensors and slot are kept until then.
                 request.abandon()
                 self._stragglers.add(task)
                 task.add_done_callback(lambda _task: self._ended(task, request))
 
     async def close(self) -> None:
-        """Wait for calls whose callers left, then give the memory back."""
+        """Wait for the running calls of cancelled requests, then release the memory."""
         while self._stragglers:
             await asyncio.wait(self._stragglers)
         await self._transport.close()
@@ -167,14 +167,14 @@ class Executor:
         branches: list[asyncio.Task[None]] = []
 
         async def follow(units: Sequence[Unit]) -> None:
-            """Run the first unit and what becomes ready by it; the others are branches of their own."""
+            """Run the first unit, then what it makes ready; every further unit is followed in a task of its own."""
             while units and not request.abandoned:
                 branches.extend(asyncio.create_task(follow([unit])) for unit in units[1:])
                 dependents = schedule.dependents[units[0]]
                 try:
                     await self._run(request, units[0], dependents, deadline)
                 except BaseException:
-                    request.abandon()  # calls on their way still use the arena; no others begin
+                    request.abandon()  # running calls still use the request's memory; no others start
                     raise
                 for dependent in dependents:
                     missing[dependent] -= 1
@@ -183,8 +183,8 @@ class Executor:
         outcomes: list[BaseException | None] = []
         try:
             await follow([unit for unit, count in missing.items() if count == 0])
-        finally:  # whatever became of it, the others use the arena until they end
-            for branch in branches:  # grows while it is gone through
+        finally:  # after an error too: other branches use the request's memory until they end
+            for branch in branches:  # the list grows while it is iterated
                 outcomes += await asyncio.gather(branch, return_exceptions=True)
         for outcome in outcomes:
             if outcome is not None:
@@ -201,7 +201,7 @@ class Executor:
         """Nothing uses the request's tensors any more."""
         self._stragglers.discard(task)
         if not task.cancelled():
-            task.exception()  # heard by whoever waited, if anybody did
+            task.exception()  # marks it as retrieved: the caller, unless it was cancelled, has received it
         for timing in request.timings:
             self._observe(timing)
         request.close()

@@ -1,4 +1,4 @@
-"""What a request will take of shared memory, told from its shapes before anything is allocated."""
+"""How much shared memory a request will take, computed from its shapes before anything is allocated."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,7 +24,7 @@ class Footprint:
         self._known: dict[tuple[tuple[str, Shape], ...], int] = {}
 
     def bytes_of(self, values: Mapping[str, TensorValue]) -> int:
-        """Of one request, exactly, but for tensors whose size follows from no shape.
+        """Bytes of one request: exact, but without tensors whose size does not follow from its shapes.
 
         Raises:
             RequestError: a tensor's shape does not fit a call, or a call's tensors do not fit its function.

@@ -1,4 +1,4 @@
-"""What the runner counts of each function, for Prometheus."""
+"""Prometheus metrics of each function."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -31,5 +31,5 @@ class FunctionMetrics:
         self._billed.labels(timing.function).observe(timing.busy_ns / 1e9)
 
     def restarted(self, function: str) -> None:
-        """Count a worker that is started again."""
+        """Count a restart of a worker."""
         self._restarts.labels(function).inc()

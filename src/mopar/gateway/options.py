@@ -22,14 +22,14 @@ class ServeOptions:
         queue: requests that may wait.
         deadline_s: for each request, waiting included.
         max_body_mib: largest request body.
-        max_json_mib: largest JSON of a request, of which binary data are no part.
-        allow_hosts: names that requests may be sent to, beside ``localhost`` and addresses; without any, it is only
-            checked where ``host`` is a loopback address.
-        token_file: holds the token that requests must bring; None for none.
+        max_json_mib: largest JSON of a request, without binary data.
+        allow_hosts: host names of requests that are accepted beside ``localhost`` and addresses; without any, names are
+            checked only where ``host`` is a loopback address.
+        token_file: holds the token that requests must have; None for none.
         limits: whether functions run under the plan's limits of memory and CPU.
-        transport: how functions are spoken to: ``local`` (frames and shared memory) or ``http``.
+        transport: how functions are called: ``local`` (frames and shared memory) or ``http``.
         network: to emulate between gateway and functions, with ``http``; None for none.
-        max_request_mib: most shared memory for one request, with all that it makes on its way; None for what the
+        max_request_mib: most shared memory for one request, tensors between calls included; None for what the
             largest planned request takes, or where there is no largest, a quarter of ``max_memory_mib``.
         max_memory_mib: most shared memory for all requests; None for half of what is available at the start.
     """

@@ -35,10 +35,10 @@ class Schedule:
     def of(cls, plans: Sequence[CallPlan]) -> Self:
         """Calls of a manifest, grouped where their functions wait for each other.
 
-        A group's calls wait for none that waits for one of the group, or its function would be in the group too: so
-        the units are free of cycles, and a group can begin as soon as all that it reads from outside is there.
-        Within a group all waits go back in the calls' order, and each function runs its calls in that order: the
-        first call that has not ended waits for none.
+        The units form no cycle, since a function that a group depends on, and that depends on the group, is in it. So a
+        group can start as soon as everything that it reads from outside exists. Nor can a group block itself: its calls
+        wait only for earlier ones, and each function runs its calls in order, so the first call that has not ended
+        waits for none.
         """
         together = mutual_functions(plans)
         members: dict[frozenset[str] | str, list[CallPlan]] = {}
@@ -54,7 +54,7 @@ class Schedule:
 
     @classmethod
     def _linked(cls, units: Sequence[Unit]) -> Self:
-        """Producers that are in none of the units have been there before."""
+        """Units with their dependencies; calls that are in none of the units have already run."""
         homes = {plan.call.id: unit for unit in units for plan in unit.calls}
         awaited: dict[Unit, int] = {}
         dependents: dict[Unit, list[Unit]] = {unit: [] for unit in units}
@@ -67,7 +67,7 @@ class Schedule:
 
 
 def mutual_functions(plans: Sequence[CallPlan]) -> dict[str, frozenset[str]]:
-    """For each function, those that wait for it and that it waits for, over any number of calls, itself included.
+    """For each function, those that depend on it and on which it depends, directly or not; itself included.
 
     Takes O(n^3) in the number of functions.
     """

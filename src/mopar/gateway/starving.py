@@ -1,4 +1,4 @@
-"""Sizes of requests that a function was killed over: not tried again for a while, since others would wait for it."""
+"""Sizes of requests that ran a function out of memory: refused for a while, since others wait while it restarts."""
 
 import time
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ _Sizes = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class Starving:
-    """Remembers sizes for 5 s, and each time that they kill a function again, for twice as long as before."""
+    """Refuses such sizes for 5 s; each time that they kill a function again, twice as long, up to 300 s."""
 
     def __init__(self) -> None:
         self._until: dict[_Sizes, tuple[float, float, str]] = {}
 
     def check(self, inputs: Mapping[str, TensorValue]) -> None:
-        """Raise OutOfMemoryError where a request of these sizes killed a function a while ago."""
+        """Raise OutOfMemoryError while requests of these sizes are refused."""
         if not self._until:
             return
         known = self._until.get(_sizes(inputs))
@@ -26,7 +26,7 @@ class Starving:
             raise OutOfMemoryError(f"{known[2]}; requests of these sizes are tried again in {left:.0f} s")
 
     def note(self, inputs: Mapping[str, TensorValue], why: str) -> None:
-        """A request of these sizes killed a function."""
+        """Record that a request of these sizes ran a function out of memory."""
         sizes, now = _sizes(inputs), time.monotonic()
         _, before_s, _ = self._until.pop(sizes, (0.0, _FIRST_S / 2, ""))
         pause_s = min(2 * before_s, _LONGEST_S)

@@ -12,7 +12,7 @@ _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 
 
 class Token:
-    """A bearer token; it shows in no log and no traceback."""
+    """A bearer token, which is never shown in logs or tracebacks."""
 
     __slots__ = ("_secret",)
 
@@ -23,23 +23,23 @@ class Token:
         return "Token(...)"
 
     def header(self) -> str:
-        """The header ``Authorization`` of a request that has it."""
+        """The value of the header ``Authorization`` with this token."""
         return f"Bearer {self._secret}"
 
     def admits(self, header: str | None) -> bool:
-        """Whether a header ``Authorization`` has it; takes as long for every wrong one of a length."""
+        """Whether a header ``Authorization`` has this token; the time that it takes depends on lengths only."""
         scheme, _, secret = (header or "").partition(" ")
         return hmac.compare_digest(secret.strip().encode(), self._secret.encode()) and scheme.lower() == "bearer"
 
 
 def read_token(path: Path) -> Token:
-    """The token in a file: one line, kept from other users.
+    """The token in a file of one line that other users cannot read.
 
     Raises:
         UsageError: the file is no regular one, can be read by others, or holds no token.
     """
     try:
-        # Without O_NONBLOCK a FIFO would be waited for.
+        # Without O_NONBLOCK, opening a FIFO would block.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as cause:
         raise UsageError(f"token file {path}: {cause.strerror}") from cause

@@ -7,7 +7,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class MemoryPolicy:
-    """How required memory is searched for; the first four are its definition (DESIGN.md, section 4)."""
+    """How required memory is searched for; the first four are its definition (docs/measuring.md)."""
 
     requests: int = 20
     """Answers in a row that count as success."""

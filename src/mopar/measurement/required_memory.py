@@ -1,7 +1,6 @@
 """Required memory of a function: the smallest limit under which it serves as if there were none.
 
-The definition is DESIGN.md's, section 4. A peak would be no measure: page cache fills any limit, and
-what a limit reclaims without harm need not be paid for.
+The definition is in docs/measuring.md, and why it is not a peak in docs/decisions/required-memory.md.
 """
 
 from collections.abc import Callable

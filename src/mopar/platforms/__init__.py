@@ -4,7 +4,7 @@ from mopar.platforms.base import HostPlatform
 
 
 def host_platform() -> HostPlatform:
-    """The platform of this machine: what is measured is measured on it."""
-    from mopar.platforms.local.platform import LocalPlatform  # with sockets and processes, which planning needs not
+    """The platform of this machine, on which functions are measured."""
+    from mopar.platforms.local.platform import LocalPlatform  # imports sockets and processes: planning needs neither
 
     return LocalPlatform()

@@ -1,7 +1,7 @@
-"""What a platform is to the rest of mopar: Protocols, and nothing of any one platform.
+"""The Protocols by which the rest of mopar uses platforms; nothing here belongs to a single platform.
 
-A ``Deployment`` is a bundle's functions, running. Its ``Transport`` carries calls and tensors to them: how it does so
-(frames and shared memory, HTTP, a platform's own invocation) is its own business.
+A ``Deployment`` is a bundle's functions, running. Its ``Transport`` carries calls and tensors to them; how it does so
+(frames and shared memory, HTTP, a platform's own invocation) is hidden from its users.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,20 +31,20 @@ class Budget(Protocol):
 
 
 class Unbounded:
-    """The budget of measurements, whose requests are our own."""
+    """A budget without limits, for measurements."""
 
     def check(self, needed: int) -> None:
-        """Anything goes."""
+        """Allow any size."""
 
     def take(self, count: int) -> None:
-        """Anything goes."""
+        """Allow any size."""
 
     def give(self, count: int) -> None:
         """Nothing is counted."""
 
 
 TRANSPORTS = ("local", "http")
-"""How a function of this machine may be spoken to: frames and shared memory, or its HTTP door."""
+"""How functions of this machine can be called: by frames and shared memory, or by HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class Network:
     """A network to emulate between gateway and functions.
 
     Attributes:
-        bandwidth_mbit: of either direction, in 10^6 bits per second, for all functions together; None for no bound.
-        rtt_ms: half of it delays each body.
+        bandwidth_mbit: of each direction, in 10^6 bits per second, for all functions together; None for no bound.
+        rtt_ms: round-trip time, of which half delays each body.
     """
 
     bandwidth_mbit: float | None = None
@@ -61,7 +61,7 @@ class Network:
 
 
 def check_transport(transport: str, network: Network | None) -> None:
-    """Raise UsageError where functions cannot be spoken to in this way, or a network cannot be emulated."""
+    """Raise UsageError where there is no such transport, or it cannot emulate the network."""
     if transport not in TRANSPORTS:
         raise UsageError(f"--transport {transport}: choose from {', '.join(TRANSPORTS)}")
     if network is None:
@@ -76,7 +76,7 @@ def check_transport(transport: str, network: Network | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CallTiming:
-    """What one call took, in ns: inside its function, and of that in the engine; ``attempts`` counts retries."""
+    """Time of one call in ns: ``busy_ns`` inside its function, ``compute_ns`` of it in the engine; and its attempts."""
 
     call: str
     function: str
@@ -86,9 +86,9 @@ class CallTiming:
 
 
 class OpenRequest(Protocol):
-    """One request on its way: its tensors, wherever the transport keeps them.
+    """One request in flight, with its tensors in the form in which the transport keeps them.
 
-    Calls run in any order in which each comes after those that it reads from, also several at once.
+    Calls may run in any order in which each comes after those that it reads from, also several at once.
     """
 
     @property
@@ -103,8 +103,8 @@ class OpenRequest(Protocol):
         """Run one call.
 
         Args:
-            plan: the call; what it reads has been made.
-            upcoming: calls that can run once this one has: what can be prepared of them is, meanwhile.
+            plan: the call; the tensors that it reads exist.
+            upcoming: calls that can run after this one; the transport may prepare them meanwhile.
             deadline: on the clock of ``time.monotonic``.
 
         Raises:
@@ -130,20 +130,20 @@ class OpenRequest(Protocol):
             deadline: as for ``run``.
 
         Returns:
-            False where this request's calls cannot run so; then nothing has run.
+            False where the calls cannot run as a group in this request; then nothing has run.
 
         Raises:
             As ``run``.
         """
 
     def value(self, name: str, dtype: str, made: Made) -> TensorValue:
-        """A tensor that has been made, under a name of the caller's, as a view that is valid until ``close``."""
+        """A tensor that a call has produced, renamed to ``name``, as a view that is valid until ``close``."""
 
     def abandon(self) -> None:
-        """Let calls on their way end, and begin no others: nobody waits for the answer."""
+        """Start no further calls, since the answer is not needed any more; running calls may end."""
 
     def close(self) -> None:
-        """Let go of the tensors. No call is on its way any more."""
+        """Release the tensors. No call may be running."""
 
 
 class Transport(Protocol):
@@ -151,30 +151,30 @@ class Transport(Protocol):
 
     @property
     def runs_groups(self) -> bool:
-        """Whether ``run_group`` may ever be asked."""
+        """Whether ``run_group`` may be called."""
 
     def ready(self) -> bool:
         """Whether every function would answer now."""
 
     def open(self, inputs: Mapping[str, TensorValue], nbytes: int) -> OpenRequest:
-        """Take in a request.
+        """Begin a request.
 
         Args:
             inputs: one value for each of the model's inputs.
             nbytes: of all its tensors whose size follows from the inputs' shapes.
 
         Raises:
-            RequestError: a value has not as many bytes as its shape says, or the request needs too much memory.
+            RequestError: the bytes of a value do not match its shape, or the request needs too much memory.
             OverloadedError: other requests hold the memory that it needs.
             DeploymentError: the machine has no memory left.
         """
 
     async def close(self) -> None:
-        """Give back what is kept for further requests. All requests are closed."""
+        """Release what is kept for later requests. All requests must be closed."""
 
 
 class Deployment(Protocol):
-    """A bundle's functions, running while its context lasts."""
+    """A bundle's functions, which run inside its async context."""
 
     @property
     def limited(self) -> bool:
@@ -194,7 +194,7 @@ class Deployment(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """A call's inputs, and its outputs' types and shapes, as one request had them.
+    """A call's inputs, and its outputs' types and shapes, as recorded in one request.
 
     ``graph`` is the index among its function's graphs; ``bound`` says of each output whether its size is known
     before the run.
@@ -229,13 +229,13 @@ class FunctionRun(Protocol):
 class FunctionLaunch(Protocol):
     """How one function is started alone, for a measurement.
 
-    Neither method needs a deadline of its own while it notices that the process died: the measurement kills what
-    takes too long.
+    The measurement kills a process that takes too long. So ``start``, and ``request`` of the run, need no deadline of
+    their own, but must notice that the process died.
     """
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The bundle's files that it reads, which every measured run has to find outside the page cache."""
+        """The bundle's files that it reads, which are evicted from the page cache before every measured run."""
 
     def start(self, cgroup: Cgroup | None) -> FunctionRun:
         """Exec inside ``cgroup`` and load. Raises EngineError or PlatformError."""
@@ -259,15 +259,15 @@ class HostPlatform(Protocol):
 
         Args:
             bundle: what to run.
-            limits: whether to set limits of memory and CPU; where the machine offers none, ``notice`` is told once.
+            limits: whether to set limits of memory and CPU; where the machine cannot, ``notice`` is called once.
             memory_mib: function -> limit in place of the plan's, for measurements.
             transport: one of TRANSPORTS.
             network: to emulate between here and the functions, with ``http``.
-            notice: told what a user should know, once.
-            on_restart: told the function's name each time that it has to be started again.
+            notice: called with messages for the user, each once.
+            on_restart: called with a function's name each time that it is restarted.
 
         Raises:
-            UsageError: the transport is unknown, or cannot do what is asked.
+            UsageError: the transport is unknown, or cannot emulate the network or run the bundle's worker.
         """
 
     def launch(self, bundle: Bundle, function: str, calls: Sequence[RecordedCall]) -> FunctionLaunch:

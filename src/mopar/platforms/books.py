@@ -1,7 +1,7 @@
 """Price books and platform limits: TOML data, dated and with their source.
 
-An installed package brings more by entry points: in the group ``mopar.books`` (or ``mopar.limits``), a name and the
-``Path`` of its TOML file.
+Installed packages provide more by entry points: in the group ``mopar.books`` (or ``mopar.limits``), a name and the
+``Path`` of a TOML file.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ def load_book(name_or_path: str) -> PriceBook:
     """The price book of that name, or in the TOML file at that path. Its file's stem is its name.
 
     Raises:
-        UsageError: no such book or file, or a file that is no price book; names the file and key.
+        UsageError: there is no such book or file, or the file is no price book; names the file and key.
     """
     path = _find(name_or_path, _BOOKS, _BOOK_PLUGINS, "price book")
     book = _build(PriceBook, path)
@@ -59,7 +59,7 @@ def load_book(name_or_path: str) -> PriceBook:
 
 
 def _check_cpu_sizes(book: PriceBook, path: Path) -> None:
-    """Every memory that is sold can be had with some number of CPUs."""
+    """Check that every memory size on sale is available with some number of CPUs."""
     if book.mib_per_vcpu is not None:
         raise UsageError(f"{path}: cpu_sizes and mib_per_vcpu exclude each other: memory buys CPU, or it does not")
     for size in book.cpu_sizes:
@@ -88,7 +88,7 @@ def load_limits(name_or_path: str) -> PlatformLimits:
 
 
 def _check_hops(limits: PlatformLimits, path: Path) -> None:
-    """What a call takes is either measured, on a host that functions share, or stated."""
+    """Check that the time of a call is either measured, on a host that functions share, or stated."""
     stated = [key for key in _HOPS if key in _read(path)]
     if limits.shares_host and stated:
         raise UsageError(f"{path}: {stated[0]} with shares_host: the profile measures what a call takes; leave it out")
@@ -102,7 +102,7 @@ def _names(folder: Path) -> tuple[str, ...]:
 
 
 def _find(name_or_path: str, folder: Path, group: str, what: str) -> Path:
-    # A path is recognised by its looks, so that a file in the working directory never shadows a name.
+    # A path is recognised by its form, so that a file in the working directory never shadows a name.
     if name_or_path.endswith(".toml") or "/" in name_or_path:
         return Path(name_or_path)
     own, plugins = _names(folder), _plugins(group)
@@ -117,7 +117,7 @@ def _find(name_or_path: str, folder: Path, group: str, what: str) -> Path:
 
 
 def _plugins(group: str) -> dict[str, EntryPoint]:
-    """What installed packages bring, by name."""
+    """Entry points of installed packages, by name."""
     return {point.name: point for point in entry_points(group=group)}
 
 
@@ -134,7 +134,7 @@ def _plugin_path(point: EntryPoint) -> Path:
 def _build(kind: type[T], path: Path) -> T:
     data = _read(path)
     fields = {field.name for field in dataclasses.fields(kind)} - {"name"}
-    # A platform's date and source document its numbers; they are demanded, and not carried along.
+    # A platform's date and source document its numbers; they are required, but not kept.
     documentary = {"date", "source"} - fields
     unknown = data.keys() - fields - documentary
     if unknown:
@@ -145,7 +145,7 @@ def _build(kind: type[T], path: Path) -> T:
     for key, value in data.items():
         if isinstance(value, int | float) and not 0 <= value < math.inf:
             raise UsageError(f"{path}: {key} must be a number of at least 0, not {value}")
-    # What a platform does not forbid may be left out.
+    # A limit that a platform does not have may be left out.
     absent = dict.fromkeys(_OPTIONAL & fields - data.keys())
     try:
         return msgspec.convert({"name": path.stem, **absent, **data}, type=kind)

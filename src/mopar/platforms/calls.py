@@ -1,4 +1,4 @@
-"""A manifest's calls with what is needed to run them, and the shapes that they make of given ones."""
+"""A manifest's calls with what is needed to run them, and the shapes of their outputs given those of their inputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from mopar.types import REQUEST, Call, GraphEntry, Manifest, Region, RequestErro
 _MIB = 1 << 20
 
 Made = tuple[str, str]
-"""A tensor and the call that made it."""
+"""A tensor's name, and the id of the call that produced it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallShapes:
-    """Shapes of a call's inputs and outputs, in the graph's order; None where they follow from no shape."""
+    """Shapes of a call's inputs and outputs, in the graph's order; None where one is not known before the run."""
 
     inputs: tuple[Shape | None, ...]
     outputs: tuple[Shape | None, ...]
@@ -28,9 +28,9 @@ class CallPlan:
         call: the call.
         graph: that it runs.
         index: of the graph in its function.
-        sources: what each input is read from; of several tensors that reach it as one, the first.
-        taken: the region that each input is of its source; None for all of it. Contiguous in memory.
-        regions: all that the plan takes of the call's sources, those included that its graph cuts out itself.
+        sources: the tensor that each input is read from; where several reach it as one, the first.
+        taken: the region of its source that each input is, contiguous in memory; None for all of it.
+        regions: all regions that the plan reads of the call's sources, those included that its graph slices itself.
         memory_mib: its function's limit; None where none is set.
     """
 
@@ -48,10 +48,10 @@ class CallPlan:
         return frozenset(producer for _, producer in self.sources) - {REQUEST}
 
     def shapes(self, known: Mapping[Made, Shape | None]) -> CallShapes:
-        """The call's shapes where its sources have these.
+        """The call's shapes, given the shapes of its sources.
 
         Raises:
-            RequestError: they do not fit the plan, or the call's tensors are more than its function's memory.
+            RequestError: they do not fit the plan, or the call's tensors exceed its function's memory.
         """
         for made, region in self.regions:
             if (whole := known.get(made)) is not None:
@@ -59,14 +59,14 @@ class CallPlan:
         inputs = tuple(
             _of(made[0], known.get(made), region) for made, region in zip(self.sources, self.taken, strict=True)
         )
-        told = {spec.name: shape for spec, shape in zip(self.graph.inputs, inputs, strict=True) if shape is not None}
-        sizes = bind_dimensions([spec for spec in self.graph.inputs if spec.name in told], told)
+        given = {spec.name: shape for spec, shape in zip(self.graph.inputs, inputs, strict=True) if shape is not None}
+        sizes = bind_dimensions([spec for spec in self.graph.inputs if spec.name in given], given)
         found = CallShapes(inputs, tuple(resolve_shape(spec, sizes) for spec in self.graph.outputs))
         self._check_room(found)
         return found
 
     def _check_room(self, shapes: CallShapes) -> None:
-        """Whether the function could hold the call's tensors: before room is made for them, or it is killed."""
+        """Check that the function can hold the call's tensors, before they are allocated or it is killed."""
         if self.memory_mib is None:
             return
         needed_mib = (
@@ -81,7 +81,7 @@ class CallPlan:
 
 
 def sizes_of(specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]) -> list[int]:
-    """Bytes of each tensor; 0 where its size follows from no shape."""
+    """Bytes of each tensor; 0 where its size is not known before the run."""
     pairs = zip(specs, shapes, strict=True)
     return [0 if shape is None else tensor_bytes(spec.dtype, shape) or 0 for spec, shape in pairs]
 

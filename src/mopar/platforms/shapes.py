@@ -43,13 +43,13 @@ def resolve_shape(spec: TensorSpec, sizes: Mapping[str, int]) -> Shape | None:
 
 
 def tensor_bytes(dtype: str, shape: Shape) -> int | None:
-    """Bytes of a tensor; None for strings, whose size is not a matter of shape."""
+    """Bytes of a tensor; None for strings, whose size does not follow from the shape."""
     kind = dtype_of_name(dtype)
     return kind.nbytes(element_count(shape)) if kind.bits else None
 
 
 def check_bytes(value: TensorValue) -> None:
-    """Raise RequestError where an input has not as many bytes as its shape says."""
+    """Raise RequestError where an input's bytes do not match its shape."""
     expected, given = tensor_bytes(value.dtype, value.shape), memoryview(value.data).nbytes
     if expected is not None and expected != given:
         raise RequestError(f"input {value.name} has {given} bytes, its shape needs {expected}")
@@ -61,7 +61,7 @@ def region_shape(name: str, shape: Shape, region: Region) -> Shape:
     Args:
         name: of the tensor.
         shape: of the whole tensor.
-        region: that a plan takes of it.
+        region: that a plan reads of it.
 
     Raises:
         RequestError: the tensor has no such region, as the request's sizes are not those of the plan.
@@ -74,13 +74,13 @@ def region_shape(name: str, shape: Shape, region: Region) -> Shape:
 
 
 def region_value(value: TensorValue, region: Region | None) -> TensorValue:
-    """A contiguous region of a tensor, in place; the tensor itself where there is none."""
+    """A contiguous region of a tensor, as a view; the tensor itself where ``region`` is None."""
     if region is None:
         return value
     assert element_count(value.shape[: region.axis]) == 1, "a region that is not contiguous was not lowered"
     shape = region_shape(value.name, value.shape, region)
-    step = len(value.data) // value.shape[region.axis]
-    data = memoryview(value.data).cast("B")[region.start * step : region.stop * step]
+    stride = len(value.data) // value.shape[region.axis]
+    data = memoryview(value.data).cast("B")[region.start * stride : region.stop * stride]
     return TensorValue(value.name, value.dtype, shape, data)
 
 

@@ -1,4 +1,4 @@
-"""Who may use a function now, and calls that are tried again: alike for all transports."""
+"""Limits on concurrent calls of a function, and retries of calls; shared by all transports."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,11 @@ _T = TypeVar("_T")
 
 
 class StarvedError(PlatformError):
-    """A function died in a call that took more memory than its limit."""
+    """A function was killed in a call that needed more memory than its limit."""
 
 
 class Turns:
-    """The turns of a function, which runs ``count`` calls at a time.
+    """Lets ``count`` calls of a function run at a time; further ones wait in order.
 
     Args:
         function: its name.
@@ -27,7 +27,7 @@ class Turns:
         self._function = function
         self._free = asyncio.Semaphore(count)
         self._count = count
-        self._calls = 0  # that have their turn or wait for it: it is free for a moment between two of them
+        self._calls = 0  # running or waiting; the semaphore alone does not show it, as it is free between two calls
 
     @property
     def waiting(self) -> int:
@@ -36,19 +36,19 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def take(self, deadline: float) -> AsyncIterator[None]:
-        """Have a turn.
+        """Wait until the call may run; it counts as running inside the ``async with`` block.
 
         Args:
             deadline: on the clock of ``time.monotonic``.
 
         Raises:
-            OverloadedError: the deadline passed before there was one.
+            OverloadedError: the deadline passed while waiting.
         """
         alone = self._calls < self._count
         self._calls += 1
         try:
             if alone:
-                await self._free.acquire()  # at once: a timer would cost more than the lock
+                await self._free.acquire()  # returns at once; a timer would cost more than the semaphore
             else:
                 await self._wait(deadline)
             try:
@@ -67,14 +67,17 @@ class Turns:
 
 
 async def twice(run: Callable[[], Awaitable[_T]]) -> tuple[_T, int]:
-    """What a call gave, and at which attempt: what meets a function's death is tried once more.
+    """Run a call, and once more if its function dies during it.
 
     Args:
-        run: waits until the function is there, and calls it.
+        run: waits until the function is up, and calls it.
+
+    Returns:
+        The call's result, and the number of attempts.
 
     Raises:
-        OutOfMemoryError: the function died of the call.
-        DeploymentError: it died twice.
+        OutOfMemoryError: the call needed more memory than its function has.
+        DeploymentError: the function died twice.
     """
     for attempt in (1, 2):
         try:
@@ -88,5 +91,5 @@ async def twice(run: Callable[[], Awaitable[_T]]) -> tuple[_T, int]:
 
 
 def loop_time(deadline: float) -> float:
-    """A deadline on the clock of ``time.monotonic``, on the running loop's."""
+    """A deadline on the clock of ``time.monotonic``, converted to the running loop's clock."""
     return asyncio.get_running_loop().time() + deadline - time.monotonic()

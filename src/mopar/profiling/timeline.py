@@ -1,4 +1,4 @@
-"""Memory over time, by layer, and how far it swings (DESIGN.md, section 4)."""
+"""Memory over time, by layer, and how far it swings (docs/measuring.md)."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,8 +1,8 @@
 """The part of ONNX Runtime's C API that a function needs, bound with ctypes.
 
-The usual Python binding costs a function 45 MiB resident (numpy 17 MiB of it); this one 30 MiB. The
-API is a struct of function pointers whose order never changes: later versions only append to it
-(``onnxruntime_c_api.h``), so the indices below hold for every release since 1.14.
+It takes less memory than the usual Python binding (docs/decisions/engine-binding.md). The API is a struct of function
+pointers whose order never changes: later versions only append to it (``onnxruntime_c_api.h``), so the indices below
+hold for every release since 1.14.
 """
 
 import ctypes

@@ -9,7 +9,7 @@ from mopar.runtime.strings import pack_strings, unpack_strings
 from mopar.runtime.threads import session_entries, shares_of_cores
 
 STRING = 8
-"""ONNX's number of the string type, whose elements ONNX Runtime keeps to itself."""
+"""ONNX's number of the string type, whose elements are in ONNX Runtime's own memory."""
 
 _BITS = {2: 8, 3: 8, 4: 16, 5: 16, 7: 64, 9: 8, 10: 16, 11: 64, 13: 64, 14: 64, 15: 128, 16: 16,
          17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4}  # fmt: skip
@@ -48,7 +48,7 @@ class Engine:
         if self._shares:
             os.sched_setaffinity(0, self._shares[0])
         self.env = Handle()
-        # Errors come back as a status, and from there to whoever asked; in a log they would be said twice.
+        # Errors are returned as a status and passed to the caller; a log would only repeat them.
         self.api.function("CreateEnv")(LOG_FATAL, b"mopar", byref(self.env))
         self.memory = Handle()
         self.api.function("CreateCpuMemoryInfo")(DEVICE_ALLOCATOR, DEFAULT_MEMORY, byref(self.memory))
@@ -113,7 +113,7 @@ class Session:
             outputs: where each output goes; None for one whose size is not known.
 
         Raises:
-            OrtError: what is given is no tensor of its type.
+            OrtError: an input or output is no tensor of its type.
         """
         bound = Bound(self, len(inputs), len(outputs))
         try:
@@ -172,7 +172,7 @@ class Bound:
     Attributes:
         inputs, outputs: values of ONNX Runtime; of an output without a place, there is one after the run.
         pending: outputs without a place.
-        lasting: whether the run can be repeated: no output is pending, and no input a copy.
+        lasting: whether the run can be repeated: no output is pending, and no input was copied.
     """
 
     def __init__(self, session: Session, n_inputs: int, n_outputs: int) -> None:

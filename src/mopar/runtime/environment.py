@@ -4,12 +4,10 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     # One malloc arena: a worker allocates from one thread at a time.
     "MALLOC_ARENA_MAX": "1",
-    # Freed activations stay for the next call. With glibc's own thresholds their pages go back to the kernel and
-    # are faulted in anew by every run, which makes a slice of ResNet-50 20% slower; ONNX Runtime's arena or its
-    # memory pattern would keep them too, but round up by up to 7 MiB.
+    # The allocator keeps the pages of freed activations for the next call, which would fault them in again
+    # (docs/decisions/worker-memory.md).
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
-    # Without it, ONNX Runtime from 1.29 on tells its makers about every model that it loads, which also costs
-    # each function a thread and 2 MiB.
+    # Without it, ONNX Runtime from 1.29 on sends telemetry about every model (docs/decisions/engine-binding.md).
     "ORT_DISABLE_TELEMETRY": "1",
 }

@@ -1,6 +1,6 @@
 """Control frames between the gateway and a worker: one message of a SOCK_SEQPACKET socket each.
 
-Tensors never travel here: a frame says where in shared memory they lie. All numbers are little endian.
+Frames contain no tensors, only their places in shared memory. All numbers are little endian.
 
     INIT    gateway -> worker   library of ONNX Runtime, threads
     LOAD    gateway -> worker   a graph's file, how to load it, its inputs and outputs
@@ -27,7 +27,7 @@ MAX_FRAME = 1 << 17
 """Longest frame in bytes: below the kernel's default limit of a message (208 KiB)."""
 
 NOWHERE = 0
-"""The segment of a tensor whose place is not decided yet; segments count from 1."""
+"""The segment of a tensor that has no place yet; segments are numbered from 1."""
 
 OPTIMIZE, PREPACK, ARENA, MEMORY_PATTERN = 1, 2, 4, 8
 
@@ -52,7 +52,7 @@ class TensorRef:
 
 
 def kind_of(frame: bytes | memoryview) -> int:
-    """Which of the frames above this is."""
+    """The kind of a frame, one of the constants above."""
     return frame[0]
 
 
@@ -104,7 +104,7 @@ def unpack_segment(frame: memoryview) -> tuple[int, int]:
 
 
 def pack_run(graph: int, inputs: list[TensorRef], outputs: list[TensorRef]) -> bytes:
-    """RUN: which of the loaded graphs; a place for every input, and for outputs or NOWHERE."""
+    """RUN: the index of a loaded graph; a place for every input, and a place or NOWHERE for every output."""
     frame = _HEAD.pack(RUN, graph, len(inputs)) + _pack_tensors(inputs) + _pack_tensors(outputs)
     if len(frame) > MAX_FRAME:
         raise ValueError(f"a call with {len(inputs)} inputs and {len(outputs)} outputs is too large for a frame")
@@ -129,12 +129,12 @@ def unpack_fetch(frame: memoryview) -> list[TensorRef]:
 
 
 def pack_done(busy_ns: int, compute_ns: int, outputs: list[TensorRef]) -> bytes:
-    """DONE: time from the frame's arrival to now, time inside the engine, outputs that wait for a place."""
+    """DONE: time from the frame's arrival to now, time inside the engine, outputs that have no place yet."""
     return _HEAD.pack(DONE, 0, 0) + _TIMES.pack(busy_ns, compute_ns) + _pack_tensors(outputs)
 
 
 def unpack_done(frame: memoryview) -> tuple[int, int, list[TensorRef]]:
-    """Times of DONE, and outputs that wait for a place."""
+    """Times of DONE, and outputs that have no place yet."""
     busy_ns, compute_ns = _TIMES.unpack_from(frame, _HEAD.size)
     return busy_ns, compute_ns, _unpack_tensors(frame, _HEAD.size + _TIMES.size)
 

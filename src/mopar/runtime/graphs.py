@@ -1,4 +1,4 @@
-"""A graph loaded as a sum of flags says, and what an engine's refusal of a run means: alike for all doors."""
+"""Loading a graph by flags, and the reason why the engine refused a run; shared by worker and HTTP server."""
 
 from mopar.runtime import frames
 from mopar.runtime.engine import OrtError
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     MakeEngine = Callable[[str, int], AnyEngine]
 
 _NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")
-"""What the engine says where memory ran out: that is no fault of the inputs."""
+"""Parts of the engine's messages when memory ran out, for which the inputs are not to blame."""
 
 
 def load_graph(
@@ -35,5 +35,5 @@ def load_graph(
 
 
 def lacked_memory(error: OrtError) -> bool:
-    """Whether a run failed for want of memory, and not because of its inputs."""
+    """Whether a run failed for lack of memory, and not because of its inputs."""
     return any(sign in str(error) for sign in _NO_MEMORY)

@@ -1,4 +1,4 @@
-"""What a worker asks of an engine. For type checkers alone: ``typing`` would cost every function memory."""
+"""The Protocols of an engine as a worker uses it. For type checkers alone: ``typing`` costs every function memory."""
 
 from typing import Protocol
 
@@ -21,14 +21,14 @@ class AnyBound(Protocol):
         """After the run: copy an output to ``address``."""
 
     def close(self) -> None:
-        """Let go of inputs and outputs."""
+        """Release inputs and outputs."""
 
 
 class AnySession(Protocol):
     """A loaded graph; see ``Session``."""
 
     def bind(self, inputs: list[Tensor], outputs: list[Tensor | None]) -> AnyBound:
-        """The graph on these inputs; outputs that are given a place go there. Raises OrtError."""
+        """The graph on these inputs; outputs with a place are written there. Raises OrtError."""
 
 
 class AnyEngine(Protocol):

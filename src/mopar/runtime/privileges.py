@@ -6,5 +6,5 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 def give_up_privileges() -> None:
-    """Nothing that this process runs can become anybody else."""
+    """Set ``no_new_privs``: no program that this process runs can gain privileges, as by setuid."""
     ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -1,12 +1,12 @@
-"""Several runs handed to a worker at once, and the flags by which parts of a request wait for each other.
+"""Several runs that a worker gets at once, and the flags by which the parts of a slice wait for each other.
 
-Functions that compute a slice side by side read what the others made, several times in a request. Each gets all its
-runs in one frame. One byte of the request's shared memory per run says that the run's outputs are there; a run waits
-for the bytes of the runs that it reads from. No process in between takes part.
+The parts of a slice exchange tensors several times in a request. Each part gets all its runs in one frame. Each run has
+a flag, a byte in the request's shared memory, that is set when the run's outputs are there; a run waits for the flags
+of the runs that it reads from. The gateway takes no part (docs/decisions/waiting-by-flags.md).
 
-The order of memory accesses is x86's: a byte that is set after the engine has returned is seen no earlier than what the
-engine wrote. Processors that reorder stores need a barrier in between; ``mopar.platforms.local.transport`` hands
-out no sequences there.
+The order of memory accesses must be x86's: a flag that is set after the engine has returned is seen no earlier than
+what the engine wrote. Processors that reorder stores would need a barrier in between;
+``mopar.platforms.local.transport`` makes no sequences there.
 """
 
 import os
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     import mmap
 
 ABORT = 0
-"""The flag that ends all sequences of a group: what they make is not wanted any more, or cannot be made."""
+"""The flag that ends all sequences of a group: their outputs are not needed any more, or cannot be computed."""
 
 ENDED, STOPPED, REFUSED = range(3)
-"""How a sequence went: all runs; not all, as others failed, nobody wants them or time is up; the engine refused one."""
+"""Outcome of a sequence: all runs ended; it stopped before, at ABORT or the deadline; the engine refused a run."""
 
 MAX_FLAGS = 1 << 16
 
 _SPIN_NS = 150_000
-"""Parts are balanced to about this, and a core that went to sleep takes as long to come back."""
-_NAP_SHARE = 8
-"""A nap is this part of what was waited already, so it makes the wait that much longer at most."""
-_SHORTEST_NAP_NS, _LONGEST_NAP_NS = 50_000, 1_000_000
+"""How long a flag is polled before sleeping (docs/decisions/waiting-by-flags.md)."""
+_SLEEP_SHARE = 8
+"""A sleep lasts 1/``_SLEEP_SHARE`` of the time waited so far, so it lengthens the wait by at most that."""
+_SHORTEST_SLEEP_NS, _LONGEST_SLEEP_NS = 50_000, 1_000_000
 
 _HEAD = struct.Struct("<BBHI")
 _SEQUENCE = struct.Struct("<QQI")
@@ -51,12 +51,12 @@ class Step:
 
 
 def pack_sequence(steps: list[Step], segment: int, offset: int, deadline_ns: int) -> bytes:
-    """RUN_SEQUENCE: runs in order; where their flags lie; when waiting ends, on the clock of ``monotonic_ns``.
+    """RUN_SEQUENCE: runs in order; the place of their flags; when waiting ends, on the clock of ``monotonic_ns``.
 
-    Every output must have its place.
+    Every output must have a place.
 
     Raises:
-        ValueError: there are too many for a frame.
+        ValueError: the runs are too many for a frame.
     """
     parts = [_HEAD.pack(frames.RUN_SEQUENCE, 0, 0, len(steps)), _SEQUENCE.pack(deadline_ns, offset, segment)]
     for step in steps:
@@ -86,7 +86,7 @@ def unpack_sequence(frame: memoryview) -> tuple[list[Step], int, int, int]:
 
 
 def pack_sequence_done(outcome: int, times: list[tuple[int, int]], text: str = "") -> bytes:
-    """SEQUENCE_DONE: how it went, busy and compute time of each run that ended, and what the engine refused."""
+    """SEQUENCE_DONE: the outcome, busy and compute time of each run that ended, and why the engine refused one."""
     taken = b"".join(_TIMES.pack(*pair) for pair in times)
     return _HEAD.pack(frames.SEQUENCE_DONE, outcome, 0, len(times)) + taken + text[:4096].encode("utf-8", "replace")
 
@@ -105,7 +105,7 @@ class Flags:
         memory: shared by the group.
         offset: of its flags there, a byte each.
         deadline_ns: when waiting ends, on the clock of ``monotonic_ns``.
-        parent: the gateway's process: when it is not ours any more, there is nobody left to answer.
+        parent: the gateway's process id; when it is not this process's parent any more, the gateway has ended.
     """
 
     def __init__(self, memory: "mmap.mmap", offset: int, deadline_ns: int, parent: int) -> None:
@@ -115,15 +115,15 @@ class Flags:
         self._parent = parent
 
     def raise_flag(self, flag: int) -> None:
-        """Say so to whoever waits."""
+        """Set a flag."""
         self._memory[self._offset + flag] = 1
 
     def is_raised(self, flag: int) -> bool:
-        """Whether it was said."""
+        """Whether a flag is set."""
         return self._memory[self._offset + flag] != 0
 
     def wait(self, flags: tuple[int, ...]) -> bool:
-        """Wait until all are raised; False where waiting is over before: aborted, too late, or without gateway."""
+        """Wait until all are set; False where ABORT, the deadline or the gateway's end came first."""
         if self._is_over():
             return False
         started_ns = perf_counter_ns()
@@ -136,11 +136,11 @@ class Flags:
                 return False
             waited_ns = perf_counter_ns() - started_ns
             if waited_ns < _SPIN_NS:
-                os.sched_yield()  # where there are more functions than cores, what is waited for may want this one
+                os.sched_yield()  # with more functions than cores, the awaited run may need this core
                 continue
             if self._is_over():
                 return False
-            sleep(min(max(waited_ns // _NAP_SHARE, _SHORTEST_NAP_NS), _LONGEST_NAP_NS) / 1e9)
+            sleep(min(max(waited_ns // _SLEEP_SHARE, _SHORTEST_SLEEP_NS), _LONGEST_SLEEP_NS) / 1e9)
         return True
 
     def _is_over(self) -> bool:

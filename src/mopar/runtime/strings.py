@@ -1,6 +1,6 @@
 """String tensors as bytes: each element's length (4 bytes, little endian), then the element.
 
-This is the BYTES form of the Open Inference Protocol, so no conversion is needed at the gateway.
+This is the BYTES form of the Open Inference Protocol, so that the gateway need not convert it.
 """
 
 import struct
@@ -13,7 +13,7 @@ _LENGTH = struct.Struct("<I")
 
 
 def pack_strings(elements: "Iterable[bytes]") -> bytes:
-    """Elements in row-major order as one run of bytes."""
+    """Elements in row-major order as contiguous bytes."""
     return b"".join(part for element in elements for part in (_LENGTH.pack(len(element)), element))
 
 

@@ -1,13 +1,12 @@
 """The threads that compute an operator together: a core for each, and how they wait for the next operator.
 
-Between two operators the engine's threads sleep for a moment, and Linux wakes such a thread on the core where it slept,
-even where the thread that wakes it computes there and other cores idle (seen on 6.18). Threads that once met on a core
-run by turns from then on: two take as long as one, mostly after a pause. On shares of the cores that have none in
-common they cannot meet.
+Linux may wake a thread on the core where the thread that wakes it is computing, and leave both there. So each thread
+is pinned to a share of the cores that has none in common with another's.
 
-Waking costs more than it saves where operators are short. So a thread first looks out for its next operator for as
-long as waking would take, never beyond the end of a run; in all that costs about as much CPU time as waking, or less.
-Both are shown by `python -m benchmarks.core_shares`.
+Where operators are short, waking up a thread takes longer than it saves. So a thread spin-waits for its next operator
+for about as long as waking it up would take, and never beyond the end of a run.
+
+The figures of both are in docs/decisions/waiting-by-flags.md.
 """
 
 _SPIN_US = 30
@@ -25,7 +24,7 @@ def session_entries(shares: list[list[int]]) -> dict[str, str]:
     """ONNX Runtime's configuration entries for threads on these shares of the cores; the caller pins itself."""
     if not shares:
         return _SLEEP_AT_ONCE
-    # Cores count from 1 there, and the calling thread does not count.
+    # ONNX Runtime numbers cores from 1, and leaves the calling thread out.
     affinities = ";".join(",".join(str(core + 1) for core in share) for share in shares[1:])
     return {
         "session.intra_op_thread_affinities": affinities,

@@ -1,4 +1,4 @@
-"""Memory that starting up needed and serving does not, given back before the first call."""
+"""Returning memory to the kernel: what only start-up needed, and freed heap."""
 
 import ctypes
 
@@ -10,11 +10,10 @@ _TUNED = {_ARENA_MAX: 1, _MMAP_THRESHOLD: 8 << 20, _TRIM_THRESHOLD: 256 << 20}
 
 
 def trim_memory() -> None:
-    """Return freed heap, and let go of library pages that only start-up touched.
+    """Return freed heap, and drop library pages that only start-up used (docs/decisions/worker-memory.md).
 
-    Unwritten pages of mapped libraries are dropped from the process: those that serving needs come back
-    from the page cache at a tenth of a millisecond in all; what only loading ran (schemas, optimisers,
-    parsers) stays out. Segments with a single written page, such as relocated data, are left alone.
+    Unwritten pages of mapped libraries are dropped from the process; those that serving needs are mapped again from the
+    page cache. Segments with a single written page, such as relocated data, are left as they are.
     """
     trim_heap()
     for start, length in _unwritten_segments():
@@ -22,16 +21,15 @@ def trim_memory() -> None:
 
 
 def trim_heap() -> None:
-    """Return freed heap; the interpreter's lock is free meanwhile."""
+    """Return freed heap; the interpreter's lock is released meanwhile."""
     _LIBC.malloc_trim(0)
 
 
 def tune_heap() -> None:
-    """Set glibc's allocator up for a server that calls ``trim_heap`` when it is quiet; call it before threads start.
+    """Set glibc's allocator up for a server that calls ``trim_heap`` when it is idle; call it before threads start.
 
-    All threads share one heap: one of its own costs each some MiB. A freed buffer's pages stay until the heap is
-    trimmed: with glibc's own thresholds those of a body of 600 KB may go back to the kernel with each request, and be
-    faulted in anew by the next (``python -m benchmarks.http_stacks``). With another allocator, nothing is set.
+    All threads share one heap, and freed pages stay until it is trimmed (docs/decisions/gateway-memory.md). With
+    another allocator, nothing is set.
     """
     if hasattr(_LIBC, "mallopt"):
         for parameter, value in _TUNED.items():
@@ -41,12 +39,12 @@ def tune_heap() -> None:
 def _unwritten_segments() -> list[tuple[int, int]]:
     """Start and length of private file mappings that cannot be written and were not, of shared libraries.
 
-    None where no library has a written page. Relocation writes some of each, so what is read does not tell: some
-    sandboxes and emulators make up this file, and dropping relocated pages would crash the process.
+    None where no library has a written page. Relocation writes some of each, so the file is then not to be trusted:
+    some sandboxes and emulators do not report written pages, and dropping relocated ones would crash the process.
     """
     found = []
     start = length = 0
-    library = told = False
+    library = any_written = False
     with open("/proc/self/smaps", "rb") as lines:  # noqa: PTH123 - pathlib costs every function 1 MiB
         for line in lines:
             key, _, rest = line.partition(b" ")
@@ -57,7 +55,7 @@ def _unwritten_segments() -> list[tuple[int, int]]:
                 start, length = (int(low, 16), int(high, 16) - int(low, 16)) if droppable else (0, 0)
             elif key == b"Anonymous:" and library:
                 if rest.split()[0] != b"0":
-                    told = True
+                    any_written = True
                 elif length:
                     found.append((start, length))
-    return found if told else []
+    return found if any_written else []

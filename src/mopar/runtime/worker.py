@@ -1,14 +1,14 @@
 """The process that runs one function: it loads its graphs, then answers one call at a time.
 
-It speaks frames over the inherited socket whose descriptor is its only argument, and ends when the
-other side closes it: a gateway that dies takes its workers with it, and nothing else is left behind.
+It receives frames on the inherited socket whose descriptor is its only argument, and ends when the other side closes
+it, so that no worker outlives its gateway.
 """
 
 import ctypes
 import mmap
 import os
 import sys
-from _socket import SCM_RIGHTS, SOL_SOCKET, socket  # the module of C: ``socket`` costs 1.1 MiB more
+from _socket import SCM_RIGHTS, SOL_SOCKET, socket  # the C module: ``socket`` needs more memory
 from time import perf_counter_ns
 
 from mopar.runtime import frames, sequence
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from mopar.runtime.interface import AnyBound, AnyEngine, AnySession
 
 _MOST_KEPT = 32
-"""Each holds some 100 bytes per tensor. There are as many places at once as a gateway has requests on their way."""
+"""Runs that stay bound, at some 100 bytes per tensor; a gateway uses one set of places for each request in flight."""
 _ANCILLARY_BYTES = 64
 _INT_BYTES = 4
 
 
 class RefusedError(OrtError):
-    """The engine would not run a graph on these inputs: a fault of the request, not of the function."""
+    """The engine refused to run a graph on these inputs: an error of the request, not of the function."""
 
 
 class Worker:
     """The state of a function: engine, graphs, attached segments, bound tensors, and outputs not fetched yet.
 
-    A gateway gives requests of the same shapes the same places, so the same frames come again: what was bound for one
-    is kept for the next. Binding takes some us per tensor, which is as long as a small graph runs.
+    A gateway gives requests of the same shapes the same places, so frames repeat, and tensors bound for one are kept
+    for the next. Binding takes some us per tensor, which is as long as a small graph runs.
 
     Args:
         make_engine: from the library's path and a number of threads.
@@ -53,11 +53,11 @@ class Worker:
         self._parent = os.getppid()
 
     def answer(self, frame: memoryview, descriptors: list[int]) -> bytes | None:
-        """What to reply to a frame; None where it asks for no reply.
+        """The reply to a frame; None for frames that have none.
 
         Raises:
             RefusedError: the engine refused the inputs of a run.
-            OrtError: it refused anything else, or the frame makes no sense.
+            OrtError: it refused anything else, or the frame is invalid.
         """
         arrived_ns = perf_counter_ns()
         kind = frames.kind_of(frame)
@@ -71,7 +71,7 @@ class Worker:
             self._attach(frame, descriptors)
             return None
         if kind == frames.DETACH:
-            self._release_kept()  # one of them may lie there; what waits to be fetched is in the engine's own memory
+            self._release_kept()  # they may be in this segment; outputs to be fetched are in the engine's memory
             self._segments.pop(frames.unpack_segment(frame)[0], None)
             return None
         if kind == frames.INIT:
@@ -112,7 +112,7 @@ class Worker:
         return frames.pack_done(perf_counter_ns() - arrived_ns, compute_ns, made)
 
     def _bound(self, frame: bytes) -> "AnyBound":
-        """The graph of a RUN on its tensors: kept, where that can run again, until many others were bound."""
+        """The graph of a RUN bound to its tensors; kept for equal frames where the run can be repeated."""
         self._forget()
         bound = self._kept.get(frame)
         if bound is not None:
@@ -133,12 +133,13 @@ class Worker:
         flags = sequence.Flags(self._segments[segment][0], offset, deadline_ns, self._parent)
         times: list[tuple[int, int]] = []
         for step in steps:
-            bound = self._bound(bytes(step.frame))  # while others make what it reads
+            bound = self._bound(bytes(step.frame))  # while other functions compute its inputs
             ready_ns = perf_counter_ns()
             if not flags.wait(step.waits):
                 return sequence.pack_sequence_done(sequence.STOPPED, times)
             started_ns = ended_ns = perf_counter_ns()
-            # A worker that died had made some of it: others may be reading that, so it must not be written again.
+            # Where the flag is set, this function's worker ran the call before it died. Others may be reading the
+            # outputs, so they must not be written again.
             if not flags.is_raised(step.flag):
                 try:
                     bound.run()
@@ -167,7 +168,7 @@ class Worker:
         return Tensor(ref.code, ref.shape, address + ref.offset, ref.nbytes)
 
     def _forget(self) -> None:
-        """Let go of the last call's tensors, if they are not kept."""
+        """Release the last call's tensors, if they are not kept."""
         if self._passing is not None:
             self._passing.close()
             self._passing = None
@@ -205,7 +206,7 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     numbers: list[int] = []
     for level, kind, data in ancillary:
         if level == SOL_SOCKET and kind == SCM_RIGHTS:
-            # Not the module ``array``: it brings ``collections``, 0.4 MiB.
+            # Not the module ``array``, which imports ``collections``.
             numbers += memoryview(data)[: len(data) // _INT_BYTES * _INT_BYTES].cast("i")
     return numbers
 
@@ -216,6 +217,6 @@ def main(make_engine: "MakeEngine" = Engine) -> None:
     try:
         serve(socket(fileno=int(sys.argv[1])), make_engine)
     except (ConnectionError, BrokenPipeError, KeyboardInterrupt):
-        # The gateway is gone: there is nobody to tell.
+        # The gateway has ended.
         os._exit(0)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Who may ask: by the token of a request, and by the site that a browser sends it from or to."""
+"""Which requests are allowed: by their token, and by the site that a browser sends them from or to."""
 
 import ipaddress
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a request must bring, checked once its headers are there and before its body is read.
+    """Conditions on a request, checked once its headers have arrived and before its body is read.
 
     Attributes:
-        token: that all paths but health take; None for no token.
-        hosts: names that ``Host`` and ``Origin`` may have beside ``localhost`` and addresses, in lower case; None to
+        token: required on all paths but health; None for no token.
+        hosts: names allowed in ``Host`` and ``Origin`` beside ``localhost`` and addresses, in lower case; None to
             check neither.
     """
 
@@ -26,14 +26,14 @@ class Access:
     hosts: frozenset[str] | None = None
 
     def check(self, path: str, headers: Mapping[str, str]) -> None:
-        """Raise RequestError with 401, 403 or 421 where a request may not pass."""
+        """Raise RequestError with 401, 403 or 421 where a request is not allowed."""
         if self.hosts is not None:
             self._check_site(headers, self.hosts)
         if self.token is not None and path not in _OPEN_PATHS and not self.token.admits(headers.get("authorization")):
             raise RequestError("a bearer token is needed: send the header Authorization: Bearer TOKEN", 401)
 
     def _check_site(self, headers: Mapping[str, str], hosts: frozenset[str]) -> None:
-        """A page that another site's name was made to resolve to us for, and a page of another site."""
+        """Refuse DNS rebinding (another site's name that resolves to this server), and pages of other sites."""
         host = headers.get("host")
         if host is not None:
             name = _name(f"//{host}")
@@ -45,17 +45,17 @@ class Access:
 
 
 def access_for(address: str, allowed: Sequence[str], token: Token | None) -> Access:
-    """What requests must bring to a server that listens on an address.
+    """Conditions on requests to a server that listens on an address.
 
-    A page can reach what listens on loopback only through a browser of this machine, which says by ``Host`` and
-    ``Origin`` what it was told. Elsewhere both are checked where names are given.
+    On loopback ``Host`` and ``Origin`` are always checked: a web page can reach the server only through a browser of
+    this machine, which sends them. On other addresses they are checked where names are given.
     """
     checked = bool(allowed) or is_loopback(address)
     return Access(token, frozenset(name.lower().rstrip(".") for name in allowed) if checked else None)
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches an address to listen on."""
+    """Whether an address to listen on can be reached from this machine only."""
     if address == "localhost":
         return True
     try:
@@ -76,7 +76,7 @@ def _name(url: str) -> str | None:
 
 
 def _is_local_name(name: str | None) -> bool:
-    """A name that no site can make resolve to another address than it says."""
+    """Whether a name is ``localhost`` or an address, which no site can make resolve to anything else."""
     if name is None:
         return False
     if name == "localhost":

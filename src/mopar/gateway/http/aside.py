@@ -1,4 +1,4 @@
-"""Work on large bodies, done beside the event loop."""
+"""Work on large bodies, in a thread beside the event loop."""
 
 import asyncio
 import contextlib
@@ -12,15 +12,15 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 THREADS = 1
-"""More would not be quicker: they share the interpreter's lock, and the event loop would wait for each in turn."""
+"""More would not be faster: they share the interpreter's lock, and the event loop would compete with each of them."""
 _QUIET_S = 1.0
 
 
 class Aside:
-    """A thread for what would hold up the event loop; what finds it busy waits.
+    """A thread for work that would block the event loop, one task after the other.
 
-    Large bodies leave pages behind that the allocator keeps. They are given back once none has come for a second, so
-    that steady traffic finds its pages again.
+    After large bodies, the allocator keeps freed pages. They are returned to the kernel once no large body has come for
+    a second, so that steady traffic does not fault them in again.
     """
 
     def __init__(self) -> None:
@@ -30,13 +30,13 @@ class Aside:
         self._timer: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
-        """End the thread; what has not begun is dropped."""
+        """End the thread; tasks that have not started are dropped."""
         if self._timer is not None:
             self._timer.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def trim_soon(self) -> None:
-        """Give memory back, once no large body has come for a while."""
+        """Return freed memory to the kernel, once no large body has come for a while."""
         self._used_s = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_later(_QUIET_S, self._trim)
@@ -52,10 +52,10 @@ class Aside:
     async def run(
         self, function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> _Result:
-        """Call a function on a thread.
+        """Call a function in the thread.
 
-        Cancelled, it returns only once the thread has left the function, whose arguments may be views of memory that
-        the caller is about to give away.
+        When cancelled, it still waits until the thread has left the function, whose arguments may be views of memory
+        that the caller is about to release.
         """
         begun = self._pool.submit(function, *args, **kwargs)
         result = asyncio.wrap_future(begun)
@@ -64,7 +64,7 @@ class Aside:
         except asyncio.CancelledError:
             if not begun.cancel():
                 await asyncio.wait([result])
-                result.exception()  # nobody is left to be told of it
+                result.exception()  # marks it as retrieved: there is no caller left
             raise
         finally:
             # A future holds its exception, whose traceback holds this frame and with it the arguments.
@@ -74,7 +74,7 @@ class Aside:
 
 @contextlib.contextmanager
 def large_bodies() -> Iterator[Aside]:
-    """A thread for as long as a block lasts."""
+    """A thread for large bodies, which ends with the ``with`` block."""
     aside = Aside()
     try:
         yield aside

@@ -1,4 +1,4 @@
-"""A request's body, assembled once."""
+"""A request's body, collected in one buffer."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from mopar.buffers import fresh_bytes
 class Body:
     """Collects a body's chunks in one buffer.
 
-    An announced length is allocated at once and never touched before its bytes arrive: a client that announces
-    much and sends little costs address space, not memory. An unknown length doubles.
+    An announced length is allocated at once, and its pages are not touched before their bytes arrive: a client that
+    announces much and sends little costs address space, not memory. Without a length the buffer doubles as it fills.
 
     Args:
         announced: the Content-Length; None for a chunked body.

@@ -1,4 +1,4 @@
-"""One client's connection: reads requests, answers them in order, and waits for nothing without a limit."""
+"""One client's connection: reads requests and answers them in order; every wait has a time limit."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ class Host(Budget, Protocol):
 
     @property
     def metrics(self) -> HttpMetrics:
-        """What is counted."""
+        """The server's metrics."""
 
     @property
     def handler(self) -> Handler:
@@ -30,14 +30,14 @@ class Host(Budget, Protocol):
 
     @property
     def access(self) -> Gate:
-        """Who may ask."""
+        """Decides which requests are allowed."""
 
     @property
     def stopping(self) -> bool:
-        """Whether the server only finishes what it has begun."""
+        """Whether the server is shutting down, and only finishes requests that it has begun."""
 
     def joined(self, connection: "Connection") -> str | None:
-        """Admit a connection; where there are too many, what it is told."""
+        """Admit a connection. Returns None, or why it is refused where there are too many."""
 
     def left(self, connection: "Connection") -> None:
         """Forget a connection."""
@@ -46,7 +46,7 @@ class Host(Budget, Protocol):
 class Connection(asyncio.Protocol):
     """A keep-alive HTTP/1.1 connection.
 
-    One timer guards it at any time: for a request's head, its body, the next request, or a refused upload's rest. A
+    It has one timer at a time: for a request's head, its body, the next request, or the rest of a refused upload. A
     response has a timeout of its own. Requests that arrive while one is answered wait; reading pauses meanwhile.
     """
 
@@ -68,8 +68,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
-        # "Flushed" must mean that nothing is left to send: views of shared memory are let go then.
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+        # "Flushed" must mean that nothing is left to send: views of shared memory are released then.
         self._transport.set_write_buffer_limits(high=0)
         refusal = self._host.joined(self)
         if refusal is None:
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
             self._refuse(error_response(503, refusal))
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and answer what is whole."""
+        """Parse, and answer complete requests."""
         if self._refused:
             return
         try:
@@ -88,12 +88,12 @@ class Connection(asyncio.Protocol):
         self._advance()
 
     def eof_received(self) -> bool:
-        """The client sends no more; what it has asked is still answered."""
+        """The client has stopped sending; its requests are still answered."""
         self._ended = True
         return self._task is not None and not self._refused
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Nobody is there to answer."""
+        """The client has disconnected."""
         self._stop_timer()
         self._flushed.set()
         if self._task is not None:
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _advance(self) -> None:
-        """Start on the next request, refuse what cannot be one, or wait for more of it."""
+        """Start the next request, send a pending refusal, or wait for more data."""
         if self._task is not None:
             self._transport.pause_reading()
         elif self._parser.requests:
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
                     self._transport.write(chunk)
                     await self._flushed.wait()
         except TimeoutError:
-            # The client does not read: there is no way left to tell it so.
+            # The client does not read, so an error would not reach it either.
             self._transport.abort()
 
     # --- timeouts and refusals ---

@@ -1,4 +1,4 @@
-"""How many connections there may be, and whose."""
+"""Limits on the number of connections, of all clients and of each."""
 
 import ipaddress
 from typing import Protocol
@@ -20,7 +20,7 @@ class Member(Protocol):
 
 
 class Crowd:
-    """Connections by client: none takes all of them.
+    """Counts connections by client, so that no client takes all of them.
 
     Args:
         limits: of all, and of one client.
@@ -32,7 +32,7 @@ class Crowd:
         self._clients: dict[str, int] = {}
 
     def admit(self, member: Member, address: str) -> str | None:
-        """Count a connection in. Returns None; or where there are too many, what its client should be told."""
+        """Count a new connection. Returns None, or the message for its client where there are too many."""
         client = _client(address)
         own = self._clients.get(client, 0)
         if own >= self._limits.max_client_connections:
@@ -44,7 +44,7 @@ class Crowd:
         return None
 
     def leave(self, member: Member) -> None:
-        """Count a connection out, where it was counted in."""
+        """Remove a connection from the count, if it was admitted."""
         client = self._members.pop(member, None)
         if client is None:
             return
@@ -53,7 +53,7 @@ class Crowd:
             del self._clients[client]
 
     def _make_room(self, own: int) -> bool:
-        """Close the oldest idle connection of the client that has most, where that is more than the newcomer will."""
+        """Close the oldest idle connection of the client with the most, if that is more than the new one would have."""
         most = max(self._clients.values(), default=0)
         if most <= own + 1:
             return False

@@ -1,4 +1,4 @@
-"""From a request's body to checked tensors."""
+"""Decodes a request's body to checked tensors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ from mopar.types import (
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """A request for the backend, and how its answer is to be written.
+    """A request for the backend, and the form of its answer.
 
     Attributes:
         id: to echo; None where the request has none.
         inputs: by name.
-        outputs: names asked for, in order; None for all.
-        binary: names of the outputs that are to be binary data.
+        outputs: requested names, in order; None for all.
+        binary: names of the outputs to send as binary data.
     """
 
     id: str | None
@@ -56,8 +56,8 @@ def decode(
     Args:
         body: of the HTTP request; the values' data are views of it where they came as binary data.
         header_length: the header ``Inference-Header-Content-Length``; None where it is absent.
-        inputs: what the model takes.
-        outputs: what it gives.
+        inputs: of the model.
+        outputs: of the model.
 
     Raises:
         RequestError: it is malformed, or does not fit the model.
@@ -72,7 +72,7 @@ def decode(
 
 
 def json_length(header: str | None, length: int) -> int:
-    """How many of a body's bytes are JSON; binary data are behind them.
+    """How many of a body's bytes are JSON; binary data follow them.
 
     Args:
         header: the header ``Inference-Header-Content-Length``; None where it is absent, and all is JSON.
@@ -83,7 +83,7 @@ def json_length(header: str | None, length: int) -> int:
     """
     if header is None:
         return length
-    # isdecimal alone would let other scripts' digits through; no length has more digits than this.
+    # isdecimal alone accepts digits of other scripts; no length has more digits than this.
     if not (header.isascii() and header.isdecimal() and len(header) < 20 and int(header) <= length):
         raise RequestError(f"Inference-Header-Content-Length must be a number of bytes up to the body's {length}")
     return int(header)
@@ -135,7 +135,7 @@ def _check_spec(datatype: str, shape: tuple[int, ...], spec: TensorSpec, what: s
         raise RequestError(f"{what}: unknown datatype {datatype}") from cause
     if dtype.name != spec.dtype:
         raise RequestError(f"{what} is {oip_of(dtype)}, the model takes {oip_of(dtype_of_name(spec.dtype))}")
-    # Beside a dimension of 0, others of any size would pass for no data; no engine can address them.
+    # Where one dimension is 0 there are no data that would bound the others; no engine can address such sizes.
     if element_count(max(dim, 1) for dim in shape) >= 1 << 48:
         raise RequestError(f"{what}: no tensor can have shape {format_shape(shape)}")
     if spec.shape is None:
@@ -194,7 +194,7 @@ def _check_strings(binary: memoryview, count: int, what: str) -> None:
 
 
 def _wanted(request: InferRequest, specs: Sequence[TensorSpec]) -> tuple[tuple[str, ...] | None, frozenset[str]]:
-    """Which outputs, and which of them as binary data. Refused before the model runs, where they cannot be written."""
+    """The requested outputs, and which as binary data. What cannot be sent as JSON is refused before the model runs."""
     dtypes = {spec.name: spec.dtype for spec in specs}
     default = flag(request.parameters.binary_data_output, "binary_data_output", "the request") or False
     asked = dict.fromkeys(dtypes, default) if not request.outputs else {}

@@ -1,4 +1,4 @@
-"""From an answer to a response, and the protocol's metadata."""
+"""Encodes an answer as a response; the protocol's metadata."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def encode(
 
     Args:
         model: its name.
-        inference: what was asked for.
+        inference: the decoded request.
         outputs: the answer.
         max_json_bytes: of the answer's JSON; None for any size.
 
@@ -77,6 +77,6 @@ def metadata(model: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorS
 
 
 def _tensor(spec: TensorSpec) -> dict[str, object]:
-    # The protocol has no word for an unknown rank; one free dimension comes nearest.
+    # The protocol cannot express an unknown rank; one dimension of any size comes nearest.
     shape = [-1] if spec.shape is None else [dim if isinstance(dim, int) else -1 for dim in spec.shape]
     return {"name": spec.name, "datatype": oip_of(dtype_of_name(spec.dtype)), "shape": shape}

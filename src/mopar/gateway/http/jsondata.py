@@ -16,10 +16,10 @@ from mopar.types import RequestError, TensorValue, element_count, format_shape
 _FLOATS = frozenset({"float32", "float64"})
 _INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 JSON_TYPES = _FLOATS | _INTEGERS | {"bool", "string"}
-"""Element types that the protocol can write as JSON; the others travel as binary data only."""
+"""Element types that the protocol can write as JSON; the others are sent as binary data only."""
 
 _PIECE = 1 << 13
-"""Elements that are written in one go."""
+"""Elements that are written at a time."""
 
 
 def parse_json(text: Buffer) -> object:
@@ -43,15 +43,15 @@ def parse_json(text: Buffer) -> object:
 
 
 def has_constants(text: bytes) -> bool:
-    """Whether a text may hold NaN or an infinity, which JSON proper has no word for."""
+    """Whether a text may hold NaN or an infinity, which standard JSON cannot express."""
     return b"NaN" in text or b"Infinity" in text
 
 
 def without_constants(text: bytes) -> bytes:
-    """JSON proper with ``[{}]``, which fits no field of a request, in place of NaN and infinities.
+    """Standard JSON with ``[{}]``, which is valid in no field of a request, in place of NaN and infinities.
 
     Raises:
-        RequestError: it is not JSON in any other way.
+        RequestError: the text is not JSON for another reason.
     """
     try:
         value = json.loads(text, parse_float=_finite, parse_constant=lambda _word: [{}])
@@ -61,7 +61,7 @@ def without_constants(text: bytes) -> bytes:
 
 
 def _finite(text: str) -> float:
-    """A number that is written as digits; one that overflows is a mistake, not an infinity."""
+    """A number written as digits; one that overflows is an error, not an infinity."""
     value = float(text)
     if math.isinf(value):
         raise ValueError(f"the number {text[:20]} is out of range")

@@ -1,4 +1,4 @@
-"""Large tensors from JSON, decoded in pieces: other threads run in between, and little more memory is taken."""
+"""Large tensors from JSON, decoded in pieces, so that other threads run in between and little memory is added."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ _SPACE[list(SPACES)] = True
 def from_json_span(span: memoryview, name: str, dtype: str, shape: tuple[int, ...]) -> Buffer:
     """The elements of a tensor's ``data``, flat or nested, as ``TensorValue.data``.
 
-    Same answers as ``from_json_data``, but for an element of more than 1 MiB, which is refused.
+    The same results as from ``from_json_data``, except that an element of more than 1 MiB is refused.
 
     Args:
         span: an array as it stands in a request.
@@ -47,7 +47,7 @@ def from_json_span(span: memoryview, name: str, dtype: str, shape: tuple[int, ..
 
 
 class _Parts:
-    """A tensor's elements as they come: numbers in their place, strings one after the other."""
+    """Collects a tensor's elements piece by piece: numbers in one array, strings in a list."""
 
     def __init__(self, dtype: str, count: int, what: str) -> None:
         self._dtype, self._count, self._what = dtype, count, what
@@ -76,10 +76,10 @@ class _Parts:
 
 
 def _structure(span: memoryview, shape: tuple[int, ...], what: str) -> bytes:
-    """The brackets and commas that an array of a shape has, flat or nested as the text begins."""
+    """The brackets and commas of an array of a shape; flat or nested is decided by how the text begins."""
     nested = bytes(span[1:1024]).lstrip(SPACES)[:1] == b"["
     dims = shape if nested else (element_count(shape),)
-    # The text is at least as long; a shape that promises more is refused before anything of its size is made.
+    # A valid text is at least as long; a larger shape is refused before anything of its size is allocated.
     if _structure_bytes(dims) > len(span):
         raise _misfit(span, shape, what)
     text = b""
@@ -128,7 +128,7 @@ def _pieces(span: memoryview, structure: bytes, shape: tuple[int, ...], what: st
 
 
 def _check_neighbours(block: Array, outside: Array, before: int, what: str) -> int:
-    """Brackets stand beside brackets and commas only; the last byte that counts, for the next block."""
+    """Check that brackets are next to brackets and commas only; returns the last byte that is not a space."""
     solid = ~(_SPACE[block] & outside)
     bytes_ = np.concatenate((np.array([before], np.uint8), block[solid]))
     # A byte in a string is like any that is no bracket and no comma.

@@ -1,7 +1,7 @@
 """Where the tensors' data lie in a JSON text, found block by block without building an object for any of it.
 
 A JSON decoder holds the interpreter's lock from a text's first byte to its last, so that nothing else runs meanwhile.
-Numpy works on blocks, and lets others run in between.
+Numpy scans block by block, and other threads run in between.
 """
 
 import re
@@ -15,7 +15,7 @@ from mopar.gateway.arrays import Array
 from mopar.types import RequestError
 
 BLOCK = 1 << 16
-"""Bytes that are looked at in one go."""
+"""Bytes that are scanned at a time."""
 MAX_HEAD_BYTES = 1 << 16
 """Of a request's JSON without the data of its tensors."""
 
@@ -30,7 +30,7 @@ _KEY_BYTES = 64
 
 
 class Strings:
-    """Tells what of a text lies in strings; blocks come in order."""
+    """Finds which bytes of a text are in strings; blocks must be passed in order."""
 
     __slots__ = ("_inside", "_odd")
 
@@ -38,7 +38,7 @@ class Strings:
         self._inside = self._odd = False
 
     def outside(self, block: Array) -> Array:
-        """A mask of the bytes that are not in a string; quotes may count either way."""
+        """A mask of the bytes that are not in a string; quotes themselves may count as either."""
         quotes = block == _QUOTE
         escaped = self._escaped(block)
         if escaped is not None:
@@ -52,7 +52,7 @@ class Strings:
         return outside
 
     def _escaped(self, block: Array) -> Array | None:
-        """A mask of the bytes behind an odd number of backslashes; None where there are none."""
+        """A mask of the bytes after an odd number of backslashes; None where there are none."""
         slashes = block == _BACKSLASH
         if not (self._odd or slashes.any()):
             return None
@@ -67,7 +67,7 @@ class Strings:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A request's JSON taken apart.
+    """A request's JSON with the tensors' data taken out.
 
     Attributes:
         head: the text with a string in place of each tensor's data, ``MARK:0``, ``MARK:1`` and so on.
@@ -80,7 +80,7 @@ class Split:
     mark: str
 
     def span(self, value: bytes) -> memoryview | None:
-        """The data that a value in the head stands for; None where it stands for itself."""
+        """The data that a value in the head stands for; None for an ordinary value."""
         text = value.decode(errors="replace")
         if not text.startswith(f'"{self.mark}:'):
             return None

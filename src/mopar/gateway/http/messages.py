@@ -1,4 +1,4 @@
-"""Requests and responses, and the limits that a server sets them."""
+"""Requests and responses, and the server's limits on them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,15 +17,15 @@ class HttpLimits:
 
     Attributes:
         max_body_bytes: of one request.
-        max_json_bytes: of one request's JSON, which binary data are no part of.
+        max_json_bytes: of one request's JSON, without binary data.
         max_json_answer_bytes: of an answer's JSON.
         max_buffered_bytes: bodies of all connections together.
         max_header_bytes: request line and headers; also chunk extensions and trailers.
-        max_connections: more are told 503 at once, unless a client that holds more than its share has an idle one.
+        max_connections: more get 503 at once, unless a client with more than its share has an idle one to close.
         max_client_connections: from one address; for IPv6, from one /64.
         header_timeout_s: from connecting, or a request's first byte, to the end of its headers.
         idle_timeout_s: between two requests of a connection.
-        transfer_timeout_s: for a body or a response to pass, plus what its size takes at ``min_rate_bytes_s``.
+        transfer_timeout_s: for receiving a body or sending a response, plus its size at ``min_rate_bytes_s``.
         linger_s: how long a refused upload is read and dropped, so that its sender sees the answer.
         drain_s: how long a shutdown waits for requests in flight.
     """
@@ -45,7 +45,7 @@ class HttpLimits:
     drain_s: float = 30.0
 
     def transfer_s(self, size: int) -> float:
-        """Seconds that ``size`` bytes may take to pass."""
+        """Seconds that the transfer of ``size`` bytes may take."""
         return self.transfer_timeout_s + size / self.min_rate_bytes_s
 
 
@@ -94,7 +94,7 @@ def json_response(status: int, value: object, headers: Mapping[str, str] | None 
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An error as the protocol writes it. 503 tells when to try again, 401 what is missing."""
+    """An error in the protocol's form. 503 has the header Retry-After, 401 has WWW-Authenticate."""
     extra = _EXPLAINED.get(status, {})
     # A name from the request may be in it, and be of any length.
     text = message if len(message) <= 500 else message[:500] + "..."

@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""Prometheus metrics of the HTTP server."""
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -8,7 +8,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class HttpMetrics:
-    """The server's own figures in a registry. One server per registry: names are registered once."""
+    """The server's metrics in a registry. One server per registry: names are registered once."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -36,7 +36,7 @@ class HttpMetrics:
         self._seconds.labels(route).observe(seconds)
 
     def refused(self, status: int) -> None:
-        """Count a response to what never became a request."""
+        """Count an error response to what was not a complete request."""
         self._requests.labels("none", str(status)).inc()
 
     def rejected(self) -> None:

@@ -1,4 +1,4 @@
-"""Requests out of a byte stream: httptools, with the bounds that it lacks."""
+"""Parses requests from a byte stream: httptools, with the limits that it lacks."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from mopar.types import RequestError
 
 
 class Budget(Protocol):
-    """Bytes that all bodies together may hold."""
+    """Bounds the bytes of all bodies together."""
 
     def take(self, count: int) -> bool:
         """Claim bytes; False where there are none left."""
@@ -22,10 +22,10 @@ class Budget(Protocol):
 
 
 class Gate(Protocol):
-    """Who may ask."""
+    """Decides which requests are allowed."""
 
     def check(self, path: str, headers: Mapping[str, str]) -> None:
-        """Raise RequestError where a request may not pass."""
+        """Raise RequestError where a request is not allowed."""
 
 
 class RequestParser:
@@ -49,7 +49,7 @@ class RequestParser:
         self._refusal: RequestError | None = None
         self._progress, self._silent = False, 0
         self._held = 0
-        self._body = Body(0)  # or a connection that is idle would hold its last request's
+        self._body = Body(0)  # an idle connection must not hold its last request's body
         self._reset()
 
     def feed(self, data: bytes) -> None:
@@ -65,11 +65,11 @@ class RequestParser:
                 self._parser.feed_data(rest)
                 break
             except httptools.HttpParserUpgrade as upgrade:
-                # An upgrade is an offer, and declined by answering the request as it is.
+                # An upgrade is an offer, which is declined by answering the request without it.
                 rest = rest[upgrade.args[0] :]
             except httptools.HttpParserError as cause:
                 raise self._refusal or RequestError(f"not a valid HTTP/1.1 request: {cause}") from cause
-        # Headers, trailers or chunk extensions that go on and on are kept by the parser until they end.
+        # The parser keeps headers, trailers and chunk extensions until they end, however long they are.
         self._silent = 0 if self._progress else self._silent + len(data)
         if self._silent > self._limits.max_header_bytes:
             raise self._too_long()
@@ -78,9 +78,9 @@ class RequestParser:
         """Return what is held of a body that will not be finished."""
         self._budget.give(self._held)
         self._held = 0
-        self._body = Body(0)  # or a connection that is idle would hold its last request's
+        self._body = Body(0)  # an idle connection must not hold its last request's body
         self._body = Body(0)
-        # The two hold each other; a cycle is found by the garbage collector, but late.
+        # This object and its parser refer to each other; the garbage collector would free them, but late.
         del self._parser
 
     def release(self, request: Request) -> None:
@@ -112,7 +112,7 @@ class RequestParser:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; after a chunked body also a trailer, which nothing here needs."""
+        """A header; after a chunked body also a trailer, which is ignored."""
         if self.reading_body:
             return
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
@@ -178,4 +178,4 @@ class RequestParser:
         method = self._parser.get_method().decode("ascii")
         self.requests.append(Request(method, self._path, self._headers, self._body.view(), keep))
         self._held = 0
-        self._body = Body(0)  # or a connection that is idle would hold its last request's
+        self._body = Body(0)  # an idle connection must not hold its last request's body

@@ -17,9 +17,9 @@ from mopar.machine import mopar_version
 from mopar.types import MoparError, OverloadedError, RequestError
 
 _GRACE_S = 5.0
-"""Added to a request's deadline, which the backend keeps itself: the last resort against one that does not."""
+"""Added to a request's deadline, which the backend enforces itself: a safeguard against one that does not."""
 _INLINE_BYTES = 64 << 10
-"""More JSON than this is read and written beside the event loop."""
+"""More JSON than this is read and written in the thread beside the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Routes:
 
     Args:
         backend: the model.
-        metrics: what is counted.
+        metrics: of the server.
         deadline_s: given to every inference.
         limits: of JSON, both ways.
         aside: where large bodies are decoded and encoded.
@@ -82,7 +82,7 @@ class Routes:
             except MoparError as error:
                 status = await _send(send, error_response(500, str(error)))
             except asyncio.CancelledError:
-                status = 499  # the client went away; nginx's number for it
+                status = 499  # the client disconnected; nginx logs the same number
                 raise
             finally:
                 self._metrics.observe(name, status, time.perf_counter() - start)

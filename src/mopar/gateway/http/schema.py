@@ -1,4 +1,4 @@
-"""The JSON of the protocol: an inference request's form."""
+"""The JSON form of an inference request."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ _SHAPE = msgspec.json.Decoder(Annotated[list[Size], msgspec.Meta(max_length=64)]
 
 
 class Parameters(msgspec.Struct, frozen=True):
-    """The parameters that mean something here, not decoded; others are skipped."""
+    """The parameters that are used here, as JSON that is not decoded yet; others are skipped."""
 
     binary_data_size: msgspec.Raw = _ABSENT
     binary_data: msgspec.Raw = _ABSENT
@@ -38,7 +38,7 @@ class InputTensor(msgspec.Struct, frozen=True):
 
 
 class OutputTensor(msgspec.Struct, frozen=True):
-    """One of the outputs that a request asks for."""
+    """One of the requested outputs."""
 
     name: str
     parameters: Parameters = _NONE
@@ -64,7 +64,7 @@ def parse_request(text: memoryview) -> tuple[InferRequest, Split | None]:
     """
     if len(text) <= MAX_HEAD_BYTES:
         try:
-            str(text, "utf-8")  # of what is skipped, msgspec does not look at this
+            str(text, "utf-8")  # msgspec does not check the encoding of what it skips
             return _REQUEST.decode(text), None
         except msgspec.ValidationError as cause:
             raise RequestError(f"the request is malformed: {cause}") from cause
@@ -142,7 +142,7 @@ def size(parameter: msgspec.Raw, name: str, what: str) -> int | None:
 
 
 def refuse_extensions(parameters: Parameters, what: str) -> None:
-    """Refuse what would change the answer and is not offered. Raises RequestError."""
+    """Refuse extensions that would change the answer and are not supported. Raises RequestError."""
     for name in ("shared_memory_region", "classification"):
         if memoryview(getattr(parameters, name)):
             raise RequestError(f"{what}: the {name} extension is not offered here")

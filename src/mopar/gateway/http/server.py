@@ -20,13 +20,13 @@ from mopar.types import PlatformError
 
 _LAST_PORT = 65535
 _LARGE_BYTES = 256 << 10
-"""Of a body behind which memory is given back."""
+"""After bodies from this size on, freed memory is returned to the kernel."""
 _MANY = 64
-"""Connections, of which the same holds when they leave."""
+"""With so many connections open, the same is done when one closes."""
 
 
 class _Server:
-    """The connections' host: their limits, their number, and the memory of their bodies."""
+    """What all connections share: their limits, their number, and the memory of their bodies."""
 
     def __init__(
         self, limits: HttpLimits, metrics: HttpMetrics, handler: Handler, access: Access, aside: Aside
@@ -52,7 +52,7 @@ class _Server:
             self._aside.trim_soon()
 
     def joined(self, connection: Connection) -> str | None:
-        # One that is told to go stays until its client has read that; there are not more of these than of others.
+        # A refused connection stays open until its client has read why; there may be as many of these as of others.
         self._connections.add(connection)
         self._empty.clear()
         self.metrics.connections.set(len(self._connections))
@@ -71,7 +71,7 @@ class _Server:
             self._empty.set()
 
     async def drain(self) -> None:
-        """Close what is idle, wait for what is not, drop what takes too long."""
+        """Close idle connections, wait for the others, and abort those that take too long."""
         self.stopping = True
         for connection in tuple(self._connections):
             connection.stop()
@@ -107,11 +107,11 @@ async def serve(
         port: 0 takes a free one.
         registry: where the server's metrics are registered, and what ``/metrics`` shows.
         shutdown: ends the service.
-        on_ready: told the real port, once connections are accepted.
+        on_ready: called with the actual port, once connections are accepted.
         max_body_bytes: of a request's body; in place of the one in ``limits``.
         deadline_s: given to every inference.
         limits: of connections and transfers.
-        access: who may ask; None for anyone.
+        access: which requests are allowed; None for all.
 
     Raises:
         PlatformError: the address cannot be listened on.

@@ -181,7 +181,7 @@ def _row(
 
 
 def needed_gb_s(profile: Profile) -> float:
-    """Memory in need over the whole request, in GiB-s (DESIGN.md, section 4)."""
+    """Memory in need over the whole request, in GiB-s (docs/measuring.md)."""
     weights = {weight.name: weight.bytes for weight in profile.weights}
     return sum(
         (sum(weights[name] for name in layer.weights) + layer.activation_bytes) / (1 << 30) * layer.latency_ms / 1e3

@@ -168,7 +168,7 @@ class _Timing:
         return self._parts[graph.start, graph.stop, part].time_share
 
     def _need_gb_s(self, graph: Graph) -> float:
-        """Memory in need over time (DESIGN, section 4): weights of the running layer, and tensors that live.
+        """Memory in need over time (docs/measuring.md): weights of the running layer, and tensors that live.
 
         Parts are taken to need an equal share of both, for their own time.
         """

@@ -1,4 +1,4 @@
-"""What a call costs and which sizes can be bought: DESIGN's section 4, once, for numbers and for arrays of numbers."""
+"""What a call costs (docs/planning.md) and which sizes can be bought, once, for numbers and for arrays of numbers."""
 
 from dataclasses import dataclass
 

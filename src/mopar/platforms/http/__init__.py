@@ -1,4 +1,4 @@
-"""Calls to functions over their own HTTP doors, wherever these are: no platform in particular."""
+"""The HTTP transport: calls to functions that serve HTTP themselves, on any platform."""
 
 from mopar.platforms.http.transport import HttpTransport
 from mopar.platforms.http.watch import Fate, Watch

@@ -1,4 +1,4 @@
-"""One kept-alive connection to a function: heads are httptools' to parse, bodies go straight to their memory."""
+"""One kept-alive connection to a function: httptools parses heads, bodies are received directly to their memory."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ _MAX_HEAD_BYTES = 1 << 15
 _MAX_ERROR_BYTES = 1 << 16
 
 Admit = Callable[[int], None]
-"""Told the size of an answer's body before memory is taken for it. Raises where it may not be."""
+"""Called with the size of an answer's body before memory is allocated for it; raises to refuse it."""
 
 
 class BrokenError(Exception):
@@ -25,7 +25,7 @@ class BrokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: its headers' names are in small letters."""
+    """An answer; the names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -33,10 +33,10 @@ class Reply:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """A connection that one call at a time uses.
+    """A connection for one call at a time.
 
     Attributes:
-        usable: whether it may be used for a further call.
+        usable: whether it may be used for another call.
     """
 
     def __init__(self) -> None:
@@ -56,18 +56,18 @@ class Connection(asyncio.BufferedProtocol):
         admit: Admit,
         network: "tuple[Direction, Direction] | None",
     ) -> Reply:
-        """Send a request and wait for its answer. Where that is not waited for to its end, close the connection.
+        """Send a request and wait for its answer. Where this raises or is cancelled, the caller closes the connection.
 
         Args:
             head: of the request.
-            parts: of its body, sent from where they lie.
-            admit: told the size of the answer's body.
+            parts: of its body, which are not copied.
+            admit: called with the size of the answer's body.
             network: to and from the function, where one is emulated.
 
         Raises:
             BrokenError: the connection ended.
-            DeploymentError: what came is no answer of HTTP.
-            MoparError: what ``admit`` raises.
+            DeploymentError: the answer is not valid HTTP.
+            MoparError: raised by ``admit``.
         """
         assert self._transport is not None, "not connected"
         assert self.usable, "used for two calls at once, or after its end"
@@ -85,31 +85,31 @@ class Connection(asyncio.BufferedProtocol):
                 sent = await network[0].send(parts, self._write)
                 found = await reply
                 await network[1].pass_by(len(found.body))
-            # An answer that comes before all was sent refuses the rest, for which the next request would be taken.
+            # An answer before all was sent is a refusal: the function would take the rest for the next request.
             sent = sent and not self._transport.get_write_buffer_size()
             self.usable = sent and self._keep and not self._transport.is_closing()
         finally:
             if not reply.cancel() and not reply.cancelled():
-                reply.exception()  # heard, whatever it was that ended the waiting
+                reply.exception()  # marks it as retrieved, also where the wait ended for another reason
             self._forget()
         return found
 
     def close(self) -> None:
-        """Close it; a call that waits is not told."""
+        """Close it; a waiting call is not woken up."""
         self.usable = False
         self._reply = None
         if self._transport is not None:
             self._transport.abort()
 
     def _write(self, data: bytes | memoryview) -> bool:
-        """Send more of a body, unless it is answered already."""
+        """Send more of a body; False where the request has been answered already."""
         if self._transport is None or self._reply is None:
             return False
         self._transport.write(data)
         return True
 
     def _forget(self) -> None:
-        """Hold nothing of an answer, nor of whoever asked: the connection may be idle for long."""
+        """Drop all references to the last call, since the connection may be idle for long."""
         self._admit = _anything
         self._parser = None
         self._headers: dict[str, str] = {}
@@ -122,22 +122,22 @@ class Connection(asyncio.BufferedProtocol):
     # --- asyncio's callbacks ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none of asyncio's classes
+        """The connection is open."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
         self.usable = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is closed."""
+        """The connection is closed."""
         self._fail(BrokenError(str(exc or "closed")))
 
     def get_buffer(self, _sizehint: int) -> memoryview:
-        """Where the next bytes go: to the body, once its place is known."""
+        """Where the next bytes go: to the body, once its memory is allocated."""
         if self._body is not None and self._filled < len(self._body):
             return self._body[self._filled :]
         return self._incoming
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Bytes have come."""
+        """Bytes have arrived."""
         if self._body is not None and self._filled < len(self._body):
             self._filled += nbytes
             self._finish_if_whole()
@@ -162,7 +162,7 @@ class Connection(asyncio.BufferedProtocol):
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
-        """The size of the body is known, and its memory is taken."""
+        """The size of the body is known: allocate its memory."""
         assert self._parser is not None
         self._status = self._parser.get_status_code()
         if self._status < 200:  # such as 100: the answer is still to come
@@ -180,7 +180,7 @@ class Connection(asyncio.BufferedProtocol):
         self._body = fresh_bytes(length).data
 
     def on_body(self, data: bytes) -> None:
-        """What of the body came together with the head."""
+        """The part of the body that arrived together with the head."""
         if self._body is not None and self._filled + len(data) <= len(self._body):
             self._body[self._filled : self._filled + len(data)] = data
             self._filled += len(data)
@@ -202,7 +202,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 def _anything(_length: int) -> None:
-    """Of no call: there is no answer to admit."""
+    """The ``Admit`` of a connection that no call uses."""
 
 
 def _no_http(error: Exception) -> DeploymentError:

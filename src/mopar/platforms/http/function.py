@@ -1,4 +1,4 @@
-"""A function behind a URL: its connections, its turns, and what its answers mean."""
+"""A function at a URL: its connections, how many calls it runs at a time, and what its answers mean."""
 
 import asyncio
 import contextlib
@@ -22,12 +22,12 @@ _REFUSED = frozenset({400, 413, 422})
 
 
 class _LaterError(Exception):
-    """It cannot be reached, or has no time now."""
+    """The function cannot be reached, or is busy: the call is tried again later."""
 
 
 @dataclass(slots=True)
 class Payload:
-    """Bodies to and from a function, in bytes; answers that were errors are not counted."""
+    """Bytes of bodies to and from a function, without those of calls that ended in an error."""
 
     calls: int = 0
     sent_bytes: int = 0
@@ -39,8 +39,8 @@ class RemoteFunction:
 
     Args:
         name: of the function.
-        url: ``http://HOST:PORT``, a path behind it allowed.
-        watch: whoever runs it.
+        url: ``http://HOST:PORT``, optionally with a path.
+        watch: reports the state of its process.
         concurrency: calls at a time, and so connections.
         network: to and from it, where one is emulated.
 
@@ -63,13 +63,13 @@ class RemoteFunction:
     async def call(
         self, graph: str, text: bytes, views: Sequence[memoryview], admit: Admit, deadline: float
     ) -> tuple[Reply, int]:
-        """Ask for an inference; a call that meets the function's death is tried once more.
+        """Run an inference; if the function dies during it, it is tried once more.
 
         Args:
             graph: its name.
             text: the request's JSON.
             views: the data that follow it.
-            admit: told the size of the answer's body before memory is taken for it.
+            admit: called with the size of the answer's body before memory is allocated for it.
             deadline: on the clock of ``time.monotonic``.
 
         Returns:
@@ -77,8 +77,8 @@ class RemoteFunction:
 
         Raises:
             RequestError: the graph refused the inputs.
-            OverloadedError: it had no time, or could not be reached, until the deadline.
-            OutOfMemoryError: it was killed for the memory that the call took.
+            OverloadedError: it was busy, or could not be reached, until the deadline.
+            OutOfMemoryError: it was killed because the call needed too much memory.
             DeploymentError: it failed, died twice, or did not answer in time.
         """
         head = request_head(self._prefix + infer_path(graph), self._netloc, text, views)
@@ -90,17 +90,17 @@ class RemoteFunction:
         return reply, attempts
 
     def failed(self, why: str) -> DeploymentError:
-        """What to raise of it: one line with its name and address."""
+        """An error of this function, with its name and address."""
         return DeploymentError(f"function {self.name} at {self.url}: {why}")
 
     def close(self) -> None:
-        """Close its connections. No call is on its way."""
+        """Close its connections. No call may be running."""
         for connection in self._idle:
             connection.close()
         self._idle.clear()
 
     async def _answered(self, head: bytes, parts: Sequence[bytes | memoryview], admit: Admit, deadline: float) -> Reply:
-        """An answer that is neither an error nor a request to come again."""
+        """An answer of status 200; the call is repeated while the function is busy or cannot be reached."""
         pause_s = _FIRST_PAUSE_S
         while True:
             await self.watch.until_ready(deadline)
@@ -145,7 +145,7 @@ class RemoteFunction:
                 connection.close()
 
     async def _connection(self, deadline: float) -> Connection:
-        """One that is kept, or a new one. Raises _LaterError, DeploymentError."""
+        """An idle connection, or a new one. Raises _LaterError, DeploymentError."""
         while self._idle:
             kept = self._idle.pop()
             if kept.usable:
@@ -164,7 +164,7 @@ class RemoteFunction:
 
 
 def _address(url: str) -> tuple[str, int, str, str]:
-    """Host, port, both as a header wants them, and the path behind them."""
+    """Host, port, the value of the header Host, and the path."""
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
         if parts.scheme == "http" and parts.hostname and parts.username is None and not parts.query:

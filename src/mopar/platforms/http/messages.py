@@ -1,4 +1,4 @@
-"""Inference messages of the Open Inference Protocol as a client writes and reads them, tensors in binary."""
+"""Inference messages of the Open Inference Protocol as a client writes and reads them, with binary tensors."""
 
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -11,7 +11,7 @@ from mopar.runtime.strings import count_strings
 from mopar.types import TensorSpec, TensorValue, dtype_of_name, element_count, format_shape, oip_of
 
 MAX_JSON_BYTES = 1 << 20
-"""Of an answer: more than any number of tensors takes that a function may have."""
+"""Of an answer: more than the outputs of any function need."""
 _LONGEST_NUMBER = 18
 
 
@@ -34,16 +34,16 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 class MalformedError(Exception):
-    """An answer is not what the graph gives."""
+    """An answer does not fit the graph's outputs."""
 
 
 def infer_path(graph: str) -> str:
-    """Where a graph's inferences are asked for, below a function's URL."""
+    """The path of a graph's inferences, relative to a function's URL."""
     return f"/v2/models/{quote(graph, safe='')}/infer"
 
 
 def request_body(inputs: Sequence[TensorValue]) -> tuple[bytes, list[memoryview]]:
-    """The JSON of a request for all outputs, and the data that follow it: views of the inputs' own."""
+    """The JSON of a request for all outputs, and the data that follow it, as views of the inputs' data."""
     tensors, views = [], []
     for value in inputs:
         view = memoryview(value.data).cast("B")
@@ -73,11 +73,11 @@ def read_outputs(reply: Reply, specs: Sequence[TensorSpec], shapes: Sequence[Sha
 
     Args:
         reply: the answer.
-        specs: what the graph gives, in order.
-        shapes: of each, where it follows from the inputs' shapes.
+        specs: the graph's outputs, in order.
+        shapes: of each; None where it does not follow from the inputs' shapes.
 
     Raises:
-        MalformedError: they are not the graph's.
+        MalformedError: the answer does not fit the graph's outputs.
     """
     split = number(reply, "inference-header-content-length")
     if split > min(len(reply.body), MAX_JSON_BYTES):
@@ -122,8 +122,8 @@ def _checked(tensor: _Tensor, spec: TensorSpec, shape: Shape | None, data: memor
     if tensor.datatype != oip_of(dtype):
         raise MalformedError(f"output {spec.name} is {tensor.datatype[:20]}, not {oip_of(dtype)}")
     if any(dim < 0 for dim in got) or not _fits(got, spec, shape):
-        told = format_shape(spec.shape if shape is None else shape)
-        raise MalformedError(f"output {spec.name} has shape {format_shape(got)}, not {told}")
+        expected = format_shape(spec.shape if shape is None else shape)
+        raise MalformedError(f"output {spec.name} has shape {format_shape(got)}, not {expected}")
     needed = tensor_bytes(spec.dtype, got)
     if needed is None:
         _check_strings(spec.name, data, element_count(got))

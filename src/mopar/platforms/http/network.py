@@ -1,4 +1,4 @@
-"""A network between gateway and functions that is slower than this machine's own, for measurements."""
+"""Emulates a network between gateway and functions, for measurements."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from mopar.platforms.base import Network
 
 _CHUNK_BYTES = 1 << 16
-"""So much is sent at once: what functions receive at the same time shares the bandwidth."""
+"""Bytes sent at a time: few, so that transfers at the same time share the bandwidth."""
 
 
 class Direction:
@@ -24,7 +24,7 @@ class Direction:
         self._free_at = 0.0
 
     async def send(self, parts: Sequence[bytes | memoryview], write: Callable[[bytes | memoryview], bool]) -> bool:
-        """Write parts as fast as the network would take them, until ``write`` returns False; whether it never did."""
+        """Write parts at the network's speed. Where ``write`` returns False, stop and return False, otherwise True."""
         await self._delay()
         for part in parts:
             view = memoryview(part)
@@ -36,7 +36,7 @@ class Direction:
         return True
 
     async def pass_by(self, nbytes: int) -> None:
-        """Take the time in which the network would have brought what is here already."""
+        """Wait for as long as the network would have needed for bytes that have arrived already."""
         await self._delay()
         for start in range(0, nbytes, _CHUNK_BYTES):
             await self._take(min(_CHUNK_BYTES, nbytes - start))
@@ -46,7 +46,7 @@ class Direction:
             await asyncio.sleep(self._delay_s)
 
     async def _take(self, nbytes: int) -> None:
-        """Wait for a share of the bandwidth, in the order of asking."""
+        """Wait until the network has transferred so many bytes, after those of earlier calls."""
         now = asyncio.get_running_loop().time()
         self._free_at = max(self._free_at, now) + nbytes * self._s_per_byte
         if self._free_at > now:

@@ -1,4 +1,4 @@
-"""One request on the HTTP transport: its tensors are views of the bodies that brought them."""
+"""One request on the HTTP transport: its tensors are views of the bodies in which they arrived."""
 
 from collections.abc import Mapping, Sequence
 
@@ -33,26 +33,26 @@ class HttpRequest:
 
     @property
     def abandoned(self) -> bool:
-        """Whether no further call may begin."""
+        """Whether no further call may start."""
         return self._abandoned
 
     def abandon(self) -> None:
-        """Begin no further calls."""
+        """Start no further calls."""
         self._abandoned = True
 
     def close(self) -> None:
-        """Let go of the tensors."""
+        """Release the tensors."""
         self.abandon()
         self._values.clear()
         self._budget.give(self._reserved)
         self._reserved = 0
 
     def accept(self, values: Mapping[str, TensorValue], nbytes: int) -> None:
-        """Take in the request's inputs, and claim what its tensors will take.
+        """Store the request's inputs, and reserve memory for its tensors.
 
         Raises:
-            RequestError: a value has not as many bytes as its shape says, or the request needs too much memory.
-            OverloadedError: other requests hold it.
+            RequestError: the bytes of a value do not match its shape, or the request needs too much memory.
+            OverloadedError: other requests hold the memory.
         """
         for value in values.values():
             check_bytes(value)
@@ -63,7 +63,7 @@ class HttpRequest:
         self._used = sum(memoryview(value.data).nbytes for value in values.values())
 
     def value(self, name: str, dtype: str, made: Made) -> TensorValue:
-        """A tensor as a view of the body that brought it."""
+        """A tensor as a view of the body in which it arrived."""
         found = self._values[made]
         return TensorValue(name, dtype, found.shape, found.data)
 
@@ -100,13 +100,13 @@ class HttpRequest:
         upcoming: Sequence[CallPlan],
         deadline: float,
     ) -> bool:
-        """Functions behind HTTP do not hear of each other."""
+        """Never called: this transport runs no groups."""
         raise AssertionError(
             f"a group of {len(plans)} calls on a transport that runs none: {waits, upcoming, deadline}"
         )
 
     def _claim(self, nbytes: int) -> None:
-        """Memory for a body: of what was reserved, and where that is used up, more."""
+        """Count a body's memory as part of the reservation, which grows where it is used up."""
         self._used += nbytes
         more = self._used - self._reserved
         if more > 0:
@@ -116,7 +116,7 @@ class HttpRequest:
 
 
 def _most_bytes(plan: CallPlan, shapes: CallShapes) -> int | None:
-    """Most bytes that a call's answer may have; None where an output's size follows from no shape."""
+    """The most bytes that a call's answer may have; None where an output's size is not known before the run."""
     for spec, shape in zip(plan.graph.outputs, shapes.outputs, strict=True):
         if shape is None or tensor_bytes(spec.dtype, shape) is None:
             return None

@@ -14,14 +14,14 @@ class HttpTransport:
     """Calls functions over HTTP, on connections that are kept.
 
     Args:
-        endpoints: function -> base URL of its door.
+        endpoints: function -> base URL of its HTTP server.
         budget: bounds the bytes of requests' bodies on this machine; by default nothing does.
         network: to emulate between here and the functions; by default none.
-        watches: function -> whoever runs it and may tell why it is down.
+        watches: function -> what reports the state of its process; by default nothing is known of it.
         concurrency: calls at a time to each function.
 
     Raises:
-        UsageError: a URL is none.
+        UsageError: a URL is malformed.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class HttpTransport:
         concurrency: int = 1,
     ) -> None:
         self._budget: Budget = budget if budget is not None else Unbounded()
-        ways = None if network is None else (Direction(network), Direction(network))
+        directions = None if network is None else (Direction(network), Direction(network))
         known: Mapping[str, Watch] = watches or {}
         self._functions = {
-            name: RemoteFunction(name, url, known.get(name, Unwatched()), concurrency, ways)
+            name: RemoteFunction(name, url, known.get(name, Unwatched()), concurrency, directions)
             for name, url in endpoints.items()
         }
 
     @property
     def runs_groups(self) -> bool:
-        """Functions behind HTTP do not hear of each other."""
+        """False: functions behind HTTP cannot wait for each other."""
         return False
 
     @property
@@ -56,7 +56,7 @@ class HttpTransport:
         return all(function.watch.ready() for function in self._functions.values())
 
     def open(self, inputs: Mapping[str, TensorValue], nbytes: int) -> HttpRequest:
-        """Take in a request; its inputs are sent from where they are."""
+        """Begin a request; its inputs are not copied."""
         request = HttpRequest(self._functions, self._budget)
         try:
             request.accept(inputs, nbytes)

@@ -1,4 +1,4 @@
-"""What whoever runs a function may tell of it."""
+"""The state of a function's process, as its callers need to know it."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,8 +9,8 @@ class Fate:
     """Why a connection to a function broke.
 
     Attributes:
-        why: in words, behind the function's name.
-        starved: whether it was killed for want of memory: then its call is not tried again.
+        why: what follows the function's name in a message.
+        starved: whether it was killed for lack of memory; its call is not retried then.
     """
 
     why: str
@@ -18,39 +18,39 @@ class Fate:
 
 
 class Watch(Protocol):
-    """Whoever runs a function, as far as its calls are concerned."""
+    """Reports the state of a function's process to its callers."""
 
     def ready(self) -> bool:
         """Whether a call would be answered now."""
 
     async def until_ready(self, deadline: float) -> None:
-        """Wait for a function that is started again.
+        """Wait while the function is being restarted.
 
         Raises:
-            OverloadedError: it was not back at the deadline, on the clock of ``time.monotonic``.
-            DeploymentError: it is not coming back.
+            OverloadedError: it was not ready at the deadline, on the clock of ``time.monotonic``.
+            DeploymentError: it will not be restarted.
         """
 
     async def broke(self) -> Fate:
-        """A connection broke in the middle of a call: why."""
+        """Why a connection broke during a call."""
 
     def late(self) -> None:
-        """A call was not answered in time: the function may be computing it for ever."""
+        """Report that a call was not answered in time: the function may never finish it."""
 
 
 class Unwatched:
-    """Of a function of which nothing is known but its address."""
+    """For a function of which only the address is known."""
 
     def ready(self) -> bool:
-        """It is taken to be there."""
+        """It is assumed to be ready."""
         return True
 
     async def until_ready(self, deadline: float) -> None:
-        """It is taken to be there."""
+        """It is assumed to be ready."""
 
     async def broke(self) -> Fate:
-        """Nobody can tell."""
+        """The reason is not known."""
         return Fate("closed its connection")
 
     def late(self) -> None:
-        """Nobody is to be told."""
+        """Nothing: its process is not managed here."""

@@ -1,4 +1,4 @@
-"""The shared memory of one request in flight: tensors are placed one after another, and go together."""
+"""The shared memory of one request in flight: tensors are placed one after another, and freed together."""
 
 from collections.abc import Callable, Hashable
 from typing import TypeVar, cast
@@ -11,18 +11,17 @@ _T = TypeVar("_T")
 _ALIGNMENT = 64
 _SMALLEST_BYTES = 1 << 16
 _MOST_REMEMBERED = 1024
-"""Some 0.5 KB each, where requests come in many shapes."""
+"""About 0.5 KB each; the bound matters where requests have many different shapes."""
 _SHRINK_FACTOR, _SHRINK_AFTER = 4, 32
-"""An arena that so many requests in a row did not fill to that part is made anew, as large as they need."""
+"""An arena shrinks after ``_SHRINK_AFTER`` requests in a row that used less than 1/``_SHRINK_FACTOR`` of it."""
 
 
 class Arena:
     """Places for tensors, in as few segments as possible.
 
-    A request that needs more than the arena has adds a segment; after the next reset one segment of the
-    whole size replaces them all, so that an arena used for requests of one size settles at one. From then on the same
-    sequence of tensors gets the same places, which are remembered: the same objects. After a large request, and many
-    small ones, it shrinks again.
+    A request that needs more than the arena has adds a segment; after the next reset one segment of the total size
+    replaces them all, so that an arena for requests of one size soon has one. From then on the same sequence of tensors
+    gets the same places, and the same objects for them. After a large request and many small ones it shrinks again.
 
     Args:
         budget: bounds what it takes; by default nothing does.
@@ -37,18 +36,21 @@ class Arena:
         self._remembered: dict[tuple[int, Hashable], tuple[object, int]] = {}
 
     def reserve(self, nbytes: int) -> None:
-        """Room for all that a request is known to need, in one segment. Raises as ``place`` does."""
+        """Make room for all that a request is known to need, in one segment. Raises as ``place`` does."""
         self._budget.check(nbytes)
         if nbytes > self._total():
             self.close()
             self._add(max(nbytes, self._first_bytes))
 
     def place(self, code: int, shape: tuple[int, ...], nbytes: int) -> TensorRef:
-        """Room for a tensor. Raises DeploymentError where the machine has no memory left, and what the budget does."""
+        """A place for a tensor. Raises what the budget raises, and DeploymentError where the machine has no memory."""
         return self.remember((code, shape, nbytes), lambda: self._placed(code, shape, nbytes))
 
     def remember(self, what: Hashable, make: Callable[[], _T]) -> _T:
-        """What ``make`` gave at this point of an earlier request, if it was the same; its places are taken again."""
+        """The result of ``make``, or that of an earlier request with the same ``what`` at the same fill level.
+
+        An earlier result's places are used again.
+        """
         key = self._used, what
         found = self._remembered.get(key)
         if found is not None:
@@ -67,7 +69,7 @@ class Arena:
         return segment.view[ref.offset : ref.offset + ref.nbytes]
 
     def reset(self) -> None:
-        """Forget all tensors. Several segments are given back; one for all is made when it is needed."""
+        """Free all tensors. Several segments are released; one of their total size is allocated when it is needed."""
         used, self._used = self._used, 0
         if len(self.segments) > 1:
             self._first_bytes = self._total()
@@ -82,7 +84,7 @@ class Arena:
             self._most_used = 0
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         for segment in self.segments:
             segment.close()
             self._budget.give(segment.size)
@@ -104,7 +106,7 @@ class Arena:
         self._budget.take(page_aligned(nbytes))
         try:
             segment = Segment(nbytes)
-        except BaseException:  # an interrupt too: what was taken for no segment would never be given back
+        except BaseException:  # an interrupt too, or the budget would count a segment that does not exist
             self._budget.give(page_aligned(nbytes))
             raise
         self.segments.append(segment)

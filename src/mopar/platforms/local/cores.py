@@ -5,10 +5,9 @@ from mopar.types import Plan
 
 
 def cores_of_parts(plan: Plan, cores: set[int]) -> dict[str, tuple[int, ...]]:
-    """Functions that compute a slice side by side -> the cores of each, so that two parts do not meet on one.
+    """Parallel parts of a slice -> the cores of each, so that no two parts share one while there are enough.
 
-    Left to the scheduler they do, and stay there, as they wait for each other too briefly to be moved
-    (`python -m benchmarks.core_shares`).
+    The scheduler alone would let them share one for long (docs/decisions/waiting-by-flags.md).
     """
     parts = {graph.id: graph.part for graph in plan.graphs if graph.part is not None}
     found = {}

@@ -34,16 +34,17 @@ def worker_spec(bundle: Bundle, function: Function, cores: tuple[int, ...] = ())
 
 
 class HostDeployment(ABC, Generic[_F]):
-    """Starts, owns and stops the functions of a bundle. Use it as an async context manager.
+    """Starts and stops the functions of a bundle. Use it as an async context manager.
 
     Args:
         bundle: what to run.
-        limits: whether to set limits of memory and CPU; where the machine offers none, ``notice`` is told once.
-        cores: function -> cores to pin its process to; parts of a slice are kept apart anyway, others left free.
+        limits: whether to set limits of memory and CPU; where the machine cannot, ``notice`` is called once.
+        cores: function -> cores to pin its process to; by default parts of a slice get cores of their own, and other
+            functions are not pinned.
         memory_mib: function -> limit in place of the plan's, for measurements.
         network: to emulate between here and the functions, where the transport can; None for none.
-        notice: told what a user should know, once.
-        on_restart: told the function's name each time its process is started again.
+        notice: called with messages for the user, each once.
+        on_restart: called with a function's name each time its process is restarted.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class HostDeployment(ABC, Generic[_F]):
         on_restart: Callable[[str], None],
         memory_mib: int,
     ) -> _F:
-        """The owner of a function's process, not started."""
+        """The supervisor of a function's process, which is not started yet."""
 
     @abstractmethod
     def transport(self, budget: Budget | None = None) -> Transport:
@@ -94,14 +95,14 @@ class HostDeployment(ABC, Generic[_F]):
         Raises:
             EngineError, PlatformError: a function did not come up.
         """
-        # On the gateway's account: a function with little room that reads the engine's library from the disk itself,
-        # with all that the disk reads ahead, may push out one part of it with another without end.
+        # The gateway reads the engine's library first, and is charged for it: a function close to its limit that reads
+        # it from disk, with read-ahead, may evict one part of it for another again and again.
         await asyncio.to_thread(read_files, [engine_library()])
         starts = [asyncio.create_task(function.start()) for function in self.functions.values()]
         try:
             done = await asyncio.gather(*starts, return_exceptions=True)
         except asyncio.CancelledError:
-            await asyncio.gather(*starts, return_exceptions=True)  # they were cancelled with us
+            await asyncio.gather(*starts, return_exceptions=True)  # they were cancelled with this task
             await self.close()
             raise
         failures = [outcome for outcome in done if isinstance(outcome, BaseException)]
@@ -124,7 +125,7 @@ class HostDeployment(ABC, Generic[_F]):
 
 
 class LocalDeployment(HostDeployment[LocalFunction]):
-    """Functions that are spoken to in frames, with tensors in shared memory."""
+    """Functions that are called by frames, with tensors in shared memory."""
 
     def _function(
         self,

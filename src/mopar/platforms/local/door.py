@@ -1,4 +1,4 @@
-"""A function of this machine that is spoken to over HTTP, at an address that it keeps when it is started again."""
+"""A function of this machine with an HTTP server of its own, whose address stays when it is restarted."""
 
 import asyncio
 import contextlib
@@ -23,19 +23,19 @@ from mopar.types import EngineError, GraphEntry, PlatformError, TensorSpec, dtyp
 _MODULE = "mopar.runtime.http"
 _HOST = "127.0.0.1"
 _BACKLOG = 32
-_SAID_BYTES = 1 << 16
+_OUTPUT_BYTES = 1 << 16
 _READY = b"ready\n"
 _HEALTH = b"GET /v2/health/ready HTTP/1.1\r\nHost: function\r\nConnection: close\r\n\r\n"
 _EXIT_S = 0.5
-"""From a broken connection to the word that its process is dead; both follow from its end."""
+"""How long after a broken connection to wait for the notice that the process died, since its end causes both."""
 
 
 @dataclass(frozen=True, slots=True)
 class DoorSpec:
-    """What a function with an HTTP door runs.
+    """What a function with an HTTP server runs.
 
     Attributes:
-        worker: as a worker would.
+        worker: its graphs and threads, as for a worker.
         entries: of its graphs, in the same order.
         max_body_bytes: of a request.
     """
@@ -45,7 +45,7 @@ class DoorSpec:
     max_body_bytes: int
 
     def config(self) -> bytes:
-        """The file that the door reads."""
+        """The configuration file that the process reads (``mopar.runtime.http.config``)."""
         graphs = [
             {
                 "id": entry.id,
@@ -67,21 +67,21 @@ class DoorSpec:
 
 
 class DoorProcess(FunctionProcess):
-    """A running function with an HTTP door.
+    """A running function with an HTTP server.
 
-    It is handed its listening socket, so that nobody else can have its port, whoever is started when. Its standard
-    input is closed when this process ends, however that ends, and it ends too; its standard output says how loading
-    went.
+    It inherits its listening socket, so that no other process can take its port between restarts. It ends when its
+    standard input closes, which happens when this process ends in any way. Its standard output reports the result of
+    loading.
 
     Args:
         spec: what it runs.
         listener: where it accepts connections.
-        cgroup: it joins before exec; or None.
+        cgroup: that it joins before exec; None for no limits.
     """
 
     def __init__(self, spec: DoorSpec, listener: socket.socket, cgroup: Cgroup | None) -> None:
         self._address = listener.getsockname()
-        config = os.memfd_create("function.json", os.MFD_CLOEXEC)  # there is no file to leave behind
+        config = os.memfd_create("function.json", os.MFD_CLOEXEC)  # leaves no file behind
         try:
             os.write(config, spec.config())
             arguments = [f"/proc/self/fd/{config}", "--listener", str(listener.fileno()), "--with-parent"]
@@ -97,22 +97,22 @@ class DoorProcess(FunctionProcess):
             os.close(config)
 
     def load(self, timeout_s: float) -> None:
-        """Wait until its graphs are loaded, and its health says so."""
+        """Wait until its graphs are loaded, and it reports that it is ready."""
         deadline = time.monotonic() + timeout_s
-        name, said = self.spec.function, b""
-        while not said.endswith(b"\n"):
+        name, output = self.spec.function, b""
+        while not output.endswith(b"\n"):
             if not select.select([self], [], [], max(deadline - time.monotonic(), 0.0))[0]:
                 raise PlatformError(f"function {name} did not load within {timeout_s:.1f} s") from TimeoutError()
-            more = os.read(self.fileno(), _SAID_BYTES)
+            more = os.read(self.fileno(), _OUTPUT_BYTES)
             if not more:
                 raise PlatformError(f"function {name} {self.exit_reason()}")
-            said += more
-        if said != _READY:
-            raise EngineError(f"function {name}: {said.decode(errors='replace').strip().removeprefix('failed: ')}")
+            output += more
+        if output != _READY:
+            raise EngineError(f"function {name}: {output.decode(errors='replace').strip().removeprefix('failed: ')}")
         self._check_health(deadline)
 
     def fileno(self) -> int:
-        """Standard output's: after loading it has nothing to say until it is closed."""
+        """Standard output's: after loading it becomes readable only when the process ends."""
         assert self._process.stdout is not None, "it was started with a pipe"
         return self._process.stdout.fileno()
 
@@ -127,7 +127,7 @@ class DoorProcess(FunctionProcess):
         try:
             with socket.create_connection(self._address, max(deadline - time.monotonic(), 0.001)) as connection:
                 connection.sendall(_HEALTH)
-                answer = connection.recv(_SAID_BYTES)
+                answer = connection.recv(_OUTPUT_BYTES)
         except OSError as cause:
             raise PlatformError(f"function {self.spec.function} does not answer: {cause}") from cause
         if not answer.startswith(b"HTTP/1.1 200 "):
@@ -135,12 +135,12 @@ class DoorProcess(FunctionProcess):
 
 
 class HttpFunction(Supervisor[DoorProcess]):
-    """Owner of a function's process with an HTTP door, and what its client wants to know of it.
+    """Supervises a function's process with an HTTP server, and reports its state to the transport (``Watch``).
 
     Args:
         spec: what it runs.
         make_cgroup: a fresh cgroup with the function's limits for each start; None for no limits.
-        on_restart: told each time it has to be started again.
+        on_restart: called with its name each time it is restarted.
         memory_mib: the limit that ``make_cgroup`` sets, for messages.
     """
 
@@ -159,7 +159,7 @@ class HttpFunction(Supervisor[DoorProcess]):
 
     @property
     def url(self) -> str:
-        """Of the door, the same for as long as the function is not closed."""
+        """Of its HTTP server; it stays the same until ``close``."""
         assert self._listener is not None, "it was not started"
         return f"http://{_HOST}:{self._listener.getsockname()[1]}"
 
@@ -170,7 +170,7 @@ class HttpFunction(Supervisor[DoorProcess]):
             self._listener.close()
 
     async def broke(self) -> Fate:
-        """Why a connection broke: because the process died, as will be known in a moment, or for no known reason."""
+        """Why a connection broke: waits a moment for the notice that the process died, or else names no reason."""
         if self.ready():
             try:
                 async with asyncio.timeout(_EXIT_S):
@@ -194,10 +194,10 @@ class HttpFunction(Supervisor[DoorProcess]):
         return DoorProcess(self._spec, self._listener, cgroup)
 
     def _heard(self, process: DoorProcess) -> None:
-        said = b""
+        output = b""
         with contextlib.suppress(OSError):
-            said = os.read(process.fileno(), _SAID_BYTES)
-        if not said:
+            output = os.read(process.fileno(), _OUTPUT_BYTES)
+        if not output:
             self._died(process)
 
     def _tell(self, error: PlatformError) -> None:

@@ -17,12 +17,12 @@ from mopar.runtime.sequence import ENDED, REFUSED, unpack_sequence_done
 from mopar.types import DeploymentError, PlatformError, RequestError
 
 _GRACE_S = 0.05
-"""A worker that waits for others ends at the deadline by itself; one that has not answered then is replaced."""
+"""At a sequence's deadline a worker stops waiting by itself; it is replaced if it has not answered this much later."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """What a call gave: where the outputs went that had no place, in the graph's order, and its time."""
+    """Result of a call: places of the outputs of unknown size, in the graph's order, and its time."""
 
     placed: tuple[TensorRef, ...]
     busy_ns: int
@@ -32,9 +32,9 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class SequenceResult:
-    """What a sequence came to: busy and compute time of each run that ended, in ns, and whether all did.
+    """Result of a sequence: busy and compute time of each run that ended, in ns, and whether all did.
 
-    A run that a worker had ended before it died is not run again, and its time is not known any more: 0.
+    A run that ended before its worker died is not repeated; its time is lost, and 0 here.
     """
 
     times_ns: tuple[tuple[int, int], ...]
@@ -43,12 +43,12 @@ class SequenceResult:
 
 
 class LocalFunction(Supervisor[WorkerProcess]):
-    """Owner of a worker process.
+    """Supervises a worker process, and runs calls on it.
 
     Args:
         spec: what it runs.
         make_cgroup: a fresh cgroup with the function's limits for each start; None for no limits.
-        on_restart: told each time a worker has to be started again.
+        on_restart: called with the function's name each time a worker is restarted.
         memory_mib: the limit that ``make_cgroup`` sets, for messages.
     """
 
@@ -68,7 +68,7 @@ class LocalFunction(Supervisor[WorkerProcess]):
         return WorkerProcess(self.spec, cgroup)
 
     async def call(self, frame: bytes, arena: Arena, deadline: float) -> CallResult:
-        """Run a graph on tensors of ``arena``; a call that meets the worker's death is tried once more.
+        """Run a graph on tensors of ``arena``; if the worker dies during it, it is tried once more.
 
         Args:
             frame: RUN, with places in ``arena``; outputs at NOWHERE are placed there after the run.
@@ -87,7 +87,7 @@ class LocalFunction(Supervisor[WorkerProcess]):
         return CallResult(outputs, busy_ns, compute_ns, attempts)
 
     async def sequence(self, frame: bytes, arena: Arena, deadline: float) -> SequenceResult:
-        """Run several graphs, some of which wait for other functions; the caller must have this function's turn.
+        """Run several graphs, some of which wait for other functions; the caller must be inside ``turns.take``.
 
         Args:
             frame: RUN_SEQUENCE, with all tensors and flags in ``arena``.
@@ -156,7 +156,7 @@ class LocalFunction(Supervisor[WorkerProcess]):
             self._died(worker)
             raise PlatformError(f"function {self.spec.function} {self._why_down}") from cause
         except asyncio.CancelledError:
-            # Its answer would be taken for the next call's.
+            # The next call would take this one's answer for its own.
             self._died(worker, "was stopped in the middle of a call")
             raise
         finally:

@@ -1,4 +1,4 @@
-"""A bundle running on this machine, each function with an HTTP door of its own."""
+"""A bundle running on this machine, each function with an HTTP server of its own."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ _MIB = 1 << 20
 
 
 class HttpDeployment(HostDeployment[HttpFunction]):
-    """Functions that are spoken to over HTTP, on this machine's loopback address. Their worker is the runtime's own."""
+    """Functions that are called over HTTP, on this machine's loopback address. They run ``mopar.runtime.http``."""
 
     def _function(
         self,

@@ -23,12 +23,12 @@ _CALL_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerLaunch:
-    """How a worker is started and what it is given.
+    """How a worker is started, and the calls that it runs.
 
     Attributes:
         spec: what it runs.
         calls: of one request, as recorded.
-        files: what it reads, to be found outside the page cache at every start.
+        files: what it reads, evicted from the page cache before every start.
     """
 
     spec: WorkerSpec
@@ -60,7 +60,7 @@ class WorkerLaunch:
 
 
 class WorkerRun:
-    """A worker with its tensors in place."""
+    """A loaded worker, with the tensors of its calls in shared memory."""
 
     def __init__(self, spec: WorkerSpec, calls: Sequence[RecordedCall], cgroup: Cgroup | None) -> None:
         self._function = spec.function
@@ -85,13 +85,13 @@ class WorkerRun:
         return self._timings
 
     def request(self) -> float:
-        """Run the calls of one request; ms from the first frame out to the last answer in."""
+        """Run the calls of one request; ms from sending the first frame to receiving the last answer."""
         started = time.perf_counter()
         self._timings = [self._run(call) for call in self._calls]
         return (time.perf_counter() - started) * 1e3
 
     def close(self) -> None:
-        """End the process and give its shared memory back."""
+        """End the process and release its shared memory."""
         self._worker.stop()
         self._arena.close()
 

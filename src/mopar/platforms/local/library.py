@@ -1,4 +1,4 @@
-"""Where ONNX Runtime's shared library lies, found without importing it."""
+"""Finds ONNX Runtime's shared library without importing the package."""
 
 import functools
 import importlib.util

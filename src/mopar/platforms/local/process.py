@@ -1,4 +1,4 @@
-"""A function as a process of this machine: started, spoken to, stopped. Blocking."""
+"""A function as a process of this machine: how it is started, loaded and stopped. Blocking."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ _MOST_FILES = 256
 _NOT_JOINED = 125
 
 _RUNTIME = "mopar.runtime."
-"""What is below needs no installed packages, and does not look for any."""
+"""Modules of this package need no installed packages, so Python starts without looking for any."""
 _INHERITED = ("LD_LIBRARY_PATH",)  # a Python may need it to find its own library
 
 
@@ -60,13 +60,13 @@ class WorkerSpec:
 
 
 class FunctionProcess(ABC):
-    """A function's process under its limits: how it is started, how it ended, how it is stopped.
+    """A function's process under its limits.
 
     Args:
         spec: what it runs.
-        cgroup: it joins before exec, so that everything from the first page on is counted; or None.
-        arguments: of its command line, behind what every function is given.
-        inherited: descriptors that it is handed.
+        cgroup: that it joins before exec, so that everything from the first page on is counted; None for no limits.
+        arguments: of its command line, after those of every function.
+        inherited: descriptors that it inherits.
         stdin, stdout: as ``subprocess`` takes them.
 
     Raises:
@@ -102,7 +102,7 @@ class FunctionProcess(ABC):
             raise PlatformError(f"function {spec.function} cannot be started: {cause}") from cause
         self.pid = self._process.pid
         try:
-            with contextlib.suppress(ProcessLookupError):  # whoever speaks to it will hear how it ended
+            with contextlib.suppress(ProcessLookupError):  # it has ended; its first user gets the reason
                 resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (_MOST_FILES, _MOST_FILES))
             self._pin(spec.cores)
         except OSError as cause:
@@ -122,10 +122,10 @@ class FunctionProcess(ABC):
 
     @abstractmethod
     def fileno(self) -> int:
-        """A descriptor that can be read from once the process has died, or has something to say."""
+        """A descriptor that becomes readable when the process ends, or sends something."""
 
     def exit_reason(self) -> str:
-        """How it ended, in words."""
+        """How it ended, as the end of a message."""
         try:
             code = self._process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
@@ -141,15 +141,15 @@ class FunctionProcess(ABC):
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """End it at once: a function keeps nothing worth saving between calls."""
+        """End it at once: a function has no state to save between calls."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel, and ends when it leaves it
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it is blocked in the kernel, and ends when that returns
             self._process.wait(timeout=_STOP_S)
 
     def _pin(self, cores: tuple[int, ...]) -> None:
         if cores:
-            with contextlib.suppress(ProcessLookupError):  # whoever speaks to it will hear how it ended
+            with contextlib.suppress(ProcessLookupError):  # it has ended; its first user gets the reason
                 os.sched_setaffinity(self.pid, cores)
 
 

@@ -1,4 +1,4 @@
-"""One request on the local transport: where in shared memory its tensors lie, and the frames that say so."""
+"""One request on the local transport: the places of its tensors in shared memory, and its frames."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ _FOREVER_S = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Places of a call's inputs and outputs, those of unknown size NOWHERE, and its RUN frame."""
+    """Places of a call's inputs and outputs (NOWHERE for those of unknown size), and its RUN frame."""
 
     inputs: Sequence[TensorRef]
     outputs: Sequence[TensorRef]
@@ -39,13 +39,13 @@ class Prepared:
 class LocalRequest:
     """A request's tensors by (tensor, producing call), all in one arena.
 
-    Places of known size are there before the call that fills them has run, and frames of calls that come next are
-    made while their producers run: the gateway has nothing else to do then.
+    Tensors of known size get their places before the call that produces them runs, and frames of upcoming calls are
+    made while their producers run, when the gateway is idle.
 
     Args:
         functions: by name.
         arena: where its tensors go.
-        on_close: is given the arena back.
+        on_close: called with the arena, which the request does not use any more.
     """
 
     def __init__(
@@ -70,25 +70,25 @@ class LocalRequest:
 
     @property
     def abandoned(self) -> bool:
-        """Whether no further call may begin."""
+        """Whether no further call may start."""
         return self._abandoned
 
     def abandon(self) -> None:
-        """Begin no further calls, and have workers stop that wait for others."""
+        """Start no further calls, and stop workers that wait for others."""
         self._abandoned = True
         for flags in self._flags:
             self._arena.view(flags)[ABORT] = 1
 
     def close(self) -> None:
-        """Nothing uses the request's memory any more: the next request may."""
-        self.abandon()  # frames that were still to be made ahead are not
+        """Return the arena for later requests. No call may be running."""
+        self.abandon()  # so that no more frames are made ahead
         self._on_close(self._arena)
 
     def accept(self, values: Mapping[str, TensorValue], nbytes: int) -> None:
-        """Copy the request's inputs into shared memory: the only copy on their way.
+        """Copy the request's inputs into shared memory, the only copy between HTTP body and engine.
 
         Raises:
-            RequestError: a value has not as many bytes as its shape says.
+            RequestError: the bytes of a value do not match its shape.
             OverloadedError, DeploymentError: there is no room for ``nbytes``.
         """
         self._arena.reserve(nbytes)
@@ -131,7 +131,7 @@ class LocalRequest:
         self._prepare_soon(upcoming)
         names = sorted(frames)
         async with contextlib.AsyncExitStack() as turns:
-            # In the same order in every request: two of which each has one of two functions would wait for ever.
+            # In the same order in every request: otherwise two requests, with one function each, could deadlock.
             for name in names:
                 await turns.enter_async_context(self._functions[name].turns.take(deadline))
             parts = [self._sequence(name, frames[name], deadline) for name in names]
@@ -150,7 +150,7 @@ class LocalRequest:
         try:
             return await self._functions[name].sequence(frame, self._arena, deadline)
         except BaseException:
-            self.abandon()  # the others would wait for what does not come
+            self.abandon()  # the others would wait for tensors that are never produced
             raise
 
     def frame(self, plan: CallPlan) -> bytes:
@@ -163,7 +163,7 @@ class LocalRequest:
         return self._ahead.pop(plan.call.id, None) or self._prepared(plan).frame
 
     def _prepare_soon(self, plans: Sequence[CallPlan]) -> None:
-        """Make frames as soon as the calls before them are on their way."""
+        """Make frames in the next turn of the event loop, when the current call has been sent."""
         if plans:
             asyncio.get_running_loop().call_soon(self.look_ahead, plans)
 
@@ -175,10 +175,10 @@ class LocalRequest:
                 try:
                     self._ahead[plan.call.id] = self.frame(plan)
                 except MoparError:
-                    return  # it is told when the call's turn comes
+                    return  # raised again when the call runs
 
     def _prepared(self, plan: CallPlan) -> Prepared:
-        """Places of a call's inputs and outputs, the same as in an earlier request that had the same ones before."""
+        """Places and frame of a call: those of an earlier request whose inputs had the same places, or new ones."""
         sources = tuple(self._tensors[made] for made in plan.sources)
         prepared = self._arena.remember((plan.call.id, sources), lambda: self._prepare(plan, sources))
         for name, ref in zip(plan.call.outputs, prepared.outputs, strict=True):
@@ -216,7 +216,7 @@ class LocalRequest:
             deadline: when waiting ends, on the clock of ``time.monotonic``.
 
         Returns:
-            None where an output's size is not known beforehand, or where they are too many for a frame.
+            None where an output's size is not known in advance, or the calls are too many for a frame.
 
         Raises:
             RequestError, DeploymentError: as from ``frame``.
@@ -251,26 +251,26 @@ class LocalRequest:
         return ref
 
     def _record_sequences(self, plans: Sequence[CallPlan], results: Mapping[str, SequenceResult]) -> None:
-        """Keep the times of calls that ran in sequences, by function; their outputs lie where they were to lie."""
+        """Record the times of calls that ran in sequences, one for each function."""
         taken = {function: iter(result.times_ns) for function, result in results.items()}
         attempts = {function: result.attempts for function, result in results.items()}
         for plan in plans:
             function = plan.call.function
             times_ns = next(taken.get(function, iter(())), None)
             if times_ns is not None:
-                # The sequence was tried again once, not once for each of its calls.
+                # A sequence is retried as a whole, so only its first call counts the attempts.
                 self._timings.append(CallTiming(plan.call.id, function, *times_ns, attempts.pop(function, 1)))
 
 
 def _flag(place: int) -> int:
-    """The flag of a sequences' call by its place; the first one is ABORT."""
+    """The flag of the call at a place in its group; the flag before all of them is ABORT."""
     return place + ABORT + 1
 
 
 def region_of(ref: TensorRef, region: Region) -> TensorRef:
-    """A contiguous region of a tensor, in place."""
+    """A contiguous region of a tensor, which is not copied."""
     assert element_count(ref.shape[: region.axis]) == 1, "a region that is not contiguous was not lowered"
-    step = ref.nbytes // ref.shape[region.axis]
+    stride = ref.nbytes // ref.shape[region.axis]
     length = region.stop - region.start
     shape = (*ref.shape[: region.axis], length, *ref.shape[region.axis + 1 :])
-    return TensorRef(ref.code, shape, ref.segment, ref.offset + region.start * step, length * step)
+    return TensorRef(ref.code, shape, ref.segment, ref.offset + region.start * stride, length * stride)

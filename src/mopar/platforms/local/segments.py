@@ -1,8 +1,8 @@
-"""Shared memory without names: nothing to leak, whoever dies.
+"""Shared memory without names, which no dying process can leak.
 
-A segment is a ``memfd``: private to the processes that were handed its descriptor, and freed by the
-kernel with the last of them. Its pages are allocated by the gateway at once, so that memory limits of
-workers are not charged for them; required memory counts them (DESIGN.md, section 4).
+A segment is a ``memfd``: private to the processes that have its descriptor, and freed by the kernel with the last of
+them. The gateway allocates its pages at once, so that they are not charged to the limits of workers; required memory
+counts them (docs/measuring.md).
 """
 
 import contextlib
@@ -50,7 +50,7 @@ class Segment:
         _live.add(self.number)
 
     def close(self) -> None:
-        """Give the memory back as soon as the last worker and view let go of it."""
+        """Release it; the memory is freed once no worker and no view uses it."""
         _live.discard(self.number)
         os.close(self.descriptor)
         with contextlib.suppress(BufferError):  # a reply still reads from it: the mapping goes with its last view

@@ -1,4 +1,4 @@
-"""One owner of a function's process: it is started under its limits, missed when it dies, and started again."""
+"""Supervises a function's process: starts it under its limits, notices when it dies, and restarts it."""
 
 import asyncio
 import contextlib
@@ -21,12 +21,12 @@ _CALM_S = 30.0
 
 
 class Supervisor(ABC, Generic[_P]):
-    """Owner of a function's process, however it is spoken to.
+    """Supervises a function's process, whatever its transport.
 
     Args:
         name: of the function.
         make_cgroup: a fresh cgroup with the function's limits for each start; None for no limits.
-        on_restart: told each time it has to be started again.
+        on_restart: called with its name each time it is restarted.
         memory_mib: the limit that ``make_cgroup`` sets, for messages.
     """
 
@@ -55,7 +55,7 @@ class Supervisor(ABC, Generic[_P]):
 
     @abstractmethod
     def _heard(self, process: _P) -> None:
-        """Its descriptor can be read from."""
+        """Its descriptor has become readable."""
 
     @abstractmethod
     def _tell(self, error: PlatformError) -> None:
@@ -63,7 +63,7 @@ class Supervisor(ABC, Generic[_P]):
 
     @property
     def pid(self) -> int | None:
-        """The process's number while it is up."""
+        """The process's id while it is up."""
         return self._process.pid if self._process is not None else None
 
     def ready(self) -> bool:
@@ -102,7 +102,7 @@ class Supervisor(ABC, Generic[_P]):
         self._tear_down()
         self._why_down = "was stopped"
         self._tell(PlatformError(f"function {self.name} {self._why_down}"))
-        self._ready.set()  # who waits for a start is told that there will be none
+        self._ready.set()  # wakes those that wait for a start
 
     async def until_ready(self, deadline: float) -> None:
         """Wait until the process is up.
@@ -135,10 +135,10 @@ class Supervisor(ABC, Generic[_P]):
             self._reviving = asyncio.get_running_loop().create_task(self._revive())
 
     def _out_of_memory(self) -> str:
-        """What to say where the kernel killed it for want of memory; empty where it did not, or cannot be asked."""
+        """The reason where the kernel killed it for lack of memory; empty where it did not, or that is not known."""
         try:
             killed = self._cgroup is not None and self._cgroup.oom_kills() > 0
-        except PlatformError:  # no file can be opened, or the group is gone: whoever died is torn down all the same
+        except PlatformError:  # no file can be opened, or the group is gone: the process is torn down anyway
             return ""
         if not killed:
             return ""
@@ -146,7 +146,7 @@ class Supervisor(ABC, Generic[_P]):
         return f"ran out of memory at its limit{limit} and was killed"
 
     def _too_slow(self, error: PlatformError) -> str:
-        """What to say of a load that took too long under a limit; empty of any other failure."""
+        """The reason where loading took too long under a limit; empty for any other failure."""
         if self._memory_mib is None or not isinstance(error.__cause__, TimeoutError):
             return ""
         return f"did not load within {_LOAD_S:g} s: its limit of {self._memory_mib} MiB is too small, or the disk slow"

@@ -11,13 +11,13 @@ from mopar.platforms.local.request import LocalRequest
 from mopar.types import TensorValue
 
 _ORDERED_STORES = platform.machine() in {"x86_64", "AMD64", "i686"}
-"""Whether a flag is seen no earlier than what was stored before it, without a barrier."""
+"""Whether other processes see a flag no earlier than what was stored before it, without a barrier."""
 _IDLE_S = 10.0
-"""Memory that no request has used for so long is given back."""
+"""Memory that no request has used for so long is released."""
 
 
 class LocalTransport:
-    """Hands requests an arena each, and keeps arenas for the next ones.
+    """Gives each request an arena, and keeps arenas for later requests.
 
     Args:
         functions: by name.
@@ -27,11 +27,11 @@ class LocalTransport:
     def __init__(self, functions: Mapping[str, LocalFunction], budget: Budget | None = None) -> None:
         self._functions = functions
         self._budget: Budget = budget if budget is not None else Unbounded()
-        self._arenas: list[tuple[Arena, float]] = []  # the one used last comes last, with the time when it was
+        self._arenas: list[tuple[Arena, float]] = []  # with the time of its last use, in that order
 
     @property
     def runs_groups(self) -> bool:
-        """Functions wait for each other by flags in shared memory, where the processor keeps stores in order."""
+        """Whether functions can wait for each other by flags: where the processor keeps stores in order."""
         return _ORDERED_STORES
 
     def ready(self) -> bool:
@@ -39,7 +39,7 @@ class LocalTransport:
         return all(function.ready() for function in self._functions.values())
 
     def open(self, inputs: Mapping[str, TensorValue], nbytes: int) -> LocalRequest:
-        """Take in a request: its inputs are copied into shared memory."""
+        """Begin a request: its inputs are copied into shared memory."""
         arena = self._arenas.pop()[0] if self._arenas else Arena(self._budget)
         request = LocalRequest(self._functions, arena, self._returned)
         try:
@@ -50,7 +50,7 @@ class LocalTransport:
         return request
 
     async def close(self) -> None:
-        """Give the shared memory back."""
+        """Release the shared memory."""
         for arena, _ in self._arenas:
             arena.close()
         self._arenas.clear()

@@ -1,4 +1,4 @@
-"""A worker as a process of this machine: it is spoken to in frames. Blocking."""
+"""A worker as a process of this machine, called by frames. Blocking."""
 
 import contextlib
 import socket
@@ -20,7 +20,7 @@ class WorkerProcess(FunctionProcess):
 
     Args:
         spec: what it runs.
-        cgroup: it joins before exec, so that everything from the first page on is counted; or None.
+        cgroup: that it joins before exec, so that everything from the first page on is counted; None for no limits.
     """
 
     def __init__(self, spec: WorkerSpec, cgroup: Cgroup | None = None) -> None:
@@ -61,7 +61,7 @@ class WorkerProcess(FunctionProcess):
             self.attached.add(segment.number)
 
     def detach(self, number: int) -> None:
-        """Make the worker forget a segment."""
+        """Have the worker release a segment."""
         if number in self.attached:
             self.attached.discard(number)
             with contextlib.suppress(OSError):
@@ -94,7 +94,7 @@ class WorkerProcess(FunctionProcess):
         return self.socket.fileno()
 
     def stop(self) -> None:
-        """End it at once: a function keeps nothing worth saving between calls."""
+        """End it at once: a function has no state to save between calls."""
         self.socket.close()
         super().stop()
 

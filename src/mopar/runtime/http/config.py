@@ -5,7 +5,7 @@
        "inputs": [{"name": "x", "datatype": "FP32", "code": 1}], "outputs": [..]}]}
 
 ``flags`` is a sum of ``frames.OPTIMIZE``, ``PREPACK``, ``ARENA`` and ``MEMORY_PATTERN``; ``datatype`` is the protocol's
-word for what ONNX numbers ``code``. Relative paths are relative to the file.
+name of an element type, and ``code`` ONNX's number of it. Relative paths are relative to the file.
 """
 
 import os
@@ -62,7 +62,7 @@ def read_config(path: str) -> Config:
         with open(path, "rb") as file:  # noqa: PTH123 - the same
             value = parse(file.read())
         if not isinstance(value, dict):
-            raise ConfigError("it must be an object")  # noqa: TRY301 - said with the file's name below
+            raise ConfigError("it must be an object")  # noqa: TRY301 - the file's name is added below
         return Config(value, os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120 - the same
     except OSError as cause:
         raise ConfigError(f"{path}: {cause.strerror}") from cause

@@ -1,4 +1,4 @@
-"""One client's connection: what has arrived of it, and sending and receiving within deadlines."""
+"""One client's connection: data that have arrived, and sending and receiving within deadlines."""
 
 import select
 from _socket import SHUT_WR
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 16 << 10
 _MOST_BUFFERS = 256
-"""Handed to the kernel at once; it takes 1,024."""
+"""Of one system call; the kernel accepts 1,024."""
 _HEAD_S = 10.0
 _SLOWEST_BYTES_PER_S = 64 << 10
 _IDLE_S = 600.0
@@ -22,17 +22,18 @@ _LINGER_S = 2.0
 
 
 class GoneError(Exception):
-    """The client left, or is too slow."""
+    """The client has disconnected, or is too slow."""
 
 
 class Connection:
-    """A connection that is never waited for longer than its deadline.
+    """A connection on which every wait has a deadline.
 
     Attributes:
-        buffer: what has arrived and was not used.
+        buffer: data that have arrived and were not used yet.
         descriptor: of its socket, which does not block.
         deadline: when it is closed unless something happens, on the clock of ``monotonic``.
-        draining: it is only read to its end: a client that sends on would lose the answer if it were closed at once.
+        draining: whether data are only read and dropped: were it closed while the client sends, the answer would be
+            lost.
     """
 
     __slots__ = ("_socket", "buffer", "deadline", "descriptor", "draining")
@@ -45,7 +46,7 @@ class Connection:
         self.deadline = monotonic() + _HEAD_S
 
     def fill(self) -> None:
-        """Take in what has arrived. Raises GoneError at the end."""
+        """Read what has arrived to ``buffer``. Raises GoneError at the end of the stream."""
         try:
             data = self._socket.recv(_CHUNK_BYTES)
         except BlockingIOError:
@@ -68,7 +69,7 @@ class Connection:
         return head
 
     def latest(self, nbytes: int) -> float:
-        """When so many bytes must have arrived or left."""
+        """The deadline for receiving or sending so many bytes."""
         return monotonic() + _HEAD_S + nbytes / _SLOWEST_BYTES_PER_S
 
     def receive(self, count: int, deadline: float) -> bytes:
@@ -102,7 +103,7 @@ class Connection:
             rest = _beyond(rest, count)
 
     def send(self, parts: "list[bytes | memoryview]") -> None:
-        """Send all parts from where they lie. Raises GoneError."""
+        """Send all parts, which are not copied. Raises GoneError."""
         rest = [memoryview(part) for part in parts if len(part)]
         deadline = self.latest(sum(map(len, rest)))
         while rest:
@@ -115,10 +116,10 @@ class Connection:
                 raise GoneError from cause
 
     def answer(self, status: int, body: bytes, headers: "dict[str, object]", *, keep: bool) -> None:
-        """Send a short answer, without waiting for the client; afterwards read to the end unless it is kept.
+        """Send a short answer without waiting for the client; then, unless the connection is kept, read to its end.
 
         Raises:
-            GoneError: it does not take even that.
+            GoneError: the client does not receive it at once.
         """
         data = answer_head(status, len(body), headers, keep=keep) + body
         try:
@@ -131,7 +132,7 @@ class Connection:
             self.linger()
 
     def linger(self) -> None:
-        """Say that nothing more comes; what the client still sends is read for a moment, and dropped."""
+        """Close the sending direction; what the client still sends is read for a moment, and dropped."""
         try:
             self._socket.shutdown(SHUT_WR)
         except OSError as cause:
@@ -155,7 +156,7 @@ class Connection:
 
 
 def _beyond(views: "list[memoryview]", count: int) -> "list[memoryview]":
-    """What is left of views behind their first ``count`` bytes."""
+    """What is left of views after their first ``count`` bytes."""
     for index, view in enumerate(views):
         if count < len(view):
             return [view[count:], *views[index + 1 :]]

@@ -1,9 +1,9 @@
-"""Two threads and one function: one computes, and keeps the connection that it served last; the other sees to the rest.
+"""A function's server: the main thread computes and keeps one connection, the watching thread serves all others.
 
-The client of a function is mostly one gateway with one connection. The main thread reads that client's next request
-itself, so no request is handed from thread to thread, which would wake a core for each. New connections, health and
-whatever else is asked while the main thread computes are the watching thread's. It hands a connection over, for good,
-when an inference begins there; the main thread gives back the one that it kept.
+A function mostly has one client, a gateway with one connection. The main thread keeps the connection that it served
+last, and reads the next request there itself: passing each from thread to thread would wake up a core each time. New
+connections, health requests, and what else arrives while the main thread computes are the watching thread's. When an
+inference arrives there, the main thread takes its connection over, and returns the one that it kept.
 """
 
 import os
@@ -32,7 +32,7 @@ class Door:
 
     Args:
         function: whose graphs may not be loaded yet.
-        listener: bound to where it listens.
+        listener: bound to the address to listen on.
         with_parent: whether to end when standard input closes.
     """
 
@@ -53,7 +53,7 @@ class Door:
         start_new_thread(self._watch, ())
 
     def stop(self) -> None:
-        """End ``serve`` once what was begun is answered. For signal handlers."""
+        """End ``serve`` once started requests are answered. For signal handlers."""
         self._stopping = True
         os.eventfd_write(self._wake, 1)
 
@@ -71,7 +71,7 @@ class Door:
                 kept = self._await(kept)
 
     def _next_inference(self, connection: Connection) -> "Head | None":
-        """The head of an inference, if one has arrived; whatever else was asked before it is answered.
+        """The head of an inference, if one has arrived; other requests before it are answered.
 
         Raises:
             GoneError, RefusedError: the connection cannot be used any more.
@@ -85,7 +85,7 @@ class Door:
     # --- the main thread ---
 
     def _await(self, kept: "Connection | None") -> "Connection | None":
-        """Wait for the kept connection's next request, and serve it, or for one that is handed over."""
+        """Wait for the kept connection's next request and serve it, or for another connection to be handed over."""
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         timeout_ms = None
@@ -103,7 +103,7 @@ class Door:
         return self._served(kept)
 
     def _served(self, connection: Connection, head: "Head | None" = None) -> "Connection | None":
-        """Serve an inference that has begun, or what arrives, and what was sent behind it.
+        """Serve the inference of ``head``, or of data that have arrived, and the requests that follow it.
 
         Returns:
             The connection, where it may be kept.
@@ -135,8 +135,8 @@ class Door:
                 if number == self._listener.fileno():
                     self._accept()
                 elif number == _STDIN:
-                    os._exit(0)  # who started it is gone
-                elif number in self._connections:  # it may have been closed for another's sake just now
+                    os._exit(0)  # the process that started this one has ended
+                elif number in self._connections:  # a new connection may just have replaced it
                     self._look_after(self._connections[number])
             now = monotonic()
             for connection in list(self._connections.values()):
@@ -151,11 +151,11 @@ class Door:
         try:
             accepted = socket(fileno=self._listener._accept()[0])  # type: ignore[attr-defined]  # noqa: SLF001 - the C type has no other
         except OSError:
-            return  # it left before it was accepted
+            return  # the client disconnected before it was accepted
         accepted.setblocking(False)
         accepted.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         if len(self._connections) >= _MOST_CONNECTIONS:
-            # That which has least time left: one that is slow to say what it wants goes before one that is idle.
+            # The one with the earliest deadline: a client that sends a request slowly is dropped before an idle one.
             self._drop(min(list(self._connections.values()), key=_deadline))
         self._give_back(Connection(accepted))
 

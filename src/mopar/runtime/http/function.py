@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ALIGNMENT = 64
 _SHRINK_FACTOR, _SHRINK_AFTER = 4, 32
-"""Room that so many requests in a row did not fill to that part is given back."""
+"""Memory shrinks after ``_SHRINK_AFTER`` requests in a row that used less than 1/``_SHRINK_FACTOR`` of it."""
 _BOOL = 9
 _WRITABLE = 0x200
 
@@ -27,7 +27,7 @@ _view_of.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
 
 
 class Room:
-    """Memory for the inputs of one request at a time: their pages are there for the next one."""
+    """Memory for the inputs of one request at a time, whose pages the next one uses again."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -35,7 +35,7 @@ class Room:
         self._most, self._spare = 0, 0
 
     def place(self, tensors: "list[Tensor]") -> "list[memoryview]":
-        """Give each tensor an address; views of them, to be filled. The last request's tensors are gone."""
+        """Set each tensor's address, and return views to fill. Tensors of the last request become invalid."""
         sizes = [-(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT for tensor in tensors]
         self._reserve(sum(sizes))
         views, offset = [], 0
@@ -63,7 +63,7 @@ class Run:
     """A run that has ended: its outputs, in the engine's own memory until ``close``.
 
     Attributes:
-        outputs: type, shape and size of those that were asked for.
+        outputs: type, shape and size of the requested ones.
         data: their bytes.
         compute_ns: time inside the engine.
     """
@@ -77,7 +77,7 @@ class Run:
         self.data = [self._bytes(index, tensor) for index, tensor in zip(wanted, self.outputs, strict=True)]
 
     def close(self) -> None:
-        """Let go of the outputs."""
+        """Release the outputs."""
         self._bound.close()
 
     def _bytes(self, index: int, tensor: Tensor) -> "memoryview | bytes":
@@ -124,7 +124,7 @@ class Function:
             wanted: indices of the outputs.
 
         Raises:
-            RefusedError: 400, the engine refuses the inputs; 500, it has not the memory.
+            RefusedError: the engine refuses the inputs (400), or lacks memory (500).
         """
         ordered = [tensor for _, tensor in sorted(inputs, key=_index)]
         for tensor in ordered:

@@ -1,4 +1,4 @@
-"""Requests' heads, read strictly: what is not plainly HTTP/1.1 is refused, never guessed at."""
+"""Strict parsing of requests' heads: what is not clearly valid HTTP/1.1 or 1.0 is refused."""
 
 MAX_HEAD_BYTES = 32 << 10
 _END = b"\r\n\r\n"
@@ -16,7 +16,7 @@ REASONS = {
 
 
 class RefusedError(Exception):
-    """A request that is answered with a status and one line of text."""
+    """A request is refused, with a status and one line of text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -53,12 +53,12 @@ class Head:
 
 
 def take_head(buffer: bytearray) -> "Head | None":
-    """The head at the buffer's beginning, which is taken from there; None where it has not all arrived.
+    """Remove and return the head at the buffer's beginning; None where it has not fully arrived.
 
     Raises:
-        RefusedError: it is no head, or too long; nothing behind it can be read.
+        RefusedError: it is no head, or too long; nothing after it can be parsed.
     """
-    while buffer.startswith(b"\r\n"):  # some clients end a body with a line's end too many
+    while buffer.startswith(b"\r\n"):  # some clients send a superfluous line end after a body
         del buffer[:2]
     end = buffer.find(_END, 0, MAX_HEAD_BYTES)
     if end < 0:

@@ -1,4 +1,4 @@
-"""One inference from its head to its answer: tensors are read to where the engine reads them, and sent from there."""
+"""One inference from its head to its answer: tensors are received where the engine reads them, and sent uncopied."""
 
 from time import perf_counter_ns
 

@@ -1,7 +1,7 @@
-"""JSON without the module ``json``, which holds 1.1 MiB: the scanner and the encoder of C that are below it.
+"""JSON by the C scanner and encoder below the module ``json``, which itself would take memory in every function.
 
-The scanner takes its error from the module: some versions of Python load that for a text that is not valid; others find
-that it is not loaded, and have no error to raise, which Python tells as a SystemError.
+The scanner takes the error for an invalid text from that module: some versions of Python import it for this; others
+do not find it, and raise SystemError.
 """
 
 from _json import encode_basestring_ascii, make_scanner

@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     from mopar.runtime.http.config import Graph, Port
 
 _MOST_ELEMENTS = 1 << 48
-"""Beside a dimension of 0, others of any size would pass for no data; no engine can address them."""
+"""Where one dimension is 0 there are no data that would bound the others; no engine can address such sizes."""
 
 
 class Inference:
-    """What a request asks for.
+    """What a request contains.
 
     Attributes:
         id: to echo; None where the request has none.
         inputs: indices of the graph's inputs, and their tensors without an address, in the order of the body.
-        outputs: indices of the outputs to answer with.
+        outputs: indices of the requested outputs.
     """
 
     __slots__ = ("id", "inputs", "outputs")
@@ -30,11 +30,11 @@ class Inference:
 
 
 def read_inference(text: "bytes | bytearray | memoryview", graph: "Graph", binary_bytes: int) -> Inference:
-    """The inference that a request's JSON asks for.
+    """The inference that a request's JSON describes.
 
     Args:
         text: the JSON.
-        graph: that it asks.
+        graph: to run.
         binary_bytes: that follow in the body.
 
     Raises:
@@ -61,13 +61,13 @@ def read_inference(text: "bytes | bytearray | memoryview", graph: "Graph", binar
 
 def write_answer(graph: "Graph", inference: Inference, made: "list[Tensor]") -> bytes:
     """The JSON of an answer with these outputs, whose data follow it."""
-    told = [_told(graph.outputs[index], tensor) for index, tensor in zip(inference.outputs, made, strict=True)]
+    outputs = [_described(graph.outputs[index], tensor) for index, tensor in zip(inference.outputs, made, strict=True)]
     name = "" if inference.id is None else f'"id":{quoted(inference.id)},'
-    return f'{{{name}"model_name":{quoted(graph.id)},"outputs":[{",".join(told)}]}}'.encode()
+    return f'{{{name}"model_name":{quoted(graph.id)},"outputs":[{",".join(outputs)}]}}'.encode()
 
 
 def write_metadata(graph: "Graph") -> bytes:
-    """The JSON of a graph's inputs and outputs; no shapes, which are the gateway's to check."""
+    """The JSON of a graph's inputs and outputs; without shapes, which the gateway checks."""
     sides = [
         ",".join(f'{{"name":{quoted(port.name)},"datatype":{quoted(port.datatype)},"shape":[-1]}}' for port in side)
         for side in (graph.inputs, graph.outputs)
@@ -82,7 +82,7 @@ def write_error(text: str) -> bytes:
     return f'{{"error":{quoted(" ".join(text.split()))}}}'.encode()
 
 
-def _told(port: "Port", tensor: Tensor) -> str:
+def _described(port: "Port", tensor: Tensor) -> str:
     shape = ",".join(map(str, tensor.shape))
     return (
         f'{{"name":{quoted(port.name)},"datatype":{quoted(port.datatype)},"shape":[{shape}],'
@@ -113,7 +113,7 @@ def _input(item: "dict[object, object]", ports: "dict[str, int]", graph: "Graph"
 
 
 def _outputs(request: "dict[object, object]", graph: "Graph") -> "list[int]":
-    """Which outputs are asked for: all of them as binary data, or the request is refused."""
+    """The requested outputs. The request is refused unless all of them are requested as binary data."""
     default = _parameters(request).get("binary_data_output")
     ports = {port.name: index for index, port in enumerate(graph.outputs)}
     everything: list[dict[object, object]] = [{"name": name} for name in ports]

@@ -1,4 +1,4 @@
-"""Which request is what, and the answers that need no computing."""
+"""Separates inferences from other requests, and answers the others."""
 
 from mopar.runtime.http.connection import GoneError
 from mopar.runtime.http.head import RefusedError
@@ -18,10 +18,10 @@ _HEX = "0123456789abcdefABCDEF"
 
 
 def wants_inference(head: "Head", function: "Function", *, stopping: bool) -> bool:
-    """Whether a request is an inference, and one that may begin.
+    """Whether a request is an inference that may start.
 
     Raises:
-        RefusedError: it is an inference that may not.
+        RefusedError: it is an inference that may not start.
     """
     graph = graph_asked(head)
     if not graph or head.method != "POST":
@@ -43,22 +43,22 @@ def wants_inference(head: "Head", function: "Function", *, stopping: bool) -> bo
 
 
 def graph_asked(head: "Head") -> str:
-    """The graph whose inference is asked for; empty where it is something else."""
+    """The graph of an inference request; empty for other requests."""
     return _graph_of(head.path, _INFER)
 
 
 def answer_simple(connection: "Connection", head: "Head", function: "Function") -> None:
-    """Answer what is no inference. Raises GoneError."""
+    """Answer a request that is no inference. Raises GoneError."""
     status, body = _simple(head, function)
-    # What a body holds is not looked at: after one, the connection is not used again.
+    # A body is not read here, so the connection is not used again after one.
     keep = head.keep and not head.length
     connection.answer(status, b"" if head.method == "HEAD" else body, _headers(status), keep=keep)
 
 
 def answer_refused(connection: "Connection", error: Exception) -> bool:
-    """Answer with an error where somebody may hear it; whether the connection is still to be read to its end.
+    """Answer with an error; returns whether the connection is still open, and has to be read to its end.
 
-    Whatever is no refusal is a fault of our own.
+    An error that is no RefusedError is a bug, and answered with 500.
     """
     if isinstance(error, GoneError):
         return False
@@ -95,7 +95,7 @@ def _graph_of(path: str, suffix: str = "") -> str:
 
 
 def _unquoted(text: str) -> str:
-    """A path's part without its percent signs; empty where they make no sense."""
+    """A path's part with percent-encoding decoded; empty where that is invalid."""
     first, *rest = text.split("%")
     if any(len(part) < 2 or part[0] not in _HEX or part[1] not in _HEX for part in rest):
         return ""

@@ -1,6 +1,6 @@
-"""The process of a function with an HTTP door: its arguments, its socket, and its end."""
+"""The process of a function with an HTTP server: its arguments, its socket, and its end."""
 
-import _signal  # type: ignore[import-not-found]  # the module of C: ``signal`` brings ``enum``
+import _signal  # type: ignore[import-not-found]  # the C module: ``signal`` imports ``enum``
 import os
 import sys
 from _socket import AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
@@ -22,7 +22,7 @@ READY = "ready"
 
 
 class UsageError(Exception):
-    """The arguments make no sense."""
+    """The arguments are invalid."""
 
 
 class Arguments:
@@ -87,7 +87,7 @@ def _end(status: int, text: str) -> None:
 
 
 def _say(text: str) -> None:
-    """A line on standard output; it does not matter whether anybody reads it."""
+    """Write a line to standard output, which may have been closed."""
     try:
         os.write(1, f"{text}\n".encode())
     except OSError:
