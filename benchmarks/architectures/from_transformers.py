@@ -1,4 +1,4 @@
-"""Modules of transformers, of any configuration, with eager attention: plain matrix products, which keep free axes."""
+"""Modules of transformers for any configuration, with eager attention: plain matrix products, which keep free axes."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 def model(
     kind: str, asked: tuple[str, ...], output: tuple[str, ...], suffix: str = "Model", **config: Any
 ) -> nn.Module:
-    """The class ``KIND`` + ``SUFFIX``, asked by keywords and answering a few of its attributes.
+    """Build the class ``KIND`` + ``SUFFIX``, called by keyword, returning a few attributes of its result.
 
     Args:
         kind: such as ``Bert``.
@@ -27,7 +27,7 @@ def model(
 
 
 def whisper_encoder(**config: Any) -> nn.Module:
-    """What hears, of Whisper."""
+    """Build the encoder of Whisper."""
     import transformers
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
