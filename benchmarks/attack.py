@@ -108,7 +108,7 @@ def probed(port: int, rows: list[Row], during: str) -> Iterator[None]:
         times, late = here.recv() if here.poll(PATIENCE_S) else ([float("inf")], 0.0)
         prober.join(PATIENCE_S)
     slow = sum(time_ms > HEALTH_MS for time_ms in times)
-    text = f"{len(times)} times, longest {max(times):.1f} ms, {slow} over {HEALTH_MS:.0f} ms (own delay up to {late:.0f} ms)"
+    text = f"{len(times)} times, longest {max(times):.1f} ms, {slow} over {HEALTH_MS:.0f} ms (own delay {late:.0f} ms)"
     # How much this process oversleeps is scheduling delay of the machine, which the gateway has too.
     rows.append(Row(f"health, {during}", text, max(times) <= HEALTH_MS + late))
 
