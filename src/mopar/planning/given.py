@@ -1,4 +1,4 @@
-"""Plans whose cuts are given: the asked one, the uniform one and the unsplit one. Only sizes are chosen."""
+"""Plans with given cuts: those that the user names, uniform ones, and none. Only sizes are chosen."""
 
 from collections.abc import Sequence
 
@@ -28,8 +28,8 @@ def plan_cuts(
 ) -> Plan:
     """The plan with exactly these cuts; only sizes are chosen. Arguments and errors as for ``plan``.
 
-    ``slo_ms="default"`` is 1.03 times what the cuts take at their fastest sizes, so that given cuts never
-    fail for an SLO that nobody asked for. A number that is no cut position is a UsageError that says which are near.
+    ``slo_ms="default"`` is 1.03 times the latency of the cuts at their fastest sizes, so that given cuts never fail for
+    an SLO that was not set. A number that is no cut position is a UsageError that names the nearest ones.
     """
     check_profile(profile)
     question = ask(
@@ -60,7 +60,7 @@ def plan_uniform(
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
 ) -> Plan:
-    """The plan with ``k`` slices of times as equal as the cut positions allow; otherwise as ``plan_cuts``.
+    """The plan with ``k`` slices of times as equal as the cut positions allow; otherwise like ``plan_cuts``.
 
     A model with fewer cut positions gives fewer slices, and ``reason`` says so.
     """
@@ -95,7 +95,7 @@ def plan_unsplit(
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
 ) -> Plan:
-    """The whole model as one function, at its best size; otherwise as ``plan_cuts``."""
+    """The unsplit model as one function, at its best size; otherwise like ``plan_cuts``."""
     check_profile(profile)
     question = ask(
         profile,
