@@ -11,7 +11,7 @@ def at_largest(profile: Profile) -> Profile:
 
 
 def beyond_range(profile: Profile) -> Profile | None:
-    """The profile with the bytes of larger requests than those measured, where no range is stated; None where not known.
+    """The profile with the bytes of larger requests than measured, where no range is stated; None where not known.
 
     Memory of parts is assumed to grow like the largest active bytes of the layers of their step.
     """

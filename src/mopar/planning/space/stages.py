@@ -78,7 +78,7 @@ def nothing(shape: tuple[int, ...], parts: int) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Stages that end at one position: where each ``begins``, and its figures as a slice's first stage and as a later one.
+    """Stages that end at one position: where each ``begins``, and its figures as a slice's first or a later stage.
 
     Both have equal values except for latency and what is billed.
     """
