@@ -23,7 +23,7 @@ from scipy.sparse import csr_array
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.planning import plan
 from mopar.planning.space.problem import Problem, free_problem
-from mopar.planning.space.question import ask
+from mopar.planning.space.question import make_question
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import InfeasibleError, LayerProfile, PlatformLimits, PriceBook, Profile, TensorProfile, WeightProfile
 from tests.planning.slambuc_oracle import USD_PER_MS, random_chain
@@ -169,7 +169,7 @@ def compared(one: Instance) -> Outcome:
         planned_usd = None
     middle = time.perf_counter()
     positions = [0, *(cut.index for cut in one.profile.cut_positions), len(one.profile.layers)]
-    problem = free_problem(ask(one.profile, one.book, one.limits), positions)
+    problem = free_problem(make_question(one.profile, one.book, one.limits), positions)
     optimal_usd = optimum(problem, one.slo_ms)
     return Outcome(
         kind=one.kind,

@@ -22,7 +22,7 @@ from mopar.planning import (
     with_headroom,
 )
 from mopar.planning.space.problem import free_problem
-from mopar.planning.space.question import ask
+from mopar.planning.space.question import make_question
 from mopar.types import (
     CpuSize,
     InfeasibleError,
@@ -78,7 +78,7 @@ def test_every_slice_is_the_quickest_way_and_what_it_says(
 ) -> None:
     """Of each group and slice, whether a plan would choose it or not."""
     places = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
-    problem = free_problem(ask(profile, book, replace(limit, max_functions=None)), places)
+    problem = free_problem(make_question(profile, book, replace(limit, max_functions=None)), places)
     everything = Everything(profile, book, limit)
     for group in problem.groups:
         for one, other in combinations(range(len(places)), 2):
@@ -103,7 +103,7 @@ def test_a_run_of_the_first_part_is_one_call() -> None:
     layers = tuple(replace(layer, latency_ms=20.0 if layer.index else 0.01) for layer in profile.layers)
     runtime = replace(profile.runtime, cold_ms=5.0, exchange_ms=0.01)
     profile = replace(profile, layers=layers, runtime=runtime, shards=profile.shards[2:])
-    problem = free_problem(ask(profile, PAPER, FREE), range(5))
+    problem = free_problem(make_question(profile, PAPER, FREE), range(5))
     (group,) = problem.groups
     shape = chain_shape(profile, [Slice(0, 4, Size(128, 1.0, 1, 2), group.path(0, 4))])
     assert [graph.start for graph in shape.graphs] == [0, 2, 2, 3]

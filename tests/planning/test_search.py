@@ -13,7 +13,7 @@ from mopar.planning.solve.chains import Chains
 from mopar.planning.solve.search import solve
 from mopar.planning.solve.weighed import Objective
 from mopar.planning.space.problem import free_problem
-from mopar.planning.space.question import ask
+from mopar.planning.space.question import make_question
 from mopar.types import Profile, RuntimeCosts, WeightProfile
 from tests.profiles import FREE, MIB, PAPER, chain, make_profile, tensor
 
@@ -39,7 +39,7 @@ def paths(most: int) -> list[tuple[tuple[int, int], ...]]:
 
 
 def chains_of(profile: Profile, most: int | None) -> Chains:
-    return free_problem(ask(profile, PAPER, FREE, max_functions=most, cpu=1.0), range(COUNT + 1)).chains
+    return free_problem(make_question(profile, PAPER, FREE, max_functions=most, cpu=1.0), range(COUNT + 1)).chains
 
 
 @settings(max_examples=300)

@@ -7,7 +7,7 @@ from mopar.planning.model.prices import HEADROOM_MIN_MIB, HEADROOM_SHARE, Headro
 from mopar.planning.result.plan import written
 from mopar.planning.slo import Slo, resolved_slo
 from mopar.planning.space.problem import fixed_problem
-from mopar.planning.space.question import Question, ask
+from mopar.planning.space.question import Question, make_question
 from mopar.planning.space.uniform import uniform_cuts
 from mopar.planning.validate.profile import check_profile
 from mopar.types import Plan, PlatformLimits, PriceBook, Profile, UsageError
@@ -32,7 +32,7 @@ def plan_cuts(
     an SLO that was not set. A number that is no cut position is a UsageError that names the nearest ones.
     """
     check_profile(profile)
-    question = ask(
+    question = make_question(
         profile,
         book,
         limits,
@@ -67,7 +67,7 @@ def plan_uniform(
     if k < 1:
         raise UsageError(f"uniform {k}: a plan has at least 1 slice")
     check_profile(profile)
-    question = ask(
+    question = make_question(
         profile,
         book,
         limits,
@@ -97,7 +97,7 @@ def plan_unsplit(
 ) -> Plan:
     """The unsplit model as one function, at its best size; otherwise like ``plan_cuts``."""
     check_profile(profile)
-    question = ask(
+    question = make_question(
         profile,
         book,
         limits,

@@ -21,7 +21,7 @@ from mopar.planning.slo import Slo, default_slo, resolved_slo
 from mopar.planning.space.downsample import downsampled
 from mopar.planning.space.feasibility import require_slo
 from mopar.planning.space.problem import Problem, fixed_problem, free_problem
-from mopar.planning.space.question import Question, ask
+from mopar.planning.space.question import Question, make_question
 from mopar.planning.space.solution import Solution
 from mopar.planning.validate.profile import check_profile
 from mopar.types import InfeasibleError, Plan, PlatformLimits, PriceBook, Profile
@@ -72,7 +72,7 @@ def plan(
         ProfileError: the profile's parts do not fit each other.
     """
     check_profile(profile)
-    question = ask(
+    question = make_question(
         profile,
         book,
         limits,
@@ -113,7 +113,7 @@ def _free_slo(problem: Problem, slo_ms: Slo) -> tuple[float | None, str]:
     whole = fixed_problem(question, question.unsplit)
     if whole.allows((0, 0, 1)):
         return resolved_slo(slo_ms, whole), ""
-    fastest = choose(problem.asked(replace(question, objective="latency")), None).latency_ms
+    fastest = choose(problem.with_question(replace(question, objective="latency")), None).latency_ms
     return default_slo(fastest), f"slo from the fastest possible plan, of {fastest:.3f} ms"
 
 
@@ -128,7 +128,7 @@ def _within_by_calls(problem: Problem, slo_ms: float | None, error: InfeasibleEr
     if error.limit != "slo_ms" or slo_ms is None:
         raise error
     question = problem.question
-    fastest = choose(problem.asked(replace(question, objective="latency", budget_usd=None)), None)
+    fastest = choose(problem.with_question(replace(question, objective="latency", budget_usd=None)), None)
     predicted = predict(question.model, solution_shape(problem, fastest))
     require_slo(predicted.latency_ms, slo_ms)
     most_usd = question.budget_usd
@@ -153,7 +153,7 @@ def plan_front(
 ) -> tuple[FrontPoint, ...]:
     """Plans that no other one beats in latency, cost and memory at once; arguments and errors as for ``plan``."""
     check_profile(profile)
-    question = ask(
+    question = make_question(
         profile,
         book,
         limits,

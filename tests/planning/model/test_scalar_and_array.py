@@ -15,7 +15,7 @@ from mopar.planning.model.prices import billed_ms, bought_mib, call_usd, with_he
 from mopar.planning.model.quota import cpu_bound_ms
 from mopar.planning.numbers import Floats
 from mopar.planning.space.problem import free_problem
-from mopar.planning.space.question import ask
+from mopar.planning.space.question import make_question
 from mopar.types import PlatformLimits, PriceBook, Profile
 from tests.planning.strategies import books, limits, profiles
 from tests.profiles import COUPLED
@@ -58,7 +58,7 @@ def test_a_plan_and_the_table_of_slices(
     profile: Profile, book: PriceBook, limit: PlatformLimits, data: st.DataObject
 ) -> None:
     """What a chain costs and takes is the sum of what the table says of its slices at their sizes."""
-    question = ask(profile, book, limit)
+    question = make_question(profile, book, limit)
     positions = question.between(question.cut_positions)
     problem = free_problem(question, positions)
     inner = data.draw(st.sets(st.sampled_from(range(1, problem.end)))) if problem.end > 1 else set()

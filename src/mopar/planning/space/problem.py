@@ -73,7 +73,7 @@ class Problem:
             slices.append((start, stop, replace(size, parts=self.chains.functions[option])))
         return Solution(tuple(slices), chain.cost_usd, chain.latency_ms, chain.grid_ms)
 
-    def asked(self, question: Question) -> "Problem":
+    def with_question(self, question: Question) -> "Problem":
         """The same slices for another objective or budget."""
         return replace(self, question=question)
 

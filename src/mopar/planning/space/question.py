@@ -77,7 +77,7 @@ class Question:
         return min(float(bought_mib(book, mib_per_vcpu * most_cpus)), float(book.memory_min_mib + steps))
 
 
-def ask(
+def make_question(
     profile: Profile,
     book: PriceBook,
     limits: PlatformLimits,
