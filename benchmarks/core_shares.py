@@ -86,7 +86,9 @@ def threads_of(name: str, pause_s: float) -> Samples:
     return found
 
 
-async def asked(bundle: Bundle, inputs: Mapping[str, Array], cores: dict[str, tuple[int, ...]] | None) -> list[float]:
+async def latencies_of(
+    bundle: Bundle, inputs: Mapping[str, Array], cores: dict[str, tuple[int, ...]] | None
+) -> list[float]:
     """Latencies in ms of requests after pauses of 100 ms; ``cores`` overrides the deployment's own choice."""
     values = {name: from_array(name, value) for name, value in inputs.items()}
     found = []
@@ -115,8 +117,8 @@ def parts_of(name: str) -> tuple[int, dict[str, list[float]]]:
         free = {function.name: everywhere for function in made.functions}
         found: dict[str, list[float]] = {"free": [], "separate cores": []}
         for _ in range(2):
-            found["free"] += uvloop.run(asked(bundle, inputs, free))
-            found["separate cores"] += uvloop.run(asked(bundle, inputs, None))
+            found["free"] += uvloop.run(latencies_of(bundle, inputs, free))
+            found["separate cores"] += uvloop.run(latencies_of(bundle, inputs, None))
     return len(made.functions), found
 
 

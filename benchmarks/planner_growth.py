@@ -98,7 +98,7 @@ def synthetic(count: int) -> Profile:
     )
 
 
-def asked(profile: Profile, question: Question, *, exact: bool = False) -> tuple[Plan | InfeasibleError, float]:
+def timed_plan(profile: Profile, question: Question, *, exact: bool = False) -> tuple[Plan | InfeasibleError, float]:
     """Solve a question; return the answer and the seconds that it took."""
     name, objective, slo, most = question
     limits = replace(load_limits(name), package_bytes=None)
@@ -118,8 +118,8 @@ def loss(count: int) -> list[tuple[str, ...]]:
     """Loss from downsampling cut positions: the plan's cost and latency relative to the plan from all positions."""
     profile, rows = synthetic(count), []
     for question in QUESTIONS:
-        rough, _ = asked(profile, question)
-        exact, seconds = asked(profile, question, exact=True)
+        rough, _ = timed_plan(profile, question)
+        exact, seconds = timed_plan(profile, question, exact=True)
         if isinstance(rough, InfeasibleError) or isinstance(exact, InfeasibleError):
             continue
         dearer = rough.predicted.cost_per_million_usd / exact.predicted.cost_per_million_usd - 1
@@ -139,7 +139,7 @@ def main() -> None:
     for count in options.layers:
         profile = synthetic(count)
         for question in QUESTIONS:
-            found, seconds = asked(profile, question)
+            found, seconds = timed_plan(profile, question)
             name, objective, slo, _ = question
             said = f"infeasible: {found}" if isinstance(found, InfeasibleError) else f"{found.verdict}: {found.reason}"
             print(f"{count:>6} {name:<11} {objective:<9} {slo!s:>8} {seconds:>7.3f}  {said}", flush=True)

@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 def model(
-    kind: str, asked: tuple[str, ...], output: tuple[str, ...], suffix: str = "Model", **config: Any
+    kind: str, takes: tuple[str, ...], output: tuple[str, ...], suffix: str = "Model", **config: Any
 ) -> nn.Module:
     """Build the class ``KIND`` + ``SUFFIX``, called by keyword, returning a few attributes of its result.
 
     Args:
         kind: such as ``Bert``.
-        asked: parameters of its forward, in the order in which the module takes them.
+        takes: parameters of its forward, in the order in which the module takes them.
         output: attributes of what it returns.
         suffix: of the class.
         config: for ``KIND`` + ``Config``; a dict with the key ``kind`` makes a configuration of that kind.
@@ -23,7 +23,7 @@ def model(
     settings = _config(kind, config)
     _eager(settings)
     made = getattr(transformers, f"{kind}{suffix}")(settings)
-    return (_Asked1 if len(asked) == 1 else _Asked2 if len(asked) == 2 else _Asked3)(made, asked, output)
+    return (_Asked1 if len(takes) == 1 else _Asked2 if len(takes) == 2 else _Asked3)(made, takes, output)
 
 
 def whisper_encoder(**config: Any) -> nn.Module:
@@ -55,12 +55,12 @@ def _eager(settings: Any) -> None:
 
 
 class _Asked(nn.Module):
-    def __init__(self, made: nn.Module, asked: tuple[str, ...], output: tuple[str, ...]) -> None:
+    def __init__(self, made: nn.Module, takes: tuple[str, ...], output: tuple[str, ...]) -> None:
         super().__init__()
-        self.model, self.asked, self.output = made, asked, output
+        self.model, self.takes, self.output = made, takes, output
 
     def ask(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
-        answer = self.model(**dict(zip(self.asked, given, strict=True)), return_dict=True)
+        answer = self.model(**dict(zip(self.takes, given, strict=True)), return_dict=True)
         found = tuple(getattr(answer, name) for name in self.output)
         return found[0] if len(found) == 1 else found
 

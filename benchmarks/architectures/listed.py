@@ -63,10 +63,10 @@ def _translator(name: str, kind: str, **config: Any) -> Architecture:
 
 
 def _pixels(
-    name: str, kind: str, side: int, *output: str, suffix: str = "Model", asked: str = "pixel_values", **config: Any
+    name: str, kind: str, side: int, *output: str, suffix: str = "Model", takes: str = "pixel_values", **config: Any
 ) -> Architecture:
-    make = made_by("from_transformers:model", kind, (asked,), output or ("last_hidden_state",), suffix, **config)
-    return Architecture(name, make, (Input(asked, (1, 3, side, side)),))
+    make = made_by("from_transformers:model", kind, (takes,), output or ("last_hidden_state",), suffix, **config)
+    return Architecture(name, make, (Input(takes, (1, 3, side, side)),))
 
 
 def _sound(name: str, kind: str, samples: int = 8000, **config: Any) -> Architecture:
@@ -263,13 +263,13 @@ def _of_two_kinds() -> list[Architecture]:
     }  # fmt: skip
     sight = {**_PATCHED, "num_hidden_layers": 2}
     inputs = Input("input_ids", ("texts", "tokens"), _WORDS), Input("pixel_values", (1, 3, 112, 112))
-    asked, sizes = ("input_ids", "pixel_values"), {"texts": (3, 1, 2), "tokens": (32, 7, 16)}
+    takes, sizes = ("input_ids", "pixel_values"), {"texts": (3, 1, 2), "tokens": (32, 7, 16)}
     patches = 2 * 112 * 112 // 256
     return [
-        Architecture("clip", made_by("from_transformers:model", "CLIP", asked,
+        Architecture("clip", made_by("from_transformers:model", "CLIP", takes,
                      ("logits_per_image", "text_embeds", "image_embeds"), projection_dim=64,
                      text_config=text, vision_config=sight), inputs, sizes),
-        Architecture("siglip", made_by("from_transformers:model", "Siglip", asked, ("logits_per_image",),
+        Architecture("siglip", made_by("from_transformers:model", "Siglip", takes, ("logits_per_image",),
                      text_config=text, vision_config=sight),
                      (Input("input_ids", ("texts", 64), _WORDS), inputs[1]), {"texts": (3, 1, 2)}),
         Architecture("layoutlm", made_by("from_transformers:model", "LayoutLM", ("input_ids", "bbox"),
