@@ -1,4 +1,4 @@
-"""The headline figures, each from numbers so round that a reader can check them on paper.
+"""The headline figures, each from round numbers that can be verified on paper.
 
 Two layers run 50 ms each and need 512 MiB each while they run, which is half a GiB for a tenth of a second in all:
 0.05 GiB-s *in need*. A GiB-s costs 0.00002 USD.
@@ -26,7 +26,7 @@ BOOK = replace(PAPER, gib_s_usd=2e-5)
 
 @pytest.fixture
 def profile() -> Profile:
-    """The two layers; calls, the runtime and tensors take nothing."""
+    """The two layers; calls, the runtime and tensors cost nothing."""
     two = chain(2, latency_ms=50.0, weight=512 * MIB, activation=0)
     return replace(two, runtime=RuntimeCosts(0.0, 0.0, 0.0, 0.0, 0.0), whole=WholeProfile(100.0, 0.0, 1024.0, 0.0, 0.0))
 
@@ -78,7 +78,7 @@ def test_a_coupled_book_rounds_what_it_bills_and_adds_its_fee(profile: Profile) 
 
 
 def test_memory_swing(profile: Profile) -> None:
-    """A layer of 512 MiB, then one of 128: a swing of three quarters in need. Held are 640 all the time: none."""
+    """A layer of 512 MiB, then one of 128: a swing of three quarters in need. 640 are held all the time: no swing."""
     small = replace(profile.weights[1], bytes=128 * MIB)
     layers = profile.layers[0], replace(profile.layers[1], weight_bytes=128 * MIB)
     found = patterns_of(layers, (profile.weights[0], small), ["Gemm", "Gemm"]).differences

@@ -1,4 +1,4 @@
-"""Budgets, fronts, reasons and thinning, against brute force or the full search."""
+"""Budgets, fronts, reasons and downsampling, compared with brute force or the full search."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def test_the_fastest_plan_within_a_budget(
 @random_questions
 @given(profiles(most_layers=4), books(), limits())
 def test_no_plan_beats_a_point_of_the_front(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
-    """Nor does any lie below both ends: the cheapest and the fastest plan are on it."""
+    """Nor is any plan below both ends: the cheapest and the fastest plan are on the front."""
     everything = [one.predicted for one in candidates(profile, book, limit)]
     if not everything:
         return
@@ -63,7 +63,7 @@ def test_no_plan_beats_a_point_of_the_front(profile: Profile, book: PriceBook, l
 @random_questions
 @given(profiles(), books(), limits())
 def test_reasons_are_what_other_cuts_cost(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
-    """The plan with the next-best cut costs what is said, and none of the two alternatives would be cheaper."""
+    """The plan with the next-best cut has the stated cost, and neither alternative would be cheaper."""
     try:
         found = plan(profile, book, limit, slo_ms=None)
     except InfeasibleError:
@@ -130,7 +130,7 @@ def test_downsampling_keeps_cheap_boundaries_and_hardly_costs() -> None:
 
 
 def test_fewer_positions_keep_those_where_parts_may_begin_and_end() -> None:
-    """As long as they are no more than half of what is looked at; otherwise steps have to take what there is."""
+    """As long as they are at most half of the positions; otherwise other positions limit the steps."""
     profile, positions = chain(100), list(range(1, 100))
     steps = tuple(halves(start, start + 1, f"t{start - 1}", f"t{start}") for start in range(1, 98, 4))
     ends = {place for step in steps for place in (step.start, step.stop)}

@@ -1,4 +1,4 @@
-"""Verdicts, baselines, limits that are hit, and plans that come from files."""
+"""Verdicts, baselines, limits, and plans from files."""
 
 import dataclasses
 from collections.abc import Callable
@@ -193,7 +193,7 @@ def test_a_broken_plan_is_refused(message: str) -> None:
 
 
 def test_a_plan_whose_layers_stand_in_another_order_is_refused_in_one_line() -> None:
-    """Plans once had an order; that of most was the model's own, which the file says as an empty list."""
+    """Older plans had an order; in most it was the model's own, which the file states as an empty list."""
     made = plan_unsplit(chain(2), PAPER, FREE)
     fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
     assert from_json(to_json({**fields, "order": ()}), Plan, what="plan.json", error=UsageError) == made

@@ -1,4 +1,4 @@
-"""The label-setting search on longer chains than brute force over plans can do: limits on latency that bind."""
+"""The label-setting search on longer chains than brute force over plans can handle, with binding latency limits."""
 
 from dataclasses import replace
 from itertools import combinations, pairwise
@@ -22,7 +22,7 @@ COUNT = 9
 
 @st.composite
 def uneven(draw: st.DrawFn) -> Profile:
-    """A chain whose cuts differ in what they save and in what they cost in latency."""
+    """A chain whose cuts differ in their savings and in their latency."""
     plain = chain(COUNT)
     size = st.integers(1, 8).map(lambda number: number * MIB)
     tensors = tuple(tensor(f"t{n}", draw(size), n, (n + 1,)) for n in range(-1, COUNT))

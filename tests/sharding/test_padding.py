@@ -1,4 +1,4 @@
-"""Padding in parts equals the whole's, and a part takes only what it pads."""
+"""Padding in parts equals the unsplit one, and a part reads only what it pads."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The arithmetic says the same of a number as of an array of numbers, and of a slice as of the table of all slices."""
+"""The formulas give the same for a number as for arrays, and for a slice as for the table of all slices."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -25,7 +25,7 @@ WHOLE_MS = 90.0
 
 
 def _call(one: Floats, two: Floats) -> Floats:
-    """A call that computes for ``one`` ms and moves ``two`` MiB each way."""
+    """A call that computes for ``one`` ms and transfers ``two`` MiB each way."""
     read, made = (crossing_time(COSTS, two * 2.0**20, side) for side in ("consumer", "producer"))
     both = CallTime(read.inside_ms + made.inside_ms, read.outside_ms + made.outside_ms)
     time = call_time(COSTS, one, WHOLE_MS, both)
@@ -57,7 +57,7 @@ def test_a_number_and_an_array(name: str, pairs: list[tuple[float, float]]) -> N
 def test_a_plan_and_the_table_of_slices(
     profile: Profile, book: PriceBook, limit: PlatformLimits, data: st.DataObject
 ) -> None:
-    """What a chain costs and takes is the sum of what the table says of its slices at their sizes."""
+    """A chain's cost and latency are the sums of its slices' at their sizes."""
     question = make_question(profile, book, limit)
     positions = question.between(question.cut_positions)
     problem = free_problem(question, positions)
