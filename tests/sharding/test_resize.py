@@ -30,7 +30,7 @@ def test_any_piece_of_a_resized_tensor(data: st.DataObject, mode: str, places: s
     x = floats(2, 3, data.draw(st.integers(2, 12)), data.draw(st.integers(2, 12)))
     scales = [data.draw(st.sampled_from(SCALES)) for _ in range(2)]
     attributes = {"mode": mode, "coordinate_transformation_mode": places, "nearest_mode": rounding}
-    names, weights, more = data.draw(_told(x.shape, scales, opset))
+    names, weights, more = data.draw(_resize_inputs(x.shape, scales, opset))
     model = node_model(helper.make_node("Resize", names, ["y"], **attributes, **more), {"x": x}, weights, opset=opset)
     piece = data.draw(pieces(run(model, {"x": x})["y"].shape))
     check_piece(model, {"x": x}, {"y": piece})
@@ -44,7 +44,7 @@ def test_any_piece_of_a_resized_tensor(data: st.DataObject, mode: str, places: s
 
 
 @st.composite
-def _told(
+def _resize_inputs(
     draw: st.DrawFn, shape: tuple[int, ...], scales: list[float], opset: int
 ) -> tuple[list[str], dict[str, Array], dict[str, Any]]:
     """Inputs' names, their values, and attributes: by scales or sizes, of all axes or of some."""
