@@ -20,10 +20,10 @@ pytestmark = pytest.mark.slow
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 FEWEST_EQUAL = 1500
-"""Of some 2,000; the engine refuses the others, or they have sequences, or random outputs."""
+"""Least number of equal cases of some 2,000; the engine refuses others, or they have sequences or random outputs."""
 REFUSALS: tuple[type[Exception], ...] = (*ENGINE_ERRORS, ValueError, TypeError)
 HIDDEN = {"test_affine_grid_2d_expanded", "test_affine_grid_2d_align_corners_expanded"}
-"""A Range with a tensor of one element in place of a scalar, in a slice by itself.
+"""In these a Range has a tensor of one element in place of a scalar.
 
 The engine accepts that only while an If hides the tensor's shape, and refuses the slice that begins there.
 """
