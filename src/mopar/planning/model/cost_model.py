@@ -48,7 +48,7 @@ class CostModel:
 
     @classmethod
     def of(cls, profile: Profile, book: PriceBook, limits: PlatformLimits) -> "CostModel":
-        """Make it from a profile and a platform. Linear in the profile's size."""
+        """Make a cost model for a profile and a platform. Linear in the profile's size."""
         file_bytes = sum(weight.file_bytes for weight in profile.weights)
         loading_ms = max(profile.whole.init_ms - profile.runtime.init_ms, 0.0)
         return cls(
