@@ -1,4 +1,4 @@
-"""Every figure that the documentation gives comes from one of these; each prints where it was measured.
+"""Benchmarks behind every figure in the documentation; each prints the machine on which it ran.
 
 python -m benchmarks                            this list
 python -m benchmarks.NAME [--help]              one of them, with its options
@@ -16,7 +16,7 @@ SHARED = {"__main__", "attack_requests", "buffers", "common", "layers", "resnet5
 
 
 def listed() -> dict[str, str]:
-    """Name of each benchmark and the first line of what it says of itself."""
+    """Return the name of each benchmark and the first line of its docstring."""
     modules = sorted(path for path in FOLDER.glob("*.py") if path.stem not in SHARED)
     docs = {path.stem: ast.get_docstring(ast.parse(path.read_text())) or "" for path in modules}
     return {name: doc.partition("\n")[0] for name, doc in docs.items()}

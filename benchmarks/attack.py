@@ -1,11 +1,12 @@
-"""A gateway attacked as a hostile client would: does it stay up, quick, right, and as small as it was?
+"""A gateway under attack by a hostile client: does it stay up, responsive, correct, and within its memory?
 
     python -m benchmarks.attack [--requests 10000] [--seconds 60] [--connections 600] [--concurrency 8] [--json FILE]
 
-`mopar serve` stands in front of the model `symbolic` in slices, and of `silero-vad` in slices whose parts run side by
-side. It gets fuzzed requests while good ones are compared with the whole model's answers; JSON just under its limit;
-clients that send a byte a second; many connections from one address; and a worker gets SIGKILL every second. A process
-of its own asks for health meanwhile. At the end, gateway and workers must hold what they held before.
+`mopar serve` serves the model `symbolic` in slices, and `silero-vad` in slices whose parts compute in parallel. It
+receives fuzzed requests while outputs of good ones are compared with the reference model's; JSON just under the size
+limit; clients that send a byte a second; many connections from one address; and a worker gets SIGKILL every second. A
+separate process polls the health endpoint meanwhile. At the end, gateway and workers must hold as much memory as
+before.
 """
 
 import argparse
@@ -55,7 +56,7 @@ class Row:
 
 @dataclass
 class Fuzzed:
-    """What became of hostile requests."""
+    """Results of hostile requests."""
 
     count: int = 0
     hung: int = 0
@@ -66,18 +67,18 @@ class Fuzzed:
 
     @property
     def failed(self) -> int:
-        """Answers that say that something broke."""
+        """Responses that show that something broke."""
         return sum(count for status, count in self.statuses.items() if status >= 500 and status != 503)
 
     def row(self, attack: str) -> Row:
-        """Said in one line."""
+        """Format the results as a row."""
         statuses = ", ".join(f"{count} x {status}" for status, count in sorted(self.statuses.items()))
         text = f"{statuses}; {self.hung} hung, {self.unanswered} unanswered, {len(self.wrong)} wrong"
         return Row(attack, text, not (self.hung or self.unanswered or self.wrong or self.failed))
 
 
 def probe(port: int, pipe: Connection) -> None:
-    """Ask for health until told to stop; then send the times, and how late this process itself woke up, in ms."""
+    """Poll the health endpoint until told to stop; then send its latencies and this process's own delays, in ms."""
     request = b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
     times, late = [], 0.0
     wire = socket.create_connection(("127.0.0.1", port), PATIENCE_S, (OTHER, 0))
@@ -95,7 +96,7 @@ def probe(port: int, pipe: Connection) -> None:
 
 @contextmanager
 def probed(port: int, rows: list[Row], during: str) -> Iterator[None]:
-    """Health's times while a block runs."""
+    """Poll the health endpoint while a block runs; return its latencies."""
     here, there = multiprocessing.get_context("spawn").Pipe()
     prober = multiprocessing.get_context("spawn").Process(target=probe, args=(port, there))
     prober.start()
@@ -107,15 +108,13 @@ def probed(port: int, rows: list[Row], during: str) -> Iterator[None]:
         times, late = here.recv() if here.poll(PATIENCE_S) else ([float("inf")], 0.0)
         prober.join(PATIENCE_S)
     slow = sum(time_ms > HEALTH_MS for time_ms in times)
-    text = (
-        f"{len(times)} times, longest {max(times):.1f} ms, {slow} over {HEALTH_MS:.0f} ms (asleep {late:.0f} ms late)"
-    )
-    # What this process sleeps too long is the machine's; the gateway waits for a core as long.
+    text = f"{len(times)} times, longest {max(times):.1f} ms, {slow} over {HEALTH_MS:.0f} ms (own delay {late:.0f} ms)"
+    # How much this process oversleeps is scheduling delay of the machine, which the gateway has too.
     rows.append(Row(f"health, {during}", text, max(times) <= HEALTH_MS + late))
 
 
 def memory_of(gateway: int) -> tuple[float, float]:
-    """MiB that are resident, shared ones included, of the gateway and of all its workers."""
+    """Resident MiB, shared pages included, of the gateway and of all its workers."""
     return _resident_mib(gateway), sum(map(_resident_mib, workers_of(gateway)))
 
 
@@ -125,7 +124,7 @@ def _resident_mib(pid: int) -> float:
 
 
 def judged(attack: Attack, port: int, reference: ReferenceModel, fuzzed: Fuzzed) -> None:
-    """Send an attack and count what comes back."""
+    """Send an attack and classify the response."""
     outcome = sent(port, attack, PATIENCE_S)
     wrong = ""
     if len(outcome.statuses) > 1 and attack.kind != "cut off":
@@ -148,7 +147,7 @@ def judged(attack: Attack, port: int, reference: ReferenceModel, fuzzed: Fuzzed)
 def fuzz(
     server: Server, reference: ReferenceModel, questions: Sequence[Question], options: argparse.Namespace
 ) -> Iterator[Row]:
-    """Fuzzed requests by four clients, and good ones by a fifth."""
+    """Send fuzzed requests from four clients, and good ones from a fifth."""
     parts = urlsplit(server.client.url)
     assert parts.port is not None
     fuzzed, tally = Fuzzed(), Tally()
@@ -169,7 +168,7 @@ def fuzz(
 
 
 def good_row(attack: str, tally: Tally) -> Row:
-    """What became of requests that the model answers."""
+    """Format the results of good requests as a row."""
     asked = tally.answered + tally.errors.total()
     text = f"{tally.answered} of {asked} answered, {tally.unequal} wrong"
     if tally.kills:
@@ -198,7 +197,7 @@ def heavy(server: Server, reference: ReferenceModel, questions: Sequence[Questio
 
 
 def drip(port: int, path: str, ended: list[float]) -> None:
-    """A client that sends a byte a second of a head; when the server ended it."""
+    """Send a byte of a request's head each second; return after how long the server closed the connection."""
     began = time.perf_counter()
     with socket.create_connection(("127.0.0.1", port), DRIP_S) as wire:
         for byte in head(path, 100) * 2:
@@ -214,7 +213,7 @@ def drip(port: int, path: str, ended: list[float]) -> None:
 
 
 def crowd(server: Server, questions: Sequence[Question], options: argparse.Namespace) -> Iterator[Row]:
-    """Slow clients, then idle connections from one address, and a good client at another."""
+    """Open slow clients, then idle connections from one address, and send good requests from another."""
     parts = urlsplit(server.client.url)
     assert parts.port is not None
     ended: list[float] = []
@@ -241,7 +240,7 @@ def crowd(server: Server, questions: Sequence[Question], options: argparse.Names
 
 
 def killed(server: Server, questions: Sequence[Question], options: argparse.Namespace) -> Iterator[Row]:
-    """A worker killed each second while requests run."""
+    """Kill a worker each second while requests run."""
     tally, over, endless = Tally(), threading.Event(), 1 << 60
     killer = threading.Thread(target=kill_now_and_then, args=(server.pid, tally, over))
     killer.start()
@@ -258,19 +257,19 @@ def killed(server: Server, questions: Sequence[Question], options: argparse.Name
 
 
 def settled(server: Server, questions: Sequence[Question], workers: int) -> tuple[float, float]:
-    """Memory after many good requests, all workers there."""
+    """Memory after many good requests, once all workers run."""
     deadline = time.monotonic() + PATIENCE_S
     while len(workers_of(server.pid)) < workers and time.monotonic() < deadline:
         time.sleep(0.1)
     with Client(server.client.url) as client:
         for number in range(WARM):
             client.infer(questions[number % len(questions)][0])
-    time.sleep(QUIET_S)  # after which a gateway gives back what large requests left
+    time.sleep(QUIET_S)  # after this time a gateway releases what large requests took
     return memory_of(server.pid)
 
 
 def campaign(kind: str, options: argparse.Namespace) -> Iterator[Row]:
-    """All attacks on a bundle of one kind."""
+    """Run all attacks on a bundle of one kind."""
     with tempfile.TemporaryDirectory(prefix="mopar-attack-") as folder, ExitStack() as stack:
         bundle, questions = prepared(Scenario(MODELS[kind], kind, options.requests, options.concurrency), Path(folder))
         reference = ReferenceModel(materialise(MODELS[kind]))

@@ -1,13 +1,13 @@
-"""Changed bundles and broken models: is each refused in one line, or answered right, within time and memory?
+"""Tampered bundles and broken models: is each refused in one line, or answered correctly, within time and memory?
 
     python -m benchmarks.attack_files [--bundles 1000] [--models 200] [--log FILE] [--json FILE]
 
-Each changed bundle (fields of the manifest, files swapped, cut, grown, replaced by pipes, links and folders, ONNX files
-that say something else; most hashed again) is opened, and where it opens, served and asked. An answer must be the
-built bundle's where the files are as they were; where they were changed and hash right, the changed graphs'. Each
-broken model (damaged bytes, and models that declare more than they bring) goes through ``load_model``. Each runs in a
-process with limits of time and memory; no traceback, hang or crash is right. With ``--log``, what was done before is
-not done again.
+Each tampered bundle (fields of the manifest, files swapped, cut, grown, replaced by pipes, links and folders, ONNX
+files with other content; most with recomputed hashes) is opened, and if it opens, served and queried. Outputs must be
+those of the built bundle where the files are unchanged; where they were changed and their hashes match, those of the
+changed graphs. Each broken model (damaged bytes, and models that declare more than their files contain) goes through
+``load_model``. Each case runs in a process with limits on time and memory; tracebacks, hangs and crashes are failures.
+With ``--log``, cases that the log has are skipped.
 """
 
 import argparse
@@ -47,20 +47,20 @@ LOAD = (
     "try: check_loadable(load_model(Path(sys.argv[1]))); print('loaded')\n"
     "except MoparError as error: print('refused' if '\\n' not in str(error) else 'MISS several lines')"
 )
-"""What a broken model goes through."""
+"""Code that a broken model is loaded with."""
 
 Found = dict[str, Any]
 
 
 class Child:
-    """A process that takes cases by number, started again where it hangs or dies."""
+    """A process that runs cases by number, restarted when it hangs or dies."""
 
     def __init__(self, room: Path, bases: Sequence[Path]) -> None:
         self._command = [sys.executable, "-m", "benchmarks.attacks.answers", room, str(MOST_BYTES), *bases]
         self._process: subprocess.Popen[str] | None = None
 
     def take(self, number: int) -> Found:
-        """What came of a case."""
+        """Return a case's outcome."""
         if self._process is None:
             self._process = subprocess.Popen(
                 list(map(str, self._command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -91,7 +91,7 @@ class Child:
 
 
 def made(name: str, folder: Path) -> Path:
-    """A bundle with some requests and the whole model's answers."""
+    """Build a bundle with some requests and the reference model's outputs."""
     shapes, kind = BASES[name]
     home = folder / name
     home.mkdir()
@@ -107,7 +107,7 @@ def made(name: str, folder: Path) -> Path:
 
 
 def broken(number: int, folder: Path) -> Path:
-    """A broken model by its number: first those that declare too much, then damaged ones."""
+    """Return a broken model by its number: first those that declare too much, then damaged ones."""
     if number < len(overdrawn.ALL):
         return overdrawn.ALL[number](folder)
     rng = random.Random(number)
@@ -120,7 +120,7 @@ def broken(number: int, folder: Path) -> Path:
 
 
 def load(number: int) -> Found:
-    """What came of loading a broken model."""
+    """Load a broken model and return the outcome."""
     with tempfile.TemporaryDirectory(prefix="mopar-attack-") as folder:
         path = broken(number, Path(folder))
         limit = f'ulimit -v {MOST_BYTES >> 10}; exec "$@"'
@@ -138,7 +138,7 @@ def load(number: int) -> Found:
 
 
 def changed_bundles(numbers: Sequence[int]) -> Iterator[tuple[str, Found]]:
-    """What became of each of these."""
+    """Return the outcome of each tampered bundle."""
     with tempfile.TemporaryDirectory(prefix="mopar-attack-") as folder:
         room = Path(folder)
         child = Child(room / "cases", [made(name, room) for name in BASES])
@@ -150,7 +150,7 @@ def changed_bundles(numbers: Sequence[int]) -> Iterator[tuple[str, Found]]:
 
 
 def campaign(options: argparse.Namespace, known: dict[tuple[str, int], Found]) -> Iterator[tuple[str, Found]]:
-    """Every case that is not known yet."""
+    """Run every case that the log does not have."""
     left = [number for number in range(options.bundles) if ("bundle", number) not in known]
     if left:
         yield from changed_bundles(left)
@@ -160,7 +160,7 @@ def campaign(options: argparse.Namespace, known: dict[tuple[str, int], Found]) -
 
 
 def earlier(log: Path | None) -> dict[tuple[str, int], Found]:
-    """What a log has."""
+    """Read the outcomes from a log."""
     if log is None or not log.exists():
         return {}
     lines = [json.loads(line) for line in log.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Requests as a hostile client would send them, and what an answer with 200 to one of them must be."""
+"""Requests of a hostile client, and how a response with 200 to one of them is checked."""
 
 import json
 import random
@@ -29,15 +29,15 @@ INTEREST = b"HTTP/1.1 "
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """A request on a connection of its own.
+    """A request on a separate connection.
 
     Attributes:
         kind: what was done to it.
         head: everything before the body.
         body: as it is sent.
-        json_length: what the request says of its JSON's length; None where it says nothing.
+        json_length: length of the JSON that the request declares; None where it declares none.
         complete: whether it is a whole request, which must be answered.
-        refused: whether it is none that may be answered with 200.
+        refused: whether a response with 200 would be wrong.
     """
 
     kind: str
@@ -225,7 +225,7 @@ _HTTP = (_smuggled, _smuggled, _lengths, _cut, _promised, _chunked, _garbled)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came back: the statuses in order, and the last response's body and length of JSON."""
+    """The response: the statuses in order, and the last response's body and length of JSON."""
 
     statuses: tuple[int, ...]
     body: bytes = b""
@@ -242,13 +242,13 @@ def sent(port: int, attack: Attack, patience_s: float, source: str = "127.0.0.1"
                 wire.sendall(attack.head + attack.body)
                 if not attack.complete:
                     wire.shutdown(socket.SHUT_WR)
-            except OSError:  # refused while it is sent: what was answered is still read
+            except OSError:  # refused while it is sent: the response is still read
                 pass
             while chunk := wire.recv(1 << 16):
                 received += chunk
     except TimeoutError:
         return Outcome(_responses(bytes(received)).statuses, hung=True)
-    except OSError:  # a reset behind the answer
+    except OSError:  # a reset behind the response
         pass
     return _responses(bytes(received))
 
@@ -267,7 +267,7 @@ def _responses(stream: bytes) -> Outcome:
 
 
 def meaning(attack: Attack) -> dict[str, Array] | None:
-    """The inputs that a request asks with, read by the standard library alone; None where it is no request."""
+    """Parse a request's inputs with the standard library alone; None where it is not a valid request."""
     split = len(attack.body) if attack.json_length is None else int(attack.json_length)
     try:
         values, end = _values(json.loads(attack.body[:split])["inputs"], attack.body, split)
@@ -277,13 +277,13 @@ def meaning(attack: Attack) -> dict[str, Array] | None:
 
 
 def answered(outcome: Outcome) -> dict[str, Array]:
-    """The outputs in a response with 200."""
+    """Parse the outputs in a response with 200."""
     tensors = json.loads(outcome.body[: outcome.json_length])["outputs"]
     return _values(tensors, outcome.body, outcome.json_length)[0]
 
 
 def _values(tensors: list[dict[str, Any]], body: bytes, at: int) -> tuple[dict[str, Array], int]:
-    """The values of tensors by name, those in binary from ``at`` on, and where in the body they end."""
+    """The values of tensors by name, binary ones from ``at`` on, and where in the body they end."""
     values = {}
     for tensor in tensors:
         dtype = numpy_dtype(dtype_of(tensor["datatype"]).name)
@@ -298,7 +298,7 @@ def _values(tensors: list[dict[str, Any]], body: bytes, at: int) -> tuple[dict[s
 
 
 def large_json(limit: int) -> dict[str, bytes]:
-    """Bodies just under the limit of JSON that are made to take time or memory."""
+    """Bodies just under the size limit of JSON that are slow to parse or take much memory."""
     room = limit - 200
     tensor = b'{"name":"x","datatype":"FP32","shape":%b,"data":%b}'
     return {

@@ -1,9 +1,9 @@
 """Buffers that the engine holds for a model's tensors: live ones, and those kept for a later tensor of the same size.
 
-Where shapes are known beforehand, ONNX Runtime plans which tensor is written into which older one's buffer, and frees
-a buffer only after the last of its tensors: in between it holds nothing that is needed. Which kernels got memory of
-their own, the engine's statistics tell; the others wrote into an input that died there, or took the buffer of their
-size that was left last.
+Where shapes are known in advance, ONNX Runtime plans which tensor reuses which older one's buffer, and frees a buffer
+only after the last of its tensors: in between it may hold nothing that is needed. The engine's statistics list the
+kernels that allocated memory; the others wrote into an input that was dead by then, or took the most recently freed
+buffer of their size.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,11 @@ class _Buffer:
 
 @dataclass(frozen=True, slots=True)
 class HeldBytes:
-    """What a process holds for a request while a layer runs, at most.
+    """What a process holds at most for a request while a layer runs.
 
     Attributes:
-        buffers: of the engine, and the request's inputs: whoever asks holds them until the answer.
-        spent_inputs: what of the inputs nothing reads any more.
+        buffers: of the engine, and the request's inputs, which the caller holds until the end.
+        spent_inputs: the part of the inputs that no later layer reads.
     """
 
     buffers: int
@@ -38,7 +38,7 @@ class HeldBytes:
 
 
 def held_bytes(one: MeasuredLayers) -> dict[int, HeldBytes]:
-    """What is held for a request, by layer."""
+    """Bytes held for a request, by layer."""
     measured = one.measured
     run = EngineRun(optimised_graph(measured.packed), measured.events, measured.memory)
     operations, sizes = kernel_operations(run, {name: point.bytes for name, point in measured.points.items()})
@@ -81,7 +81,7 @@ def _buffers(operations: Sequence[Operation], sizes: Mapping[str, int], dies: Ma
 
 
 def _deaths(operations: Sequence[Operation], outputs: set[str]) -> dict[str, int]:
-    """The operation after which each tensor is not needed."""
+    """The operation after which each tensor is dead."""
     dies = {name: number for number, operation in enumerate(operations) for name in operation.reads}
     return dies | dict.fromkeys(outputs, len(operations) - 1)
 
@@ -95,7 +95,7 @@ def _older_buffer(
     dies: Mapping[str, int],
     number: int,
 ) -> _Buffer | None:
-    """The buffer that a tensor is written into, where it gets none of its own."""
+    """The buffer that a tensor reuses, where it has none of its own."""
     if operation.operator in VIEWS and operation.reads and operation.reads[0] in at:
         return at[operation.reads[0]]
     if not operation.in_place:

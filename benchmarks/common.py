@@ -1,4 +1,4 @@
-"""What the benchmarks share: where figures were measured, how they spread, and where raw samples go."""
+"""Shared by the benchmarks: facts of the machine, spread of samples, tables, and raw samples."""
 
 import argparse
 import os
@@ -17,14 +17,14 @@ _METRICS_S = 60.0
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
-    """A benchmark's arguments, with ``--json FILE`` among them."""
+    """Parser of a benchmark's arguments, with ``--json FILE`` among them."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--json", type=Path, metavar="FILE", help="write raw samples there")
     return made
 
 
 def say_where(seed: int | None, *packages: str) -> None:
-    """Print the machine, how busy it is, the versions, and the seed."""
+    """Print the machine, its load, the versions, and the seed."""
     facts = machine_facts()
     print(f"{facts.cpu_model}, {facts.cores} cores, {facts.memory_mib} MiB, Linux {facts.kernel}")
     versions = [f"{name} {version(name)}" for name in ("numpy", *packages)]
@@ -34,14 +34,14 @@ def say_where(seed: int | None, *packages: str) -> None:
 
 
 def write_raw(path: Path | None, benchmark: str, document: Mapping[str, Any]) -> None:
-    """Write what was measured, with the machine, where ``--json`` asked for it."""
+    """Write the measurements and the machine, if ``--json`` was given."""
     if path is not None:
         write_whole(path, to_json({"benchmark": benchmark, "machine": machine_facts(), **document}))
         print(f"\nraw samples: {path}")
 
 
 def counters(url: str) -> dict[str, float]:
-    """The gateway's own counts of calls tried again and of workers started again, over all functions."""
+    """The gateway's counters of retried calls and of restarted workers, over all functions."""
     root = url.partition("/v2")[0]
     with urllib.request.urlopen(f"{root}/metrics", timeout=_METRICS_S) as response:  # noqa: S310  our own server
         lines = response.read().decode().splitlines()
@@ -65,12 +65,12 @@ class Spread:
     p95: float
 
     def text(self, form: str = ".3f") -> str:
-        """The median, and in brackets the middle half."""
+        """The median, and in brackets the interquartile range."""
         return f"{self.p50:{form}} [{self.p25:{form}}, {self.p75:{form}}]"
 
 
 def spread(samples: Sequence[float]) -> Spread:
-    """How samples spread; of a single one, itself."""
+    """Percentiles of samples; of a single one, itself."""
     if len(samples) == 1:
         return Spread(1, *[samples[0]] * 5)
     cuts = statistics.quantiles(samples, n=20, method="inclusive")
@@ -78,12 +78,12 @@ def spread(samples: Sequence[float]) -> Spread:
 
 
 def met(reached: bool) -> str:
-    """How a goal stands."""
+    """Whether a goal is met, as a word."""
     return "met" if reached else "MISSED"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under their columns' names, as Markdown that reads as plain text too."""
+    """Print rows under column headers, as Markdown that is readable as plain text too."""
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
     for cells in (columns, ["-" * width for width in widths], *rows):
         print("| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |")

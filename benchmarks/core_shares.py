@@ -1,10 +1,11 @@
-"""What cores of their own win: for two threads of an operator, and for parts of a slice, after pauses.
+"""Gain of dedicated cores: for two threads of an operator, and for parts of a slice, after pauses.
 
     python -m benchmarks.core_shares [--models minilm,efficientnet-b0] [--parts resnet50] [--json FILE]
 
-Threads: a session with one thread, one with two that are left to the scheduler, one with two on cores of their own,
-and one as functions have it, which also look out for the next operator for a moment; by turns, each after a pause.
-Parts: the balanced plan of a model, its functions free on all cores, and kept apart, by turns of 15 requests.
+Threads: a session with one thread, one with two that are left to the scheduler, one with two on cores of their own, and
+one as in functions, which also spin-waits briefly for the next operator; interleaved, each run after a pause. Parts:
+the balanced plan of a model, with functions free on all cores and with parts on separate cores, interleaved in rounds
+of 15 requests.
 """
 
 import asyncio
@@ -41,12 +42,12 @@ def modes() -> dict[str, tuple[int, list[int], dict[str, str]]]:
     everywhere = os.sched_getaffinity(0)
     free = sorted(everywhere)
     shares = shares_of_cores(everywhere, 2)
-    asleep = session_entries([])
+    no_spinning = session_entries([])
     own = session_entries(shares)
     return {
-        "one thread": (1, free, asleep),
-        "two, free": (2, free, asleep),
-        "two, own cores": (2, shares[0], {**asleep, AFFINITIES: own[AFFINITIES]}),
+        "one thread": (1, free, no_spinning),
+        "two, free": (2, free, no_spinning),
+        "two, own cores": (2, shares[0], {**no_spinning, AFFINITIES: own[AFFINITIES]}),
         "two, as in functions": (2, shares[0], own),
     }
 
@@ -60,11 +61,11 @@ def session(path: Path, threads: int, entries: Mapping[str, str]) -> ort.Inferen
 
 
 Samples = dict[str, list[tuple[float, float]]]
-"""Of each kind of session, milliseconds of each run, and those of CPU time."""
+"""Of each kind of session, wall-clock milliseconds of each run, and CPU milliseconds."""
 
 
 def threads_of(name: str, pause_s: float) -> Samples:
-    """One model after pauses of a length."""
+    """Measure one model after pauses of one length."""
     path, feeds = materialise(name), sample_inputs(name)
     runs: dict[str, tuple[list[int], Callable[[], object]]] = {}
     for label, (threads, cores, entries) in modes().items():
@@ -85,8 +86,10 @@ def threads_of(name: str, pause_s: float) -> Samples:
     return found
 
 
-async def asked(bundle: Bundle, inputs: Mapping[str, Array], cores: dict[str, tuple[int, ...]] | None) -> list[float]:
-    """Milliseconds of requests after pauses of 100 ms; ``cores`` in place of the deployment's own choice."""
+async def latencies_of(
+    bundle: Bundle, inputs: Mapping[str, Array], cores: dict[str, tuple[int, ...]] | None
+) -> list[float]:
+    """Latencies in ms of requests after pauses of 100 ms; ``cores`` overrides the deployment's own choice."""
     values = {name: from_array(name, value) for name, value in inputs.items()}
     found = []
     async with LocalDeployment(bundle, cores=cores) as deployment:
@@ -101,7 +104,7 @@ async def asked(bundle: Bundle, inputs: Mapping[str, Array], cores: dict[str, tu
 
 
 def parts_of(name: str) -> tuple[int, dict[str, list[float]]]:
-    """Functions of the balanced plan, and its latencies with free functions, and with parts kept apart."""
+    """Functions of the balanced plan, and its latencies with free functions, and with parts on separate cores."""
     inputs = sample_inputs(name)
     with tempfile.TemporaryDirectory(prefix="mopar-cores-") as folder:
         archive = Path(folder) / "inputs.npz"
@@ -112,21 +115,21 @@ def parts_of(name: str) -> tuple[int, dict[str, list[float]]]:
         bundle = prepare(open_bundle(Path(folder) / "bundle"), cache_directory(), lambda _text: None)
         everywhere = tuple(sorted(os.sched_getaffinity(0)))
         free = {function.name: everywhere for function in made.functions}
-        found: dict[str, list[float]] = {"free": [], "kept apart": []}
+        found: dict[str, list[float]] = {"free": [], "separate cores": []}
         for _ in range(2):
-            found["free"] += uvloop.run(asked(bundle, inputs, free))
-            found["kept apart"] += uvloop.run(asked(bundle, inputs, None))
+            found["free"] += uvloop.run(latencies_of(bundle, inputs, free))
+            found["separate cores"] += uvloop.run(latencies_of(bundle, inputs, None))
     return len(made.functions), found
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--models", default="minilm,efficientnet-b0", help="whose threads to look at")
-    arguments.add_argument("--parts", default="resnet50", help="model whose parts to look at")
+    arguments.add_argument("--models", default="minilm,efficientnet-b0", help="models to measure with threads")
+    arguments.add_argument("--parts", default="resnet50", help="model to measure in parts")
     options = arguments.parse_args()
     say_where(None)
     if len(os.sched_getaffinity(0)) < 2:
-        raise SystemExit("one core alone: there is nothing to keep apart")
+        raise SystemExit("there is only one core: two are needed")
     threads = {name: {pause: threads_of(name, pause) for pause in PAUSES_S} for name in options.models.split(",")}
     rows = [
         (name, f"{1e3 * pause:.0f}", *(_cell(samples) for samples in found.values()))

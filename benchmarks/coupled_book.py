@@ -1,11 +1,12 @@
-"""Where memory buys CPU (AWS Lambda): the planner's advice against the whole model at its floor and at a whole CPU.
+"""Coupled price books (AWS Lambda): the advice against the unsplit model, at its smallest size and at one CPU.
 
     python -m benchmarks.coupled_book [--models NAME,..] [--measure NAME,..] [--requests N] [--json FILE]
 
-By the planner's arithmetic, for each zoo model on the platform's own limits: the cheapest plan at any latency against
-the baselines' costs, the fastest against their latencies, the balanced one against their place between the two. Then
-measured: the same book, functions of this machine with memory / 1,769 MB of a CPU, asked by turns, each found idle.
-A baseline counts as beaten or equalled where the advice is at most 2% above it; predicted stands beside measured.
+First as predicted by the planner, for each zoo model on the platform's own limits: the cheapest plan at any latency
+against the baselines' costs, the fastest against their latencies, the balanced one against their place between the two.
+Then measured: the same price book, functions of this machine with memory / 1,769 MB of a CPU, interleaved requests,
+each to an idle function. A baseline counts as beaten or equalled where the advice is at most 2% above it; predicted
+stands beside measured.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ MEASURED = ("resnet50", "efficientnet-b0", "minilm", "dlrm")
 OBJECTIVES = ("cost", "latency", "balanced")
 FLOOR, ONE_CPU = "unsplit at its floor", "unsplit at a whole CPU"
 EQUAL = 1.02
-_HAIR = 1e-6
+_TOLERANCE = 1e-6
 _WARM = 3
 _DEADLINE_S = 120.0
 
@@ -54,7 +55,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One objective's advice beside one baseline: what is compared, of each, where less is better."""
+    """One objective's advice beside one baseline: the compared figure of each; less is better."""
 
     model: str
     objective: str
@@ -68,12 +69,12 @@ class Compared:
 
 
 def point_of(made: Plan) -> Point:
-    """What a plan is predicted to cost and take."""
+    """Predicted cost and latency of a plan."""
     return made.predicted.cost_per_million_usd, made.predicted.latency_ms
 
 
 def sized(profile: Profile, book: PriceBook, limits: PlatformLimits, memory_mib: float) -> Plan:
-    """The whole model in one function of that memory, one thread, within limits or not."""
+    """The unsplit model in one function of that memory, one thread, within limits or not."""
     assert book.mib_per_vcpu is not None
     made = plan_unsplit(profile, book, replace(limits, package_bytes=None), slo_ms=None)
     size = Size(round(memory_mib), memory_mib / book.mib_per_vcpu, 1)
@@ -96,7 +97,7 @@ def configurations(profile: Profile, book: PriceBook, limits: PlatformLimits) ->
 
 
 def compare(model: str, points: Mapping[str, Point]) -> Iterator[Compared]:
-    """Every objective against every baseline.
+    """Compare every objective with every baseline.
 
     Costs for ``cost``, latencies for ``latency``. For ``balanced``, the sum of both, each as a share of the way from
     the advice that is best in it to the one that is best in the other (1 at either end, so less than 1 between them).
@@ -111,7 +112,7 @@ def compare(model: str, points: Mapping[str, Point]) -> Iterator[Compared]:
 
 def _way(cheap: Point, fast: Point, point: Point) -> float:
     parts = ((point[0] - cheap[0], fast[0] - cheap[0]), (point[1] - fast[1], cheap[1] - fast[1]))
-    # Where one advice is best in both, what it costs and takes is the measure instead.
+    # Where one plan is best in both, its own cost and latency are the scale instead.
     if any(whole <= 0 for _, whole in parts):
         return point[0] / cheap[0] + point[1] / fast[1]
     return sum(part / whole for part, whole in parts)
@@ -119,7 +120,7 @@ def _way(cheap: Point, fast: Point, point: Point) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A configuration as it ran: every request's latency, and what all its calls cost."""
+    """Measurements of a configuration: every request's latency, and what all its calls cost."""
 
     model: str
     name: str
@@ -129,12 +130,12 @@ class Taken:
 
     @property
     def point(self) -> Point:
-        """Mean cost and latency: a quota makes both depend on the moment at which a request comes."""
+        """Mean cost and latency: means, since under a quota both depend on the moment at which a request arrives."""
         return self.usd_per_million, statistics.fmean(self.latency_ms)
 
 
 def measured(name: str, profile: Profile, book: PriceBook, requests: int) -> list[Taken]:
-    """All configurations of a model, on this machine's own limits; equal plans run once."""
+    """Measure all configurations of a model, on this machine's own limits; equal plans run once."""
     made = configurations(profile, book, load_limits("local"))
     alike = {name: next(other for other, plan in made.items() if _same(plan, made[name])) for name in made}
     model, inputs = load_model(materialise(name)), sample_inputs(name)
@@ -161,7 +162,7 @@ def _same(one: Plan, other: Plan) -> bool:
 
 
 def _usd(made: Plan, book: PriceBook, busy_ms: Mapping[str, Sequence[float]]) -> float:
-    """Price of one request: the durations that were measured, starts as they were predicted."""
+    """Price of one request: measured durations, predicted cold starts."""
     starts = {predicted.name: predicted.init_ms for predicted in made.predicted.functions}
     return sum(
         call_usd(book, float(function.memory_mib), function.cpu, billed_ms(book, busy), starts[function.name])
@@ -171,13 +172,13 @@ def _usd(made: Plan, book: PriceBook, busy_ms: Mapping[str, Sequence[float]]) ->
 
 
 Sample = tuple[float, dict[str, list[float]]]
-"""Latency of a request, and what each function took for each of its calls."""
+"""Latency of a request, and the duration of each call by function."""
 
 
 async def _ask_all(
     bundles: Mapping[str, Bundle], inputs: Mapping[str, Array], requests: int
 ) -> dict[str, list[Sample]]:
-    """Requests to all bundles by turns, each at a random moment of the quota's period."""
+    """Send requests to all bundles, interleaved, each at a random moment of the quota's period."""
     values = {name: from_array(name, value) for name, value in inputs.items()}
     random = np.random.default_rng(0)
     found: dict[str, list[Sample]] = {which: [] for which in bundles}
@@ -222,7 +223,7 @@ def show_arithmetic(found: Mapping[str, dict[str, Plan]]) -> list[Compared]:
 
 
 def show_measured(found: Sequence[Taken]) -> list[Compared]:
-    """Print predicted beside measured; the comparisons of what was measured."""
+    """Print predicted and measured figures, and the comparisons of the measured ones."""
     rows = []
     for one in found:
         (usd, ms), (was_usd, was_ms) = point_of(one.plan), one.point
@@ -277,7 +278,7 @@ def main() -> None:
         print(f"  {name}", file=sys.stderr, flush=True)
         profiles[name] = profile_of(name)
     by_arithmetic = show_arithmetic({name: configurations(profiles[name], book, limits_for(book)) for name in wanted})
-    judge("by the planner's arithmetic", by_arithmetic, 1 + _HAIR)
+    judge("by the planner's arithmetic", by_arithmetic, 1 + _TOLERANCE)
     taken: list[Taken] = []
     for name in to_measure:
         print(f"  {name}, measured", file=sys.stderr, flush=True)

@@ -1,9 +1,10 @@
-"""What a CPU quota makes of latency: measured under a cgroup, against the formula that predicts it.
+"""Latency under a CPU quota: measured in a cgroup, against the formula that predicts it.
 
     python -m benchmarks.cpu_share [--requests N] [--json FILE]
 
-Functions of several lengths at 0.25, 0.5 and 0.75 of a CPU: requests that find the function idle (at any moment of a
-period of 20 ms), and requests one after the other. The formula (mopar.planning.model.quota) starts from that at a CPU.
+Functions of several durations at 0.25, 0.5 and 0.75 of a CPU: requests to an idle function (at any moment of a period
+of 20 ms), and requests one after the other. The formula (mopar.planning.model.quota) starts from the latency at one
+CPU.
 """
 
 import statistics
@@ -31,7 +32,7 @@ GOALS = (0.10, 0.25)
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A function at a share, idle before each request or not: mean latency measured, and by the formula."""
+    """A function at a share, idle before each request or not: mean latency, measured and by the formula."""
 
     model: str
     share: float
@@ -46,12 +47,12 @@ class Point:
 
     @property
     def predicted_ms(self) -> float:
-        """What the formula makes of the latency at a whole CPU; one after the other, requests share their quotas."""
+        """The formula applied to the latency at a whole CPU; consecutive requests share their quotas."""
         return quota_ms(self.work_ms, self.share) if self.idle_before else self.work_ms / self.share
 
 
 def points(name: str, requests: int) -> Iterator[Point]:
-    """A model at every share."""
+    """Measure a model at every share."""
     groups = detect_cgroups()
     assert groups is not None
     random = np.random.default_rng(0)
@@ -60,7 +61,7 @@ def points(name: str, requests: int) -> Iterator[Point]:
         bundle = slice_bundle(one.model, one.layers, (0, len(one.layers)), Path(folder) / "bundle")
         (function,) = bundle.manifest.plan.functions
         launch = host_platform().launch(bundle, function.name, record(bundle, one.inputs).calls[function.name])
-        work_ms: dict[bool, float] = {}  # a function that was idle finds its caches cold, whatever its quota
+        work_ms: dict[bool, float] = {}  # a function that was idle has cold caches, whatever its quota
         for share in SHARES:
             for idle in (True, False):
                 with groups.create("share") as group:

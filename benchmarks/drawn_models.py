@@ -1,15 +1,15 @@
-"""Every plan builds and answers right: models drawn at random, planned in every way and composed again.
+"""Every plan builds and computes correct outputs: random models, all kinds of plans, composed again.
 
     python -m benchmarks.drawn_models [--count 10000] [--from SEED] [--processes N] [--again] [--json FILE]
 
-For each seed a small model is drawn: blocks of one family with others between them, of fixed sizes or free ones. It is
-profiled (predicted, as if it were large, so that splitting pays; some models also as they are, or measured), and
-planned for a few of all objectives and platforms, and in chains of steps that no objective chose. The graphs of each
-plan are made as ``mopar build`` makes them, without packing, run one after the other, and compared with the whole
-model, where sizes are free at two more points. Of one seed in a hundred a plan is packed too, and run by workers.
-Goals: nothing refused, nothing wrong, no crash, and at least a third of the plans with functions side by side. Finished
-seeds are kept in ``.cache/drawn``, by the sources that they depend on, so that a run goes on where it was stopped;
-those that failed are tried again.
+For each seed a small random model is generated: blocks of one family with others between them, of fixed sizes or free
+ones. It is profiled (predicted, as if it were large, so that splitting pays; some models also as they are, or
+measured), and planned for a few of all objectives and platforms, and in random chains of steps. The graphs of each plan
+are made as ``mopar build`` makes them, without packing, run one after the other, and compared with the reference model,
+where sizes are free at two more points. Of one seed in a hundred a plan is packed too, and run by workers. Goals: no
+refusal, no wrong output, no crash, and parallel functions in at least a third of the plans. Finished seeds are cached
+in ``.cache/drawn``, by the sources that they depend on, so that an interrupted run continues; those that failed are
+tried again.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _SOURCES = ("src/mopar", "tests/models/drawn")
 
 
 def cache_folder() -> Path:
-    """Where seeds are kept that were finished with these sources."""
+    """Where seeds that were finished with these sources are cached."""
     digest = hashlib.sha256()
     for folder in _SOURCES:
         for source in sorted((ROOT / folder).rglob("*.py")):
@@ -45,7 +45,7 @@ def cache_folder() -> Path:
 
 
 def kept(folder: Path, seed: int) -> Outcome | None:
-    """What came of a seed before; None where it was not tried, or failed."""
+    """The cached outcome of a seed; None where it was not tried, or failed."""
     path = folder / f"{seed}.json"
     if not path.exists():
         return None
@@ -54,13 +54,13 @@ def kept(folder: Path, seed: int) -> Outcome | None:
 
 
 def one(seed: int) -> Outcome:
-    """Check a seed in a process of the pool, where a rule's mistake is an error."""
+    """Check a seed in a process of the pool, where a mistake of a sharding rule is an error."""
     warnings.simplefilter("error", RuntimeWarning)
     return check(seed)
 
 
 def outcomes(seeds: Iterable[int], processes: int, folder: Path, again: bool) -> Iterator[Outcome]:
-    """Of all seeds, as they are finished."""
+    """Outcomes of all seeds, as they are finished."""
     left = []
     for seed in seeds:
         found = None if again else kept(folder, seed)
@@ -85,13 +85,13 @@ def outcomes(seeds: Iterable[int], processes: int, folder: Path, again: bool) ->
 
 
 def say(found: Outcome) -> None:
-    """Print what failed."""
+    """Print the failures."""
     for line in found.failures:
         print(f"seed {found.seed}, {found.family} ({', '.join(found.blocks)}): {line[:400]}", flush=True)
 
 
 def rows(found: Iterable[Outcome]) -> list[tuple[str, ...]]:
-    """Of the table: each family, and all."""
+    """Rows of the table: each family, and all."""
     by_family: defaultdict[str, list[Outcome]] = defaultdict(list)
     for outcome in found:
         by_family[outcome.family].append(outcome)

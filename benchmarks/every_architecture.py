@@ -1,13 +1,13 @@
-"""Architectures of torchvision, timm and transformers: does every plan build, answer as the model does, and serve?
+"""Architectures of torchvision, timm and transformers: does every plan build, compute equal outputs, and serve?
 
     python -m benchmarks.every_architecture [--only NAME,..] [--again] [--limit-s 240] [--json FILE]
 
-Each has random weights of which every layer tells, and small sizes. It is exported (capture checks the answers),
-profiled (predicted; every sixth is measured), planned six times (cost, latency, balanced, three uniform slices, and
-parts of two and four on a cluster of machines), and every distinct plan is built and compared with the whole model, at
-several sizes where sizes are free. The plan with parts, or else with most functions, is served to 8 clients at once,
-who send mixed sizes and compare every answer. Each runs in a process of its own, and its result is kept under .cache
-for the version of the code that it was tried with, so that an interrupted run goes on where it stopped.
+Each has small sizes and random weights with which every layer affects the output. It is exported (capture checks the
+outputs), profiled (predicted; every sixth is measured), planned six times (cost, latency, balanced, three uniform
+slices, and parts of two and four on a cluster of machines), and every distinct plan is built and compared with the
+reference model, at several sizes where sizes are free. The plan with parts, or else with most functions, is served to 8
+concurrent clients, which send mixed sizes and compare every output. Each architecture runs in a separate process, and
+its result is cached under .cache for the version of the code, so that an interrupted run continues.
 
 Exit status 1 where anything failed but torch's export itself.
 """
@@ -38,12 +38,12 @@ _MEASURED_OF = 6
 
 
 def is_measured(name: str) -> bool:
-    """Every sixth of them."""
+    """Whether the profile is measured: every sixth."""
     return list(SUITE).index(name) % _MEASURED_OF == 0
 
 
 def code_digest() -> str:
-    """Of all that a result depends on, but the architecture."""
+    """Digest of all that a result depends on, except the architecture."""
     files = [*sorted((ROOT / "src" / "mopar").rglob("*.py")), Path(__file__).parent / "architectures" / "trial.py"]
     found = hashlib.sha256()
     for file in files:
@@ -56,7 +56,7 @@ def result_path(name: str, digest: str) -> Path:
 
 
 def tried(name: str, path: Path, limit_s: float) -> Trial:
-    """The result of an architecture, by processes of its own: one exports it, another does the rest."""
+    """The result of an architecture, by two separate processes: one exports it, another does the rest."""
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     nothing = Trial(name, is_measured(name))
@@ -77,7 +77,7 @@ def tried(name: str, path: Path, limit_s: float) -> Trial:
 
 
 def _tried_alone(name: str, model: Path, path: Path, limit_s: float) -> str | None:
-    """Let a process try an exported architecture; why it left no result, if it did not."""
+    """Run an exported architecture in a separate process; return why it left no result, if so."""
     log = path.with_suffix(".log")
     with log.open("wb") as output, tempfile.TemporaryDirectory(prefix="mopar-architecture-") as folder:
         command = [sys.executable, "-m", "benchmarks.every_architecture", "--one", name, str(model), str(path), folder]
@@ -94,7 +94,7 @@ def _tried_alone(name: str, model: Path, path: Path, limit_s: float) -> str | No
 
 
 def try_one(name: str, model: Path, path: Path, folder: Path) -> None:
-    """What the process of an architecture does."""
+    """Main function of an architecture's process."""
     write_whole(path, to_json(try_architecture(SUITE[name], model, folder, measured=is_measured(name))))
 
 
@@ -113,7 +113,7 @@ def row_of(trial: Trial) -> tuple[str, ...]:
 
 
 def summary(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
-    """How many came how far."""
+    """How many architectures passed each stage."""
     exported = [trial for trial in trials if trial.exported]
     plans = [plan for trial in exported for plan in trial.plans if plan.same_as is None]
     built = sum(not (plan.failed or "").startswith(("plan:", "build:")) for plan in plans)

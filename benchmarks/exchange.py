@@ -1,16 +1,16 @@
-"""What an exchange between two busy functions costs, through the gateway and by flags in shared memory.
+"""Cost of an exchange between two busy functions, through the gateway and by flags in shared memory.
 
     python -m benchmarks.exchange [--requests 200] [--json FILE]
 
-Two functions on a core each make a tensor in each of nine steps, from both tensors of the step before, and multiply
-matrices for a millisecond or two besides. The same bundle is asked by turns in two ways: each call through the
-gateway, and all calls handed out at once, so that the workers wait for each other alone. Requests to a bundle of a
-single step are asked beside them. With the time of a request at the executor and the time inside the engines, an
+Two functions, each on its own core, produce a tensor in each of nine steps, from both tensors of the step before, and
+multiply matrices for a millisecond or two. The same bundle is measured in two interleaved modes: each call sent by the
+gateway, and all calls handed out at once, so that the workers wait for each other directly. Requests to a bundle of a
+single step are interleaved with them. From the time of a request at the executor and the time inside the engines, an
 exchange costs
 
     (request - sum over steps of the longer engine time - once) / exchanges
 
-where ``once`` is the median of the same with a single step: what a request costs at its beginning and its end.
+where ``once`` is the median of the same with a single step: the cost of a request at its beginning and its end.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ WAYS = {"gateway": False, "flags": True}
 
 
 def writer(size: int) -> Write:
-    """Graphs that multiply matrices for a millisecond or two, and add up what they read."""
+    """Write graphs that multiply matrices for a millisecond or two, and add up their inputs."""
 
     def write(path: Path, _step: int, _part: int, names: Sequence[str], gift: str) -> None:
         g = Builder("step")
@@ -57,7 +57,7 @@ def writer(size: int) -> Write:
 
 
 async def ask(executor: Executor, size: int) -> float:
-    """What one request took besides the longer engine time of each of its steps, in ms."""
+    """Send one request; return its time in ms minus the longer engine time of each of its steps."""
     values = {"x": from_array("x", np.full(size, 0.5, np.float32))}
     started = time.perf_counter()
     async with executor.infer(values, None, DEADLINE_S) as answer:
@@ -69,8 +69,8 @@ async def ask(executor: Executor, size: int) -> float:
     return elapsed_ms - sum(longer.values())
 
 
-async def besides(root: Path, size: int, cores: Sequence[int], count: int) -> dict[str, list[float]]:
-    """Per way and number of steps, what each request took besides the engines, in ms."""
+async def outside_engine_ms(root: Path, size: int, cores: Sequence[int], count: int) -> dict[str, list[float]]:
+    """Per mode and number of steps, the time of each request outside the engines, in ms."""
     spec, pinned = TensorSpec("x", "float32", (size,)), {f"f{i}": (core,) for i, core in enumerate(cores)}
     executors: dict[str, Executor] = {}
     async with contextlib.AsyncExitStack() as stack:
@@ -102,7 +102,7 @@ def main() -> None:
     rows = []
     for label, size in SIZES.items():
         with tempfile.TemporaryDirectory(prefix="mopar-exchange-") as folder:
-            taken = uvloop.run(besides(Path(folder), size, cores, options.requests))
+            taken = uvloop.run(outside_engine_ms(Path(folder), size, cores, options.requests))
         for way in WAYS:
             once = statistics.median(taken[f"{way}, 1"])
             found = spread([(value - once) / (STEPS - 1) for value in taken[f"{way}, {STEPS}"]])

@@ -2,10 +2,10 @@
 
     python -m benchmarks.footprint [--model mlp] [--starts 5] [--json FILE]
 
-Both load the same packed graph with the same options in a process of their own, with the same environment, run it once,
-and let go of what only start-up needed in the same way. Resident memory counts shared pages in full: anon is what the
-process wrote, file what it maps. Every function of a plan pays this once more, which is why the runtime binds the C API
-with ctypes, and why what it imports is guarded by a test.
+Both load the same packed graph with the same options in separate processes with the same environment, run it once, and
+release what only start-up needed in the same way. Resident memory counts shared pages in full: anon is what the process
+wrote, file what it maps. Every function of a plan pays this, which is why the runtime binds the C API with ctypes, and
+why a test guards its imports (docs/decisions/engine-binding.md).
 """
 
 import ast
@@ -23,7 +23,7 @@ from mopar.runtime.environment import ENVIRONMENT
 from mopar.types import PACKED_OPTIONS, dtype_of_name
 from tests.models import MODELS, materialise, sample_inputs
 
-# What both processes do first: a stage's figures are read from the kernel, and kept until the end.
+# Common beginning of both processes: each stage's figures are read from the kernel, and kept until the end.
 REPORT = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -82,7 +82,7 @@ Stages = list[tuple[str, float, float]]
 
 
 def start(kind: str, graph: Path, name: str) -> Stages:
-    """One process: anonymous and file-backed MiB at every stage."""
+    """Run one process; return anonymous and file-backed MiB at every stage."""
     flags, code = KINDS[kind]
     model = load_model(materialise(name))
     values = sample_inputs(name)
@@ -90,7 +90,7 @@ def start(kind: str, graph: Path, name: str) -> Stages:
         (spec.name, dtype_of_name(spec.dtype).code, spec.dtype, values[spec.name].shape, values[spec.name].nbytes)
         for spec in model.inputs
     ]
-    # Literals in the code: to parse them there would cost the process a module.
+    # Literals in the code: parsing them in the process would load another module.
     known = f"inputs = {described!r}\noutputs = {tuple(spec.name for spec in model.outputs)!r}\n"
     arguments = [str(Path(mopar.__file__).parents[1]), str(engine_library()), str(graph)]
     command = [sys.executable, *flags, "-c", known + REPORT + code, *arguments]
@@ -102,7 +102,7 @@ def start(kind: str, graph: Path, name: str) -> Stages:
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--model", choices=list(MODELS), default="mlp", help="a reference model (default: mlp)")
-    arguments.add_argument("--starts", type=int, default=5, help="of each kind, by turns (default: 5)")
+    arguments.add_argument("--starts", type=int, default=5, help="of each kind, interleaved (default: 5)")
     options = arguments.parse_args()
     say_where(0)
     raw: dict[str, list[Stages]] = {kind: [] for kind in KINDS}

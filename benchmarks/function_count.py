@@ -1,9 +1,9 @@
-"""Cost against the number of functions, computing and communication apart, for each zoo model.
+"""Cost as a function of the number of functions, computing and communication separately, for each zoo model.
 
     python -m benchmarks.function_count [--models NAME,..] [--measure NAME] [--most 10] [--json FILE]
 
-The cheapest plan of at most 1 to 10 functions at any latency, prices of the paper, as predicted from measured profiles;
-for one model (ConvNeXt) three functions are built and measured too, and stand beside the paper's three slices:
+The cheapest plan of at most 1 to 10 functions at any latency, at the paper's prices, predicted from measured profiles;
+for one model (ConvNeXt) three functions are built and measured too, for comparison with the paper's three slices:
 computing cost -36.43%, communication cost +18.61%. Communication is what functions hold while they receive and send.
 """
 
@@ -31,7 +31,7 @@ PAPER = "the paper's three slices: computing -36.43%, communication +18.61%"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A model cut into at most so many functions."""
+    """A model cut into at most a given number of functions."""
 
     model: str
     most: int
@@ -42,12 +42,12 @@ class Point:
 
     @property
     def gb_s(self) -> float:
-        """In all."""
+        """Total."""
         return self.compute_gb_s + self.communication_gb_s
 
 
 def planned(profile: Profile, most: int) -> tuple[Plan, Point]:
-    """The cheapest plan of at most so many functions."""
+    """Plan at most that many functions, as cheap as possible."""
     made = make_plan(profile, PlanOptions(slo_ms=None, max_functions=most))
     predicted = made.predicted
     return made, Point(
@@ -61,7 +61,7 @@ def planned(profile: Profile, most: int) -> tuple[Plan, Point]:
 
 
 def measured(name: str, made: Plan) -> tuple[float, float]:
-    """GB-s of computing and of communication, as a plan runs: the engine's time, and the rest inside functions."""
+    """Measured GB-s of computing (engine time) and of communication (the rest of the time inside functions)."""
     with tempfile.TemporaryDirectory(prefix="mopar-count-") as folder:
         build(load_model(materialise(name)), made, Path(folder) / "bundle")
         taken = uvloop.run(call_ms(open_bundle(Path(folder) / "bundle"), sample_inputs(name)))

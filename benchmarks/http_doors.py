@@ -1,12 +1,12 @@
-"""What should a function's HTTP door stand on? Four ways to speak HTTP around the same engine, side by side.
+"""HTTP servers for a function: four implementations around the same engine, compared.
 
     python -m benchmarks.http_doors [--calls 400] [--starts 5] [--json FILE]
 
-Each door is a process of its own, started with a function's environment and as few modules as it needs; it loads the
-same graph through ``mopar.runtime``, reads a request's tensors, runs, and answers with the output from the engine's
-memory. ``bare`` is the door that functions have (``mopar.runtime.http``), with health and deadlines and all; the other
-three only read and answer, on one connection. A client on a kept-alive loopback connection sends and gets 1 KiB and
-1 MiB of float32, the doors by turns. Resident memory is read after loading, and at the end.
+Each server is a separate process, started with a function's environment and as few modules as it needs; it loads the
+same graph through ``mopar.runtime``, reads a request's tensors, runs, and sends the output from the engine's memory.
+``bare`` is the one in use (``mopar.runtime.http``), with health and deadlines; the other three only read and answer, on
+one connection. A client on a kept-alive loopback connection sends and receives 1 KiB and 1 MiB of float32, the servers
+interleaved. Resident memory is read after loading, and at the end.
 """
 
 import contextlib
@@ -107,11 +107,11 @@ while True:
             filled += len(event.data)
         elif isinstance(event, h11.EndOfMessage):
             done, parts = run(int(headers[b"inference-header-content-length"]), body)
-            told = [
+            fields = [
                 ("Content-Length", str(sum(map(len, parts)))),
                 ("Inference-Header-Content-Length", str(len(parts[0]))),
             ]
-            sock.sendmsg([connection.send(h11.Response(status_code=200, headers=told))])
+            sock.sendmsg([connection.send(h11.Response(status_code=200, headers=fields))])
             for part in parts:
                 connection.send(h11.Data(data=part))
                 sock.sendall(part)
@@ -160,7 +160,7 @@ DOORS = {"bare": BARE, "http.server": START + HTTP_SERVER, "h11": START + H11, "
 
 @dataclass(slots=True)
 class Samples:
-    """One start of a door: resident MiB once loaded and at the end, and calls' times by body."""
+    """One start of a server: resident MiB after loading and at the end, and calls' times by body size."""
 
     loaded_mib: float = 0.0
     served_mib: float = 0.0
@@ -185,7 +185,7 @@ def write_function(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def started(code: str, path: Path) -> Iterator[tuple[int, socket.socket]]:
-    """A door's process, and a connection to it."""
+    """Start a server's process; return it and a connection to it."""
     bare = code is BARE
     folders = [str(Path(mopar.__file__).parents[1]), *([] if bare else [sysconfig.get_path("purelib")])]
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -207,7 +207,7 @@ def started(code: str, path: Path) -> Iterator[tuple[int, socket.socket]]:
 
 
 def request(nbytes: int) -> bytes:
-    """A request with so many bytes of zeros."""
+    """A request with a body of that many zero bytes."""
     given = {"name": "x", "shape": [nbytes // 4], "datatype": "FP32", "parameters": {"binary_data_size": nbytes}}
     text = json.dumps({"inputs": [given], "parameters": {"binary_data_output": True}}).encode()
     head = f"POST /v2/models/g0/infer HTTP/1.1\r\nHost: f0\r\nContent-Length: {len(text) + nbytes}\r\n"
@@ -233,7 +233,7 @@ def call(client: socket.socket, data: bytes, room: memoryview, nbytes: int) -> f
 
 
 def sample(code: str, path: Path, calls: int) -> Samples:
-    """One start of a door."""
+    """Measure one start of a server."""
     found = Samples()
     room = memoryview(bytearray(2 * max(BODIES.values())))
     with started(code, path) as (pid, client):
@@ -253,7 +253,7 @@ def _resident_mib(pid: int) -> float:
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--calls", type=int, default=400, help="counted, of each size and start (default: 400)")
-    arguments.add_argument("--starts", type=int, default=5, help="of each door, by turns (default: 5)")
+    arguments.add_argument("--starts", type=int, default=5, help="of each door, interleaved (default: 5)")
     options = arguments.parse_args()
     say_where(None, "h11", "httptools")
     raw: dict[str, list[Samples]] = {name: [] for name in DOORS}

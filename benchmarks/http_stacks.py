@@ -1,15 +1,14 @@
-"""Which HTTP stack should the gateway stand on? Four that only read and answer, and the gateway's own server.
+"""HTTP stacks for the gateway: four that only read and answer, and the gateway's own server, compared.
 
-Every stack runs in a process of its own, reads a whole body into one buffer of its announced size, and answers
-1 KB, on asyncio's own loop. The gateway's server also parses, checks, counts and encodes; it is shown on uvloop
-too, on which it runs in service. A client on kept-alive loopback connections
-sends 1 KB and 600 KB (3x224x224 float32) of binary tensor data, one request at a time and from eight connections
-at once; all stacks take turns.
+Every stack runs in a separate process, reads a whole body into one buffer of its announced size, and answers 1 KB, on
+asyncio's own loop. The gateway's server also parses, checks, counts and encodes; it is measured on uvloop too, its loop
+in production. A client on kept-alive loopback connections sends 1 KB and 600 KB (3x224x224 float32) of binary tensor
+data, one request at a time and from eight connections at once; requests to the stacks are interleaved.
 
-All is done for several fresh starts, and with glibc's memory thresholds as they are and pinned: whether a buffer
-of 600 KB is mapped anew for every request depends on the state of a process's heap, and costs more than the
+All is repeated for several fresh starts, and with glibc's memory thresholds at their defaults and pinned: whether a
+buffer of 600 KB is mapped anew for every request depends on the state of a process's heap, and costs more than the
 stacks differ by. Page faults per request show it. One start is not a measurement, nor is a busy machine: the load
-average stands among the facts.
+average is printed (docs/decisions/http-stack.md).
 
     python -m benchmarks.http_stacks [--requests 400] [--starts 5] [--json FILE]
 """
@@ -57,7 +56,7 @@ def _report(port: int, imported: dict[str, float]) -> None:
 
 
 class Body:
-    """A body assembled once, into a buffer of its announced size: alike for all four, lest it decide between them."""
+    """A body received into one buffer of its announced size; the same for all four, which isolates the stacks."""
 
     def __init__(self, length: int) -> None:
         self.data, self.filled = bytearray(length), 0
@@ -88,10 +87,10 @@ async def _bare_app(scope: Scope, receive: Receive, send: Send) -> None:
 async def _uvicorn(app: Any, imported: dict[str, float]) -> None:
     import uvicorn
 
-    # The protocol must be named: asyncio sets TCP_NODELAY only where it is; without, an answer takes 44 ms.
+    # The protocol must be named: asyncio sets TCP_NODELAY only then; otherwise a response takes 44 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
-    listener.listen(128)  # before the port is reported: the client connects at once
+    listener.listen(128)  # before the port is reported: the client connects immediately
     _report(listener.getsockname()[1], imported)
     config = uvicorn.Config(
         app, http="httptools", loop="asyncio", access_log=False, log_level="error", lifespan="off", ws="none"
@@ -204,7 +203,7 @@ class _Answer:
 
 
 async def gateway_server() -> None:
-    """The gateway's own server, in front of a model that gives 1 KB whatever it is asked."""
+    """The gateway's own server, in front of a model that returns 1 KB for any request."""
     from prometheus_client import CollectorRegistry
 
     from mopar.gateway.http import serve
@@ -224,7 +223,7 @@ async def gateway_server() -> None:
             yield _Answer(TensorValue("y", "float32", (256,), ANSWER))
 
     imported = memory_mib()
-    tune_heap()  # as `mopar serve` does
+    tune_heap()  # as in `mopar serve`
     await serve(
         Constant(),
         "127.0.0.1",
@@ -287,7 +286,7 @@ def _series(port: int, size: int, count: int) -> list[float]:
 
 
 def _faults(pid: int) -> int:
-    """Minor page faults of a process so far."""
+    """Minor page faults of a process since its start."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
 
@@ -301,7 +300,7 @@ def _start(name: str, allocator: str) -> tuple["subprocess.Popen[str]", int, dic
 
 
 def _measure_start(requests: int, pool: Pool, allocator: str) -> dict[str, Any]:
-    """Samples, faults and memory of every stack, each started afresh."""
+    """Measure samples, faults and memory of every stack, each started afresh."""
     servers = {name: _start(name, allocator) for name in STACKS}
     rows: dict[str, Any] = {}
     try:
@@ -323,7 +322,7 @@ def _measure_start(requests: int, pool: Pool, allocator: str) -> dict[str, Any]:
 
 
 def machine() -> dict[str, str]:
-    """What the figures belong to."""
+    """Facts of the machine that the figures depend on."""
     model = next(
         line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     )
@@ -372,7 +371,7 @@ def main() -> None:
     parser.add_argument("--serve", choices=list(STACKS), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        # Loaded only where it serves: its memory is part of what is measured.
+        # Imported only in the process that serves it: its memory is part of the measurement.
         run = importlib.import_module("uvloop").run if args.serve.endswith("uvloop") else asyncio.run
         run(STACKS[args.serve]())
         return

@@ -1,4 +1,4 @@
-"""Layers of the reference models, measured: what other benchmarks start from."""
+"""Measured layers of the reference models, shared by other benchmarks."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from tests.models import sample_inputs as reference_inputs
 
 @dataclass(frozen=True, slots=True)
 class MeasuredLayers:
-    """A model's layers, and what a run of it showed; ``directory`` holds the packed file that ran."""
+    """A model's layers, and the measurements of a run; ``directory`` holds the packed file that ran."""
 
     model: Model
     layers: tuple[Layer, ...]
@@ -35,7 +35,7 @@ class MeasuredLayers:
 
 @contextmanager
 def measured_layers(name: str, budget: RunBudget) -> Iterator[MeasuredLayers]:
-    """Measure a reference model; its files are gone afterwards."""
+    """Measure a reference model; its files are removed afterwards."""
     model = load_model(materialise(name))
     layers = layers_of(model)
     inputs, _ = sample_inputs(model.inputs, given=reference_inputs(name))
@@ -64,7 +64,7 @@ def time_layers(model: Model, inputs: Mapping[str, Array]) -> LayerTimes:
 
 
 def retimed(profile: Profile, model: Model, inputs: Mapping[str, Array]) -> Profile:
-    """A model's profile with its layers timed anew: the machine may have become faster or slower since."""
+    """A model's profile with layer times measured again, since the machine's speed may have changed."""
     times = time_layers(model, inputs)
     layers = zip(profile.layers, times.latency_ms, strict=True)
     return replace(

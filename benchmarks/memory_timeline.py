@@ -1,15 +1,15 @@
-"""Memory over time: by liveness analysis, against resident memory sampled while the model runs.
+"""Memory over time: liveness analysis against resident memory sampled while the model runs.
 
     python -m benchmarks.memory_timeline [MODEL ..] [--json FILE]
 
-A model is optimised and packed as functions run it. Its weights leave the process, a run brings them back as they are
-read, and a second process reads /proc/PID/statm meanwhile. *In need*: what a layer brings in of mapped files, and
-anonymous memory; *loaded so far*: all that is mapped by then, and anonymous memory. Added to the analytic figures are
-workspace, and the request's inputs to the end: whoever asks holds them.
+A model is optimised and packed as for functions. Its weights are dropped from the process, a run faults them in again
+as they are read, and a second process samples /proc/PID/statm meanwhile. *In need*: the pages of mapped files that a
+layer faults in, plus anonymous memory; *loaded so far*: all pages mapped by then, plus anonymous memory. Workspace is
+added to the analytic figures, and the request's inputs until the end, since the caller holds them.
 
 Goals: loaded so far correlates by 0.99 and has its peak within 5% or 2 MiB; the swing of memory in need is within 10
-points; anonymous memory is, in the median layer, within 10% of its peak of what the engine's buffers should hold.
-The layers that are furthest off are explained.
+points; anonymous memory is, in the median layer, within 10% of its peak of what the engine's buffers should hold. The
+largest deviations are explained.
 """
 
 import statistics
@@ -36,7 +36,7 @@ _RESOLUTION_BYTES = MIB // 8
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A layer, by analysis and as seen; ``held`` is what the engine's buffers should hold."""
+    """A layer, by analysis and as sampled; ``held`` is what the engine's buffers should hold."""
 
     layer: int
     operators: str
@@ -47,7 +47,7 @@ class Pair:
 
     @property
     def added_bytes(self) -> int:
-        """What a process holds beyond memory in need by its definition."""
+        """What a process holds beyond memory in need as it is defined."""
         return self.analytic.workspace_bytes + self.held.spent_inputs
 
     @property
@@ -57,13 +57,13 @@ class Pair:
 
     @property
     def in_need_off(self) -> int:
-        """Seen less expected."""
+        """Sampled minus expected."""
         return self.resident.in_need_bytes - self.in_need_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A model's two timelines, of the layers that were seen."""
+    """A model's two timelines, of the layers that were sampled."""
 
     model: str
     layers: int
@@ -72,29 +72,29 @@ class Comparison:
     pairs: tuple[Pair, ...]
 
     def series(self, seen: Callable[[Pair], int], expected: Callable[[Pair], int]) -> tuple[list[int], list[int]]:
-        """What was seen and what was expected of each layer."""
+        """Sampled and expected values of each layer."""
         return [seen(pair) for pair in self.pairs], [expected(pair) for pair in self.pairs]
 
     def loaded(self) -> tuple[list[int], list[int]]:
-        """Loaded so far, seen and expected."""
+        """Loaded so far, sampled and expected."""
         return self.series(
             lambda pair: pair.resident.loaded_bytes,
             lambda pair: pair.analytic.loaded_bytes + pair.added_bytes,
         )
 
     def in_need(self) -> tuple[list[int], list[int]]:
-        """In need, seen and expected."""
+        """In need, sampled and expected."""
         return self.series(lambda pair: pair.resident.in_need_bytes, lambda pair: pair.in_need_bytes)
 
     def buffers(self) -> tuple[list[int], list[int]]:
-        """Anonymous memory, seen, and the engine's buffers and workspace."""
+        """Anonymous memory, sampled, and the engine's buffers and workspace."""
         return self.series(
             lambda pair: pair.resident.anonymous_bytes,
             lambda pair: pair.held.buffers + pair.analytic.workspace_bytes,
         )
 
     def swings(self) -> tuple[float, float]:
-        """Of memory in need over the layers that count, seen and expected."""
+        """Swing of memory in need over the layers that count, sampled and expected."""
         total_ms = sum(pair.latency_ms for pair in self.pairs) / self.time_share
         counted = [pair for pair in self.pairs if pair.latency_ms / total_ms >= self.differences.least_share]
         seen = [pair.resident.in_need_bytes for pair in counted]
@@ -103,7 +103,7 @@ class Comparison:
 
 
 def compare(name: str) -> Comparison:
-    """Measure a model's layers, then watch it run."""
+    """Measure a model's layers, then sample its memory while it runs."""
     with measured_layers(name, BUDGET) as one:
         print(f"  {name}: watched", file=sys.stderr, flush=True)
         nodes = [layer.nodes for layer in one.layers]
@@ -125,7 +125,7 @@ def _compared(
 
 
 def show_lines(found: Comparison) -> None:
-    """Memory in need over time, one line each way, and the layers that are furthest off."""
+    """Print memory in need over time, sampled and analytic, and the layers with the largest deviations."""
     print(f"{found.model}: {len(found.pairs)} of {found.layers} layers seen, {found.time_share:.0%} of the time")
     durations = [pair.latency_ms for pair in found.pairs]
     seen, expected = found.in_need()
@@ -137,7 +137,7 @@ def show_lines(found: Comparison) -> None:
 
 
 def explained(pair: Pair) -> str:
-    """Where a layer's two figures part."""
+    """Explain the difference between a layer's two figures."""
     point, resident = pair.analytic, pair.resident
     tensors = point.activation_bytes + pair.added_bytes
     buffers = pair.held.buffers + point.workspace_bytes
@@ -153,7 +153,7 @@ def explained(pair: Pair) -> str:
 
 
 def row_of(found: Comparison) -> tuple[str, ...]:
-    """A model in the table."""
+    """A model's row of the table."""
     loaded, in_need, buffers = found.loaded(), found.in_need(), found.buffers()
     swings = found.swings()
     return (

@@ -1,4 +1,4 @@
-"""The patterns of the zoo's twelve models: memory swing in three forms, dominant operators, runs of like layers.
+"""Patterns of the zoo's twelve models: memory swing in three forms, dominant operators, runs of similar layers.
 
     python -m benchmarks.patterns [--models resnet50,gpt2] [--json FILE]
 
@@ -25,11 +25,11 @@ MIB = 1 << 20
 
 EXPLANATION = """\
 In need, memory swings wherever layers differ: in a CNN the first layers hold large tensors and small weights, the last
-ones the reverse. With all weights held only tensors move it: little where weights outweigh them (ConvNeXt-Base), more
-where they do not (EfficientNet-B0). With weights loaded so far it climbs from nothing to all of them, so that nearly
-all of the peak is swing. The paper tells neither its form nor the variants, the batch or the framework, and no form
-comes near both of its figures here. What a process holds swings otherwise again, since the engine keeps buffers for
-later tensors and the request its inputs: python -m benchmarks.memory_timeline prints both."""
+ones the reverse. With all weights held, only tensors change it: little where weights outweigh them (ConvNeXt-Base),
+more where they do not (EfficientNet-B0). With weights loaded so far it grows from nothing to all of them, so that
+nearly all of the peak is swing. The paper states neither its form nor the variants, the batch or the framework, and no
+form is close to both of its figures here. A process's own memory swings differently, since the engine keeps buffers for
+later tensors, and the request its inputs: python -m benchmarks.memory_timeline prints both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Found:
 
 
 def found_in(name: str) -> Found:
-    """Measure a model's layers; no memory limit is tried."""
+    """Find the patterns from measured layers; memory limits are not measured."""
     print(f"  {name}", file=sys.stderr, flush=True)
     with measured_layers(name, BUDGET) as one:
         return Found(
@@ -59,7 +59,7 @@ def found_in(name: str) -> Found:
 
 
 def row_of(found: Found) -> tuple[str, ...]:
-    """A model in the table."""
+    """A model's row of the table."""
     differences = found.patterns.differences
     dominant = [share for share in found.patterns.operators if share.dominant] or found.patterns.operators[:1]
     return (
@@ -77,7 +77,7 @@ def row_of(found: Found) -> tuple[str, ...]:
 
 
 def forms(differences: GlobalDifferences) -> dict[str, float]:
-    """The swing in its three forms."""
+    """The three forms of the swing, formatted."""
     return {
         "in need": differences.in_need.share,
         "loaded so far": differences.loaded.share,
@@ -86,22 +86,22 @@ def forms(differences: GlobalDifferences) -> dict[str, float]:
 
 
 def operator_text(share: OperatorShare) -> str:
-    """An operator, its shares of time and of memory x time."""
+    """An operator, its shares of time and of memory x time, formatted."""
     mark = "" if share.dominant else " (not dominant)"
     return f"{share.operator} {share.time_share:.0%} / {share.memory_time_share:.0%}{mark}"
 
 
 def against_paper(found: Sequence[Found]) -> list[str]:
-    """What the paper says of the same models, and which form comes nearer."""
+    """The paper's figures of the same models, and which form of the swing is closest."""
     lines = []
     for one in found:
         if one.model in PAPER_SWING:
             paper, swings = PAPER_SWING[one.model], forms(one.patterns.differences)
             nearest = min(swings, key=lambda form: abs(swings[form] - paper))
-            told = ", ".join(f"{form} {share:.1%}" for form, share in swings.items())
+            listed = ", ".join(f"{form} {share:.1%}" for form, share in swings.items())
             points = 100 * abs(swings[nearest] - paper)
             lines.append(
-                f"{one.model}: {paper:.2%} in the paper; {told}: {nearest!r} is nearest, {points:.1f} points off"
+                f"{one.model}: {paper:.2%} in the paper; {listed}: {nearest!r} is nearest, {points:.1f} points off"
             )
         if one.model == PAPER_OPERATOR[0]:
             _, operator, least = PAPER_OPERATOR

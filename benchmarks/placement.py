@@ -1,10 +1,10 @@
-"""What it wins that a packed file begins with what requests read, over the order in which the engine writes it.
+"""Gain of placing what requests read at the beginning of a packed file, over the engine's order.
 
     python -m benchmarks.placement [--models resnet50,bert-base,vit-b16] [--requests 40] [--json FILE]
 
 Each model is packed both ways as one function. Required memory of both is measured under real limits; then both run in
-one process on one core, by turns, for what the order costs or wins in time. How much is won depends on how far the disk
-reads ahead (`cat /sys/class/bdi/*/read_ahead_kb`).
+one process on one core, interleaved, to measure the effect of the order on time. The gain depends on the disk's
+read-ahead (`cat /sys/class/bdi/*/read_ahead_kb`).
 """
 
 import os
@@ -38,7 +38,7 @@ class Order:
 
 
 def orders_of(name: str, requests: int) -> tuple[Order, Order]:
-    """As the engine writes it, and as it is read."""
+    """Measure both orders: as the engine writes the file, and as requests read it."""
     source, inputs = materialise(name), sample_inputs(name)
     model = load_model(source)
     with tempfile.TemporaryDirectory(prefix="mopar-placement-") as folder:

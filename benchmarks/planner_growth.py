@@ -2,10 +2,10 @@
 
     python -m benchmarks.planner_growth [LAYERS ..] [--json FILE]
 
-Layers get random times, weights and tensors (fixed seed), with skip connections over two layers; every position may
-be cut. For each platform and objective one line: seconds, verdict, functions, cost against unsplit, and of larger
-models what fewer positions come to. Goals: up to 500 layers in a second, with any book; up to 10,000 in ten. What
-looking at fewer positions loses is then measured where all of them can be looked at: 1,000 layers.
+Layers get random times, weights and tensors (fixed seed), with skip connections over two layers; every position may be
+cut. For each platform and objective one line: seconds, verdict, functions, cost against unsplit, and for larger models
+the cost with fewer cut positions. Goals: up to 500 layers in a second, with any price book; up to 10,000 in ten. The
+loss from downsampling cut positions is then measured where all of them can be searched: 1,000 layers.
 """
 
 import random
@@ -33,7 +33,7 @@ from mopar.types import (
 
 MIB = 1 << 20
 SEED = 20240402
-# Platform, objective, SLO as a multiple of the unsplit latency, functions at most.
+# Platform, objective, SLO as a multiple of the unsplit latency, maximum number of functions.
 Question = tuple[str, str, float | Literal["default"] | None, int | None]
 QUESTIONS: tuple[Question, ...] = (
     ("local", "cost", "default", None),
@@ -46,7 +46,7 @@ QUESTIONS: tuple[Question, ...] = (
     ("aws-lambda", "latency", "default", None),
 )
 SMALL, LARGE = (500, 1.0), (10_000, 10.0)
-"""Layers, and seconds in which they are to be planned."""
+"""Layers, and the goal for planning them in seconds."""
 LOSS_LAYERS = 1000
 
 
@@ -98,8 +98,8 @@ def synthetic(count: int) -> Profile:
     )
 
 
-def asked(profile: Profile, question: Question, *, exact: bool = False) -> tuple[Plan | InfeasibleError, float]:
-    """A question's answer, and the seconds that it took."""
+def timed_plan(profile: Profile, question: Question, *, exact: bool = False) -> tuple[Plan | InfeasibleError, float]:
+    """Solve a question; return the answer and the seconds that it took."""
     name, objective, slo, most = question
     limits = replace(load_limits(name), package_bytes=None)
     book = load_book(limits.prices)
@@ -115,11 +115,11 @@ def asked(profile: Profile, question: Question, *, exact: bool = False) -> tuple
 
 
 def loss(count: int) -> list[tuple[str, ...]]:
-    """What looking at fewer positions costs: the plan's cost and latency against those from all positions."""
+    """Loss from downsampling cut positions: the plan's cost and latency relative to the plan from all positions."""
     profile, rows = synthetic(count), []
     for question in QUESTIONS:
-        rough, _ = asked(profile, question)
-        exact, seconds = asked(profile, question, exact=True)
+        rough, _ = timed_plan(profile, question)
+        exact, seconds = timed_plan(profile, question, exact=True)
         if isinstance(rough, InfeasibleError) or isinstance(exact, InfeasibleError):
             continue
         dearer = rough.predicted.cost_per_million_usd / exact.predicted.cost_per_million_usd - 1
@@ -139,7 +139,7 @@ def main() -> None:
     for count in options.layers:
         profile = synthetic(count)
         for question in QUESTIONS:
-            found, seconds = asked(profile, question)
+            found, seconds = timed_plan(profile, question)
             name, objective, slo, _ = question
             said = f"infeasible: {found}" if isinstance(found, InfeasibleError) else f"{found.verdict}: {found.reason}"
             print(f"{count:>6} {name:<11} {objective:<9} {slo!s:>8} {seconds:>7.3f}  {said}", flush=True)

@@ -3,11 +3,11 @@
     python -m benchmarks.planner_optimum [--count 1000] [--seed 0] [--json FILE]
 
 Chains, and graphs with skip connections, of 2 to 14 layers with random times, weights, shared weights and tensors;
-price books that couple CPU to memory and that sell CPUs apart, limits on functions, payload and package, and limits on
-latency that bind. The solver is HiGHS (scipy.optimize.milp): a variable for each slice at each size, a path from the
-first layer to the last, limits as rows. Goal: the planner's cost is the optimum in every instance.
+price books that couple CPU to memory and that sell CPUs separately, limits on functions, payload and package, and
+binding limits on latency. The solver is HiGHS (scipy.optimize.milp): a variable for each slice at each size, a path
+from the first layer to the last, limits as rows. Goal: the planner's cost is the optimum in every instance.
 
-As many chains again are held against SLAMBUC, a partitioner of serverless chains, in the terms that both have: billed
+As many chains again are compared with SLAMBUC, a partitioner of serverless chains, in terms common to both: billed
 time, memory of a function, latency, data between functions (``tests/planning/slambuc_oracle.py``).
 """
 
@@ -23,7 +23,7 @@ from scipy.sparse import csr_array
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.planning import plan
 from mopar.planning.space.problem import Problem, free_problem
-from mopar.planning.space.question import ask
+from mopar.planning.space.question import make_question
 from mopar.platforms.books import load_book, load_limits
 from mopar.types import InfeasibleError, LayerProfile, PlatformLimits, PriceBook, Profile, TensorProfile, WeightProfile
 from tests.planning.slambuc_oracle import USD_PER_MS, random_chain
@@ -37,7 +37,7 @@ MOST_LAYERS = 14
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A question: what to cut, where it runs, and how late it may be."""
+    """An instance: what to cut, where it runs, and the limit on latency."""
 
     kind: str
     profile: Profile
@@ -48,7 +48,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What planner and solver found; None where they found no plan."""
+    """Results of planner and solver; None where no plan was found."""
 
     kind: str
     book: str
@@ -68,13 +68,13 @@ class Outcome:
 
 
 def instances(count: int, seed: int) -> Iterator[Instance]:
-    """Random instances, chains and graphs by turns; every third without a limit on latency."""
+    """Random instances, alternately chains and graphs; every third without a limit on latency."""
     rng = random.Random(seed)
     for number in range(count):
         kind = "chain" if number % 2 else "skips"
         profile = random_profile(rng, skips=number % 2 == 0)
         book = load_book(BOOKS[number % len(BOOKS)])
-        # Coarse memory steps keep the solver's instances small; the planner knows nothing of it.
+        # Coarse memory steps keep the solver's instances small; they make no difference to the planner.
         if book.mib_per_vcpu is not None:
             book = replace(book, memory_step_mib=128, memory_max_mib=3072)
         own = rng.random() < 0.5
@@ -90,7 +90,7 @@ def instances(count: int, seed: int) -> Iterator[Instance]:
 
 
 def random_profile(rng: random.Random, *, skips: bool) -> Profile:
-    """A model whose layers read the one before, and, with ``skips``, some earlier ones too."""
+    """A model whose layers read the one before, and with ``skips`` some earlier ones too."""
     count = rng.randint(2, MOST_LAYERS)
     readers: list[set[int]] = [{index + 1} for index in range(-1, count)]
     if skips:
@@ -158,7 +158,7 @@ def optimum(problem: Problem, slo_ms: float | None) -> float | None:
 
 
 def compared(one: Instance) -> Outcome:
-    """Both answers to a question."""
+    """Solve an instance with both."""
     begin = time.perf_counter()
     counted_to_ms = None
     try:
@@ -169,7 +169,7 @@ def compared(one: Instance) -> Outcome:
         planned_usd = None
     middle = time.perf_counter()
     positions = [0, *(cut.index for cut in one.profile.cut_positions), len(one.profile.layers)]
-    problem = free_problem(ask(one.profile, one.book, one.limits), positions)
+    problem = free_problem(make_question(one.profile, one.book, one.limits), positions)
     optimal_usd = optimum(problem, one.slo_ms)
     return Outcome(
         kind=one.kind,
@@ -184,7 +184,7 @@ def compared(one: Instance) -> Outcome:
 
 
 def compared_with_slambuc(rng: random.Random) -> Outcome:
-    """The planner's and SLAMBUC's answers to a question that both can state."""
+    """Answers of the planner and of SLAMBUC to a question that both can express."""
     chain = random_chain(rng)
     profile, book, limits, slo_ms = chain.question()
     begin = time.perf_counter()

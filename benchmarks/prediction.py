@@ -1,13 +1,13 @@
-"""How near predictions come: latency and memory of three plans of each of five models, as `mopar verify` finds them.
+"""Accuracy of predictions: latency and memory of three plans of each of five models, measured by `mopar verify`.
 
     python -m benchmarks.prediction [--advice] [--models resnet50,minilm] [--json FILE]
 
 Plans: mopar-cost (at most four functions), three uniform slices, and two cuts at thirds of the layers. Goals: latency
-within 10%, memory within 15% (measured independently of the limit), and equal answers on three requests. Layers are
-timed right before, whatever an earlier profile says: machines become faster and slower from minute to minute.
+within 10%, memory within 15% (measured independently of the limit), and equal outputs on three requests. Layers are
+timed immediately before, even where a profile exists, since the speed of machines changes within minutes.
 
-With --advice, models of the zoo instead, each with what `mopar plan` says for this machine and the paper's prices.
-Goals: the median error of latency within 5%, that of memory within 10%; every plan and function that is not is listed.
+With --advice, models of the zoo instead, each with the plan of `mopar plan` for this machine and the paper's prices.
+Goals: the median error of latency within 5%, that of memory within 10%; plans and functions beyond them are listed.
 """
 
 import sys
@@ -39,7 +39,7 @@ ADVICE_LATENCY_GOAL, ADVICE_MEMORY_GOAL = 0.05, 0.10
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A plan of a model, and what verify found."""
+    """A plan of a model, and the result of verify."""
 
     model: str
     label: str
@@ -48,12 +48,12 @@ class Verified:
 
 
 def advice_of(profile: Profile) -> Iterator[tuple[str, Plan]]:
-    """What `mopar plan` gives when it is asked nothing more."""
+    """The plan of `mopar plan` without options."""
     yield "mopar-cost", make_plan(profile, PlanOptions())
 
 
 def plans_of(profile: Profile) -> Iterator[tuple[str, Plan]]:
-    """The three plans; one that the platform does not allow is left out, and said."""
+    """The three plans; one that the platform does not allow is left out, with a message."""
     positions = [cut.index for cut in profile.cut_positions]
     thirds = [len(profile.layers) * k // 3 for k in (1, 2)]
     cuts = tuple(sorted({min(positions, key=lambda index: abs(index - third)) for third in thirds}))
@@ -70,7 +70,7 @@ def plans_of(profile: Profile) -> Iterator[tuple[str, Plan]]:
 
 
 def verified(name: str, wanted: Callable[[Profile], Iterator[tuple[str, Plan]]]) -> Iterator[Verified]:
-    """Profile a model once; build and verify each of the plans that are ``wanted``."""
+    """Profile a model once; build and verify each of the plans that ``wanted`` yields."""
 
     def say(line: str) -> None:
         print(f"  {name}: {line}", file=sys.stderr, flush=True)
@@ -95,7 +95,7 @@ def verified(name: str, wanted: Callable[[Profile], Iterator[tuple[str, Plan]]])
 
 
 def errors(found: Verification) -> tuple[list[float], list[float]]:
-    """How far measured latency, and each function's measured memory, are from the predicted, signed."""
+    """Signed errors of latency, and of each function's memory, relative to the prediction."""
     latency = found.latency_ms
     off = [] if latency.measured is None else [latency.measured / latency.predicted - 1]
     memory = [f.measured_mib / f.predicted_mib - 1 for f in found.functions if f.measured_mib is not None]
@@ -103,7 +103,7 @@ def errors(found: Verification) -> tuple[list[float], list[float]]:
 
 
 def row_of(one: Verified) -> tuple[str, ...]:
-    """A plan in the table; memory as predicted>measured of each function."""
+    """A plan's row of the table; memory as predicted>measured of each function."""
     latency_off, memory_off = errors(one.found)
     latency = one.found.latency_ms
     needs = (f"{f.predicted_mib:.0f}>{f.measured_mib or 0:.0f}" for f in one.found.functions)
@@ -139,7 +139,7 @@ def summary(all_of_them: list[Verified]) -> list[tuple[str, ...]]:
 
 
 def advice_summary(all_of_them: list[Verified]) -> None:
-    """Print the median errors against their goals, and what misses them."""
+    """Print the median errors and their goals, and the plans that miss them."""
     latency, memory, misses = [], [], []
     for one in all_of_them:
         off, more = errors(one.found)

@@ -1,11 +1,11 @@
-"""How a predicted profile's time and size grow with the number of layers, and the time to plan from it.
+"""Growth of a predicted profile's time and size with the number of layers, and the time to plan from it.
 
     python -m benchmarks.profile_growth [LAYERS ..] [--json FILE]
 
-Chains of so many matrix products of 64 rows and 128 columns, and residual blocks of two products with as many in all.
-Every position may be cut, and every run of layers splits by rows: nothing has more steps in parts than that. A line for
-each: CPU seconds of loading and predicting, MB of the profile file, its steps, and CPU seconds of the cheapest
-plan. Goals, of chains: 500 products in 10 s, 5,000 in 120 s; of ResNet-50: below 1 MB.
+Chains of matrix products of 64 rows and 128 columns, and residual blocks of two products with the same total. Every
+position may be cut, and every run of layers splits by rows: the largest possible number of sharding steps. A line for
+each: CPU seconds of loading and predicting, MB of the profile file, its steps, and CPU seconds of the cheapest plan.
+Goals, of chains: 500 products in 10 s, 5,000 in 120 s; of ResNet-50: below 1 MB.
 """
 
 import tempfile
@@ -26,13 +26,13 @@ from tests.models import materialise
 SEED = 20240402
 ROWS, COLUMNS = 64, 128
 GOALS = {500: 10.0, 5000: 120.0}
-"""CPU seconds, by products."""
+"""Goals in CPU seconds, by number of products."""
 RESNET, RESNET_MB = "resnet50", 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What profiling and planning a model took; ``products`` is 0 for ResNet-50."""
+    """Cost of profiling and planning a model; ``products`` is 0 for ResNet-50."""
 
     model: str
     products: int
@@ -44,14 +44,14 @@ class Growth:
 
 
 def chain(count: int) -> ModelProto:
-    """Products one after the other."""
+    """A chain of products."""
     names = ["x", *(f"t{at}" for at in range(1, count)), "y"]
     nodes = [helper.make_node("MatMul", [names[at], f"w{at}"], [names[at + 1]]) for at in range(count)]
     return _model(nodes, count)
 
 
 def residual(count: int) -> ModelProto:
-    """Blocks of two products with activations, and what entered added to what they make."""
+    """Blocks of two products with activations and a residual sum."""
     nodes, entered = [], "x"
     for at in range(0, count, 2):
         made = "y" if at + 2 >= count else f"b{at}"
@@ -90,7 +90,7 @@ def growth(name: str, path: Path, products: int) -> Growth:
 
 
 def goals(found: Sequence[Growth]) -> list[str]:
-    """Each goal, and how it stands; of sizes that were asked for."""
+    """Each goal and whether it is met, for the sizes that were measured."""
     said = [
         f"{one.products} products: {one.profile_cpu_s:.1f} CPU s (goal {goal:g}: {met(one.profile_cpu_s <= goal)})"
         for one in found

@@ -1,13 +1,13 @@
-"""How a profile of each zoo model holds up: time taken, what no layer claims, and whether it repeats.
+"""Quality of the profile of each zoo model: time taken, unattributed time, and repeatability.
 
     python -m benchmarks.profiles [--models resnet50,gpt2] [--json FILE]
 
-What every function costs on this machine is measured once, before the first profile, and counts in the sum. Goals:
-ResNet-50 in under 20 s and the twelve in under 10 minutes, memory and all; `unattributed_ms` within 5% of the
-whole's latency, nothing rescaled; and two runs right after each other (measuring memory takes minutes, in which
-machines drift) agree within 5% on each layer that takes over 1% of the time. Against noise, a run is pinned to the
-idlest core, takes turns between a session with the engine's profiler and one without, leaves out turns in which another
-process had the core, and takes the median of at least 15.
+The per-function overhead of this machine is measured once, before the first profile, and counts in the sum. Goals:
+ResNet-50 in under 20 s and the twelve in under 10 minutes, memory included; `unattributed_ms` within 5% of the whole
+run's latency, nothing rescaled; and two consecutive runs (measuring memory takes minutes, in which machines drift)
+agree within 5% on each layer that takes over 1% of the time. Against noise, a run is pinned to the idlest core,
+alternates between a session with the engine's profiler and one without, discards rounds in which another process had
+the core, and takes the median of at least 15.
 """
 
 import sys
@@ -32,7 +32,7 @@ ALL_SECONDS_GOAL = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Profiled:
-    """A model's profile, how long it took, and its layers' times in two runs right after each other."""
+    """A model's profile, how long it took, and its layers' times in two consecutive runs."""
 
     profile: Profile
     seconds: float
@@ -41,19 +41,19 @@ class Profiled:
 
     @property
     def unattributed(self) -> float:
-        """Share of the whole's latency."""
+        """Unattributed share of the whole run's latency."""
         return self.profile.whole.unattributed_ms / self.profile.whole.latency_ms
 
     @property
     def changes(self) -> list[float]:
-        """Of each large layer, how far the second run is from the first."""
+        """Relative difference between the two runs, for each large layer."""
         least = LARGE_SHARE * sum(self.first.latency_ms)
         pairs = zip(self.first.latency_ms, self.again.latency_ms, strict=True)
         return [again_ms / first_ms - 1 for first_ms, again_ms in pairs if first_ms > least]
 
 
 def profiled(name: str, runtime: RuntimeCosts) -> Profiled:
-    """Profile a model from nothing, then time its layers twice."""
+    """Profile a model without a cache, then time its layers twice."""
     path, inputs = materialise(name), sample_inputs(name)
     started = time.monotonic()
     model = load_model(path)

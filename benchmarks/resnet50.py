@@ -1,9 +1,9 @@
-"""ResNet-50 (prepared weights) in all configurations of `mopar bench`, held against the project's goals.
+"""ResNet-50 (prepared weights) in all configurations of `mopar bench`, compared with the project's goals.
 
     python -m benchmarks.resnet50 [--requests 100] [--no-torch] [--json FILE]
 
 Price book `paper`. Goals: mopar-cost takes at least 1.7x less GB-s per request than ort-unsplit, and at least 1.5x less
-than ort-tuned-unsplit at no more than 1.05x its median latency.
+than ort-tuned-unsplit, the tuned unsplit baseline, at no more than 1.05x its median latency.
 """
 
 import subprocess
@@ -25,7 +25,7 @@ WIDTH = 200
 
 
 def goals(report: BenchReport) -> list[tuple[str, ...]]:
-    """Each goal, what was measured, and whether that meets it."""
+    """Each goal, the measured value, and whether it is met."""
     ratio = report.ratios
     wanted = (
         ("GB-s of ort-unsplit / mopar-cost", 1 / ratio["mopar-cost/ort-unsplit gb_s"], 1.7, True),
@@ -37,7 +37,7 @@ def goals(report: BenchReport) -> list[tuple[str, ...]]:
         for what, found, goal, least in wanted
     ]
     equal = all(row.equal for row in report.rows)
-    return [*rows, ("answers of every configuration", "equal" if equal else "NOT EQUAL", "equal", met(equal))]
+    return [*rows, ("outputs of every configuration", "equal" if equal else "NOT EQUAL", "equal", met(equal))]
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     options = arguments.parse_args()
     say_where(SEED, "torch", "torchvision")
     path = materialise("resnet50")
-    if not options.no_torch:  # in a process of its own: what torch leaves behind in memory goes with it
+    if not options.no_torch:  # in a separate process: memory that torch retains is released with it
         subprocess.run([sys.executable, "-m", "benchmarks.resnet50_torch"], cwd=ROOT, check=True)
     said = [""]
 
@@ -66,7 +66,7 @@ def main() -> None:
         progress,
     )
     render_bench(Console(width=WIDTH), report)
-    table(("goal", "measured", "wanted", ""), goals(report))
+    table(("goal", "measured", "target", ""), goals(report))
     write_raw(options.json, "resnet50", {"seed": SEED, "report": report})
 
 

@@ -1,6 +1,6 @@
-"""ResNet-50 as torch serves it: what `mopar bench --torch benchmarks.resnet50_torch:module` is given.
+"""ResNet-50 as torch serves it, for `mopar bench --torch benchmarks.resnet50_torch:module`.
 
-It imports torch alone, as whatever a function imports counts in its memory.
+It imports only torch, as all imports of a function count in its memory.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ WEIGHTS = Path(__file__).parents[1] / ".cache" / "benchmarks" / "resnet50.pt"
 
 
 def module() -> torch.nn.Module:
-    """The module with the weights that ``write_weights`` left, mapped from their file."""
+    """The module with the weights that ``write_weights`` wrote, mapped from their file."""
     from torchvision.models import resnet50
 
     with torch.device("meta"):
@@ -21,7 +21,7 @@ def module() -> torch.nn.Module:
 
 
 def write_weights() -> None:
-    """Write the weights of the reference model, as its ONNX file has them, in torch's own format."""
+    """Write the weights of the reference model's ONNX file in torch's own format."""
     from mopar.zoo import find_model
     from mopar.zoo.build import build_module
 

@@ -1,15 +1,15 @@
-"""How near the resource model comes on models that it was not fitted to: latency and memory, whole and by slices.
+"""Accuracy of the resource model on models that it was not fitted to: latency and memory, unsplit and by slices.
 
     python -m benchmarks.resource_model [--quick] [--models NAME,..] [--no-memory] [--json FILE]
                                       [--fit FILE]
 
 Each tested model is left out of the fit ("one out": calibration models and all other tested models; "synthetic": the
 calibration models alone, which is what `mopar calibrate` gives a user). Tested: the zoo, and the architectures of
-benchmarks/architectures in their full size. Slices: the whole, four uniform ones, and two (memory) or six (latency)
-between random cut positions. Latency is held against the layers' times inside the whole run, the whole against a run
-without the profiler; memory against required memory as `verify` measures it. Measurements are kept in
-.cache/resource-model by model, options and machine; remove that folder to measure again. With --fit, a model fitted to
-all of them is written too, which is how src/mopar/costmodel/reference.json came to be.
+benchmarks/architectures in full size. Slices: the whole model, four uniform ones, and two (memory) or six (latency)
+between random cut positions. The latency of slices is compared with the layers' times inside the whole run, that of the
+whole model with a run without the profiler; memory with required memory as `verify` measures it. Measurements are
+cached in .cache/resource-model by model, options and machine; remove that folder to measure again. With --fit, a model
+fitted to all of them is written too, which is how src/mopar/costmodel/reference.json was made.
 """
 
 import itertools
@@ -44,7 +44,7 @@ QUICK = ("resnet50", "resnet18", "mobilenet_v2", "distilbert", "bert-small", "sq
 SYNTHETIC, SYNTHETIC_MEMORY = 114, 38
 LATENCY_GOALS, MEMORY_GOALS = (0.10, 0.25), (0.08, 0.15)
 LEAST_MS = 0.02
-"""A slice that takes less is the profiler's rounding: left out, and counted."""
+"""A slice that takes less is within the profiler's resolution: left out, and counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Prediction:
     """A slice, predicted by one of the fits.
 
     Attributes:
-        model: that it is of.
+        model: the slice's model.
         fit: ``one out`` or ``synthetic``.
         what: ``1 thread``, ``2 threads`` or ``memory``.
         start: first layer.
@@ -71,7 +71,7 @@ class Prediction:
 
     @property
     def error(self) -> float:
-        """Signed, of the measured value."""
+        """Signed, relative to the measured value."""
         return self.predicted / self.measured - 1
 
 
@@ -80,7 +80,7 @@ def say(line: str) -> None:
 
 
 def tested(names: Sequence[str]) -> Iterator[tuple[str, Path, Mapping[str, Array]]]:
-    """Each model's file and inputs; one that cannot be made is said, and left out."""
+    """Each model's file and inputs; one that cannot be made is left out, with a message."""
     for name in names:
         try:
             if name in zoo.MODELS:
@@ -117,7 +117,7 @@ def measured(
 
 
 def predictions(model: ModelSamples, fit: str, resources: ResourceModel) -> Iterator[Prediction]:
-    """Every slice of a model, predicted."""
+    """Predict every slice of a model."""
     times = resources.kernel_times([kernel.work for kernel in model.kernels], model.working_bytes)
     ones, twos = [time.one_ms for time in times], [time.two_ms for time in times]
     whole = (0, model.layers)
@@ -151,7 +151,7 @@ def spans(layers: int) -> list[tuple[int, int]]:
 
 
 def row_of(name: str, found: Sequence[Prediction]) -> tuple[str, ...]:
-    """A model in the table: the whole's signed error, and the median and worst of its slices."""
+    """A model's row of the table: signed error of the whole, and median and worst error of its slices."""
     cells = [name]
     for fit in ("one out", "synthetic"):
         for what in ("1 thread", "2 threads", "memory"):
@@ -182,7 +182,7 @@ def summary(found: Sequence[Prediction]) -> list[tuple[str, ...]]:
 
 
 def misses(found: Sequence[Prediction]) -> list[tuple[str, ...]]:
-    """Slices that are off by more than the goal for p95, the worst first."""
+    """Slices whose error exceeds the goal for p95, the worst first."""
     off = [one for one in found if abs(one.error) > (MEMORY_GOALS if one.what == "memory" else LATENCY_GOALS)[1]]
     return [
         (one.what, one.fit, one.model, f"{one.start}-{one.stop}", f"{one.predicted:.2f}", f"{one.measured:.2f}",
@@ -194,7 +194,7 @@ def misses(found: Sequence[Prediction]) -> list[tuple[str, ...]]:
 def leave_one_out(
     models: Sequence[ModelSamples], made: Sequence[ModelSamples], fit: Callable[[list[ModelSamples]], ResourceModel]
 ) -> Iterator[Prediction]:
-    """Predict each model from a fit that never saw it."""
+    """Predict each model from a fit that excludes it."""
     alone = fit(list(made))
     for model in models:
         say(f"fitting without {model.name}")

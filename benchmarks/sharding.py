@@ -1,13 +1,14 @@
-"""Parts side by side, on paper: how much of each zoo model splits, what that may win, and what a part holds.
+"""Predicted parallel parts: how much of each zoo model splits, the possible speed-up, and the memory of a part.
 
     python -m benchmarks.sharding [MODEL ..] [--measure] [--json FILE]
 
-Coverage: the share of a model's time in layers that a step of two parts covers of which none takes over 75% of the
-step's time; goal 85% for CNNs and Transformers. Tables: what a part holds of the embedding tables' bytes (DLRM; goal
-about half, 55% at most). Speed-up: the fastest plan of at most so many functions against the unsplit one, both of
-one CPU for each function. It is a prediction: every function has a CPU to itself, contention for caches and memory is
-not counted, and an exchange costs what the profile and the platform ``local`` say, which is printed. Memory: required
-memory of one of four parts of VGG-16's first fully-connected layer, as a function, against that layer's; goal 35%.
+Coverage: the share of a model's time in layers covered by a step of two parts of which none takes over 75% of the
+step's time; goal 85% for CNNs and Transformers. Tables: a part's share of the embedding tables' bytes (DLRM; goal about
+half, 55% at most). Speed-up: the fastest plan of at most so many functions against the unsplit one, both with one CPU
+for each function. It is a prediction: every function has a CPU of its own, contention for caches and memory is not
+counted, and the costs of an exchange come from the profile and the platform ``local``, and are printed. Memory:
+required memory of one of four parts of VGG-16's first fully-connected layer, as a function, against that layer's; goal
+35%.
 """
 
 import sys
@@ -49,7 +50,7 @@ MEMORY_MODEL, MEMORY_PARTS = "vgg16", 4
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of a model splits in two; ``left`` is the time that does not, by operators, the most first."""
+    """How much of a model splits in two; ``left`` is the time that does not, by operators, largest first."""
 
     model: str
     category: str
@@ -59,18 +60,18 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """Of the time."""
+        """Share of the time."""
         return self.covered_ms / self.total_ms
 
     @property
     def has_goal(self) -> bool:
-        """Whether most of it should split."""
+        """Whether the goal applies."""
         return self.category in GOAL_CATEGORIES
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedUp:
-    """The fastest plan of at most so many parts."""
+    """The fastest plan with a maximum number of parts."""
 
     model: str
     parts: int
@@ -81,7 +82,7 @@ class SpeedUp:
 
 @dataclass(frozen=True, slots=True)
 class Studied:
-    """A model, and what each number of parts could do."""
+    """A model, and the best possible result of each number of parts."""
 
     model: Model
     layers: tuple[Layer, ...]
@@ -90,7 +91,7 @@ class Studied:
 
 
 def studied(name: str, measure: bool) -> Studied:
-    """Profile a model and find its steps."""
+    """Profile a model and find its sharding steps."""
     path, inputs = materialise(name), sample_inputs(name)
     archive = path.with_name("benchmark-inputs.npz")
     np.savez(archive, allow_pickle=False, **inputs)
@@ -107,7 +108,7 @@ def studied(name: str, measure: bool) -> Studied:
 
 
 def coverage(one: Studied, category: str) -> Coverage:
-    """Of steps of two parts."""
+    """Coverage by steps of two parts."""
     covered = {
         layer
         for step in one.steps[2]
@@ -124,7 +125,7 @@ def coverage(one: Studied, category: str) -> Coverage:
 
 
 def tables_share(one: Studied) -> float | None:
-    """Bytes of embedding tables in the fuller of two parts, of the step with most of them; None without tables."""
+    """Larger share of two parts of the embedding tables' bytes, in the step with most of them; None without tables."""
     found: list[tuple[int, float]] = []
     for step in one.steps[2]:
         whole = _table_bytes(extract(one.model, step.start, step.stop, one.layers))
@@ -151,7 +152,7 @@ def speed_up(one: Studied, parts: int) -> SpeedUp | None:
     """The fastest plan on a machine of at least that many cores; None where there is none."""
     limits = load_limits("local")
     book = load_book(limits.prices)
-    # The planner gives a machine no more parts than it has cores.
+    # The planner allows no more parts on a machine than it has cores.
     machine = replace(one.profile.machine, cores=max(parts, one.profile.machine.cores))
     profile = replace(one.profile, shards=one.steps[parts], machine=machine)
     try:
@@ -210,7 +211,7 @@ def speed_row(name: str, found: list[SpeedUp]) -> tuple[str, ...]:
 
 
 def say_exchange(profile: Profile) -> None:
-    """Print what exchanges are taken to cost."""
+    """Print the assumed costs of exchanges."""
     runtime = profile.runtime
     further = "a call" if runtime.exchange_ms is None else f"{runtime.exchange_ms:.3f} ms"
     print(

@@ -1,12 +1,11 @@
-"""What two functions side by side win: latency-optimal plans of two functions against the whole model.
+"""Gain of two parallel functions: latency-optimal plans of two functions against the unsplit model.
 
     python -m benchmarks.side_by_side [--models NAME,..] [--requests N] [--measure] [--json FILE]
 
-For each of the zoo's CNNs and Transformers, served alike and asked by turns: the user's file as it is at one CPU
-(ort-unsplit), the same model built by mopar at one CPU and at two with two threads, and the fastest plan of at most two
-functions of one CPU each. Functions have memory enough: latency is what is compared. Layer times are predicted, or,
-with --measure, measured. Goals, over ort-unsplit: at most 0.70 in the geometric mean, 0.60 for the best, 1.03 for the
-worst.
+For each of the zoo's CNNs and Transformers, served alike with interleaved requests: the user's file unchanged at one
+CPU (ort-unsplit), the same model built by mopar at one CPU and at two with two threads, and the fastest plan of at most
+two functions of one CPU each. Memory limits do not bind: only latency is compared. Layer times are predicted, or, with
+--measure, measured. Goals, over ort-unsplit: at most 0.70 in the geometric mean, 0.60 for the best, 1.03 for the worst.
 """
 
 import statistics
@@ -39,7 +38,7 @@ ONE, TWO_THREADS, SIDE = "one CPU", "two threads", "two functions"
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A model's latencies in ms, by configuration, and what was predicted of the plan over the unsplit one."""
+    """A model's latencies in ms, by configuration, and the predicted ratio of the plan to the unsplit model."""
 
     model: str
     samples: Mapping[str, Sequence[float]]
@@ -48,18 +47,18 @@ class Compared:
     text: str
 
     def ratio(self, name: str) -> float:
-        """Median latency over that of the user's file."""
+        """Median latency divided by that of the user's file."""
         return statistics.median(self.samples[name]) / statistics.median(self.samples["ort-unsplit"])
 
 
 def names_of(wanted: str | None) -> list[str]:
-    """The models that are asked for; by default the twelve's CNNs and Transformers."""
+    """The models to measure; by default CNNs and Transformers of the twelve."""
     known = [model.name for model in zoo_models() if model.in_mean and model.category in CATEGORIES]
     return known if wanted is None else wanted.split(",")
 
 
 def plans_of(profile: Profile) -> dict[str, Plan]:
-    """What is served of a model besides the user's file."""
+    """The plans that are served besides the user's file."""
     whole = make_plan(profile, PlanOptions(cuts=(), slo_ms=None))
     (function,) = whole.functions
     threads = replace(function, cpu=2.0, threads=2)
@@ -85,7 +84,7 @@ def functions_of(config: Config) -> list[str]:
 
 
 def compare(name: str, requests: int, *, measured: bool) -> Compared:
-    """Serve one model in all configurations and ask them by turns."""
+    """Serve one model in all configurations and send interleaved requests."""
     path = materialise(name)
     model, profile = measure_model(path) if measured else predict_model(path)
     inputs = sample_inputs(name)
@@ -105,7 +104,7 @@ def compare(name: str, requests: int, *, measured: bool) -> Compared:
 
 
 def show(found: Sequence[Compared]) -> bool:
-    """Print the table and how the goals stand; whether all are met."""
+    """Print the table and the goals; return whether all are met."""
     rows = [
         (
             one.model,
@@ -125,12 +124,12 @@ def show(found: Sequence[Compared]) -> bool:
     goals = (mean <= MEAN_GOAL, min(ratios) <= BEST_GOAL, max(ratios) <= WORST_GOAL, all(one.equal for one in found))
     print(f"\ngeometric mean {mean:.3f} (goal {MEAN_GOAL}): {met(goals[0])}; of two threads {threads:.3f}")
     print(f"best {min(ratios):.3f} (goal {BEST_GOAL}): {met(goals[1])}; worst {max(ratios):.3f}: {met(goals[2])}")
-    print(f"all answers equal: {met(goals[3])}")
+    print(f"all outputs equal: {met(goals[3])}")
     return all(goals)
 
 
 def main() -> int:
-    """Run it; 0 where all goals are met."""
+    """Run the benchmark; return 0 where all goals are met."""
     arguments = parser(__doc__)
     arguments.add_argument("--models", metavar="NAME,..")
     arguments.add_argument("--requests", type=int, default=40)

@@ -1,13 +1,12 @@
-"""Random slices of each zoo model, each in a process of its own: predicted from the profile, and measured.
+"""Random slices of each zoo model, each in a separate process: predicted from the profile, and measured.
 
     python -m benchmarks.slices [--models resnet50,gpt2] [--count 10] [--seed 0] [--json FILE]
 
-A model is cut at random into ten functions under their limits, which are asked one after the other, so that no slice
-finds its weights in the cache. Compared is the time inside the function, which is what a plan predicts and a platform
-bills; the engine's part of it is printed beside. Layers are timed, then slices, whatever an earlier profile says, and
-both again, with new processes, as a machine's speed changes within minutes; means of the two rounds are compared. How
-far the rounds' measurements are apart is printed: predictions cannot be nearer.
-Goal: the median error is within 7% for each model.
+A model is cut at random into ten functions under their limits, which are called one after the other, so that each finds
+its caches cold. The time inside the function is compared, which is what a plan predicts and a platform bills; the
+engine's part of it is printed beside. Layers are timed, then slices, even where a profile exists, and both again with
+new processes, as a machine's speed changes within minutes; means of the two rounds are compared. The difference between
+the rounds is printed: predictions cannot be more accurate. Goal: the median error is within 7% for each model.
 """
 
 import statistics
@@ -61,17 +60,17 @@ class Slice:
 
     @property
     def error(self) -> float:
-        """Of the predicted time, signed."""
+        """Signed, relative to the predicted time."""
         return self.predicted_ms / self.measured_ms - 1
 
     @property
     def apart(self) -> float:
-        """Of the second measurement from the first."""
+        """Relative difference between the two measurements."""
         return abs(self.measured[1] / self.measured[0] - 1)
 
 
 def random_plan(profile: Profile, count: int, seed: int) -> Plan:
-    """Cuts at random into ``count`` functions, or as many as there are cut positions for."""
+    """Cut at random into ``count`` functions, or as many as there are cut positions for."""
     positions = [cut.index for cut in profile.cut_positions]
     drawn = np.random.default_rng(seed).choice(positions, min(count - 1, len(positions)), replace=False)
     return make_plan(profile, PlanOptions(cuts=tuple(sorted(map(int, drawn))), slo_ms=None))

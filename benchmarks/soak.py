@@ -1,12 +1,11 @@
-"""Requests of mixed sizes at once, also while workers are killed: is all answered, and is all equal?
+"""Concurrent requests of mixed sizes, also while workers are killed: are all answered, and all outputs equal?
 
     python -m benchmarks.soak [--models symbolic,silero-vad,minilm] [--requests 10000] [--concurrency 16] [--json FILE]
 
-Each model is served by `mopar serve` in slices of equal time, in slices whose parts run side by side, and in slices
-again while a worker gets SIGKILL every second. Clients on connections of their own share the requests; each is of one
-of many sizes within the range that the plan answers, and every answer is compared with the whole model's. A request
-that meets a worker's death must be tried again, or answered with an error that says so; without kills nothing may be
-refused.
+Each model is served by `mopar serve` in slices of equal time, in slices whose parts compute in parallel, and in slices
+again while a worker gets SIGKILL every second. Clients on separate connections share the requests; each has one of many
+sizes within the planned range, and every output is compared with the reference model's. A request whose worker dies
+must be retried, or answered with an error that says so; without kills every request must succeed.
 """
 
 import argparse
@@ -43,7 +42,7 @@ RANGES: Mapping[str, Mapping[str, str]] = {
     "silero-vad": {"input": "1..8..24x576"},
     "minilm": {"input_ids": "1..4x1..32..96"},
 }
-"""The models, each with the sizes of its inputs; those that are missing follow."""
+"""The models, each with the sizes of its inputs; other models have fixed sizes."""
 KINDS = ("slices", "parts", "slices, workers killed")
 TOO_SMALL_FOR_PARTS = ("symbolic",)
 
@@ -52,7 +51,7 @@ Question = tuple[Mapping[str, Array], Mapping[str, Array]]
 
 @dataclass(frozen=True)
 class Scenario:
-    """A model in one kind of plan, and how it is asked."""
+    """A model in one kind of plan, and its load."""
 
     model: str
     kind: str
@@ -67,7 +66,7 @@ class Scenario:
 
 @dataclass
 class Tally:
-    """What became of the requests, and how often a worker was killed, tried again, started again."""
+    """Results of the requests, and counts of kills, retries and restarts."""
 
     begun: int = 0
     unequal: int = 0
@@ -82,18 +81,18 @@ class Tally:
 
     @property
     def answered(self) -> int:
-        """How many were."""
+        """How many requests succeeded."""
         return len(self.latency_ms)
 
 
 def workers_of(gateway: int) -> list[int]:
-    """The gateway's functions: its children."""
+    """Process ids of the gateway's workers: its children."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it ended meanwhile
+            except OSError:  # it exited meanwhile
                 continue
             if int(fields[1]) == gateway and fields[0] != "Z":
                 found.append(int(entry.name))
@@ -101,7 +100,7 @@ def workers_of(gateway: int) -> list[int]:
 
 
 def ask(url: str, questions: Sequence[Question], requests: int, tally: Tally) -> None:
-    """One client: send until all requests are begun."""
+    """One client: send requests until all are taken."""
     with Client(url, timeout_s=TIMEOUT_S) as client:
         while True:
             with tally.lock:
@@ -124,7 +123,7 @@ def ask(url: str, questions: Sequence[Question], requests: int, tally: Tally) ->
 
 
 def kill_now_and_then(gateway: int, tally: Tally, ended: threading.Event) -> None:
-    """SIGKILL one of the gateway's functions after the other, until the requests are through."""
+    """Send SIGKILL to one of the gateway's workers after the other, until the requests are done."""
     while not ended.wait(KILL_EVERY_S):
         workers = workers_of(gateway)
         if workers:
@@ -133,7 +132,7 @@ def kill_now_and_then(gateway: int, tally: Tally, ended: threading.Event) -> Non
 
 
 def planned(profile: Profile, kind: str) -> Plan:
-    """Slices of equal time; or those that are quickest in parts, were layers slow and calls free."""
+    """Slices of equal time; or the fastest plan in parts, for slow layers and free calls."""
     if kind != "parts":
         return make_plan(profile, PlanOptions(uniform=SLICES, slo_ms=None))
     layers = tuple(replace(layer, latency_ms=layer.latency_ms * SLOWER) for layer in profile.layers)
@@ -143,7 +142,7 @@ def planned(profile: Profile, kind: str) -> Plan:
 
 
 def drawn(profile: Profile, random: np.random.Generator) -> dict[str, Array]:
-    """A request of sizes within the range, in which a dimension's size is the same in every input that has it."""
+    """A request of random sizes within the range; a dimension has the same size in every input that has it."""
     sizes: dict[str, int] = {}
     values: dict[str, Array] = {}
     for spec, known in zip(profile.inputs, profile.ranges, strict=True):
@@ -162,12 +161,12 @@ def drawn(profile: Profile, random: np.random.Generator) -> dict[str, Array]:
 
 
 def prepared(scenario: Scenario, folder: Path) -> tuple[Bundle, list[Question]]:
-    """The bundle of a scenario, and questions of mixed sizes with the whole model's answers."""
+    """Build a scenario's bundle, and requests of mixed sizes with the reference model's outputs."""
     path = materialise(scenario.model)
     model, profile = predict_model(path, shapes=RANGES[scenario.model])
     plan = planned(profile, scenario.kind)
     if scenario.kind == "parts" and not any(graph.part is not None for graph in plan.graphs):
-        raise RuntimeError(f"{scenario.model}: no plan with functions side by side was found")
+        raise RuntimeError(f"{scenario.model}: no plan with parallel functions was found")
     build(model, plan, folder / "bundle")
     reference, random = ReferenceModel(path), np.random.default_rng(0)
     questions = [drawn(profile, random) for _ in range(QUESTIONS)]
@@ -205,12 +204,12 @@ def soak(scenario: Scenario) -> Tally:
 
 
 def holds(scenario: Scenario, tally: Tally) -> bool:
-    """Nothing wrong or left unanswered; without kills, nothing refused and no worker lost."""
+    """Whether no output is wrong and no request unanswered; without kills, also that none failed and no worker died."""
     explicit = not any("cannot be reached" in text for text in tally.errors)
     if tally.unequal or tally.answered + tally.errors.total() != scenario.requests or not explicit:
         return False
     if scenario.kills:
-        # The last kill may have come after all was answered and counted.
+        # The last kill may have come after the last counter was read.
         return tally.restarts >= tally.kills - 1 >= 0 and tally.answered >= SHARE_ANSWERED * scenario.requests
     return not tally.errors and not tally.restarts
 

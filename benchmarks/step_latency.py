@@ -1,18 +1,18 @@
-"""What a step of two parallel functions adds to their engine time: gateway, two busy pinned workers, and back.
+"""Latency that a step of two parallel functions adds to their engine time: gateway, two busy pinned workers, and back.
 
     python -m benchmarks.step_latency [--steps 300] [--json FILE]
 
-Two plans are asked by turns. In the first, one function makes a tensor in shared memory, and that is all. In the second
-the step follows: two calls that both read the tensor, on two workers pinned to a core each. All calls compute for a
-millisecond or two, so that the gateway has no core to itself. With the time of a request at the executor and the time
-inside the engines, the step adds
+Requests to two plans are interleaved. In the first, one function produces a tensor in shared memory, and nothing
+follows. In the second a step follows: two calls that both read the tensor, on two workers pinned to a core each. All
+calls compute for a millisecond or two, so that the gateway has no core to itself. From the time of a request at the
+executor and the time inside the engines, the step adds
 
-    (second request - its maker's engine time - the longer engine time of the step)
-        - median (first request - its maker's engine time)
+    (second request - its producer's engine time - the longer engine time of the step)
+        - median (first request - its producer's engine time)
 
-that is: the gateway's work for the step, both ways of the frames, and the workers' own handling. An engine that waits
-for its core while the gateway runs counts as engine time. Beside it stand the same with one worker, and the floor: the
-round trip of a frame over the same kind of socket to a pinned process that only sends it back.
+that is: the gateway's work for the step, the frames in both directions, and the workers' own handling. Time in which an
+engine waits for its core while the gateway runs counts as engine time. For comparison, the same with one worker, and
+the lower bound: the round trip of a frame over the same kind of socket to a pinned process that only sends it back.
 """
 
 import array
@@ -66,7 +66,7 @@ while data := wire.recv(1 << 17):
 
 
 def graph(path: Path, reads: str, length: int, output: str, size: int) -> Path:
-    """Multiplies matrices for a millisecond or two; from ``length`` floats, 1 or ``size``, to ``size``."""
+    """A graph that multiplies matrices for a millisecond or two; from ``length`` floats, 1 or ``size``, to ``size``."""
     g = Builder("step")
     read = g.input(reads, [length])
     part = g.add("Slice", read, g.ints(0), g.ints(1))
@@ -81,7 +81,7 @@ def graph(path: Path, reads: str, length: int, output: str, size: int) -> Path:
 
 
 def step_bundle(root: Path, size: int, workers: int) -> Bundle:
-    """The maker in the first function; then one call to each of ``workers`` functions, all at once."""
+    """A bundle with the producer in the first function, then one call to each of ``workers`` functions, all at once."""
     root.mkdir()
     made = TensorSpec("made", "float32", (size,))
     outputs = tuple(TensorSpec(f"y{i}", "float32", (size,)) for i in range(workers))
@@ -124,14 +124,14 @@ def step_bundle(root: Path, size: int, workers: int) -> Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Of one request, in ms: what it took besides the engines, and the longer engine time of its step."""
+    """One request, in ms: its time outside the engines, and the longer engine time of its step."""
 
-    besides: float
+    outside_engine_ms: float
     step_engine: float
 
 
 async def ask(executor: Executor) -> Request:
-    """One request; its steps run one after the other, so the engine times of both count."""
+    """Send one request; its steps run one after the other, so the engine times of both count."""
     values = {"seed": from_array("seed", np.full(1, 0.5, np.float32))}
     started = time.perf_counter()
     async with executor.infer(values, None, DEADLINE_S) as answer:
@@ -158,12 +158,12 @@ async def steps(root: Path, size: int, workers: int, cores: list[int], count: in
                 request = await ask(executor)
                 if number >= WARM:
                     requests.append(request)
-    without = statistics.median(request.besides for request in taken[0])
-    return [request.besides - without for request in taken[1]], [request.step_engine for request in taken[1]]
+    without = statistics.median(request.outside_engine_ms for request in taken[0])
+    return [request.outside_engine_ms - without for request in taken[1]], [request.step_engine for request in taken[1]]
 
 
 def floor(cores: list[int], count: int) -> list[float]:
-    """Round trips of a frame of 128 bytes to one pinned process per core, sent to all before any is awaited, in ms."""
+    """Round trips in ms of a frame of 128 bytes to one pinned process per core, sent to all before any is awaited."""
     wires, children = [], []
     for core in cores:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

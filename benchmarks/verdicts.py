@@ -2,8 +2,8 @@
 
     python -m benchmarks.verdicts [--models NAME,..] [--json FILE]
 
-Each book with the limits of its platform. On a coupled book the plan stands beside the whole model at its smallest size
-and at the size that buys a whole CPU: by the planner's arithmetic it must beat or equal both.
+Each price book has the limits of its platform. On a coupled book the plan is compared with the unsplit model at its
+smallest size and at the size that buys a whole CPU: as predicted, it must be at least as good as both.
 """
 
 import sys
@@ -27,7 +27,7 @@ PLATFORMS = {"paper": "local", "openfaas": "openfaas", "aws-lambda-x86": "aws-la
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the planner says of a model under a book."""
+    """The planner's verdict on a model under a price book."""
 
     model: str
     book: str
@@ -46,7 +46,7 @@ class Verdict:
 
 
 def limits_for(book: PriceBook) -> PlatformLimits:
-    """Of the book's platform; where mopar has none, a container platform's: HTTP hops, and no other limit."""
+    """Limits of the book's platform; where mopar has none, a container platform's: HTTP hops, and no other limit."""
     name = PLATFORMS.get(book.name)
     if name is not None:
         return load_limits(name)
@@ -54,7 +54,7 @@ def limits_for(book: PriceBook) -> PlatformLimits:
 
 
 def baselines(profile: Profile, book: PriceBook, limits: PlatformLimits) -> dict[str, float]:
-    """Where memory buys CPU and the whole model may run: its price at its smallest size, and with a whole CPU."""
+    """Where memory buys CPU and the unsplit model is allowed: its price at its smallest size, and with a whole CPU."""
     if book.mib_per_vcpu is None:
         return {}
     try:
@@ -92,7 +92,7 @@ def verdict(profile: Profile, book: PriceBook) -> Verdict:
 
 
 def profile_of(name: str) -> Profile:
-    """Measured, or as it was measured before."""
+    """A measured profile, from the cache if there is one."""
     path = materialise(name)
     archive = path.with_name("benchmark-inputs.npz")
     np.savez(archive, allow_pickle=False, **sample_inputs(name))

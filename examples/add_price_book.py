@@ -1,7 +1,6 @@
-"""Plan under a price book of one's own, a TOML file: ``python -m examples.add_price_book``.
+"""Plan with your own price book, a TOML file: ``python -m examples.add_price_book``.
 
-``PriceBook`` in ``src/mopar/types/platform.py`` says what each key means. On the command line:
-``--prices my-cloud.toml``.
+``PriceBook`` in ``src/mopar/types/platform.py`` documents each key. On the command line: ``--prices my-cloud.toml``.
 """
 
 import tempfile
@@ -29,7 +28,7 @@ cold_rate = 0.0
 
 
 def main() -> None:
-    """The cheapest plan of the same model under every book that comes with mopar, and under this one."""
+    """Print the cheapest plan of the same model under every price book that mopar ships, and under this one."""
     with tempfile.TemporaryDirectory() as folder:
         profile = mopar.profile(mopar.load(write_model(Path(folder) / "small.onnx")))
         mine = Path(folder) / "my-cloud.toml"

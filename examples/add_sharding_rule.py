@@ -1,7 +1,7 @@
-"""Teach mopar how an operator splits into parallel parts: ``python -m examples.add_sharding_rule``.
+"""Add a sharding rule for an operator: ``python -m examples.add_sharding_rule``.
 
-ArgMax has no rule, so a part that needs some rows of its answer computes all of them. `docs/sharding.md` tells what a
-rule is asked; one for everybody goes to ``src/mopar/sharding/rules/`` with a test in ``tests/sharding/``.
+ArgMax has no rule, so a part that needs some rows of its output computes all of them. ``docs/sharding.md`` defines the
+interface of a rule; a rule for everybody goes to ``src/mopar/sharding/rules/`` with a test in ``tests/sharding/``.
 """
 
 import numpy as np
@@ -19,16 +19,16 @@ classes (float[64, 1000] scores) => (int64[64, 1] best) { best = ArgMax <axis = 
 
 
 def argmax(view: View, wanted: Wanted) -> Sharded | None:
-    """A piece along another axis than the one looked through needs that piece alone of the input."""
+    """Return the input pieces that a piece of the output needs, which must not cut the reduced axis."""
     piece, shape = wanted[0], view.shape(0)
     if piece is None or piece.axis is None or not shape or view.attribute("keepdims", 1) != 1:
-        return None  # None: I know no better, the part computes the whole
-    looked_through = view.attribute("axis", 0) % len(shape)
-    return Sharded((piece,), (piece,)) if piece.axis != looked_through else None
+        return None  # None: not supported, the part computes the whole
+    reduced_axis = view.attribute("axis", 0) % len(shape)
+    return Sharded((piece,), (piece,)) if piece.axis != reduced_axis else None
 
 
 def main() -> None:
-    """What each of two parts takes without the rule and with it; the two answers together equal the whole's."""
+    """Print what each of two parts reads without and with the rule; their outputs combined equal the unsplit output."""
     scores = np.random.default_rng(0).standard_normal((64, 1000)).astype(np.float32)
     whole = run(ir.from_proto(onnx.parser.parse_model(MODEL)), scores)
     for known in (False, True):
@@ -43,11 +43,11 @@ def main() -> None:
             print(f"{'with' if known else 'without'} a rule: part {part.index} takes rows {start} to {stop - 1}")
             answers.append(run(model, scores[start:stop]))
         np.testing.assert_array_equal(np.concatenate(answers), whole)
-    print("the parts' answers together are the whole's")
+    print("the parts' outputs combined equal the unsplit output")
 
 
 def run(model: ir.Model, scores: np.ndarray) -> np.ndarray:
-    """The model's answer."""
+    """Return the model's output."""
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     return np.asarray(session.run(["best"], {"scores": scores})[0])
 

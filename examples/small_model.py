@@ -1,4 +1,4 @@
-"""A small model for the examples: four matrix products with a ReLU after each, written without PyTorch."""
+"""A small model for the examples: four matrix products, each followed by a ReLU, built without PyTorch."""
 
 from itertools import pairwise
 from pathlib import Path

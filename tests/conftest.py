@@ -10,8 +10,8 @@ from hypothesis import settings
 
 from tests.models import materialise
 
-# Drawn examples are the same in every run, so that a change is to blame for what fails; `make fuzz` draws new ones.
-# How long an example takes is for benchmarks to say: hosts differ.
+# Hypothesis examples are the same in every run, so that a failure is due to a change; `make fuzz` draws new ones.
+# Durations of examples are not checked: hosts differ, and benchmarks measure time.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("fuzz", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
@@ -27,11 +27,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def reference() -> Callable[[str], Path]:
-    """The ONNX file of a reference model; made once for each version of its recipe and kept in ``.cache``."""
+    """The ONNX file of a reference model; built once for each version of its recipe and cached in ``.cache``."""
     return materialise
 
 
 @pytest.fixture(autouse=True)
 def as_busy_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A profile that was measured on a busy machine is measured again on a quiet one; tests run on either."""
+    """Keep profiles that were measured on a busy machine even when it is quiet now; tests run on either."""
     monkeypatch.setattr("mopar.profiling.cache.busy_now", lambda: True)

@@ -1,4 +1,4 @@
-"""Little profiles and price books that many tests plan with, built by hand and small enough to follow on paper."""
+"""Small handmade profiles and price books for planning tests, whose plans can be verified on paper."""
 
 from dataclasses import replace
 
@@ -73,7 +73,7 @@ def make_profile(
     runtime: RuntimeCosts | None = None,
     samples: tuple[MemorySample, ...] = (),
 ) -> Profile:
-    """A profile around layers, tensors and weights; the whole's time is the layers' sum unless given."""
+    """A profile of layers, tensors and weights; the whole run's time is the layers' sum unless given."""
     sizes = {tensor.name: tensor for tensor in tensors}
     count = len(layers)
 
@@ -106,7 +106,7 @@ def tensor(name: str, size: int, producer: int, consumers: tuple[int, ...]) -> T
 
 
 def chain(count: int, *, latency_ms: float = 4.0, weight: int = 8 * MIB, activation: int = MIB) -> Profile:
-    """Equal layers in a row, cuttable everywhere."""
+    """Equal layers in a row with cut positions everywhere."""
     names = ["x", *(f"t{index}" for index in range(count))]
     tensors = tuple(tensor(name, activation, index - 1, (index,)) for index, name in enumerate(names))
     weights = tuple(WeightProfile(f"w{index}", weight, weight, weight) for index in range(count))
@@ -118,10 +118,10 @@ def chain(count: int, *, latency_ms: float = 4.0, weight: int = 8 * MIB, activat
 
 
 def two_towers(crossing: tuple[int, int, int, int] = (8, 1, 8, 1)) -> Profile:
-    """Towers 0-2-4 and 1-3-5, one layer of each by turns, that meet in layer 6.
+    """Towers 0-2-4 and 1-3-5, with alternating layers, that are joined in layer 6.
 
     Args:
-        crossing: MiB of what the layers of the first tower make, then of the second's, inside and at the end.
+        crossing: MiB of the outputs of the first tower's layers, then of the second's, inside and at the end.
     """
     inner_a, end_a, inner_b, end_b = (4 * (size * MIB // 4) for size in crossing)
     sizes = (inner_a, inner_b, inner_a, inner_b, end_a, end_b, MIB)

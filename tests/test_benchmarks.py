@@ -1,4 +1,4 @@
-"""The benchmarks take minutes, so no test runs them; these keep them from breaking unnoticed."""
+"""Benchmarks take minutes, so tests do not run them in full; these tests detect that one is broken."""
 
 import json
 import os
@@ -39,8 +39,8 @@ def test_the_list_has_a_line_for_each() -> None:
 def test_an_architecture_is_asked_for_sizes_within_the_ranges_that_it_is_profiled_for(item: Architecture) -> None:
     shapes = parse_shapes(item.ranges())
     assert set(shapes) == {one.name for one in item.inputs if any(isinstance(dim, str) for dim in one.shape)}
-    asked = {(name, size) for point in item.points for name, size in point.items()}
-    assert asked == {(name, size) for name, sizes in item.sizes.items() for size in sizes}
+    tested = {(name, size) for point in item.points for name, size in point.items()}
+    assert tested == {(name, size) for name, sizes in item.sizes.items() for size in sizes}
     for point in item.points:
         for name, value in item.request(sizes=point).items():
             for size, bounds in zip(value.shape, shapes[name].bounds if name in shapes else (), strict=False):
@@ -66,7 +66,7 @@ def test_the_demo_still_finds_what_it_imports() -> None:
 
 
 def test_a_step_is_measured_on_one_machine(tmp_path: Path) -> None:
-    """The smallest run of the benchmark whose arithmetic rests on the runner's own timings."""
+    """The smallest run of the benchmark that relies on the runner's own timings."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("a step of two functions wants two cores")
     raw = tmp_path / "step.json"

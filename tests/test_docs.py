@@ -1,4 +1,4 @@
-"""What the documentation says is true: links lead somewhere, make targets exist, Python snippets run."""
+"""The documentation is true: links resolve, make targets exist, Python snippets run."""
 
 import re
 import subprocess
@@ -29,7 +29,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_make_targets_and_paths_exist(page: Path) -> None:
-    """``make X`` is a target; a path of the tree in backticks is there."""
+    """``make X`` is a target; a path in backticks exists."""
     text = page.read_text()
     targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"^make ([a-z0-9]+)|`make ([a-z0-9]+)", text, re.MULTILINE)) <= {

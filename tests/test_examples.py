@@ -1,4 +1,4 @@
-"""The examples run, and say what they are there to show."""
+"""The examples run, and print what they demonstrate."""
 
 import os
 import re
@@ -19,7 +19,7 @@ SHOWS = {
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Measured once: three of the examples profile the same model."""
+    """A shared cache: three of the examples profile the same model."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -35,7 +35,7 @@ def test_examples_show_what_they_say(name: str, cache: Path) -> None:
 
 
 def test_every_example_stays_short() -> None:
-    """They are read before they are run. The demo is a program of its own."""
+    """Short enough to read before running. The demo is a program of its own."""
     assert {name: count for name in SHOWS if (count := len(lines(name))) >= 60} == {}
 
 

@@ -1,4 +1,4 @@
-"""The headline figures, each from numbers so round that a reader can check them on paper.
+"""The headline figures, each from round numbers that can be verified on paper.
 
 Two layers run 50 ms each and need 512 MiB each while they run, which is half a GiB for a tenth of a second in all:
 0.05 GiB-s *in need*. A GiB-s costs 0.00002 USD.
@@ -26,7 +26,7 @@ BOOK = replace(PAPER, gib_s_usd=2e-5)
 
 @pytest.fixture
 def profile() -> Profile:
-    """The two layers; calls, the runtime and tensors take nothing."""
+    """The two layers; calls, the runtime and tensors cost nothing."""
     two = chain(2, latency_ms=50.0, weight=512 * MIB, activation=0)
     return replace(two, runtime=RuntimeCosts(0.0, 0.0, 0.0, 0.0, 0.0), whole=WholeProfile(100.0, 0.0, 1024.0, 0.0, 0.0))
 
@@ -62,7 +62,7 @@ def test_predicted_of_a_plan_and_of_the_unsplit_model(profile: Profile) -> None:
 def test_predicted_waits_for_every_hop_and_bills_the_half_inside(profile: Profile) -> None:
     """Two calls of 10 ms, half of it inside: 120 ms; billed are 55 ms of half a GiB twice, 0.055 GiB-s, 0.005 of it
     for communication."""
-    limits = replace(FREE, hop_ms=10.0, hop_ms_per_mib=0.0, hop_billed_share=0.5)
+    limits = replace(FREE, shares_host=False, hop_ms=10.0, hop_ms_per_mib=0.0, hop_billed_share=0.5)
     found = plan_cuts(profile, BOOK, limits, [1], headroom_share=0.0, headroom_min_mib=0.0).predicted
     assert found.latency_ms == pytest.approx(120.0)
     assert found.gb_s_per_request == pytest.approx(0.055)
@@ -78,7 +78,7 @@ def test_a_coupled_book_rounds_what_it_bills_and_adds_its_fee(profile: Profile) 
 
 
 def test_memory_swing(profile: Profile) -> None:
-    """A layer of 512 MiB, then one of 128: a swing of three quarters in need. Held are 640 all the time: none."""
+    """A layer of 512 MiB, then one of 128: a swing of three quarters in need. 640 are held all the time: no swing."""
     small = replace(profile.weights[1], bytes=128 * MIB)
     layers = profile.layers[0], replace(profile.layers[1], weight_bytes=128 * MIB)
     found = patterns_of(layers, (profile.weights[0], small), ["Gemm", "Gemm"]).differences

@@ -1,4 +1,4 @@
-"""Files and folders are whole or absent, at whatever moment a signal ends the program."""
+"""Files and folders are complete or absent, at whatever moment a signal ends the program."""
 
 import sys
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def a_whole_file(home: Path) -> None:
         temporary.write_bytes(b"something")
 
 
-# What was open at that moment is closed with the process.
+# Files open at that moment are closed with the process.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("use", "left"), [(in_a_folder, set()), (a_whole_file, {"file"})])
 def test_a_signal_at_any_moment_leaves_nothing_behind(
@@ -41,9 +41,9 @@ def test_a_signal_at_any_moment_leaves_nothing_behind(
 
 
 def interrupted_at(moment: int, use: Callable[[Path], None], home: Path) -> bool:
-    """Run ``use`` with a KeyboardInterrupt at a moment; whether it came so far.
+    """Run ``use`` with a KeyboardInterrupt at a moment; return whether it got that far.
 
-    The interpreter looks for signals where a function begins, and where a call is done.
+    The interpreter checks for signals where a function begins, and where a call returns.
     """
     passed = 0
 

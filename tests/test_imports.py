@@ -1,4 +1,4 @@
-"""Importing stays light: each function of a deployment pays for what it imports, and so does each command line."""
+"""Imports stay light: each function of a deployment and each command line pays for them."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ HEAVY = {"numpy", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "rich", "torch
 
 
 def loaded_by(module: str) -> set[str]:
-    """What a fresh interpreter has loaded after importing ``module``, top-level names only."""
+    """Top-level modules that a fresh interpreter has loaded after importing ``module``."""
     code = f"import json, sys, {module}; print(json.dumps([name.partition('.')[0] for name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     return set(json.loads(done.stdout))
@@ -22,7 +22,7 @@ def test_the_core_loads_nothing_heavy(module: str) -> None:
 
 
 def test_what_runs_in_a_function_loads_the_standard_library_only() -> None:
-    """Not even dataclasses and the inspect module that it brings: every function holds what is imported."""
+    """Not even dataclasses with its dependency inspect: every function holds what is imported."""
     loaded = loaded_by("mopar.runtime.worker")
     assert loaded & (HEAVY | {"dataclasses", "inspect", "msgspec"}) == set()
 
@@ -35,12 +35,12 @@ def test_a_process_that_is_timed_loads_the_engine_and_the_documents_of_its_job_a
 
 
 def test_capture_loads_what_is_heavy_only_to_capture() -> None:
-    """The worker that serves a torch module imports it, and is compared by its memory."""
+    """The worker of the torch baseline imports it, and its memory is compared."""
     assert loaded_by("mopar.capture") & HEAVY == set()
 
 
 def test_the_gateway_reads_no_models() -> None:
-    """It only moves tensors; with onnx and the engine's Python binding it would hold 70 MiB more."""
+    """It only transfers tensors; onnx and the engine's Python binding would add 70 MiB."""
     assert loaded_by("mopar.pipeline.serve") & {"onnx", "onnx_ir", "onnxruntime", "onnxscript", "torch"} == set()
 
 

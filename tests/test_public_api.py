@@ -1,4 +1,4 @@
-"""The public names are a promise: adding one is a decision, losing one is a break."""
+"""The public names are stable: adding one is a decision, losing one is a breaking change."""
 
 import mopar
 

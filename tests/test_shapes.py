@@ -1,4 +1,4 @@
-"""``--input`` arguments: what is written comes back, and what is wrong is named."""
+"""``--input`` arguments: a round trip, and mistakes are named."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ def written(dim: Dim) -> str:
 
 @given(names, st.lists(dims(), max_size=5), st.none() | st.sampled_from([item.name for item in DTYPES]))
 def test_what_is_written_is_read(name: str, shape: list[Dim], dtype: str | None) -> None:
-    """Any name at all (ONNX allows ':', '=' and 'x'), symbols with an 'x' in them included."""
+    """Any name (ONNX allows ':', '=' and 'x'), including symbols with an 'x'."""
     text = f"{name}={'x'.join(map(written, shape)) or 'scalar'}"
     text += f":{dtype}" if dtype else ""
     stated = StatedShape(tuple(size for _, size, _ in shape), tuple(bounds for *_, bounds in shape))

@@ -1,4 +1,4 @@
-"""Memory over time as the system counts it, against liveness analysis, on a model with known weights and tensors."""
+"""Memory over time as the system counts it, compared with liveness analysis, for known weights and tensors."""
 
 import os
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def test_resident_memory_is_what_liveness_says(tmp_path: Path) -> None:
 
 @pytest.fixture
 def one_layer(tmp_path: Path) -> Callable[[Path | None], object]:
-    """Watch a small model, or the file that is given in its place."""
+    """Sample a small model, or the given file."""
     graph = Builder("one")
     graph.output(graph.conv(graph.input("image", (1, 3, 8, 8)), 3, 4), (1, 4, 8, 8))
     graph.save(tmp_path / "one.onnx")

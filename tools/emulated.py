@@ -1,8 +1,8 @@
-"""An environment beside this one whose Python runs on an emulated CPU: ``python tools/emulated.py .venv/emulated``.
+"""Create an environment whose Python runs on an emulated CPU: ``python tools/emulated.py .venv/emulated``.
 
-QEMU's user mode offers AVX2 and no AVX-512, and emulates one process: what that process starts runs on the real CPU.
-So the environment's ``bin/python`` is a script that starts QEMU, and whatever starts ``sys.executable`` anew, as
-`mopar` does for its functions, is emulated too. Packages are this environment's own.
+QEMU's user mode offers AVX2 and no AVX-512, and emulates one process: its children run on the real CPU. Therefore the
+environment's ``bin/python`` is a script that starts QEMU, and whatever starts ``sys.executable``, as `mopar` does for
+its functions, is emulated too. Packages are those of the current environment.
 """
 
 import shlex
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    """Make the environment in the folder that the command line names."""
+    """Create the environment in the folder that the command line names."""
     qemu = shutil.which(QEMU)
     if qemu is None:
         sys.exit(f"no {QEMU}: apt-get install qemu-user")
@@ -27,7 +27,7 @@ def main() -> None:
         (home / "bin" / name).unlink(missing_ok=True)
     real = Path(sys.executable).resolve()
     script = home / "bin" / "python"
-    # QEMU is told the script's name as the process's own, by which Python finds the environment.
+    # QEMU passes the script's name as the name of the process; Python finds the environment by it.
     script.write_text(f'#!/bin/sh\nexec {shlex.quote(qemu)} -cpu max -0 "$0" {shlex.quote(str(real))} "$@"\n')
     script.chmod(0o755)
     packages = home / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"

@@ -1,7 +1,7 @@
-"""Write the versions that are installed here as pip constraints: ``python tools/lock.py requirements.lock``.
+"""Write the versions installed here as pip constraints: ``python tools/lock.py requirements.lock``.
 
 A local version such as ``1.0+cpu`` names a build that other machines cannot get, so its suffix is dropped. torch and
-what comes with it stay out: which build fits depends on the machine.
+its dependencies are left out: which build fits depends on the machine.
 """
 
 import re

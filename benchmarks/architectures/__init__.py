@@ -1,6 +1,6 @@
-"""Architectures with random weights, nothing downloaded: small ones to try every plan on, and full-size ones.
+"""Architectures with random weights, nothing downloaded: small ones to try all plans on, and full-size ones.
 
-The full-size ones are those that the resource model is tested on beside the zoo.
+The full-size ones are those that the resource model is tested on, besides the zoo.
 """
 
 from benchmarks.architectures.export import export, materialise, onnx_path

@@ -1,4 +1,4 @@
-"""From an architecture to its ONNX file, in a process of its own, once for each version of its recipe."""
+"""Export of an architecture to ONNX, in a separate process, once for each version of its recipe."""
 
 import ast
 import functools
@@ -17,24 +17,24 @@ CACHE = ROOT / ".cache" / "models" / "architectures"
 _LIMIT_S = 900.0
 _BATCH, _BATCHES = 4, 2
 _FIRST_SEED = 1_000
-"""Of the requests that weights are prepared with: far from those that anybody asks for."""
+"""Seed of the requests that weights are prepared with; far from those of test requests."""
 
 
 def onnx_path(item: Architecture) -> Path:
-    """Where the file is kept: its folder is named for all that it depends on."""
+    """Return where the file is cached: the folder's name is a digest of all that the file depends on."""
     maker = item.maker.function.partition(":")[0]
     files = [Path(__file__).with_name(f"{file}.py") for file in (maker, "preparing")]
-    code = [ast.unparse(ast.parse(file.read_text())) for file in files]  # no comments: they make no other model
+    code = [ast.unparse(ast.parse(file.read_text())) for file in files]  # without comments
     versions = [version(name) for name in ("torch", "torchvision", "timm", "transformers")]
     recipe = repr((item.maker, item.inputs, item.sizes, code, versions))
     return CACHE / f"{item.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}" / f"{item.name}.onnx"
 
 
 def materialise(item: Architecture, *, limit_s: float = _LIMIT_S) -> Path:
-    """The ONNX file of an architecture, made where it is not there yet.
+    """Return the ONNX file of an architecture; export it if it is not cached.
 
     Raises:
-        RuntimeError: it cannot be exported (the last line that the process said), or not within ``limit_s``.
+        RuntimeError: it cannot be exported  (the last line of the process's output), or not within ``limit_s``.
     """
     path = onnx_path(item)
     if path.exists():
@@ -57,18 +57,18 @@ def materialise(item: Architecture, *, limit_s: float = _LIMIT_S) -> Path:
 
 @functools.cache
 def _processes() -> ForkServerContext:
-    """Makes a process for each export by a fork of one that imported the libraries, which takes longer than an export.
+    """Forks a process for each export from one that has imported the libraries, which takes longer than an export.
 
-    What one export leaves behind in torch changes the next one: none happens in the process that is forked.
+    An export leaves state behind in torch that changes the next one, so none runs in the parent process.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"  # whatever a library thinks of it, nothing is downloaded
+    os.environ["HF_HUB_OFFLINE"] = "1"  # no library may download anything
     found = multiprocessing.get_context("forkserver")
     found.set_forkserver_preload(["benchmarks.architectures.preload"])
     return found
 
 
 def _export_alone(item: Architecture, path: Path, log: Path) -> None:
-    """What the process of an export does: all that it says goes to ``log``."""
+    """Run an export in the current process, with all output redirected to ``log``."""
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -76,16 +76,16 @@ def _export_alone(item: Architecture, path: Path, log: Path) -> None:
 
 
 def export(item: Architecture, path: Path) -> None:
-    """Write an architecture's ONNX file, its random weights prepared, and hold its answers against the module's.
+    """Write an architecture's ONNX file with prepared random weights, and compare its outputs with the module's.
 
     Raises:
-        ModelError: it cannot be captured, or answers differently.
+        ModelError: it cannot be captured, or its outputs differ.
     """
     import torch
 
     from benchmarks.architectures.preparing import prepared
 
-    torch.set_num_threads(1)  # several threads would only wait for each other: the models are small
+    torch.set_num_threads(1)  # The models are small: several threads would only block each other.
     torch.manual_seed(0)
     module = prepared(item.maker.make(), [_requests(item, number) for number in range(_BATCHES)])
     example = tuple(torch.from_numpy(value) for value in item.request().values())

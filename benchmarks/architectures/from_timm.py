@@ -6,7 +6,7 @@ from torch import nn
 
 
 def model(name: str, **options: Any) -> nn.Module:
-    """Any of ``timm.list_models()``, without its trained weights."""
+    """Build any of ``timm.list_models()``, without its trained weights."""
     import timm
 
     made: nn.Module = timm.create_model(name, pretrained=False, exportable=True, **options)

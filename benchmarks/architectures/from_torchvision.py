@@ -6,7 +6,7 @@ from torch import nn
 
 
 def classifier(name: str, **options: Any) -> nn.Module:
-    """Of ``torchvision.models``."""
+    """Build a classifier of ``torchvision.models``."""
     import torchvision.models
 
     plain = {"init_weights": False, "aux_logits": False} if name in {"googlenet", "inception_v3"} else {}
@@ -14,31 +14,31 @@ def classifier(name: str, **options: Any) -> nn.Module:
 
 
 def segmentation(name: str) -> nn.Module:
-    """Of ``torchvision.models.segmentation``: a dict of one picture of scores."""
+    """Build a model of ``torchvision.models.segmentation``; its result is a dict with one map of scores."""
     import torchvision.models.segmentation as models
 
     return _module(getattr(models, name)(weights=None, weights_backbone=None))
 
 
 def video(name: str) -> nn.Module:
-    """Of ``torchvision.models.video``."""
+    """Build a model of ``torchvision.models.video``."""
     import torchvision.models.video as models
 
     return _module(getattr(models, name)(weights=None))
 
 
 def pyramid(name: str) -> nn.Module:
-    """A backbone with a feature pyramid, as detectors have it: a dict of pictures, each half as wide as the last."""
+    """Build a backbone with a feature pyramid, as in detectors: a dict of maps, each half as wide as the last."""
     from torchvision.models.detection import backbone_utils
 
     kind = backbone_utils.resnet_fpn_backbone if "resnet" in name else backbone_utils.mobilenet_backbone
     options = {} if "resnet" in name else {"fpn": True}
-    # Batch norms with statistics of their own in place of frozen ones, which preparing could not set.
+    # Ordinary batch norms in place of frozen ones, whose statistics the preparation could not set.
     return _module(kind(backbone_name=name, weights=None, norm_layer=nn.BatchNorm2d, **options))
 
 
 def flow(name: str) -> nn.Module:
-    """Of ``torchvision.models.optical_flow``: where each place of the first picture is in the second."""
+    """Build a model of ``torchvision.models.optical_flow``: the displacement of each pixel between two images."""
     import torchvision.models.optical_flow as models
 
     return _Flow(_module(getattr(models, name)(weights=None)))
@@ -54,6 +54,6 @@ class _Flow(nn.Module):
 
 
 def _module(made: Any) -> nn.Module:
-    """What torchvision, which ships no types, returned."""
+    """Type the result of torchvision, which ships no type annotations."""
     assert isinstance(made, nn.Module)
     return made

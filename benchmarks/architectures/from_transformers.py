@@ -1,4 +1,4 @@
-"""Modules of transformers, of any configuration, with eager attention: plain matrix products, which keep free axes."""
+"""Modules of transformers for any configuration, with eager attention: plain matrix products, which keep free axes."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 def model(
-    kind: str, asked: tuple[str, ...], output: tuple[str, ...], suffix: str = "Model", **config: Any
+    kind: str, takes: tuple[str, ...], output: tuple[str, ...], suffix: str = "Model", **config: Any
 ) -> nn.Module:
-    """The class ``KIND`` + ``SUFFIX``, asked by keywords and answering a few of its attributes.
+    """Build the class ``KIND`` + ``SUFFIX``, called by keyword, returning a few attributes of its result.
 
     Args:
         kind: such as ``Bert``.
-        asked: parameters of its forward, in the order in which the module takes them.
+        takes: parameters of its forward, in the order in which the module takes them.
         output: attributes of what it returns.
         suffix: of the class.
         config: for ``KIND`` + ``Config``; a dict with the key ``kind`` makes a configuration of that kind.
@@ -23,17 +23,17 @@ def model(
     settings = _config(kind, config)
     _eager(settings)
     made = getattr(transformers, f"{kind}{suffix}")(settings)
-    return (_Asked1 if len(asked) == 1 else _Asked2 if len(asked) == 2 else _Asked3)(made, asked, output)
+    return (_Taking1 if len(takes) == 1 else _Taking2 if len(takes) == 2 else _Taking3)(made, takes, output)
 
 
 def whisper_encoder(**config: Any) -> nn.Module:
-    """What hears, of Whisper."""
+    """Build the encoder of Whisper."""
     import transformers
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     settings = transformers.WhisperConfig(**config)
     _eager(settings)
-    return _Asked1(WhisperEncoder(settings), ("input_features",), ("last_hidden_state",))
+    return _Taking1(WhisperEncoder(settings), ("input_features",), ("last_hidden_state",))
 
 
 def _config(kind: str, given: dict[str, Any]) -> Any:
@@ -54,27 +54,27 @@ def _eager(settings: Any) -> None:
         settings.use_cache = False
 
 
-class _Asked(nn.Module):
-    def __init__(self, made: nn.Module, asked: tuple[str, ...], output: tuple[str, ...]) -> None:
+class _Taking(nn.Module):
+    def __init__(self, made: nn.Module, takes: tuple[str, ...], output: tuple[str, ...]) -> None:
         super().__init__()
-        self.model, self.asked, self.output = made, asked, output
+        self.model, self.takes, self.output = made, takes, output
 
-    def ask(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
-        answer = self.model(**dict(zip(self.asked, given, strict=True)), return_dict=True)
+    def call(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
+        answer = self.model(**dict(zip(self.takes, given, strict=True)), return_dict=True)
         found = tuple(getattr(answer, name) for name in self.output)
         return found[0] if len(found) == 1 else found
 
 
-class _Asked1(_Asked):
+class _Taking1(_Taking):
     def forward(self, first: Tensor) -> Any:
-        return self.ask(first)
+        return self.call(first)
 
 
-class _Asked2(_Asked):
+class _Taking2(_Taking):
     def forward(self, first: Tensor, second: Tensor) -> Any:
-        return self.ask(first, second)
+        return self.call(first, second)
 
 
-class _Asked3(_Asked):
+class _Taking3(_Taking):
     def forward(self, first: Tensor, second: Tensor, third: Tensor) -> Any:
-        return self.ask(first, second, third)
+        return self.call(first, second, third)

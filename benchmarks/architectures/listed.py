@@ -1,4 +1,4 @@
-"""The architectures by name. Configurations of the suite are small: made, exported and tried in well under a minute."""
+"""The architectures by name. Those of the suite are small: built, exported and tried in well under a minute."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ from benchmarks.architectures.model import Architecture, Input, made_by
 _BERT: dict[str, Any] = {"vocab_size": 30522}
 _WORDS = 500
 _TOKENS = (96, 7, 1, 48, 33)
-"""The profiled length first; then short and odd ones, and a single token."""
+"""Lengths: the profiled one first, then short and odd ones, and a single token."""
 
 
 def _vision(name: str, side: int = 96, **options: Any) -> Architecture:
@@ -18,7 +18,7 @@ def _vision(name: str, side: int = 96, **options: Any) -> Architecture:
 
 
 def _timm(name: str, side: int | None = None, **options: Any) -> Architecture:
-    """``side`` in place of the model's own 224 is told to those models only that must know it."""
+    """A model of timm; ``side`` replaces the default of 224, and is passed only to models that need to know it."""
     sized = options.pop("sized", side is not None)
     options |= {"img_size": side} if sized else {}
     side = side or 128
@@ -26,7 +26,7 @@ def _timm(name: str, side: int | None = None, **options: Any) -> Architecture:
 
 
 def _text(name: str, kind: str, tokens: int, suffix: str = "Model", **config: Any) -> Architecture:
-    """An encoder or decoder of its full size, at one length."""
+    """An encoder or decoder of full size, at one length."""
     make = made_by(
         "from_transformers:model", kind, ("input_ids",), ("last_hidden_state",), suffix, use_cache=False, **config
     )
@@ -63,10 +63,10 @@ def _translator(name: str, kind: str, **config: Any) -> Architecture:
 
 
 def _pixels(
-    name: str, kind: str, side: int, *output: str, suffix: str = "Model", asked: str = "pixel_values", **config: Any
+    name: str, kind: str, side: int, *output: str, suffix: str = "Model", takes: str = "pixel_values", **config: Any
 ) -> Architecture:
-    make = made_by("from_transformers:model", kind, (asked,), output or ("last_hidden_state",), suffix, **config)
-    return Architecture(name, make, (Input(asked, (1, 3, side, side)),))
+    make = made_by("from_transformers:model", kind, (takes,), output or ("last_hidden_state",), suffix, **config)
+    return Architecture(name, make, (Input(takes, (1, 3, side, side)),))
 
 
 def _sound(name: str, kind: str, samples: int = 8000, **config: Any) -> Architecture:
@@ -80,7 +80,7 @@ def _sound(name: str, kind: str, samples: int = 8000, **config: Any) -> Architec
 
 
 def full() -> list[Architecture]:
-    """Those that the resource model is tested on beside the zoo, in their full size."""
+    """Architectures in full size that the resource model is tested on, besides the zoo."""
     pictures = (
         "resnet18", "resnet34", "resnet101", "wide_resnet50_2", "resnext50_32x4d", "mobilenet_v2",
         "mobilenet_v3_large", "mobilenet_v3_small", "mnasnet1_0", "densenet121", "squeezenet1_1",
@@ -163,7 +163,7 @@ def _pictures_of_timm() -> list[Architecture]:
     )  # fmt: skip
     return [
         *(_timm(name) for name in convolutional),
-        # 50 tokens, with the one of the class.
+        # 50 tokens, the class token included.
         _timm("deit_tiny_patch16_224", 112, depth=4),
         _timm("vit_small_patch32_224", 224, depth=4),
         *(_timm(name, 112, depth=4) for name in ("xcit_nano_12_p16_224", "convit_tiny")),
@@ -263,13 +263,13 @@ def _of_two_kinds() -> list[Architecture]:
     }  # fmt: skip
     sight = {**_PATCHED, "num_hidden_layers": 2}
     inputs = Input("input_ids", ("texts", "tokens"), _WORDS), Input("pixel_values", (1, 3, 112, 112))
-    asked, sizes = ("input_ids", "pixel_values"), {"texts": (3, 1, 2), "tokens": (32, 7, 16)}
+    takes, sizes = ("input_ids", "pixel_values"), {"texts": (3, 1, 2), "tokens": (32, 7, 16)}
     patches = 2 * 112 * 112 // 256
     return [
-        Architecture("clip", made_by("from_transformers:model", "CLIP", asked,
+        Architecture("clip", made_by("from_transformers:model", "CLIP", takes,
                      ("logits_per_image", "text_embeds", "image_embeds"), projection_dim=64,
                      text_config=text, vision_config=sight), inputs, sizes),
-        Architecture("siglip", made_by("from_transformers:model", "Siglip", asked, ("logits_per_image",),
+        Architecture("siglip", made_by("from_transformers:model", "Siglip", takes, ("logits_per_image",),
                      text_config=text, vision_config=sight),
                      (Input("input_ids", ("texts", 64), _WORDS), inputs[1]), {"texts": (3, 1, 2)}),
         Architecture("layoutlm", made_by("from_transformers:model", "LayoutLM", ("input_ids", "bbox"),
@@ -309,7 +309,7 @@ def _sounds() -> list[Architecture]:
 
 def _plain() -> list[Architecture]:
     ids = Input("ids", (1, "tokens"), _WORDS)
-    # torch.export fixes how many steps a recurrent layer takes.
+    # torch.export fixes the number of steps of a recurrent layer.
     steps, batch = Input("ids", ("batch", 48), _WORDS), {"batch": (4, 1, 3)}
     return [
         Architecture("two-inputs", made_by("plain:TwoInputs"), (Input("user", (1, 512)), Input("item", (1, 256)))),
@@ -336,7 +336,7 @@ def _plain() -> list[Architecture]:
 
 
 def suite() -> list[Architecture]:
-    """Those that every plan is tried on."""
+    """Architectures on which all plans are tried."""
     return [
         *_plain(), *_pictures(), *_encoders(), *_decoders(), *_pairs(), *_pictures_of_timm(), *_sounds(),
         *_pictures_of_transformers(), *_of_two_kinds(),

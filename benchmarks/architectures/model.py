@@ -1,4 +1,4 @@
-"""What an architecture is: how its module is made, what it takes, and which sizes are free."""
+"""Description of an architecture: how its module is built, its inputs, and which sizes are free."""
 
 import importlib
 from collections.abc import Mapping
@@ -32,11 +32,11 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """How a torch module with random weights is made.
+    """How to build a torch module with random weights.
 
     Attributes:
-        function: ``FILE:FUNCTION`` of this package; the file is imported by the exporting process alone.
-        arguments: plain ones, which a digest can be made of.
+        function: ``FILE:FUNCTION`` of this package; the file  is imported only by the exporting process.
+        arguments: plain values, so that a digest can be computed.
         options: the same, by keyword.
     """
 
@@ -45,7 +45,7 @@ class Maker:
     options: tuple[tuple[str, Any], ...]
 
     def make(self) -> "torch.nn.Module":
-        """The module."""
+        """Build the module."""
         file, _, name = self.function.partition(":")
         maker = getattr(importlib.import_module(f"benchmarks.architectures.{file}"), name)
         made: torch.nn.Module = maker(*self.arguments, **dict(self.options))
@@ -53,20 +53,20 @@ class Maker:
 
 
 def made_by(function: str, *arguments: Any, **options: Any) -> Maker:
-    """A maker, as a call is written."""
+    """Make a ``Maker``, written like a call."""
     return Maker(function, arguments, tuple(options.items()))
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A model and how it is asked.
+    """A model and the requests for it.
 
     Attributes:
         name: as benchmarks print it.
         maker: of the torch module.
         inputs: in the order of its parameters.
-        sizes: of each free dimension, those that are asked for; it is exported at the first.
-        full: whether it has the size that it is known by; else it is small, to be tried quickly.
+        sizes: of each free dimension, the tested ones; it is exported at the first.
+        full: whether it has the published size; otherwise it is small, to be tried quickly.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Architecture:
 
     @property
     def points(self) -> tuple[Sizes, ...]:
-        """Sizes to ask for, the exported ones first: each free dimension at each of its sizes, once at least."""
+        """Points to test, the exported one first; each free dimension has each of its sizes at least once."""
         count = max(map(len, self.sizes.values()), default=1)
         return tuple(
             {name: sizes[number % len(sizes)] for name, sizes in self.sizes.items()} for number in range(count)

@@ -1,4 +1,4 @@
-"""Modules of plain torch: what no library of models has, as people write it themselves."""
+"""Modules in plain torch that no model library has, as users write them."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class TwoInputs(nn.Module):
-    """A perceptron of two inputs, joined in the middle."""
+    """A perceptron with two inputs that are concatenated in the middle."""
 
     def __init__(self, width: int = 1024) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class GraphAttention(nn.Module):
 
 
 class MessagePassing(nn.Module):
-    """Three rounds of messages along a list of edges, added up where they arrive."""
+    """Three rounds of message passing along a list of edges, summed at the destination nodes."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class MessagePassing(nn.Module):
         self.head = nn.Linear(width, 8)
 
     def forward(self, nodes: Tensor, ends: Tensor) -> Tensor:
-        """Eight scores of a graph: features (nodes, 16), and ends (2, edges) of its edges."""
+        """Eight scores of a graph: features (nodes, 16), and the endpoints (2, edges) of its edges."""
         hidden = torch.relu(self.first(nodes))
         for say, hear in zip(self.say, self.hear, strict=True):
             messages = torch.relu(say(torch.cat([hidden[ends[0]], hidden[ends[1]]], dim=-1)))
@@ -129,7 +129,7 @@ class MessagePassing(nn.Module):
 
 
 class DeepFM(nn.Module):
-    """Guo et al. 2017, arXiv 1703.04247: tables, products of pairs of them, and a perceptron."""
+    """Guo et al. 2017, arXiv 1703.04247: embedding tables, products of pairs of them, and a perceptron."""
 
     def __init__(self, fields: int = 8, rows: int = 1000, width: int = 16) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class DeepFM(nn.Module):
         self.head = nn.Linear(128, 1)
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
-        """Chances (batch, 1) of features (batch, 13) and rows (batch, fields)."""
+        """Probabilities (batch, 1) of features (batch, 13) and table rows (batch, fields)."""
         found = torch.stack([table(sparse[:, i]) for i, table in enumerate(self.tables)], dim=1)
         first = torch.stack([table(sparse[:, i]) for i, table in enumerate(self.linear)], dim=1).sum(1)
         pairs = 0.5 * (found.sum(1) ** 2 - (found**2).sum(1)).sum(-1, keepdim=True)
@@ -160,14 +160,14 @@ class WaveNet(nn.Module):
         self.head = nn.Sequential(nn.ReLU(), nn.Conv1d(width, width, 1), nn.ReLU(), nn.Conv1d(width, 1, 1))
 
     def forward(self, sound: Tensor) -> Tensor:
-        """A sound (batch, 1, samples) of one."""
+        """A waveform (batch, 1, samples) of a waveform of the same shape."""
         sound = self.first(sound)
-        told: Tensor | None = None
+        skips: Tensor | None = None
         for gate, way in zip(self.gates, self.ways, strict=True):
             left, right = gate(sound).chunk(2, dim=1)
             rest, skip = way(torch.tanh(left) * torch.sigmoid(right)).chunk(2, dim=1)
-            sound, told = sound + rest, skip if told is None else told + skip
-        answer: Tensor = self.head(told)
+            sound, skips = sound + rest, skip if skips is None else skips + skip
+        answer: Tensor = self.head(skips)
         return answer
 
 
@@ -198,7 +198,7 @@ class StateSpace(nn.Module):
 
 
 class AutoEncoder(nn.Module):
-    """Convolutions down to a code and up again, with a code that is drawn for nobody: its mean is taken."""
+    """A variational autoencoder; nothing is sampled, the mean of the code is decoded."""
 
     def __init__(self, width: int = 24, code: int = 64) -> None:
         super().__init__()
@@ -215,7 +215,7 @@ class AutoEncoder(nn.Module):
         self.width = width
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A picture (batch, 3, 32, 32), and mean and logarithm of the variance of its code."""
+        """An image (batch, 3, 32, 32), and mean and logarithm of the variance of its code."""
         hidden = self.down(image)
         mean, spread = self.mean(hidden), self.spread(hidden)
         back = self.back(mean).reshape(-1, 2 * self.width, 8, 8)

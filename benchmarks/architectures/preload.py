@@ -1,6 +1,6 @@
-"""Imported once, by the process that those of all exports are forked from: the libraries, and the exporter's tables.
+"""Imported once, by the process from which all exports are forked: the libraries, and the exporter's tables.
 
-No module is run here: what one export leaves behind in torch changes the next one.
+No module is run here: an export leaves state behind in torch that changes the next one.
 """
 
 import timm

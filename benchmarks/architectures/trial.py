@@ -1,4 +1,4 @@
-"""One architecture through everything: profile, plans, builds, composed answers, and service to several clients."""
+"""One architecture through all stages: profile, plans, builds, composed outputs, and serving several clients."""
 
 import contextlib
 import time
@@ -42,7 +42,7 @@ Question = tuple[Arrays, Arrays]
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A plan. ``shape`` is its functions by slice, as in ``1+2+1``; ``failed`` names the stage and the reason."""
+    """A plan. ``shape`` is its functions per slice, as in ``1+2+1``; ``failed`` names the stage and the reason."""
 
     name: str
     shape: str = ""
@@ -53,14 +53,14 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What became of requests from several clients at once.
+    """Results of concurrent requests from several clients.
 
     Attributes:
-        plan: that was served.
+        plan: the one that was served.
         requests: how many were sent.
-        unequal: how many answers differed from the model's.
-        errors: why others were refused.
-        restarts: workers that were started again, whether or not a request felt it.
+        unequal: how many outputs differed from the reference model's.
+        errors: why others failed.
+        restarts: how many workers were restarted, whether or not a request was affected.
     """
 
     plan: str
@@ -71,7 +71,7 @@ class Served:
 
     @property
     def failed(self) -> str | None:
-        """The reason, if anything was not as it should be."""
+        """The reason, if anything failed."""
         if self.errors:
             return f"{len(self.errors)} of {self.requests} refused: {self.errors[0]}"
         if self.unequal:
@@ -81,7 +81,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """All of one architecture. ``failed`` is of a stage before any plan; ``exported``: torch did its part."""
+    """The result of one architecture. ``failed`` is of a stage before any plan; ``exported``: torch could export it."""
 
     name: str
     measured: bool
@@ -94,7 +94,7 @@ class Trial:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """Each with the stage that it happened in."""
+        """All failures, each with its stage."""
         found = [self.failed, *(f"{one.name}: {one.failed}" if one.failed else None for one in self.plans)]
         if self.served is not None and self.served.failed:
             found.append(f"served {self.served.plan}: {self.served.failed}")
@@ -102,7 +102,7 @@ class Trial:
 
 
 class Stages:
-    """Stages under way: how long each took, and what stopped one."""
+    """The stages that have run: how long each took, and the error that stopped one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -118,7 +118,7 @@ class Stages:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
 
     def reason(self, stage: str, error: Exception) -> str:
-        """In one line; of an error that is no answer to a user the trace is kept."""
+        """Format an error in one line; keep the traceback of an error that is not meant for users."""
         if isinstance(error, MoparError):
             return f"{stage}: {type(error).__name__}: {error}".partition("\n")[0]
         self.traces.append(traceback.format_exc())
@@ -126,13 +126,13 @@ class Stages:
 
 
 def try_architecture(item: Architecture, path: Path, folder: Path, *, measured: bool) -> Trial:
-    """Take an architecture as far as it goes; nothing that it fails with is raised.
+    """Run as many stages as succeed; failures are recorded and never raised.
 
     Args:
         item: the architecture.
         path: its ONNX file.
         folder: an empty one, for inputs and bundles.
-        measured: whether it is measured; else its profile is predicted.
+        measured: whether its profile is measured; otherwise it is predicted.
     """
     stages = Stages()
     trial = Trial(item.name, measured, exported=True)
@@ -159,7 +159,7 @@ def try_architecture(item: Architecture, path: Path, folder: Path, *, measured: 
 
 
 def _telling_nothing(one: Arrays, other: Arrays) -> str | None:
-    """Why answers to two requests of the same sizes would not show a wrong plan, if they would not."""
+    """Return why outputs of two requests of the same sizes could not reveal a wrong plan; None where they could."""
     for name, value in one.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             return f"output {name!r} is not finite"
@@ -171,7 +171,7 @@ def _telling_nothing(one: Arrays, other: Arrays) -> str | None:
 def _try_plans(
     model: Model, profile: Profile, questions: list[Question], points: int, folder: Path, stages: Stages
 ) -> tuple[list[Tried], tuple[str, Bundle] | None]:
-    """Each plan, and of those that answer well the one with parts and most functions."""
+    """Try each plan; of those with equal outputs, return the one with parts and the most functions."""
     tried: list[Tried] = []
     known: dict[object, str] = {}
     rank, best = (0, 0), None
@@ -211,7 +211,7 @@ def _built(one: Tried, model: Model, made: Plan, out: Path, stages: Stages) -> t
 
 
 def _compared(one: Tried, bundle: Bundle, questions: list[Question], stages: Stages) -> Tried:
-    """Answers of the functions without limits, to one request after the other, of all sizes."""
+    """Compare outputs of the functions, run without limits, for one request after the other, at all sizes."""
     try:
         with stages.timed("compare"):
             worst, failed = uvloop.run(_differences(bundle, questions))
@@ -251,13 +251,13 @@ def _served(name: str, bundle: Bundle, questions: list[Question], stages: Stages
 
 
 def _asked(name: str, url: str, questions: list[Question]) -> Served:
-    """Clients on connections of their own, each with every so-manieth request: sizes are mixed at any time."""
+    """Send requests from clients on separate connections, each with every n-th request, so that sizes are mixed."""
 
     def ask(first: int) -> list[str | bool]:
         found: list[str | bool] = []
         with Client(url, timeout_s=TIMEOUT_S) as client:
             for number in range(first, REQUESTS, CLIENTS):
-                # Not the same question at the same time by all, and not always the same by one.
+                # Clients must not all send the same request at the same time, nor one client always the same.
                 inputs, want = questions[(number + number // CLIENTS) % len(questions)]
                 try:
                     found.append(all(difference.equal for difference in compare_all(client.infer(inputs), want)))
@@ -272,7 +272,7 @@ def _asked(name: str, url: str, questions: list[Question]) -> Served:
 
 
 def shape_of(plan: Plan) -> str:
-    """How many functions each slice has: ``1+2+1``."""
+    """Number of functions of each slice: ``1+2+1``."""
     graphs = {graph.id: graph for graph in plan.graphs}
     slices: list[int] = []
     reached = -1

@@ -1,1 +1,1 @@
-"""What a hostile user would hand in: changed bundles and broken models, and the processes that take them."""
+"""Input of a hostile user: tampered bundles and broken models, and the processes that open them."""

@@ -1,4 +1,4 @@
-"""What becomes of a changed bundle, in a process of its own: it is refused, or asked and held to an oracle."""
+"""Opens and queries tampered bundles in a separate process; outputs are compared with an oracle."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ DEADLINE_S = 10.0
 
 
 def case(number: int, bases: list[Path], room: Path) -> dict[str, object]:
-    """Change a bundle by its number, open it, and ask it where it opens."""
+    """Change a bundle by the case's number, open it, and query it if it opens."""
     rng = random.Random(number)
     base = bases[number % len(bases)]
     target = room / f"case-{number}"
@@ -79,7 +79,7 @@ def _wrong(got: Mapping[str, Array], want: Mapping[str, Array] | None) -> str:
 
 
 async def _answers(bundle: Bundle, requests: list[dict[str, Array]]) -> list[dict[str, Array] | MoparError]:
-    """As the gateway would answer each request; what it would answer with an error, as that error."""
+    """Return the outputs of each request as the gateway would compute them, or the error that it would return."""
     found: list[dict[str, Array] | MoparError] = []
     async with LocalDeployment(bundle, limits=False) as deployment:
         budget = memory_budget(bundle.manifest, ServeOptions(max_memory_mib=1024))
@@ -98,9 +98,9 @@ async def _answers(bundle: Bundle, requests: list[dict[str, Array]]) -> list[dic
 
 
 def _as_files_say(base: Path, bundle: Bundle, inputs: Mapping[str, Array]) -> Mapping[str, Array] | None:
-    """What the changed files answer under the manifest as it was built: a file that hashes right is the graph.
+    """Return the outputs of the changed files under the original manifest: a file whose hash matches is the graph.
 
-    None where they answer nothing.
+    None where they have none.
     """
     built = open_bundle(base / "bundle", check=False).manifest
     portable = all(bundle.runnable(graph)[1] == graph.options for graph in bundle.manifest.graphs)
@@ -113,7 +113,7 @@ def _as_files_say(base: Path, bundle: Bundle, inputs: Mapping[str, Array]) -> Ma
 
 
 def main() -> None:
-    """Take numbers from standard input, one a line; answer each with a line of JSON."""
+    """Read numbers from standard input, one a line; write a line of JSON for each."""
     room, most_bytes, *bases = sys.argv[1:]
     resource.setrlimit(resource.RLIMIT_AS, (int(most_bytes), int(most_bytes)))
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""Changed copies of a bundle: fields of its manifest, its files, or both, also such that its digests fit again."""
+"""Tampered copies of a bundle: fields of its manifest, its files, or both, also with matching digests."""
 
 import copy
 import json
@@ -48,7 +48,7 @@ Place = tuple[Any, Any]
 
 
 def changed(bundle: Path, target: Path, rng: random.Random) -> str:
-    """Copy a bundle to ``target`` and change it; what was done, in words. Files are rehashed in most cases."""
+    """Copy a bundle to ``target`` and change it; return a description. Files are rehashed in most cases."""
     shutil.copytree(bundle, target)
     kinds = rng.choice(_MIXES)
     done = [f"{kind}: {_CHANGES[kind](target, rng)}" for kind in kinds]
@@ -59,12 +59,12 @@ def changed(bundle: Path, target: Path, rng: random.Random) -> str:
 
 
 def manifest_only(change: str) -> bool:
-    """Whether a change left all files as they were: then only the old answers are right."""
+    """Whether a change left all files as they were: then the outputs must be unchanged."""
     return "file:" not in change and "graph:" not in change
 
 
 def rehash(bundle: Path) -> None:
-    """Let the manifest's sizes and digests be those that the files have now."""
+    """Set the manifest's sizes and digests to those that the files have now."""
     path = bundle / MANIFEST
     document = json.loads(path.read_bytes())
     for graph in document["graphs"]:
@@ -87,7 +87,7 @@ def _manifest(bundle: Path, rng: random.Random) -> str:
 
 
 def _places(value: Any, name: str = "") -> Iterator[tuple[str, Place]]:
-    """Every place of a document. Predictions and prices, which decide no answer, are left out."""
+    """Every place of a document. Predictions and prices, which do not affect outputs, are left out."""
     keys: Any = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     for key in list(keys):
         if key in {"predicted", "unsplit", "cuts", "tries", "recipes", "beyond", "slo_ms"}:
@@ -105,7 +105,7 @@ def _leaf(document: Any, rng: random.Random) -> str:
 
 
 def _other(value: Any, leaves: list[tuple[str, Place]], rng: random.Random) -> Any:
-    """Another value: of the same kind, mostly; a text that stands elsewhere is what fits best."""
+    """Another value, mostly of the same kind; a text that occurs elsewhere is most likely to pass checks."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -117,7 +117,7 @@ def _other(value: Any, leaves: list[tuple[str, Place]], rng: random.Random) -> A
 
 
 def _sibling(document: Any, rng: random.Random) -> str:
-    """Two values of one name change places: files of graphs, sources of calls, shapes of tensors."""
+    """Swap two values of one name: files of graphs, sources of calls, shapes of tensors."""
     by_key: dict[Any, list[tuple[str, Place]]] = {}
     for name, place in _places(document):
         if isinstance(place[1], str):
@@ -130,7 +130,7 @@ def _sibling(document: Any, rng: random.Random) -> str:
 
 
 def _everywhere(document: Any, rng: random.Random) -> str:
-    """One text or number is another wherever it stands under that name: a change that contradicts nothing."""
+    """Replace one text or number wherever it occurs under that name: the change is consistent."""
     leaves = [(name, place) for name, place in _places(document) if isinstance(_at(place), str | int)]
     name, place = rng.choice(leaves)
     before, key = _at(place), place[1]
@@ -142,7 +142,7 @@ def _everywhere(document: Any, rng: random.Random) -> str:
 
 
 def _structure(document: Any, rng: random.Random) -> str:
-    """An item less, one twice, or two in the other order."""
+    """Remove an item, duplicate one, or swap two."""
     lists = [(name, _at(place)) for name, place in _places(document) if isinstance(_at(place), list) and _at(place)]
     name, items = rng.choice(lists)
     at = rng.randrange(len(items))
@@ -157,7 +157,7 @@ def _structure(document: Any, rng: random.Random) -> str:
 
 
 def _tensor(document: Any, rng: random.Random) -> str:
-    """A tensor is of another type of as many bytes, or has its sizes in another order, wherever the manifest has it."""
+    """Give a tensor another type of the same width, or permute its sizes, everywhere in the manifest."""
     graphs = document["graphs"]
     specs = [spec for owner in (document, *graphs) for spec in (*owner["inputs"], *owner["outputs"])]
     name = rng.choice(specs)["name"]
@@ -171,7 +171,7 @@ def _tensor(document: Any, rng: random.Random) -> str:
 
 
 def _turned(document: Any, rng: random.Random) -> str:
-    """Two graphs change files, or two calls change graphs, so that the digests fit."""
+    """Swap the files of two graphs, or the graphs of two calls, so that the digests match."""
     graphs, calls = document["graphs"], document["calls"]
     what = rng.choice(("files", "packed", "graph"))
     one, other = rng.sample(calls if what == "graph" else graphs, 2)
@@ -192,7 +192,7 @@ def _files(bundle: Path) -> list[Path]:
 
 
 def _file(bundle: Path, rng: random.Random) -> str:
-    """A file is another one, of another size or kind, or has another name too."""
+    """Change a file's content, size or kind, or rename it too."""
     files = _files(bundle)
     path, other = rng.sample(files, 2)
     what = rng.choice(
@@ -220,7 +220,7 @@ def _file(bundle: Path, rng: random.Random) -> str:
 
 
 def _in_place(path: Path, what: str, other: Path, data: bytes) -> None:
-    """Something of another kind where a file was."""
+    """Put something of another kind in a file's place."""
     if what == "fifo":
         os.mkfifo(path)
     elif what == "socket":
@@ -236,7 +236,7 @@ def _in_place(path: Path, what: str, other: Path, data: bytes) -> None:
 
 
 def _graph(bundle: Path, rng: random.Random) -> str:
-    """An ONNX file says something else than it did, and is still one."""
+    """Change the content of an ONNX file, which stays valid."""
     path = rng.choice([path for path in _files(bundle) if path.suffix == ".onnx"])
     model = onnx.load(path, load_external_data=False)
     values = [*model.graph.input, *model.graph.output]

@@ -1,1 +1,1 @@
-"""Memory over time as the kernel of the operating system counts it: what the analytic timeline is held against."""
+"""Memory over time as the operating system counts it, for comparison with the analytic timeline."""

@@ -1,8 +1,8 @@
-"""Runs a model once or more while another process watches its memory; a process of its own.
+"""Runs a model once or more in a separate process, while another process samples its memory.
 
-Started as ``python -m benchmarks.timeline.child JOB.json``. Before each watched run the pages of the model's files
-leave the process, so that weights come back as they are read, and ``ready`` goes to stdout; after a line on stdin
-the run starts, and ``done`` follows it. The job and the answer are declared in ``job``.
+Started as ``python -m benchmarks.timeline.child JOB.json``. Before each sampled run the pages of the model's files are
+dropped from the process, so that weights are faulted in as they are read, and ``ready`` goes to stdout; after a line on
+stdin the run starts, and ``done`` follows it. The job and the answer are declared in ``job``.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 def drop_pages(paths: Sequence[str]) -> None:
-    """Let go of the unwritten pages of mapped files; the page cache keeps them."""
+    """Unmap the clean pages of mapped files; the page cache keeps them."""
     for start, length in _mappings(paths):
         if _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _DONT_NEED):
             raise OSError(f"the pages at {start:#x} cannot be dropped")
@@ -38,13 +38,13 @@ def _mappings(paths: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def say(word: str) -> None:
-    """Tell the watching process."""
+    """Send a line to the sampling process."""
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
 
 
 def measure(job: WatchJob) -> WatchAnswer:
-    """Load, run until nothing new is touched but weights and tensors, then be watched.
+    """Load, run until only weights and tensors are touched anew, then run while being sampled.
 
     The request is read anew for each run: it counts as memory of the run.
     """
@@ -65,7 +65,7 @@ def measure(job: WatchJob) -> WatchAnswer:
 def main() -> None:
     """Do the job named on the command line."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    _LIBC.prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)  # a page per page
+    _LIBC.prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)  # single pages, no huge ones
     job = read_document(Path(sys.argv[1]), WatchJob)
     os.sched_setaffinity(0, {job.core})
     with contextlib.suppress(PermissionError):

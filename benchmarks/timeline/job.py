@@ -1,4 +1,4 @@
-"""The job of the process that is watched and its answer: two JSON documents, as in ``mopar.engine.timing``."""
+"""The job of the sampled process and its answer: two JSON documents, as in ``mopar.engine.timing``."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from mopar.engine.timing.job import TIMING_SCHEMA, FeedSpec, SessionSpec
 
 @dataclass(frozen=True, slots=True)
 class WatchJob:
-    """Run a model while another process reads this one's memory.
+    """Run a model while another process samples this one's memory.
 
     Attributes:
         session: how the model is loaded.
         feed: the request.
-        files: paths of the model, whose pages leave the process before each watched run.
-        core: that the process is pinned to.
-        warm_runs: runs that nobody watches.
-        repeats: runs that are watched.
+        files: paths of the model, whose pages are dropped before each sampled run.
+        core: the one that the process is pinned to.
+        warm_runs: runs that are not sampled.
+        repeats: runs that are sampled.
         answer: path of the answer.
     """
 

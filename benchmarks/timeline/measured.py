@@ -1,9 +1,9 @@
 """Resident memory while each layer of a model runs.
 
-A child process runs the optimised, prepacked model; this process reads its resident memory from another core as fast as
-it can, and the engine's profiler tells which kernel ran when. Weights are dropped from the child beforehand, so that
-file-backed memory grows as they are read; malloc gives back what is freed, so that anonymous memory follows the
-tensors. What the process holds before the request comes is taken off.
+A child process runs the optimised, prepacked model; this process samples its resident memory from another core as fast
+as it can, and the engine's profiler records which kernel ran when. Weights are dropped from the child beforehand, so
+that file-backed memory grows as they are read; malloc returns freed memory, so that anonymous memory follows the
+tensors. What the process held before the request is subtracted.
 """
 
 import statistics
@@ -35,10 +35,10 @@ class ResidentPoint:
 
     Attributes:
         layer: its index.
-        anonymous_bytes: the most of anonymous memory: tensors and workspace.
+        anonymous_bytes: peak of anonymous memory: tensors and workspace.
         file_bytes: of mapped files at its end: weights read so far.
-        new_file_bytes: what of it this layer brought in: its own weights, unless an earlier layer read them.
-        samples: how often it was seen, in all runs.
+        new_file_bytes: the part of it that this layer faulted in: its own weights, unless an earlier layer read them.
+        samples: how many, in all runs.
     """
 
     layer: int
@@ -49,7 +49,7 @@ class ResidentPoint:
 
     @property
     def in_need_bytes(self) -> int:
-        """Tensors, and weights that the layer brought in."""
+        """Tensors, and weights that the layer faulted in."""
         return self.anonymous_bytes + self.new_file_bytes
 
     @property
@@ -67,18 +67,18 @@ def resident_timeline(
     *,
     repeats: int = 12,
 ) -> dict[int, ResidentPoint]:
-    """Layer -> resident memory, for the layers that ran long enough to be seen; the median of several runs.
+    """Layer -> resident memory, for the layers that ran long enough to be sampled; the median of several runs.
 
     Args:
         model: in canonical form.
         layer_nodes: names of each layer's nodes.
-        measured: of the model; its packed file is what runs.
+        measured: measurements of the model; its packed file is what runs.
         inputs: a value for each input.
-        directory: for what passes between the processes.
-        repeats: how many runs are watched.
+        directory: for files exchanged between the processes.
+        repeats: how many runs are sampled.
 
     Raises:
-        EngineError: the child failed, or there is no second core to watch it from.
+        EngineError: the child failed, or there is no second core to sample it from.
     """
     files = sorted(measured.packed.parent.glob(f"{measured.packed.name}*"))
     job = _job(model, files, inputs, directory, core=watched_cores()[-1], repeats=repeats)
@@ -96,7 +96,7 @@ def resident_timeline(
 def _job(
     model: Model, files: Sequence[Path], inputs: Mapping[str, Array], directory: Path, *, core: int, repeats: int
 ) -> Path:
-    """What the child is to do, in a file."""
+    """Write the child's job to a file."""
     session = SessionSpec(
         model=str(files[0]),
         profile_prefix=str(directory / "watched"),
@@ -124,7 +124,7 @@ def _job(
 def _by_layer(
     events: Sequence[KernelEvent], began_ns: int, samples: Sequence[Sample], layer_of: Mapping[int, int]
 ) -> dict[int, ResidentPoint]:
-    """What was seen of each layer in one run; layers of which a kernel was not seen whole are left out."""
+    """Samples of each layer in one run; layers with a kernel that was not sampled throughout are left out."""
     times = [sample.at_ns for sample in samples]
     found: dict[int, ResidentPoint] = {}
     missed = set()
@@ -153,7 +153,7 @@ def _by_layer(
 def _seen_whole(times: Sequence[int], first: int, last: int) -> bool:
     """Whether samples ``first`` to ``last`` (exclusive) of a kernel begin and end close to it.
 
-    Another process that takes the watching core for a moment leaves a gap, and pages that came in the gap would be
+    Another process that takes the sampling core for a moment leaves a gap, and pages faulted in during the gap would be
     counted for the wrong layer.
     """
     if first in {0, last} or last == len(times):
@@ -163,7 +163,7 @@ def _seen_whole(times: Sequence[int], first: int, last: int) -> bool:
 
 
 def _medians(runs: Sequence[Mapping[int, ResidentPoint]]) -> dict[int, ResidentPoint]:
-    """Each layer's median over the runs in which it was seen."""
+    """Each layer's median over the runs in which it was sampled."""
     found = {}
     for layer in sorted({layer for run in runs for layer in run}):
         points = [run[layer] for run in runs if layer in run]

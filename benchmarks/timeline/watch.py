@@ -1,4 +1,4 @@
-"""Another process's resident memory, read as fast as can be while it runs a model once, again and again."""
+"""Samples another process's resident memory as fast as possible while it runs a model."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ _DEADLINE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A moment of one run: nanoseconds since the epoch, anonymous and file-backed bytes since the run began."""
+    """A sample of one run: nanoseconds since the epoch, anonymous and file-backed bytes since the run began."""
 
     at_ns: int
     anonymous: int
@@ -33,15 +33,15 @@ class Sample:
 
 
 def watch(job: Path, directory: Path, repeats: int) -> list[list[Sample]]:
-    """Run ``child`` and watch it from the other cores; the samples of each watched run.
+    """Run ``child`` and sample it from the other cores; return the samples of each sampled run.
 
     Args:
-        job: what it is to do; the core that it takes is the last of this process's.
+        job: the child's job; its core is the last of this process's.
         directory: for its log.
         repeats: how many runs the job has.
 
     Raises:
-        EngineError: the child failed, or there is no core to watch it from.
+        EngineError: the child failed, or there is no core to sample it from.
     """
     cores = watched_cores()
     with _attentive(set(cores[:-1])):
@@ -49,7 +49,7 @@ def watch(job: Path, directory: Path, repeats: int) -> list[list[Sample]]:
 
 
 def watched_cores() -> list[int]:
-    """Cores of this process, the watched one last. Raises EngineError where there is only one."""
+    """Cores of this process, the sampled child's last. Raises EngineError where there is only one."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise EngineError("memory over time cannot be watched from the core that runs the model: two are needed")
@@ -58,7 +58,7 @@ def watched_cores() -> list[int]:
 
 @contextmanager
 def _attentive(cores: set[int]) -> Iterator[None]:
-    """Stay on ``cores``, before other processes there where the user may."""
+    """Stay on ``cores``, with raised priority where the user may raise it."""
     usual, nice = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
     os.sched_setaffinity(0, cores)
     try:
@@ -72,9 +72,10 @@ def _attentive(cores: set[int]) -> Iterator[None]:
 
 
 def read_by_pages(files: Iterable[Path]) -> None:
-    """Bring files into the page cache anew, page by page.
+    """Read files into the page cache anew, page by page.
 
-    What was written or read ahead in large pieces lies there in pieces of up to 2 MiB, and a fault maps a whole one.
+    Files that were written or read ahead in large pieces lie there in folios of up to 2 MiB, and a fault maps a whole
+    one.
     """
     paths = list(files)
     evict_files(paths)
@@ -92,7 +93,7 @@ def _watched_runs(job: Path, log: Path, repeats: int) -> list[list[Sample]]:
     environment = {
         **os.environ,
         **ENVIRONMENT,
-        # Tensors of some size are mappings of their own, and gone once they are freed.
+        # Tensors above a size are mappings of their own, and unmapped once they are freed.
         "MALLOC_MMAP_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
         "MALLOC_TRIM_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
     }
@@ -127,7 +128,7 @@ def _last_line(log: Path) -> str:
 
 
 def _watched_run(child: "subprocess.Popen[bytes]") -> list[Sample]:
-    """Let the child run once, and read its memory until it is done. Raises OSError where it is gone."""
+    """Let the child run once, and sample its memory until it is done. Raises OSError where it has exited."""
     assert child.stdin is not None
     assert child.stdout is not None
     if child.stdout.readline() != b"ready\n":
@@ -158,6 +159,6 @@ def _heard(child: "subprocess.Popen[bytes]", done: threading.Event) -> None:
 
 
 def _sample(at_ns: int, statm: bytes) -> Sample:
-    """A line of /proc/PID/statm: pages in all, resident, and resident of files."""
+    """Parse a line of /proc/PID/statm: all pages, resident ones, and resident ones of files."""
     resident, file = (int(field) * _PAGE for field in statm.split()[1:3])
     return Sample(at_ns, resident - file, file)

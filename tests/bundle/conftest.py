@@ -1,4 +1,4 @@
-"""Fixtures of bundles."""
+"""Fixtures for bundles."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,5 +11,5 @@ from tests.bundle.plans import built
 
 @pytest.fixture
 def bundle(reference: Callable[[str], Path], tmp_path: Path) -> Bundle:
-    """A model with skip connections in three functions."""
+    """A model with skip connections as three functions."""
     return built(reference("skip"), tmp_path / "bundle")

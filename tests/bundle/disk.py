@@ -1,4 +1,4 @@
-"""A disk without room."""
+"""A simulated full disk."""
 
 import contextlib
 import resource
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def full_disk(room_bytes: int) -> Iterator[None]:
-    """No file grows beyond ``room_bytes`` in this process, as where a disk is full."""
+    """Let no file of this process grow beyond ``room_bytes``, like on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, hard))
     try:

@@ -1,4 +1,4 @@
-"""Bundles changed after they were built."""
+"""Bundles with manifests and files changed after the build."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from mopar.types import FileEntry, GraphEntry, Manifest
 
 
 def rewrite(bundle: Bundle, change: Callable[[Manifest], Manifest]) -> None:
-    """Change what the bundle's manifest says."""
+    """Rewrite the bundle's manifest with a change."""
     (bundle.root / MANIFEST).write_bytes(to_json(change(bundle.manifest)))
 
 
 def first_graph(change: Callable[[GraphEntry], GraphEntry]) -> Callable[[Manifest], Manifest]:
-    """A change of the first graph."""
+    """Change the first graph."""
     return lambda manifest: dataclasses.replace(manifest, graphs=(change(manifest.graphs[0]), *manifest.graphs[1:]))
 
 
 def first_path(path: str) -> Callable[[Manifest], Manifest]:
-    """Another path of the first graph's file, all else as it is."""
+    """Give the first graph's file another path, with all else unchanged."""
 
     def change(graph: GraphEntry) -> GraphEntry:
         return dataclasses.replace(graph, files=(dataclasses.replace(graph.files[0], path=path), *graph.files[1:]))
@@ -29,7 +29,7 @@ def first_path(path: str) -> Callable[[Manifest], Manifest]:
 
 
 def built_elsewhere(bundle: Bundle, *, cpu_kind: str = "z80", onnxruntime: str | None = None) -> Bundle:
-    """The same bundle as a machine of another kind would have built it."""
+    """The same bundle as built on a machine of another kind."""
 
     def change(graph: GraphEntry) -> GraphEntry:
         assert graph.packed is not None
@@ -42,13 +42,13 @@ def built_elsewhere(bundle: Bundle, *, cpu_kind: str = "z80", onnxruntime: str |
 
 
 def listed(bundle: Bundle) -> list[FileEntry]:
-    """Every file that the manifest names."""
+    """Every file that the manifest lists."""
     graphs = bundle.manifest.graphs
     return [entry for graph in graphs for entry in (*graph.files, *(graph.packed.files if graph.packed else ()))]
 
 
 def flip(path: Path, at: int) -> None:
-    """Change one bit."""
+    """Flip one bit."""
     data = bytearray(path.read_bytes())
     data[at] ^= 1
     path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Plans made by hand, and the bundles of them."""
+"""Handmade plans and their bundles."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ MEMORY_MIB = 400
 
 
 def chain(model: Model, places: Sequence[int] = (), memory_mib: int = MEMORY_MIB) -> Plan:
-    """One function after the other, cut before the places ``places``; tensors come from the call that makes them."""
+    """One function after the other, cut before ``places``; tensors are read from the calls that produce them."""
     layers = layers_of(model)
     made = {spec.name: REQUEST for spec in model.inputs}
     graphs, calls = [], []
@@ -29,7 +29,7 @@ def chain(model: Model, places: Sequence[int] = (), memory_mib: int = MEMORY_MIB
 def plan_of(
     model: Model, graphs: Sequence[Graph], calls: Sequence[Call], made: Mapping[str, str], memory_mib: int = MEMORY_MIB
 ) -> Plan:
-    """A plan of these graphs and calls; each graph is held by the functions of the calls that run it."""
+    """A plan of these graphs and calls; each graph belongs to the functions of the calls that run it."""
     held: dict[str, list[str]] = {}
     for call in calls:
         if call.graph not in held.setdefault(call.function, []):

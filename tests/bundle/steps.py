@@ -1,4 +1,4 @@
-"""Bundles whose functions compute side by side in steps, and read between them what the others made."""
+"""Bundles whose functions compute in parallel steps and exchange tensors between them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,16 +30,16 @@ MEMORY_MIB = 400
 def stepped(
     root: Path, write: Write, given: Sequence[TensorSpec], made: TensorSpec, *, parts: int = 2, steps: int = 3
 ) -> Bundle:
-    """Functions ``f0``.. with a call ``c{step}_{part}`` in each step, which makes ``t{step}_{part}``.
+    """Functions ``f0``.. with a call ``c{step}_{part}`` in each step, which produces ``t{step}_{part}``.
 
     Args:
         root: an empty folder.
-        write: of each call's graph, which reads ``given`` and, from the second step on, what all parts made in the
-            step before.
-        given: inputs of the whole.
-        made: what each call makes, whatever its name; the outputs are those of the last step.
-        parts: functions.
-        steps: calls of each.
+        write: writes each call's graph, which reads ``given`` and, from the second step on, the outputs of all parts in
+            the step before.
+        given: inputs of the model.
+        made: spec of each call's output, whose name is replaced; the model's outputs are those of the last step.
+        parts: number of functions.
+        steps: number of calls of each.
     """
     root.mkdir(exist_ok=True)
     entries, graphs, calls = [], [], []

@@ -1,4 +1,4 @@
-"""What a manifest says of tensors and files is what its graphs say, or the bundle is refused."""
+"""A manifest must agree with its graphs about tensors and files, or the bundle is refused."""
 
 import dataclasses
 import os
@@ -25,7 +25,7 @@ Change = Callable[[Manifest], Manifest]
 
 
 def _spec(side: str, **changes: object) -> Callable[[Any], Any]:
-    """The first tensor of a manifest's or graph's inputs or outputs, changed."""
+    """Change the first tensor of a manifest's or graph's inputs or outputs."""
 
     def change(owner: Any) -> Any:
         first, *rest = getattr(owner, side)
@@ -39,7 +39,7 @@ def _last_graph(change: Callable[[GraphEntry], GraphEntry]) -> Change:
 
 
 def _wider(owner: Any) -> Any:
-    """A dimension of the last output that is 2^50."""
+    """Set a dimension of the last output to 2^50."""
     shape: tuple[object, ...] = (*owner.outputs[0].shape[:-1], HUGE)
     return _spec("outputs", shape=shape)(owner)
 
@@ -51,7 +51,7 @@ def _swapped(manifest: Manifest) -> Manifest:
 
 
 def _two_calls(change: Callable[[Any], Any]) -> Change:
-    """The same change of the last call in the plan and in the manifest."""
+    """Make the same change of the last call in the plan and in the manifest."""
 
     def both(manifest: Manifest) -> Manifest:
         plan = dataclasses.replace(manifest.plan, calls=(*manifest.plan.calls[:-1], change(manifest.plan.calls[-1])))
@@ -98,7 +98,7 @@ def test_a_manifest_that_contradicts_its_graphs_is_refused(bundle: Bundle, chang
 
 
 def _rehashed(bundle: Bundle, number: int = 0) -> None:
-    """Let the manifest's digests and sizes of a graph's files be those that the files have now."""
+    """Set the manifest's digests and sizes of a graph's files to those that the files have now."""
 
     def again(graph: GraphEntry) -> GraphEntry:
         paths = tuple(bundle.root / entry.path for entry in graph.files)
@@ -116,7 +116,7 @@ def _edit(path: Path, change: Callable[[onnx.ModelProto], object]) -> None:
 
 
 def _external_constant(model: onnx.ModelProto, location: str) -> None:
-    """A constant in a body within a body whose bytes are in a file, as nothing that ``build`` writes has."""
+    """Add a constant with external bytes in a body within a body; ``build`` never writes such a constant."""
     tensor = onnx.TensorProto(name="c", data_type=1, dims=[2], data_location=onnx.TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value=location)
     inner = helper.make_graph([helper.make_node("Constant", [], ["c"], value=tensor)], "inner", [], [])
@@ -142,7 +142,7 @@ def test_a_graph_names_each_file_that_is_listed(bundle: Bundle) -> None:
 
 
 def test_a_graph_names_no_bytes_beyond_its_file(bundle: Bundle) -> None:
-    """The engine maps what is named: beyond a file's end, that ends its process."""
+    """The engine maps the range that is declared: beyond the file's end, the process is killed."""
     index, graph = next((i, graph) for i, graph in enumerate(bundle.manifest.graphs) if graph.files[1].bytes)
     path = bundle.root / graph.files[1].path
     path.write_bytes(path.read_bytes()[:-1])
@@ -171,7 +171,7 @@ def test_no_file_of_another_kind_is_waited_for(bundle: Bundle, kind: str) -> Non
 
 
 def test_no_file_has_a_second_name(bundle: Bundle, tmp_path: Path) -> None:
-    """Whoever holds the other one could change it behind the bundle's back."""
+    """A hard link would allow changing the file without the bundle's path."""
     for entry in listed(bundle):
         path = bundle.root / entry.path
         os.link(path, tmp_path / "another-name")
@@ -189,7 +189,7 @@ def test_interfaces_are_those_that_onnx_reads(name: str) -> None:
 
 
 def test_what_a_file_says_twice_does_not_count_once() -> None:
-    """Readers merge such messages, or take the last: what is checked would not be what is loaded."""
+    """Readers merge such messages, or use the last: the checked content would differ from the loaded one."""
     value = helper.make_tensor_value_info("x", 1, [2])
     graph = helper.make_graph([], "g", [value], [value])
     data = helper.make_model(graph).SerializeToString()
@@ -200,7 +200,7 @@ def test_what_a_file_says_twice_does_not_count_once() -> None:
 
 
 def test_a_bundle_with_matrices_left_plain_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are inputs of the packed graph, with initializers: nobody has to give them."""
+    """Plain matrices are inputs of the packed graph with initializers: requests need not provide them."""
     monkeypatch.setattr(plain, "_LEAST_BYTES", 1)
     bundle = built(materialise("mlp"), tmp_path / "bundle")
     packed = [bundle.runnable(graph)[0] for graph in bundle.manifest.graphs]

@@ -1,4 +1,4 @@
-"""A bundle is whole or absent, whatever happens while it is built."""
+"""A bundle is complete or absent, whatever happens during the build."""
 
 import dataclasses
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def folder_with_a_file(path: Path) -> None:
 def test_what_is_no_bundle_is_never_replaced(
     model: Model, plan: Plan, tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
-    """A ``manifest.json`` alone makes no bundle: other programs have one."""
+    """A ``manifest.json`` alone does not make a bundle: other programs use that name."""
     make(tmp_path / "b")
     before = contents(tmp_path)
     with pytest.raises(BundleError, match="exists and is no bundle"):
@@ -115,7 +115,7 @@ def test_a_failure_in_the_middle_leaves_what_was_there(
 def test_the_old_bundle_is_whole_until_the_new_one_is_there(
     model: Model, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_step: bool
 ) -> None:
-    """Also where the file system cannot exchange two folders in one step."""
+    """Also where the file system cannot exchange two folders atomically."""
     if not one_step:
         monkeypatch.setattr(assemble, "swap_paths", lambda _first, _second: False)
     out = tmp_path / "b"
@@ -177,13 +177,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(model: Model, plan: Plan, t
 
 
 def with_other_order(plan: Plan) -> Plan:
-    """The last call takes its inputs in another order than its graph."""
+    """Give the last call its inputs in another order than its graph."""
     last = plan.calls[-1]
     return dataclasses.replace(plan, calls=(*plan.calls[:-1], dataclasses.replace(last, inputs=last.inputs[::-1])))
 
 
 def with_other_tensors(plan: Plan) -> Plan:
-    """A graph says that it takes what it does not."""
+    """Let a graph list tensors that it does not read."""
     first, *rest = plan.graphs
     call = dataclasses.replace(plan.calls[0], inputs=())
     return dataclasses.replace(
@@ -192,7 +192,7 @@ def with_other_tensors(plan: Plan) -> Plan:
 
 
 def with_a_path_as_a_name(plan: Plan) -> Plan:
-    """A function's name names files too."""
+    """A function's name is part of file names."""
     first, *rest = plan.functions
     name = "../../f0"
     call = dataclasses.replace(plan.calls[0], function=name)

@@ -1,4 +1,4 @@
-"""What counts as the same answer."""
+"""Definition of equal outputs."""
 
 import ml_dtypes
 import numpy as np
@@ -17,7 +17,7 @@ ARRAYS = KINDS.flatmap(lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=0
 
 @given(ARRAYS)
 def test_every_array_equals_itself(array: Array) -> None:
-    """With NaN, infinities, numbers of which the difference overflows, and nothing at all in it."""
+    """Also arrays with NaN, infinities, numbers whose difference overflows, and empty ones."""
     difference = compare("y", array.copy(), array)
     assert difference.equal
     assert difference.max_abs_error == 0.0
@@ -30,7 +30,7 @@ def test_every_array_equals_itself(array: Array) -> None:
     st.sampled_from(sorted(TOLERANCES)),
 )
 def test_floats_are_equal_within_a_share_of_the_largest_value(want: Array, share: float, at: int, kind: str) -> None:
-    """Against the definition: max|got - want| / max|want|."""
+    """Compared with the definition: max|got - want| / max|want|."""
     expected = want.astype(kind)
     got = expected.copy()
     got[at] += np.abs(want).max() * share
@@ -43,7 +43,7 @@ def test_floats_are_equal_within_a_share_of_the_largest_value(want: Array, share
 
 @given(hnp.arrays("int64", (3,)), hnp.arrays("int64", (3,)))
 def test_integers_are_equal_only_where_every_one_is(got: Array, want: Array) -> None:
-    """Also beyond 2^53, where floats would take neighbours for equal."""
+    """Also beyond 2^53, where neighbouring integers are equal as floats."""
     assert compare("y", got, want).equal == (got.tolist() == want.tolist())
     nudged = want.copy()
     nudged[0] ^= 1
@@ -98,7 +98,7 @@ def test_numbers_at_the_ends_of_their_range_are_compared_without_a_warning() -> 
 
 
 def test_an_output_that_is_missing_is_no_answer() -> None:
-    """Whatever was wanted of it, even nothing."""
+    """Whatever its expected value is, even empty."""
     nothing = np.empty((0, 0), bool)
     assert [difference.equal for difference in compare_all({"a": nothing}, {"a": nothing, "b": nothing})] == [
         True,

@@ -1,4 +1,4 @@
-"""Regions, joins and several steps of a function: whatever the plan takes apart, it puts together again."""
+"""Regions, joins and several steps of a function: tensors that the plan splits are joined again correctly."""
 
 import dataclasses
 import itertools
@@ -39,7 +39,7 @@ def opened(model: Model, plan: Plan, out: Path) -> Bundle:
 
 
 def rejoined(model: Model, plan: Plan, axis: int) -> tuple[Plan, int]:
-    """The plan with every input that can be cut along ``axis`` taken in two pieces and joined; how many those are."""
+    """The plan with every input that can be cut along ``axis`` read as two regions and joined; and their number."""
     shapes, count, calls = tensor_shapes(model), 0, []
     for call in plan.calls:
         inputs = []
@@ -73,7 +73,7 @@ def rejoined(model: Model, plan: Plan, axis: int) -> tuple[Plan, int]:
 def test_tensors_cut_and_joined_are_what_they_were(
     reference: Callable[[str], Path], tmp_path: Path, name: str, axis: int
 ) -> None:
-    """At any axis, and where only the body of an If or a Loop reads them."""
+    """Along any axis, and also where only the body of an If or a Loop reads the tensor."""
     model = load_model(reference(name))
     plan, count = rejoined(model, chain(model, some_cuts(model, 2)), axis)
     assert count > 0
@@ -84,7 +84,7 @@ def test_tensors_cut_and_joined_are_what_they_were(
 
 
 def assert_in_order(path: Path) -> None:
-    """Every node reads what was made before it: the engine would sort them itself, other tools would not."""
+    """Check that nodes read tensors of earlier nodes: the engine would sort nodes itself, other tools would not."""
     graph = onnx.load(path, load_external_data=False).graph
     known = {value.name for value in (*graph.input, *graph.initializer)} | {""}
     for node in graph.node:
@@ -93,7 +93,7 @@ def assert_in_order(path: Path) -> None:
 
 
 def rows(path: Path, opset: int = 20) -> Path:
-    """Two layers on rows that do not see each other; ``wide`` is elementwise, so its columns do not either."""
+    """Two layers with independent rows; ``wide`` is elementwise, so that its columns are independent too."""
     g = Builder("rows")
     x = g.add("Tanh", g.input("x", ["batch", "width"]), output="wide")
     x = g.add("Relu", g.add("MatMul", x, g.weight(16, 12)), output="middle")
@@ -111,7 +111,7 @@ def piece(model: Model, number: int, start: int, stop: int) -> Graph:
 
 
 def cut_before(model: Model, tensor: str) -> int:
-    """The layer after the one that makes a tensor."""
+    """The layer after the one that produces a tensor."""
     for layer in layers_of(model):
         if any(out.name == tensor for node in model.nodes[layer.start : layer.stop] for out in node.outputs):
             return layer.index + 1
@@ -119,7 +119,7 @@ def cut_before(model: Model, tensor: str) -> int:
 
 
 def halves_of(model: Model, tensor: str, axis: int, sizes: Sequence[int]) -> Plan:
-    """The first function called on parts of ``x`` along ``axis``; the second joins what they make."""
+    """Call the first function on parts of ``x`` along ``axis``; the second joins their outputs."""
     place = cut_before(model, tensor)
     graphs = [piece(model, 0, 0, place), piece(model, 1, place, len(layers_of(model)))]
     bounds = list(itertools.pairwise([0, *itertools.accumulate(sizes)]))
@@ -143,9 +143,9 @@ def halves_of(model: Model, tensor: str, axis: int, sizes: Sequence[int]) -> Pla
 def test_one_function_called_on_parts_of_a_tensor(
     tmp_path: Path, opset: int, tensor: str, axis: int, sizes: tuple[int, ...], graphs: int
 ) -> None:
-    """Along the first axis the parts are read in place, by one graph; along another, each by a graph that cuts it out.
+    """Along the first axis the parts are read in place, by one graph; along another, each by a graph that slices it.
 
-    Slice takes its bounds as attributes in old models, and as inputs in new ones.
+    Slice takes its bounds as attributes in old opsets, and as inputs in new ones.
     """
     path = rows(tmp_path / "rows.onnx", opset)
     model = load_model(path)
@@ -159,7 +159,7 @@ def test_one_function_called_on_parts_of_a_tensor(
 
 @pytest.mark.parametrize("batch", [5, 7])
 def test_a_plan_made_for_one_size_refuses_another(tmp_path: Path, batch: int) -> None:
-    """It would answer with too few rows, or from memory that is not the tensor's."""
+    """It would compute too few rows, or read memory beyond the tensor."""
     model = load_model(rows(tmp_path / "rows.onnx"))
     bundle = opened(model, halves_of(model, "middle", 0, (4, 2)), tmp_path / "b")
     with pytest.raises(RequestError, match=f"tensor x has {batch} elements along axis 0, this plan needs 6"):
@@ -170,7 +170,7 @@ def test_a_plan_made_for_one_size_refuses_another(tmp_path: Path, batch: int) ->
 
 
 def test_a_region_without_a_size_needs_no_more_than_it_takes(tmp_path: Path) -> None:
-    """The first two rows of however many there are."""
+    """The first two rows, whatever the number of rows."""
     model = load_model(rows(tmp_path / "rows.onnx"))
     first = CallInput("x", (Source(REQUEST, "x", Region(0, 0, 2)),))
     plan = chain(model)
@@ -185,7 +185,7 @@ def test_a_region_without_a_size_needs_no_more_than_it_takes(tmp_path: Path) -> 
 
 
 def test_sources_are_summed(tmp_path: Path) -> None:
-    """Against the same sum made outside."""
+    """Compared with the same sum computed outside."""
     path = rows(tmp_path / "rows.onnx")
     model = load_model(path)
     place, layers = cut_before(model, "middle"), layers_of(model)
@@ -210,7 +210,7 @@ def test_sources_are_summed(tmp_path: Path) -> None:
 
 
 def test_one_function_runs_several_steps(reference: Callable[[str], Path], tmp_path: Path) -> None:
-    """It holds every other graph; tensors come from steps long before."""
+    """It runs every other graph; tensors are read from much earlier steps."""
     model = load_model(reference("skip"))
     plan = chain(model, some_cuts(model, 4))
     assert len(plan.calls) == 5
@@ -223,7 +223,7 @@ def test_one_function_runs_several_steps(reference: Callable[[str], Path], tmp_p
 
 
 def test_what_is_joined_keeps_its_shape(tmp_path: Path) -> None:
-    """How many rows meet a matrix decides whether it is packed."""
+    """The number of rows that are multiplied by a matrix decides whether the matrix is packed."""
     g = Builder("joined")
     g.add("MatMul", g.input("x", [1, 8]), g.weight(8, 8), output="y")
     g.output("y", [1, 8])
@@ -236,7 +236,7 @@ def test_what_is_joined_keeps_its_shape(tmp_path: Path) -> None:
 
 
 def test_strings_are_cut_by_the_graph(tmp_path: Path) -> None:
-    """Where an element begins depends on those before it."""
+    """The position of an element depends on those before it."""
     g = Builder("texts")
     words = g.input("x", ["n"], TensorProto.STRING)
     g.add("Cast", words, to=TensorProto.FLOAT, output="numbers")

@@ -1,4 +1,4 @@
-"""A bundle is what was built, or it is refused."""
+"""A bundle is opened unchanged, or it is refused."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from tests.models import sample_inputs
 
 
 def test_a_changed_byte_in_any_file_is_noticed(bundle: Bundle) -> None:
-    """First, last and in the middle; ``check=False`` is for whoever has just built it."""
+    """First, last and middle byte; ``check=False`` is for a bundle that was just built."""
     entries = listed(bundle)
     assert len(entries) >= 6
     for entry in entries:
@@ -47,7 +47,7 @@ def test_a_missing_or_shorter_file_is_noticed(bundle: Bundle) -> None:
 
 
 def test_no_path_leads_outside(bundle: Bundle, tmp_path: Path) -> None:
-    """Also where the file there is the very one that was built."""
+    """Even where the file there is identical to the built one."""
     inside = bundle.root / bundle.manifest.graphs[0].files[0].path
     outside = tmp_path / "outside.onnx"
     shutil.copyfile(inside, outside)
@@ -140,7 +140,7 @@ INCONSISTENT: list[tuple[Callable[[Manifest], Manifest], str]] = [
 def test_a_manifest_whose_parts_do_not_fit_is_refused(
     bundle: Bundle, change: Callable[[Manifest], Manifest], message: str
 ) -> None:
-    """When it is opened, not when a request meets it."""
+    """Inconsistent manifests fail when they are opened, not at the first request."""
     rewrite(bundle, change)
     with pytest.raises(BundleError, match=message):
         open_bundle(bundle.root)
@@ -150,7 +150,7 @@ def test_a_manifest_whose_parts_do_not_fit_is_refused(
 def test_built_for_another_machine_its_portable_graphs_answer(
     bundle: Bundle, reference: Callable[[str], Path], elsewhere: dict[str, str]
 ) -> None:
-    """Their weights are not packed, so no kind of CPU is wrong for them."""
+    """Their weights are not packed, so they run on any kind of CPU."""
     strange = built_elsewhere(bundle, **elsewhere)
     for graph in strange.manifest.graphs:
         assert strange.runnable(graph) == (strange.root / graph.files[0].path, graph.options)

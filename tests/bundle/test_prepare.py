@@ -1,4 +1,4 @@
-"""Graphs packed anew where the bundle was built on a machine of another kind."""
+"""Graphs packed again where the bundle was built on a machine of another kind."""
 
 import sys
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.bundle.manifests import built_elsewhere, flip
 from tests.graph.composed import assert_equal, run_file
 from tests.models import sample_inputs
 
-PREPARE = sys.modules["mopar.bundle.prepare"]  # the function of that name hides it
+PREPARE = sys.modules["mopar.bundle.prepare"]  # the function of the same name shadows the module
 
 
 def assert_answers(bundle: Bundle, model: Path) -> None:
@@ -38,7 +38,7 @@ def test_its_graphs_are_packed_for_this_one_once(
     monkeypatch: pytest.MonkeyPatch,
     elsewhere: dict[str, str],
 ) -> None:
-    """The bundle itself stays as it is; the next time, what is kept will do."""
+    """The bundle itself stays unchanged; later calls use the cached graphs."""
     strange = built_elsewhere(bundle, **elsewhere)
     prepared = prepare(strange, tmp_path / "cache", pytest.fail)
     for graph in prepared.manifest.graphs:
@@ -74,18 +74,18 @@ def test_what_is_damaged_in_the_cache_is_made_again(
 def test_a_process_that_was_quicker_is_no_matter(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both packed, one was first to put its folder in place."""
+    """Both processes have packed, and the other one has moved its folder into place first."""
     strange = built_elsewhere(bundle)
     first = prepare(strange, tmp_path / "cache")
-    real, asked = PREPARE._kept, []
+    real, attempts = PREPARE._kept, []
 
     def not_yet(*arguments: object) -> object:
-        asked.append(arguments)
-        return None if len(asked) == 1 else real(*arguments)
+        attempts.append(arguments)
+        return None if len(attempts) == 1 else real(*arguments)
 
     monkeypatch.setattr(PREPARE, "_kept", not_yet)
     second = prepare(strange, tmp_path / "cache", pytest.fail)
-    assert len(asked) == 2
+    assert len(attempts) == 2
     assert second == first
 
 

@@ -1,4 +1,4 @@
-"""The wire format as protobuf writes it, and what is none."""
+"""The wire format as protobuf writes it, and malformed messages."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ def test_what_is_no_message(data: bytes) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_end(data: bytes) -> None:
-    """They are a message or are none, and nothing is read beyond them."""
+    """They are parsed or refused, and no bytes beyond them are read."""
     try:
         found = list(fields_of(data, 0, len(data)))
     except ValueError:

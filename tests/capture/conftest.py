@@ -1,4 +1,4 @@
-"""These tests import torch; where it is not installed they are not collected."""
+"""These tests import torch; without it they are not collected."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""``mopar import MODULE:CALLABLE``: somebody's code runs, and what it does wrong is told in one line."""
+"""``mopar import MODULE:CALLABLE``: user code runs, and its errors are reported in one line."""
 
 import sys
 from pathlib import Path
@@ -45,7 +45,7 @@ INPUTS = ["ids=batch@2xseq@5:int64", "mask=batch@2xseq@5"]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with somebody's modules in it."""
+    """A working directory with a user's modules."""
     (tmp_path / "theirs.py").write_text(CODE)
     (tmp_path / "exported.py").write_text(PROGRAM)
     (tmp_path / "broken.py").write_text("import no_such_dependency\n")

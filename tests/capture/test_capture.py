@@ -1,4 +1,4 @@
-"""What is captured answers as the module does, or is refused with one line that says why."""
+"""A captured model computes the module's outputs, or capture fails with one line that says why."""
 
 import logging
 import shutil
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.models
 
 
 class Net(torch.nn.Module):
-    """Dropout and a batch norm answer differently in training mode."""
+    """Dropout and batch norm compute differently in training mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Net(torch.nn.Module):
 
 
 class FixedInside(torch.nn.Module):
-    """torch.export fixes an LSTM's number of steps, and leaves the input's dimension symbolic."""
+    """torch.export fixes an LSTM's number of steps, but leaves the input's dimension symbolic."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ def test_a_program_brings_its_own_example(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_behind(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Modes, weights, random state, gradients, warnings, loggers, terminal and folder are as they were."""
+    """Modes, weights, random state, gradients, warnings, loggers, terminal and working directory are restored."""
     net = Net()
     net.train()
     net.drop.eval()
@@ -120,7 +120,7 @@ def test_nothing_is_left_behind(tmp_path: Path, capfd: pytest.CaptureFixture[str
 def test_what_cannot_be_captured_is_refused(
     net: torch.nn.Module, inputs: dict[str, torch.Tensor], dynamic: object, message: str, tmp_path: Path
 ) -> None:
-    """Nothing is written then, and a file of that name stays as it was."""
+    """No file is written then, and an existing file stays unchanged."""
     path = tmp_path / "net.onnx"
     path.write_text("old")
     with pytest.raises(ModelError, match=message) as raised:

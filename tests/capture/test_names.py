@@ -1,4 +1,4 @@
-"""Outputs are called after the keys of the module's result."""
+"""Outputs are named after the keys of the module's result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ class Pair(NamedTuple):
 
 @dataclass
 class Scores:
-    """torch does not know it."""
+    """A result type that torch does not know."""
 
     logits: torch.Tensor
     loss: torch.Tensor | None = None
 
 
 class Returns(torch.nn.Module):
-    """Gives what a function makes of its input."""
+    """Returns the result of a function of its input."""
 
     def __init__(self, make: Callable[[torch.Tensor], Any]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A range of sizes in an import: every size of it is answered, or the import says in one line what is not."""
+"""A range of sizes in an import: every size in it works, or the import reports in one line which does not."""
 
 import sys
 from pathlib import Path
@@ -59,7 +59,7 @@ class Attention(torch.nn.Module):
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a module in it."""
+    """A working directory with a module."""
     (tmp_path / "ranged.py").write_text(CODE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "ranged", raising=False)
@@ -108,7 +108,7 @@ def test_what_a_module_does_not_take_is_one_line(spec: str, text: str, message: 
 
 
 def test_the_largest_size_is_computed_only_where_it_fits(folder: Path) -> None:
-    """Its scores alone would take 320 GB."""
+    """The attention scores alone would take 320 GB."""
     path = import_callable("ranged:Attention", ["q=2x1..2x1..8..200000x4"], folder / "net.onnx")
     assert shapes(path) == {"q": [2, "q_1", "q_2", 4]}
 
@@ -128,7 +128,7 @@ def test_ranges_that_do_not_agree(texts: list[str], message: str) -> None:
 
 
 def test_what_was_stated_stands_for_what_is_not(folder: Path) -> None:
-    """A given shape counts as it is, also for the other inputs of its symbols; a value is a point of the range."""
+    """A given shape also fixes its symbols in other inputs; a single value is a point of the range."""
     inputs = ["ids=1xseq@1..12:int64", "mask=1xseq@2"]
     model = load_model(import_callable("ranged:Net", inputs, folder / "net.onnx"))
     remembered = StatedShape((1, 6), (None, (1, 12)))

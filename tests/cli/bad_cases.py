@@ -1,4 +1,4 @@
-"""Commands that get something wrong: how each ends, and what its one line says."""
+"""Commands with a mistake: exit code and error message of each."""
 
 import functools
 import re
@@ -20,7 +20,7 @@ Make = Callable[[Place], Path]
 
 @dataclass(frozen=True)
 class Case:
-    """A command, how it ends, and what its one line says."""
+    """A command, its exit code, and its error message."""
 
     name: str
     arguments: Arguments
@@ -34,7 +34,7 @@ def profile(name: str, make: Make, says: str, *more: str, kind: str = "model") -
 
 
 def given(name: str, make: Make, says: str) -> Case:
-    """A file of inputs that does not fit the towers."""
+    """A file of inputs that does not match the towers."""
     return Case(
         f"inputs-{name}",
         lambda p: ["profile", p.model, "--inputs", make(p), "-o", p.room / "p.json"],
@@ -48,7 +48,7 @@ def plan(name: str, says: str, *more: str, code: int = 2, kind: str = "usage") -
 
 
 def priced(name: str, change: Callable[[str], str], says: str, code: int = 2, kind: str = "usage") -> Case:
-    """A plan with a price book that was the paper's."""
+    """A plan with a changed price book in place of the paper's."""
 
     def arguments(p: Place) -> Sequence[str | Path]:
         book = p.room / "book.toml"
@@ -59,13 +59,13 @@ def priced(name: str, change: Callable[[str], str], says: str, code: int = 2, ki
 
 
 def file_of(name: str, verb: str, make: Make, says: str, kind: str) -> Case:
-    """A profile for ``plan``, or a plan for ``build``, that is something else."""
+    """A wrong profile for ``plan``, or a wrong plan for ``build``."""
     first: Arguments = (lambda p: ["plan", make(p)]) if verb == "plan" else (lambda p: ["build", p.model, make(p)])
     return Case(f"{verb}-{name}", lambda p: [*first(p), "-o", p.room / "out"], says, kind=kind)
 
 
 def opened(name: str, make: Make, says: str) -> list[Case]:
-    """A bundle that each verb of bundles refuses."""
+    """A bundle that each verb on bundles refuses."""
     verbs: dict[str, Arguments] = {
         "verify": lambda p: ["verify", make(p), "--against", p.model],
         "serve": lambda p: ["serve", make(p), "--port", "0"],
@@ -75,7 +75,7 @@ def opened(name: str, make: Make, says: str) -> list[Case]:
 
 
 def output(name: str, target: Make, says: str) -> list[Case]:
-    """A place that a command cannot write its output to."""
+    """A path that a command cannot write its output to."""
     verbs: dict[str, Arguments] = {
         "import": lambda p: ["import", "torch.nn:Identity", "--input", "x=1:float32", "-o", target(p)],
         "zoo": lambda p: ["zoo", "export", "gcn", "-o", target(p)],
@@ -428,7 +428,7 @@ CASES = [*MODELS, *INPUTS, *FILES, *PLANS, *BUNDLES, *OUTPUTS, *OTHERS]
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]

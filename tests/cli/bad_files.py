@@ -1,4 +1,4 @@
-"""Files that are not what a command takes them for. Each function writes into a folder and returns the path."""
+"""Files that are not what a command expects. Each function writes into a folder and returns the path."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from tests.models import materialise
 
 
 def written(content: bytes, name: str = "bad.onnx") -> Callable[[Place], Path]:
-    """A file that holds these bytes."""
+    """A file with these bytes."""
 
     def make(place: Place) -> Path:
         path = place.room / name
@@ -40,19 +40,19 @@ def folder(place: Place) -> Path:
 
 
 def fifo(place: Place) -> Path:
-    """A named pipe that nobody writes to: whoever opens it as if it were a file waits for ever."""
+    """A named pipe without a writer: opening it like a file blocks forever."""
     path = place.room / "pipe.toml"
     os.mkfifo(path)
     return path
 
 
 def overdrawn(make: Callable[[Path], Path]) -> Callable[[Place], Path]:
-    """One of the graph's models that stand for more than any machine has."""
+    """A model of ``overdrawn``, which stands for more than any machine has."""
     return lambda place: make(place.room)
 
 
 def bomb(place: Place) -> Path:
-    """A small file of an array that has more bytes than the machine."""
+    """A small file of an array with more bytes than the machine."""
     path = place.room / "bomb.npz"
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 45,)})
@@ -68,7 +68,7 @@ def truncated(place: Place) -> Path:
 
 
 def external(location: str, content: bytes | None = None) -> Callable[[Place], Path]:
-    """A model whose weights are said to be at ``location``, where only ``content`` is."""
+    """A model whose weights are declared to be at ``location``, while the file there has only ``content``."""
 
     def make(place: Place) -> Path:
         home = place.room / "model"
@@ -154,7 +154,7 @@ def npy(place: Place) -> Path:
 
 
 def changed(source: str, change: Callable[[Any], Any]) -> Callable[[Place], Path]:
-    """A JSON file of the pipeline with a change made by hand."""
+    """A JSON file of the pipeline, changed by hand."""
 
     def make(place: Place) -> Path:
         document = json.loads((place.work / source).read_bytes())
@@ -166,7 +166,7 @@ def changed(source: str, change: Callable[[Any], Any]) -> Callable[[Place], Path
 
 
 def tampered(change: Callable[[Path], object]) -> Callable[[Place], Path]:
-    """A copy of the bundle with a change made by hand."""
+    """A copy of the bundle, changed by hand."""
 
     def make(place: Place) -> Path:
         copy = place.room / "bundle"
@@ -189,7 +189,7 @@ def remove_a_file(bundle: Path) -> None:
 
 
 def leave_the_folder(bundle: Path) -> None:
-    """A manifest that names a file outside the bundle, which is there."""
+    """A manifest that names an existing file outside the bundle."""
     path = bundle / "manifest.json"
     manifest = json.loads(path.read_bytes())
     entry = manifest["graphs"][0]["files"][0]
@@ -209,7 +209,7 @@ def pipe_as_manifest(bundle: Path) -> None:
 
 
 def answers_another_type(bundle: Path) -> None:
-    """A manifest that promises integers of a graph of floats."""
+    """A manifest that declares integers for a graph of floats."""
     path = bundle / "manifest.json"
     manifest = json.loads(path.read_bytes())
     manifest["outputs"][0]["dtype"] = manifest["graphs"][-1]["outputs"][0]["dtype"] = "int32"

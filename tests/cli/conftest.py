@@ -1,4 +1,4 @@
-"""What the verbs made once, of a model that is small but whole, for all tests of the command line to read."""
+"""Results of the verbs for a small but complete model, made once for all tests of the command line."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.cli.harness import Pipeline, Place, mopar, snapshot
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory, reference: Callable[[str], Path]) -> Pipeline:
-    """Two towers, profiled, cut where they meet, and built as two functions."""
+    """Two towers, profiled, cut where they are joined, and built as two functions."""
     work, model = tmp_path_factory.mktemp("verbs"), reference("towers")
     cache = work / "cache"
     profiled = mopar("profile", model, "-o", work / "profile.json", "--json", cache=cache)
@@ -30,7 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, reference: Callable[[str], Pa
 
 @pytest.fixture
 def place(made: Pipeline, tmp_path: Path) -> Iterator[Place]:
-    """The files of the pipeline, and an empty folder; the pipeline's are the same afterwards."""
+    """The files of the pipeline, and an empty folder; checks that the former are unchanged afterwards."""
     before = snapshot(made.work, but=made.cache)
     yield Place(made.work, made.model, made.profiled, tmp_path)
     assert snapshot(made.work, but=made.cache) == before

@@ -1,4 +1,4 @@
-"""The command line as a user runs it: a process, its output and its exit code."""
+"""Runs the command line like a user: a process, its output and its exit code."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     stdout: str
@@ -21,13 +21,13 @@ class Done:
 
     @property
     def document(self) -> Any:
-        """The one JSON document on stdout."""
+        """The single JSON document on stdout."""
         return json.loads(self.stdout)
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What the verbs made one after the other, in ``work``, and how the first of them ended."""
+    """Results of the verbs run one after the other in ``work``, and the first one's output."""
 
     work: Path
     model: Path
@@ -56,18 +56,18 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Place(Pipeline):
-    """The same, and an empty folder for what a test makes."""
+    """The same, and an empty folder for a test's results."""
 
     room: Path
 
 
 def complaints(stderr: str) -> list[str]:
-    """What a command said on stderr beside progress and notes: how busy the machine is must not matter."""
+    """Lines of stderr beside progress and notes, whatever the load of the machine."""
     return [line for line in stderr.splitlines() if not line.endswith(" ..") and not line.startswith("note: ")]
 
 
 def mopar(*arguments: str | Path, cache: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Done:
-    """Run ``mopar`` with a cache of its own."""
+    """Run ``mopar`` with a separate cache."""
     done = subprocess.run(
         [sys.executable, "-m", "mopar", *map(str, arguments)],
         capture_output=True,
@@ -81,7 +81,7 @@ def mopar(*arguments: str | Path, cache: Path, cwd: Path | None = None, env: Map
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """Of a command with a cache of its own."""
+    """Environment of a command with a separate cache."""
     return {**os.environ, "XDG_CACHE_HOME": str(cache), "NO_COLOR": "1"}
 
 

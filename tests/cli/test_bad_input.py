@@ -1,4 +1,4 @@
-"""Whatever is wrong with what a command gets: one line that names it, the right exit code, and nothing left behind."""
+"""Any wrong input gives one line that names it, the right exit code, and no leftovers."""
 
 import functools
 import re
@@ -21,7 +21,7 @@ Check = Callable[[Case, Place, Run], None]
 
 @pytest.fixture
 def run(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """The command in this process: whatever it and the engine below it write is caught at the descriptors."""
+    """Run the command in this process; its output and the engine's are captured at the file descriptors."""
     scratch = place.room / "tmp"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
@@ -65,7 +65,7 @@ def check_json(case: Case, place: Place, run: Run) -> None:
 
 
 def one_error(done: Done) -> str:
-    """The message of the only line that is no progress."""
+    """The message of the only line that is not progress."""
     lines = complaints(done.stderr)
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: "), done.stderr
@@ -88,7 +88,7 @@ def test_as_a_process_too(case: Case, place: Place) -> None:
 
 @pytest.fixture(scope="module")
 def url(made: Pipeline) -> Iterator[str]:
-    """Of the bundle, served."""
+    """URL of the bundle, served."""
     with served(made.bundle, made.cache) as (_, url):
         yield url
 

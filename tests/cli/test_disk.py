@@ -1,4 +1,4 @@
-"""A disk without room is one line, and what was there before is still there."""
+"""A full disk is reported in one line, and existing files stay unchanged."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ from tests.cli.harness import Done, Pipeline, complaints, environment, snapshot
 
 Arguments = Callable[[Pipeline, Path], Sequence[str | Path]]
 
-# A file that may not grow is refused as one on a full disk is, and needs no disk of its own.
+# Writing to a file of limited size fails as on a full disk, without the need for one.
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
@@ -24,7 +24,7 @@ main()
 
 
 def cramped(limit: int, arguments: Sequence[str | Path], made: Pipeline, scratch: Path) -> Done:
-    """The command, in which no file may be larger than ``limit`` bytes."""
+    """Run the command with files limited to ``limit`` bytes."""
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(limit), *map(str, arguments)],
         capture_output=True,
@@ -89,7 +89,7 @@ def test_a_reader_that_leaves_is_no_error(made: Pipeline, tmp_path: Path) -> Non
 
 
 def test_two_builds_to_one_folder(made: Pipeline, tmp_path: Path) -> None:
-    """Both end well, the last one stands, and nothing in between is left."""
+    """Both succeed, the last one's result stays, and no temporary files are left."""
     command = [sys.executable, "-m", "mopar", "build", str(made.model), str(made.plan), "-o", str(tmp_path / "bundle")]
     running = [
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Every error has an exit code that somebody chose."""
+"""Every error has an explicit exit code."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every verb shows how it is used, and asking for that loads nothing heavy."""
+"""Every verb prints its usage, without heavy imports."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A command that is ended in the middle puts everything away: files, processes, cgroups."""
+"""An interrupted command cleans up everything: files, processes, cgroups."""
 
 import os
 import shutil
@@ -22,12 +22,12 @@ from tests.platforms.local.leftovers import cgroups_of, workers_of
 
 PATIENCE_S = 60.0
 PROMPT_S = 15.0
-"""Far more than putting away takes."""
+"""Far longer than cleaning up takes."""
 
 
 @dataclass(frozen=True)
 class Desk:
-    """A model of some megabytes, a plan and a bundle of it, and a room for what commands write."""
+    """A model of some megabytes, a plan and a bundle of it, and a folder for output of commands."""
 
     model: Path
     plan: Path
@@ -51,7 +51,7 @@ def desk(reference: Callable[[str], Path], tmp_path_factory: pytest.TempPathFact
 
 
 def appears(pattern: str) -> Callable[[Desk, int], bool]:
-    """Whether something of that name is in the desk's folders."""
+    """Whether a file of that name exists in the desk's folders."""
     return lambda desk, _: any(desk.room.glob(pattern))
 
 
@@ -61,13 +61,13 @@ def works(_: Desk, pid: int) -> bool:
 
 
 def captures(desk: Desk, pid: int) -> bool:
-    """Whether the exporting process is there, and the folder that it writes to."""
+    """Whether the exporting process and its output folder exist."""
     return bool(workers_of(pid)) and any(desk.room.glob("out/.m.onnx.*"))
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A command, and what shows that it is in the middle."""
+    """A command, and the condition that shows that it is in the middle."""
 
     name: str
     arguments: Callable[[Desk], Sequence[str | Path]]
@@ -93,7 +93,7 @@ MOMENTS = [
 
 
 def cases() -> Iterator[pytest.ParameterSet]:
-    """Every command and Ctrl-C, one and SIGTERM; the slow suite the rest."""
+    """Every command with Ctrl-C, one with SIGTERM; the slow suite runs the others."""
     for moment in MOMENTS:
         for number in (signal.SIGINT, signal.SIGTERM):
             quick = moment.name != "bench" and (number == signal.SIGINT or moment.name == "verify")
@@ -118,7 +118,7 @@ def test_an_end_in_the_middle_leaves_nothing(desk: Desk, moment: Moment, number:
 
 
 def started(desk: Desk, moment: Moment) -> subprocess.Popen[str]:
-    """The command, in the middle of what it does."""
+    """Start the command and wait until it is in the middle."""
     process = subprocess.Popen(
         [sys.executable, "-m", "mopar", *map(str, moment.arguments(desk))],
         stdout=subprocess.PIPE,
@@ -141,9 +141,9 @@ def started(desk: Desk, moment: Moment) -> subprocess.Popen[str]:
 @pytest.mark.parametrize(
     "where",
     [
-        # Of what a library has when it is imported: the interpreter remembers a KeyboardInterrupt from there.
+        # As a library when it is imported: the interpreter remembers a KeyboardInterrupt from there.
         'exec("signal.raise_signal(signal.SIGINT)")',
-        # As modules in C do while they are initialised.
+        # As C modules while they are initialised.
         "fail_by(lambda: signal.raise_signal(signal.SIGINT))",
     ],
     ids=["code-made-from-a-string", "an-error-made-of-it"],

@@ -1,4 +1,4 @@
-"""What verbs print leads on: the next command, the time left, lines that fit a screen."""
+"""Output of the verbs: the next command, the remaining time, and lines that fit the terminal."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.profiles import FREE, PAPER, chain
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds, as the progress line sees them."""
+    """Seconds, as the progress line reads them."""
     now = [0.0]
     monkeypatch.setattr("mopar.cli.output.time.monotonic", lambda: now[0])
     return now

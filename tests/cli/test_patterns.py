@@ -1,4 +1,4 @@
-"""How patterns are printed."""
+"""Printed patterns."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ def test_a_bar_shows_the_most_of_its_part_of_the_time() -> None:
 
 
 def test_a_profile_of_many_runs_stays_short() -> None:
-    """Layers whose times jump twenty times: the ten longest runs are shown, and that there are more is said."""
+    """Layers whose times change twenty times: the ten longest runs are printed, and a note that there are more."""
     profile = chain(200)
     layers = tuple(
         replace(layer, latency_ms=1.0 if layer.index // 10 % 2 else 9.0, operators=(f"Op{layer.index % 30}",))

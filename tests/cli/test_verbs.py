@@ -1,4 +1,4 @@
-"""The verbs one after the other, on a model that is small but whole."""
+"""The verbs one after the other, on a small but complete model."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``mopar zoo``: the list is quick and needs nothing, and an export leaves whole files or none."""
+"""``mopar zoo``: listing is fast and needs no dependencies, and an export leaves complete files or none."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_an_exported_model_can_be_profiled(tmp_path: Path) -> None:
 @pytest.mark.models
 @pytest.mark.parametrize(("name", "limit"), [("silero-vad", 1 << 16), ("gcn", 1 << 16), ("gcn", 1 << 20)])
 def test_no_room_is_one_line_and_changes_nothing(name: str, limit: int, made: Pipeline, tmp_path: Path) -> None:
-    """Where there is none for what is copied, none for what torch writes, and none for the inputs."""
+    """No space for the copied file, for torch's output, or for the inputs."""
     scratch = tmp_path / "tmp"
     scratch.mkdir()
     for file in ("m.onnx", "m.inputs.npz"):

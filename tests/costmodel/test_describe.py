@@ -1,4 +1,4 @@
-"""What is known of a model without running it is what running it tells."""
+"""The static description of a model equals what a run of it shows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ KINDS = [name for name, _ in zip(synthetic.names(), synthetic.RECIPES, strict=Fa
 
 @pytest.mark.parametrize("name", KINDS)
 def test_packed_weights_and_shapes_are_those_of_the_run(name: str, tmp_path: Path) -> None:
-    """Every kind of calibration model: resident bytes to the byte, every tensor's shape, and every kernel found."""
+    """Every kind of calibration model: resident bytes exactly, every tensor's shape, and every kernel."""
     one = subject(synthetic.write(name, tmp_path / f"{name}.onnx"))
     with scratch_directory() as directory:
         ran = measure(one.model, one.layers, one.inputs, directory, budget=ONCE)
@@ -55,7 +55,7 @@ def test_a_predicted_profile_plans_and_builds(name: str, reference: Callable[[st
 
 
 def test_what_enters_or_leaves_in_blocks_is_held_twice(tmp_path: Path) -> None:
-    """Of the second convolution alone: tensors stand in shared memory, and their copies in blocks in the function."""
+    """For the second convolution alone: tensors are in shared memory, and their blocked copies in the function."""
     one = subject(blocked_chain(tmp_path / "blocks.onnx"))
     facts = memory_facts(one.model, one.layers, one.described, 1, 2)
     tensor_mib = 32 * 16 * 16 * 4 / (1 << 20)

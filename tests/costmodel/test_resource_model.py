@@ -1,4 +1,4 @@
-"""The fitted model: it recovers a known law, keeps it in a file, and refuses what is none."""
+"""The fitted model recovers a known law, survives a round trip to a file, and refuses malformed files."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def gemm(rows: int, depth: int, columns: int) -> Work:
 
 
 def law_ms(work: Work) -> float:
-    """Arithmetic at a fixed rate, twice as slow where rows are few."""
+    """Arithmetic at a fixed rate, half as fast for few rows."""
     return 0.002 + work.flops / FLOPS_PER_MS * (2.0 if work.features[0] < 4 else 1.0)
 
 

@@ -1,4 +1,4 @@
-"""What kernels ask the engine for: its own statistics, read."""
+"""Memory that kernels allocate, parsed from the engine's own statistics."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ HEADER = "#name,input_sizes,initializers_sizes,total_dynamic_sizes,total_temp_al
 
 
 def test_each_kernel_gets_what_its_name_took(tmp_path: Path) -> None:
-    """Names hold commas and underscores, several nodes may share one, and a node without goes by its operator."""
+    """Names contain commas and underscores, several nodes may share one, and nameless nodes go by their operator."""
     file = tmp_path / "memory.csv"
     file.write_text(f"{HEADER}a,b_1_77,1,2,3,40\na,b_1_78,1,2,4,30\nConv_5,1,2,0,60\n")
     kernels = [Kernel("x", "Add", ()), Kernel("a,b_1", "Gemm", ()), Kernel("", "Conv", ())]
@@ -33,7 +33,7 @@ def test_another_form_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_an_lstm_works_on_more_than_its_tensors(reference: Callable[[str], Path]) -> None:
-    """Gates of 6 steps, 4 x 16 units and two directions in float32 at least; a Transpose needs nothing."""
+    """An LSTM needs at least gates of 6 steps, 4 x 16 units, two directions in float32; a Transpose needs nothing."""
     model = load_model(reference("lstm"))
     layers = layers_of(model)
     inputs, _ = sample_inputs(model.inputs)

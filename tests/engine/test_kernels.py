@@ -1,4 +1,4 @@
-"""Every kernel of the engine is attributed to nodes, and no layer boundary runs through one."""
+"""Every kernel of the engine is attributed to nodes, and no layer boundary splits one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -46,12 +46,12 @@ def test_fused_convolutions_are_one_layer_each(tmp_path: Path) -> None:
     assert all(kernel.nodes for kernel in kernels if kernel.layout_only)
 
 
-# The blocked layout has 8 channels with AVX2 and 16 with AVX-512: 6 fill no block, 16 fill blocks of both.
+# The blocked layout has 8 channels with AVX2 and 16 with AVX-512: 6 channels fill no block, 16 fill blocks of both.
 @pytest.mark.parametrize("channels", [6, 8, 16])
 def test_moved_transposes_do_not_melt_the_model_into_one_layer(channels: int, tmp_path: Path) -> None:
     model = load_model(tiny.transposed(tmp_path, channels)[0])
     first, second = (layer.operators for layer in layers_of(model) if "Conv" in layer.operators)
-    # Whether the first transpose stands alone depends on the blocks: an input that fills none is read as it is.
+    # The first transpose is separate depending on the blocks: an input that fills none is read unblocked.
     assert first in (
         ("Conv", "Transpose", "Add", "Sigmoid"),
         ("Transpose", "Conv", "Transpose", "Add", "Sigmoid"),

@@ -1,4 +1,4 @@
-"""Weights of a packed file lie in the order in which requests read them, and are the same weights still."""
+"""Weights of a packed file are ordered as requests read them, and keep their values."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ WIDTH, LAYERS = 96, 4
 
 
 def model_of(path: Path) -> Path:
-    """Matrices that are packed, one of which another operator reads as it is, and a table."""
+    """Packed matrices, one of which another operator reads unpacked, and a table."""
     g = Builder("read_order")
     x, row = g.input("x", [1, WIDTH]), g.input("row", [1], onnx.TensorProto.INT64)
     shared = g.weight(WIDTH, WIDTH)

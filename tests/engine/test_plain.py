@@ -1,4 +1,4 @@
-"""Matrices that one row meets are read as they are; those that more rows meet, or nobody knows how many, are packed."""
+"""Matrices multiplied by a single row stay unpacked; those with more rows, or an unknown number, are packed."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ WIDTH = 96
 
 
 def model_of(path: Path) -> tuple[Path, dict[str, bool]]:
-    """A model with its tensors' shapes noted, and of each of its matrices whether only single rows meet it."""
+    """A model with shapes of tensors, and for each of its matrices whether only single rows are multiplied by it."""
     g = Builder("rows")
     one, two = g.input("one", [1, WIDTH]), g.input("two", [2, WIDTH])
     any_rows = g.input("any", ["n", WIDTH])

@@ -17,7 +17,7 @@ BODY_DONE = {"cat": "Session", "name": "SequentialExecutor::Execute", "ts": 11, 
 
 
 def test_what_ran_inside_a_body_counts_within_its_parent_only(tmp_path: Path) -> None:
-    """The engine writes a kernel's event when it ends: those of a body stand before their parent's."""
+    """The engine writes a kernel's event when it ends: events of a body precede their parent's."""
     inner = [_event("mm", 0, 12, 3), _event("if", 1, 15, 4), _event("deep", 0, 16, 2)]
     nested = [inner[0], inner[2], inner[1]]  # the inner If ends after its own body
     events = [_event("a", 0, 5, 5), *nested, BODY_DONE, _event("loop", 1, 10, 11), _event("b", 2, 21, 1), RUN]

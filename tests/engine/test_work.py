@@ -1,4 +1,4 @@
-"""Features of nodes whose work is known by hand."""
+"""Features of nodes whose work is known by calculation."""
 
 import pytest
 

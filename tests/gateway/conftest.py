@@ -1,4 +1,4 @@
-"""Fixtures of the gateway."""
+"""Fixtures for the gateway."""
 
 from tests.platforms.local.leftovers import nothing_left
 

@@ -18,7 +18,7 @@ def test_any_bytes_survive_the_way_through_numpy(kind: DType, shape: tuple[int, 
     size = kind.nbytes(count)
     raw = data.draw(st.binary(min_size=size, max_size=size))
     if kind.bits == 4 and count % 2:
-        raw = raw[:-1] + bytes([raw[-1] & 0x0F])  # the half that belongs to no element
+        raw = raw[:-1] + bytes([raw[-1] & 0x0F])  # the unused half of the last byte
     if kind.name == "bool":
         raw = bytes(byte & 1 for byte in raw)
     array = to_array(TensorValue("t", kind.name, shape, raw))

@@ -1,4 +1,4 @@
-"""Functions that exchange tensors in steps answer right, whoever dies, fails or leaves meanwhile."""
+"""Functions that exchange tensors in steps compute correctly, whatever worker dies, fails, or client leaves."""
 
 import asyncio
 import signal
@@ -32,7 +32,7 @@ def weight(step: int, part: int, place: int) -> float:
 
 
 def write(path: Path, step: int, part: int, names: Sequence[str], gift: str) -> None:
-    """A sum of what is read, each times a number of its own; in one call plus a row that may not exist."""
+    """A sum of the inputs, each times a constant; in one call plus a row that may not exist."""
     g = Builder("step")
     taken = [g.input(name, [ROWS, WIDTH]) for name in names if name != "row"]
     terms = [g.add("Mul", name, g.value(np.float32(weight(step, part, place)))) for place, name in enumerate(taken)]
@@ -47,7 +47,7 @@ def write(path: Path, step: int, part: int, names: Sequence[str], gift: str) -> 
 
 
 def wanted(feeds: dict[str, Array], parts: int = 2) -> dict[str, Array]:
-    """What the last step gives, by numpy."""
+    """The last step's outputs, by numpy."""
     x, row = feeds["x"], int(feeds["row"].item())
     before: list[Array] = []
     for step in range(STEPS):
@@ -79,7 +79,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 class Flags:
-    """The flags of all requests of a test, as they are now."""
+    """The current flags of all requests of a test."""
 
     def __init__(self) -> None:
         self.found: list[memoryview] = []
@@ -114,7 +114,7 @@ def calls_of(served: Served) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.parametrize("parts", [2, 3])
 def test_parts_that_exchange_answer_right(tmp_path: Path, flags: Flags, parts: int) -> None:
-    """All their calls are handed out at once; each is told of as if it had been called alone."""
+    """All their calls are handed out at once; metrics count each as if it had been sent separately."""
     bundle = stepped(tmp_path / "b", write, GIVEN, MADE, parts=parts, steps=STEPS)
 
     async def main() -> None:
@@ -147,7 +147,7 @@ def test_sizes_that_are_not_known_beforehand_go_through_the_gateway(tmp_path: Pa
 
 
 def test_requests_at_once_do_not_wait_for_each_other_in_a_circle(bundle: Bundle) -> None:
-    """Each needs all functions at the same time; a worker is killed while many are on their way."""
+    """Each needs all functions at the same time; a worker is killed while many requests run."""
 
     async def main() -> None:
         answered = 0
@@ -169,14 +169,14 @@ def test_requests_at_once_do_not_wait_for_each_other_in_a_circle(bundle: Bundle)
 
 
 def test_a_worker_killed_between_two_steps_goes_on_where_it_was(bundle: Bundle, flags: Flags) -> None:
-    """What it had made is not written again: the others may be reading it."""
+    """Its earlier outputs are not written again: the other parts may be reading them."""
     feeds = sample(0)
 
     async def main() -> None:
         async with serving(bundle) as served:
             served.signal(signal.SIGSTOP, "f0")
             request = asyncio.create_task(served.ask(feeds))
-            await until(lambda: raised(flags, 2))  # f1 ended its first call, and waits for f0's
+            await until(lambda: raised(flags, 2))  # f1 has ended its first call, and waits for f0's
             served.signal(signal.SIGKILL, "f1")
             await until(lambda: served.restarts == ["f1"] and served.functions["f1"].ready())
             served.signal(signal.SIGCONT, "f0")
@@ -190,7 +190,7 @@ def test_a_worker_killed_between_two_steps_goes_on_where_it_was(bundle: Bundle, 
 
 
 def test_a_worker_killed_twice_fails_the_request_and_frees_the_others(bundle: Bundle, flags: Flags) -> None:
-    """f1 waits for f0 each time; f0 finds that it need not begin."""
+    """f1 waits for f0 each time; f0, when it continues, does not begin its call."""
 
     async def main() -> None:
         async with serving(bundle) as served:
@@ -213,7 +213,7 @@ def test_a_worker_killed_twice_fails_the_request_and_frees_the_others(bundle: Bu
 
 
 def test_what_the_engine_refuses_stops_the_other_parts(bundle: Bundle) -> None:
-    """Long before the deadline; all workers live on."""
+    """Long before the deadline; all workers survive."""
 
     async def main() -> None:
         async with serving(bundle) as served, asyncio.timeout(PATIENCE_S):
@@ -241,7 +241,7 @@ def test_at_the_deadline_only_the_worker_that_others_wait_for_is_replaced(bundle
 
 
 def test_who_leaves_keeps_no_worker_waiting(bundle: Bundle, flags: Flags) -> None:
-    """The memory is used again only when all parts have ended."""
+    """The memory is reused only when all parts have ended."""
 
     async def main() -> None:
         async with serving(bundle) as served:

@@ -1,4 +1,4 @@
-"""What the plan's functions compose equals what the model answers, whoever dies or leaves meanwhile."""
+"""The composed functions of a plan compute the reference model's outputs, whatever worker dies or client leaves."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ TRAITS = [
 
 
 class Served:
-    """A bundle's functions and the executor before them."""
+    """A bundle's functions and their executor."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class Served:
             os.kill(pid, number)
 
     def under_way(self, name: str) -> bool:
-        """Whether a call was sent to a function and is not answered."""
+        """Whether a call was sent to a function and has not returned."""
         return self.functions[name]._reply is not None
 
     def waiting_for(self, name: str) -> int:
-        """How many calls wait for a function's turn."""
+        """How many calls are queued for a function."""
         return self.functions[name].turns.waiting
 
 
@@ -98,7 +98,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def failure(call: Awaitable[object]) -> BaseException:
-    """The error of a call, which must fail."""
+    """The error of a call that must fail."""
     (outcome,) = await asyncio.gather(call, return_exceptions=True)
     assert isinstance(outcome, BaseException)
     return outcome
@@ -141,7 +141,7 @@ def test_every_size_of_a_symbolic_model_is_answered(reference: Callable[[str], P
 
 
 def ends(path: Path) -> Path:
-    """Strings come in and go out; ``words`` and ``scale`` are inputs and outputs at once."""
+    """Inputs and outputs of strings; ``words`` and ``scale`` are inputs and outputs at once."""
     g = Builder("ends")
     words = g.input("words", ["n"], TensorProto.STRING)
     scale = g.input("scale", [1])
@@ -208,7 +208,7 @@ def test_what_does_not_fit_the_model_is_refused_before_anything_runs(tmp_path: P
 def test_many_requests_are_all_answered_right_while_a_worker_is_killed(
     reference: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """Each with inputs of its own, so that an answer that went astray would be noticed."""
+    """Each with different inputs, so that a swapped output would be noticed."""
     path = reference("skip")
     bundle = built(path, tmp_path / "b")
     requests = [sample_inputs("skip", seed) for seed in range(200)]
@@ -235,7 +235,7 @@ def test_many_requests_are_all_answered_right_while_a_worker_is_killed(
 
 
 def test_independent_calls_run_at_once(reference: Callable[[str], Path], tmp_path: Path) -> None:
-    """Two towers: both functions have their calls before either answers."""
+    """Two towers: both functions have their calls before either returns."""
     model = load_model(reference("towers"))
     build(model, chain(model, [2, 4]), tmp_path / "b")
     bundle = open_bundle(tmp_path / "b")
@@ -255,7 +255,7 @@ def test_independent_calls_run_at_once(reference: Callable[[str], Path], tmp_pat
 def test_where_two_calls_fail_both_are_heard(
     reference: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The request fails with one; the other is not left to be found by the garbage collector."""
+    """The request fails with one error; the other is retrieved too, so that asyncio does not warn of it later."""
     model = load_model(reference("towers"))
     build(model, chain(model, [2, 4]), tmp_path / "b")
     bundle = open_bundle(tmp_path / "b")
@@ -301,9 +301,9 @@ def test_the_queue_is_bounded_and_waiting_ends_at_the_deadline(
 def test_memory_is_not_used_again_while_a_worker_may_still_write_to_it(
     reference: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """A small request is left by its caller before its worker runs it; a large one comes next.
+    """A small request is cancelled by its caller before its worker runs it; a large one follows.
 
-    In the same memory, the answer to the small one would land in the middle of the large one's input.
+    In the same memory, the output of the small one would overwrite the middle of the large one's input.
     """
     path = reference("symbolic")
     bundle = built(path, tmp_path / "b", 1)
@@ -319,7 +319,7 @@ def test_memory_is_not_used_again_while_a_worker_may_still_write_to_it(
             assert isinstance(await failure(left), asyncio.CancelledError)
             stays = asyncio.create_task(served.ask(large))
             await until(lambda: served.waiting_for("f0") == 1)
-            # Who left still counts: or callers that come and go would pile up memory without bound.
+            # Cancelled requests still count: otherwise callers that come and go would allocate memory without bound.
             assert isinstance(await failure(served.ask(small)), OverloadedError)
             served.signal(signal.SIGCONT)
             assert_equal(await stays, run_file(path, large), "large")

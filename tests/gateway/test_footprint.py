@@ -1,4 +1,4 @@
-"""What a request takes of shared memory is known before anything is allocated, and held against limits."""
+"""A request's shared memory is computed before anything is allocated, and compared with limits."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ PATIENCE_S = 20.0
 
 @pytest.mark.parametrize("name", ["mlp", "skip", "towers", "shared_weights", "conv_chain", "multi_output", "half"])
 def test_it_is_what_the_places_take(reference: Callable[[str], Path], tmp_path: Path, name: str) -> None:
-    """All places of a request, made one after the other as when it runs."""
+    """All places of a request, assigned one after the other as when it runs."""
     manifest = built(reference(name), tmp_path / "b", 3).manifest
     plans = call_plans(manifest)
     values = {key: from_array(key, value) for key, value in sample_inputs(name).items()}
@@ -60,7 +60,7 @@ def empty(*shape: int) -> dict[str, TensorValue]:
 
 
 def test_a_few_bytes_cannot_ask_for_all_of_the_memory(tmp_path: Path) -> None:
-    """An input without elements, whose output has more than the machine: refused, and nothing is taken or kept."""
+    """An empty input whose output exceeds the machine's memory: it is refused, and nothing is allocated or kept."""
     bundle = built(wide(tmp_path / "wide.onnx"), tmp_path / "b", 2)
     budget = memory_budget(bundle.manifest, ServeOptions(max_memory_mib=64))
 

@@ -1,4 +1,4 @@
-"""Whatever a plan composes, it composes over HTTP too, and what goes wrong there is told as on the local transport."""
+"""A plan computes the same over HTTP, and errors are reported as by the local transport."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ MIB = 1 << 20
 
 
 class Served:
-    """A bundle's functions behind their doors, and the executor before them."""
+    """A bundle's functions behind HTTP servers, and their executor."""
 
     def __init__(self, deployment: HttpDeployment, transport: HttpTransport, executor: Executor) -> None:
         self.deployment = deployment
@@ -54,7 +54,7 @@ class Served:
         return pid
 
     def under_way(self, function: str) -> bool:
-        """Whether a call has its turn, and nobody is being started."""
+        """Whether a call has started, and no function is starting."""
         return self.transport._functions[function]._turns._calls > 0 and self.deployment.functions[function].ready()
 
 
@@ -140,7 +140,7 @@ def test_strings_and_tensors_without_elements(tmp_path: Path, pieces: int) -> No
 
 
 def test_every_size_of_a_symbolic_model_is_answered(reference: Callable[[str], Path], tmp_path: Path) -> None:
-    """Large and small by turns, so that a function's memory for inputs grows and shrinks."""
+    """Large and small sizes alternate, so that a function's memory for inputs grows and shrinks."""
     path = reference("symbolic")
     bundle = built(path, tmp_path / "b")
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A bundle answers every size that was planned for, and refuses others before a function is killed over them."""
+"""A bundle serves every size of its range, and refuses others before a function is killed for memory."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ PATIENCE_S = 60.0
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rows of 32 numbers become rows of 2,048 on the way: 32 MiB of tensors at ``LARGE``."""
+    """Rows of 32 numbers become rows of 2,048 inside: 32 MiB of tensors at ``LARGE``."""
     g = Builder("wide")
     x = g.input("x", ["rows", 32])
     inner = g.add("Tanh", g.linear(x, 32, 2048))
@@ -45,7 +45,7 @@ def rows(count: int) -> np.ndarray:
 
 
 async def answers(bundle: Bundle, counts: list[int], expect: Callable[[int], str | None], path: Path) -> None:
-    """Ask for so many rows, one after the other; ``expect`` says what a refusal has to say, None for an answer."""
+    """Send requests of so many rows, one after the other; ``expect`` is the text of a refusal, None for an output."""
     async with LocalDeployment(bundle) as deployment:
         executor = Executor(bundle.manifest, deployment.transport(), limited=deployment.limited)
         pids = {name: function.pid for name, function in deployment.functions.items()}

@@ -1,4 +1,4 @@
-"""What is started together never waits for what cannot come."""
+"""Calls that are started together never block each other."""
 
 from collections.abc import Collection
 
@@ -40,7 +40,7 @@ def order_of(schedule: Schedule) -> list[Unit]:
 
 
 def run_together(unit: Unit, done: set[str]) -> None:
-    """Each function its own calls in order, as soon as its waits allow; fails where all wait."""
+    """Run each function's calls in order, as soon as their inputs allow; fail where all are blocked."""
     queues: dict[str, list[int]] = {}
     for place, call in enumerate(unit.calls):
         queues.setdefault(call.call.function, []).append(place)
@@ -66,7 +66,7 @@ def test_every_call_runs_once_and_after_what_it_reads(found: tuple[CallPlan, ...
 
 @given(plans())
 def test_functions_are_together_where_each_waits_for_the_other(found: tuple[CallPlan, ...]) -> None:
-    """By definition: there are paths over who reads from whom in both directions."""
+    """By the definition: the readers form paths between the functions in both directions."""
     makers = {plan.call.id: plan.call.function for plan in found}
     edges = {(plan.call.function, makers[made]) for plan in found for made in plan.producers}
 
@@ -85,7 +85,7 @@ def test_functions_are_together_where_each_waits_for_the_other(found: tuple[Call
 
 
 def test_two_parts_are_one_unit_and_what_surrounds_them_is_not() -> None:
-    """First and last function wait for the parts, or they for it, but not both; parts without exchange neither."""
+    """First and last function wait for the parts, or the parts for them, but not both; so do parts without exchange."""
     before, after = plan(0, 0, []), plan(5, 3, [3, 4])
     parts = [plan(1, 1, [0]), plan(2, 2, [0]), plan(3, 1, [1, 2]), plan(4, 2, [1, 2])]
     units = order_of(Schedule.of([before, *parts, after]))

@@ -1,4 +1,4 @@
-"""Thousands of requests of mixed sizes at once: every one that the model answers is answered, and right."""
+"""Thousands of concurrent requests of mixed sizes: every valid one is answered, correctly."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_mixed_sizes_at_once(model: str, kind: str) -> None:
 @pytest.mark.models
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_few_mixed_sizes_at_once(kind: str) -> None:
-    """The same, for minutes less."""
+    """The same in a few seconds."""
     scenario = Scenario("silero-vad" if kind == "parts" else "symbolic", kind, requests=600, concurrency=16)
     tally = soak(scenario)
     assert holds(scenario, tally) or (scenario.kills and not tally.kills), (row(scenario, tally), tally.errors)

@@ -1,1 +1,1 @@
-"""Golden files: what the planner and the command line say today; ``python -m tests.golden`` writes them anew."""
+"""Golden files: current output of planner and command line; ``python -m tests.golden`` writes them again."""

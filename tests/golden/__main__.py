@@ -1,6 +1,6 @@
-"""``python -m tests.golden [MODEL ..]`` writes the golden files anew, from the profiles that are kept.
+"""``python -m tests.golden [MODEL ..]`` writes the golden files again, from the stored profiles.
 
-With ``--profiles`` these are predicted anew first, for this machine: plans then change with the machine.
+With ``--profiles`` these are first predicted again, for this machine: plans then change with the machine.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from tests.golden.plans import MODELS, PLANS, answer, answers_text, kept_answers
 
 
 def main() -> None:
-    """Write what the command line asks for."""
+    """Write the files that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="only their plans; default: those of all")
     parser.add_argument("--profiles", action="store_true", help="predict the profiles anew")
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def write_plans(model: str, *, quick: bool) -> None:
-    """Plan a model anew; with ``quick``, the records of plans that take long stay as they are."""
+    """Plan a model again; with ``quick``, the records of plans that take long are kept."""
     wanted = [question for question in questions() if question.model == model and (question.is_quick or not quick)]
     with ProcessPoolExecutor() as pool:
         made = dict(zip(map(str, wanted), pool.map(answer, wanted), strict=True))

@@ -1,4 +1,4 @@
-"""What the command line prints on a screen of 80 columns: each file is a command, or several, and their output."""
+"""Output of the command line on a terminal of 80 columns: each file has one or several commands and their output."""
 
 import contextlib
 import io
@@ -37,7 +37,7 @@ PLAN_COMMANDS = (
 
 
 def outputs() -> dict[str, Callable[[], str]]:
-    """File's stem -> what makes its text."""
+    """File's stem -> function that produces its text."""
     return {
         "help": lambda: _transcript(f"{verb} --help".strip() for verb in HELP),
         "zoo": lambda: _transcript(["zoo list"]),
@@ -49,19 +49,19 @@ def outputs() -> dict[str, Callable[[], str]]:
 
 
 def output_path(name: str) -> Path:
-    """Where an output is kept."""
+    """Path of a stored output."""
     return FOLDER / "output" / f"{name}.txt"
 
 
 def _planned(model: str, commands: Sequence[str]) -> str:
-    """Commands that find the model's profile where they are run."""
+    """Commands that read the model's profile from the working directory."""
     with temporary_folder("mopar-golden-") as folder, contextlib.chdir(folder):
         Path("profile.json").write_bytes(lzma.decompress(profile_path(model).read_bytes()))
         return _transcript(commands)
 
 
 def _transcript(commands: Sequence[str] | Iterator[str]) -> str:
-    """Each command with what it prints and, where that is not 0, its exit code."""
+    """Each command with its output and, if it is not 0, its exit code."""
     return "\n".join(f"$ mopar {command}\n{_run(command.split())}" for command in commands)
 
 
@@ -83,7 +83,7 @@ def _drawn(render: Callable[[Console], None]) -> str:
 
 @contextlib.contextmanager
 def _screen() -> Iterator[io.StringIO]:
-    """What the block prints on a terminal of 80 columns, without colours."""
+    """The block's output on a terminal of 80 columns, without colours."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}.items():
@@ -93,7 +93,7 @@ def _screen() -> Iterator[io.StringIO]:
 
 
 def _plain(text: str) -> str:
-    """Without the blanks that tables fill their lines up with, and figures of JSON to four digits."""
+    """Remove the trailing blanks of tables, and round figures of JSON to four digits."""
     rounded = _LONG_FIGURE.sub(lambda found: f"{float(found[0]):.4g}", text)
     return "".join(f"{line.rstrip()}\n" for line in rounded.splitlines())
 

@@ -1,4 +1,4 @@
-"""What is planned for the zoo's models, from profiles that are kept: one record for each model, book and objective."""
+"""Plans of the zoo's models from stored profiles: one record for each model, price book and objective."""
 
 import functools
 import lzma
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent
 PLANS = FOLDER / "plans.txt"
 MODELS = tuple(model.name for model in zoo_models() if model.in_mean)
 _QUICK = {"vgg16", "lstm-lm", "bilstm", "gcn"}
-"""Models of so few layers that everything is planned in a second or two; the others' front takes up to a minute."""
+"""Models of so few layers that everything is planned in a second or two; the others' fronts take up to a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class Question:
 
     @property
     def is_quick(self) -> bool:
-        """Whether ``make test`` asks it; ``make slow`` asks all."""
+        """Whether ``make test`` checks it; ``make slow`` checks all."""
         return self.model in _QUICK or (self.book, self.objective) == ("paper", "cost")
 
     @property
     def platform(self) -> str:
-        """Whose own prices these are, or that of the same provider; ``local`` where there is none."""
+        """The platform with these prices, or one of the same provider; ``local`` where there is none."""
         named = (name for name in limit_names() if self.book.startswith(name))
         return next(named, "local")
 
@@ -53,7 +53,7 @@ def questions() -> tuple[Question, ...]:
 
 
 def answer(question: Question) -> str:
-    """The record of a question: what the plan is expected to take, and the plan; or why there is none."""
+    """The record of a question: the plan's predicted figures and the plan, or why there is none."""
     options = PlanOptions(platform=question.platform, prices=question.book, objective=question.objective)
     try:
         made = make_plan(kept_profile(question.model), options)
@@ -63,7 +63,7 @@ def answer(question: Question) -> str:
 
 
 def _figures(predicted: Predicted) -> str:
-    """To four digits, so that the order of a sum does not matter."""
+    """Rounded to four digits, so that the order of a sum does not matter."""
     return (
         f"{predicted.latency_ms:.4g} ms, {predicted.gb_s_per_request:.4g} GB-s, "
         f"{predicted.cost_per_million_usd:.4g} USD per million, efficiency {predicted.efficiency:.4g}"
@@ -72,33 +72,33 @@ def _figures(predicted: Predicted) -> str:
 
 @functools.cache
 def kept_profile(model: str) -> Profile:
-    """A model's profile as it was once predicted."""
+    """A model's stored profile."""
     path = profile_path(model)
     return profile_from_json(lzma.decompress(path.read_bytes()), what=str(path))
 
 
 def profile_path(model: str) -> Path:
-    """Where it is kept."""
+    """Path of a model's stored profile."""
     return FOLDER / "profiles" / f"{model}.json.xz"
 
 
 def write_profile(model: str) -> None:
-    """Predict a model's profile for this machine and keep it."""
+    """Predict a model's profile for this machine and store it."""
     _, profile = predict_model(materialise(model))
     profile_path(model).write_bytes(lzma.compress(profile_json(profile), preset=9))
 
 
 def kept_answers() -> dict[str, str]:
-    """Question -> record, as the file has them."""
+    """Question -> record, as stored."""
     return dict(_records(PLANS.read_text()))
 
 
 def _records(text: str) -> Iterator[tuple[str, str]]:
     for record in text.strip().split("\n\n"):
-        asked, _, said = record.partition("\n")
-        yield asked, said
+        question, _, said = record.partition("\n")
+        yield question, said
 
 
 def answers_text(answers: dict[str, str]) -> str:
-    """The file that holds these records."""
-    return "\n\n".join(f"{asked}\n{said}" for asked, said in answers.items()) + "\n"
+    """Format a file of these records."""
+    return "\n\n".join(f"{question}\n{said}" for question, said in answers.items()) + "\n"

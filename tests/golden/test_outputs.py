@@ -1,4 +1,4 @@
-"""What the command line prints stays as it is; ``make golden`` where it is meant to change."""
+"""Output of the command line is unchanged; ``make golden`` where a change is intended."""
 
 import pytest
 from typer.main import get_command

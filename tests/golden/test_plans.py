@@ -1,4 +1,4 @@
-"""What is planned for the zoo's models stays as it is; ``make golden`` where it is meant to change."""
+"""Plans of the zoo's models are unchanged; ``make golden`` where a change is intended."""
 
 import pytest
 
@@ -10,7 +10,7 @@ OTHERS = [question for question in questions() if not question.is_quick]
 
 
 def test_every_question_has_its_record() -> None:
-    """Twelve models under all price books: a book that is added is planned with too."""
+    """Twelve models under all price books: a new book needs records too."""
     assert len(MODELS) == 12
     assert list(kept_answers()) == [str(question) for question in questions()]
 

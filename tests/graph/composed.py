@@ -1,4 +1,4 @@
-"""The oracle: a model cut anywhere answers what the whole model answers."""
+"""The oracle: a model cut anywhere computes the reference model's outputs."""
 
 import itertools
 import tempfile
@@ -16,7 +16,7 @@ TOLERANCES = {"float16": 5e-3, "float32": 1e-4, "float64": 1e-4}
 
 
 def run_file(path: Path, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Outputs of a model file by name, as the engine answers with its default options."""
+    """Outputs of a model file by name, computed by the engine with its default options."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
@@ -27,7 +27,7 @@ def run_file(path: Path, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def run_part(model: Model, layers: Sequence[Layer], start: int, stop: int, known: dict[str, Array]) -> None:
-    """Run layers ``start`` to ``stop`` from a file of their own and add what they make to ``known``."""
+    """Run layers ``start`` to ``stop`` from a separate file and add their outputs to ``known``."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "part.onnx"
         save_model(extract(model, start, stop, layers), path)
@@ -56,7 +56,7 @@ def composed_equals_whole(
 ) -> tuple[Model, tuple[Layer, ...], tuple[Cut, ...]]:
     """Cut the model of a file at every ``every``-th position, in two, and at all of them at once.
 
-    Each time the parts, composed, must answer what the engine answers for the file as it is.
+    The composed parts must compute what the engine computes for the unchanged file.
     """
     want = run_file(path, feeds)
     model = load_model(path)

@@ -1,4 +1,4 @@
-"""Models that declare more than they bring, or stand for more than they say. Each function writes one."""
+"""Models that declare more than their files contain, or expand to more than they say. Each function writes one."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -146,7 +146,7 @@ def sparse_weight(folder: Path) -> Path:
 
 
 def _folded(folder: Path, nodes: Sequence[onnx.NodeProto], weights: Sequence[onnx.TensorProto]) -> Path:
-    """Nodes that make ``k`` of constants alone, which something reads."""
+    """Nodes that compute ``k`` from constants alone, which another node reads."""
     nodes = [*nodes, helper.make_node("Add", ["x", "k"], ["y"])]
     return tiny.save(folder / "folded.onnx", nodes, [tiny.info("x", 1)], [tiny.info("y", "n")], weights)
 
@@ -156,7 +156,7 @@ def _ints(name: str, *values: int) -> onnx.TensorProto:
 
 
 def endless_loop(folder: Path) -> Path:
-    """A Loop of 2^62 turns over constants."""
+    """A Loop of 2^62 iterations over constants."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["c"], ["d"]), helper.make_node("Add", ["s", "s"], ["t"])],
         "body",
@@ -172,7 +172,7 @@ def endless_loop(folder: Path) -> Path:
 
 
 def large_between(folder: Path) -> Path:
-    """A small constant by way of one of 2^40 elements."""
+    """A small constant computed through one of 2^40 elements."""
     nodes = [
         helper.make_node("ConstantOfShape", ["shape"], ["large"]),
         helper.make_node("ReduceMax", ["large"], ["k"], keepdims=0),
@@ -181,7 +181,7 @@ def large_between(folder: Path) -> Path:
 
 
 def large_hidden_between(folder: Path) -> Path:
-    """The same in a branch, where no node stands in the graph itself."""
+    """The same in a branch, where the graph itself has no node."""
     inner = [
         helper.make_node("ConstantOfShape", ["shape"], ["large"]),
         helper.make_node("ReduceMax", ["large"], ["m"], keepdims=0),
@@ -193,7 +193,7 @@ def large_hidden_between(folder: Path) -> Path:
 
 
 def many_turns_in_a_kernel(folder: Path) -> Path:
-    """Convolutions of constants that take an hour, of few bytes each."""
+    """Convolutions of constants, with few bytes each, that take an hour."""
     rng = np.random.default_rng(0)
     weights = [
         numpy_helper.from_array(rng.standard_normal((1, 64, 64, 64)).astype(np.float32), "c0"),
@@ -206,7 +206,7 @@ def many_turns_in_a_kernel(folder: Path) -> Path:
 
 
 def many_ranges(folder: Path) -> Path:
-    """A thousand constants of 1 MiB each that are made of nothing."""
+    """A thousand constants of 1 MiB each, computed from tiny inputs."""
     weights = [_ints("shape", 1 << 18), numpy_helper.from_array(np.zeros(1, np.float32), "z")]
     nodes = [helper.make_node("ConstantOfShape", ["shape"], [f"c{i}"], name=f"n{i}") for i in range(4000)]
     sums = [helper.make_node("Add", ["x", "c0"], ["s0"])]
@@ -216,7 +216,7 @@ def many_ranges(folder: Path) -> Path:
 
 
 def deep_bodies(folder: Path) -> Path:
-    """Branches in branches, more than Python has frames for, and than protobuf reads by default."""
+    """Branches in branches, more than Python has frames for, and than protobuf parses by default."""
     value = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [], [value])
     for _ in range(30):

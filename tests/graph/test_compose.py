@@ -1,4 +1,4 @@
-"""Cutting anywhere changes nothing, whatever the graph does."""
+"""Cutting anywhere changes no output, for every feature of graphs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,14 +28,14 @@ def test_a_cut_names_what_is_live_and_no_more(tmp_path: Path) -> None:
     path, _ = tiny.shared_weight(tmp_path)
     model, layers, cuts = composed_equals_whole(path, tiny.shared_weight(tmp_path)[1])
     last = cuts[-1]
-    # The early output is read again by the last layer; the input z is not, so it need not be sent.
+    # The early output is read again by the last layer; the input z is not, so it need not be transferred.
     assert set(last.tensors) == {"early", "c"}
     assert last.inputs == ()
     assert cuts[0].inputs == ("z",)
     inputs, outputs = boundary(model, layers, last.index, len(layers))
     assert {spec.name for spec in inputs} == set(last.tensors)
     assert [spec.name for spec in outputs] == ["y"]
-    # z is an input and an output: no layer makes it.
+    # z is an input and an output: no layer produces it.
     assert {spec.name for spec in boundary(model, layers, 0, len(layers))[1]} == {"early", "y"}
 
 
@@ -61,7 +61,7 @@ def test_a_part_holds_only_its_own_weights_and_shares_them(tmp_path: Path) -> No
     part = extract(model, index, index + 1, layers)
     stored = part.graph.initializers
     assert set(stored) == set(layers[index].weights)
-    # The branches' own weights count too, and the other matrix does not come along.
+    # The branches' own weights count too, and the other matrix is not included.
     assert len(stored) == 3
     assert "w2" not in stored
     for name, value in stored.items():
@@ -81,7 +81,7 @@ def test_symbolic_dimensions_stay_symbolic(tmp_path: Path) -> None:
     assert model.inputs[0].shape == ("n", 3, 8, 8)
     inputs, _ = boundary(model, layers, 1, len(layers))
     assert inputs[0].shape == ("n", 16, 8, 8)
-    # A file may claim a stale batch size for an intermediate tensor; a slice must not believe it.
+    # A file may declare a stale batch size for an intermediate tensor; a slice must not trust it.
     stale = onnx.load(path)
     stale.graph.value_info.append(tiny.info("r", 1, 16, 8, 8))
     onnx.save(stale, path)

@@ -20,7 +20,7 @@ Damage = Callable[[bytes, random.Random], bytes]
 
 
 def flipped(data: bytes, rng: random.Random) -> bytes:
-    """Up to three other bytes."""
+    """Replace up to three bytes."""
     changed = bytearray(data)
     for _ in range(rng.choice((1, 1, 3))):
         changed[rng.randrange(len(changed))] = rng.randrange(256)
@@ -32,7 +32,7 @@ def cut_short(data: bytes, rng: random.Random) -> bytes:
 
 
 def edited(data: bytes, rng: random.Random) -> bytes:
-    """A field somewhere in the file that is gone, doubled, or has another value."""
+    """Remove, duplicate or change a field somewhere in the file."""
     model = onnx.load_model_from_string(data)
     owner, name = rng.choice(list(_fields(model)))
     value = getattr(owner, name)
@@ -58,7 +58,7 @@ def _fields(message: Message) -> Iterator[tuple[Message, str]]:
 
 
 def refusal(path: Path) -> str | None:
-    """Why a file is refused; None where everything can be asked of its model."""
+    """Why a file is refused; None where all of its model's properties can be computed."""
     try:
         model = load_model(path)
         check_loadable(model)

@@ -1,4 +1,4 @@
-"""Real models, cut at every position: the composed slices answer what the whole model answers."""
+"""Real models, cut at every position: the composed slices compute the reference model's outputs."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What loading keeps, what it refuses, and that the same model has the same digest everywhere."""
+"""What loading keeps and refuses, and that the same model has the same digest everywhere."""
 
 import subprocess
 import sys
@@ -129,7 +129,7 @@ def test_saving_twice_and_over_its_own_weights(tmp_path: Path) -> None:
         tensor = weight.const_value
         assert isinstance(tensor, ir.ExternalTensor) == (tensor is not None and tensor.nbytes >= 1024)
         assert not isinstance(tensor, ir.ExternalTensor) or tensor.nbytes < 4096 or (tensor.offset or 0) % 4096 == 0
-    # Its weights are mapped lazily from the very file that this would replace.
+    # Its weights are mapped lazily from the file that would be replaced.
     with pytest.raises(ModelError, match=r"all\.data"):
         save_model(again.ir, files[0])
 

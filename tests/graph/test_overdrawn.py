@@ -1,4 +1,4 @@
-"""Models that stand for more than any machine has are refused in one line, or cost no more than they bring."""
+"""Models that expand to more than any machine has are refused in one line, or cost no more than their files."""
 
 import resource
 import subprocess
@@ -55,7 +55,7 @@ def test_refused_in_one_line_and_at_once(make: overdrawn.Make, says: str, tmp_pa
 
 @pytest.mark.parametrize("make", TAKEN, ids=lambda make: make.__name__)
 def test_taken_within_time_and_memory(make: overdrawn.Make, tmp_path: Path) -> None:
-    """In a process of its own, which the memory that is not to be taken would end."""
+    """In a separate process, which would be killed for memory above the limit."""
     done = subprocess.run(
         [sys.executable, "-c", LOAD, str(make(tmp_path))],
         capture_output=True,

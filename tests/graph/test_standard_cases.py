@@ -1,4 +1,4 @@
-"""The test cases that ONNX brings for its operators: read or refused, and cut anywhere without a change."""
+"""ONNX's own test cases for its operators: read or refused, and cut anywhere with equal outputs."""
 
 import warnings
 from collections import Counter
@@ -20,11 +20,13 @@ pytestmark = pytest.mark.slow
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 FEWEST_EQUAL = 1500
-"""Of some 2,000; the engine refuses the others, or they take sequences, or draw their answers at random."""
+"""Least number of equal cases of some 2,000; the engine refuses others, or they have sequences or random outputs."""
 REFUSALS: tuple[type[Exception], ...] = (*ENGINE_ERRORS, ValueError, TypeError)
 HIDDEN = {"test_affine_grid_2d_expanded", "test_affine_grid_2d_align_corners_expanded"}
-"""A Range takes a tensor of one element where it wants a scalar. The engine lets that pass only while an If hides
-the tensor's shape, and refuses the slice that begins there."""
+"""In these a Range has a tensor of one element in place of a scalar.
+
+The engine accepts that only while an If hides the tensor's shape, and refuses the slice that begins there.
+"""
 
 
 def cases(kind: str) -> list[Any]:
@@ -61,7 +63,7 @@ def _tensor(path: Path) -> Array | None:
 
 
 def feeds_of(path: Path, values: list[Any]) -> dict[str, Array] | None:
-    """The inputs by name; None where they are not all tensors."""
+    """The inputs by name; None where some are not tensors."""
     graph = onnx.load(path).graph
     weights = {weight.name for weight in graph.initializer}
     names = [value.name for value in graph.input if value.name not in weights]
@@ -71,7 +73,7 @@ def feeds_of(path: Path, values: list[Any]) -> dict[str, Array] | None:
 
 
 def is_readable(path: Path) -> bool:
-    """Whether the model is taken; anything but a ModelError fails the test."""
+    """Whether the model is accepted; any error but a ModelError fails the test."""
     try:
         load_model(path)
     except ModelError:
@@ -80,7 +82,7 @@ def is_readable(path: Path) -> bool:
 
 
 def outcome(path: Path, values: list[Any]) -> str:
-    """What becomes of a case; an assertion fails where its parts answer otherwise than the whole."""
+    """Outcome of a case; fails where its composed parts compute other outputs than the whole."""
     if not is_readable(path):
         return "refused"
     feeds = feeds_of(path, values)

@@ -1,4 +1,4 @@
-"""Small models for the graph's tests, each with one thing that graphs do."""
+"""Small models for the tests of graphs, each with one feature."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -195,7 +195,7 @@ def strings(folder: Path) -> Made:
 
 
 def sequences(folder: Path) -> Made:
-    """A sequence that is live between two places where the model can be cut."""
+    """A sequence that is live between two cut positions."""
     nodes = [
         helper.make_node("Tanh", ["x"], ["a"]),
         helper.make_node("SequenceConstruct", ["a", "x"], ["q"]),

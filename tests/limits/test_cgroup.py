@@ -1,4 +1,4 @@
-"""Real cgroups, of whichever version this machine has: what the kernel does, not what we wrote to it."""
+"""Real cgroups, of the version that this machine has: tests what the kernel does, not what was written to it."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from mopar.types import PlatformError, UsageError
 pytestmark = pytest.mark.cgroup
 
 MIB = 1 << 20
-# Reports what it reached line by line, so that a killed process still tells.
+# Prints its progress line by line, so that the output of a killed process is complete.
 ALLOCATE = """
 import sys
 held = []
@@ -83,7 +83,7 @@ def test_anonymous_memory_is_counted_from_exec_on(group: Cgroup) -> None:
 def test_a_quota_of_a_quarter_allows_a_quarter_of_the_time(group: Cgroup) -> None:
     group.limit(None, 0.25)
     finish(start(group, BURN, "0.6"))
-    # The quota bounds CPU time from above; how far below it stays depends on what else runs here.
+    # The quota limits CPU time from above; how far below it stays depends on the machine's load.
     assert 0 < group.cpu_ns() < 0.35 * 0.6e9
 
 
@@ -92,7 +92,7 @@ def test_page_cache_can_be_dropped(group: Cgroup, tmp_path: Path) -> None:
     finish(start(group, "import sys; open(sys.argv[1], 'wb').write(bytes(16 << 20))", str(data)))
     assert group.stat().file >= 15 * MIB
     with data.open("rb") as file:
-        os.fsync(file.fileno())  # what is dirty stays
+        os.fsync(file.fileno())  # dirty pages stay
     group.drop_caches()
     assert group.stat().file < 2 * MIB
 
@@ -140,7 +140,7 @@ def test_a_reused_process_id_does_not_keep_a_group_alive() -> None:
     prefix, namespace, pid, started, rest = name.split("-", 4)
     assert not is_stale(name)
     assert is_stale("-".join((prefix, namespace, pid, str(int(started) - 1), rest)))
-    # Another container's processes cannot be seen from here: never call its groups stale.
+    # Processes of another container are invisible here: its groups must not be treated as stale.
     assert not is_stale("-".join((prefix, str(int(namespace) - 1), pid, "1", rest)))
     assert not is_stale("mopar-of-someone-else")
 

@@ -1,4 +1,4 @@
-"""Finding cgroups, on made-up trees: every machine has only one of these set-ups."""
+"""Detection of cgroups, on fake trees: every machine has only one of these configurations."""
 
 import os
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ V2_MOUNT = "30 25 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegat
 
 @dataclass
 class Tree:
-    """A folder that stands for /; folders of a fake hierarchy hold the files that a kernel would put there."""
+    """A folder that stands for /; folders of a fake hierarchy have the files that a kernel would create."""
 
     root: Path
 
@@ -41,7 +41,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     bare = Path.rmdir
 
     def rmdir(path: Path) -> None:
-        """As the kernel does: a group's files go with it."""
+        """Remove like the kernel: a group's files are removed with it."""
         for file in list(path.iterdir()):
             file.unlink()
         bare(path)

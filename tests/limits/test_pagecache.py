@@ -18,8 +18,8 @@ def test_a_missing_file_and_a_dead_process_are_named(tmp_path: Path) -> None:
 
 
 def test_evicted_pages_are_read_anew(tmp_path: Path) -> None:
-    # Only the kernel's count of the reader's own faults tells whether a page came from a disk; a file
-    # system that lives in memory has none to wait for.
+    # Only the kernel's count of the reader's own faults shows whether a page came from a disk; a file system in memory
+    # has no such faults.
     file = tmp_path / "data"
     file.write_bytes(bytes(1 << 20))
     evict_files([file])

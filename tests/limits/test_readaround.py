@@ -1,4 +1,4 @@
-"""What is read along with mapped pages: by brute force on sets of pages, and from a mapping whose use is known."""
+"""Fault-around of mapped pages: brute force over sets of pages, and a mapping with a known access pattern."""
 
 import mmap
 import os

@@ -1,4 +1,4 @@
-"""A stand-in for a worker: known anonymous memory, known library pages touched in every request.
+"""A process in place of a worker: known anonymous memory, and known library pages that every request touches.
 
 Arguments: library to load, MiB of its pages that every request touches, MiB of anonymous memory.
 One line in, one line out.
@@ -29,7 +29,7 @@ def main() -> None:
     library, touched, anonymous = sys.argv[1], int(sys.argv[2]) << 20, int(sys.argv[3]) << 20
     ctypes.CDLL(library)
     start, size = mapped_range(library)
-    # One page per fault, however far this machine's disk reads ahead: the need is then known exactly.
+    # One page per fault, whatever the disk's read-ahead: the required memory is then known exactly.
     ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), MADV_RANDOM)
     assert touched <= size, "the library is smaller than what is to be touched"
     held = mmap.mmap(-1, max(anonymous, PAGE))

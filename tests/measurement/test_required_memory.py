@@ -1,4 +1,4 @@
-"""Required memory, measured on processes whose need is known."""
+"""Required memory, measured on processes for which it is known."""
 
 import ctypes
 import importlib.metadata
@@ -49,7 +49,7 @@ def onnxruntime_library() -> Path:
 
 
 class StandInRunning:
-    """The stand-in's process, spoken to over its standard streams."""
+    """The stand-in's process, controlled over its standard streams."""
 
     def __init__(self, argv: list[str]) -> None:
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -106,7 +106,7 @@ class StandIn:
 
 @contextmanager
 def mapped(library: Path) -> Iterator[None]:
-    """Map a library whole into this process, so that its pages are charged elsewhere."""
+    """Map a whole library into this process, so that its pages are charged elsewhere."""
     ctypes.CDLL(str(library))
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as pages:
         for offset in range(0, len(pages), mmap.PAGESIZE):
@@ -145,9 +145,9 @@ def test_pages_charged_to_another_process_count_as_on_an_empty_node(tmp_path: Pa
 
 @dataclass
 class Machine:
-    """Runs trials by arithmetic: a function that loads with ``loading`` and serves with ``serving`` MiB.
+    """Computes trials: a function that loads with ``loading`` and serves with ``serving`` MiB.
 
-    Of what loading needs, ``unreclaimable`` MiB were seen to be so (default: half of it), and ``kept`` of these
+    Of the memory for loading, ``unreclaimable`` MiB were observed to be so (default: half of it), and ``kept`` of these
     while it served. Without a limit it holds ``idle`` MiB more than serving needs.
     """
 
@@ -198,7 +198,7 @@ def test_search_finds_the_need_in_few_runs_whatever_sets_it(data: st.DataObject)
     loading = data.draw(st.integers(2, 1000), "loading")
     serving = data.draw(st.integers(1, 1000), "serving")
     need = max(loading, serving)
-    peak = data.draw(st.integers(need, 4 * need), "peak")  # page cache beyond four times the need is unusual
+    peak = data.draw(st.integers(need, 4 * need), "peak")  # page cache beyond four times the required memory is unusual
     machine = Machine(loading, serving, peak, noisy=data.draw(st.booleans(), "noisy"))
     with pytest.MonkeyPatch.context() as patch:
         found = searched(machine, patch, data.draw(st.floats(-500.0, 500.0), "surplus"))

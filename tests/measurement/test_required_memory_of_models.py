@@ -1,4 +1,4 @@
-"""Required memory of a real worker is the same whoever was charged for the pages of its libraries."""
+"""Required memory of a real worker is the same whichever process is charged for the pages of its libraries."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ from mopar.types import EngineOptions
 pytestmark = pytest.mark.cgroup
 
 AGREEMENT_MIB = 3.0
-FINE = replace(MEMORY, resolution_mib=1.0)  # two searches to 2 MiB may end almost that far apart on the same need
+FINE = replace(MEMORY, resolution_mib=1.0)  # two searches to 2 MiB may end almost that far apart for the same value
 ORDINARY_READ_AHEAD_KIB = 128
 
 
@@ -32,8 +32,8 @@ ORDINARY_READ_AHEAD_KIB = 128
 def ordinary_read_ahead(tmp_path: Path) -> Iterator[None]:
     """Linux's default of 128 KiB on the test's disk.
 
-    On a disk that reads ahead 8 MiB at every fault, a function whose libraries come from that disk needs up
-    to so much more: pages that it never asked for push out those that it uses.
+    On a disk with 8 MiB of read-ahead, a function whose libraries come from that disk needs up to that much more: pages
+    that were only read ahead evict those that it uses.
     """
     device = tmp_path.stat().st_dev
     setting = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
@@ -62,7 +62,7 @@ def test_shared_and_private_libraries_agree(reference: Callable[[str], Path], tm
 
 
 def _launches(path: Path, tmp_path: Path) -> tuple[WorkerLaunch, WorkerLaunch]:
-    """The model as one function, with the installed library and with a copy that nobody else maps."""
+    """The model as one function, with the installed library and with a copy that no other process maps."""
     model = load_model(path)
     home = tmp_path / "model"
     home.mkdir()

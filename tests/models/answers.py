@@ -1,4 +1,4 @@
-"""What a model answers, and how far answers are apart."""
+"""Outputs of a model, and the distance between outputs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def answers(model: Path | bytes, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[Any]]:
-    """The engine's, of a file or of a model in memory."""
+    """The engine's outputs, of a file or of a model in memory."""
     session = ort.InferenceSession(
         model if isinstance(model, bytes) else str(model), providers=["CPUExecutionProvider"]
     )
@@ -19,7 +19,7 @@ def answers(model: Path | bytes, inputs: Mapping[str, NDArray[np.generic]]) -> l
 
 
 def change(one: list[NDArray[Any]], other: list[NDArray[Any]]) -> float:
-    """The largest relative change of any output that is made of floats; 1 where sizes differ."""
+    """The largest relative difference of any float output; 1 where sizes differ."""
     pairs = [(a, b) for a, b in zip(one, other, strict=True) if a.dtype.kind == "f"]
     if any(a.shape != b.shape for a, b in pairs):
         return 1.0

@@ -1,4 +1,4 @@
-"""A few lines that make ONNX graphs short to write."""
+"""Helpers that build ONNX graphs in a few lines."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ Shape = Sequence[int | str]
 
 
 class Builder:
-    """A graph in the making. Weights are drawn from one seeded generator, scaled so that values keep their size."""
+    """A graph under construction. Weights come from one seeded generator, scaled so that values keep their size."""
 
     def __init__(self, name: str, seed: int = 0) -> None:
         self.name = name
@@ -72,7 +72,7 @@ class Builder:
         return self.add("Relu", self.add("Conv", x, kernel, bias, pads=[1, 1, 1, 1], strides=[stride, stride]))
 
     def graph(self) -> onnx.GraphProto:
-        """The graph as it stands."""
+        """The graph so far."""
         return helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.weights)
 
     def model(self) -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""Name -> how its ONNX file is made, and inputs for it."""
+"""Reference models by name: how to build each ONNX file, and inputs for it."""
 
 import functools
 import hashlib
@@ -30,7 +30,7 @@ class ReferenceModel:
         name: as the command line takes it.
         build: writes the ONNX file.
         inputs: a request for it, from a seed.
-        recipe: names what the file depends on.
+        recipe: identifies what the file depends on.
         deep: whether it needs torch or real weights (the marker ``models``).
     """
 
@@ -52,8 +52,8 @@ def _small(
     Args:
         build: writes the ONNX file.
         shapes: of each input, at the point where the model is tested.
-        integers: for each input of integers, the values drawn: 0 to this, exclusive.
-        dtype: of the inputs that are no integers.
+        integers: for each input of integers, the range of values: 0 to this, exclusive.
+        dtype: of all other inputs.
     """
     inputs = functools.partial(_drawn, shapes, integers or {}, dtype)
     return ReferenceModel(build.__name__, build, inputs, _recipe_of_small)
@@ -100,12 +100,12 @@ def small_names() -> list[str]:
 
 
 def sample_inputs(name: str, seed: int = 0) -> Arrays:
-    """Inputs for a model; another seed, other values."""
+    """Random inputs for a model, from a seed."""
     return MODELS[name].inputs(seed)
 
 
 def materialise(name: str, folder: Path | None = None) -> Path:
-    """The ONNX file of a model, made where it is not there yet.
+    """The ONNX file of a model; built if it does not exist.
 
     Args:
         name: a key of ``MODELS``.
@@ -120,7 +120,7 @@ def materialise(name: str, folder: Path | None = None) -> Path:
     room = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=home.parent))
     try:
         model.build(room / path.name)
-        if not home.exists():  # another process may have been quicker
+        if not home.exists():  # another process may have been faster
             room.rename(home)
     finally:
         shutil.rmtree(room, ignore_errors=True)

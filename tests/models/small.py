@@ -1,4 +1,4 @@
-"""Small models, each with one trait that cutting can get wrong. No torch."""
+"""Small models, each with one feature that cutting can get wrong. No torch."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def mlp(path: Path) -> None:
 
 
 def skip(path: Path) -> None:
-    """Residual sums, and a skip that passes over most of the model: up to three tensors cross a cut."""
+    """Residual sums, and a skip connection over most of the model: up to three tensors cross a cut."""
     g = Builder("skip")
     early = g.linear(g.input("x", [1, 16]), 16, 16)
     x = early
@@ -47,7 +47,7 @@ def shared_weights(path: Path) -> None:
 
 
 def towers(path: Path) -> None:
-    """Two inputs that meet late."""
+    """Two inputs that are joined late."""
     g = Builder("towers")
     left = g.linear(g.linear(g.input("user", [1, 16]), 16, 32), 32, 8, "Tanh")
     right = g.linear(g.linear(g.input("item", [1, 24]), 24, 32), 32, 8, "Tanh")
@@ -207,7 +207,7 @@ def lstm(path: Path) -> None:
 
 
 def sequence(path: Path) -> None:
-    """A sequence is live in the middle: no cut may go there."""
+    """A sequence is live in the middle, where no cut is possible."""
     g = Builder("sequence")
     x = g.linear(g.input("x", [1, 16]), 16, 16, "Tanh")
     parts = g.add("SplitToSequence", x, g.ints(4, 12), axis=1)
@@ -249,7 +249,7 @@ def external(path: Path) -> None:
     x = g.linear(g.linear(g.input("x", [1, 64]), 64, 128), 128, 128)
     g.add("Gemm", x, g.weight(8, 128), transB=1, output="y")
     g.output("y", [1, 8])
-    path.with_name(f"{path.name}.data").unlink(missing_ok=True)  # onnx appends to what is there
+    path.with_name(f"{path.name}.data").unlink(missing_ok=True)  # onnx appends to an existing file
     onnx.save(
         g.model(),
         path,

@@ -1,4 +1,4 @@
-"""Plans of models drawn at random build, and answer as the model does; ``benchmarks.drawn_models`` has thousands."""
+"""Plans of random models build, and compute the model's outputs; ``benchmarks.drawn_models`` checks thousands."""
 
 import multiprocessing
 import warnings
@@ -18,7 +18,7 @@ CONVOLUTIONS = {"hourglass", "images"}
 
 
 def one(seed: int) -> Outcome:
-    warnings.simplefilter("error", RuntimeWarning)  # a rule's mistake
+    warnings.simplefilter("error", RuntimeWarning)  # a mistake of a sharding rule
     return check(seed)
 
 

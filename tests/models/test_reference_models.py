@@ -1,4 +1,4 @@
-"""The small reference models are what the other tests believe them to be; the zoo has tests of its own."""
+"""The small reference models have the features that other tests rely on; the zoo has tests of its own."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.models.answers import answers, change
 
 @pytest.mark.parametrize("name", small_names())
 def test_answers_depend_on_every_input(name: str) -> None:
-    """A model that ignores an input would let a wrong cut pass."""
+    """A wrong cut would go unnoticed in a model that ignores an input."""
     path, inputs, others = materialise(name), sample_inputs(name, 0), sample_inputs(name, 1)
     want = answers(path, inputs)
     for key in inputs:

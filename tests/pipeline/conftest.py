@@ -1,4 +1,4 @@
-"""Fixtures of what serves bundles on this machine."""
+"""Fixtures for serving bundles on this machine."""
 
 from tests.platforms.local.leftovers import nothing_left
 

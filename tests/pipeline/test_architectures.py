@@ -1,4 +1,4 @@
-"""A dozen architectures through profile, plans, builds, composed answers and service; a benchmark has the others."""
+"""A dozen architectures through profile, plans, builds, composition and serving; a benchmark has the others."""
 
 from pathlib import Path
 

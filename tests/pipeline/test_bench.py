@@ -1,4 +1,4 @@
-"""A benchmark of a tiny model from its file to its report, every baseline in it."""
+"""A benchmark of a tiny model, from its file to its report, with every baseline."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class Net(torch.nn.Module):
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three operators as an ONNX file and as a torch module, where the module is found."""
+    """Three operators as an ONNX file and as an importable torch module."""
     graph = Builder("curves")
     x = graph.add("Sigmoid", graph.add("Tanh", graph.input("x", [1, 1024])))
     graph.add("Tanh", x, output="y")
@@ -35,7 +35,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def _enough_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """512 MiB for every function, 537.6 with headroom: to search for what each needs takes minutes."""
+    """512 MiB for every function, 537.6 with headroom: measuring required memory takes minutes."""
 
     class Enough:
         required_mib = 512.0

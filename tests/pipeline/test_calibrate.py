@@ -1,4 +1,4 @@
-"""Calibration end to end on a tiny budget, and what it leaves when it is interrupted."""
+"""Calibration end to end on a tiny budget, and its state after an interruption."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.cgroup
 def test_a_tiny_calibration_predicts(tmp_path: Path) -> None:
-    """An interrupted calibration leaves nothing in its way; the next goes on from it, and its file predicts."""
+    """An interrupted calibration does not block the next one, which continues it, and whose file predicts."""
     command = [sys.executable, "-m", "mopar", "calibrate", "--budget-min", TINY_MIN, "--json"]
     env = environment(tmp_path)
     begun = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""A model over 2 GiB, which no single protobuf can hold, goes the whole way."""
+"""A model over 2 GiB, more than a single protobuf can hold, through all stages."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ ROOM_BYTES = 40 << 30
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Path]:
-    """A folder that is emptied afterwards: pytest would keep some 10 GB of it for three runs."""
+    """A folder that is emptied afterwards: pytest would keep some 10 GB for three runs."""
     yield tmp_path
     shutil.rmtree(tmp_path)
 
 
 @pytest.fixture
 def large_model(room: Path) -> Path:
-    """Six layers of 400 MiB each; the weights are written tile by tile, and never all in memory."""
+    """Six layers of 400 MiB each; the weights are written tile by tile, without holding them all in memory."""
     if shutil.disk_usage(room).free < ROOM_BYTES:
         pytest.skip("needs 40 GiB of disk for the model, its slices and their packed forms")
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The option that says how many functions may compute a slice side by side."""
+"""The option for the largest number of functions that compute a slice in parallel."""
 
 from mopar.pipeline.stages import PlanOptions, make_front, make_plan
 from tests.profiles import in_halves

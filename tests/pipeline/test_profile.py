@@ -1,4 +1,4 @@
-"""A profile is the engine's part and the functions' part, put together once and kept until something changes."""
+"""A profile has the engine's part and the functions' part, assembled once and cached until something changes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,20 +21,20 @@ COSTS = RuntimeCosts(base_mib=45.0, hop_ms=0.1, hop_billed_ms=0.05, wire_ms_per_
 
 @pytest.fixture
 def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, tuple[int, ...]]]:
-    """No function is started: the shapes on which memory would have been measured, a profile each."""
-    asked: list[dict[str, tuple[int, ...]]] = []
+    """Record, without starting a function, the shapes at which memory would be measured, one list per profile."""
+    recorded: list[dict[str, tuple[int, ...]]] = []
 
     def memory(
         _model: Model, profile: Profile, inputs: Mapping[str, Array], _progress: Callable[[str, float], None]
     ) -> FunctionMemory:
         assert profile.runtime == COSTS
-        asked.append({name: value.shape for name, value in inputs.items()})
+        recorded.append({name: value.shape for name, value in inputs.items()})
         return FunctionMemory(64.0, 120.0, (MemorySample(0, len(profile.layers), 64.0),))
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(composing, "function_memory", memory)
     monkeypatch.setattr(composing, "runtime_costs", lambda **_options: COSTS)
-    return asked
+    return recorded
 
 
 def test_memory_is_measured_at_the_largest_size(

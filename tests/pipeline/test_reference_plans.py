@@ -1,4 +1,4 @@
-"""Three plans of each reference model, verified under their limits: equal, and every function survives."""
+"""Three plans of each reference model, verified under their limits: outputs are equal, and every function survives."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ PLANS = ("cost", "uniform", "cuts")
 def measured(
     request: pytest.FixtureRequest, reference: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Model, Profile]:
-    """A model and its profile, measured anew at the point of its sample inputs."""
+    """A model and its profile, measured again at the point of its sample inputs."""
     name: str = request.param
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
@@ -37,7 +37,7 @@ def measured(
 
 
 def options(plan: str, profile: Profile) -> PlanOptions:
-    """The cheapest whatever it takes, three slices of equal time, or two cuts at a third and at two thirds."""
+    """The cheapest at any latency, three slices of equal time, or two cuts at a third and at two thirds."""
     if plan == "cost":
         return PlanOptions(objective="cost", slo_ms=None)
     if plan == "uniform":

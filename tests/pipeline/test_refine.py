@@ -1,4 +1,4 @@
-"""Measuring in the loop: a corrected profile predicts what was measured, and the loop ends."""
+"""Refinement by measurement: a corrected profile predicts the measured figures, and the loop terminates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ from tests.profiles import MIB, chain
 
 
 def measurement(plan: Plan, *, slower: Sequence[float], more_mib: Sequence[float], between_ms: float) -> Verification:
-    """A machine that takes so much more than predicted."""
+    """A machine that takes a multiple of the predicted time."""
     functions = tuple(
         VerifiedFunction(
             name=function.name,
@@ -67,7 +67,7 @@ def test_a_corrected_profile_predicts_what_was_measured(
 
 
 def loop(profile: Profile, machine: Profile, tries: int, monkeypatch: pytest.MonkeyPatch) -> refining.Refined:
-    """Refine on a machine that does exactly as another profile says."""
+    """Refine on a machine that behaves exactly like another profile."""
 
     def measured(_model: Model, plan: Plan, _whole: object, _requests: Sequence[Mapping[str, Array]]) -> Verification:
         real = evaluated(machine, plan).predicted
@@ -85,7 +85,7 @@ def loop(profile: Profile, machine: Profile, tries: int, monkeypatch: pytest.Mon
 
 
 def test_the_loop_ends_with_a_plan_that_does_as_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The profile thinks that hops are free; on the machine each costs 5 ms, so fewer functions are right."""
+    """The profile predicts free hops; on the machine each costs 5 ms, so fewer functions are better."""
     machine = chain(8, weight=60 * MIB, latency_ms=10.0)
     machine = replace(machine, runtime=replace(machine.runtime, hop_ms=6.0, hop_billed_ms=5.0))
     profile = replace(machine, runtime=replace(machine.runtime, hop_ms=0.0, hop_billed_ms=0.0))

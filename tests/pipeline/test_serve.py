@@ -1,4 +1,4 @@
-"""The gateway as a process: what becomes of its workers when it ends, in order or not."""
+"""The gateway as a process: its workers end with it, whether it exits or is killed."""
 
 import asyncio
 import contextlib
@@ -56,7 +56,7 @@ def gateway(bundle: Bundle, *options: str) -> Iterator[tuple["subprocess.Popen[b
 
 
 def wait_for_end(pid: int) -> None:
-    """Until a process, anybody's, has ended."""
+    """Wait until a process, of any parent, has ended."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -73,7 +73,7 @@ def wait_for_end(pid: int) -> None:
 def test_a_gateway_that_is_killed_takes_its_workers_with_it(
     bundle: Bundle, reference: Callable[[str], Path], transport: str
 ) -> None:
-    """And what it could not clear away is swept by whoever comes next."""
+    """What it could not remove is removed at the next start."""
     feeds = sample_inputs("skip")
     with gateway(bundle, "--transport", transport) as (process, url):
         assert_equal(infer(url, feeds), run_file(reference("skip"), feeds), "served")
@@ -129,22 +129,22 @@ def test_a_port_in_use_is_one_line_and_leaves_nothing(bundle: Bundle) -> None:
 
 
 def test_restarts_are_told(bundle: Bundle) -> None:
-    """As a notice to whoever runs it, and to Prometheus."""
+    """As a notice to the operator, and to Prometheus."""
     notices: list[str] = []
 
     async def main() -> None:
-        shutdown, ready, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        shutdown, ready, notified = asyncio.Event(), asyncio.Event(), asyncio.Event()
         options = ServeOptions(port=0, limits=False)
 
         def notice(text: str) -> None:
             notices.append(text)
-            told.set()
+            notified.set()
 
         service = asyncio.create_task(serve_bundle(bundle, options, shutdown, lambda _port: ready.set(), notice))
         async with asyncio.timeout(PATIENCE_S):
             await ready.wait()
             os.kill(max(workers_of(os.getpid())), signal.SIGKILL)
-            await told.wait()
+            await notified.wait()
         shutdown.set()
         await service
 

@@ -1,4 +1,4 @@
-"""The stages: what requests are compared on, what is measured once, and what is done again."""
+"""The stages: which requests are compared, what is measured once, and what is repeated."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +69,7 @@ def test_the_reference_model_says_in_one_line_what_is_wrong(tmp_path: Path) -> N
 
 @pytest.fixture
 def measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RuntimeCosts]:
-    """Every time that the machine's constants are measured: quick ones, in a cache of the test's own."""
+    """Counts measurements of the machine's constants: quick ones, in a separate cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made: list[RuntimeCosts] = []
 
@@ -104,8 +104,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-class Told:
-    """What a run of ``prepare`` says that it did."""
+class Messages:
+    """Messages of a run of ``prepare``."""
 
     def __init__(self) -> None:
         self.stages: list[str] = []
@@ -133,11 +133,11 @@ def test_up_does_again_only_what_changed(
     assert workplace_of(path, tmp_path / "w") == Workplace(tmp_path / "w")
 
     def up(options: PlanOptions) -> tuple[bool, bool, int]:
-        """Whether the model was profiled and built, and how many functions it has."""
-        told = Told()
-        bundle = prepare(path, place, options, progress=told)
+        """Whether the model was profiled and built, and its number of functions."""
+        messages = Messages()
+        bundle = prepare(path, place, options, progress=messages)
         assert bundle.root == place.bundle
-        return told.profiled, told.built, len(bundle.manifest.plan.functions)
+        return messages.profiled, messages.built, len(bundle.manifest.plan.functions)
 
     cheap, split = PlanOptions(slo_ms=None), PlanOptions(uniform=2, slo_ms=None)
     assert up(cheap) == (True, True, 1)

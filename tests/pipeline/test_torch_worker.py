@@ -1,4 +1,4 @@
-"""A torch module as a function: the same frames and shared memory as any other."""
+"""A torch module as a function: the same frames and shared memory as any other function."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_answers_in_place_and_of_unknown_size(folder: Path) -> None:
-    """A transposed answer is not contiguous; the number of odd ids is known only after the run."""
+    """A transposed output is not contiguous; the number of odd ids is known only after the run."""
     x, ids = np.arange(6, dtype=np.float16).reshape(2, 3), np.array([4, 7, 1, 0])
     got = record(bundle(folder, "nets:Net"), {"x": x, "ids": ids}).outputs
     np.testing.assert_array_equal(got["turned"], (x * 2).T)

@@ -1,4 +1,4 @@
-"""Verification finds what is wrong with a bundle: an answer, or a function that its limit kills."""
+"""Verification finds errors in a bundle: wrong outputs, or a function killed at its limit."""
 
 import dataclasses
 from collections.abc import Callable
@@ -23,7 +23,7 @@ ROUNDS = 3
 
 
 def verified(path: Path, out: Path, against: Path, change: Callable[[Plan], Plan] = lambda plan: plan) -> Verification:
-    """The bundle of a model in two functions, held against a model."""
+    """Verify the bundle of a model in two functions against a model."""
     model = load_model(path)
     build(model, change(chain(model, some_cuts(model, 1))), out)
     requests = [sample_inputs(path.stem, seed) for seed in range(2)]

@@ -11,7 +11,7 @@ from mopar.types import CpuSize, PlatformLimits, Predicted, PriceBook, Profile
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plan that keeps all limits but the SLO."""
+    """A plan that keeps all limits except the SLO."""
 
     cuts: tuple[int, ...]
     predicted: Predicted
@@ -40,7 +40,7 @@ def sizes_of(profile: Profile, book: PriceBook, span: tuple[int, int]) -> list[S
     enough = [size for size in everything if size >= need - 1e-6]
     most = 1 if any(layer.two_threads is None for layer in profile.layers) else 2
     if book.mib_per_vcpu is not None:
-        # Above the CPUs that can be used a larger size is only dearer.
+        # Above the usable CPUs a larger size only costs more.
         useful = math.ceil(book.mib_per_vcpu * most) + book.memory_step_mib
         kept = [size for size in enough if size < useful] or enough[:1]
         bought = [(memory, memory / book.mib_per_vcpu) for memory in kept]

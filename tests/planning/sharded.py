@@ -1,4 +1,4 @@
-"""Random profiles with steps in parts, and all plans of them: for the tests of slices side by side."""
+"""Random profiles with sharding steps, and all of their plans: for the tests of parallel slices."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -37,13 +37,13 @@ COUNTS = (2, 3)
 def sharded(draw: st.DrawFn, most_layers: int = 3, *, idle: bool = True) -> Profile:
     """A profile with a few steps of two and three parts, and a machine with as many cores; no weight is shared.
 
-    Where parts may be ``idle``, a step may leave its last one nothing to do.
+    Where parts may be ``idle``, a step may leave its last part without work.
     """
     plain = draw(profiles(most_layers))
     seen: set[str] = set()
     layers = []
     for layer in plain.layers:
-        # What the search adds up by step counts a weight that two runs of one function share twice.
+        # The search's sums over steps count a weight twice that two runs of one function share.
         layers.append(replace(layer, weights=tuple(name for name in layer.weights if name not in seen)))
         seen.update(layer.weights)
     exchange_ms = draw(st.sampled_from([None, 0.02, 0.1]))
@@ -62,7 +62,7 @@ def sharded(draw: st.DrawFn, most_layers: int = 3, *, idle: bool = True) -> Prof
 
 @st.composite
 def _step(draw: st.DrawFn, profile: Profile, start: int, stop: int, count: int, *, idle: bool) -> ShardStep | None:
-    """A step with random layouts of what it makes; None where fewer than two parts, or than all, make anything."""
+    """A step with random layouts of its outputs; None where fewer than two parts, or not all, produce anything."""
     made: list[list[Share]] = [[] for _ in range(count)]
     for tensor in slice_outputs(profile.tensors, start, stop):
         for part, share in zip(made, draw(_layout(tensor, count)), strict=False):
@@ -82,7 +82,7 @@ def _step(draw: st.DrawFn, profile: Profile, start: int, stop: int, count: int, 
 
 @st.composite
 def _layout(draw: st.DrawFn, tensor: TensorProfile, count: int) -> list[Share]:
-    """By part: whole by the first, a sum of all, or along the last axis by all or all but the last."""
+    """By part: whole in the first, summands in all, or split along the last axis over all or all but the last."""
     size = tensor.shape[-1]
     how = draw(st.sampled_from(["split", "split", "sum", "whole"]))
     makers = draw(st.sampled_from([count, max(count - 1, 2)]))
@@ -104,7 +104,7 @@ def _taken(draw: st.DrawFn, tensor: TensorProfile) -> Share:
 
 
 def replace_inputs(step: ShardStep) -> ShardStep:
-    """Each part takes what it makes."""
+    """Each part reads what it produces."""
     parts = []
     for needs in step.parts:
         made = needs.part.outputs[0]
@@ -115,7 +115,7 @@ def replace_inputs(step: ShardStep) -> ShardStep:
 class Everything:
     """All plans of one question, by brute force.
 
-    ``quickest``: of the paths through steps by so many parts, the quickest alone, as the search defines a group.
+    ``quickest``: of the paths through steps by a number of parts, the fastest only, as the search defines a group.
     """
 
     def __init__(self, profile: Profile, book: PriceBook, limits: PlatformLimits, *, quickest: bool = True) -> None:
@@ -153,7 +153,7 @@ class Everything:
         return found
 
     def paths(self, start: int, stop: int, count: int) -> Iterator[tuple[ShardStep, ...]]:
-        """Steps one after the other within a slice, also none: then the first function is alone."""
+        """Paths of consecutive steps within a slice, also none: then the first function is alone."""
         outputs = {spec.name for spec in self.profile.outputs}
         usable = [
             step
@@ -176,7 +176,7 @@ class Everything:
         return onwards(start)
 
     def sized(self, piece: Slice) -> Slice | None:
-        """With the smallest size that gives a CPU; None where none does, or a part has nothing to do."""
+        """The smallest size with a whole CPU; None where there is none, or a part has no work."""
         shape = self._around(piece)
         mine = [function for function in shape.functions if "_" in function.name]
         if len(mine) < piece.size.parts or not all(function.graphs for function in mine):
@@ -197,14 +197,14 @@ class Everything:
         return replace(piece, size=Size(round(options[0][0]), options[0][1], 1, piece.size.parts)) if options else None
 
     def _around(self, piece: Slice) -> PlanShape:
-        """The slice, with the layers before and after it as a function each."""
+        """The slice, with the layers before and after it as one function each."""
         one, count = Size(1, 1.0, 1), len(self.profile.layers)
         before = [Slice(0, piece.start, one)] if piece.start else []
         after = [Slice(piece.stop, count, one)] if piece.stop < count else []
         return chain_shape(self.profile, [*before, piece, *after])
 
     def _single_ms(self, piece: Slice) -> float:
-        """One call at its size: as if the request brought all that it takes."""
+        """One call at its size, as if all of its inputs came with the request."""
         shape = self._around(piece)
         graph = next(graph for graph in shape.graphs if graph.start == piece.start)
         call = next(call for call in shape.calls if call.graph == graph.id)
@@ -214,7 +214,7 @@ class Everything:
         return evaluate(self.profile, self.book, self.limits, alone).latency_ms
 
     def group_ms(self, piece: Slice) -> float:
-        """Of its steps, one after the other, each the slowest part's."""
+        """Sum over steps of the slowest part's time."""
         total = 0.0
         for start, stop, step in covered(piece):
             costs = self._costs[0 if start == piece.start else 1]
@@ -232,7 +232,7 @@ class Everything:
         return total
 
     def _moved(self, part: GraphPart) -> float:
-        """Bytes: what it takes and makes, and, of a summand, one more for each other part, which readers take in."""
+        """Bytes: its inputs and outputs, and of a summand one more for each other part, which readers read."""
         shapes = {tensor.name: tensor for tensor in self.profile.tensors}
 
         def of(shares: Sequence[Share]) -> float:

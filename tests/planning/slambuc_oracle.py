@@ -1,11 +1,11 @@
-"""Questions that SLAMBUC and the planner both can state, and SLAMBUC's answers.
+"""Questions that both SLAMBUC and the planner can express, and SLAMBUC's answers.
 
 SLAMBUC partitions chains of serverless functions: J. Czentye, I. Pelle and B. Sonkoly, "Cost-optimal Operation of
 Latency Constrained Serverless Applications: From Theory to Practice", NOMS 2023. Its cost is billed time alone; a
-block's memory is the sum of its nodes'; a call from block to block takes a delay that nobody pays. In our terms: a book
-that bills CPU and no memory, a limit on packages for that on memory, and a hop that passes outside the function. Two of
-its models are held against ours: blocks billed in units of time (its dynamic program), and blocks that also fetch their
-input and store their output, which takes time and is billed (its exhaustive search).
+block's memory is the sum of its nodes'; a call from block to block has a delay that is not billed. In mopar's terms: a
+price book that bills CPU and no memory, a limit on packages in place of memory, and a hop that passes outside the
+function. Two of its models are compared with ours: blocks billed in units of time (its dynamic program), and blocks
+that also fetch their input and store their output, which takes time and is billed (its exhaustive search).
 """
 
 import math
@@ -26,11 +26,11 @@ class Chain:
 
     Attributes:
         runtime_ms, memory_mib: of each function, whole numbers.
-        data_ms: what fetching the input of each takes, and as much to store it; None for the model without data.
+        data_ms: time to fetch the input of each, and again to store it; None for the model without data.
         most_mib: of a block.
         most_ms: of a request.
         delay_ms: of a call from block to block.
-        unit_ms: that a block's time is billed in.
+        unit_ms: billing unit of a block's time.
     """
 
     runtime_ms: tuple[int, ...]
@@ -55,9 +55,9 @@ class Chain:
         return None if cost is None or math.isinf(cost) else float(cost)
 
     def question(self) -> tuple[Profile, PriceBook, PlatformLimits, float | None]:
-        """The same for the planner: its cost in USD is SLAMBUC's times ``USD_PER_MS``.
+        """The same question for the planner: its cost in USD is SLAMBUC's times ``USD_PER_MS``.
 
-        SLAMBUC lets the first block start at once; a request of ours reaches it over a hop like the others.
+        SLAMBUC starts the first block immediately; our requests reach it over a hop like the others.
         """
         data_ms = self.data_ms or (0,) * len(self.runtime_ms)
         book = replace(
@@ -81,7 +81,7 @@ class Chain:
 
 
 def _profile(runtime_ms: tuple[int, ...], memory_mib: tuple[int, ...], data_ms: tuple[int, ...]) -> Profile:
-    """A MiB of tensor for a ms of data; the last function's answer takes no time."""
+    """A MiB of tensor for a ms of data; the last function's output takes no time."""
     count = len(runtime_ms)
     sizes = [*(data * MIB for data in data_ms), 0]
     tensors = tuple(tensor(f"t{index}", size, index - 1, (index,)) for index, size in enumerate(sizes))
@@ -96,7 +96,7 @@ def _profile(runtime_ms: tuple[int, ...], memory_mib: tuple[int, ...], data_ms: 
 
 
 def random_chain(rng: random.Random, most_functions: int = 10) -> Chain:
-    """A chain whose limits bind now and then."""
+    """A chain with limits that sometimes bind."""
     count = rng.randint(2, most_functions)
     runtime = tuple(rng.randint(1, 60) for _ in range(count))
     memory = tuple(rng.randint(1, 40) for _ in range(count))

@@ -1,7 +1,7 @@
-"""Small random profiles, price books and limits, drawn for the planning tests.
+"""Hypothesis strategies: small random profiles, price books and limits for the planning tests.
 
-Every layer reads the one before it, so that slices follow each other (side-by-side slices are not what the search
-adds up); on top of that come skip tensors, shared weights and positions that are no cut positions.
+Every layer reads the one before it, so that slices follow each other (the search does not add up parallel slices); in
+addition there are skip tensors, shared weights and positions that cannot be cut.
 """
 
 from dataclasses import replace
@@ -25,7 +25,7 @@ from tests.profiles import COUPLED, FREE, MIB, PAPER, make_profile, tensor
 
 @st.composite
 def profiles(draw: st.DrawFn, most_layers: int = 5) -> Profile:
-    """A random profile of 1 to ``most_layers`` layers; of fewer where it is known what two threads take."""
+    """A random profile of 1 to ``most_layers`` layers; of fewer where times with two threads are known."""
     both = draw(st.sampled_from([False, False, True]))
     count = draw(st.integers(1, most_layers - both))
     size = st.integers(0, 4 * MIB // 4).map(lambda words: 4 * words)
@@ -87,7 +87,7 @@ def costs_of_runtime(draw: st.DrawFn) -> RuntimeCosts:
 
 @st.composite
 def _samples(draw: st.DrawFn, count: int) -> tuple[MemorySample, ...]:
-    """Slices whose memory was measured, one after the other; none in half of the profiles."""
+    """Slices with measured memory, one after the other; none in half of the profiles."""
     if count == 1 or draw(st.booleans()):
         return ()
     edges = [0, draw(st.integers(1, count - 1)), count]
@@ -95,7 +95,7 @@ def _samples(draw: st.DrawFn, count: int) -> tuple[MemorySample, ...]:
 
 
 def _readers(producer: int, count: int) -> st.SearchStrategy[tuple[int, ...]]:
-    """The next layer always, later ones and the response sometimes."""
+    """The next layer always, later layers and the response sometimes."""
     later = st.lists(st.integers(producer + 2, max(count, producer + 2)), max_size=2, unique=True)
     return later.map(lambda more: tuple(sorted({producer + 1, *(index for index in more if index <= count)})))
 
@@ -119,7 +119,7 @@ def books(draw: st.DrawFn) -> PriceBook:
 
 @st.composite
 def limits(draw: st.DrawFn) -> PlatformLimits:
-    """Limits that bind now and then."""
+    """Limits that sometimes bind."""
     own_hop = draw(st.booleans())
     return replace(
         FREE,

@@ -1,4 +1,4 @@
-"""What the planner says of limits is true: the value that it names would do, and no better one does."""
+"""The planner's advice on limits is true: the value that it names is feasible, and no better one is."""
 
 from dataclasses import replace
 
@@ -9,11 +9,11 @@ from mopar.types import GraphPart, InfeasibleError, LayerProfile, PartProfile, P
 from tests.profiles import FREE, MIB, PAPER, chain, make_profile, tensor
 
 APART = replace(FREE, package_bytes=121 * MIB)
-"""Three layers of ``two_towers`` at most in a function: its towers run side by side."""
+"""At most three layers of ``two_towers`` in a function: its towers run in parallel."""
 
 
 def two_towers() -> Profile:
-    """Towers of layers 0 to 2 and 3 to 5, which meet in layer 6."""
+    """Towers of layers 0 to 2 and 3 to 5, which are joined in layer 6."""
     sizes = (8, 8, 8, 1, 1, 1, 1)
     tensors = [tensor("x", MIB, -1, (0,)), tensor("z", MIB, -1, (3,))]
     readers = [(1,), (2,), (6,), (4,), (5,), (6,), (7,)]
@@ -27,7 +27,7 @@ def two_towers() -> Profile:
 
 
 def test_an_slo_that_only_slices_side_by_side_keep_is_kept() -> None:
-    """The search adds up slices; what the fastest plan takes follows from its calls."""
+    """The search adds up slices; the fastest plan's latency follows from its calls."""
     fastest = plan(two_towers(), PAPER, APART, objective="latency").predicted.latency_ms
     found = plan(two_towers(), PAPER, APART, slo_ms=fastest)
     assert found.predicted.latency_ms == pytest.approx(fastest)
@@ -38,7 +38,7 @@ def test_an_slo_that_only_slices_side_by_side_keep_is_kept() -> None:
 
 
 def in_parts(profile: Profile, time_share: float) -> Profile:
-    """Two functions may compute all of it, each in a share of the time."""
+    """Two functions may compute all of it in parallel, each in a share of the time."""
     ends = ("t2", "t5")
     parts = tuple(
         PartProfile(GraphPart(index, 2, (Share("x"), Share("z")), (Share(end),)), time_share, 0, 0, 0)
@@ -57,7 +57,7 @@ def test_a_budget_names_the_cheapest_plan_also_where_that_is_in_parts() -> None:
 
 
 def test_nobody_fails_for_an_slo_that_was_never_set() -> None:
-    """Where limits forbid the unsplit model, the default is not what that would take."""
+    """Where limits forbid the unsplit model, the default does not follow from its latency."""
     far = replace(FREE, package_bytes=16 * MIB, shares_host=False, hop_ms=5.0, hop_ms_per_mib=0.0)
     found = plan(chain(4), PAPER, far)
     fastest = plan(chain(4), PAPER, far, objective="latency").predicted.latency_ms

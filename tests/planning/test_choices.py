@@ -1,4 +1,4 @@
-"""Budgets, fronts, reasons and thinning, against brute force or the full search."""
+"""Budgets, fronts, reasons and downsampling, compared with brute force or the full search."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from mopar.planning import check_plan, evaluate, parse_plan, plan, plan_cuts, pl
 from mopar.planning.policy import DEFAULT, SearchPolicy
 from mopar.planning.result.chain import chain_shape
 from mopar.planning.space.downsample import downsampled
-from mopar.planning.space.question import ask
+from mopar.planning.space.question import make_question
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, UsageError
 from tests.planning.oracle import candidates
 from tests.planning.strategies import books, limits, profiles
@@ -43,7 +43,7 @@ def test_the_fastest_plan_within_a_budget(
 @random_questions
 @given(profiles(most_layers=4), books(), limits())
 def test_no_plan_beats_a_point_of_the_front(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
-    """Nor does any lie below both ends: the cheapest and the fastest plan are on it."""
+    """Nor is any plan below both ends: the cheapest and the fastest plan are on the front."""
     everything = [one.predicted for one in candidates(profile, book, limit)]
     if not everything:
         return
@@ -63,7 +63,7 @@ def test_no_plan_beats_a_point_of_the_front(profile: Profile, book: PriceBook, l
 @random_questions
 @given(profiles(), books(), limits())
 def test_reasons_are_what_other_cuts_cost(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
-    """The plan with the next-best cut costs what is said, and none of the two alternatives would be cheaper."""
+    """The plan with the next-best cut has the stated cost, and neither alternative would be cheaper."""
     try:
         found = plan(profile, book, limit, slo_ms=None)
     except InfeasibleError:
@@ -117,7 +117,7 @@ def test_downsampling_keeps_cheap_boundaries_and_hardly_costs() -> None:
     cuts = tuple(replace(cut, bytes=sum(sizes[name] for name in cut.tensors)) for cut in profile.cut_positions)
     profile = replace(profile, tensors=small, cut_positions=cuts)
     positions = [cut.index for cut in cuts]
-    kept = downsampled(ask(profile, PAPER, FREE), positions, most=60)
+    kept = downsampled(make_question(profile, PAPER, FREE), positions, most=60)
     assert len(kept) <= 60
     assert set(range(10, 300, 10)) <= set(kept)
     few = SearchPolicy(all_positions_up_to=60, most_positions=60)
@@ -130,15 +130,15 @@ def test_downsampling_keeps_cheap_boundaries_and_hardly_costs() -> None:
 
 
 def test_fewer_positions_keep_those_where_parts_may_begin_and_end() -> None:
-    """As long as they are no more than half of what is looked at; otherwise steps have to take what there is."""
+    """As long as they are at most half of the positions; otherwise other positions limit the steps."""
     profile, positions = chain(100), list(range(1, 100))
     steps = tuple(halves(start, start + 1, f"t{start - 1}", f"t{start}") for start in range(1, 98, 4))
     ends = {place for step in steps for place in (step.start, step.stop)}
     some = replace(profile, shards=steps[:10])
-    kept = downsampled(ask(some, PAPER, FREE), positions, most=40)
+    kept = downsampled(make_question(some, PAPER, FREE), positions, most=40)
     assert {place for step in steps[:10] for place in (step.start, step.stop)} <= set(kept)
     assert len(kept) <= 40
     assert kept == sorted(set(kept))
     assert len(ends) > 20
-    full, none = (ask(one, PAPER, FREE) for one in (replace(profile, shards=steps), profile))
+    full, none = (make_question(one, PAPER, FREE) for one in (replace(profile, shards=steps), profile))
     assert downsampled(full, positions, most=40) == downsampled(none, positions, most=40)

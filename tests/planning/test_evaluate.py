@@ -1,4 +1,4 @@
-"""The arithmetic on cases that a reader can follow with a pencil."""
+"""Predictions for cases that can be verified on paper."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def test_a_chain_of_two() -> None:
     profile = chain(4)
     shape = chain_shape(profile, [Slice(0, 2, Size(128, 1.0, 1)), Slice(2, 4, Size(256, 1.0, 1))])
     got = evaluate(profile, PAPER, FREE, shape)
-    # A call computes 8 ms, takes in 1 MiB and gives out 1 MiB.
+    # A call computes 8 ms, reads 1 MiB and produces 1 MiB.
     inside = 8 + 0.1 + 2 * 0.05
     assert got.latency_ms == pytest.approx(2 * (inside + 0.1))
     assert got.gb_s_per_request == pytest.approx((128 + 256) / 1024 * inside / 1000)
@@ -55,7 +55,7 @@ def test_a_quota_slows_long_calls_and_a_second_cpu_helps_a_second_thread() -> No
 
 
 def test_parts_on_one_machine_slow_each_other_down() -> None:
-    """As two threads fall short of halving a layer; one that they do not divide, as the others on average."""
+    """Like two threads that do not quite halve a layer; a layer that is not divided, like the others' average."""
     profile = chain(3, latency_ms=10.0)
     threads = (0.6, 0.5, 1.0)
     layers = tuple(replace(layer, two_threads=r) for layer, r in zip(profile.layers, threads, strict=True))
@@ -69,7 +69,7 @@ def test_fees_rounding_and_cold_starts() -> None:
     book = replace(COUPLED, mib_per_vcpu=None, vcpu_s_usd=1e-5, billing_unit_ms=100.0, cold_rate=0.5)
     got = evaluate(profile, book, FREE, chain_shape(profile, [Slice(0, 2, Size(512, 1.0, 1))]))
     per_ms = (0.5 * book.gib_s_usd + 1e-5) / 1000
-    # 8.2 ms of work are 100 ms of bill; the whole takes 300 ms to get ready.
+    # 8.2 ms of work are billed as 100 ms; the whole model takes 300 ms to load.
     assert got.cost_per_million_usd == pytest.approx((per_ms * (100 + 0.5 * 300) + 2e-7) * 1e6)
     free_init = evaluate(
         profile, replace(book, init_billed=False), FREE, chain_shape(profile, [Slice(0, 2, Size(512, 1.0, 1))])
@@ -78,7 +78,7 @@ def test_fees_rounding_and_cold_starts() -> None:
 
 
 def test_independent_calls_run_side_by_side() -> None:
-    """A diamond of calls: the latency is the longest path, the bill is the sum."""
+    """A diamond of calls: the latency is the longest path, the price is the sum."""
     profile = chain(4)
     graphs = tuple(
         Graph(f"g{n}", n, n + 1, ("x",) if n == 0 else ("t0",) if n < 3 else ("t1", "t2"), (f"t{n}",)) for n in range(4)
@@ -108,7 +108,7 @@ def test_the_whole_model_predicts_its_measurement_and_a_slice_less() -> None:
 
 
 def test_boundary_and_passing_tensors() -> None:
-    """Layer 1 alone holds its input, its output and its own work, not the skip tensor that passes over it."""
+    """Layer 1 alone holds its input, its output and its workspace, not the skip tensor that passes over it."""
     tensors = (
         tensor("x", 4 * MIB, -1, (0,)),
         tensor("t0", 8 * MIB, 0, (1,)),
@@ -119,11 +119,11 @@ def test_boundary_and_passing_tensors() -> None:
     live = [28 * MIB, 26 * MIB, 22 * MIB]
     layers = tuple(LayerProfile(n, (f"n{n}",), ("Conv",), ("w",), 1.0, 0.0, 0, live[n]) for n in range(3))
     weights = (WeightProfile("w", 10 * MIB, 10 * MIB, 10 * MIB),)
-    # The whole holds most in layer 1: 26 MiB that live, x (which stays), t2 (bound from the start) and the weight.
+    # The whole holds most in layer 1: 26 MiB that are live, x (which stays), t2 (bound from the start) and the weight.
     profile = make_profile(layers, tensors, weights, (1, 2), whole=WholeProfile(3.0, 0.0, 45.0 + 44.0, 250.0, 0.0))
     assert slice_memory_mib(profile, 0, 3) == pytest.approx(45 + 44)
     assert slice_memory_mib(profile, 1, 2) == pytest.approx(45 + 10 + 10)
-    # t0 stays in shared memory while layer 2 writes, t2 is there while layer 1 does.
+    # t0 stays in shared memory while layer 2 writes, t2 is allocated while layer 1 does.
     assert slice_memory_mib(profile, 1, 3) == pytest.approx(45 + 10 + 22 + 8)
     # The shared weight counts once.
     assert slice_memory_mib(profile, 0, 2) == pytest.approx(45 + 10 + 28 + 2)

@@ -1,4 +1,4 @@
-"""Slices side by side: the search finds what brute force finds, and its plans are what they say."""
+"""Parallel slices: the search finds the optimum of brute force, and its plans are what they say."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -22,7 +22,7 @@ from mopar.planning import (
     with_headroom,
 )
 from mopar.planning.space.problem import free_problem
-from mopar.planning.space.question import ask
+from mopar.planning.space.question import make_question
 from mopar.types import (
     CpuSize,
     InfeasibleError,
@@ -59,7 +59,7 @@ PLATFORMS = st.builds(
 
 
 def valid(found: Plan, profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
-    """What every plan must be, whatever it was chosen for."""
+    """Invariants of every plan, for any objective."""
     check_plan(found, len(profile.layers))
     assert evaluate(profile, book, limit, shape_of(found)) == found.predicted
     needs = {one.name: one.memory_mib for one in found.predicted.functions}
@@ -76,9 +76,9 @@ def valid(found: Plan, profile: Profile, book: PriceBook, limit: PlatformLimits)
 def test_every_slice_is_the_quickest_way_and_what_it_says(
     profile: Profile, book: PriceBook, limit: PlatformLimits
 ) -> None:
-    """Of each group and slice, whether a plan would choose it or not."""
+    """For each group and slice, whether or not a plan would choose it."""
     places = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
-    problem = free_problem(ask(profile, book, replace(limit, max_functions=None)), places)
+    problem = free_problem(make_question(profile, book, replace(limit, max_functions=None)), places)
     everything = Everything(profile, book, limit)
     for group in problem.groups:
         for one, other in combinations(range(len(places)), 2):
@@ -98,12 +98,12 @@ def test_every_slice_is_the_quickest_way_and_what_it_says(
 
 
 def test_a_run_of_the_first_part_is_one_call() -> None:
-    """Two would seem quicker: the first short, which is not cold, and the second for an exchange, which never is."""
+    """Two would seem faster: the first is short and pays no cold caches, the second costs only an exchange."""
     profile = in_halves(4)
     layers = tuple(replace(layer, latency_ms=20.0 if layer.index else 0.01) for layer in profile.layers)
     runtime = replace(profile.runtime, cold_ms=5.0, exchange_ms=0.01)
     profile = replace(profile, layers=layers, runtime=runtime, shards=profile.shards[2:])
-    problem = free_problem(ask(profile, PAPER, FREE), range(5))
+    problem = free_problem(make_question(profile, PAPER, FREE), range(5))
     (group,) = problem.groups
     shape = chain_shape(profile, [Slice(0, 4, Size(128, 1.0, 1, 2), group.path(0, 4))])
     assert [graph.start for graph in shape.graphs] == [0, 2, 2, 3]
@@ -131,11 +131,11 @@ def test_cheapest_within_an_slo(profile: Profile, book: PriceBook, limit: Platfo
 @many
 @given(sharded(idle=False), BOOKS, PLATFORMS)
 def test_fastest_of_all_ways_through_the_steps(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
-    """Slower paths through a slice's steps than the quickest are looked at here, not by the search.
+    """All paths through a slice's steps are tried here; the search tries only the fastest.
 
-    So the quickest path must be one that can be: none of its functions may be left without a call.
+    So the fastest path must be feasible: none of its functions may be without a call.
     """
-    # Where memory is short the quickest path may not fit and a slower one do.
+    # Where memory is short the fastest path may not fit and a slower one may.
     everything = list(Everything(profile, book, limit, quickest=False).plans())
     assume(everything)
     found = plan(profile, book, limit, objective="latency")
@@ -184,14 +184,14 @@ def test_without_parts_nothing_changes(
     """``max_parts=1``, and a profile without steps, give plans of one function per slice."""
     plain = replace(profile, shards=())
 
-    def asked(one: Profile, **options: int) -> Plan | str:
+    def planned(one: Profile, **options: int) -> Plan | str:
         try:
             return plan(one, book, limit, objective=objective, **options)  # type: ignore[arg-type]
         except InfeasibleError as error:
             return str(error)
 
-    assert asked(profile, max_parts=1) == asked(plain)
-    found = asked(profile, max_parts=2)
+    assert planned(profile, max_parts=1) == planned(plain)
+    found = planned(profile, max_parts=2)
     if isinstance(found, Plan):
         assert all(graph.part is None or graph.part.count == 2 for graph in found.graphs)
 
@@ -230,7 +230,7 @@ def test_the_front_says_where_slices_are_cut() -> None:
 
 
 def test_summands_that_leave_a_slice_are_in_no_payload_limit() -> None:
-    """A reader of two summands takes in twice the tensor: more than the platform takes, whoever reads them."""
+    """A reader of two summands reads twice the tensor: more than the payload limit, for any reader."""
     profile = chain(2, latency_ms=20.0)
     step = halves(0, 1, "x", "t0", summand=True)
     parts = [
@@ -250,7 +250,7 @@ def test_a_slice_has_a_function_at_least(parts: int) -> None:
 
 
 def _changed(found: Plan, number: int, **changes: object) -> Plan:
-    """With another part in its graphs."""
+    """The same with another part in its graphs."""
     graph = found.graphs[number]
     assert graph.part is not None
     other = replace(graph, part=replace(graph.part, **changes))  # type: ignore[arg-type]
@@ -258,7 +258,7 @@ def _changed(found: Plan, number: int, **changes: object) -> Plan:
 
 
 def _input(found: Plan, number: int, source: int = 0, **changes: object) -> Plan:
-    """With another first input of a call, or of one of its sources."""
+    """The same with another first input of a call, or another of its sources."""
     call = found.calls[number]
     item = call.inputs[0]
     ours = {name: value for name, value in changes.items() if name in {"combine", "axis", "sources"}}
@@ -326,7 +326,7 @@ BROKEN: dict[str, tuple[Plan, str]] = {
 
 
 def _cut_for(taken: Share, summand: bool) -> Plan:
-    """Two steps: of what the first makes, halves or summands, each part of the second takes a piece."""
+    """Two steps: each part of the second reads a piece of the first one's outputs, halves or summands."""
     profile = replace(chain(2, latency_ms=20.0), outputs=())
     step = halves(1, 2, "t0", "t1")
     parts = tuple(replace(needs, part=replace(needs.part, inputs=(taken,))) for needs in step.parts)

@@ -1,4 +1,4 @@
-"""The search finds what brute force finds, on random profiles, books and limits."""
+"""The search finds the optimum of brute force, on random profiles, books and limits."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ random_questions = settings(max_examples=50, suppress_health_check=[HealthCheck.
 
 
 def valid(found: Plan, profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
-    """Invariants of every plan: layers once, sources first, and figures that can be recomputed."""
+    """Invariants of every plan: each layer once, producers first, and figures that can be recomputed."""
     check_plan(found, len(profile.layers))
     assert evaluate(profile, book, limit, shape_of(found)) == found.predicted
     assert (found.verdict == "split") == (len(found.functions) > 1)
@@ -67,7 +67,7 @@ def test_fastest_then_cheapest(profile: Profile, book: PriceBook, limit: Platfor
 @random_questions
 @given(profiles(), books(), limits())
 def test_balanced_is_the_knee_of_the_front(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
-    """No plan lies farther below the line from the cheapest to the fastest plan."""
+    """No plan is farther below the line from the cheapest to the fastest plan."""
     everything = [one.predicted for one in candidates(profile, book, limit)]
     if not everything:
         return
@@ -94,7 +94,7 @@ def test_the_default_slo_is_relative_to_the_fastest_unsplit(
     alone = replace(limit, max_functions=1, payload_bytes=None, package_bytes=None)
     try:
         whole = plan(profile, book, alone, objective="latency")
-    except InfeasibleError:  # no size is large enough: it is compared with one that is none the less
+    except InfeasibleError:  # no size is large enough: it is compared with a size that is too small
         whole = plan(profile, replace(book, memory_max_mib=4096), alone, objective="latency")
     try:
         found = plan(profile, book, limit)

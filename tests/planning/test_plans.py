@@ -1,13 +1,11 @@
-"""Verdicts, baselines, limits that are hit, and plans that come from files."""
+"""Verdicts, baselines, limits, and plans from files."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 
-from mopar.files import from_json, to_json
 from mopar.planning import check_plan, plan, plan_cuts, plan_uniform, plan_unsplit
 from mopar.types import REQUEST, InfeasibleError, Plan, PlatformLimits, PriceBook, Profile, UsageError
 from tests.planning.strategies import books, limits, profiles
@@ -190,13 +188,3 @@ def test_a_broken_plan_is_refused(message: str) -> None:
     check_plan(good, 4)
     with pytest.raises(UsageError, match=message):
         check_plan(_broken(good)[message], 4)
-
-
-def test_a_plan_whose_layers_stand_in_another_order_is_refused_in_one_line() -> None:
-    """Plans once had an order; that of most was the model's own, which the file says as an empty list."""
-    made = plan_unsplit(chain(2), PAPER, FREE)
-    fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
-    assert from_json(to_json({**fields, "order": ()}), Plan, what="plan.json", error=UsageError) == made
-    with pytest.raises(UsageError, match=r"^plan.json: .* stand in another order .*: plan again") as caught:
-        from_json(to_json({**fields, "order": (1, 0)}), Plan, what="plan.json", error=UsageError)
-    assert "\n" not in str(caught.value)

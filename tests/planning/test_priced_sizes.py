@@ -1,4 +1,4 @@
-"""Bounds over several sizes of every slice, against all chains of slices and sizes."""
+"""Bounds over several sizes of every slice, compared with all chains of slices and sizes."""
 
 from collections.abc import Iterator
 from itertools import pairwise, product
@@ -16,7 +16,7 @@ LAST, SIZES = 3, 3
 
 @st.composite
 def catalogs(draw: st.DrawFn) -> PricedSizes:
-    """Sizes of slices between four positions, one function each; some cannot be had."""
+    """Sizes of slices between four positions, one function each; some are not on sale."""
 
     def drawn() -> Floats:
         numbers = draw(st.lists(st.integers(1, 40), min_size=SIZES * 16, max_size=SIZES * 16))
@@ -29,7 +29,7 @@ def catalogs(draw: st.DrawFn) -> PricedSizes:
 
 
 def chains(sizes: PricedSizes) -> Iterator[tuple[int, float, float]]:
-    """Every chain at every size: its slices, weight, and what is limited."""
+    """Every chain at every size: its slices, weight, and limited quantity."""
     for inner in product((False, True), repeat=LAST - 1):
         stops = [0, *(at for at, cut in enumerate(inner, 1) if cut), LAST]
         for picks in product(range(SIZES), repeat=len(stops) - 1):

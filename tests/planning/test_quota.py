@@ -1,4 +1,4 @@
-"""The closed form of a quota's effect against a simulation of the kernel's periods."""
+"""The closed form of a quota's effect, compared with a simulation of the kernel's periods."""
 
 import math
 
@@ -11,7 +11,7 @@ PHASES = 2000
 
 
 def simulated_ms(work_ms: float, share: float, phase_ms: float) -> float:
-    """Latency of a call that begins ``phase_ms`` into a period whose quota is untouched."""
+    """Latency of a call that begins ``phase_ms`` into a period with an unused quota."""
     quota_ms, now_ms = share * PERIOD_MS, phase_ms
     left_ms = work_ms
     while True:
@@ -27,7 +27,7 @@ def simulated_ms(work_ms: float, share: float, phase_ms: float) -> float:
 def test_the_mean_over_all_moments_of_a_period(work_ms: float, share: float) -> None:
     phases = ((number + 0.5) / PHASES * PERIOD_MS for number in range(PHASES))
     mean_ms = sum(simulated_ms(work_ms, share, phase) for phase in phases) / PHASES
-    # A work of whole quotas lies at a step, where a sum over moments may fall to either side.
+    # Work of whole quotas is at a step of the function, where a sum over moments may fall on either side.
     quotas = work_ms / (share * PERIOD_MS)
     if abs(quotas - round(quotas)) > 2e-3:
         assert math.isclose(quota_ms(work_ms, share), mean_ms, rel_tol=2e-3)

@@ -1,4 +1,4 @@
-"""The label-setting search on longer chains than brute force over plans can do: limits on latency that bind."""
+"""The label-setting search on longer chains than brute force over plans can handle, with binding latency limits."""
 
 from dataclasses import replace
 from itertools import combinations, pairwise
@@ -13,7 +13,7 @@ from mopar.planning.solve.chains import Chains
 from mopar.planning.solve.search import solve
 from mopar.planning.solve.weighed import Objective
 from mopar.planning.space.problem import free_problem
-from mopar.planning.space.question import ask
+from mopar.planning.space.question import make_question
 from mopar.types import Profile, RuntimeCosts, WeightProfile
 from tests.profiles import FREE, MIB, PAPER, chain, make_profile, tensor
 
@@ -22,7 +22,7 @@ COUNT = 9
 
 @st.composite
 def uneven(draw: st.DrawFn) -> Profile:
-    """A chain whose cuts differ in what they save and in what they cost in latency."""
+    """A chain whose cuts differ in their savings and in their latency."""
     plain = chain(COUNT)
     size = st.integers(1, 8).map(lambda number: number * MIB)
     tensors = tuple(tensor(f"t{n}", draw(size), n, (n + 1,)) for n in range(-1, COUNT))
@@ -39,7 +39,7 @@ def paths(most: int) -> list[tuple[tuple[int, int], ...]]:
 
 
 def chains_of(profile: Profile, most: int | None) -> Chains:
-    return free_problem(ask(profile, PAPER, FREE, max_functions=most, cpu=1.0), range(COUNT + 1)).chains
+    return free_problem(make_question(profile, PAPER, FREE, max_functions=most, cpu=1.0), range(COUNT + 1)).chains
 
 
 @settings(max_examples=300)

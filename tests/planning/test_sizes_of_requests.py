@@ -1,4 +1,4 @@
-"""Memory holds for the largest requests that are answered, latency counts at the point that was measured."""
+"""Memory holds for the largest requests of the range, latency for the measured point."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from tests.profiles import FREE, PAPER, chain
 
 
 def at_times(profile: Profile, times: int) -> SizePoint:
-    """The profile at sizes so many times as large."""
+    """The profile at sizes that are a multiple of the measured ones."""
     return SizePoint(
         shapes={spec.name: (times,) for spec in profile.inputs},
         latency_ms=None,

@@ -1,4 +1,4 @@
-"""The planner against SLAMBUC, a partitioner of serverless chains, where both can state the question."""
+"""The planner compared with SLAMBUC, a partitioner of serverless chains, where both can express the question."""
 
 import random
 

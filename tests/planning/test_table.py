@@ -1,4 +1,4 @@
-"""What the search looks up in its matrices is what the definitions say of each slice."""
+"""The matrices of the search agree with the definitions for each slice."""
 
 import numpy as np
 import pytest

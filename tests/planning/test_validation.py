@@ -1,4 +1,4 @@
-"""A profile comes from a file: one whose parts do not fit is refused before the search trusts it."""
+"""Profiles come from files: an inconsistent one is refused before the search uses it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Change = Callable[[Profile], Profile]
 
 
 def altered(part: str, **changes: Any) -> Change:
-    """The last of the profile's ``part`` changed, or the part itself."""
+    """Change the last of the profile's ``part``, or the part itself."""
 
     def change(profile: Profile) -> Profile:
         found: Any = getattr(profile, part)
@@ -65,7 +65,7 @@ def test_a_profile_whose_parts_do_not_fit_is_refused(change: Change, message: st
 
 
 def test_a_layer_may_read_what_it_makes() -> None:
-    """As layers of several nodes do."""
+    """Layers of several nodes do."""
     profile = altered("tensors", consumers=(3, 4))(chain(4))
     assert profile.tensors[-1].producer == 3
     assert plan(profile, PAPER, FREE).functions
@@ -83,7 +83,7 @@ def step(
     places: tuple[tuple[int, int], ...] = ((0, 2), (1, 2)),
     **numbers: float,
 ) -> ShardStep:
-    """Of a chain of four: two halves of layers 1 and 2, or what is wrong with them."""
+    """A step of a chain of four: two halves of layers 1 and 2, or an invalid variant."""
     needs: dict[str, Any] = {"time_share": 0.5, "resident_bytes": 1, "file_bytes": 1, "activation_bytes": 1} | numbers
     parts = [
         PartProfile(part=GraphPart(*place, taken, (share,) if share.tensor else ()), **needs)
@@ -93,7 +93,7 @@ def step(
 
 
 NONE = Share("")
-"""Of a part that makes nothing."""
+"""Shares of a part that produces nothing."""
 BROKEN_STEPS: dict[str, tuple[ShardStep, str]] = {
     "backwards": (step(3, 1), "between cut positions"),
     "nothing": (step(2, 2), "between cut positions"),

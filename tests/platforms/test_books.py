@@ -1,4 +1,4 @@
-"""Price books and limits: all that ship load; a user's mistakes are named by file and key."""
+"""Price books and limits: all shipped ones load; a user's mistakes are reported with file and key."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_every_book_and_limit_that_ships_loads_dated_and_sourced() -> None:
 
 
 def test_known_prices() -> None:
-    """Figures that people check by heart: what a GiB-hour, a vCPU-hour and a million requests cost."""
+    """Well-known figures: the price of a GiB-hour, a vCPU-hour and a million requests."""
     assert load_book("openfaas").gib_s_usd * 3600 == pytest.approx(0.004445, rel=1e-6)
     assert load_book("openfaas").vcpu_s_usd * 3600 == pytest.approx(0.04048, rel=1e-6)
     assert load_book("aws-lambda-x86").request_usd * 1e6 == pytest.approx(0.20)
@@ -59,7 +59,7 @@ def test_a_users_own_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installed package that brings three books: a good one, one of mopar's own name, and one that is no path."""
+    """An installed package with three books: a valid one, one named like one of mopar's, and one that is no path."""
     info = tmp_path / "ours-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ours\nVersion: 1.0\n")
@@ -128,7 +128,7 @@ def test_limits_must_be_dated(tmp_path: Path) -> None:
     ],
 )
 def test_calls_are_measured_or_stated(tmp_path: Path, lines: str, named: str) -> None:
-    """Where functions share the profile's host a call was measured there; elsewhere the platform says what it adds."""
+    """Where functions share the profile's host a call was measured there; otherwise the platform states its cost."""
     path = tmp_path / "far.toml"
     path.write_text(f'date = "2026-01-01"\nsource = "x"\nprices = "paper"\npayload_factor = 1.0\n{lines}\n')
     with pytest.raises(UsageError, match=r"far\.toml: .*shares_host") as caught:

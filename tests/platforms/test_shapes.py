@@ -1,4 +1,4 @@
-"""Shapes that follow from other shapes."""
+"""Output shapes computed from input shapes."""
 
 import pytest
 from hypothesis import given

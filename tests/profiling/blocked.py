@@ -1,4 +1,4 @@
-"""A model that the engine runs in blocks of channels."""
+"""A model that the engine runs in the blocked channel layout."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Sizes of inputs: what is stated of one holds wherever its dimensions come again; all that is missing is named."""
+"""Sizes of inputs: a size given for one input holds for all with the same dimension; missing ones are named."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_named(specs: tuple[TensorSpec, ...], shapes: dict[
 
 
 def test_other_sizes_are_made_as_the_measured_ones_were() -> None:
-    """What was given comes over again, so that it stays what the model takes; what was drawn is drawn."""
+    """Given values are repeated, so that the model still accepts them; random ones are drawn again."""
     given = np.array([[3, 1, 2]])
     values, recipes = sample_inputs((IDS, MASK), given={"ids": given})
     larger = resized_inputs((IDS, MASK), values, recipes, {"ids": (2, 7), "mask": (2, 7)})

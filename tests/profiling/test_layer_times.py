@@ -33,7 +33,7 @@ def _runs(*runs: tuple[KernelEvent, ...], plain_ms: float = 4.0, profiled_ms: fl
 def test_a_layer_takes_the_median_over_runs_of_the_sum_of_its_kernels() -> None:
     runs = [(_kernel(0, 100), _kernel(1, 900 + i), _kernel(2, 50), _kernel(3, 2000 - i)) for i in (0, 10, 500)]
     times = layer_times(_runs(*runs), KERNELS, LAYERS, FREE)
-    # Each kernel took up to a microsecond more than the engine says.
+    # Each kernel took up to a microsecond more than the engine's resolution shows.
     assert times.latency_ms == pytest.approx((1.011, 1.9905, 0.0))
     assert times.layout_ms == pytest.approx((0.1005, 0.0, 0.0))
     assert times.unattributed_ms == pytest.approx(4.0 - 3.0015)
@@ -80,7 +80,7 @@ def test_an_interruption_is_told_by_a_sample_that_stands_out_in_a_run_that_had_o
 
 
 def test_times_with_two_threads_add_up_to_the_whole_with_two_threads() -> None:
-    """One layer gains, one does not, one takes no time; what nobody claims is spread alike."""
+    """One layer is faster, one is not, one takes no time; unattributed time is distributed in proportion."""
     one = layer_times(_runs((_kernel(1, 1000), _kernel(3, 2000)), plain_ms=3.3, profiled_ms=3.3), KERNELS, LAYERS, FREE)
     two = layer_times(_runs((_kernel(1, 500), _kernel(3, 2000)), plain_ms=3.0, profiled_ms=3.0), KERNELS, LAYERS, FREE)
     first, second, third = two_threads_ratios(one, two)

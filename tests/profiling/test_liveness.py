@@ -9,7 +9,7 @@ from mopar.profiling.liveness import Operation, live_bytes
 def _brute_force(
     operations: Sequence[Operation], sizes: dict[str, int], outputs: list[str], layers: int
 ) -> tuple[int, ...]:
-    """By the definition: a tensor counts in a layer that it enters alive or leaves alive."""
+    """By the definition: a tensor counts in a layer if it is live before or after it."""
     totals = []
     for layer in range(layers):
         total = 0
@@ -49,7 +49,7 @@ def test_live_bytes_are_those_of_the_definition(
 
 
 def _chain(second: str, *, size: int = 8) -> tuple[int, ...]:
-    """in -> Conv -> a -> second -> b -> Conv -> out, a layer each."""
+    """in -> Conv -> a -> second -> b -> Conv -> out, one layer each."""
     operations = [
         Operation(0, "Conv", ("in",), ("a",)),
         Operation(1, second, ("a",), ("b",)),
@@ -69,7 +69,7 @@ def test_an_elementwise_operator_writes_over_an_input_of_its_size_that_dies() ->
 
 
 def test_a_fused_sum_writes_over_the_branch_that_it_adds() -> None:
-    """The Conv's own input cannot be written over; the other branch can."""
+    """The Conv's own input cannot be overwritten; the other branch can."""
     operations = [
         Operation(0, "Conv", ("in",), ("skip",)),
         Operation(1, "Conv", ("skip",), ("a",)),

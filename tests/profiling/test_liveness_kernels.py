@@ -1,4 +1,4 @@
-"""Live bytes of the graph that the engine runs, with known answers."""
+"""Live bytes of the graph that the engine runs, for known cases."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from mopar.profiling.measure import measure
 
 
 def _run(operators: list[tuple[str, list[str], str]], order: list[int], fresh: set[int]) -> dict[int, int]:
-    """Live bytes of kernels that each make a tensor of 10 floats; ``fresh`` got memory of their own."""
+    """Live bytes of kernels that each produce a tensor of 10 floats; those in ``fresh`` allocate memory."""
     info = helper.make_tensor_value_info
     nodes = [helper.make_node(name, reads, [made], name=made) for name, reads, made in operators]
     last = operators[order[-1]][2]
@@ -48,7 +48,7 @@ def test_a_blocked_convolution_writes_over_the_tensor_that_it_adds() -> None:
 
 
 def test_what_lives_when_follows_the_engines_order() -> None:
-    """Both branches end in the sum; the one that runs first is held while the other runs."""
+    """Both branches end in the sum; the output of the first is held while the other runs."""
     branches = [
         ("Conv", ["in"], "a"),
         ("MaxPool", ["in"], "b"),
@@ -62,7 +62,7 @@ def test_what_lives_when_follows_the_engines_order() -> None:
 
 @pytest.mark.parametrize("name", ["skip", "lstm", "if_capture", "sequence", "unknown_size", "half"])
 def test_every_layer_that_makes_a_tensor_holds_one(reference: Callable[[str], Path], name: str) -> None:
-    """Sequences, optional outputs, bodies and sizes that depend on values must not lose what is live."""
+    """Sequences, optional outputs, bodies and sizes that depend on values must not lose live tensors."""
     model = load_model(reference(name))
     layers = layers_of(model)
     inputs, _ = sample_inputs(model.inputs)

@@ -1,4 +1,4 @@
-"""Patterns of hand-made profiles with known answers, and what holds of any profile."""
+"""Patterns of handmade profiles with known results, and invariants of any profile."""
 
 import itertools
 import random
@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 
 def _layers(latency_ms: Sequence[float], weights_mib: Sequence[float], live_mib: Sequence[float]) -> Patterns:
-    """The patterns of layers that each have a weight of their own."""
+    """The patterns of layers with one weight each."""
     sizes = [round(size * MIB) for size in weights_mib]
     layers = [
         LayerProfile(i, (f"n{i}",), ("Conv",), (f"w{i}",), ms, 0.0, sizes[i], round(live_mib[i] * MIB))
@@ -99,7 +99,7 @@ def test_what_holds_of_any_profile(profile: Profile, random: random.Random) -> N
 
 
 def test_runs_are_found_where_time_or_memory_changes() -> None:
-    """Noise of 5%; time changes at 40, memory at 70, and a view of no time stands in the middle of a run."""
+    """Noise of 5%; time changes at 40, memory at 70, and a view of no time is in the middle of a run."""
     noise = np.random.default_rng(0).normal(1.0, 0.05, (2, 100))
     latency = np.where(np.arange(100) < 40, 1.0, 3.0) * noise[0]
     latency[20] = 1e-4
@@ -131,7 +131,7 @@ def test_change_points_are_those_that_the_library_finds() -> None:
 
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 4)), min_size=1, max_size=7))
 def test_change_points_with_weights_cost_no_more_than_any_others(rows: list[tuple[int, int]]) -> None:
-    """Against every way to cut."""
+    """Compared with all segmentations."""
     features = np.array([[float(value)] for value, _ in rows])
     importance = np.array([float(weight) for _, weight in rows])
 
@@ -150,7 +150,7 @@ def test_change_points_with_weights_cost_no_more_than_any_others(rows: list[tupl
 
 
 def test_a_layer_counts_for_the_operator_that_does_its_work(tmp_path: Path) -> None:
-    """Not for the activation after it, nor for a scale whose constant weighs more than the product of activations."""
+    """Not the activation after it, nor a scale whose constant is larger than the product of activations."""
     graph = Builder("scores")
     image, queries = graph.input("image", (1, 3, 16, 16)), graph.input("queries", (1, 8, 32))
     graph.output(graph.conv(image, 3, 16), (1, 16, 16, 16))

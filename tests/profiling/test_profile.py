@@ -1,4 +1,4 @@
-"""Whole profiles of small models, run by the real engine in its child process."""
+"""Complete profiles of small models, run by the real engine in its child process."""
 
 import os
 from collections.abc import Callable
@@ -36,7 +36,7 @@ COSTS = RuntimeCosts(base_mib=45.0, hop_ms=0.1, hop_billed_ms=0.05, wire_ms_per_
 
 
 def _profile(path: Path, **shapes: ShapeLike) -> Profile:
-    """As the engine tells it; functions and calls take what they are said to take here."""
+    """The engine's part is measured; costs of functions and calls are fixed here."""
     model = load_model(path)
     engine = profile_engine(model, profile_request(model, shapes=shapes), budget=QUICK)
     return completed(engine, COSTS, FunctionMemory(64.0, 120.0, (MemorySample(0, len(engine.layers), 64.0),)))
@@ -95,13 +95,13 @@ def _reorderings(model: ir.Model) -> int:
 def test_the_weights_share_out_the_whole_built_file(
     reference: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
-    """Whatever the engine renamed, packed or joined: per-layer sums must not lose or double bytes."""
+    """Whatever the engine renamed, packed or merged: per-layer sums must neither lose nor duplicate bytes."""
     model = load_model(reference(name))
     profile = _profile(reference(name))
     in_file = sum(weight.file_bytes for weight in profile.weights)
     source = save_model(model.ir, tmp_path / "whole.onnx")[0]
     graph, *data = pack_graph(source, tmp_path / "packed.onnx", PACKED_OPTIONS)
-    # Shape constants that the engine makes for itself belong to no weight.
+    # Shape constants that the engine creates itself belong to no weight.
     assert in_file == pytest.approx(sum(weight.file_bytes for weight in stored_weights(graph)), abs=512)
     assert sum(path.stat().st_size for path in data) - 4096 * 2 * len(profile.weights) <= in_file
 
@@ -132,7 +132,7 @@ def test_a_gathered_table_counts_in_full_since_the_next_request_gathers_other_ro
 
 @pytest.mark.parametrize("name", ["if_capture", "loop_capture", "unknown_size", "sequence", "multi_output", "half"])
 def test_tensors_have_the_shapes_of_the_run(reference: Callable[[str], Path], name: str) -> None:
-    """The oracle: the engine's own outputs, where shapes depend on data or stand behind control flow."""
+    """The oracle is the engine's own outputs, where shapes depend on data or are inside control flow."""
     import onnxruntime
 
     from mopar.profiling import sample_inputs

@@ -1,4 +1,4 @@
-"""Steps in parts: what shared ways backwards say of a part is what a way of its own says, and there are few of them."""
+"""Sharding steps: shared backward propagations give the same parts as separate ones, and there are few of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -38,12 +38,12 @@ COUNTS = (2, 3)
 
 @pytest.mark.parametrize("name", small_names())
 def test_parts_are_what_a_model_of_their_layers_alone_says(reference: Callable[[str], Path], name: str) -> None:
-    """Of every candidate, whether a profile would keep it or not."""
+    """For every candidate, whether or not a profile would keep it."""
     _check(load_model(reference(name)))
 
 
 def test_a_part_of_a_step_that_begins_behind_the_heads_knows_of_none(tmp_path: Path) -> None:
-    """Where the heads are inside, a sum is taken apart between them; a step that begins behind them splits evenly."""
+    """With the heads inside the step, a sum is split between them; a step that begins after them is split evenly."""
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["made"]),
         helper.make_node("Reshape", ["made", "heads"], ["apart"]),
@@ -61,7 +61,7 @@ def test_a_part_of_a_step_that_begins_behind_the_heads_knows_of_none(tmp_path: P
 
 
 def _check(model: Model) -> set[Share]:
-    """Hold all parts of all candidates against a way of their own; what they take."""
+    """Compare all parts of all candidates with separate propagations; return what they read."""
     taken: set[Share] = set()
     layers = layers_of(model)
     sizes = {name: size for layer in layers for size, name in enumerate(_tensors(model, layer), start=7)}
@@ -85,7 +85,7 @@ def _check(model: Model) -> set[Share]:
 
 
 def _alone(model: Model, layers: Sequence[Layer], step: Step, part: GraphPart) -> tuple[Propagation, list[ir.Value]]:
-    """One part's way backwards through a step's layers and no others; what leaves them."""
+    """One part's backward propagation through a step's layers only; what leaves them is given."""
     nodes = model.nodes[layers[step.start].start : layers[step.stop - 1].stop]
     made = {value for node in nodes for value in node.outputs}
     leaving = [value for value in BackwardPass(model, layers).boundaries.leaving(step.stop) if value in made]
@@ -113,7 +113,7 @@ def _figures(
     weights: Mapping[str, WeightProfile],
     sizes: Mapping[str, int],
 ) -> tuple[int, int, int]:
-    """Weights resident and in the file, and the most that tensors take, by the run of layers as a whole."""
+    """Weights resident and in the file, and peak bytes of tensors, for the run of layers as a whole."""
     found, _ = _alone(model, layers, step, part)
     held = [
         (weights[name_of(value)], fraction(value, piece)) for value, piece in found.needs.items() if is_weight(value)
@@ -148,7 +148,7 @@ def _in_order(part: GraphPart) -> GraphPart:
 
 
 def _products(path: Path, count: int) -> tuple[Model, tuple[Layer, ...]]:
-    """A chain of products of 8 rows, each of which splits."""
+    """A chain of products of 8 rows, each of which can be split."""
     weights = [numpy_helper.from_array(np.eye(8, dtype=np.float32), f"w{at}") for at in range(count)]
     names = ["x", *(f"t{at}" for at in range(1, count)), "y"]
     nodes = [helper.make_node("MatMul", [names[at], f"w{at}"], [names[at + 1]]) for at in range(count)]
@@ -160,7 +160,7 @@ def _products(path: Path, count: int) -> tuple[Model, tuple[Layer, ...]]:
 
 
 def test_propagations_are_linear_in_layers_and_steps_are_limited(tmp_path: Path) -> None:
-    """Without timing: how often a layer is gone back through, and how many steps a profile lists."""
+    """Without timing: how often a layer is visited, and how many steps a profile lists."""
     propagations, steps = [], []
     for count in (100, 200, 400):
         model, layers = _products(tmp_path / f"{count}.onnx", count)
@@ -179,7 +179,7 @@ def test_propagations_are_linear_in_layers_and_steps_are_limited(tmp_path: Path)
 
 
 def _contrary() -> ShardStep:
-    """Parts that take the same tensors in different orders, and make a summand."""
+    """Parts that read the same tensors in different orders, and produce a summand."""
     parts = []
     for at, names in enumerate(("abc", "cba", "b")):
         taken = tuple(Share(name, 0, at, at + 1) if name != "c" else Share(name) for name in names)

@@ -1,4 +1,4 @@
-"""Runs a graph through our binding as a worker does: on memory of the caller's own."""
+"""Runs a graph through mopar's binding as a worker does: with memory of the caller."""
 
 import ctypes
 from collections.abc import Iterable, Sequence
@@ -34,19 +34,19 @@ class Place:
         return Tensor(code, self.value.shape, ctypes.addressof(self._buffer), self._nbytes)
 
     def read(self) -> TensorValue:
-        """The tensor as it is now; fails where more than its own bytes were written."""
+        """The current tensor; fails where bytes beyond its own were written."""
         assert self._buffer.raw[self._nbytes :] == _GUARD, f"{self.value.name} was written past its end"
         return TensorValue(self.value.name, self.value.dtype, self.value.shape, self._buffer.raw[: self._nbytes])
 
 
 def room(name: str, dtype: str, shape: tuple[int, ...]) -> Place:
-    """A place that holds nothing yet."""
+    """An empty place."""
     count = int(np.prod(shape, dtype=int))
     return Place(TensorValue(name, dtype, shape, b"\xee" * dtype_of_name(dtype).nbytes(count)))
 
 
 def answers(session: Session, inputs: Iterable[Array], places: Sequence[Place | None]) -> list[Array]:
-    """Outputs in order: read from where they were placed, or copied out after the run."""
+    """Outputs in order: read from their places, or copied out after the run."""
     given = [Place(from_array("input", array)) for array in inputs]
     bound = session.bind(
         [place.tensor() for place in given], [None if place is None else place.tensor() for place in places]
@@ -70,7 +70,7 @@ def _answer(bound: Bound, index: int, place: Place | None) -> Array:
 
 
 def load(engine: Engine, path: Path, *, optimize: bool = True) -> Session:
-    """The session of a file, with the names that the file has."""
+    """The session of a file, with the file's own names."""
     graph = onnx.load(path, load_external_data=False).graph
     names = tuple(value.name for value in graph.input), tuple(value.name for value in graph.output)
     return engine.load(str(path), *names, optimize=optimize, prepack=True, arena=False, memory_pattern=False)

@@ -1,4 +1,4 @@
-"""Our binding of ONNX Runtime's C API answers as its own Python binding does."""
+"""mopar's binding of ONNX Runtime's C API computes the same as the engine's Python binding."""
 
 import os
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def samples(dtype: str) -> Array:
 @pytest.mark.parametrize("dtype", ENGINE_TYPES)
 @pytest.mark.parametrize("bound", [True, False])
 def test_every_element_type_passes_unchanged(engine: Engine, tmp_path: Path, dtype: str, bound: bool) -> None:
-    """In and out of the engine, into a place given beforehand or fetched afterwards."""
+    """Into and out of the engine, to a given place or fetched afterwards."""
     path = save(tmp_path / "m.onnx", [COPY], [("x", dtype, None)], [("y", dtype, None)])
     session = load(engine, path)
     for value in (samples(dtype), samples(dtype)[:1, :1].reshape(()), samples(dtype)[:0]):
@@ -73,7 +73,7 @@ FLOATS = ["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float64"]
 
 @pytest.mark.parametrize("dtype", [*FLOATS, "int8", "uint16", "int64", "bool", "string"])
 def test_casts_give_what_the_type_says(engine: Engine, tmp_path: Path, dtype: str) -> None:
-    """Tells types of the same width apart, which passing bytes through would not."""
+    """Distinguishes types of the same width, which copying bytes would not."""
     node = helper.make_node("Cast", ["x"], ["y"], to=dtype_of_name(dtype).code)
     session = load(engine, save(tmp_path / "m.onnx", [node], [X], [("y", dtype, None)]))
     value = np.array([0.0, 1.0, 2.0, 96.0], np.float32)
@@ -142,14 +142,14 @@ def test_strings_are_an_input_like_any_other(engine: Engine, tmp_path: Path, bou
     [(b"\3\0\0\0ab", "overruns"), (b"\3\0", "cut off"), (b"\1\0\0\0a", "1 strings"), (b"\0\0\0\0" * 3, "3 strings")],
 )
 def test_strings_that_do_not_fit_are_an_error(identity: Session, packed: bytes, message: str) -> None:
-    """Not a crash of the worker, and not empty strings in place of those that are missing."""
+    """Neither a crash of the worker nor empty strings in place of missing ones."""
     value = Place(TensorValue("x", "string", (2,), packed))
     with pytest.raises(OrtError, match=message):
         identity.bind([value.tensor()], [None])
 
 
 def test_an_output_that_is_folded_to_a_constant_reaches_its_place(engine: Engine, tmp_path: Path) -> None:
-    """The engine keeps it among its weights; the place must still be written."""
+    """The engine keeps it among its weights; its place must still be written."""
     want = np.arange(6, dtype=np.float32).reshape(2, 3)
     nodes = [
         helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(want)),
@@ -171,7 +171,7 @@ def test_an_output_that_is_folded_to_a_constant_reaches_its_place(engine: Engine
 def test_outputs_that_alias_an_input_or_each_other_are_copied(
     engine: Engine, tmp_path: Path, optimize: bool, bound: bool
 ) -> None:
-    """Reshape, Squeeze and Identity need no kernel of their own inside a graph: here they do."""
+    """Reshape, Squeeze and Identity run no kernel inside a graph; at its outputs they do."""
     nodes = [
         helper.make_node("Constant", [], ["flat"], value=numpy_helper.from_array(np.array([-1], np.int64))),
         helper.make_node("Reshape", ["x", "flat"], ["reshaped"]),
@@ -201,7 +201,7 @@ def test_the_size_of_an_output_may_depend_on_values(engine: Engine, tmp_path: Pa
 def test_a_place_of_the_wrong_shape_or_type_is_an_error(
     negate: tuple[Path, Session], place: tuple[str, tuple[int, ...]]
 ) -> None:
-    """And the session answers the next call."""
+    """And the session can run the next call."""
     value = np.ones(2, np.float32)
     with pytest.raises(OrtError):
         answers(negate[1], [value], [room("y", *place)])
@@ -234,14 +234,14 @@ def test_a_sequence_or_optional_cannot_leave_a_function(engine: Engine, tmp_path
         if operator == "SequenceConstruct":
             with pytest.raises(OrtError, match="only tensors can leave"):
                 bound.describe(0)
-        else:  # the engine hands out an optional that holds a tensor as that tensor
+        else:  # the engine returns an optional tensor as the tensor
             assert bound.describe(0).shape == (2,)
         bound.close()
 
 
 @pytest.mark.parametrize("name", small_names())
 def test_whole_models_answer_as_in_python(engine: Engine, reference: Callable[[str], Path], name: str) -> None:
-    """With every output in a place of its own: LSTM, If and Loop write some of theirs in their own ways."""
+    """With every output in a given place: LSTM, If and Loop write some of theirs in special ways."""
     path, feeds = reference(name), sample_inputs(name)
     want = python_answers(path, feeds)
     session = load(engine, path)
@@ -254,7 +254,7 @@ def test_whole_models_answer_as_in_python(engine: Engine, reference: Callable[[s
 
 
 def test_names_and_paths_may_hold_any_character(engine: Engine, tmp_path: Path) -> None:
-    """Also bytes that are no UTF-8, which Linux allows in a path."""
+    """Also bytes that are not UTF-8, which Linux allows in a path."""
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff \xc3\xbc"))
     folder.mkdir()
     x, y = "in/0:ü ☃", "out put\n"
@@ -277,7 +277,7 @@ def test_what_the_engine_refuses_is_an_error_with_its_words(engine: Engine, tmp_
 
 
 def test_a_refused_run_is_said_once(engine: Engine, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """By the error alone: a function's log is the gateway's, where a caller's mistake is no news."""
+    """Only as the error: a function's log goes to the gateway's, where a caller's mistake does not belong."""
     session = load(engine, save(tmp_path / "m.onnx", [helper.make_node("MatMul", ["x", "x"], ["y"])], [X], [Y]))
     with pytest.raises(OrtError, match="MatMul"):
         answers(session, [np.ones((2, 3), np.float32)], [None])

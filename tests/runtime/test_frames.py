@@ -1,4 +1,4 @@
-"""Whatever a frame carries arrives as it was sent."""
+"""Every frame survives a round trip."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from mopar.runtime import frames
 from mopar.runtime.frames import TensorRef
 from mopar.runtime.strings import pack_strings, unpack_strings
 
-# A path may hold bytes that are no UTF-8: Python carries them as lone surrogates.
+# A path may contain bytes that are not UTF-8: Python represents them as lone surrogates.
 PATHS = st.binary(max_size=30).map(lambda path: path.decode("utf-8", "surrogateescape"))
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=30) | PATHS
 NUMBERS = st.integers(0, 2**64 - 1)
@@ -17,16 +17,16 @@ REFS = st.builds(TensorRef, st.integers(0, 255), SHAPES, st.integers(0, 2**32 - 
 MANY = st.lists(REFS, max_size=6)
 
 
-def told(ref: TensorRef) -> tuple[object, ...]:
+def fields_of(ref: TensorRef) -> tuple[object, ...]:
     return ref.code, ref.shape, ref.segment, ref.offset, ref.nbytes
 
 
 def all_told(refs: list[TensorRef]) -> list[tuple[object, ...]]:
-    return [told(ref) for ref in refs]
+    return [fields_of(ref) for ref in refs]
 
 
 def arrived(frame: bytes, kind: int) -> memoryview:
-    """The frame as the other side has it, checked to be of its kind."""
+    """The frame as received, checked to be of the same kind."""
     assert frames.kind_of(frame) == kind
     return memoryview(frame)
 
@@ -75,7 +75,7 @@ def test_ready_is_a_frame_of_its_own() -> None:
 
 
 def test_what_does_not_fit_a_message_is_refused_before_it_is_sent() -> None:
-    """The kernel would refuse it too, but could not say what was too long."""
+    """The kernel would refuse it too, but could not name what was too long."""
     with pytest.raises(ValueError, match=r"m\.onnx: the names of its 2 inputs and outputs are too long"):
         frames.pack_load("m.onnx", 0, ["x" * frames.MAX_FRAME], ["y"])
     with pytest.raises(ValueError, match="5000 inputs and 0 outputs"):

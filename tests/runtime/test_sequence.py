@@ -1,4 +1,4 @@
-"""Sequences arrive as they were sent, and waiting ends in every case."""
+"""Sequences survive a round trip, and every wait ends."""
 
 import mmap
 import os
@@ -20,7 +20,7 @@ OUTCOMES = st.sampled_from([sequence.ENDED, sequence.STOPPED, sequence.REFUSED])
 OFFSET, SECOND = 5, 10**9
 
 
-def told(step: Step) -> tuple[object, ...]:
+def fields_of(step: Step) -> tuple[object, ...]:
     return bytes(step.frame), step.flag, step.waits
 
 
@@ -29,7 +29,7 @@ def test_a_sequence_arrives(steps: list[Step], segment: int, offset: int, deadli
     frame = memoryview(sequence.pack_sequence(steps, segment, offset, deadline_ns))
     assert frames.kind_of(frame) == frames.RUN_SEQUENCE
     got, *rest = sequence.unpack_sequence(frame)
-    assert [told(step) for step in got] == [told(step) for step in steps]
+    assert [fields_of(step) for step in got] == [fields_of(step) for step in steps]
     assert rest == [segment, offset, deadline_ns]
 
 
@@ -82,7 +82,7 @@ def test_a_wait_ends_when_the_last_flag_is_raised(memory: mmap.mmap) -> None:
 
 @pytest.mark.parametrize("raised", [(), (1,)])
 def test_a_wait_ends_without_success_where_it_is_aborted(memory: mmap.mmap, raised: tuple[int, ...]) -> None:
-    """Also where nothing is left to wait for: what follows is not wanted."""
+    """Even where its flags are set: nothing that follows may run."""
     flags = flags_of(memory)
     for flag in (*raised, ABORT):
         flags.raise_flag(flag)

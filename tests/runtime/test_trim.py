@@ -1,4 +1,4 @@
-"""What start-up alone needed is let go, and nothing else."""
+"""Pages that only start-up needed are dropped, and no others."""
 
 import io
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 from mopar.runtime import trim
 
 Segment = tuple[str, str, int]
-"""Permissions, file, and KiB that were written."""
+"""Permissions, file, and KiB of written pages."""
 
 Dropped = Callable[[list[Segment]], list[int]]
 
@@ -34,7 +34,7 @@ def smaps(segments: list[Segment]) -> bytes:
 
 @pytest.fixture
 def dropped(monkeypatch: pytest.MonkeyPatch) -> Dropped:
-    """What is dropped where /proc/self/smaps has these segments: numbers of segments."""
+    """Numbers of the segments that are dropped where /proc/self/smaps has these."""
 
     def ask(segments: list[Segment]) -> list[int]:
         monkeypatch.setattr(trim, "open", lambda *_: io.BytesIO(smaps(segments)), raising=False)
@@ -50,7 +50,7 @@ def test_unwritten_pages_of_libraries_are_dropped(dropped: Dropped) -> None:
 def test_nothing_is_dropped_where_the_system_does_not_tell_what_was_written(
     dropped: Dropped,
 ) -> None:
-    """Emulators and sandboxes make the file up; to drop a relocated page is to crash."""
+    """Emulators and sandboxes fake the file; dropping a relocated page would crash."""
     made_up = [(permissions, file, written if not file else 0) for permissions, file, written in SEGMENTS]
     assert dropped(made_up) == []
 

@@ -1,4 +1,4 @@
-"""The worker's process: what it loads, and that it ends with its gateway."""
+"""The worker's process: its imports, and that it ends with its gateway."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ BARE = [sys.executable, "-I", "-S", "-B", "-c"]
 CTYPES = {"_ctypes", "ctypes", "ctypes._endian", "types"}
 SYSTEM = {"_collections_abc", "_stat", "genericpath", "os", "os.path", "posixpath", "stat"}
 MODULES = CTYPES | SYSTEM | {"_socket", "_struct", "mmap", "struct"}
-"""All that a function holds beside Python, ONNX Runtime and mopar.runtime. Adding to it is a decision to measure."""
+"""All modules of a function besides Python's own, ONNX Runtime and mopar.runtime. Measure before adding one."""
 
 LOADED = """
 import sys
@@ -38,7 +38,7 @@ print(*sorted(set(sys.modules) - before))
 
 
 def test_a_function_holds_these_modules_and_no_others(reference: Callable[[str], Path]) -> None:
-    """Counted after a graph is loaded, so that what is imported late counts too."""
+    """Counted after a graph is loaded, so that late imports count too."""
     command = [*BARE, LOADED, ROOT, str(engine_library()), str(reference("mlp"))]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     others = {name for name in done.stdout.split() if not name.startswith("mopar.runtime")}
@@ -59,7 +59,7 @@ def test_it_ends_when_its_gateway_closes_while_it_is_idle(worker: WorkerProcess)
 
 
 def test_it_ends_when_its_gateway_closes_while_it_loads(worker: WorkerProcess) -> None:
-    """It has frames to read and answers to send, which nobody will hear."""
+    """It has frames to read and responses to send, which have no receiver."""
     (graph,) = worker.spec.graphs
     worker.socket.send(frames.pack_init(str(engine_library()), 1))
     for _ in range(5):
@@ -74,7 +74,7 @@ def test_it_ends_when_its_gateway_closes_before_it_is_up(worker: WorkerProcess) 
 
 
 def test_a_second_worker_does_not_keep_the_first_alive(worker: WorkerProcess) -> None:
-    """It would, if it inherited the gateway's end of the first one's socket."""
+    """It would if it inherited the gateway's end of the first one's socket."""
     with WorkerProcess(worker.spec):
         worker.load(PATIENCE_S)
         worker.socket.close()
@@ -82,7 +82,7 @@ def test_a_second_worker_does_not_keep_the_first_alive(worker: WorkerProcess) ->
 
 
 def test_calls_at_the_same_places_read_what_is_there_now(worker: WorkerProcess) -> None:
-    """At places that come again soon, and at so many that the first were given up in between."""
+    """With places that repeat soon, and with so many that the first bindings were dropped in between."""
     worker.load(PATIENCE_S)
     arena = Arena()
     places = [(arena.place(1, (1, 16), 64), arena.place(1, (1, 8), 32)) for _ in range(40)]
@@ -102,7 +102,7 @@ def test_calls_at_the_same_places_read_what_is_there_now(worker: WorkerProcess) 
 
 
 def test_what_waits_to_be_fetched_outlives_segments_of_other_requests(worker: WorkerProcess) -> None:
-    """A gateway that makes room for the output finds other requests' segments gone, and says so before it fetches."""
+    """The gateway drops other requests' segments to make room for an output, and says so before it fetches."""
     worker.load(PATIENCE_S)
     arena, other = Arena(), Arena()
     given, fetched = arena.place(1, (1, 16), 64), arena.place(1, (1, 8), 32)
@@ -129,7 +129,7 @@ def test_frames_that_make_no_sense_are_answered(worker: WorkerProcess) -> None:
 
 
 def test_it_sees_nothing_of_its_gateway(worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the environment, where secrets live, nor descriptors beyond its socket and the standard ones."""
+    """Neither the environment, which may have secrets, nor descriptors other than its socket and the standard ones."""
     monkeypatch.setenv("MOPAR_TEST_SECRET", "1")
     worker.load(PATIENCE_S)
     home = Path(f"/proc/{worker.pid}")

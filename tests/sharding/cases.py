@@ -1,4 +1,4 @@
-"""Pieces to ask for, and what a part took for them."""
+"""Strategies for pieces, and checks of what a part reads for them."""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -40,7 +40,7 @@ def floats(*shape: int) -> npt.NDArray[Any]:
 def check_piece(
     model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Mapping[str, Piece], part: Part | None = None
 ) -> onnx.ModelProto:
-    """A part's pieces equal the whole's; its model."""
+    """Check that a part's pieces equal the unsplit operator's; return its model."""
     whole = run(model, inputs)
     got, proto = run_part(model, inputs, wanted, part or Part(0, 2))
     assert got.keys() == wanted.keys()
@@ -52,16 +52,16 @@ def check_piece(
 
 
 def taken(model: onnx.ModelProto, wanted: Mapping[str, Piece], part: Part | None = None) -> dict[str, Piece]:
-    """What a part needs of each input and weight."""
+    """The piece of each input and weight that a part reads."""
     graph = ir.from_proto(model).graph
-    asked = {value: wanted[name_of(value)] for value in graph.outputs if name_of(value) in wanted}
-    found = propagate(list(graph), asked, graph.outputs, part or Part(0, 2))
+    requested = {value: wanted[name_of(value)] for value in graph.outputs if name_of(value) in wanted}
+    found = propagate(list(graph), requested, graph.outputs, part or Part(0, 2))
     entering = [*graph.inputs, *graph.initializers.values()]
     return {name_of(value): piece for value in entering if (piece := found.requested_of(value)) is not None}
 
 
 def symbolic(model: onnx.ModelProto, names: Mapping[str, Mapping[int, str]]) -> onnx.ModelProto:
-    """The model with dimensions of inputs that are not known before the request; shapes are inferred anew."""
+    """The model with dimensions of inputs known only at the request; shapes are inferred anew."""
     found = onnx.ModelProto()
     found.CopyFrom(model)
     for value in found.graph.input:
@@ -74,5 +74,5 @@ def symbolic(model: onnx.ModelProto, names: Mapping[str, Mapping[int, str]]) -> 
 
 
 def is_cut(piece: Piece | None) -> bool:
-    """Whether a part needs some of a tensor, not all."""
+    """Whether a part reads a part of a tensor, not all of it."""
     return piece is None or piece.axis is not None

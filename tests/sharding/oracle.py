@@ -1,4 +1,4 @@
-"""The oracle of every rule: parts that run by themselves, put together, equal the operator that runs whole."""
+"""The oracle of every rule: parts that run separately, combined, equal the unsplit operator."""
 
 from collections.abc import Mapping
 
@@ -50,7 +50,7 @@ def node_model(
 
 
 def _complete(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> None:
-    """Where ONNX does not know an output's shape, what the engine makes of these inputs tells it."""
+    """Where ONNX does not know an output's shape, take it from the engine's outputs for these inputs."""
     unknown = [value for value in model.graph.output if not value.type.tensor_type.HasField("shape")]
     made = run(model, inputs) if unknown else {}
     for value in unknown:
@@ -85,7 +85,7 @@ def cut(array: Array, piece: Piece) -> Array:
 def run_part(
     model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Mapping[str, Piece], part: Part
 ) -> tuple[dict[str, Array], onnx.ModelProto]:
-    """What one part answers from its pieces of the inputs, and its model."""
+    """Outputs of one part for its pieces of the inputs, and its model."""
     sharded = ir.from_proto(model)
     taken = shard_model(sharded, wanted, part)
     proto = ir.to_proto(sharded)
@@ -101,7 +101,7 @@ def check_split(
     output: str | None = None,
     rtol: float = 2e-5,
 ) -> list[onnx.ModelProto]:
-    """Each part's rows of one output equal the whole's; the parts' models, for checks of what they hold."""
+    """Check that each part's rows of one output equal the unsplit operator's; return the parts' models."""
     whole = run(model, inputs)
     name = output or next(iter(whole))
     models = []
@@ -117,7 +117,7 @@ def check_split(
 def check_sum(
     model: onnx.ModelProto, inputs: Mapping[str, Array], parts: int, *, output: str | None = None, rtol: float = 2e-5
 ) -> list[onnx.ModelProto]:
-    """The parts' summands of one output add up to the whole's. Raises ConflictError where none can be made."""
+    """Check that the parts' summands of one output add up to it. Raises ConflictError where there can be none."""
     whole = run(model, inputs)
     name = output or next(iter(whole))
     total, models = np.zeros(whole[name].shape), []
@@ -131,7 +131,7 @@ def check_sum(
 
 
 def check_whole(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> None:
-    """A part that is asked for everything gives everything."""
+    """Check that a part with whole outputs computes the unsplit operator."""
     whole = run(model, inputs)
     got, _ = run_part(model, inputs, dict.fromkeys(whole, WHOLE), Part(0, 1))
     for name, value in whole.items():

@@ -1,4 +1,4 @@
-"""The oracle of whole models: parts of any run of layers, put together, answer what the run makes in the model."""
+"""The oracle of whole models: parts of any run of layers, combined, equal that run in the model."""
 
 import random
 import tempfile
@@ -24,7 +24,7 @@ Segment = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A model, where it can be cut (its ends included), and every tensor that crosses such a place in one run of it."""
+    """A model, its cut positions (ends included), and the values of all tensors that cross them in one run."""
 
     model: Model
     layers: tuple[Layer, ...]
@@ -32,12 +32,12 @@ class Traced:
     tensors: Mapping[str, Array]
 
     def segment(self, start: int, stop: int) -> ir.Model:
-        """Layers as a model of its own."""
+        """Layers as a separate model."""
         return extract(self.model, start, stop, self.layers)
 
 
 def traced(model: Model, feeds: Mapping[str, Array]) -> Traced:
-    """Run a model once with all that crosses its cut positions as outputs."""
+    """Run a model once with all tensors that cross its cut positions as outputs."""
     layers = layers_of(model)
     cuts = cut_positions(model, layers)
     whole = extract(model, 0, len(layers), layers)
@@ -50,12 +50,12 @@ def traced(model: Model, feeds: Mapping[str, Array]) -> Traced:
 
 
 def single_layers(case: Traced) -> list[Segment]:
-    """The shortest segments there are."""
+    """The shortest segments."""
     return list(pairwise(case.positions))
 
 
 def longest_steps(case: Traced, parts: int) -> list[Segment]:
-    """From each start the longest candidate step of layers that take the same time; without those inside others."""
+    """From each start the longest candidate step of layers with equal times, without those inside others."""
     longest: dict[int, int] = {}
     for step in candidate_steps(case.model, case.layers, [1.0] * len(case.layers), case.positions, parts):
         longest[step.start] = max(longest.get(step.start, 0), step.stop)
@@ -77,7 +77,7 @@ def random_segments(case: Traced, count: int, seed: int) -> list[Segment]:
 
 
 def check_segments(case: Traced, segments: Iterable[Segment], parts: Sequence[int] = PARTS) -> int:
-    """Every segment along every layout of what leaves it; how many were compared. See ``check_layout``."""
+    """Check every segment with every layout of its outputs; return how many were compared. See ``check_layout``."""
     compared = 0
     for start, stop in dict.fromkeys(segments):
         for count in parts:
@@ -90,23 +90,23 @@ def check_segments(case: Traced, segments: Iterable[Segment], parts: Sequence[in
 
 
 def check_layout(case: Traced, segment: Segment, wanted: Sequence[Mapping[str, Piece]], where: str) -> bool:
-    """Whether the parts can be made; where they can, they answer what the segment answers.
+    """Return whether the parts exist; if so, check that they compute the segment's outputs.
 
-    Each part runs alone on its pieces of what enters the segment.
+    Each part runs separately on its pieces of the segment's inputs.
     """
     given: dict[str, list[tuple[Piece, Array]]] = {}
-    for index, asked in enumerate(wanted):
-        if not asked:
+    for index, requested in enumerate(wanted):
+        if not requested:
             continue
         model = case.segment(*segment)
         try:
-            taken = shard_model(model, asked, Part(index, len(wanted)))
+            taken = shard_model(model, requested, Part(index, len(wanted)))
         except ConflictError:
             return False  # as where there are fewer channels to sum over than parts
-        assert not any(piece.summand for piece in taken.values()), f"{where}: a summand of an input is asked for"
+        assert not any(piece.summand for piece in taken.values()), f"{where}: a summand of an input is requested"
         made = _run(model, {name: cut(case.tensors[name], piece) for name, piece in taken.items()})
-        assert made.keys() == asked.keys(), where
-        for name, piece in asked.items():
+        assert made.keys() == requested.keys(), where
+        for name, piece in requested.items():
             given.setdefault(name, []).append((piece, made[name]))
     got = {name: _together(pieces) for name, pieces in given.items()}
     assert_equal(got, {name: case.tensors[name] for name in got}, where)
@@ -122,7 +122,7 @@ def _run(model: ir.Model, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _together(pieces: Sequence[tuple[Piece, Array]]) -> Array:
-    """A tensor of what parts have of it, in their order."""
+    """A tensor combined from the parts' shares, in order."""
     first, arrays = pieces[0][0], [array for _, array in pieces]
     if first.summand:
         total: Array = np.sum([array.astype(np.float64) for array in arrays], axis=0)

@@ -1,4 +1,4 @@
-"""Attention split by heads, images and queries: the operator, and by hand from hidden states to the projection."""
+"""Attention split by heads, batch and queries: the operator, and decomposed, from hidden states to the projection."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ OUTPUTS = ("y", "present_k", "present_v", "scores")
 def attentions(
     draw: st.DrawFn, *, four: bool, causal: bool | None = None
 ) -> tuple[onnx.ModelProto, dict[str, Array], int, int]:
-    """Heads of queries and groups of keys; masks of every rank; a past or none."""
+    """Heads of queries and groups of keys; masks of every rank; with and without a past."""
     groups, each = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     heads, past = groups * each, draw(st.sampled_from([0, 0, 2]))
     rows = {"q": (ROWS, heads), "k": (KEYS, groups), "v": (KEYS, groups)}
@@ -106,7 +106,7 @@ def test_the_width_of_a_head_is_not_split() -> None:
 
 @st.composite
 def rotaries(draw: st.DrawFn, *, four: bool) -> tuple[onnx.ModelProto, dict[str, Array], int]:
-    """Positions by number or caches for each place."""
+    """Position numbers, or caches for each position."""
     heads = draw(st.integers(2, 4))
     x = floats(BATCH, heads, ROWS, WIDTH) if four else floats(BATCH, ROWS, heads * WIDTH)
     arrays = {"x": x}

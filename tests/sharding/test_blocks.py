@@ -1,4 +1,4 @@
-"""Channels that become places, and back, in parts."""
+"""Channels moved to places, and back, in parts."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ def _share(piece: Piece, shape: tuple[int, ...]) -> float:
 
 
 def _blocks(piece: Piece, block: int) -> int:
-    """How many blocks of places (or images, or channels) a piece touches."""
+    """How many blocks of places (or images, or channels) a piece intersects."""
     if piece.axis in {0, 1}:
         return piece.size
     return len({place // block for start, stop in piece.spans for place in range(start, stop)})

@@ -1,4 +1,4 @@
-"""Normalizations in parts equal the whole's."""
+"""Normalizations in parts equal the unsplit ones."""
 
 import numpy as np
 import onnx
@@ -66,7 +66,7 @@ def test_group_normalization(data: st.DataObject, groups: int, each: int, opset:
 
 
 def _by_group(model: onnx.ModelProto, groups: int) -> None:
-    """The operator as it was, with weights of groups; the checker takes it no more, the engine does."""
+    """The operator in its older form, with weights per group; the checker refuses it, the engine does not."""
     next(one for one in model.opset_import if one.domain == "").version = 18
     for weight in model.graph.initializer:
         weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight)[:groups], weight.name))

@@ -1,4 +1,4 @@
-"""Convolutions in parts equal the whole's, and a part takes no more than its windows see."""
+"""Convolutions in parts equal the unsplit ones, and a part reads no more than its windows need."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ QUICK = settings(max_examples=80)
 
 @dataclass(frozen=True)
 class Case:
-    """A convolution of ``x`` with ``w`` and perhaps ``b``."""
+    """A convolution of ``x`` with ``w`` and optionally ``b``."""
 
     model: onnx.ModelProto
     inputs: dict[str, Array]
@@ -65,7 +65,7 @@ def _axis(draw: st.DrawFn, transposed: bool) -> dict[str, int]:
 
 @st.composite
 def _padding(draw: st.DrawFn, reach: list[int], *, dilated: bool) -> dict[str, Any]:
-    same = [] if dilated else ["SAME_UPPER", "SAME_LOWER"]  # The engine takes no other.
+    same = [] if dilated else ["SAME_UPPER", "SAME_LOWER"]  # The engine supports no other.
     mode = draw(st.sampled_from(["NOTSET", "NOTSET", "VALID", None, *same]))
     if mode == "NOTSET":
         return {"pads": [draw(st.integers(0, min(2, one - 1))) for one in reach * 2]}

@@ -26,7 +26,7 @@ NOT_IN_THE_ENGINE = {"Swish"}
 
 
 def values(operator: str, shape: Sequence[int]) -> npt.NDArray[Any]:
-    """Of the element type that an operator takes, where it is defined."""
+    """Values of the element type that an operator supports, within its domain."""
     array = floats(*shape)
     if operator in NEEDS_BOOLEANS:
         return np.asarray(array > 0)
@@ -110,7 +110,7 @@ def test_where(order: list[int], data: st.DataObject) -> None:
 def check_broadcast(
     operator: str, operands: list[Array], full: list[int], data: st.DataObject, **attributes: Any
 ) -> None:
-    """A piece takes of each operand the same elements, and all of one that is broadcast along its axis."""
+    """A piece reads the same elements of each operand, and all of one that is broadcast along its axis."""
     if operator == "BitShift":
         attributes["direction"] = "LEFT"
     inputs: dict[str, Array] = {f"x{number}": np.asarray(value) for number, value in enumerate(operands)}
@@ -151,7 +151,7 @@ def test_dropout_drops_nothing(has_mask: bool) -> None:
 
 
 def product(name: str = "p", width: int = 4) -> tuple[onnx.NodeProto, dict[str, Array]]:
-    """A matrix product of which parts make summands."""
+    """A matrix product whose parts produce summands."""
     return helper.make_node("MatMul", ["x", f"w_{name}"], [name]), {f"w_{name}": floats(6, width) * (1 + len(name))}
 
 

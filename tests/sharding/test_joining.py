@@ -107,10 +107,10 @@ def test_split_along_its_axis(how: tuple[int, str], sizes: list[int], is_negativ
         sizes[-1] = data.draw(st.integers(max(1, sizes[0] - len(sizes) + 1), sizes[0]))
     model = split_model([2, sum(sizes), 3], sizes, -2 if is_negative else 1, *how)
     model = symbolic(model, {"x": {0: "N"}}) if data.draw(st.booleans()) else model
-    asked = data.draw(st.sets(st.integers(0, len(sizes) - 1), min_size=1))
+    requested = data.draw(st.sets(st.integers(0, len(sizes) - 1), min_size=1))
     wanted = {
         f"y{number}": WHOLE if data.draw(st.integers(0, 3)) == 0 else Piece(1, data.draw(spans(sizes[number])))
-        for number in sorted(asked)
+        for number in sorted(requested)
     }
     assume(not all(piece.is_whole for piece in wanted.values()))
     check_piece(model, {"x": floats(2, sum(sizes), 3)}, wanted)
@@ -125,12 +125,12 @@ def test_an_output_of_a_split_without_elements(opset: int, empty: int) -> None:
     model = split_model([2, 16], sizes, 1, opset, "attribute" if opset < 13 else "input")
     full, other = (number for number in range(3) if number != empty)
     for wanted in ({full: Piece(1, ((0, 4),))}, {full: Piece(1, ((3, 8),)), other: WHOLE}):
-        asked = {f"y{number}": piece for number, piece in (wanted | {empty: WHOLE}).items()}
-        check_piece(model, {"x": floats(2, 16)}, asked)
+        requested = {f"y{number}": piece for number, piece in (wanted | {empty: WHOLE}).items()}
+        check_piece(model, {"x": floats(2, 16)}, requested)
 
 
 def test_rotary_embedding_of_whole_heads() -> None:
-    """Written for heads of which only the first elements turn, exported where all of them do."""
+    """Written for partial rotation of heads, exported where all elements are rotated."""
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["p"]),
         helper.make_node("Split", ["p", "turned"], ["q", "rest"], axis=2),
@@ -149,9 +149,9 @@ def test_rotary_embedding_of_whole_heads() -> None:
 @FEW
 def test_split_along_another_axis(how: tuple[int, str], data: st.DataObject) -> None:
     model = split_model([2, 6, 5], [2, 2, 2], 1, *how)
-    asked = sorted(data.draw(st.sets(st.integers(0, 2), min_size=1)))
+    requested = sorted(data.draw(st.sets(st.integers(0, 2), min_size=1)))
     axis = data.draw(st.sampled_from([0, 2]))
-    wanted = {f"y{number}": data.draw(pieces([2, 2, 5], [axis])) for number in asked}
+    wanted = {f"y{number}": data.draw(pieces([2, 2, 5], [axis])) for number in requested}
     check_piece(model, {"x": floats(2, 6, 5)}, wanted)
     touched = {item for piece in wanted.values() for span in piece.spans for item in range(*span)}
     assert is_cut(taken(model, wanted)["x"]) == (len(touched) < [2, 2, 5][axis])

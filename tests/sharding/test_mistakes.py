@@ -1,4 +1,4 @@
-"""A rule that makes a mistake costs time, never an answer or the profile."""
+"""A mistake in a rule costs speed, never a correct output or the profile."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Normalisations and activations, of the standard and of ONNX Runtime's own, along the axes that they leave alone."""
+"""Normalisations and activations, standard and ONNX Runtime's own, along the axes that they do not reduce."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ SHAPE = st.lists(st.integers(1, 5), min_size=2, max_size=4)
 def check(
     operator: str, arrays: dict[str, Array], outputs: list[str], wanted: dict[str, Piece], **more: Any
 ) -> dict[str, Piece]:
-    """A node of the input ``x`` and weights gives the pieces that are wanted; what it took."""
+    """Check that a node of the input ``x`` and weights gives the given pieces; return what it read."""
     opset, domain = more.pop("opset", 21), more.pop("domain", "")
     node = helper.make_node(operator, list(arrays), outputs, domain=domain, **more)
     inputs = {name: value for name, value in arrays.items() if name in {"x", "skip"}}
@@ -127,7 +127,7 @@ def test_mean_variance_normalization_splits_along_the_axes_that_it_leaves(
 ) -> None:
     x = floats(2, 3, 4, 5)
     piece = data.draw(pieces(x.shape))
-    # ONNX cannot infer what its own function of later opsets makes by default.
+    # ONNX cannot infer the default outputs of its own function in later opsets.
     attributes: dict[str, Any] = {"opset": 9} if axes is None else {"axes": axes}
     needs = check("MeanVarianceNormalization", {"x": x}, ["y"], {"y": piece}, **attributes)
     assert needs["x"] == (WHOLE if piece.axis in (axes if axes is not None else [0, 2, 3]) else piece)

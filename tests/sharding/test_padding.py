@@ -1,4 +1,4 @@
-"""Padding in parts equals the whole's, and a part takes only what it pads."""
+"""Padding in parts equals the unsplit one, and a part reads only what it pads."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_any_piece_of_a_padded_tensor(data: st.DataObject, mode: str, opset: int
         attributes |= {"pads": pads, "value": 1.5}
         names = ["x"]
     else:
-        names, weights = _told(pads, axes, len(shape))
+        names, weights = _pad_inputs(pads, axes, len(shape))
     model = node_model(helper.make_node("Pad", names, ["y"], **attributes), {"x": x}, weights, opset=opset)
     made = run(model, {"x": x})["y"].shape
     assume(max(made) > 1)
@@ -48,7 +48,7 @@ def test_any_piece_of_a_padded_tensor(data: st.DataObject, mode: str, opset: int
         assert (shape[piece.axis] if found.is_whole else found.size) <= piece.hull().size
 
 
-def _told(pads: list[int], axes: list[int], rank: int) -> tuple[list[str], dict[str, Array]]:
+def _pad_inputs(pads: list[int], axes: list[int], rank: int) -> tuple[list[str], dict[str, Array]]:
     """Names of the inputs, and their values."""
     weights: dict[str, Array] = {"pads": np.array(pads, np.int64), "value": np.array(1.5, np.float32)}
     if axes == list(range(rank)):

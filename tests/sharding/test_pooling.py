@@ -1,4 +1,4 @@
-"""Pooling in parts equals the whole's, to the last window that reaches over the padding."""
+"""Pooling in parts equals the unsplit one, up to the last window that overlaps the padding."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def _attributes(draw: st.DrawFn, operator: str, rank: int) -> dict[str, Any]:
     kernel = [draw(st.integers(1, 4)) for _ in range(rank)]
     found: dict[str, Any] = {"kernel_shape": kernel, "strides": [draw(st.integers(1, 3)) for _ in range(rank)]}
     overlap = all(k >= s for k, s in zip(kernel, found["strides"], strict=True))
-    same = ["SAME_UPPER", "SAME_LOWER"] if overlap else []  # Of others the engine would have negative padding.
+    same = ["SAME_UPPER", "SAME_LOWER"] if overlap else []  # Others would need negative padding in the engine.
     mode = draw(st.sampled_from(["NOTSET", "NOTSET", "VALID", *same]))
     if mode == "NOTSET":
         found["pads"] = [draw(st.integers(0, min(2, one - 1))) for one in kernel * 2]

@@ -132,7 +132,7 @@ def reference(model: onnx.ModelProto, inputs: dict[str, Array]) -> npt.NDArray[n
 @settings(max_examples=15)
 @given(st.data(), st.sampled_from(sorted(GATES)))
 def test_a_batch_that_comes_first_splits_too(data: st.DataObject, operator: str) -> None:
-    """ONNX Runtime has no such kernel; ONNX's own evaluator tells what is right."""
+    """ONNX Runtime has no such kernel; ONNX's reference evaluator is the oracle."""
     model, inputs = network(operator, 1, {"b", "h"}, layout=1)
     wanted = {"y": Piece(0, data.draw(spans(BATCH)))}
     sharded = ir.from_proto(model)

@@ -1,4 +1,4 @@
-"""Reductions and softmax, along the axes that stay, and reductions as sums."""
+"""Reductions and softmax, along the axes that are not reduced, and reductions as summands."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ SHAPE = st.lists(st.integers(1, 5), min_size=2, max_size=4)
 def reductions(
     draw: st.DrawFn, operator: str, *, keepdims: bool | None = None
 ) -> tuple[onnx.ModelProto, Array, set[int]]:
-    """A reduction of ``x``, with its axes as an attribute or an input, or left out; and the axes that go."""
+    """A reduction of ``x``, with its axes as an attribute or an input, or left out; and the reduced axes."""
     shape = draw(SHAPE)
     x = np.abs(floats(*shape).astype(np.float32)) + np.float32(0.1)
     axes = draw(st.lists(st.integers(0, len(shape) - 1), unique=True, max_size=len(shape) - 1))
@@ -53,9 +53,9 @@ def test_reductions_split_along_the_axes_that_stay(data: st.DataObject, name: st
         return
     piece = data.draw(pieces(x.shape, free))
     assert piece.axis is not None
-    asked = piece if keeps else piece.along(stay.index(piece.axis))
-    check_piece(model, {"x": x}, {"y": asked})
-    assert taken(model, {"y": asked})["x"] == piece
+    requested = piece if keeps else piece.along(stay.index(piece.axis))
+    check_piece(model, {"x": x}, {"y": requested})
+    assert taken(model, {"y": requested})["x"] == piece
 
 
 @settings(max_examples=60)

@@ -18,12 +18,12 @@ from tests.sharding.oracle import check_split, check_sum, node_model
 
 FEW = settings(max_examples=40)
 MOST_SPANS = 32
-"""Of an input; a piece in more bits than these is not cut out."""
+"""For an input; a piece in more runs than this is not cut out."""
 
 
 @st.composite
 def two_shapes(draw: st.DrawFn) -> tuple[list[int], list[int]]:
-    """Shapes with as many elements, from the same factors put together differently, or in another order."""
+    """Shapes with equal element counts, from the same factors grouped differently, or in another order."""
     factors = draw(st.lists(st.sampled_from([2, 2, 3, 4, 5]), min_size=1, max_size=5))
 
     def put_together(factors: list[int]) -> list[int]:
@@ -43,7 +43,7 @@ def two_shapes(draw: st.DrawFn) -> tuple[list[int], list[int]]:
 
 
 def least(before: list[int], after: list[int], piece: Piece) -> int:
-    """By trying every input axis: the fewest elements along the output's that a part can make at least."""
+    """By trying every input axis: the fewest elements along the output's axis that a part can compute."""
     assert piece.axis is not None
     cells = np.indices(before).reshape(len(before), -1)
     places = np.indices(after).reshape(len(after), -1)[piece.axis]

@@ -1,4 +1,4 @@
-"""Resizing in parts equals the whole's, where a part's elements lie where the whole's do."""
+"""Resizing in parts equals the unsplit one, where a part's elements keep their coordinates."""
 
 from fractions import Fraction
 from typing import Any
@@ -30,7 +30,7 @@ def test_any_piece_of_a_resized_tensor(data: st.DataObject, mode: str, places: s
     x = floats(2, 3, data.draw(st.integers(2, 12)), data.draw(st.integers(2, 12)))
     scales = [data.draw(st.sampled_from(SCALES)) for _ in range(2)]
     attributes = {"mode": mode, "coordinate_transformation_mode": places, "nearest_mode": rounding}
-    names, weights, more = data.draw(_told(x.shape, scales, opset))
+    names, weights, more = data.draw(_resize_inputs(x.shape, scales, opset))
     model = node_model(helper.make_node("Resize", names, ["y"], **attributes, **more), {"x": x}, weights, opset=opset)
     piece = data.draw(pieces(run(model, {"x": x})["y"].shape))
     check_piece(model, {"x": x}, {"y": piece})
@@ -44,7 +44,7 @@ def test_any_piece_of_a_resized_tensor(data: st.DataObject, mode: str, places: s
 
 
 @st.composite
-def _told(
+def _resize_inputs(
     draw: st.DrawFn, shape: tuple[int, ...], scales: list[float], opset: int
 ) -> tuple[list[str], dict[str, Array], dict[str, Any]]:
     """Inputs' names, their values, and attributes: by scales or sizes, of all axes or of some."""
@@ -61,7 +61,7 @@ def _told(
 
 
 def _check_taken(found: Piece, piece: Piece, size: int, scale: Fraction, mode: str) -> None:
-    """A part takes what its hull is made of, and a few elements on either side."""
+    """Check that a part reads what its hull is computed from, and at most a few elements on either side."""
     beside = {"nearest": 1, "linear": 2, "cubic": 3}[mode] * max(1, scale.denominator) * 2
     most = piece.hull().size / scale + beside + 2
     exact = size % scale.denominator == 0
@@ -76,9 +76,9 @@ def test_resizing_of_old(data: st.DataObject, operator: tuple[str, int], mode: s
     scales = np.array([1, 1, *(data.draw(st.sampled_from([1.0, 2.0, 3.0])) for _ in range(2))], np.float32)
     if name == "Resize":
         scales[2] = data.draw(st.sampled_from([0.5, 0.75, 2.0]))
-    told = {"scales": scales.tolist()} if opset == 7 else {}
+    attributes = {"scales": scales.tolist()} if opset == 7 else {}
     weights = {} if opset == 7 else {"scales": scales}
-    node = helper.make_node(name, ["x", *weights], ["y"], mode=mode, **told)
+    node = helper.make_node(name, ["x", *weights], ["y"], mode=mode, **attributes)
     model = node_model(node, {"x": x}, weights, opset=opset)
     piece = data.draw(pieces(run(model, {"x": x})["y"].shape))
     check_piece(model, {"x": x}, {"y": piece})

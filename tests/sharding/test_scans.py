@@ -1,4 +1,4 @@
-"""CumSum, TopK, Trilu, ConstantOfShape, and operators that only look at a shape."""
+"""CumSum, TopK, Trilu, ConstantOfShape, and operators that read only a shape."""
 
 import numpy as np
 import pytest
@@ -36,11 +36,11 @@ def test_top_k(shape: list[int], opset: int, data: st.DataObject) -> None:
         node, weights = helper.make_node("TopK", ["x", "k"], ["v", "i"], axis=axis), {"k": np.array([2])}
     outputs = {"v": TensorProto.FLOAT, "i": TensorProto.INT64}
     model = node_model(node, {"x": floats(*shape)}, weights, outputs, opset=opset)
-    asked = data.draw(st.sampled_from([["v"], ["i"], ["v", "i"]]))
+    requested = data.draw(st.sampled_from([["v"], ["i"], ["v", "i"]]))
     after = [2 if number == at else dim for number, dim in enumerate(shape)]
     piece = data.draw(pieces(after))
-    check_piece(model, {"x": floats(*shape)}, dict.fromkeys(asked, piece))
-    assert taken(model, dict.fromkeys(asked, piece))["x"] == (WHOLE if piece.axis == at else piece)
+    check_piece(model, {"x": floats(*shape)}, dict.fromkeys(requested, piece))
+    assert taken(model, dict.fromkeys(requested, piece))["x"] == (WHOLE if piece.axis == at else piece)
 
 
 @given(st.sampled_from([[4, 5], [3, 3], [2, 5, 3]]), st.sampled_from([None, -2, 0, 1, 3]), st.booleans(), st.data())

@@ -1,4 +1,4 @@
-"""Real models in parts: any run of layers, along every layout, answers what the whole model makes there."""
+"""Real models in parts: any run of layers, along every layout, computes what the model computes there."""
 
 from collections.abc import Callable
 from pathlib import Path

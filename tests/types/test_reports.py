@@ -1,4 +1,4 @@
-"""Reports are documents of a version: what is written is what is read, and has what the design promises to programs."""
+"""Reports are versioned documents: a round trip, and the fields that programs rely on."""
 
 import json
 from dataclasses import replace

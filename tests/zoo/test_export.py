@@ -1,4 +1,4 @@
-"""An export is whole or absent, and says in one line what it misses."""
+"""An export is complete or absent, and reports in one line what is missing."""
 
 import os
 import zipfile
@@ -14,7 +14,7 @@ from mopar.zoo import Built, export, export_model, find_model, packages, zoo_inp
 from mopar.zoo.reports import Refused, Stage, report_of, send
 
 SHIPPED = "silero-vad"
-"""An ONNX file out of a wheel: exported in a second, without torch."""
+"""An ONNX file from a wheel: exported in a second, without torch."""
 
 
 @pytest.mark.models
@@ -44,7 +44,7 @@ def test_words_are_what_a_graph_network_reads() -> None:
 
 @dataclass(frozen=True)
 class Broken:
-    """A library that fails to import, and what is said of it."""
+    """A library that fails to import, and the expected message."""
 
     name: str
     library: str
@@ -96,7 +96,7 @@ def test_a_package_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.models
 def test_a_file_that_takes_other_tensors_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where torch fixes a dimension that was to stay symbolic."""
+    """As where torch fixes a dimension that should stay symbolic."""
     model = find_model(SHIPPED)
     fixed = TensorSpec("speech_probs", "float32", (128,))
     monkeypatch.setattr(export, "find_model", lambda _: replace(model, outputs=(fixed, *model.outputs[1:])))

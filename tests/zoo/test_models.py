@@ -1,4 +1,4 @@
-"""Each model of the zoo is what the catalogue says, and feels each of its inputs and layers."""
+"""Each model of the zoo matches the catalogue, and depends on each of its inputs and layers."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ TWELVE = {
     "graph": ["gcn"],
 }
 SMALL = {"resnet50", "bilstm", "dlrm", "gcn", "efficientnet-lite0", "ppocr-rec", "silero-vad", "minilm"}
-"""What exports in seconds, or what other tests use anyway; the rest belongs to the slow suite."""
+"""Models that export in seconds, or that other tests use anyway; the slow suite has the rest."""
 
 EVERY = [
     pytest.param(item.name, marks=[pytest.mark.models, *([] if item.name in SMALL else [pytest.mark.slow])])
@@ -31,14 +31,14 @@ Reference = Callable[[str], Path]
 
 
 def test_the_mean_is_over_these_twelve() -> None:
-    """So that nobody chooses the models by their results."""
+    """So that models cannot be chosen by their results."""
     counted = [(item.category, item.name) for item in zoo_models() if item.in_mean]
     assert counted == [(category, name) for category, names in TWELVE.items() for name in names]
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_file_is_as_the_catalogue_says(name: str, reference: Reference) -> None:
-    """Figures may differ a little where another version of torch folds other constants; ``export`` checks shapes."""
+    """Figures may differ slightly where another version of torch folds other constants; ``export`` checks shapes."""
     model, file = find_model(name), ir.load(reference(name))
     stored = list(tensors_of(file))
     assert sum(item.nbytes for item in stored) == pytest.approx(model.weight_bytes, rel=0.01)
@@ -62,7 +62,7 @@ def test_answers_depend_on_every_input(name: str, reference: Reference) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_zeroed_middle_layer_moves_the_output(name: str, reference: Reference) -> None:
-    """Else composed slices that drop a layer would still be 'equal' within 1e-4."""
+    """Otherwise composed slices that drop a layer would still be 'equal' within 1e-4."""
     path, inputs = reference(name), zoo_inputs(name)
     want = answers(path, inputs)
     model = load_model(path)
@@ -74,7 +74,7 @@ def test_a_zeroed_middle_layer_moves_the_output(name: str, reference: Reference)
 
 
 def _middle_weights(model: Model) -> Iterator[ir.Value]:
-    """The weights of the middle one of all nodes that have a matrix, a kernel or a table."""
+    """The weights of the middle node among those with a matrix, a kernel or a table."""
     weighted = [
         node
         for node in model.nodes
@@ -89,7 +89,7 @@ def _weights(node: ir.Node) -> list[ir.Value]:
 
 @pytest.mark.models
 def test_minilm_keeps_its_meaning_through_onnx(reference: Reference) -> None:
-    """Real weights: sentences of one meaning are closer than others, and padding changes nothing."""
+    """Real weights: sentences with the same meaning are closer than others, and padding changes nothing."""
     from examples.minilm import tokenize
 
     path = reference("minilm")

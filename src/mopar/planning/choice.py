@@ -1,4 +1,4 @@
-"""From a problem to a solution: what the objective asks of the search, within the SLO and the budget."""
+"""From a problem to a solution: the searches for each objective, within the SLO and the budget."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from mopar.types import InfeasibleError
 
 
 def choose(problem: Problem, slo_ms: float | None) -> Solution:
-    """The best chain for the question's objective. Raises InfeasibleError where limits or SLO forbid all."""
+    """The best chain for the question's objective. Raises InfeasibleError where no chain keeps limits and SLO."""
     least_ms = least_latency_ms(problem)
     if slo_ms is not None:
         require_slo(least_ms, slo_ms)
@@ -21,7 +21,7 @@ def choose(problem: Problem, slo_ms: float | None) -> Solution:
 
 
 def choose_unsplit(question: Question, slo_ms: float | None) -> Solution:
-    """The best size of the unsplit model, within no limits and no budget; its fastest where none keeps the SLO."""
+    """The best size of the unsplit model, without limits or budget; its fastest where none keeps the SLO."""
     problem = unlimited_whole(replace(question, budget_usd=None))
     least_ms = least_latency_ms(problem)
     missed = slo_ms is not None and least_ms > slo_ms

@@ -1,4 +1,4 @@
-"""Plans whose cuts are given: the asked one, the uniform one and the unsplit one. Only sizes are chosen."""
+"""Plans with given cuts: those that the user names, uniform ones, and none. Only sizes are chosen."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from mopar.planning.model.prices import HEADROOM_MIN_MIB, HEADROOM_SHARE, Headro
 from mopar.planning.result.plan import written
 from mopar.planning.slo import Slo, resolved_slo
 from mopar.planning.space.problem import fixed_problem
-from mopar.planning.space.question import Question, ask
+from mopar.planning.space.question import Question, make_question
 from mopar.planning.space.uniform import uniform_cuts
 from mopar.planning.validate.profile import check_profile
 from mopar.types import Plan, PlatformLimits, PriceBook, Profile, UsageError
@@ -28,11 +28,11 @@ def plan_cuts(
 ) -> Plan:
     """The plan with exactly these cuts; only sizes are chosen. Arguments and errors as for ``plan``.
 
-    ``slo_ms="default"`` is 1.03 times what the cuts take at their fastest sizes, so that given cuts never
-    fail for an SLO that nobody asked for. A number that is no cut position is a UsageError that says which are near.
+    ``slo_ms="default"`` is 1.03 times the latency of the cuts at their fastest sizes, so that given cuts never fail for
+    an SLO that was not set. A number that is no cut position is a UsageError that names the nearest ones.
     """
     check_profile(profile)
-    question = ask(
+    question = make_question(
         profile,
         book,
         limits,
@@ -60,14 +60,14 @@ def plan_uniform(
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
 ) -> Plan:
-    """The plan with ``k`` slices of times as equal as the cut positions allow; otherwise as ``plan_cuts``.
+    """The plan with ``k`` slices of times as equal as the cut positions allow; otherwise like ``plan_cuts``.
 
     A model with fewer cut positions gives fewer slices, and ``reason`` says so.
     """
     if k < 1:
         raise UsageError(f"uniform {k}: a plan has at least 1 slice")
     check_profile(profile)
-    question = ask(
+    question = make_question(
         profile,
         book,
         limits,
@@ -95,9 +95,9 @@ def plan_unsplit(
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
 ) -> Plan:
-    """The whole model as one function, at its best size; otherwise as ``plan_cuts``."""
+    """The unsplit model as one function, at its best size; otherwise like ``plan_cuts``."""
     check_profile(profile)
-    question = ask(
+    question = make_question(
         profile,
         book,
         limits,

@@ -1,4 +1,4 @@
-"""Arrays, and how closely sums of floats are compared."""
+"""Array types, and the tolerance for comparing sums of floats."""
 
 from typing import TypeVar
 
@@ -9,13 +9,13 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
 Num = TypeVar("Num", float, Floats)
-"""A number or an array of numbers: the arithmetic is written once for both."""
+"""A number or an array of numbers: the formulas are written once for both."""
 
 MIB = 1024.0 * 1024.0
 TOLERANCE = 1e-9
-"""Durations, sizes and prices are sums of floats: what exceeds a limit, or a whole unit, by this share keeps it."""
+"""Durations, sizes and prices are sums of floats: a value that exceeds a limit or whole unit by this share keeps it."""
 
 
 def up_to(limit: float) -> float:
-    """The most that keeps a limit."""
+    """The largest value that keeps a limit."""
     return limit * (1 + TOLERANCE)

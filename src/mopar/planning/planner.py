@@ -1,7 +1,7 @@
 """The best plan of a profile, and the front of plans.
 
-All are chains of slices. The search adds up the latencies of the slices, one after the other. Where neighbouring
-slices do not wait for each other the prediction, which follows the calls, can only be shorter.
+All are chains of slices. The search adds up the latencies of the slices, one after the other. Where neighbouring slices
+do not wait for each other the prediction, which follows the calls, can only be shorter.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from mopar.planning.slo import Slo, default_slo, resolved_slo
 from mopar.planning.space.downsample import downsampled
 from mopar.planning.space.feasibility import require_slo
 from mopar.planning.space.problem import Problem, fixed_problem, free_problem
-from mopar.planning.space.question import Question, ask
+from mopar.planning.space.question import Question, make_question
 from mopar.planning.space.solution import Solution
 from mopar.planning.validate.profile import check_profile
 from mopar.types import InfeasibleError, Plan, PlatformLimits, PriceBook, Profile
@@ -45,35 +45,35 @@ def plan(
 ) -> Plan:
     """The best plan over all cuts and sizes.
 
-    O(n^2) memory, O(n^2 x functions) time for n cut positions. Of a model
-    with more cut positions than the policy's ``all_positions_up_to``, ``most_positions`` are looked at
-    (``space.downsample``), and the reason says what half as many would have come to.
+    O(n^2) memory, O(n^2 x functions) time for n cut positions. For a model with more cut positions than the policy's
+    ``all_positions_up_to``, ``most_positions`` are searched (``space.downsample``), and the reason gives the result
+    with half as many.
 
     Args:
         profile: what was measured of the model.
         book: prices, sizes and the billing unit.
-        limits: what the platform forbids, and what a call takes there.
+        limits: the platform's limits, and the costs of its calls.
         objective: ``cost`` (the cheapest within the SLO), ``latency`` (the fastest, then the cheapest), ``balanced``
             (the knee of the front of cost and latency, the point farthest from the line through its ends; that of plans
             without parallel parts where it gains more than it gives away).
-        slo_ms: most latency of a request; None for any. ``default`` is 1.03 times the fastest unsplit
-            function's for ``cost`` (the fastest plan's where limits forbid the unsplit model), any for the others.
+        slo_ms: most latency of a request; None for any. ``default`` is 1.03 times the fastest unsplit function's for
+            ``cost`` (the fastest plan's where limits forbid the unsplit model), any for the others.
         budget_usd: most that a million requests may cost, for ``latency``.
         max_functions: in place of the platform's own limit.
-        max_parts: most functions that compute a slice side by side; None for as many as the profile has, 1 for none.
-        cpu: CPUs of each function, where the book sells them apart from memory.
-        exact: whether to look at every cut position, however many there are.
+        max_parts: most functions that compute a slice in parallel; None for as many as the profile has, 1 for none.
+        cpu: CPUs of each function, where the book sells them separately from memory.
+        exact: whether to search every cut position, however many there are.
         headroom_share: of required memory, added to it.
         headroom_min_mib: added at least.
-        policy: how much the search looks at.
+        policy: the extent of the search.
 
     Raises:
-        InfeasibleError: no plan keeps the limits; names the limit, its value and the nearest that would do.
+        InfeasibleError: no plan keeps the limits; names the limit, its value and the nearest feasible value.
         UsageError: an argument makes no sense.
         ProfileError: the profile's parts do not fit each other.
     """
     check_profile(profile)
-    question = ask(
+    question = make_question(
         profile,
         book,
         limits,
@@ -99,14 +99,14 @@ def plan(
 
 
 def _free(question: Question) -> Problem:
-    """Where any cut position may be cut at, or of many, some."""
+    """The problem with all cut positions free, or with many positions, some of them."""
     return free_problem(question, question.between(downsampled(question, question.cut_positions)))
 
 
 def _free_slo(problem: Problem, slo_ms: Slo) -> tuple[float | None, str]:
-    """The SLO of a plan whose cuts are free, and what to say of it.
+    """The SLO of a plan whose cuts are free, and a note on it.
 
-    By default it follows from the unsplit model, or where limits forbid that, from the fastest plan that they allow.
+    By default it follows from the unsplit model, or where limits forbid that, from the fastest allowed plan.
     """
     question = problem.question
     if question.objective != "cost" or not isinstance(slo_ms, str):
@@ -114,22 +114,22 @@ def _free_slo(problem: Problem, slo_ms: Slo) -> tuple[float | None, str]:
     whole = fixed_problem(question, question.unsplit)
     if whole.allows((0, 0, 1)):
         return resolved_slo(slo_ms, whole), ""
-    fastest = choose(problem.asked(replace(question, objective="latency")), None).latency_ms
+    fastest = choose(problem.with_question(replace(question, objective="latency")), None).latency_ms
     return default_slo(fastest), f"slo from the fastest possible plan, of {fastest:.3f} ms"
 
 
 def _within_by_calls(problem: Problem, slo_ms: float | None, error: InfeasibleError) -> tuple[Solution, str]:
-    """The fastest plan where it keeps an SLO that the search, which adds up slices, finds too short.
+    """The fastest plan if it keeps an SLO that is too short for the search, which adds up slices.
 
-    Slices that do not wait for each other run side by side: what a request takes then follows from the calls.
+    Slices that do not wait for each other run in parallel: a request's latency then follows from the calls.
 
     Raises:
-        InfeasibleError: it does not; it names what the fastest plan is expected to take.
+        InfeasibleError: it does not; the error names the fastest plan's predicted latency.
     """
     if error.limit != "slo_ms" or slo_ms is None:
         raise error
     question = problem.question
-    fastest = choose(problem.asked(replace(question, objective="latency", budget_usd=None)), None)
+    fastest = choose(problem.with_question(replace(question, objective="latency", budget_usd=None)), None)
     predicted = predict(question.model, solution_shape(problem, fastest))
     require_slo(predicted.latency_ms, slo_ms)
     most_usd = question.budget_usd
@@ -154,7 +154,7 @@ def plan_front(
 ) -> tuple[FrontPoint, ...]:
     """Plans that no other one beats in latency, cost and memory at once; arguments and errors as for ``plan``."""
     check_profile(profile)
-    question = ask(
+    question = make_question(
         profile,
         book,
         limits,

@@ -1,4 +1,4 @@
-"""The limit on latency that a plan keeps where none was named."""
+"""The default limit on a plan's latency."""
 
 from math import ceil, isfinite
 from typing import Literal
@@ -14,7 +14,7 @@ SLO_SLACK = 1.03
 
 
 def resolved_slo(slo_ms: Slo, reference: Problem | None) -> float | None:
-    """The SLO as a number, where there is one; the default is relative to the fastest plan of ``reference``.
+    """The SLO as a number, if there is one; the default is relative to the fastest plan of ``reference``.
 
     Raises:
         UsageError: it is neither over 0 nor ``default``.
@@ -29,5 +29,5 @@ def resolved_slo(slo_ms: Slo, reference: Problem | None) -> float | None:
 
 
 def default_slo(fastest_ms: float) -> float:
-    """The default SLO, up to a whole microsecond, as people will read it."""
+    """The default SLO, rounded up to a whole microsecond for display."""
     return ceil(1000 * SLO_SLACK * fastest_ms) / 1000

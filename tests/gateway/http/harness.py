@@ -1,4 +1,4 @@
-"""A backend that answers in the test's process, and the real server in front of it, on a thread of its own."""
+"""A backend in the test's process, and the real server in front of it, on a separate thread."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ class EchoAnswer:
 
 @dataclass
 class EchoBackend:
-    """Answers each input under its own name. ``gate`` holds requests back; ``error`` fails them."""
+    """Returns each input under its own name. ``gate`` delays requests; ``error`` fails them."""
 
     inputs: tuple[TensorSpec, ...]
     name: str = "echo"
@@ -64,7 +64,7 @@ class EchoBackend:
         try:
             yield EchoAnswer([_replaced(inputs[name], memory[name]) for name in names])
         finally:
-            # What was not sent in time is lost, as in shared memory that is used again.
+            # Data not sent in time are overwritten, like shared memory that is used again.
             for block in memory.values():
                 block[:] = b"\xee" * len(block)
             self.closed.release()
@@ -104,7 +104,7 @@ class Server:
 def running(
     backend: EchoBackend, limits: HttpLimits | None = None, *, access: Access | None = None
 ) -> Iterator[Server]:
-    """The server on a free port; stopped, and checked to have stopped, at the end."""
+    """Run the server on a free port; stop it, and check that it has stopped, at the end."""
     registry, started = CollectorRegistry(), threading.Event()
     server = Server(0, backend, registry, uvloop.new_event_loop(), asyncio.Event(), threading.Thread())
 
@@ -133,7 +133,7 @@ def running(
     try:
         yield server
     finally:
-        with contextlib.suppress(RuntimeError):  # a loop that has ended takes no more calls
+        with contextlib.suppress(RuntimeError):  # a closed loop accepts no calls
             server.stop()
         server.thread.join(PATIENCE_S)
         assert not server.thread.is_alive()
@@ -150,7 +150,7 @@ class Reply:
 
 
 class Wire:
-    """A socket that speaks bytes, so that requests can be wrong in any way."""
+    """A raw socket for sending bytes, so that requests can be malformed in any way."""
 
     def __init__(self, port: int, source: str = "127.0.0.1") -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S, source_address=(source, 0))
@@ -178,7 +178,7 @@ class Wire:
         return Reply(int(status[1]), headers, self.file.read(length))
 
     def ended(self) -> bool:
-        """Whether the server closes without a further byte; waits for it."""
+        """Wait for the server to close; return whether it sent no further byte."""
         try:
             return self.file.read(1) == b""
         except ConnectionResetError:

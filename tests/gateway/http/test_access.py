@@ -1,4 +1,4 @@
-"""Who may ask: tokens, the names of hosts, the sites of pages, and how many connections a client may hold."""
+"""Access control: tokens, host names, origins of pages, and connections per client."""
 
 import json
 import os
@@ -162,8 +162,8 @@ class _Member:
 def test_a_client_has_a_share_of_the_connections() -> None:
     crowd = Crowd(HttpLimits(max_connections=6, max_client_connections=4))
     members = [_Member(idle=number > 0) for number in range(5)]
-    told = [crowd.admit(member, "10.0.0.1") for member in members]
-    assert [text is None for text in told] == [True] * 4 + [False]
+    refusals = [crowd.admit(member, "10.0.0.1") for member in members]
+    assert [text is None for text in refusals] == [True] * 4 + [False]
     assert crowd.admit(_Member(), "10.0.0.2") is None
     assert crowd.admit(_Member(), "10.0.0.3") is None, "the last one"
     assert crowd.admit(_Member(), "10.0.0.4") is None, "room is made"
@@ -192,7 +192,7 @@ def test_connections_of_one_address_leave_room_for_others() -> None:
     with running(any_shape_backend(), limits) as server:
         wires = [Wire(server.port) for _ in range(12)]
         try:
-            wires[2].reply()  # told to go, as are those after it, the last ones without a word
+            wires[2].reply()  # the first of the others get an error, the last ones are closed without one
             assert wires[11].ended()
             with Wire(server.port, "127.0.0.2") as other:
                 other.send(get("/v2/health/live"))
@@ -213,7 +213,7 @@ LARGE = {
 
 @pytest.mark.parametrize("body", LARGE.values(), ids=LARGE)
 def test_health_answers_while_large_json_is_decoded(body: bytes) -> None:
-    """Health's median, since the machine that tests run on may be busy; the whole text takes far longer."""
+    """The median latency of health, since the test machine may be busy; decoding the whole text takes far longer."""
     stop, seconds = threading.Event(), list[float]()
     with running(any_shape_backend()) as server, Wire(server.port) as prober:
 

@@ -1,4 +1,4 @@
-"""Requests and answers, encoded and decoded: what arrives is what was sent, whatever type, shape and form."""
+"""Requests and responses, encoded and decoded: a round trip for every type, shape and form."""
 
 import contextlib
 import json
@@ -57,7 +57,7 @@ def _request(tensors: list[TensorValue], forms: list[str]) -> tuple[bytes, int]:
 
 
 def _same(got: TensorValue, want: TensorValue) -> bool:
-    """Bit for bit, but for the payload of a NaN, which JSON cannot write."""
+    """Equal bit for bit, except for the payload of a NaN, which JSON cannot represent."""
     if (got.name, got.dtype, got.shape) != (want.name, want.dtype, want.shape):
         return False
     if bytes(got.data) == bytes(want.data):
@@ -85,9 +85,9 @@ def test_requests_decode_to_what_was_sent(data: st.DataObject) -> None:
 def test_answers_read_back_as_what_the_model_gave(data: st.DataObject) -> None:
     tensors = [data.draw(values(name)) for name in ("p", "q")]
     binary = {value.name for value in tensors if value.dtype not in JSON_TYPES or data.draw(st.booleans())}
-    asked = [{"name": value.name, "parameters": {"binary_data": value.name in binary}} for value in tensors]
+    requested = [{"name": value.name, "parameters": {"binary_data": value.name in binary}} for value in tensors]
     specs = [TensorSpec(value.name, value.dtype, None) for value in tensors]
-    inference = decode(memoryview(json.dumps({"inputs": [], "outputs": asked}).encode()), None, [], specs)
+    inference = decode(memoryview(json.dumps({"inputs": [], "outputs": requested}).encode()), None, [], specs)
     response = encode("m", inference, tensors)
     body = b"".join(response.chunks)
     at = int(response.headers.get("inference-header-content-length", len(body)))
@@ -118,6 +118,6 @@ def test_json_keeps_every_float32(numbers: list[float]) -> None:
 @given(st.binary(max_size=200), st.none() | st.text(max_size=5))
 def test_no_bytes_make_the_decoder_fail_in_any_other_way(body: bytes, header: str | None) -> None:
     spec = [TensorSpec("x", "float32", ("n",))]
-    # Two hundred bytes that fit the model by chance are not what this looks for, nor would they be wrong.
+    # Two hundred random bytes that match the model would be a valid request: not of interest here.
     with contextlib.suppress(RequestError):
         decode(memoryview(body), header, spec, spec)

@@ -72,7 +72,7 @@ def test_chunked_bodies_with_trailers() -> None:
 
 
 def test_large_tensors_pass_unchanged() -> None:
-    """More than any socket's buffer both ways: the answer's memory must stay until all of it is sent."""
+    """More than any socket's buffer in both directions: the output's memory must stay until all of it is sent."""
     values = bytes(range(256)) * 40000
     tensor = {"name": "x", "datatype": "UINT8", "shape": [len(values)], "parameters": {"binary_data_size": len(values)}}
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
@@ -121,8 +121,8 @@ def test_a_client_that_only_stops_sending_gets_its_answer() -> None:
         assert wire.ended()
 
 
-# Each shortens only the limit that it is about, so that a test that is itself held up meets no other. What runs from
-# the moment of connecting leaves time to send.
+# Each case shortens only its own limit, so that a delay of the test cannot exceed another one. Limits that start with
+# the connection leave time to send.
 @pytest.mark.parametrize(
     ("limits", "sent", "status"),
     [
@@ -171,7 +171,7 @@ def test_requests_are_not_read_faster_than_they_are_answered() -> None:
 
 
 def test_a_client_that_does_not_read_is_let_go_and_memory_with_it() -> None:
-    size = 32 << 20  # more than both sockets' buffers hold
+    size = 32 << 20  # more than both sockets' buffers
     tensor = {"name": "x", "datatype": "UINT8", "shape": [size], "parameters": {"binary_data_size": size}}
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     backend = one_input("uint8")
@@ -199,12 +199,12 @@ def test_bodies_of_all_connections_together_are_bounded() -> None:
         with Wire(server.port) as first, Wire(server.port) as second:
             first.send(half)
             second.send(half)
-            # Either may come first; the other passes the bound.
+            # Either may arrive first; the other exceeds the bound.
             readable, _, _ = select.select([first.socket, second.socket], [], [], PATIENCE_S)
             refused = first if readable == [first.socket] else second
             assert refused.reply().status == 503
             assert refused.ended()
-        for _ in range(20):  # what they held is free again, and so is what each of these holds
+        for _ in range(20):  # their memory is released, and so is that of each of these
             with Wire(server.port) as wire:
                 wire.send(post(BODY))
                 assert wire.reply().status == 200

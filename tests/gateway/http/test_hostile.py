@@ -1,4 +1,4 @@
-"""Every malformed request gets a 4xx with a JSON error, and the server goes on: never a 5xx, never a hang."""
+"""Every malformed request gets a 4xx with a JSON error, and the server stays up: no 5xx, no hang."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ LIMITS = HttpLimits(max_body_bytes=1 << 16, max_header_bytes=1 << 12, linger_s=P
 def server() -> Iterator[Server]:
     with running(any_shape_backend(), LIMITS) as server:
         yield server
-        # Whatever was sent before, a good request is still answered.
+        # A good request still succeeds, whatever was sent before.
         with Wire(server.port) as wire:
             wire.send(post(json.dumps(infer_body()).encode()))
             assert wire.reply().status == 200
@@ -252,7 +252,7 @@ def test_wrong_paths_methods_and_encodings(server: Server, request_: bytes, stat
 
 
 def test_a_refused_upload_still_reads_its_answer(server: Server) -> None:
-    """A client that sends all before it reads must not be reset before it sees why."""
+    """A client that sends everything before it reads must not be reset before it has read the error."""
     with Wire(server.port) as wire:
         wire.send(post(bytes(8 << 20)))
         assert wire.reply().status == 413

@@ -1,4 +1,4 @@
-"""JSON of any size: the same answers in pieces as in one go, in bounded memory, and others are answered meanwhile."""
+"""JSON of any size: decoding in pieces gives the same result, in bounded memory, and others are served meanwhile."""
 
 import json
 import tracemalloc
@@ -37,7 +37,7 @@ def _nested(flat: list[Any], shape: tuple[int, ...]) -> list[Any]:
 
 @st.composite
 def _tensors(draw: st.DrawFn) -> tuple[bytes, str, tuple[int, ...]]:
-    """Data of the right form, and of any other."""
+    """Data of the right form, and of others."""
     dtype = draw(st.sampled_from(sorted(JSON_TYPES)))
     shape: tuple[int, ...] = draw(st.lists(st.integers(0, 4), max_size=3).map(tuple))
     fitting = _FITTING.get(dtype, st.integers(0, 100))
@@ -46,7 +46,7 @@ def _tensors(draw: st.DrawFn) -> tuple[bytes, str, tuple[int, ...]]:
     flat = draw(st.lists(elements, min_size=max(size, 0), max_size=max(size, 0)))
     data = _nested(flat, shape) if draw(st.booleans()) else flat
     text = json.dumps(data, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1])))
-    if draw(st.integers(0, 3)) == 0:  # a character lost, or one too many
+    if draw(st.integers(0, 3)) == 0:  # a character missing, or one too many
         at = draw(st.integers(1, max(len(text) - 1, 1)))
         text = text[:at] + draw(st.sampled_from(["", "[", "]", ",", '"', "1", " "])) + text[at + draw(st.booleans()) :]
     return text.encode(), dtype, shape

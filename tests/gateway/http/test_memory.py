@@ -1,4 +1,4 @@
-"""A request's memory goes with the request, and does not wait for the garbage collector."""
+"""A request's memory is released with the request, without the garbage collector."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from tests.gateway.http.harness import post
 
 @pytest.fixture
 def uncollected() -> Iterator[None]:
-    """Nothing is freed but by its last reference."""
+    """Disable the garbage collector: objects are freed only by their last reference."""
     gc.collect()
     gc.disable()
     yield
@@ -69,7 +69,7 @@ def test_a_refused_body_is_not_kept_by_the_refusal() -> None:
 
 
 def test_a_cancelled_decoding_is_waited_for() -> None:
-    """Its arguments are views of memory that is given away next."""
+    """Its arguments are views of memory that is reused next."""
 
     async def main() -> None:
         loop, begun, go_on, left = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event(), list[str]()
@@ -89,7 +89,7 @@ def test_a_cancelled_decoding_is_waited_for() -> None:
             task = asyncio.create_task(run(aside))
             await begun.wait()
             task.cancel()
-            await asyncio.sleep(0)  # one turn of the loop, in which the cancellation arrives
+            await asyncio.sleep(0)  # one iteration of the loop, in which the cancellation arrives
             go_on.set()
             with pytest.raises(asyncio.CancelledError):
                 await task

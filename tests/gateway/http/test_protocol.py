@@ -1,4 +1,4 @@
-"""The protocol's paths over real sockets, as a client of any other server would use them."""
+"""The protocol's paths over real sockets, used as by a client of any other server."""
 
 import json
 import struct

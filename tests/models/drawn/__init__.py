@@ -1,4 +1,4 @@
-"""Small models drawn at random from a seed: blocks as exporters write them, in ever other combinations."""
+"""Small random models from a seed: blocks as exporters write them, in varying combinations."""
 
 from tests.models.drawn.models import FAMILIES, Drawn, draw
 from tests.models.drawn.outcome import Outcome, check

@@ -1,4 +1,4 @@
-"""Attention over ``(n, rows, width)``: heads, masks, rotary embeddings, another sequence."""
+"""Attention over ``(n, rows, width)``: heads, masks, rotary embeddings, cross-attention."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from tests.models.drawn.norms import normed
 
 
 def attention(d: Drawing, x: Tensor) -> Tensor:
-    """Of ``x`` to itself, with a residual sum."""
+    """Self-attention, with a residual sum."""
     heads, each = d.number(1, 5), 2 * d.number(1, 4)
     inner = normed(d, x) if d.chance() else x
     query, key, value = _projected(d, inner, heads, each)
@@ -30,7 +30,7 @@ def shared_keys(d: Drawing, x: Tensor) -> Tensor:
 
 
 def cross(d: Drawing, x: Tensor) -> Tensor:
-    """Of ``x`` to another sequence that is encoded first."""
+    """Attention to another sequence, which is encoded first."""
     other = d.ask("memory", (x.dims[0], d.number(3, 9), d.number(4, 16)))
     memory = residual(d, attention(d, other) if d.chance(0.3) else other)
     heads, each = d.number(1, 4), 2 * d.number(1, 3)
@@ -90,7 +90,7 @@ def _heads(d: Drawing, x: Tensor, heads: int, each: int) -> Tensor:
 
 
 def _repeated(d: Drawing, x: Tensor, times: int) -> Tensor:
-    """Every head several times."""
+    """Repeat every head several times."""
     batch, heads, rows, each = x.dims
     if isinstance(batch, str) or isinstance(rows, str):
         numbers = np.repeat(np.arange(size(heads)), times)
@@ -102,7 +102,7 @@ def _repeated(d: Drawing, x: Tensor, times: int) -> Tensor:
 
 
 def _attended(d: Drawing, query: Tensor, key: Tensor, value: Tensor, masked: Tensor | None) -> Tensor:
-    """``(n, heads, rows, width of a head)``; with a mask where ``masked`` says for whom."""
+    """``(n, heads, rows, width of a head)``; with a mask for the side that ``masked`` names."""
     dims = (*query.dims[:3], key.dims[2])
     scale = d.scalar(1 / np.sqrt(query.width))
     if d.chance(0.3):
@@ -136,7 +136,7 @@ def _masked(d: Drawing, scores: Tensor, x: Tensor) -> Tensor:
 
 
 def _finished(d: Drawing, x: Tensor, made: Tensor) -> Tensor:
-    """Heads side by side again, a product, and the residual sum."""
+    """Heads concatenated, a product, and the residual sum."""
     heads, each = size(made.dims[1]), made.width
     flat = d.reshape(d.transpose(made, 0, 2, 1, 3), (*x.dims[:2], heads * each))
     out = linear(d, flat, x.width)
@@ -150,7 +150,7 @@ def rotary(d: Drawing, x: Tensor) -> Tensor:
     rest = None
     if turned < width:
         x, rest = d.split(x, 3, [turned, width - turned])
-    elif d.chance(0.2):  # written for heads of which only some elements turn
+    elif d.chance(0.2):  # as for heads of which only some elements are rotated
         x, rest = d.ops("Split", [x, d.ints(width, 0)], [x.dims, (*x.dims[:3], 0)], axis=3)
     by_halves = d.chance()
     cosine, sine = _angles(d, x, by_halves)

@@ -1,4 +1,4 @@
-"""A plan's calls, run one after the other in this process from graphs that were not packed."""
+"""A plan's calls, run one after the other in this process from unpacked graphs."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ _Key = tuple[object, ...]
 
 
 class Composer:
-    """Runs plans of one model; graphs that several plans have in common are loaded once."""
+    """Runs plans of one model; graphs that several plans share are loaded once."""
 
     def __init__(self, model: Model) -> None:
         self._model, self._layers = model, layers_of(model)
@@ -51,7 +51,7 @@ class Composer:
 
 
 class Composition:
-    """A plan that can be run."""
+    """A plan that is ready to run."""
 
     def __init__(self, plan: Plan, calls: list[tuple[LoweredCall, ort.InferenceSession]]) -> None:
         self._plan, self._calls = plan, calls
@@ -68,7 +68,7 @@ class Composition:
 
 
 def whole(data: bytes, values: Mapping[str, Array]) -> dict[str, Array]:
-    """What a model file answers."""
+    """Outputs of a whole model file."""
     session = _session(data)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(values)), strict=True))

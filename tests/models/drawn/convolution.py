@@ -137,7 +137,7 @@ def larger(d: Drawing, x: Tensor, times: int = 2) -> Tensor:
 
 
 def stamped(d: Drawing, x: Tensor) -> Tensor:
-    """A transposed convolution whose stamps overlap, or leave gaps."""
+    """A transposed convolution whose outputs overlap, or leave gaps."""
     rank, channels = len(x.dims) - 2, size(x.dims[1])
     kernel, stride = d.number(2, 4), d.number(1, 3)
     begin, end = (d.number(0, (kernel - 1) // 2) for _ in range(2))
@@ -159,7 +159,7 @@ def stamped(d: Drawing, x: Tensor) -> Tensor:
 
 
 def rescaled(d: Drawing, x: Tensor) -> Tensor:
-    """To sizes that are no multiples."""
+    """Resized to sizes that are no multiples."""
     if len(x.dims) != 4 or isinstance(x.dims[0], str):
         return inverted(d, x) if len(x.dims) == 4 else bottleneck(d, x)
     after = [max(2, size(dim) + d.number(-3, 4)) for dim in x.dims[2:]]
@@ -187,7 +187,7 @@ def apart(d: Drawing, x: Tensor) -> Tensor:
 
 
 def hourglass(d: Drawing, x: Tensor) -> Tensor:
-    """Down, and up again to meet what it came from: a U-Net's level, perhaps two."""
+    """Down, and up again with a skip connection: a U-Net's level, perhaps two."""
     if any(size(dim) % 2 for dim in x.dims[2:]) or _least(x) < 4:
         return bottleneck(d, x)
     rank = len(x.dims) - 2
@@ -204,7 +204,7 @@ def hourglass(d: Drawing, x: Tensor) -> Tensor:
 
 
 def inception(d: Drawing, x: Tensor) -> Tensor:
-    """Branches that are joined by their channels."""
+    """Branches that are concatenated along channels."""
     branches = [activated(d, conv(d, x, d.number(2, 6), kernel)) for kernel in (1, 3, 5)[: d.number(2, 3)]]
     rank = len(x.dims) - 2
     if d.chance():
@@ -231,7 +231,7 @@ def padded(d: Drawing, x: Tensor) -> Tensor:
 
 
 def separable_in_time(d: Drawing, x: Tensor) -> Tensor:
-    """Of a volume: places first, then time, as video networks have it."""
+    """For volumes: space first, then time, as in video networks."""
     made = activated(d, conv(d, x, d.number(3, 10), [1, 3, 3]))
     made = conv(d, made, size(x.dims[1]), [3, 1, 1])
     return activated(d, d.op("Add", made, x))

@@ -11,7 +11,7 @@ _NEWEST = 20
 
 
 def activated(d: Drawing, x: Tensor) -> Tensor:
-    """Some activation, as one node or as exporters take it apart."""
+    """Some activation, as one node or decomposed as by exporters."""
     how = d.pick(*_SMOOTH, "erf", "silu", "clip", "prelu")
     how = _OLDER[how] if how in _OLDER and d.opset < _NEWEST else how
     if how == "erf":
@@ -55,7 +55,7 @@ def residual(d: Drawing, x: Tensor) -> Tensor:
 
 
 def towers(d: Drawing, x: Tensor) -> Tensor:
-    """Branches of ``x`` that meet again."""
+    """Branches of ``x`` that are joined again."""
     count = d.number(2, 4)
     how = d.pick("Concat", "Add", "Mul", "Max", "Sum")
     width = d.number(3, 16)
@@ -81,7 +81,7 @@ def layer_of(d: Drawing, x: Tensor) -> Tensor:
 
 
 def gated(d: Drawing, x: Tensor) -> Tensor:
-    """One half of a product lets the other through."""
+    """Half of a product gates the other half."""
     width = d.number(3, 16)
     if d.chance(0.6):
         value, gate = d.split(linear(d, x, 2 * width), len(x.dims) - 1, [width, width])
@@ -126,7 +126,7 @@ def second_input(d: Drawing, x: Tensor) -> Tensor:
 
 
 def uneven(d: Drawing, x: Tensor) -> Tensor:
-    """Pieces of unequal width go through layers of their own, and are put together in another order."""
+    """Pieces of unequal width go through separate layers, and are concatenated in another order."""
     count = min(d.number(2, 4), x.width)
     pieces = d.split(x, len(x.dims) - 1, parts_of(d, x.width, count))
     made = [layer(d, piece) if d.chance() else piece for piece in pieces]

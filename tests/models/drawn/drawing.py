@@ -1,4 +1,4 @@
-"""What blocks draw with: a graph in the making, a generator of choices, and tensors that know their shapes."""
+"""Tools of blocks: a graph under construction, a random generator, and tensors with shapes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor by name; a dimension that has a name is known at the request."""
+    """A tensor by name; a named dimension is known only at the request."""
 
     name: str
     dims: tuple[Dim, ...]
@@ -48,7 +48,7 @@ class Input:
     below: int = 0
 
     def value(self, sizes: dict[str, int], random: np.random.Generator) -> Array:
-        """A value where dimensions with names have these sizes."""
+        """A random value for these sizes of the named dimensions."""
         shape = [sizes[dim] if isinstance(dim, str) else dim for dim in self.dims]
         if self.below > 1:
             return random.integers(0, self.below, shape)
@@ -58,7 +58,7 @@ class Input:
 
 
 class Drawing(Builder):
-    """A graph in the making; what is drawn follows from the seed alone."""
+    """A graph under construction; all of it follows from the seed."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(f"drawn{seed}", seed)
@@ -69,7 +69,7 @@ class Drawing(Builder):
         self.blocks: list[str] = []
 
     def chance(self, share: float = 0.5) -> bool:
-        """True in this share of cases."""
+        """True with this probability."""
         return bool(self.choices.random() < share)
 
     def pick(self, *options: T) -> T:
@@ -81,14 +81,14 @@ class Drawing(Builder):
         return int(self.choices.integers(least, most + 1))
 
     def ask(self, stem: str, dims: Sequence[Dim], below: int = 0) -> Tensor:
-        """A new input."""
+        """Add an input."""
         name = f"{stem}{len(self.given)}"
         self.given.append(Input(name, tuple(dims), below))
         self.input(name, dims, TensorProto.INT64 if below > 1 else TensorProto.FLOAT)
         return Tensor(name, tuple(dims))
 
     def op(self, operator: str, *inputs: Tensor | str, dims: Sequence[Dim] | None = None, **attributes: Any) -> Tensor:
-        """A node whose output has the first input's shape, or the given one."""
+        """Add a node whose output has the first input's shape, or the given one."""
         names = [one if isinstance(one, str) else one.name for one in inputs]
         if dims is None:
             assert isinstance(inputs[0], Tensor)
@@ -98,7 +98,7 @@ class Drawing(Builder):
     def ops(
         self, operator: str, inputs: Sequence[Tensor | str], dims: Sequence[Sequence[Dim]], **attributes: Any
     ) -> list[Tensor]:
-        """A node of several outputs."""
+        """Add a node of several outputs."""
         names = [one if isinstance(one, str) else one.name for one in inputs]
         stem = f"{operator.lower()}_{len(self.nodes)}"
         made = [f"{stem}_{number}" for number in range(len(dims))]
@@ -106,7 +106,7 @@ class Drawing(Builder):
         return [Tensor(name, tuple(shape)) for name, shape in zip(made, dims, strict=True)]
 
     def floats(self, *shape: int, fan_in: int = 1) -> str:
-        """A weight of normal floats, divided by the root of what is summed over."""
+        """A weight of normal floats, divided by the root of the number of summed elements."""
         return self.value((self.random.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32))
 
     def gains(self, *shape: int) -> str:
@@ -118,13 +118,13 @@ class Drawing(Builder):
         return self.value(np.float32(value))
 
     def reduced(self, operator: str, x: Tensor, axes: Sequence[int], dims: Sequence[Dim], keepdims: int) -> Tensor:
-        """A reduction; its axes are an attribute of old."""
+        """A reduction; its axes are an attribute in older opsets."""
         if self.opset < _AXES_ARE_INPUTS and operator != "ReduceSum":
             return self.op(operator, x, dims=dims, axes=list(axes), keepdims=keepdims)
         return self.op(operator, x, self.ints(*axes), dims=dims, keepdims=keepdims)
 
     def reshape(self, x: Tensor, dims: Sequence[Dim]) -> Tensor:
-        """To dims that keep those with names in place, or have one of them that follows from the rest."""
+        """Reshape to dims that keep named ones in place, or have one that follows from the rest."""
         named = [axis for axis, dim in enumerate(dims) if isinstance(dim, str)]
         kept = [axis for axis in named if axis < len(x.dims) and x.dims[axis] == dims[axis]]
         target = [0 if axis in kept else -1 if axis in named else dim for axis, dim in enumerate(dims)]
@@ -135,7 +135,7 @@ class Drawing(Builder):
         return self.op("Reshape", x, self.ints(*(size(dim) for dim in target)), dims=dims)
 
     def back(self, name: str, like: Tensor, dims: Sequence[Dim]) -> Tensor:
-        """A tensor of another number of axes in the shape of ``like``, but for the last one."""
+        """Reshape to the number of axes and the shape of ``like``, except for the last axis."""
         return Tensor(self.add("Reshape", name, self._shape(like, dims)), tuple(dims))
 
     def symbols_of(self, name: str) -> bool:
@@ -168,7 +168,7 @@ class Drawing(Builder):
         return self.ops("Split", [x, self.ints(*sizes)], dims, axis=axis)
 
     def concat(self, parts: Sequence[Tensor], axis: int) -> Tensor:
-        """Side by side."""
+        """Concatenate along an axis."""
         total = sum(size(one.dims[axis]) for one in parts)
         first = parts[0].dims
         return self.op("Concat", *parts, dims=[*first[:axis], total, *first[axis + 1 :]], axis=axis)
@@ -193,7 +193,7 @@ class Drawing(Builder):
 
 
 def size(dim: Dim) -> int:
-    """A dimension that is known."""
+    """A dimension with a known size."""
     assert isinstance(dim, int), f"{dim} is known at the request only"
     return dim
 

@@ -1,4 +1,4 @@
-"""Models drawn at random: an input, a few blocks of one family with others between them, one output or several."""
+"""Random models: an input, a few blocks of one family with others between them, one output or several."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tests.models.drawn.drawing import Array, Dim, Drawing, Input, Tensor
 Block = Callable[[Drawing, Tensor], Tensor]
 _ON_ROWS = (*dense.BLOCKS, *shuffles.BLOCKS, *unusual.BLOCKS)
 _OTHERS = 2
-"""Sizes at which a model with free dimensions is compared, beside the one that is profiled."""
+"""Sizes at which a model with free dimensions is compared, besides the profiled ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Drawn:
     """A drawn model.
 
     Attributes:
-        seed: it follows from this alone.
+        seed: determines the model.
         family: of its blocks.
         blocks: their names, in order.
         model: the graph.
@@ -53,7 +53,7 @@ def draw(seed: int) -> Drawn:
 
 
 def _through(d: Drawing, x: Tensor, blocks: Sequence[Block], count: int, kept: list[Tensor]) -> Tensor:
-    """A few blocks, one after the other; what some of them make is an output too."""
+    """A few blocks, one after the other; outputs of some of them become outputs of the model."""
     for _ in range(count):
         block = d.pick(*blocks)
         d.blocks.append(block.__name__)
@@ -64,7 +64,7 @@ def _through(d: Drawing, x: Tensor, blocks: Sequence[Block], count: int, kept: l
 
 
 def _answers(d: Drawing, x: Tensor, kept: Sequence[Tensor]) -> list[Tensor]:
-    """Outputs: a head's, and what was kept on the way; each is made by a node and named once."""
+    """The model's outputs: a head's, and intermediate ones; each is produced by a node and listed once."""
     x = dense.linear(d, x, d.number(2, 9))
     x = d.op("Softmax", x, axis=-1) if d.chance(0.3) else x
     made = {name for node in d.nodes for name in node.output}
@@ -88,7 +88,7 @@ def _perceptron(d: Drawing) -> list[Tensor]:
 
 
 def _towers(d: Drawing) -> list[Tensor]:
-    """Inputs with towers of their own, which meet."""
+    """Inputs with separate towers, which are joined."""
     kept: list[Tensor] = []
     batch = _batch(d)
     sides = [d.ask("x", (batch, d.number(4, 20))) for _ in range(d.number(2, 3))]
@@ -130,7 +130,7 @@ def _unusual(d: Drawing) -> list[Tensor]:
 
 
 def _paired(d: Drawing) -> list[Tensor]:
-    """Two towers of one width, and the angle between every two of their rows."""
+    """Two towers of equal width, and the cosine between all pairs of their rows."""
     kept: list[Tensor] = []
     width, ends = d.number(4, 16), []
     for _ in range(2):

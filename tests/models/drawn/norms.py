@@ -1,4 +1,4 @@
-"""Normalisations, as operators and as exporters take them apart."""
+"""Normalisations, as operators and decomposed as by exporters."""
 
 import numpy as np
 

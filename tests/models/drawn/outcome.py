@@ -1,4 +1,4 @@
-"""One drawn model: profiled, planned in every way, and composed again; what came of it."""
+"""One random model: profiled, planned in many ways, and composed again; the outcome."""
 
 import tempfile
 import time
@@ -21,22 +21,22 @@ from tests.models.drawn.plans import plans_of
 from tests.models.drawn.profiles import large_profile, measured_profile, plain_profile
 
 _PLAIN, _MEASURED, _BUILT = 50, 50, 100
-"""Of so many seeds, one has a profile of its own kind too, or one of its plans is built and run by workers."""
+"""One seed in so many also has its own kind of profile, or a plan that is built and run by workers."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """Of one seed.
+    """Outcome of one seed.
 
     Attributes:
         seed, family, blocks: of the model.
-        plans: different ones.
-        split: those of several functions.
-        with_parts: those in which functions compute side by side.
-        refused: why plans were not built, or the model not profiled or planned.
-        wrong: which answers differ, and by how much.
-        crashed: errors that no caller could act on.
-        seconds: for all of it.
+        plans: number of different ones.
+        split: number of those with several functions.
+        with_parts: number of those with parallel functions.
+        refused: errors of profiling, planning and building.
+        wrong: outputs that differ, and by how much.
+        crashed: errors other than a ``MoparError``.
+        seconds: total time.
     """
 
     seed: int
@@ -52,13 +52,13 @@ class Outcome:
 
     @property
     def failures(self) -> list[str]:
-        """All that should not be."""
+        """All failures."""
         lists = {"refused": self.refused, "wrong": self.wrong, "crashed": self.crashed}
         return [f"{what}: {line}" for what, lines in lists.items() for line in lines]
 
 
 def check(seed: int) -> Outcome:
-    """Draw the model of a seed and check all that is planned for it."""
+    """Draw the model of a seed and check all of its plans."""
     begun = time.perf_counter()
     drawn = draw(seed)
     found = Outcome(seed, drawn.family, drawn.blocks)
@@ -89,7 +89,7 @@ def _check_profiles(drawn: Drawn, model: Model, found: Outcome, folder: Path) ->
             found.plans += 1
             found.split += len(made.plan.functions) > 1
             found.with_parts += any(graph.part is not None for graph in made.plan.graphs)
-            where = f"{kind}, {made.asked}"
+            where = f"{kind}, {made.label}"
             try:
                 composition = composer.prepare(made.plan)
             except MoparError as refusal:
@@ -116,7 +116,7 @@ _ENGINE = (
 def _by_workers(
     model: Model, plan: Plan, requests: list[dict[str, Array]], wanted: list[dict[str, Array]], folder: Path
 ) -> list[str]:
-    """What differs where a plan's bundle answers, packed and run function by function."""
+    """Differences of the outputs of a plan's packed bundle, run function by function."""
     build(model, plan, folder / "bundle")
     bundle = open_bundle(folder / "bundle")
     found = []

@@ -1,4 +1,4 @@
-"""Plans of a profile: for every objective, on other platforms, and chains of steps that no objective chose."""
+"""Plans of a profile: for every objective, on other platforms, and random chains of steps."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,26 +12,26 @@ from mopar.types import InfeasibleError, Plan, PlatformLimits, PriceBook, Profil
 _UNIFORM = 3
 _PAYLOAD_BYTES = 1 << 20
 _RANDOM_CHAINS = 3
-_ASKED = 3
-"""Of the questions, so many are asked of a profile."""
+_PLANNED = 3
+"""How many of the possible questions are planned for a profile."""
 _SIZE = 64, 1.0, 1
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A plan and what was asked for."""
+    """A plan and its question."""
 
-    asked: str
+    label: str
     plan: Plan
 
 
 def plans_of(profile: Profile, random: np.random.Generator) -> Iterator[Made]:
-    """Different plans of a profile. Raises what planning raises, but for a limit that no plan keeps."""
+    """Different plans of a profile. Raises the errors of planning, except for a limit that no plan keeps."""
     seen = set()
     base: Plan | None = None
     questions = list(_questions().items())
-    for number in random.permutation(len(questions))[:_ASKED]:
-        asked, question = questions[number]
+    for number in random.permutation(len(questions))[:_PLANNED]:
+        label, question = questions[number]
         try:
             found = question(profile)
         except InfeasibleError:
@@ -40,7 +40,7 @@ def plans_of(profile: Profile, random: np.random.Generator) -> Iterator[Made]:
         key = found.graphs, found.calls
         if key not in seen:
             seen.add(key)
-            yield Made(asked, found)
+            yield Made(label, found)
     base = base or plan_uniform(profile, load_book("paper"), load_limits("local"), 1, slo_ms=None)
     for _ in range(_RANDOM_CHAINS):
         yield Made("any steps", _any_chain(profile, base, random))
@@ -54,23 +54,23 @@ def _questions() -> dict[str, Callable[[Profile], Plan]]:
     )  # fmt: skip
     lambdas = load_book("aws-lambda-x86")
 
-    def asked(book: PriceBook, limits: PlatformLimits, **options: object) -> Callable[[Profile], Plan]:
+    def planning(book: PriceBook, limits: PlatformLimits, **options: object) -> Callable[[Profile], Plan]:
         return lambda profile: plan(profile, book, limits, **options)  # type: ignore[arg-type]
 
     return {
-        "cost": asked(paper, local),
-        "cost at any latency": asked(paper, local, slo_ms=None),
-        "latency": asked(paper, local, objective="latency"),
-        "latency in 2 parts": asked(paper, local, objective="latency", max_parts=2),
-        "latency of 4 functions": asked(paper, local, objective="latency", max_functions=4),
-        "balanced": asked(paper, local, objective="balanced"),
-        "far": asked(lambdas, far, objective="latency"),
+        "cost": planning(paper, local),
+        "cost at any latency": planning(paper, local, slo_ms=None),
+        "latency": planning(paper, local, objective="latency"),
+        "latency in 2 parts": planning(paper, local, objective="latency", max_parts=2),
+        "latency of 4 functions": planning(paper, local, objective="latency", max_functions=4),
+        "balanced": planning(paper, local, objective="balanced"),
+        "far": planning(lambdas, far, objective="latency"),
         "uniform": lambda profile: plan_uniform(profile, paper, local, _UNIFORM),
     }
 
 
 def _any_chain(profile: Profile, base: Plan, random: np.random.Generator) -> Plan:
-    """Slices and steps chosen without regard to time or cost."""
+    """Random slices and steps, regardless of time and cost."""
     count = int(random.choice([2, 4]))
     outputs = {spec.name for spec in profile.outputs}
     steps = [step for step in profile.shards if len(step.parts) == count and _is_usable(step, outputs)]
@@ -108,7 +108,7 @@ def _steps_within(
     while at < stop:
         options = [step for step in begins.get(at, ()) if step.stop <= stop]
         if options and random.random() < 0.9:
-            short = random.random() < 0.5  # else few steps would ever follow each other
+            short = random.random() < 0.5  # otherwise consecutive steps would be rare
             step = min(options, key=lambda one: one.stop) if short else options[int(random.integers(len(options)))]
             found.append(step)
             at = step.stop
@@ -118,6 +118,6 @@ def _steps_within(
 
 
 def _is_usable(step: ShardStep, outputs: set[str]) -> bool:
-    """Whether it leaves the model's outputs whole."""
+    """Whether a step leaves the model's outputs whole."""
     shares = [share for part in step.parts for share in part.part.outputs if share.tensor in outputs]
     return all(share == Share(share.tensor) for share in shares)

@@ -1,4 +1,4 @@
-"""Profiles of drawn models: as predicted, as measured, and as if they were large, so that it pays to split them."""
+"""Profiles of random models: as predicted, as measured, and as if they were large, so that splitting pays."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,31 +19,31 @@ from mopar.types import CutPosition, LayerProfile, Profile, RuntimeCosts, ShardS
 from tests.models.drawn.drawing import Array
 
 _SLOWER = 300.0
-"""Times that layers take longer: a few ms each, so that a call's cost does not forbid to cut between them."""
+"""Factor on layers' times: a few ms each, so that the cost of a call does not exclude cuts."""
 _WEIGHTS_BYTES = 200 << 20
 _CORES = 4
 _POSITIONS = 8
 _CHEAP = RuntimeCosts(base_mib=1.0, hop_ms=0.02, hop_billed_ms=0.01, wire_ms_per_mib=0.1, init_ms=1.0, exchange_ms=0.01)
 _QUICK = RunBudget(seconds=0.02, min_runs=3, max_runs=5, warm_runs=1)
 _EQUAL_MEMORY = FunctionMemory(40.0, 20.0, ())
-"""Every function needs the same."""
+"""The same overhead for every function."""
 _MIB = 1 << 20
 
 
 def large_profile(model: Model, values: Mapping[str, Array], random: np.random.Generator) -> Profile:
-    """Predicted, for layers that take longer, weights that take more, and calls that cost next to nothing."""
+    """Predicted, with slower layers, larger weights, and calls that cost next to nothing."""
     with _few_steps(random):
         return _enlarged(predict_profile(model, _slower(), inputs=values))
 
 
 def plain_profile(model: Model, values: Mapping[str, Array], random: np.random.Generator) -> Profile:
-    """Predicted as it is."""
+    """Predicted, unchanged."""
     with _few_steps(random):
         return _with_cores(predict_profile(model, _shipped(), inputs=values))
 
 
 def measured_profile(model: Model, values: Mapping[str, Array], random: np.random.Generator) -> Profile:
-    """Measured in a few runs, but for the memory."""
+    """Measured in a few runs, except for memory."""
     with _few_steps(random):
         engine = profile_engine(model, profile_request(model, inputs=values), budget=_QUICK)
     return _with_cores(completed(engine, _CHEAP, _EQUAL_MEMORY))
@@ -51,7 +51,7 @@ def measured_profile(model: Model, values: Mapping[str, Array], random: np.rando
 
 @contextmanager
 def _few_steps(random: np.random.Generator) -> Iterator[None]:
-    """Look at steps between some of the cut positions, in one number of parts: another model has others."""
+    """Consider steps between some of the cut positions, for one number of parts; both vary with the model."""
     parts = (int(random.choice([2, 2, 3, 4])),)
 
     def steps(

@@ -1,4 +1,4 @@
-"""Blocks that move elements, or reduce them, over ``(n, rows, width)`` or ``(n, width)``."""
+"""Blocks that move or reduce elements, over ``(n, rows, width)`` or ``(n, width)``."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def crossed(d: Drawing, x: Tensor) -> Tensor:
 
 
 def permuted(d: Drawing, x: Tensor) -> Tensor:
-    """Columns in another order: by a Gather, a step backwards, or pieces that are swapped."""
+    """Permuted columns: by a Gather, a negative step, or swapped pieces."""
     axis, how = len(x.dims) - 1, d.pick("gather", "reverse", "swap", "stride")
     if how == "gather":
         order = d.choices.integers(0, x.width, x.width + d.number(-1, 3))
@@ -36,7 +36,7 @@ def permuted(d: Drawing, x: Tensor) -> Tensor:
 
 
 def folded(d: Drawing, x: Tensor) -> Tensor:
-    """The width in two axes, which change places."""
+    """The width as two axes, which are transposed."""
     divisors = [one for one in range(2, x.width) if x.width % one == 0]
     if not divisors:
         return permuted(d, x)
@@ -50,7 +50,7 @@ def folded(d: Drawing, x: Tensor) -> Tensor:
 
 
 def reduced(d: Drawing, x: Tensor) -> Tensor:
-    """With what is reduced over an axis, broadcast again."""
+    """A reduction over an axis, broadcast again."""
     axis = len(x.dims) - 1 if len(x.dims) < 3 or d.chance() else 1
     dims = [1 if number == axis else dim for number, dim in enumerate(x.dims)]
     operator = d.pick("ReduceMean", "ReduceMax", "ReduceSum", "ReduceL2", "ReduceLogSumExp", "ReduceMin")
@@ -72,7 +72,7 @@ def scanned(d: Drawing, x: Tensor) -> Tensor:
 
 
 def chosen(d: Drawing, x: Tensor) -> Tensor:
-    """Elementwise choices between two branches, which are continuous where they meet."""
+    """Elementwise choices between two branches that are continuous where they meet."""
     other = d.op("Mul", x, d.scalar(0.25))
     is_more = d.op("Greater", x, d.scalar(0.0))
     return d.op("Where", is_more, x, other, dims=x.dims)
@@ -87,7 +87,7 @@ def repeated(d: Drawing, x: Tensor) -> Tensor:
 
 
 def outer(d: Drawing, x: Tensor) -> Tensor:
-    """A narrow vector against itself."""
+    """The outer product of a narrow vector with itself."""
     narrow = linear(d, x, d.number(2, 4))
     lead, rank = narrow.dims[:-1], len(narrow.dims)
     column = d.op("Unsqueeze", narrow, d.ints(rank), dims=(*narrow.dims, 1))
@@ -97,7 +97,7 @@ def outer(d: Drawing, x: Tensor) -> Tensor:
 
 
 def first_row(d: Drawing, x: Tensor) -> Tensor:
-    """``(n, width)`` of ``(n, rows, width)``: a row, or what all are reduced to."""
+    """``(n, width)`` of ``(n, rows, width)``: one row, or a reduction of all."""
     dims = (x.dims[0], x.width)
     how = d.pick("row", "slice", "mean", "max", "last")
     if how == "row":

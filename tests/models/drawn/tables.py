@@ -7,7 +7,7 @@ from tests.models.drawn.drawing import Dim, Drawing, Tensor, size
 
 
 def tokens(d: Drawing, batch: Dim, rows: Dim) -> Tensor:
-    """``(n, rows, width)`` from numbers of words, and of places where the number of rows is known."""
+    """``(n, rows, width)`` from word ids, and position ids where the number of rows is known."""
     words, width = d.number(9, 40), d.number(5, 24)
     ids = d.ask("ids", (batch, rows), below=words)
     found = d.op("Gather", d.floats(words, width), ids, dims=(batch, rows, width), axis=0)
@@ -45,7 +45,7 @@ def _interactions(d: Drawing, vectors: list[Tensor], batch: Dim, width: int) -> 
 
 
 def tied(d: Drawing, batch: Dim, rows: Dim) -> Tensor:
-    """A table that embeds and, transposed, decodes."""
+    """A table for embedding and, transposed, for decoding."""
     words, width = d.number(9, 30), d.number(5, 16)
     table = d.floats(words, width, fan_in=width)
     ids = d.ask("ids", (batch, rows), below=words)
@@ -64,5 +64,5 @@ def bag(d: Drawing, batch: Dim) -> Tensor:
 
 
 def words_of(x: Tensor) -> int:
-    """Columns of a decoded table."""
+    """Some columns of a decoded table."""
     return size(x.dims[-1])

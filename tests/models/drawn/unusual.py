@@ -1,4 +1,4 @@
-"""Blocks that are rarer: branches of control, caches, products of odd ranks, a tensor that is read twice."""
+"""Rarer blocks: control flow, caches, products of odd ranks, a tensor that is read twice."""
 
 import numpy as np
 from onnx import TensorProto
@@ -20,7 +20,7 @@ def twice(d: Drawing, x: Tensor) -> Tensor:
 
 
 def merged(d: Drawing, x: Tensor) -> Tensor:
-    """All but the last axis as one, through a Gemm, and back."""
+    """All but the last axis merged into one, through a Gemm, and back."""
     if len(x.dims) < 3:
         return activated(d, linear(d, x, d.number(3, 16)))
     rows = d.add("Reshape", x.name, d.ints(-1, x.width))
@@ -88,7 +88,7 @@ def branch_of_control(d: Drawing, x: Tensor) -> Tensor:
 
 
 def cached(d: Drawing, x: Tensor) -> Tensor:
-    """Attention over keys and values of before, too; what the next request gets is an output."""
+    """Attention over cached keys and values; the next request's cache is an output."""
     if len(x.dims) < 3:
         return twice(d, x)
     batch, rows = x.dims[:2]
@@ -116,7 +116,7 @@ def cached(d: Drawing, x: Tensor) -> Tensor:
 
 
 def scattered(d: Drawing, x: Tensor) -> Tensor:
-    """Some columns, or rows, are written anew."""
+    """Some columns, or rows, are overwritten."""
     if len(x.dims) == 3 and isinstance(x.dims[1], int) and isinstance(x.dims[0], int) and d.chance():
         updates = activated(d, linear(d, d.cut(x, 1, 0, 1), x.width))
         rows = np.array([[[batch, size(x.dims[1]) - 1]] for batch in range(x.dims[0])])
@@ -146,7 +146,7 @@ def waves(d: Drawing, x: Tensor) -> Tensor:
 
 
 def masked_by_rows(d: Drawing, x: Tensor) -> Tensor:
-    """A triangle computed from the number of rows, and a weighted sum of the rows before each one."""
+    """A triangular mask computed from the number of rows, and a weighted sum of the rows before each one."""
     if len(x.dims) < 3:
         return merged(d, x)
     rows = x.dims[1]
@@ -159,7 +159,7 @@ def masked_by_rows(d: Drawing, x: Tensor) -> Tensor:
 
 
 def places(d: Drawing, batch: str | int, rows: str | int) -> Tensor:
-    """``(n, rows, width)`` of words and of their places, which count what is no padding."""
+    """``(n, rows, width)`` of word ids and of positions that count only what is not padding."""
     words, width = d.number(9, 30), d.number(5, 16)
     ids = d.ask("ids", (batch, rows), below=words)
     is_word = d.add("Cast", d.add("Not", d.add("Equal", ids.name, d.value(np.int64(0)))), to=TensorProto.INT64)

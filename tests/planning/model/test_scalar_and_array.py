@@ -1,4 +1,4 @@
-"""The arithmetic says the same of a number as of an array of numbers, and of a slice as of the table of all slices."""
+"""The formulas give the same for a number as for arrays, and for a slice as for the table of all slices."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,7 +15,7 @@ from mopar.planning.model.prices import billed_ms, bought_mib, call_usd, with_he
 from mopar.planning.model.quota import cpu_bound_ms
 from mopar.planning.numbers import Floats
 from mopar.planning.space.problem import free_problem
-from mopar.planning.space.question import ask
+from mopar.planning.space.question import make_question
 from mopar.types import PlatformLimits, PriceBook, Profile
 from tests.planning.strategies import books, limits, profiles
 from tests.profiles import COUPLED
@@ -25,7 +25,7 @@ WHOLE_MS = 90.0
 
 
 def _call(one: Floats, two: Floats) -> Floats:
-    """A call that computes for ``one`` ms and moves ``two`` MiB each way."""
+    """A call that computes for ``one`` ms and transfers ``two`` MiB each way."""
     read, made = (crossing_time(COSTS, two * 2.0**20, side) for side in ("consumer", "producer"))
     both = CallTime(read.inside_ms + made.inside_ms, read.outside_ms + made.outside_ms)
     time = call_time(COSTS, one, WHOLE_MS, both)
@@ -57,8 +57,8 @@ def test_a_number_and_an_array(name: str, pairs: list[tuple[float, float]]) -> N
 def test_a_plan_and_the_table_of_slices(
     profile: Profile, book: PriceBook, limit: PlatformLimits, data: st.DataObject
 ) -> None:
-    """What a chain costs and takes is the sum of what the table says of its slices at their sizes."""
-    question = ask(profile, book, limit)
+    """A chain's cost and latency are the sums of its slices' at their sizes."""
+    question = make_question(profile, book, limit)
     positions = question.between(question.cut_positions)
     problem = free_problem(question, positions)
     inner = data.draw(st.sets(st.sampled_from(range(1, problem.end)))) if problem.end > 1 else set()

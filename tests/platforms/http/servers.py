@@ -1,4 +1,4 @@
-"""Servers that answer what a test tells them to, and requests to them."""
+"""Servers with scripted responses, and requests to them."""
 
 import asyncio
 import contextlib
@@ -19,19 +19,19 @@ PATIENCE_S = 20.0
 
 @dataclass
 class Seen:
-    """What a server was asked: heads and bodies."""
+    """Requests that a server received: heads and bodies."""
 
     heads: list[bytes] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
 
 
 Answer = Callable[[int], bytes | None]
-"""From the request's number to what is sent; None for nothing at all, empty bytes for a closed connection."""
+"""From the request's number to the response; None for none at all, empty bytes for a closed connection."""
 
 
 @contextlib.asynccontextmanager
 async def answering(answer: Answer) -> AsyncIterator[tuple[str, Seen]]:
-    """A server that reads requests and answers them; its URL, and what it has seen."""
+    """A server that reads requests and sends the scripted responses; its URL, and what it received."""
     seen, done = Seen(), asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,26 +66,29 @@ def _lines(head: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def http(body: bytes, status: int = 200, /, **headers: object) -> bytes:
-    """An answer with these headers; ``None`` leaves one out."""
-    told = {"content-length": len(body), **{name.replace("_", "-"): value for name, value in headers.items()}}
-    lines = [f"HTTP/1.1 {status} Whatever", *(f"{name}: {value}" for name, value in told.items() if value is not None)]
+    """A response with these headers; ``None`` leaves one out."""
+    fields = {"content-length": len(body), **{name.replace("_", "-"): value for name, value in headers.items()}}
+    lines = [
+        f"HTTP/1.1 {status} Whatever",
+        *(f"{name}: {value}" for name, value in fields.items() if value is not None),
+    ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
 def right(outputs: Mapping[str, Array], *, extra: bytes = b"", headers: Mapping[str, object] | None = None) -> bytes:
-    """The answer of a function that gives these."""
-    return told([entry(name, array) for name, array in outputs.items()], _data(outputs) + extra, headers)
+    """The response of a function with these outputs."""
+    return described([entry(name, array) for name, array in outputs.items()], _data(outputs) + extra, headers)
 
 
-def told(entries: Sequence[Mapping[str, Any]], data: bytes, headers: Mapping[str, object] | None = None) -> bytes:
-    """An answer whose JSON says this of its outputs."""
+def described(entries: Sequence[Mapping[str, Any]], data: bytes, headers: Mapping[str, object] | None = None) -> bytes:
+    """A response whose JSON has this entry for its outputs."""
     text = json.dumps({"outputs": entries}).encode()
     own = {"inference-header-content-length": len(text), "mopar-busy-ns": 2, "mopar-compute-ns": 1}
     return http(text + data, 200, **{**own, **(headers or {})})
 
 
 def entry(name: str, array: Array, **changes: Any) -> dict[str, Any]:
-    """What an answer says of an output, changed."""
+    """A response's entry for an output, changed."""
     size = {"binary_data_size": array.nbytes}
     return {"name": name, "datatype": "FP32", "shape": array.shape, "parameters": size, **changes}
 
@@ -95,7 +98,7 @@ def _data(outputs: Mapping[str, Array]) -> bytes:
 
 
 def only_call(bundle: Bundle) -> CallPlan:
-    """The call of a bundle that has one."""
+    """The only call of a bundle."""
     (plan,) = call_plans(bundle.manifest)
     return plan
 
@@ -115,7 +118,7 @@ async def asking(
 
 
 async def failure(call: Awaitable[object]) -> BaseException:
-    """The error of a call, which must fail."""
+    """The error of a call that must fail."""
     (outcome,) = await asyncio.gather(call, return_exceptions=True)
     assert isinstance(outcome, BaseException)
     return outcome

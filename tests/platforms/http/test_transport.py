@@ -1,4 +1,4 @@
-"""What comes back from a function is held to its graph, and whatever goes wrong there ends in a line and in time."""
+"""Responses of functions are checked against the graph, and every error gives one line within the deadline."""
 
 import asyncio
 import time
@@ -24,12 +24,12 @@ from tests.platforms.http.servers import (
     Answer,
     answering,
     asking,
+    described,
     entry,
     failure,
     http,
     only_call,
     right,
-    told,
 )
 
 FEEDS = sample_inputs("mlp")
@@ -42,15 +42,15 @@ def plan(reference: Callable[[str], Path], tmp_path_factory: pytest.TempPathFact
     return only_call(built(reference("mlp"), tmp_path_factory.mktemp("mlp") / "b", 1))
 
 
-async def asked(answer: Answer, plan: CallPlan, deadline_s: float = PATIENCE_S) -> tuple[bytes, int]:
-    """The output, and the attempts that it took."""
+async def run_call(answer: Answer, plan: CallPlan, deadline_s: float = PATIENCE_S) -> tuple[bytes, int]:
+    """The output, and the number of attempts."""
     async with answering(answer) as (url, _), asking(url, FEEDS) as (request, _):
         await request.run(plan, (), time.monotonic() + deadline_s)
         return bytes(request.value("y", "float32", ("y", plan.call.id)).data), request.timings[0].attempts
 
 
 def test_what_is_sent_is_a_request_of_the_protocol(plan: CallPlan) -> None:
-    """As the gateway's own server reads one; connections are kept."""
+    """Parsed by the gateway's own server; connections are kept alive."""
 
     async def main() -> None:
         async with answering(lambda _number: RIGHT) as (url, seen), asking(url, FEEDS) as (request, transport):
@@ -78,13 +78,13 @@ WRONG = {
     "no JSON length": (http(b"{}"), "inference-header-content-length is no number"),
     "JSON beyond the body": (http(b"{}", inference_header_content_length=3), "longer than its body"),
     "no JSON": (http(b"{}", inference_header_content_length=1), "JSON is none of an inference"),
-    "another name": (told([entry("z", Y)], Y.tobytes()), "gives the outputs z"),
-    "no output": (told([], b""), "gives the outputs"),
-    "another type": (told([entry("y", Y, datatype="INT32")], Y.tobytes()), "output y is INT32, not FP32"),
-    "another shape": (told([entry("y", Y, shape=[8, 1])], Y.tobytes()), "output y has shape 8x1, not 1x8"),
-    "negative": (told([entry("y", Y, shape=[-1, -8])], Y.tobytes()), "output y has shape -1x-8"),
-    "few bytes": (told([entry("y", Y[:, 1:], shape=[1, 8])], Y[:, 1:].tobytes()), "28 bytes, its shape needs 32"),
-    "beyond the body": (told([entry("y", Y)], Y[:, 1:].tobytes()), "reaches past the body's end"),
+    "another name": (described([entry("z", Y)], Y.tobytes()), "gives the outputs z"),
+    "no output": (described([], b""), "gives the outputs"),
+    "another type": (described([entry("y", Y, datatype="INT32")], Y.tobytes()), "output y is INT32, not FP32"),
+    "another shape": (described([entry("y", Y, shape=[8, 1])], Y.tobytes()), "output y has shape 8x1, not 1x8"),
+    "negative": (described([entry("y", Y, shape=[-1, -8])], Y.tobytes()), "output y has shape -1x-8"),
+    "few bytes": (described([entry("y", Y[:, 1:], shape=[1, 8])], Y[:, 1:].tobytes()), "28 bytes, its shape needs 32"),
+    "beyond the body": (described([entry("y", Y)], Y[:, 1:].tobytes()), "reaches past the body's end"),
     "more bytes": (right({"y": Y}, extra=b"x"), "1 bytes belong to no output"),
     "no times": (right({"y": Y}, headers={"mopar-busy-ns": None}), "mopar-busy-ns is no number"),
     "not found": (http(b'{"error":"there is no\\n graph"}', 404), "it answered 404: there is no graph"),
@@ -96,7 +96,7 @@ WRONG = {
 def test_a_wrong_answer_is_never_trusted(plan: CallPlan, case: str) -> None:
     data, says = WRONG[case]
     with pytest.raises(DeploymentError, match=rf"^function f0 at http://127.0.0.1:\d+: .*{says}") as caught:
-        uvloop.run(asked(lambda _number: data, plan))
+        uvloop.run(run_call(lambda _number: data, plan))
     assert "\n" not in str(caught.value)
 
 
@@ -108,8 +108,8 @@ def test_a_damaged_answer_is_right_or_refused(plan: CallPlan, place: int, byte: 
     data = RIGHT[:at] + (b"" if kind == "end" else bytes([byte])) + after
 
     async def main() -> None:
-        # What ends early is waited for until the deadline: the server sends no more.
-        call = asked(lambda number: data if number == 1 else b"", plan, 0.3)
+        # A truncated response is awaited until the deadline: the server sends no more.
+        call = run_call(lambda number: data if number == 1 else b"", plan, 0.3)
         (outcome,) = await asyncio.gather(call, return_exceptions=True)
         assert isinstance(outcome, MoparError) or outcome == (Y.tobytes(), 1)
         assert "\n" not in str(outcome)
@@ -121,22 +121,22 @@ def test_a_damaged_answer_is_right_or_refused(plan: CallPlan, place: int, byte: 
 def test_what_the_function_refuses_is_a_mistake_of_the_request(plan: CallPlan, status: int, says: str) -> None:
     answer = http(b'{"error": "too odd"}', status)
     with pytest.raises(RequestError, match=f"the model refused these inputs: {says}") as caught:
-        uvloop.run(asked(lambda _number: answer, plan))
+        uvloop.run(run_call(lambda _number: answer, plan))
     assert caught.value.status == status
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_function_that_is_busy_is_asked_again(plan: CallPlan, status: int) -> None:
     busy = http(b'{"error": "busy"}', status, connection="close")
-    assert uvloop.run(asked(lambda number: busy if number < 3 else RIGHT, plan)) == (Y.tobytes(), 1)
+    assert uvloop.run(run_call(lambda number: busy if number < 3 else RIGHT, plan)) == (Y.tobytes(), 1)
     with pytest.raises(OverloadedError, match=r"function f0 at http:.* was not there until the deadline: busy"):
-        uvloop.run(asked(lambda _number: busy, plan, 0.2))
+        uvloop.run(run_call(lambda _number: busy, plan, 0.2))
 
 
 def test_a_broken_connection_is_tried_once_more(plan: CallPlan) -> None:
-    assert uvloop.run(asked(lambda number: b"" if number == 1 else RIGHT, plan)) == (Y.tobytes(), 2)
+    assert uvloop.run(run_call(lambda number: b"" if number == 1 else RIGHT, plan)) == (Y.tobytes(), 2)
     with pytest.raises(DeploymentError, match="function f0 closed its connection, twice in one request"):
-        uvloop.run(asked(lambda _number: b"", plan))
+        uvloop.run(run_call(lambda _number: b"", plan))
 
 
 @pytest.mark.parametrize("answer", [None, RIGHT[:20], RIGHT[:-1]])
@@ -144,7 +144,7 @@ def test_an_answer_that_does_not_come_or_end_is_waited_for_until_the_deadline(
     plan: CallPlan, answer: bytes | None
 ) -> None:
     with pytest.raises(DeploymentError, match="did not answer before the deadline"):
-        uvloop.run(asked(lambda _number: answer, plan, 0.1))
+        uvloop.run(run_call(lambda _number: answer, plan, 0.1))
 
 
 def test_a_function_that_cannot_be_reached_may_come_back(plan: CallPlan) -> None:
@@ -160,7 +160,7 @@ def test_a_function_that_cannot_be_reached_may_come_back(plan: CallPlan) -> None
 
 
 def test_one_call_at_a_time_is_on_its_way(plan: CallPlan) -> None:
-    """The second waits for its turn, and the server never sees it."""
+    """The second waits for the first, and the server never receives it."""
 
     async def main() -> None:
         async with answering(lambda _number: None) as (url, seen), asking(url, FEEDS) as (request, _):
@@ -195,7 +195,7 @@ def test_bodies_are_counted_before_memory_is_taken_for_them_and_given_back(plan:
 
 
 def test_a_kept_connection_holds_nothing_of_its_last_call(plan: CallPlan) -> None:
-    """Nor is one kept whose request was answered before it had been sent: the rest would be missing."""
+    """A connection is not kept, either, if the response came before the request was sent: the rest would be missing."""
 
     async def main() -> None:
         async with answering(lambda _number: RIGHT) as (url, _), asking(url, FEEDS) as (request, transport):
@@ -231,7 +231,7 @@ def test_an_address_that_is_none_is_named(url: str) -> None:
 def test_an_emulated_network_takes_at_least_its_time(
     reference: Callable[[str], Path], tmp_path: Path, network: Network
 ) -> None:
-    """Both ways; the bound is a lower one, as a machine may be busy."""
+    """In both directions; only a lower bound, as the machine may be busy."""
     plan = only_call(built(reference("symbolic"), tmp_path / "b", 1))
     feeds = {"x": np.zeros((50, 40, 16), np.float32)}
     (spec,), (shape,) = plan.graph.outputs, plan.shapes({("x", REQUEST): (50, 40, 16)}).outputs

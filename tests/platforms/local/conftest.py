@@ -1,4 +1,4 @@
-"""Fixtures of the local platform."""
+"""Fixtures for the local platform."""
 
 from tests.platforms.local.leftovers import nothing_left
 

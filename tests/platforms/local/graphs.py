@@ -1,4 +1,4 @@
-"""Graphs whose runs can be held: what a call does while it is under way is up to the test."""
+"""Graphs with controllable run time and memory."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ FOREVER = 1 << 62
 
 
 def spin(path: Path) -> Path:
-    """``y`` counts to ``n``; with ``FOREVER`` it does not come back."""
+    """``y`` counts to ``n``; with ``FOREVER`` it does not return."""
     body = Builder("body")
     body.input("i", [], TensorProto.INT64)
     body.input("go_on", [], TensorProto.BOOL)
@@ -31,7 +31,7 @@ def spin(path: Path) -> Path:
 
 
 def allocate(path: Path) -> Path:
-    """``y`` is the sum of ``n`` ones, which stand in memory first."""
+    """``y`` is the sum of ``n`` ones, which are allocated first."""
     nodes = [
         helper.make_node(
             "ConstantOfShape", ["n"], ["ones"], value=helper.make_tensor("one", TensorProto.FLOAT, [1], [1])

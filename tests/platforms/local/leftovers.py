@@ -1,5 +1,6 @@
-"""What a test must not leave behind: workers, cgroups, shared memory."""
+"""Detects what a test leaves behind: workers, cgroups, shared memory."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from mopar.limits.mounts import hierarchies
 
 
 def workers_of(pid: int) -> set[int]:
-    """Processes that ``pid`` started and that are not dead, workers or not; those that Python keeps for pools apart."""
+    """Live child processes of ``pid``, except for Python's own helper processes of pools."""
     found: set[int] = set()
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         found.update(int(child) for child in children.read_text().split())
@@ -18,7 +19,7 @@ def workers_of(pid: int) -> set[int]:
 
 
 def _is_of_a_pool(pid: int) -> bool:
-    """Whether a process serves ``multiprocessing``: once started, its fork server and its tracker stay to the end."""
+    """Whether a process belongs to ``multiprocessing``: its fork server and tracker run until the interpreter exits."""
     try:
         return b"from multiprocessing." in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -26,7 +27,7 @@ def _is_of_a_pool(pid: int) -> bool:
 
 
 def is_dead(pid: int) -> bool:
-    """Whether a process is gone, or only waits for its parent to hear of it."""
+    """Whether a process has ended, or is a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except OSError:
@@ -45,7 +46,7 @@ def cgroups_of(pid: int) -> list[str]:
 
 
 def segments_of(pid: int) -> int:
-    """Shared memory that ``pid`` holds a descriptor of."""
+    """Shared memory for which ``pid`` holds a descriptor."""
     links = []
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -57,8 +58,9 @@ def segments_of(pid: int) -> int:
 
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
-    """Checks that a test ends with what it began with; no segment has a name."""
+    """Check that a test ends in the state in which it began, and that no segment has a name."""
     pid = os.getpid()
+    gc.collect()  # a segment that an earlier test forgot is none of this one
     before = workers_of(pid), segments_of(pid)
     yield
     assert (workers_of(pid), segments_of(pid)) == before

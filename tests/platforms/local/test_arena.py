@@ -20,7 +20,7 @@ SIZES = st.lists(st.integers(0, 100_000) | st.sampled_from([0, 64, 1 << 16, (1 <
 @given(st.lists(SIZES, max_size=3))
 @example([[40_000, 20_000, 40_000, 20_000]])  # the second segment is as full as the first was
 def test_tensors_of_a_request_are_aligned_and_apart(requests: list[list[int]]) -> None:
-    """Each keeps what was written to it, whatever is placed after it, in every request that the arena serves."""
+    """Each keeps its contents, whatever is placed after it, in every request of the arena."""
     held = segments_of(os.getpid())
     arena = Arena()
     for sizes in [*requests, *requests, *reversed(requests)]:
@@ -36,7 +36,7 @@ def test_tensors_of_a_request_are_aligned_and_apart(requests: list[list[int]]) -
 
 
 def test_an_arena_settles_at_one_segment_for_requests_of_one_size() -> None:
-    """A worker attaches every segment once: a request like the last one needs no new one."""
+    """A worker attaches every segment once: a request of the same size needs no new one."""
     arena = Arena()
 
     def request() -> set[int]:
@@ -51,7 +51,7 @@ def test_an_arena_settles_at_one_segment_for_requests_of_one_size() -> None:
 
 
 def test_a_view_outlives_its_segment() -> None:
-    """A reply that is still being written reads what it was given."""
+    """A response that is still being sent reads the original contents."""
     segment = Segment(10)
     segment.view[:3] = b"abc"
     array = np.frombuffer(segment.view, np.uint8, 3)
@@ -77,7 +77,7 @@ def test_a_machine_without_memory_is_an_error_that_leaks_nothing(monkeypatch: py
 
 
 def test_two_segments_never_share_a_number() -> None:
-    """Workers know them by it, also where a descriptor's number is used again."""
+    """Workers identify segments by it, also where a descriptor's number is reused."""
     numbers = []
     for _ in range(3):
         segment = Segment(1)

@@ -1,4 +1,4 @@
-"""Parts of a slice do not meet on a core."""
+"""Parts of a slice run on separate cores."""
 
 import pytest
 

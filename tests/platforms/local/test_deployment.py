@@ -1,4 +1,4 @@
-"""All functions of a bundle come up and go together."""
+"""All functions of a bundle start and stop together."""
 
 import asyncio
 import dataclasses
@@ -53,7 +53,7 @@ def test_where_one_function_does_not_come_up_none_is_left(bundle: Bundle) -> Non
 
 
 def test_a_start_that_is_cancelled_leaves_nothing(bundle: Bundle) -> None:
-    """Ctrl-C while one model loads; the others are there already."""
+    """Ctrl-C while one model loads and the others are ready."""
 
     async def main() -> None:
         deployment = LocalDeployment(bundle)
@@ -74,7 +74,7 @@ def test_a_start_that_is_cancelled_leaves_nothing(bundle: Bundle) -> None:
 
 
 def test_a_machine_without_cgroups_is_told_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And everything works, without limits; no notice where none were asked for."""
+    """Everything works without limits; there is no notice where no limits were set."""
     monkeypatch.setattr("mopar.platforms.local.deployment.detect_cgroups", lambda: None)
     monkeypatch.setattr("mopar.platforms.local.deployment.why_unavailable", lambda: "nobody may write them")
     notices: list[str] = []
@@ -121,7 +121,7 @@ def test_a_worker_is_pinned_to_the_cores_that_it_was_given(spec: WorkerSpec) -> 
 
 @pytest.mark.native
 def test_a_worker_takes_little_memory(spec: WorkerSpec) -> None:
-    """Python, ctypes and ONNX Runtime, with a small graph: 13 MiB of its own when this was written, 28 with numpy."""
+    """Python, ctypes and ONNX Runtime with a small graph took 13 MiB of anonymous memory, with numpy 28."""
     with WorkerProcess(spec) as worker:
         worker.load(20.0)
         assert resident_memory(worker.pid).anon >> 20 < 20

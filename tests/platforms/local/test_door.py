@@ -1,4 +1,4 @@
-"""A function behind its HTTP door answers, whatever becomes of its process; and leaves nothing behind."""
+"""A function behind its HTTP server works whatever happens to its process, and leaves nothing behind."""
 
 import asyncio
 import contextlib
@@ -73,18 +73,18 @@ class Calls:
             request.close()
 
     async def begin(self, value: Array, deadline_s: float = PATIENCE_S) -> "asyncio.Task[tuple[bytes, CallTiming]]":
-        """A call that has been sent, on the connection of an earlier one."""
+        """Begin a call and wait until it has been sent, on an earlier call's connection."""
         await self.ask(np.full_like(value, 1))
         call = self.start(value, deadline_s)
         await until(self.under_way)
         return call
 
     def under_way(self) -> bool:
-        """Whether the kept connection is in use: a call writes to it as it takes it."""
+        """Whether the kept connection is in use by a call."""
         return not self.transport._functions["f0"]._idle
 
     def cpu_ticks(self) -> int:
-        """What the process has computed, in hundredths of a second."""
+        """CPU time of the process in hundredths of a second."""
         return int(Path(f"/proc/{self.function.pid}/stat").read_text().rpartition(")")[2].split()[11])
 
     def signal(self, number: int) -> None:
@@ -93,7 +93,7 @@ class Calls:
 
 
 def door(path: Path, given: TensorSpec, made: TensorSpec, max_body_bytes: int = MIB) -> tuple[DoorSpec, CallPlan]:
-    """What runs a graph, and a call of it."""
+    """A runner of a graph, and a call of it."""
     options = EngineOptions(arena=False, memory_pattern=False)
     entry = GraphEntry("g0", "f0", (given,), (made,), (), options, None)
     worker = WorkerSpec("f0", (GraphFile(path, options, ("n",), ("y",)),))
@@ -168,7 +168,7 @@ def test_a_process_killed_twice_in_a_call_fails_it_by_name(spin: Spin) -> None:
             calls.signal(signal.SIGKILL)
             await until(lambda: calls.function.pid not in {None, first} and calls.function.ready())
             loaded = calls.cpu_ticks()
-            await until(lambda: calls.cpu_ticks() > loaded + 20)  # a call not begun would be the next process's
+            await until(lambda: calls.cpu_ticks() > loaded + 20)  # otherwise the next process would run it
             calls.signal(signal.SIGKILL)
             with pytest.raises(DeploymentError, match=r"function f0 was killed .* twice in one request"):
                 await call
@@ -179,7 +179,7 @@ def test_a_process_killed_twice_in_a_call_fails_it_by_name(spin: Spin) -> None:
 
 
 def test_a_call_that_is_not_answered_in_time_fails_and_the_next_one_works(spin: Spin) -> None:
-    """A run cannot be interrupted, so its process goes."""
+    """A run cannot be interrupted, so its process is killed."""
 
     async def main() -> None:
         async with up(spin) as calls:

@@ -1,4 +1,4 @@
-"""A function answers, whatever becomes of its worker; and leaves nothing behind."""
+"""A function works whatever happens to its worker, and leaves nothing behind."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ MIB = 1 << 20
 
 
 class Calls:
-    """A function, and calls of its only graph with one input and one output, each in memory of its own."""
+    """A function, and calls of its only graph with one input and one output, each in separate memory."""
 
     def __init__(self, function: LocalFunction, restarts: list[str]) -> None:
         self.function = function
@@ -46,7 +46,7 @@ class Calls:
     def start(
         self, value: Array, code: int, shape: tuple[int, ...] | None = None, deadline_s: float = PATIENCE_S
     ) -> "asyncio.Task[tuple[CallResult, bytes]]":
-        """Begin a call; ``shape`` is the output's where it is known beforehand."""
+        """Begin a call; ``shape`` is the output's if it is known in advance."""
         arena = Arena()
         self._arenas.append(arena)
         given = arena.place(7 if value.dtype == np.int64 else 1, value.shape, value.nbytes)
@@ -85,7 +85,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def kill(calls: Calls) -> int:
-    """SIGKILL the worker; wait until the kernel is through with it, while the function does not know yet."""
+    """SIGKILL the worker and wait until the kernel has ended it, before the function notices."""
     pid = calls.function.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -94,13 +94,13 @@ def kill(calls: Calls) -> int:
 
 
 def under_way(calls: Calls) -> bool:
-    """Whether a call was sent to the worker and is not answered."""
+    """Whether a call was sent to the worker and has not returned."""
     return calls.function._reply is not None
 
 
 @pytest.fixture(scope="module")
 def mlp(reference: Callable[[str], Path]) -> tuple[WorkerSpec, Array, bytes]:
-    """A worker, an input, and its answer."""
+    """A worker, an input, and its output."""
     path, feeds = reference("mlp"), sample_inputs("mlp")
     return graphs.spec(path, ("x",), ("y",)), feeds["x"], run_file(path, feeds)["y"].tobytes()
 
@@ -151,7 +151,7 @@ def test_a_call_is_answered_in_place_or_wherever_there_is_room(mlp: Mlp, shape: 
 
 
 def test_a_worker_killed_in_a_call_is_replaced_and_the_call_tried_again(mlp: Mlp) -> None:
-    """It is stopped before the call, so that death finds the call sent and not answered."""
+    """It is stopped before the call, so that it dies with the call sent and not answered."""
 
     async def main() -> None:
         async with up(mlp[0]) as calls:
@@ -170,7 +170,7 @@ def test_a_worker_killed_in_a_call_is_replaced_and_the_call_tried_again(mlp: Mlp
 
 
 def test_a_worker_killed_twice_in_a_call_fails_it_by_name(spin: WorkerSpec) -> None:
-    """And the next call is answered."""
+    """And the next call succeeds."""
 
     async def main() -> None:
         async with up(spin) as calls:
@@ -189,7 +189,7 @@ def test_a_worker_killed_twice_in_a_call_fails_it_by_name(spin: WorkerSpec) -> N
 
 @pytest.mark.parametrize("noticed", [True, False])
 def test_a_worker_killed_while_idle_costs_the_next_call_nothing_but_time(mlp: Mlp, noticed: bool) -> None:
-    """Whether the call comes before or after the function has heard of the death."""
+    """Whether the call comes before or after the function has noticed the death."""
 
     async def main() -> None:
         async with up(mlp[0]) as calls:
@@ -224,7 +224,7 @@ def test_memory_that_the_engine_cannot_have_is_no_fault_of_the_request(allocate:
 
 
 def test_a_call_that_is_not_answered_in_time_fails_and_the_next_one_works(spin: WorkerSpec) -> None:
-    """A run cannot be interrupted, so its worker goes."""
+    """A run cannot be interrupted, so its worker is killed."""
 
     async def main() -> None:
         async with up(spin) as calls:
@@ -252,7 +252,7 @@ def test_a_call_waits_for_its_turn_until_its_deadline(spin: WorkerSpec) -> None:
 
 
 def test_a_call_that_comes_between_two_others_waits_no_longer(spin: WorkerSpec) -> None:
-    """The turn is free, but another call was told that it is the next."""
+    """No call runs, but another one is already next in the queue."""
 
     async def main() -> None:
         async with up(spin) as calls:
@@ -283,7 +283,7 @@ def test_a_function_that_cannot_come_back_says_why(mlp: Mlp, tmp_path: Path) -> 
 
 
 def test_inputs_that_the_graph_refuses_are_the_callers_mistake(mlp: Mlp) -> None:
-    """The worker lives on."""
+    """The worker survives."""
 
     async def main() -> None:
         async with up(mlp[0]) as calls:
@@ -346,7 +346,7 @@ def test_a_limit_too_small_to_start_in_is_named(mlp: Mlp, groups: Cgroups) -> No
 
 @pytest.mark.cgroup
 def test_a_load_that_takes_for_ever_names_the_limit(mlp: Mlp, groups: Cgroups, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that hardly fits reclaims memory without end, and is not killed for want of it."""
+    """A process that barely fits reclaims memory endlessly, and is not killed for lack of it."""
     monkeypatch.setattr(supervisor, "_LOAD_S", 0.001)
 
     async def main() -> None:
@@ -373,7 +373,7 @@ def test_a_call_that_needs_too_much_memory_is_named_and_the_next_one_works(
 
 
 class _Unreadable:
-    """A cgroup whose files cannot be opened any more, as where descriptors are exhausted."""
+    """A cgroup whose files cannot be opened any more, as when descriptors are exhausted."""
 
     def oom_kills(self) -> int:
         raise PlatformError("cgroup: cannot read memory.events: Too many open files")
@@ -383,7 +383,7 @@ class _Unreadable:
 
 
 def test_a_death_is_torn_down_once_where_nothing_can_be_opened(mlp: Mlp, caplog: pytest.LogCaptureFixture) -> None:
-    """What fails while a death is looked into must not leave its socket to be read again and again."""
+    """An error while reading the exit reason must not leave the worker's socket readable forever."""
 
     async def main() -> None:
         async with up(mlp[0]) as calls:

@@ -1,4 +1,4 @@
-"""A function runs what it is handed at once, and waits between for flags that others raise; here the test does."""
+"""A function runs a sequence of calls that it received at once, each after flags that, here, the test sets."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 PATIENCE_S = 20.0
 OTHERS = 3
-"""The flag that a second run waits for."""
+"""The flag for which the second run waits."""
 
 
 class Group:
@@ -53,7 +53,7 @@ class Group:
         waits: Sequence[tuple[int, ...]] = ((), (OTHERS,)),
         deadline_s: float = PATIENCE_S,
     ) -> "asyncio.Task[SequenceResult]":
-        """Run the function's only graph twice, each time into a place of its own."""
+        """Start two runs of the function's only graph, each with its own place for the output."""
         steps = [
             Step(pack_run(0, [self.given], [ref]), number, waited)
             for number, (ref, waited) in enumerate(zip(self.made, waits, strict=True), ABORT + 1)
@@ -78,7 +78,7 @@ async def ready(spec: WorkerSpec, group: Group) -> AsyncIterator[Calls]:
 
 @pytest.fixture
 def mlp(reference: Callable[[str], Path]) -> tuple[WorkerSpec, Group, bytes]:
-    """A worker, memory with an input, and the answer."""
+    """A worker, memory with an input, and the output."""
     path, feeds = reference("mlp"), sample_inputs("mlp")
     want = run_file(path, feeds)["y"]
     return graphs.spec(path, ("x",), ("y",)), Group(feeds["x"], 1, 1, want.nbytes), want.tobytes()
@@ -95,7 +95,7 @@ def assert_close(got: bytes, want: bytes) -> None:
 
 
 def test_a_run_begins_when_the_flags_that_it_waits_for_are_raised(mlp: tuple[WorkerSpec, Group, bytes]) -> None:
-    """The time that it waits is not its own."""
+    """The time of waiting does not count as its own."""
     spec, group, want = mlp
 
     async def main() -> None:
@@ -124,7 +124,7 @@ def test_a_worker_killed_while_it_waits_runs_only_what_was_not_made(mlp: tuple[W
         async with ready(spec, group) as calls:
             task = group.start(calls.function)
             await until(lambda: group.flag(ABORT + 1) == 1)
-            group.arena.view(group.made[0])[:] = bytes(len(want))  # it is not to be written again
+            group.arena.view(group.made[0])[:] = bytes(len(want))  # it must not be written again
             kill(calls)
             group.raise_flag(OTHERS)
             result = await task
@@ -137,7 +137,7 @@ def test_a_worker_killed_while_it_waits_runs_only_what_was_not_made(mlp: tuple[W
 
 @pytest.mark.parametrize("aborted", [True, False])
 def test_waiting_ends_with_an_abort_or_the_deadline(mlp: tuple[WorkerSpec, Group, bytes], aborted: bool) -> None:
-    """What was run is told; the worker lives on."""
+    """Finished runs are reported; the worker survives."""
     spec, group, _ = mlp
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""Threads that compute an operator together have cores of their own."""
+"""Threads that compute an operator together have separate cores."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Doors as processes of their own, and plain sockets to them."""
+"""HTTP servers of functions as separate processes, and raw sockets to them."""
 
 import contextlib
 import json
@@ -49,14 +49,14 @@ def config(folder: Path, graph: Path, inputs: Ports, outputs: Ports, **changes: 
 
 
 class Door:
-    """A door's process."""
+    """A server's process."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
         self.process = process
         self.port = port
 
     def ready(self) -> str:
-        """What it says once it has loaded."""
+        """Its message after loading."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().decode().strip()
 
@@ -67,7 +67,7 @@ class Door:
 
 @contextlib.contextmanager
 def opened(path: Path, before: str = "", *arguments: str) -> Iterator[Door]:
-    """A door whose process runs ``before`` first; at the end it must have said nothing on standard error."""
+    """A server whose process runs ``before`` first; at the end its standard error must be empty."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         handed = ["--listener", str(listener.fileno()), *arguments]
         process = subprocess.Popen(
@@ -88,7 +88,7 @@ def opened(path: Path, before: str = "", *arguments: str) -> Iterator[Door]:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer."""
+    """A response."""
 
     status: int
     headers: Mapping[str, str]
@@ -111,7 +111,7 @@ class Reply:
 
 
 class Client:
-    """A plain socket that reads answers."""
+    """A raw socket that parses responses."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
@@ -141,7 +141,7 @@ class Client:
         return Reply(int(first.split()[1]), headers, self._stream.read(int(headers.get("content-length", 0))))
 
     def ended(self) -> bool:
-        """Whether the other side closes, and says nothing more."""
+        """Whether the other side closes without sending more."""
         return self._stream.read() == b""
 
 

@@ -1,4 +1,4 @@
-"""A function's HTTP door by its real protocol: a process, and plain sockets."""
+"""A function's HTTP server by its real protocol: a process, and raw sockets."""
 
 import contextlib
 import json
@@ -34,7 +34,7 @@ SLOW_ENGINE = (
     "from mopar.runtime.http import main as serve; from mopar.runtime.engine import Engine; import os; "
     "serve(lambda *given: os.read(0, 1) and Engine(*given)); "
 )
-"""An engine that is made once something was written to standard input."""
+"""An engine whose start waits for a line on standard input."""
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def test_a_connection_carries_several_requests_and_answers_tell_their_times(door
         assert [client.ask(get(path)).status for path in HEALTH] == [200] * 4
         client.send(infer(FEEDS) + get("/v2/models/g0") + infer(FEEDS, "Connection: close"))
         assert_right(client.reply().outputs(), want)
-        told = json.loads(client.reply().body)
-        assert [told["inputs"][0]["name"], told["outputs"][0]["datatype"]] == ["x", "FP32"]
+        metadata = json.loads(client.reply().body)
+        assert [metadata["inputs"][0]["name"], metadata["outputs"][0]["datatype"]] == ["x", "FP32"]
         assert_right(client.reply().outputs(), want)
         assert client.ended()
 
@@ -90,7 +90,7 @@ def test_the_projects_own_client_asks_it(door: Door, want: Array) -> None:
 
 
 def test_inputs_come_in_any_order_and_wherever_they_lie_in_the_body(tmp_path: Path) -> None:
-    """Three bytes stand before numbers of four and eight: each is read to where the engine may read it."""
+    """Three bytes precede numbers of four and eight: each is read to an aligned address."""
     nodes = [
         helper.make_node("Cast", ["wide"], ["narrow"], to=1),
         helper.make_node("Where", ["take", "left", "narrow"], ["y"]),
@@ -121,7 +121,7 @@ def test_a_request_that_comes_byte_by_byte_is_read(door: Door, want: Array) -> N
 
 
 def tensor(**changes: object) -> dict[str, object]:
-    """What is said of the input, changed."""
+    """The input's JSON entry, changed."""
     return {"name": "x", "shape": [1, 16], "datatype": "FP32", "parameters": {"binary_data_size": 64}, **changes}
 
 
@@ -195,7 +195,7 @@ MUTATION = st.tuples(
 def test_a_damaged_request_is_refused_or_answered_right(
     door: Door, want: Array, mutations: list[tuple[str, int, bytes]], where: int
 ) -> None:
-    """Its head or its JSON is damaged; the data are the same, so any answer with an output has the right one."""
+    """Its head or its JSON is damaged; the data are the same, so any response with an output must be the right one."""
     parts = list(infer_parts(FEEDS))
     for kind, place, data in mutations:
         text, at = parts[where], place % len(parts[where])
@@ -255,7 +255,7 @@ def _readable(client: Client) -> bool:
 
 
 def test_what_is_on_its_way_is_answered_when_it_is_told_to_end(mlp: Path, want: Array) -> None:
-    """The request has begun, as 100 Continue shows; what begins after the signal is refused."""
+    """The request has begun, as 100 Continue shows; requests after the signal are refused."""
     parts = infer_parts(FEEDS, "Expect: 100-continue")
     with opened(mlp) as door, Client(door.port) as client, Client(door.port) as other:
         assert door.ready() == "ready"
@@ -285,7 +285,7 @@ def test_while_it_loads_it_is_alive_but_not_ready(mlp: Path, want: Array) -> Non
 
 @pytest.mark.parametrize("sent", [1, 2])
 def test_a_slow_client_is_let_go_and_others_are_served(mlp: Path, want: Array, sent: int) -> None:
-    """Slow to say what it wants, or slow to send what it announced, which holds up others for that long."""
+    """Slow to send its head, or slow to send the announced body, which delays others for that long."""
     slow = "import mopar.runtime.http.connection as c; c._HEAD_S = 0.3; "
     parts = infer_parts(FEEDS)
     with opened(mlp, slow) as door, Client(door.port) as client, Client(door.port) as other:
@@ -364,7 +364,7 @@ LOADED = "import atexit, os; os._exit = lambda _status: print(*sorted(sys.module
 
 
 def test_it_holds_these_modules_and_no_others(mlp: Path) -> None:
-    """Counted at its end, so that what is imported late counts too."""
+    """Counted at the end, so that late imports count too."""
     with opened(mlp, LOADED) as door:
         assert door.ready() == "ready"
         with Client(door.port) as client:
@@ -380,7 +380,7 @@ def test_it_holds_these_modules_and_no_others(mlp: Path) -> None:
 
 @pytest.mark.native
 def test_it_takes_little_more_memory_than_a_worker(mlp: Path, reference: Callable[[str], Path]) -> None:
-    """0.7 MiB when this was written."""
+    """The difference was 0.7 MiB when it was measured (docs/architecture.md)."""
     with WorkerProcess(WorkerSpec("f0", (GraphFile(reference("mlp"), EngineOptions(), ("x",), ("y",)),))) as worker:
         worker.load(PATIENCE_S)
         with opened(mlp) as fresh:

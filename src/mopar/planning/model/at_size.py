@@ -1,4 +1,4 @@
-"""A profile at other sizes of its inputs: limits of memory and payload hold for the largest that are answered."""
+"""A profile at other input sizes: limits on memory and payload hold for the largest sizes of the range."""
 
 from dataclasses import replace
 
@@ -6,14 +6,14 @@ from mopar.types import PartProfile, Profile, ShardStep, SizePoint
 
 
 def at_largest(profile: Profile) -> Profile:
-    """The profile with the bytes of tensors and layers at the largest sizes that must be answered; times stay."""
+    """The profile with the bytes of tensors and layers at the largest sizes of the range; times stay."""
     return profile if profile.largest is None else _with_bytes(profile, profile.largest)
 
 
 def beyond_range(profile: Profile) -> Profile | None:
-    """The profile with the bytes of larger requests than it was measured for; None where they are not known.
+    """The profile with the bytes of larger requests than measured, where no range is stated; None where not known.
 
-    What parts hold is taken to grow as the most that the layers of their step do.
+    Memory of parts is assumed to grow like the largest active bytes of the layers of their step.
     """
     if profile.beyond is None:
         return None
@@ -22,7 +22,7 @@ def beyond_range(profile: Profile) -> Profile | None:
 
 
 def _with_bytes(profile: Profile, size: SizePoint) -> Profile:
-    """The shapes of tensors stay those of the measured point: what parts split has one size throughout."""
+    """Shapes of tensors stay those of the measured point: what parts split has the same size throughout."""
     tensors = zip(profile.tensors, size.tensor_bytes, strict=True)
     layers = zip(profile.layers, size.layer_bytes, strict=True)
     return replace(

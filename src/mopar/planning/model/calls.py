@@ -1,7 +1,7 @@
-"""What a call takes: inside its function, where it is CPU work and is billed, and outside, where it is latency alone.
+"""Time of a call: inside its function, where it is CPU work and billed, and outside, where it only adds latency.
 
-Inside, it computes, receives, decodes, encodes and sends: that stretches when the function has less than a CPU.
-Outside, it travels. Written once, for numbers and for arrays of numbers.
+Inside, a call computes, receives, decodes, encodes and sends; that takes longer where the function has less than a CPU.
+Outside is transfer. The formulas are written once, for numbers and for arrays of numbers.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from mopar.types import PlatformLimits, RuntimeCosts
 from mopar.types.profile import COLD_HALF_MS, IDLE_HALF_MS
 
 Side = Literal["consumer", "producer"]
-"""Which end of a crossing tensor a call is: it reads the tensor, or makes it."""
+"""The side of a crossing tensor that a call is on: it reads the tensor, or produces it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class CallTime(Generic[Num]):
 
 @dataclass(frozen=True, slots=True)
 class WireCosts:
-    """What a MiB of a crossing tensor adds to one call."""
+    """Time that a MiB of a crossing tensor adds to one call."""
 
     inside_ms_per_mib: float
     outside_ms_per_mib: float
@@ -33,12 +33,13 @@ class WireCosts:
 
 @dataclass(frozen=True, slots=True)
 class CallCosts:
-    """What a call takes beyond computing, on a CPU of its own.
+    """Time of a call beyond computing, with a CPU of its own.
 
     Attributes:
         inside_ms, outside_ms: per call.
-        cold_call_ms, cold_ms, wake_ms: per call, as far as others compute in between (see ``cold_cache_penalty``).
-        consumer, producer: per tensor that the call reads, or makes.
+        cold_call_ms, cold_ms, wake_ms: per call, in proportion to the time that others compute in between (see
+            ``cold_cache_penalty``).
+        consumer, producer: per tensor that the call reads, or produces.
     """
 
     inside_ms: float
@@ -51,11 +52,11 @@ class CallCosts:
 
 
 def call_costs(runtime: RuntimeCosts, limits: PlatformLimits) -> CallCosts:
-    """The costs of a call: as measured where functions share the profile's host, elsewhere the platform's figures.
+    """The costs of a call: as measured where functions share the profile's host, otherwise the platform's figures.
 
-    The profile measures a tensor that crosses, written by one function and read by the next: each of the
-    two pays half. A platform's figure counts for each direction, since a body travels both ways. Functions share
-    cores, and so find them cold, only on a host that they share.
+    The profile measures a tensor that crosses, written by one function and read by the next: each of the two is charged
+    half. A platform's figure counts for each direction, since a body is transferred both ways. Functions share cores,
+    and so find their caches cold and cores idle, only on a host that they share.
     """
     here = limits.shares_host
     if here:
@@ -77,10 +78,10 @@ def call_costs(runtime: RuntimeCosts, limits: PlatformLimits) -> CallCosts:
 
 
 def step_costs(runtime: RuntimeCosts, limits: PlatformLimits) -> CallCosts:
-    """The costs of a further step of functions that compute a slice side by side.
+    """The costs of a further step of functions that compute a slice in parallel.
 
-    On a host that they share they hand each other tensors without a call in between, and stay awake; elsewhere each
-    step is a call.
+    On a shared host they exchange tensors without a call in between, and their cores do not idle; otherwise each step
+    is a call.
     """
     costs = call_costs(runtime, limits)
     if not limits.shares_host or runtime.exchange_ms is None:
@@ -89,12 +90,12 @@ def step_costs(runtime: RuntimeCosts, limits: PlatformLimits) -> CallCosts:
 
 
 def crossing_time(costs: CallCosts, size_bytes: Num, side: Side) -> CallTime[Num]:
-    """What one tensor that crosses a cut adds to a call: the only place that prices a crossing tensor.
+    """Time that one tensor that crosses a cut adds to a call: the only place that prices a crossing tensor.
 
     Args:
         costs: of the transport.
         size_bytes: of the tensor, or of the share of it that crosses.
-        side: whether the call reads it or makes it.
+        side: whether the call reads or produces it.
     """
     wire = costs.consumer if side == "consumer" else costs.producer
     size_mib = size_bytes / MIB
@@ -102,9 +103,10 @@ def crossing_time(costs: CallCosts, size_bytes: Num, side: Side) -> CallTime[Num
 
 
 def cold_cache_penalty(costs: CallCosts, compute_ms: Num, whole_ms: float) -> CallTime[Num]:
-    """What a call takes more that computes for so long of a model's ``whole_ms``.
+    """Cold-cache penalty and idle wake-up latency of a call that computes for part of a model's ``whole_ms``.
 
-    While the other functions compute, they empty its caches (inside), and its core goes to sleep (outside).
+    While the other functions compute, they evict its data from the caches (inside), and its core enters an idle state
+    (outside).
     """
     others_ms = (whole_ms - compute_ms) * (whole_ms > compute_ms)
     idle = others_ms / (others_ms + IDLE_HALF_MS)
@@ -113,13 +115,13 @@ def cold_cache_penalty(costs: CallCosts, compute_ms: Num, whole_ms: float) -> Ca
 
 
 def call_time(costs: CallCosts, compute_ms: Num, whole_ms: float, crossing: CallTime[Num]) -> CallTime[Num]:
-    """A call's time on a CPU for each thread.
+    """A call's time with one CPU per thread.
 
     Args:
         costs: of the call, or of a further step.
-        compute_ms: the engine's time, and what the cut adds to it.
+        compute_ms: the engine's time, and what the cut adds to it; in ms.
         whole_ms: the engine's time for the whole model.
-        crossing: ``crossing_time`` of all tensors that the call reads and makes, added up.
+        crossing: ``crossing_time`` of all tensors that the call reads and produces, added up.
     """
     cold = cold_cache_penalty(costs, compute_ms, whole_ms)
     return CallTime(

@@ -1,4 +1,4 @@
-"""What calls of one model take and cost on one platform: the facts that this follows from, worked out once."""
+"""Cost and latency of one model's calls on one platform: the data that they follow from, computed once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class CostModel:
     Attributes:
         profile: what was measured of the model.
         book: prices, sizes and the billing unit.
-        limits: what the platform forbids, and what a call takes there.
-        call, step: costs of a call, and of a further step of functions that compute a slice side by side.
+        limits: the platform's limits, and the costs of its calls.
+        call, step: costs of a call, and of a further step of functions that compute a slice in parallel.
         one_ms, two_ms: engine time of the first layers, with one thread and with two, by their number.
-        parts_ms: the same where parts compute the layers side by side, to take each part's share of.
+        parts_ms: the same where parts compute the layers in parallel; a part takes its share of it.
         cut_ms: what cutting at a position adds to the call that begins there; 0 where it is not named.
-        two_threads: whether it is known what two threads take.
+        two_threads: whether times with two threads are known.
     """
 
     profile: Profile
@@ -48,7 +48,7 @@ class CostModel:
 
     @classmethod
     def of(cls, profile: Profile, book: PriceBook, limits: PlatformLimits) -> "CostModel":
-        """Linear in the profile's size."""
+        """Make a cost model for a profile and a platform. Linear in the profile's size."""
         file_bytes = sum(weight.file_bytes for weight in profile.weights)
         loading_ms = max(profile.whole.init_ms - profile.runtime.init_ms, 0.0)
         return cls(
@@ -67,15 +67,15 @@ class CostModel:
 
     @property
     def layers(self) -> int:
-        """How many the model has."""
+        """Number of layers."""
         return len(self.profile.layers)
 
     def times(self, costs: CallCosts, one_ms: Num, two_ms: Num, crossing: CallTime[Num]) -> ThreadTimes[Num]:
-        """A call's times, of its computing time with one thread and with two, and of the tensors that cross."""
+        """A call's times from its computing time with one thread and with two, and from the tensors that cross."""
         one = call_time(costs, one_ms, self.one_ms[-1], crossing)
         two = call_time(costs, two_ms, self.two_ms[-1], crossing)
         return ThreadTimes(one.inside_ms, two.inside_ms, one.outside_ms)
 
     def init_ms(self, file_bytes: Num) -> Num:
-        """From exec to ready of a function with ``file_bytes`` of weights: the whole's loading, by its share."""
+        """Start-up of a function with ``file_bytes`` of weights, exec to ready: its share of loading the model."""
         return file_bytes * self._loading_ms_per_byte + self.profile.runtime.init_ms

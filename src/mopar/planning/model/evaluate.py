@@ -1,4 +1,4 @@
-"""What a plan is expected to take: the one evaluation that search, verdicts and reports rest on."""
+"""Predicted figures of a plan: the one evaluation that search, verdicts and reports use."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ from mopar.types import (
 
 @dataclass(frozen=True, slots=True)
 class _Timed:
-    """A call's times in ms: computing, all that passes inside the function, its bill, and the whole call."""
+    """A call's times in ms: computing, inside the function, billed, and in all."""
 
     compute_ms: float
     inside_ms: float
@@ -41,15 +41,15 @@ class _Timed:
 
 
 def evaluate(profile: Profile, book: PriceBook, limits: PlatformLimits, shape: PlanShape) -> Predicted:
-    """``predict`` for a profile, prices and limits that no cost model was made of yet."""
+    """Like ``predict``, for a profile, prices and limits without a cost model."""
     return predict(CostModel.of(profile, book, limits), shape)
 
 
 def predict(model: CostModel, shape: PlanShape) -> Predicted:
     """The prediction for ``shape``: every call's time and price, and the longest path through the calls.
 
-    Calls that do not wait for each other run side by side. Functions hold no more than one call at a time; a
-    plan that calls one function twice at once is not a plan.
+    Calls that do not wait for each other run in parallel. A function runs one call at a time; a plan that calls one
+    function twice at once is invalid.
 
     Raises:
         KeyError: the shape names a tensor, function or graph that it or the profile does not have;
@@ -86,7 +86,7 @@ def predict(model: CostModel, shape: PlanShape) -> Predicted:
 
 
 def _timed(model: CostModel, shape: PlanShape, graphs: Mapping[str, Graph]) -> dict[str, _Timed]:
-    """Every call's times; of a function's calls in a request, those after the first are further steps."""
+    """Times of every call; calls of a function after its first in a request are further steps."""
     functions = {function.name: function for function in shape.functions}
     timing = _Timing(model, call_shares(graphs, shape.calls))
     begins = _beginnings(shape, graphs)
@@ -99,7 +99,7 @@ def _timed(model: CostModel, shape: PlanShape, graphs: Mapping[str, Graph]) -> d
 
 
 def _beginnings(shape: PlanShape, graphs: Mapping[str, Graph]) -> dict[str, int]:
-    """For each function, the layer at which it, or those that compute a slice with it, begin."""
+    """For each function, the layer at which it or its group begins."""
     begins = {function.name: min(graphs[graph].start for graph in function.graphs) for function in shape.functions}
     owner = {graph: function.name for function in shape.functions for graph in function.graphs}
     together: dict[tuple[int, int], list[str]] = defaultdict(list)
@@ -111,7 +111,7 @@ def _beginnings(shape: PlanShape, graphs: Mapping[str, Graph]) -> dict[str, int]
 
 
 class _Timing:
-    """Times the calls of one shape."""
+    """Computes the times of the calls of one shape."""
 
     def __init__(self, model: CostModel, made: Mapping[tuple[str, str], Share]) -> None:
         self._model, self._made = model, made
@@ -134,7 +134,7 @@ class _Timing:
         )
 
     def _crossing(self, call: Call, graph: Graph, costs: CallCosts) -> CallTime[float]:
-        """What all tensors that a call reads and makes add to its time."""
+        """Time that all tensors which a call reads and produces add to it."""
         read = [crossing_time(costs, size, "consumer") for item in call.inputs for size in self._read(item)]
         shares = (self._made[call.id, name] for name in call.outputs)
         charged = (made_bytes(self._tensors[share.tensor], share, graph.part) for share in shares)
@@ -142,12 +142,12 @@ class _Timing:
         return CallTime(sum(one.inside_ms for one in both), sum(one.outside_ms for one in both))
 
     def _read(self, item: CallInput) -> Iterator[float]:
-        """Bytes of an input's sources; of summands one, since the others are charged to those who make them."""
+        """Bytes of an input's sources; of summands one, since the others are charged to their producers."""
         for source in item.sources[:1] if item.combine == "sum" else item.sources:
             yield self._bytes(source)
 
     def _bytes(self, source: Source) -> float:
-        """Of a source: its share's, or its region's part of it."""
+        """Bytes of a source: its share of the tensor, or its region's part of that."""
         share = self._made.get((source.producer, source.tensor), Share(source.tensor))
         tensor, region = self._tensors[share.tensor], source.region
         held = share_bytes(tensor, share)
@@ -157,7 +157,7 @@ class _Timing:
         return held * (region.stop - region.start) / size
 
     def _compute_ms(self, elapsed: Sequence[float], graph: Graph) -> float:
-        """What its layers take, of a part its share of them beside the others; and what the cut adds."""
+        """Engine time of its layers, of a part its share of it, and the time that the cut adds."""
         cut_ms = self._model.cut_ms.get(graph.start, 0.0)
         if graph.part is None:
             return elapsed[graph.stop] - elapsed[graph.start] + cut_ms
@@ -168,9 +168,9 @@ class _Timing:
         return self._parts[graph.start, graph.stop, part].time_share
 
     def _need_gb_s(self, graph: Graph) -> float:
-        """Memory in need over time (docs/measuring.md): weights of the running layer, and tensors that live.
+        """Memory in need over time (docs/measuring.md): weights of the running layer, and live tensors.
 
-        Parts are taken to need an equal share of both, for their own time.
+        Parts are assumed to need an equal share of both, for their own time.
         """
         whole = sum(
             (layer.weight_bytes + layer.activation_bytes)

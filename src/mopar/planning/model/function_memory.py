@@ -22,11 +22,11 @@ def slice_memory_mib(profile: Profile, start: int, stop: int) -> float:
 
 
 class FunctionMemory:
-    """What functions of one profile hold: a weight once, however many of a function's whole runs read it.
+    """Memory of one profile's functions: a weight counts once, however many of a function's whole runs read it.
 
     Args:
-        profile: what functions need beyond weights and tensors is read off it.
-        sized: the same with the bytes of other sizes; by default those of the largest that are answered.
+        profile: gives the overhead beyond weights and tensors.
+        sized: the same with the bytes of other sizes; by default those of the largest sizes of the range.
     """
 
     def __init__(self, profile: Profile, sized: Profile | None = None) -> None:
@@ -44,7 +44,7 @@ class FunctionMemory:
         return required_mib(self._profile.runtime.base_mib, float(resident + max(active, default=0)), overhead_mib)
 
     def file_bytes(self, graphs: Sequence[Graph]) -> int:
-        """Of the weights in a function's built files."""
+        """Bytes of the weights in a function's built files."""
         whole, parts = self._divided(graphs)
         return self._weight_bytes(whole, "file_bytes") + sum(part.file_bytes for part in parts)
 

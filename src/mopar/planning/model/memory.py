@@ -1,4 +1,4 @@
-"""Memory that layers take: weights, tensors, and the required memory that follows."""
+"""Memory of layers: weights, tensors, and the required memory that follows."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -8,7 +8,7 @@ from mopar.planning.numbers import MIB, Num
 from mopar.types import Profile
 
 WeightBytes = Literal["resident_bytes", "file_bytes"]
-"""What of a ``WeightProfile``: its bytes in memory, or in the built file."""
+"""A field of ``WeightProfile``: its bytes in memory, or in the built file."""
 
 
 def required_mib(base_mib: float, held_bytes: Num, overhead_mib: Num) -> Num:
@@ -17,7 +17,7 @@ def required_mib(base_mib: float, held_bytes: Num, overhead_mib: Num) -> Num:
     Args:
         base_mib: of a worker whose graph does nothing.
         held_bytes: weights and tensors of the function.
-        overhead_mib: what its process needs beyond them and the base (see ``RuntimeOverhead``).
+        overhead_mib: memory of its process beyond these and the base (see ``RuntimeOverhead``).
     """
     above_mib = held_bytes / MIB + overhead_mib
     return above_mib * (above_mib > 0) + base_mib
@@ -38,8 +38,8 @@ def first_read_bytes(profile: Profile) -> list[float]:
 def active_bytes(profile: Profile, start: int, stop: int) -> int:
     """The most bytes of tensors that layers ``start`` to ``stop`` hold while one of them runs.
 
-    Boundary tensors count in full throughout: inputs stay until the answer is sent, outputs are bound
-    before the run. Tensors that only pass over the slice are not in it.
+    Boundary tensors count in full throughout: inputs stay until the response is sent, outputs are bound before the run.
+    Tensors that only pass over the slice are not included.
     """
     inputs = [(last_use(tensor), tensor.bytes) for tensor in slice_inputs(profile.tensors, start, stop)]
     outputs = [(tensor.producer, tensor.bytes) for tensor in slice_outputs(profile.tensors, start, stop)]

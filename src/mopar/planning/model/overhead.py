@@ -1,4 +1,4 @@
-"""What a function's process needs beyond its weights and tensors, as far as it was measured."""
+"""Measured memory of a function's process beyond its weights and tensors."""
 
 import numpy as np
 
@@ -9,20 +9,20 @@ from mopar.planning.numbers import MIB, Floats, Indices
 from mopar.types import Profile
 
 _LEAST_OF_USUAL = 0.5
-"""A measured slice that needs less than this share of what the others do, beyond its weights, reads not all of them."""
+"""A measured slice whose overhead is below this share of the others' does not read all of its weights."""
 
 
 class RuntimeOverhead:
-    """What functions of a model need beyond the base, their weights and their tensors, in MiB.
+    """Memory of a model's functions beyond the base, their weights and their tensors, in MiB.
 
-    The engine's objects, kernels' code, fragments of the heap, and what reading ahead on a fault makes the
-    kernel keep: it cannot be counted, so it is measured, for the whole model and for a few slices. A
-    layer's part in the model is the mean of its shares of time and of resident weights. A slice is expected to
-    need the mean of the measured slices that it overlaps, by the part it has in common with each; one
-    larger than they are comes nearer to the whole's the larger it is.
+    It consists of the engine's objects, kernels' code, fragmentation of the heap, and pages kept by read-ahead on
+    faults. It cannot be computed, so it is measured, for the unsplit model and for a few slices. A layer's part in the
+    model is the mean of its shares of time and of resident weights. A slice's prediction is the mean over the measured
+    slices that it overlaps, weighted by the overlapping part; for a slice larger than they are, it approaches the
+    unsplit model's the larger the slice is.
 
-    A measured slice that needs far less than the others do beyond its weights does not read all of them (a
-    table of which requests gather some rows): what is missing is taken off its layers, by their weights.
+    A measured slice that needs far less beyond its weights than the others does not read all of them (a table of which
+    requests gather some rows): the difference is subtracted from its layers, by their weights.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -44,17 +44,17 @@ class RuntimeOverhead:
         if not profile.samples:
             per_layer[:] = self._whole
         part = _parts(profile, resident)
-        # What the layers before each position add to the sums that a slice's figure is made of.
+        # Prefix sums over layers of the terms that a slice's figure consists of.
         per_position = np.cumsum(np.stack([part, part * per_layer, unread]), axis=1)
         self._upto: Floats = np.concatenate([np.zeros((3, 1)), per_position], axis=1)
         self._sampled = 1.0 / max(len(profile.samples), 1)
 
     def of(self, start: int, stop: int) -> float:
-        """Of layers ``start`` to ``stop`` (exclusive)."""
+        """Overhead of layers ``start`` to ``stop`` (exclusive)."""
         return float(self.table(np.array([start, stop]))[0, 1])
 
     def table(self, points: Indices) -> Floats:
-        """Of every slice between two of ``points``, by start and stop; nothing below the diagonal."""
+        """Overhead of every slice between two of ``points``, by start and stop; the lower triangle is undefined."""
         upto = self._upto[:, points]
         parts, sums, unread = upto[:, None, :] - upto[:, :, None]
         mean: Floats = np.divide(sums, parts, out=np.zeros_like(sums), where=parts > 0)
@@ -72,6 +72,6 @@ def _parts(profile: Profile, resident: Floats) -> Floats:
 
 
 def _beyond(profile: Profile, start: int, stop: int, required_mib: float) -> float:
-    """What a measured slice needs beyond what can be counted of it."""
+    """Measured memory of a slice beyond what can be computed."""
     held = weight_bytes(profile, [(start, stop)], "resident_bytes") + active_bytes(profile, start, stop)
     return required_mib - profile.runtime.base_mib - held / MIB

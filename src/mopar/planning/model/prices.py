@@ -1,4 +1,4 @@
-"""What a call costs (docs/planning.md) and which sizes can be bought, once, for numbers and for arrays of numbers."""
+"""Prices of calls and the sizes on sale (docs/planning.md), written once for numbers and for arrays of numbers."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ HEADROOM_MIN_MIB = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Headroom:
-    """What is added to required memory: a share of it, at least ``min_mib``."""
+    """Added to required memory: a share of it, at least ``min_mib``."""
 
     share: float = HEADROOM_SHARE
     min_mib: float = HEADROOM_MIN_MIB
@@ -25,7 +25,7 @@ def round_up(value: Num, unit: float) -> Num:
 
 
 def billed_ms(book: PriceBook, duration_ms: Num) -> Num:
-    """What a call of that duration is billed for."""
+    """Billed duration of a call of that duration."""
     rounded = round_up(duration_ms, book.billing_unit_ms)
     return rounded + (book.billing_min_ms - rounded) * (rounded < book.billing_min_ms)
 
@@ -36,7 +36,7 @@ def held_usd_per_ms(book: PriceBook, memory_mib: Num, cpu: Num) -> Num:
 
 
 def call_usd(book: PriceBook, memory_mib: Num, cpu: Num, billed_ms: Num, init_ms: Num) -> Num:
-    """Price of one call: what it holds, the fee, and its share of cold starts."""
+    """Price of one call: memory and CPU held, the fee, and its share of cold starts."""
     return calls_usd(book, held_usd_per_ms(book, memory_mib, cpu), billed_ms, init_ms, 1.0)
 
 
@@ -62,6 +62,6 @@ def with_headroom(memory_mib: Num, share: float = HEADROOM_SHARE, minimum_mib: f
 
 
 def bought_mib(book: PriceBook, memory_mib: Num) -> Num:
-    """The smallest size that can be bought with at least ``memory_mib``, were there no maximum."""
+    """The smallest size on sale with at least ``memory_mib``, regardless of the maximum."""
     above = memory_mib - book.memory_min_mib
     return round_up(above * (above > 0), float(book.memory_step_mib)) + book.memory_min_mib

@@ -1,24 +1,24 @@
-"""What a function's CPUs make of a call's time."""
+"""Effect of a function's CPUs on a call's time."""
 
 import numpy as np
 
 from mopar.planning.numbers import Floats, Num
 
 PERIOD_MS = 20.0
-"""Length of the period in which functions get their quota, here and on AWS Lambda."""
+"""Length of the scheduling period of CPU quotas, here and on AWS Lambda."""
 TWO_CPUS = 2.0
 
 
 def quota_ms(work_ms: Num, share: Num, period_ms: float = PERIOD_MS) -> Num:
     """Expected latency of a call that computes for ``work_ms`` with one thread at ``share`` of a CPU, over 0.
 
-    The kernel hands out a quota of ``share * period`` at the start of each period; who used it up waits for the next.
-    A call that finds its function idle has a whole quota and comes at any moment of a period, so one that needs no
-    more than a quota is not slowed down at all, and a longer one takes about a period less than ``work / share``. The
-    mean over all moments, in closed form: with quota ``q``, period ``P`` and what is left after the first quota,
-    ``r = work - q > 0``, a call that comes at least ``q`` before the period's end, as ``P - q`` of ``P`` do, waits for
-    that end, ``(P + q) / 2`` away on average, and then through ``ceil(r / q) - 1`` more; the others get two quotas
-    in a row, and their mean comes to ``work + (P - q) r / q``.
+    The kernel grants a quota of ``share * period`` at the start of each period; a process that has used it up waits for
+    the next one. A call to an idle function has a whole quota and arrives at any moment of a period, so one that needs
+    no more than a quota is not slowed down at all, and a longer one takes about a period less than ``work / share``.
+    The mean over all moments, in closed form: with quota ``q``, period ``P`` and the remainder after the first quota,
+    ``r = work - q > 0``, a call that arrives at least ``q`` before the period's end, as ``P - q`` of ``P`` do, waits
+    for that end, ``(P + q) / 2`` away on average, and then through ``ceil(r / q) - 1`` more; the others get two quotas
+    in a row, and their mean is ``work + (P - q) r / q``.
     """
     quota = (share - (share - 1.0) * (share > 1.0)) * period_ms
     rest = work_ms - quota
@@ -40,7 +40,7 @@ def least_work_mib(work_ms: Num, mib_per_cpu: float, period_ms: float = PERIOD_M
 
 
 def cpu_bound_ms(one_ms: Num, two_ms: Num, cpu: Num, threads: Num) -> Num:
-    """A call's time inside a function of ``cpu`` CPUs, of a profile measured at one whole CPU.
+    """A call's time inside a function of ``cpu`` CPUs, from times with one CPU per thread.
 
     Args:
         one_ms: with one thread.
@@ -53,5 +53,5 @@ def cpu_bound_ms(one_ms: Num, two_ms: Num, cpu: Num, threads: Num) -> Num:
 
 
 def threads_of(one_ms: Floats, two_ms: Floats, cpu: Floats) -> Floats:
-    """How many threads are faster: two only where each has a CPU."""
+    """The faster number of threads: two only where each has a CPU."""
     return np.where((cpu >= TWO_CPUS) & (two_ms < one_ms), 2.0, 1.0)

@@ -8,7 +8,7 @@ from mopar.types import Call, Function, Graph, Plan, Share
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a function gets; ``parts`` functions, where a slice is computed side by side."""
+    """Resources of a function; ``parts`` functions, where a slice is computed in parallel."""
 
     memory_mib: int
     cpu: float
@@ -18,7 +18,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class PlanShape:
-    """What ``evaluate`` needs of a plan: calls stand in an order in which they can run."""
+    """The input of ``evaluate``: a plan without figures. Calls are listed in an order in which they can run."""
 
     functions: tuple[Function, ...]
     graphs: tuple[Graph, ...]
@@ -27,12 +27,12 @@ class PlanShape:
 
 
 def shape_of(plan: Plan) -> PlanShape:
-    """A plan's shape."""
+    """The shape of a plan."""
     return PlanShape(plan.functions, plan.graphs, plan.calls, plan.outputs)
 
 
 def call_shares(graphs: Mapping[str, Graph], calls: Sequence[Call]) -> dict[tuple[str, str], Share]:
-    """What each call makes of each tensor, by call and tensor."""
+    """The share of each tensor that each call produces, by call and tensor."""
     found = {}
     for call in calls:
         part = graphs[call.graph].part

@@ -1,4 +1,4 @@
-"""Tensors that enter, leave and fill slices, for all slices at once: the array form of ``boundary`` and ``memory``."""
+"""Tensors at the boundaries of slices and inside, for all slices: the array form of ``boundary`` and ``memory``."""
 
 from collections.abc import Sequence
 
@@ -18,12 +18,13 @@ class SliceTensors:
     def __init__(self, profile: Profile) -> None:
         self._count = len(profile.layers)
         self.used = [number for number, tensor in enumerate(profile.tensors) if tensor.consumers]
-        """The tensors that somebody reads, by their numbers in the profile."""
+        """The tensors that any layer or the response reads, by their numbers in the profile."""
         used = [profile.tensors[number] for number in self.used]
         self._producer = np.array([tensor.producer for tensor in used], dtype=np.int64)
         self._last = np.array([last_use(tensor) for tensor in used], dtype=np.int64)
         self._bytes = np.array([float(tensor.bytes) for tensor in used])
-        # Each reader of each tensor as one number, ascending: what reads a tensor from a layer on is found at once.
+        # Each reader of each tensor as one number, ascending, so that the first reader from a layer on is found by
+        # bisection.
         self._stride = self._count + 1
         readers = [(number * self._stride + reader) for number, t in enumerate(used) for reader in sorted(t.consumers)]
         self._readers = np.array(readers, dtype=np.int64)
@@ -73,7 +74,7 @@ class SliceTensors:
     def active_bytes(self, start: int, positions: Sequence[int]) -> list[float]:
         """For each stop in ``positions``: the most bytes held while a layer of [start, stop) runs.
 
-        Tensors that pass over the slice are still in it. Inputs that no later layer reads stay; outputs are there
+        Tensors that pass over the slice are still included. Inputs that no later layer reads stay; outputs are bound
         from the beginning, so layers before an output's producer hold it too.
         """
         entering = (self._producer < start) & (self._last >= start) & (self._last < self._count)

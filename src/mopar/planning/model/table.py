@@ -1,9 +1,8 @@
-"""Every possible slice of a profile, worked out once: the search looks slices up instead of summing layers.
+"""Every possible slice of a profile, computed once: the search looks slices up instead of summing layers.
 
-The array form of what ``evaluate`` says of one plan. Matrices are indexed by two positions, start and stop; what lies
-on or below the diagonal means nothing. They take O(n^2) numbers and time for n positions. numpy is here for speed
-alone: at 500 layers there are 125,000 slices, and the search sweeps them some hundred times, which plain loops would do
-in minutes.
+The array form of ``evaluate``. Matrices are indexed by two positions, start and stop; entries on or below the diagonal
+are undefined. They take O(n^2) numbers and time for n positions. numpy is used only for speed: at 500 layers there are
+125,000 slices, and the search sweeps them some hundred times, which plain loops would do in minutes.
 """
 
 from collections.abc import Sequence
@@ -23,14 +22,14 @@ from mopar.types import Profile, TensorProfile
 
 @dataclass(frozen=True, slots=True)
 class SliceNeeds:
-    """What slices hold and move, by start and stop.
+    """Memory and transfers of slices, by start and stop.
 
     Attributes:
         resident_bytes, file_bytes: of the weights, in memory and in the built files.
-        active_bytes: the most that tensors take, at the largest sizes.
+        active_bytes: peak bytes of live tensors, at the largest sizes.
         overhead_mib: see ``RuntimeOverhead``.
         input_bytes, output_bytes: of a call's tensors at the largest sizes, not encoded.
-        crossing: what a call's tensors add to its time.
+        crossing: time that a call's tensors add to it.
     """
 
     resident_bytes: Floats
@@ -42,7 +41,7 @@ class SliceNeeds:
     crossing: CallTime[Floats]
 
     def at(self, start: int, stop: int) -> "SliceNeeds":
-        """Of a single slice, 1 by 1."""
+        """A single slice, 1 by 1."""
         one = slice(start, start + 1), slice(stop, stop + 1)
         return SliceNeeds(
             resident_bytes=self.resident_bytes[one],
@@ -57,14 +56,14 @@ class SliceNeeds:
 
 @dataclass(frozen=True, slots=True)
 class SliceTable:
-    """What each slice needs, at one whole CPU for each thread.
+    """Figures of each slice, at one whole CPU for each thread.
 
     Attributes:
         positions: layers at which a slice may start or stop, 0 and the number of layers included.
-        needs: what it holds and moves.
+        needs: its memory and transfers.
         memory_mib: required memory, before headroom.
         inside_ms, outside_ms: a call's time inside and outside the function, with one thread.
-        inside_two_ms: the time inside with two threads; that with one where it is not known.
+        inside_two_ms: the time inside with two threads; with one where that is not known.
         init_ms: from exec to ready.
     """
 
@@ -77,7 +76,7 @@ class SliceTable:
     init_ms: Floats
 
     def at(self, start: int, stop: int) -> "SliceTable":
-        """A table of a single slice, 1 by 1; its positions are the numbers of those that it lies between."""
+        """A table of a single slice, 1 by 1; its positions are the numbers of the slice's own."""
         names = (field.name for field in fields(self) if field.name not in {"positions", "needs"})
         values = (getattr(self, name)[start : start + 1, stop : stop + 1] for name in names)
         return SliceTable((start, stop), self.needs.at(start, stop), *values)
@@ -97,7 +96,7 @@ def slice_table(model: CostModel, positions: Sequence[int]) -> SliceTable:
 
 
 def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
-    """What slices between two of ``positions`` hold and move."""
+    """Memory and transfers of slices between two of ``positions``."""
     profile, points = model.profile, np.array(positions)
     sized = at_largest(profile)
     tensors = SliceTensors(sized)
@@ -108,7 +107,7 @@ def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
     return SliceNeeds(
         resident_bytes=_weights(profile, points, "resident_bytes"),
         file_bytes=_weights(profile, points, "file_bytes"),
-        # Tensors that are live where a slice starts either enter it or pass over it.
+        # Tensors that are live at a slice's start either enter the slice or pass over it.
         active_bytes=np.maximum(active - (live[:, None] - inputs), 0.0),
         overhead_mib=RuntimeOverhead(profile).table(points),
         input_bytes=inputs,
@@ -118,7 +117,7 @@ def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
 
 
 def crossing_figures(model: CostModel, sized: Profile, used: Sequence[int], side: Side) -> Floats:
-    """Of each used tensor: its bytes at the sizes of ``sized``, and its crossing's time inside and outside."""
+    """For each used tensor: its bytes at the sizes of ``sized``, and the time inside and outside of its crossing."""
     here: Sequence[TensorProfile] = model.profile.tensors
     measured = np.array([float(here[number].bytes) for number in used])
     largest = np.array([float(sized.tensors[number].bytes) for number in used])
@@ -134,16 +133,16 @@ def table_of(
     elapsed: tuple[tuple[Floats, Floats], tuple[Floats, Floats]],
     cut_ms: Floats,
 ) -> SliceTable:
-    """The table, from what slices hold, move and compute.
+    """The table, from memory, transfers and engine times of slices.
 
     Args:
         model: its costs.
-        positions: that the columns stand for.
+        positions: those of rows and columns.
         needs: of each slice.
         elapsed: with one thread and with two, engine time before each start, and before each stop.
-        cut_ms: what a cut at each start adds.
+        cut_ms: time that a cut at each start adds.
     """
-    # Below the diagonal, which means nothing, the difference would be negative.
+    # Below the diagonal, which is undefined, the difference would be negative.
     one, two = (np.maximum(stops[None, :] - starts[:, None], 0.0) + cut_ms[:, None] for starts, stops in elapsed)
     times = model.times(model.call, one, two, needs.crossing)
     held_bytes = needs.resident_bytes + needs.active_bytes
@@ -159,7 +158,7 @@ def table_of(
 
 
 def _weights(profile: Profile, points: Indices, what: WeightBytes) -> Floats:
-    """Bytes of the weights of each slice, a weight that several of its layers share once."""
+    """Bytes of the weights of each slice, counting once a weight that several of its layers share."""
     sizes = {weight.name: int(getattr(weight, what)) for weight in profile.weights}
     count = len(profile.layers)
     first = np.zeros(count)
@@ -176,7 +175,7 @@ def _weights(profile: Profile, points: Indices, what: WeightBytes) -> Floats:
     for start in points:
         added = first.copy()
         for previous, index, size in again:
-            # Read before, but by no layer of a slice that starts here.
+            # Read earlier, but by no layer of a slice that starts here.
             if previous < start <= index:
                 added[index] += size
         total = np.concatenate(([0.0], np.cumsum(added)))

@@ -1,4 +1,4 @@
-"""Engine time of runs of layers, in one function and in parts side by side."""
+"""Engine time of runs of layers, in one function and in parallel parts."""
 
 from itertools import accumulate
 
@@ -7,15 +7,15 @@ import numpy as np
 from mopar.types import Profile
 
 _DIVIDED = 0.75
-"""Of a layer's time, what two threads take at most where they are taken to divide all of it."""
+"""A layer counts as divided where its time with two threads is below this share of that with one."""
 
 
 def elapsed_ms(profile: Profile, threads: int = 1) -> list[float]:
     """Engine time of the first ``n`` layers, for n = 0 .. number of layers; the last is the whole's.
 
-    Layers are measured inside the whole run. The rest of its time, which no layer claims (and which is
-    negative where measuring slowed the layers down), is spread over them by their share. With two threads, each layer
-    takes its own part of that; where it is not known of every layer what two threads take, the time is that with one.
+    Layers are measured inside the whole run. Its unattributed time (negative where measuring slowed the layers down) is
+    distributed over them in proportion. With two threads, it is distributed in proportion to times with two threads;
+    where these are not known for every layer, the time is that with one.
     """
     layers = [max(layer.latency_ms, 0.0) for layer in profile.layers]
     total = sum(layers)
@@ -28,13 +28,12 @@ def elapsed_ms(profile: Profile, threads: int = 1) -> list[float]:
 
 
 def beside_ms(profile: Profile, *, shares_host: bool) -> list[float]:
-    """``elapsed_ms`` of layers that functions compute side by side in parts, to take each part's share of.
+    """Like ``elapsed_ms``, for layers that functions compute in parallel parts; a part takes its share of it.
 
-    Functions that share a machine keep each other waiting for its memory, as two threads of an operator do. Those
-    halve most layers, but for that: twice a layer's time with two threads over that with one is how much longer its
-    parts take. Layers that threads hardly speed up, as the engine does not divide them or only runs them in turns, are
-    taken to be slowed down like the others, on average. Where functions are machines of their own, nothing is slowed
-    down.
+    Functions that share a machine compete for its memory bandwidth, like two threads of an operator. Threads would
+    halve the time of most layers, if not for that: the slowdown of a layer's parts is twice its time with two threads
+    over that with one. Layers that threads hardly speed up, since the engine does not divide them, are assumed to be
+    slowed down like the others, on average. Where functions are separate machines, nothing is slowed down.
     """
     alone = elapsed_ms(profile)
     if not shares_host or not has_two_threads(profile):
@@ -47,5 +46,5 @@ def beside_ms(profile: Profile, *, shares_host: bool) -> list[float]:
 
 
 def has_two_threads(profile: Profile) -> bool:
-    """Whether it is known what every layer takes with two threads."""
+    """Whether every layer's time with two threads is known."""
     return all(layer.two_threads is not None for layer in profile.layers)

@@ -25,13 +25,13 @@ from mopar.types import (
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Layers ``start`` to ``stop`` (exclusive) as a function of its own, or as several side by side.
+    """Layers ``start`` to ``stop`` (exclusive) as one function, or as several in parallel.
 
     Attributes:
         start, stop: layers.
         size: of each function.
-        steps: what the functions compute one after the other, where they are several: ``size.parts`` of them. A run
-            of layers that no step covers is computed by the first.
+        steps: the sharding steps of a group of ``size.parts`` functions, in order. A run of layers that no step covers
+            is computed by the first function.
     """
 
     start: int
@@ -41,18 +41,18 @@ class Slice:
 
 
 def function_names(number: int, parts: int) -> tuple[str, ...]:
-    """Of the functions of a chain's slice: ``f0``, or ``f0_0``, ``f0_1``.. where they compute it side by side."""
+    """Names of the functions of a chain's slice: ``f0``, or ``f0_0``, ``f0_1``.. for a group."""
     return (f"f{number}",) if parts == 1 else tuple(f"f{number}_{part}" for part in range(parts))
 
 
 def chain_shape(profile: Profile, slices: Sequence[Slice]) -> PlanShape:
     """Slices, first to last, as functions ``f0``.. with graphs ``g0``.. and calls ``c0``...
 
-    A slice in parts has a function for each, ``f0_0``.., with a graph for each step that it takes part in. A tensor
-    is taken from the calls that make it, so skip connections reach over slices.
+    A slice in parts has a function for each, ``f0_0``.., with a graph for each step in which it takes part. A tensor is
+    read from the calls that produce it, so skip connections pass over slices.
 
     Raises:
-        ProfileError: an output of the model is not among the profile's tensors, or parts do not make what is read.
+        ProfileError: an output of the model is not among the profile's tensors, or parts do not produce what is read.
     """
     builder = _Builder(profile)
     for number, piece in enumerate(slices):
@@ -73,7 +73,7 @@ def chain_shape(profile: Profile, slices: Sequence[Slice]) -> PlanShape:
 
 
 def solution_shape(problem: Problem, solution: Solution) -> PlanShape:
-    """What a search decided as functions, graphs and calls."""
+    """A search's solution as functions, graphs and calls."""
     at = problem.positions
     slices = [
         Slice(at[start], at[stop], size, problem.steps_of(start, stop, size.parts))
@@ -98,7 +98,7 @@ def covered(piece: Slice) -> list[tuple[int, int, ShardStep | None]]:
 
 @dataclass(slots=True)
 class _Builder:
-    """Adds graphs and calls in the order in which they run, and remembers who makes what."""
+    """Adds graphs and calls in the order in which they run, and records the producer of each tensor."""
 
     profile: Profile
     functions: list[Function] = field(default_factory=list)
@@ -116,7 +116,7 @@ class _Builder:
         self.functions.append(Function(name, tuple(graphs), size.memory_mib, size.cpu, size.threads))
 
     def run(self, function: str, start: int, stop: int) -> list[str]:
-        """A run of layers by one function; the name of its graph."""
+        """Add a run of layers computed by one function; return the name of its graph."""
         entering = [Share(tensor.name) for tensor in slice_inputs(self.profile.tensors, start, stop)]
         leaving = [Share(tensor.name) for tensor in slice_outputs(self.profile.tensors, start, stop)]
         call = self._call(f"{len(self.calls)}", function, (start, stop), entering, leaving, None)
@@ -124,7 +124,7 @@ class _Builder:
         return [call.graph]
 
     def step(self, functions: Sequence[str], step: ShardStep) -> list[list[str]]:
-        """A step by several functions; for each, the names of its graphs: one, or none where it has nothing to do."""
+        """Add a step of several functions; return the names of each one's graphs: one, or none for an empty part."""
         number = len(self.calls)
         made: list[tuple[Call, Sequence[Share]]] = []
         held: list[list[str]] = []
@@ -164,7 +164,7 @@ class _Builder:
         return gathered(self.tensors[taken.tensor], self.makers[taken.tensor], taken)
 
     def _made(self, calls: Sequence[tuple[Call, Sequence[Share]]]) -> None:
-        """Calls side by side: what each makes of which tensor."""
+        """For parallel calls: the share of each tensor that each produces."""
         found: dict[str, list[Made]] = {}
         for call, given in calls:
             for share in given:

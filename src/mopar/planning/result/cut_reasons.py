@@ -1,4 +1,4 @@
-"""Why each function of a chain ends where it ends: what the next-best cut would cost, and what none would."""
+"""Reasons for each cut of a chain: the cost with the next-best cut in its place, and with none."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,10 +15,10 @@ from mopar.types import CutReason
 
 
 def cut_reasons(problem: Problem, solution: Solution, slo_ms: float | None) -> tuple[CutReason, ...]:
-    """For each cut of a chain, the best plan that has another one in its place, or none.
+    """For each cut of a chain, the best plan with another cut in its place, or with none.
 
-    The order of the layers, all other cuts, sizes and numbers of parts stay; the two slices at the cut are sized anew,
-    as cheaply as the SLO lets them be, each by one of the policy's ``most_reason_sizes``. Takes time linear in the
+    The order of the layers, all other cuts, sizes and numbers of parts stay; the two slices at the cut get new sizes,
+    the cheapest ones within the SLO out of the policy's ``most_reason_sizes`` for each. Linear in the number of
     positions between the cut's neighbours.
     """
     spare_ms = np.inf if slo_ms is None else up_to(slo_ms) - solution.latency_ms
@@ -66,14 +66,14 @@ def _paid(problem: Problem, piece: tuple[int, int, Size]) -> tuple[float, float]
     """Price and latency of a slice at its size."""
     start, stop, size = piece
     sizes = problem.sizes((problem.chains.functions.index(size.parts), start, stop))
-    # It was chosen by the same figures, summed in another way perhaps: equal up to rounding.
+    # Found among the slice's sizes, whose figures may be summed in another order: equal up to rounding.
     off = abs(sizes.memory_mib - size.memory_mib) + abs(sizes.cpu - size.cpu) + abs(sizes.threads - size.threads)
     found = int(np.argmin(off))
     return float(sizes.cost_usd[found]), float(sizes.latency_ms[found])
 
 
 def _cheapest(problem: Problem, edges: Sequence[Edge], within_ms: float) -> tuple[float, float] | None:
-    """Price and latency of one or two slices at the sizes that are cheapest in time; None where none are."""
+    """Price and latency of one or two slices at the cheapest sizes within the limit; None where there are none."""
     if not all(problem.allows(edge) for edge in edges):
         return None
     usd, ms, most = np.zeros(1), np.zeros(1), problem.question.policy.most_reason_sizes

@@ -1,4 +1,4 @@
-"""What looking at fewer cut positions loses, as far as it can be measured cheaply: with fewer still, what is lost?"""
+"""Loss from downsampling cut positions, estimated by downsampling further."""
 
 from mopar.planning.choice import choose
 from mopar.planning.space.downsample import downsampled
@@ -8,10 +8,10 @@ from mopar.types import InfeasibleError
 
 
 def downsampling_note(problem: Problem, solution: Solution, slo_ms: float | None) -> str:
-    """How many cut positions a problem looks at, and how its best plan compares with one of fewer.
+    """Text on how many cut positions a problem has, and how its best plan compares with one of fewer positions.
 
-    The problem is solved once more with half the positions or less, which takes a quarter of the time. Where that
-    costs next to nothing, the positions left out before are not worth much either; it is a measurement, not a bound.
+    The problem is solved again with half the positions or less, which takes a quarter of the time. Where that costs
+    little, so did the downsampling before; this is a measurement, not a bound.
     """
     question, looked_at = problem.question, problem.end - 1
     positions = question.cut_positions

@@ -1,4 +1,4 @@
-"""The front of plans: fast, cheap, and holding little memory."""
+"""The Pareto front of plans in latency, cost and memory."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from mopar.types import InfeasibleError
 
 @dataclass(frozen=True, slots=True)
 class FrontPoint:
-    """A plan that no other one of the front beats in latency, cost and memory at once.
+    """A plan of the front: no other plan is better in latency, cost and memory at once.
 
     Attributes:
-        functions: how many.
+        functions: number of functions.
         memory_mib: of all of them together.
         latency_ms: of a request.
         cost_per_million_usd: of a million requests.
@@ -37,12 +37,12 @@ class FrontPoint:
 def front(problem: Problem, slo_ms: float | None) -> tuple[FrontPoint, ...]:
     """The front of latency, cost and memory held, fastest first.
 
-    Sought are, for each number of functions up to the policy's, the cheapest and the fastest plan of at most so many,
-    and, of any number, the cheapest at some latencies between the two. Of these, each an optimum of its kind, the
-    undominated are kept.
+    It has, for each number of functions up to the policy's, the cheapest and the fastest plan of at most so many, and,
+    of any number, the cheapest at some latencies between the two. Of these, each an optimum of its kind, the
+    undominated ones are kept.
 
     Args:
-        problem: whose plans are sought.
+        problem: the space of plans.
         slo_ms: most latency; None for any.
 
     Raises:
@@ -53,7 +53,7 @@ def front(problem: Problem, slo_ms: float | None) -> tuple[FrontPoint, ...]:
 
 
 def _undominated(points: Collection[FrontPoint]) -> tuple[FrontPoint, ...]:
-    """The points that no other one beats, fastest first."""
+    """The points that no other point dominates, fastest first."""
     kept = [point for point in points if not any(_beats(other, point) for other in points)]
     return tuple(sorted(kept, key=lambda point: (point.latency_ms, point.cost_per_million_usd, point.memory_mib)))
 

@@ -1,4 +1,4 @@
-"""From the shares that calls make of a tensor to the share that another call takes of it."""
+"""From the shares of a tensor that calls produce to the share that another call reads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from mopar.types import CallInput, ProfileError, Region, Share, Source, TensorPr
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A share of a tensor and the call (or ``REQUEST``) that makes it."""
+    """A share of a tensor and the call (or ``REQUEST``) that produces it."""
 
     producer: str
     share: Share
 
 
 def gathered(tensor: TensorProfile, makers: Sequence[Made], taken: Share) -> CallInput:
-    """One input of a call: which parts of what was made it consists of, and how they are joined.
+    """One input of a call: which parts of the produced shares it consists of, and how they are joined.
 
     Args:
         tensor: at the measured point.
-        makers: of its shares, in ascending order: one that is whole, several along one axis, or summands.
-        taken: what the call takes.
+        makers: producers of its shares, in ascending order: one that is whole, several along one axis, or summands.
+        taken: the share that the call reads.
 
     Raises:
-        ProfileError: the shares do not hold what is taken.
+        ProfileError: the shares do not contain what the call reads.
     """
     if len(makers) == 1:
         made = makers[0]
@@ -50,7 +50,7 @@ def gathered(tensor: TensorProfile, makers: Sequence[Made], taken: Share) -> Cal
 
 
 def _source(tensor: TensorProfile, made: Made, taken: Share) -> Source:
-    """``taken`` of what one call made; its region counts from the beginning of what was made."""
+    """``taken`` out of one call's share; its region counts from the beginning of that share."""
     if taken.axis is None:
         return Source(made.producer, tensor.name)
     inside = made.share.axis == taken.axis

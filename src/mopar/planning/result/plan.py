@@ -1,4 +1,4 @@
-"""A plan from a solution: its functions and calls, what it is expected to take, and the unsplit model beside it."""
+"""A plan from a solution: its functions and calls, predicted figures, and the unsplit model for comparison."""
 
 from mopar.planning.choice import choose_unsplit
 from mopar.planning.model.at_size import beyond_range
@@ -23,12 +23,12 @@ def written(
     """The plan of a solution.
 
     Args:
-        problem: that was solved.
+        problem: the one that was solved.
         solution: the chain.
-        slo_ms: most latency that was asked for; None for any.
+        slo_ms: the limit on latency; None for any.
         label: the plan's objective, as its file has it.
         reason: in one line.
-        cuts: why they are where they are.
+        cuts: reasons for their positions.
     """
     question, model = problem.question, problem.question.model
     shape = solution_shape(problem, solution)
@@ -56,7 +56,7 @@ def written(
 
 
 def _beyond(profile: Profile, shape: PlanShape) -> LargerRequest | None:
-    """What the functions of a plan would need for requests larger than the point that was measured."""
+    """Memory that a plan's functions would need for larger requests, where no range is stated."""
     grown = beyond_range(profile)
     if grown is None or profile.beyond is None:
         return None

@@ -2,9 +2,9 @@
 
     resnet50@1f2e3d4c local/paper cost slo=34.5ms: 0-17 45MiB | 18-36 63MiB 0.5cpu | 37-52 86MiB 2cpu 2t
 
-Each slice of a chain: its layers, first and last, and its size; one CPU and one thread are not said. A slice that
-several functions compute side by side says how many and in what steps, those of the first function alone left out:
-``0-15 36MiB x2[0-7,8-15]``.
+Each slice of a chain: its layers, first and last, and its size; one CPU and one thread are omitted. A slice that
+several functions compute in parallel gives their number and their steps, without runs that the first function computes
+alone: ``0-15 36MiB x2[0-7,8-15]``.
 """
 
 import re
@@ -27,7 +27,7 @@ _RUN = re.compile(r"(?P<first>\d+)(?:-(?P<last>\d+))?")
 
 @dataclass(frozen=True, slots=True)
 class PlanText:
-    """What the text form says of a plan; ``graph`` is the beginning of its ``graph_sha256``."""
+    """Contents of the text form of a plan; ``graph`` is the beginning of its ``graph_sha256``."""
 
     model: str
     graph: str

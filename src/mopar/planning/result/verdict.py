@@ -1,4 +1,4 @@
-"""Why the search decided so, in one line: against the unsplit model, or the best split."""
+"""The reason for a verdict in one line: compared with the unsplit model, or with the best split."""
 
 from mopar.planning.choice import choose, choose_unsplit
 from mopar.planning.space.feasibility import least_latency_ms, require_slo
@@ -44,7 +44,7 @@ def _why_unsplit(problem: Problem, solution: Solution, slo_ms: float | None) -> 
 
 
 def _counted(solution: Solution) -> str:
-    """How many functions, and of how many slices where these are fewer."""
+    """Number of functions, and of slices where these are fewer."""
     if solution.functions == len(solution.slices):
         return f"{solution.functions} functions"
     several = "slice" if len(solution.slices) == 1 else "slices"

@@ -1,4 +1,4 @@
-"""Whether chains keep limits, and which limit is in the way: over arrays, in O(n^2) for n positions."""
+"""Whether chains keep limits, and which limit prevents it: over arrays, in O(n^2) for n positions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mopar.planning.solve.paths import cost_to_go
 
 @dataclass(frozen=True, slots=True)
 class SliceLimit:
-    """A limit that each slice must keep by itself: ``quantity`` (per slice) at most ``value``."""
+    """A limit that each slice must keep individually: ``quantity`` (per slice) at most ``value``."""
 
     name: str
     value: float
@@ -20,14 +20,14 @@ class SliceLimit:
 
     @property
     def kept(self) -> Mask:
-        """By which slices."""
+        """Which slices keep it."""
         found: Mask = self.quantity <= self.value
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Blamed:
-    """A limit that no chain keeps, and the least value with which one would."""
+    """A limit that no chain keeps, and the smallest value with which one would."""
 
     limit: SliceLimit
     nearest: float
@@ -39,14 +39,14 @@ def connected(allowed: Mask) -> bool:
 
 
 def fewest_functions(chains: Chains) -> float:
-    """Of a chain within all limits but that of functions; infinite where there is none."""
+    """Fewest functions of a chain within all other limits; infinite where there is none."""
     each = np.array(chains.functions, dtype=np.float64)[:, None, None]
     counts = np.where(np.isfinite(chains.latency_ms), each, np.inf)
     return cost_to_go(counts, None, chains.functions).least
 
 
 def least_latency_ms(chains: Chains) -> float:
-    """Of the fastest chain within all limits, that of functions too. There must be one."""
+    """Latency of the fastest chain within all limits, including that of functions. There must be one."""
     free = cost_to_go(chains.latency_ms, None, chains.functions)
     most = chains.most_functions
     if most is None or sum(chains.functions[option] for option, _, _ in free.path()) <= most:
@@ -55,7 +55,7 @@ def least_latency_ms(chains: Chains) -> float:
 
 
 def limit_to_blame(candidates: Mask, limits: Sequence[SliceLimit]) -> Blamed:
-    """The limit in the way of all chains of candidates: one whose lifting alone would do, else they go one by one."""
+    """The limit that makes all chains infeasible: one whose removal suffices, otherwise they are removed one by one."""
     alone = [(limit, [other for other in limits if other is not limit]) for limit in limits]
     in_turn = [(limit, list(limits[number + 1 :])) for number, limit in enumerate(limits)]
     for limit, others in [*alone, *in_turn]:
@@ -68,7 +68,7 @@ def limit_to_blame(candidates: Mask, limits: Sequence[SliceLimit]) -> Blamed:
 
 
 def _bottleneck(quantity: Floats, allowed: Mask) -> float:
-    """The least value of the largest quantity along a path."""
+    """The smallest possible maximum of the quantity along a path."""
     least = np.full(len(quantity), np.inf)
     least[-1] = 0.0
     usable = np.where(allowed, quantity, np.inf)

@@ -1,4 +1,4 @@
-"""The search's question as arrays: slices between positions, what they weigh, and how many functions they are."""
+"""The search problem as arrays: slices between positions, their weights, and their numbers of functions."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -8,7 +8,7 @@ from mopar.planning.solve.paths import Edge
 
 
 class SizeColumns(Protocol):
-    """The sizes of one slice worth choosing from, as columns: each is cheaper than all faster ones, cheapest first."""
+    """The useful sizes of one slice as columns: each is cheaper than all faster ones, cheapest first."""
 
     @property
     def cost_usd(self) -> Floats:
@@ -20,24 +20,24 @@ class SizeColumns(Protocol):
 
 
 class SizesOf(Protocol):
-    """Gives the sizes of a slice: there are too many to lay out for all slices where memory buys CPU."""
+    """Returns the sizes of a slice: there are too many to store for all slices where memory buys CPU."""
 
     def __call__(self, edge: Edge, /) -> SizeColumns:
-        """Of a slice in one of its options."""
+        """Sizes of a slice in one of its options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chains:
-    """Slices between positions 0 .. ``end``, which a chain is made of.
+    """Slices between positions 0 .. ``end``, of which chains consist.
 
     Attributes:
-        cost_usd, latency_ms: that no size of a slice undercuts: options x positions x positions, infinite where a slice
-            is not allowed. The first option is one function, the others are several side by side.
+        cost_usd, latency_ms: lower bounds over the sizes of a slice: options x positions x positions, infinite where a
+            slice is not allowed. The first option is one function, the others are groups.
         functions: of a slice, by option.
         sizes: of a slice in one of its options.
         most_functions: of a chain; None for any number.
         sold_usd, sold_ms: of each size of a slice as one function, sizes x positions x positions; None where memory
-            buys CPU, at any size.
+            buys CPU, since there are too many sizes.
     """
 
     cost_usd: Floats
@@ -67,7 +67,7 @@ class Chain:
     Attributes:
         slices: each with the number of its size.
         cost_usd, latency_ms: of a request.
-        functions: how many.
+        functions: number of functions.
         grid_ms: latencies of slices were rounded up to multiples of it; 0 where they were not.
     """
 

@@ -1,4 +1,4 @@
-"""The cheapest chain where latencies are counted in cells: dynamic programming over (functions, position, time left).
+"""The cheapest chain with latencies in cells: dynamic programming over (functions, position, time left).
 
 Every slice's latency is rounded up to whole cells, so a chain that is found keeps its limit, and it is the best one of
 those whose rounded latencies do. Takes time in proportion to slices x sizes x functions x cells.
@@ -18,7 +18,7 @@ SizedPath = list[tuple[Edge, int]]
 
 @dataclass(frozen=True, slots=True)
 class GridSize:
-    """A size of a slice: its weight in what is minimised, and its latency in cells of the grid."""
+    """A size of a slice: its weight in the objective, and its latency in cells of the grid."""
 
     pick: int
     weight: float
@@ -26,7 +26,7 @@ class GridSize:
 
 
 def grid_sizes(weight: Floats, latency_ms: Floats, grid_ms: float) -> tuple[GridSize, ...]:
-    """The sizes of a slice that no other one equals or beats in weight and cells; without a grid, the lightest."""
+    """The sizes of a slice that no other size dominates in weight and cells; without a grid, that of least weight."""
     cells = np.ceil(latency_ms / grid_ms - TOLERANCE).astype(int) if grid_ms > 0 else np.zeros(len(weight), dtype=int)
     order = np.lexsort((weight, cells))
     least = np.inf
@@ -45,19 +45,19 @@ def best_chain(
     functions: int | None,
     each: tuple[int, ...] = ONE_FUNCTION,
 ) -> tuple[float, SizedPath] | None:
-    """The lightest chain from position 0 to ``end`` within ``cells``; None where there is none.
+    """The chain of least weight from position 0 to ``end`` within ``cells``; None where there is none.
 
     Args:
         end: the last position.
-        slices: of each slice that may be used.
-        cells: that the chain may take.
-        functions: at most; None for any number.
+        slices: sizes of each slice that may be used.
+        cells: most of them that the chain may take.
+        functions: most of them; None for any number.
         each: how many functions a slice is, by option.
     """
     following: list[list[_Following]] = [[] for _ in range(end + 1)]
     for (option, start, stop), choices in slices.items():
         following[start].append((option, stop, choices))
-    # By position, then functions left (where they are counted; else a single row), then cells left.
+    # By position, then functions left (where their number is limited; otherwise a single row), then cells left.
     counted = each if functions is not None else (0,) * len(each)
     to_go = np.full((end + 1, 1 if functions is None else functions + 1, cells + 1), np.inf)
     to_go[end, 0] = 0.0
@@ -89,7 +89,7 @@ def _relax(best: Floats, after: Floats, size: GridSize, spare: Floats) -> None:
 def _walk(
     to_go: Floats, following: Sequence[Sequence[_Following]], row: int, cells: int, counted: tuple[int, ...]
 ) -> SizedPath:
-    """The slices that the least weight from position 0 is made of."""
+    """Recover the slices of the path of least weight from position 0."""
     end = len(to_go) - 1
     position, chain = 0, []
     while position != end:

@@ -1,7 +1,7 @@
 """Label setting with bounds, for one number of functions or any.
 
 A label is a chain that reaches a position. It is dropped when another one at the same position is at least as cheap and
-as fast (dominance), or when even the best way on from it cannot beat the best plan known (the bounds of ``paths``).
+as fast (dominance), or when even its best completion cannot beat the best plan known (the bounds of ``paths``).
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class LabelSearch:
     policy: SolvePolicy
 
     def improve(self, best: Best) -> bool:
-        """Offer ``best`` all plans that may beat it; False where there are too many labels to tell."""
+        """Offer ``best`` all plans that may beat it; return False where there are too many labels to decide."""
         if self.found.least >= best.weight * (1 - self.policy.better):
             return True
         end, counted = self.weighed.end, self.cheapest.functions is not None

@@ -1,6 +1,6 @@
 """Chains that reach positions, for the label-setting search: many at a time, as columns of numbers.
 
-Arrays because of speed alone: a question with several sizes for each slice meets a million labels.
+Arrays are used only for speed: a problem with several sizes for each slice has a million labels.
 """
 
 from collections.abc import Sequence
@@ -33,16 +33,16 @@ class Labels:
 
     @classmethod
     def joined(cls, parts: Sequence["Labels"]) -> "Labels":
-        """All labels of several."""
+        """All labels of several sets."""
         columns = ("weight", "latency_ms", "used", "number")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
     def at(self, kept: Indices | Mask) -> "Labels":
-        """Some of them."""
+        """Some of the labels."""
         return Labels(self.weight[kept], self.latency_ms[kept], self.used[kept], self.number[kept])
 
     def undominated(self, *, counted: bool) -> "Labels":
-        """Those that no other one (of as many functions, where ``counted``) equals or beats in weight and latency."""
+        """Labels that no other one (of as many functions, where ``counted``) dominates in weight and latency."""
         used = self.used if counted else np.zeros_like(self.used)
         order = np.lexsort((self.weight, self.latency_ms, used))
         weight, group = self.weight[order], used[order]
@@ -55,7 +55,7 @@ class Labels:
 
 
 class Trail:
-    """How each label came to be: the label before it, and its last slice by option, position numbers and size."""
+    """History of each label: the label before it, and its last slice by option, position numbers and size."""
 
     def __init__(self) -> None:
         self._before: list[Indices] = [np.array([-1])]
@@ -68,7 +68,7 @@ class Trail:
         return self._count
 
     def add(self, before: Indices, option: int, stop: int, picks: Indices) -> Indices:
-        """Numbers for new labels that end at ``stop``."""
+        """Return numbers for new labels that end at ``stop``."""
         self._before.append(before)
         self._options.append(np.full(len(before), option))
         self._stops.append(np.full(len(before), stop))

@@ -1,4 +1,4 @@
-"""The chains that objectives ask for, each by one or a few searches."""
+"""The best chain for each objective, by one or a few searches."""
 
 import math
 
@@ -12,23 +12,23 @@ from mopar.planning.solve.weighed import Objective
 
 
 def cheapest(chains: Chains, slo_ms: float | None, policy: SolvePolicy) -> Chain:
-    """The least cost, and of chains that cost the same up to ``policy.tie``, the faster."""
+    """The chain of least cost, and among those of equal cost up to ``policy.tie``, the faster."""
     least_usd, least_ms = (cost_to_go(weight, None).least for weight in (chains.cost_usd, chains.latency_ms))
     priced = least_usd > 0 and least_ms > 0
     return solve(chains, Objective(latency=policy.tie * least_usd / least_ms if priced else 1.0, slo_ms=slo_ms), policy)
 
 
 def fastest(chains: Chains, least_ms: float, policy: SolvePolicy) -> Chain:
-    """Of the fastest chains, which take ``least_ms`` and differ by rounding at most, the cheapest."""
+    """The cheapest of the fastest chains, whose latency is ``least_ms`` up to rounding."""
     return solve(chains, Objective(slo_ms=least_ms), policy)
 
 
 def fastest_within(
     chains: Chains, least_ms: float, slo_ms: float | None, budget_usd: float, policy: SolvePolicy
 ) -> Chain:
-    """The fastest chain that costs no more than the budget, to ``policy.grid_ms``: by halving the latency allowed.
+    """The fastest chain within the budget, to ``policy.grid_ms``: by bisection of the latency limit.
 
-    Where none costs so little, the cheapest.
+    Where none is within the budget, the cheapest.
     """
     best = cheapest(chains, slo_ms, policy)
     most_usd = up_to(budget_usd)
@@ -71,8 +71,8 @@ def balanced(chains: Chains, least_ms: float, slo_ms: float | None, policy: Solv
 def knee(chains: Chains, least_ms: float, slo_ms: float | None, policy: SolvePolicy) -> Chain:
     """The point of the front of cost and latency that lies farthest below the line through the front's ends.
 
-    That point is the least of a weighted sum, with weights that make both ends equal, so no front is needed. Where no
-    point lies below the line, it is the end with the lower product of cost and latency.
+    It minimises a weighted sum, with weights that make both ends equal, so no front is needed. Where no point lies
+    below the line, it is the end with the lower product of cost and latency.
     """
     cheap, fast = cheapest(chains, slo_ms, policy), fastest(chains, least_ms, policy)
     spread_usd, spread_ms = fast.cost_usd - cheap.cost_usd, cheap.latency_ms - fast.latency_ms

@@ -1,4 +1,4 @@
-"""Best chains of slices by one weight, and chains that a second weight limits, by Lagrangian bounds.
+"""Best chains of slices by one weight, and chains with a limit on a second weight, by Lagrangian bounds.
 
 A plan is a path through the positions, an edge a slice in one of several *options*: as one function, or in so many
 parts, with a matrix of weights for each. ``CostToGo`` holds, for every position, the least weight from there to the end
@@ -29,8 +29,8 @@ class CostToGo:
 
     Attributes:
         weight: of each slice; options x positions x positions.
-        rows: by number of functions left, exactly; a single row where any number will do.
-        each: how many functions a slice is, by option.
+        rows: by exact number of functions left; a single row where any number is allowed.
+        each: number of functions of a slice, by option.
         functions: of a whole path; None for any number.
     """
 
@@ -40,11 +40,11 @@ class CostToGo:
     functions: int | None = None
 
     def of(self, functions: int) -> "CostToGo":
-        """The same for paths of exactly so many functions, at most those that ``rows`` were made for."""
+        """The same for paths of exactly that many functions, at most the number that ``rows`` were made for."""
         return CostToGo(self.weight, self.rows, self.each, functions)
 
     def after(self, used: int) -> Floats:
-        """Least weight to the end from each position, once ``used`` functions are used."""
+        """Least weight from each position to the end, after ``used`` functions."""
         if self.functions is None:
             row: Floats = self.rows[0]
         elif used > self.functions:
@@ -55,7 +55,7 @@ class CostToGo:
 
     @property
     def least(self) -> float:
-        """Of a whole path; infinite where there is none."""
+        """Least weight of a whole path; infinite where there is none."""
         return float(self.after(0)[0])
 
     def path(self) -> Path:
@@ -107,13 +107,13 @@ def weigh(weight: Floats, path: Path) -> float:
 
 
 class Priced(Protocol):
-    """Slices that can be had at several sizes, which differ in weight and in what is limited."""
+    """Slices at several sizes, which differ in weight and in the limited quantity."""
 
     def least(self, price: float) -> Floats:
-        """Of each slice, the least ``weight + price x limited`` over its sizes."""
+        """For each slice, the least ``weight + price x limited`` over its sizes."""
 
     def sums(self, path: Path, price: float, /) -> tuple[float, float]:
-        """Weight and what is limited of a path whose slices have those sizes; at an infinite price, the fastest."""
+        """Weight and limited quantity of a path at the best sizes for a price; at an infinite price, the fastest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +124,24 @@ class OneSize:
     limited: Floats
 
     def least(self, price: float) -> Floats:
-        """See ``Priced``."""
-        # Where no slice is allowed both weights are infinite, and 0 x infinity is no number.
+        """Implement ``Priced``."""
+        # Where no slice is allowed both weights are infinite, and 0 x infinity is not a number.
         return self.weight + price * np.where(np.isfinite(self.limited), self.limited, 0.0)
 
     def sums(self, path: Path, _price: float, /) -> tuple[float, float]:
-        """See ``Priced``."""
+        """Implement ``Priced``."""
         return weigh(self.weight, path), weigh(self.limited, path)
 
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """What keeping a limit costs at least.
+    """Bounds on the least weight within a limit.
 
     Attributes:
         price: multiplier of the limited weight.
         to_go: least ``weight + price x limited`` from each position to the end.
         path: the best path found that keeps the limit.
-        least: no path that keeps the limit weighs less.
+        least: lower bound on the weight of paths that keep the limit.
     """
 
     price: float
@@ -160,8 +160,8 @@ def bracket(
 ) -> Bracket:
     """The best Lagrangian bound on ``weight``, up to ``enough``, of paths whose ``limited`` is at most ``limit``.
 
-    Some path must keep the limit. Where slices have several sizes, ``weight`` and ``limited`` are the least over them,
-    each by itself; ``priced`` tells what goes with what, and so makes the bound tight.
+    Some path must keep the limit. Where slices have several sizes, ``weight`` and ``limited`` are separate minima over
+    them; ``priced`` has the pairs, which makes the bound tight.
     """
     priced = priced or OneSize(weight.weight, limited.weight)
     over, under = weight.path(), limited.path()

@@ -1,8 +1,8 @@
 """The cheapest chain of slices and sizes within limits: label setting with bounds (``label_search``), or on a grid.
 
-Where the number of functions is limited, each number is a search of its own: with the number fixed the bounds are
-tight even for models whose layers are all alike. Few labels survive, and the answer is exact; where they would not,
-latencies are counted in cells of 0.1 ms (``grid``), and the answer is exact for those.
+Where the number of functions is limited, each number is searched separately: with a fixed number the bounds are tight
+even for models of identical layers. Few labels survive, and the result is exact; where they would not, latencies are
+counted in cells of 0.1 ms (``grid``), and the result is exact for those.
 """
 
 import functools
@@ -25,7 +25,7 @@ def solve(chains: Chains, objective: Objective, policy: SolvePolicy = DEFAULT.so
     if most is not None and most >= chains.end * max(chains.functions):
         most = None
     if most is not None and most > policy.most_counted:
-        # So many functions are rarely worth having: without the limit, the answer usually keeps it.
+        # A plan rarely has so many functions: the solution without the limit usually keeps it.
         free = _ChainSearch(chains, objective, None, policy).answer()
         if free.functions <= most:
             return free
@@ -48,7 +48,8 @@ class _ChainSearch:
     def answer(self) -> Chain:
         best = Best()
         searches = []
-        # Plans of many functions first: they are often the best, and what is known to be worse is bounded no further.
+        # Plans of many functions first: they are often the best, and a known good plan tightens the bounds of the
+        # others.
         for count in reversed(self._counts):
             cheapest = self._cheapest if count is None else self._cheapest.of(count)
             fastest = self._fastest if count is None else self._fastest.of(count)
@@ -66,7 +67,7 @@ class _ChainSearch:
         return self._weighed.chain(best, grid_ms)
 
     def _on_grid(self, best: Best, found: Bracket) -> float:
-        """Offer ``best`` the best plan with latencies in cells of the grid; a cell in ms."""
+        """Offer ``best`` the best plan with latencies in cells of the grid; return the length of a cell in ms."""
         limited = np.isfinite(self._slo_ms)
         grid_ms = self._grid_ms() if limited else 0.0
         slices = self._useful(best, found, grid_ms)
@@ -80,7 +81,7 @@ class _ChainSearch:
         return max(self._policy.grid_ms, self._slo_ms / self._policy.most_grid_cells)
 
     def _useful(self, best: Best, found: Bracket, grid_ms: float) -> dict[Edge, tuple[GridSize, ...]]:
-        """Slices and their sizes that can be part of a better plan than the best one known, by the bounds."""
+        """Slices and their sizes that, by the bounds, can be part of a better plan than the best one known."""
         weighed = self._weighed
         early, late = _reached(weighed.latency), cost_to_go(weighed.latency, None, self._each).after(0)
         around = self._around(weighed.weight)
@@ -98,7 +99,7 @@ class _ChainSearch:
         return slices
 
     def _around(self, weight: Floats) -> Floats:
-        """For each slice, the least weight of all else in a chain with it, of as many functions as are allowed."""
+        """For each slice, the least weight of the rest of a chain through it, within the allowed functions."""
         each, most = self._each, self._most
         backwards = np.ascontiguousarray(weight[:, ::-1, ::-1].swapaxes(1, 2))
         before, after = cost_to_go(backwards, most, each).rows[:, ::-1], cost_to_go(weight, most, each).rows
@@ -118,7 +119,7 @@ class _ChainSearch:
         )
 
     def _offer_path(self, best: Best, found: Bracket) -> None:
-        """Plans on the best path known: all functions as fast as can be, and sized by the latency's price."""
+        """Offer plans on the best path known: all functions at their fastest, and at sizes by the price of latency."""
         weighed, path = self._weighed, found.path
         fastest = [len(weighed.sizes(edge).latency_ms) - 1 for edge in path]
         self._offer(best, path, fastest)
@@ -127,7 +128,7 @@ class _ChainSearch:
             self._offer(best, path, priced)
 
     def _offer_sized(self, best: Best, path: Path) -> None:
-        """The best sizes of the slices of one path, on the grid: a good plan known early ends searches."""
+        """Offer the best sizes for the slices of one path, on the grid: a good plan known early shortens the search."""
         grid_ms, weighed = self._grid_ms(), self._weighed
         slices = {
             (0, number, number + 1): grid_sizes(weighed.weights(edge), weighed.sizes(edge).latency_ms, grid_ms)

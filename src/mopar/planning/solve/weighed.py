@@ -1,4 +1,4 @@
-"""What an objective makes of slices and their sizes: one weight to minimise, and a latency that is limited."""
+"""Slices and their sizes weighted by an objective: one weight to minimise, and a limited latency."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from mopar.planning.solve.priced import PricedSizes, priced_sizes
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What is minimised: ``cost x cost_usd + latency x latency_ms``, at most ``slo_ms`` of latency."""
+    """Minimise ``cost x cost_usd + latency x latency_ms`` with at most ``slo_ms`` of latency."""
 
     cost: float = 1.0
     latency: float = 0.0
@@ -28,7 +28,7 @@ class Best:
     path: tuple[tuple[Edge, int], ...] = ()
 
     def offer(self, weight: float, path: SizedPath) -> None:
-        """Take it over where it is better."""
+        """Replace the best path if the offered one is better."""
         if weight < self.weight:
             self.weight, self.path = weight, tuple(path)
 
@@ -39,8 +39,8 @@ class Weighed:
 
     Attributes:
         chains, objective: which.
-        slo_ms: most latency, infinite for any; latencies are sums of floats, so a tolerance is in it.
-        weight: of each slice, that no size undercuts; options x positions x positions.
+        slo_ms: most latency, infinite for any; includes a tolerance, as latencies are sums of floats.
+        weight: lower bound over the sizes of each slice; options x positions x positions.
         priced: the sizes that slices are sold at; None where memory buys CPU.
     """
 
@@ -57,7 +57,7 @@ class Weighed:
         slo_ms = np.inf if objective.slo_ms is None else up_to(objective.slo_ms)
         priced = priced_sizes(chains, objective.cost, objective.latency)
         if priced is not None:
-            # Cost and latency at their least are two sizes, as a rule; the least of what is minimised is one.
+            # The least cost and the least latency usually belong to different sizes; the least weight belongs to one.
             return cls(chains, objective, slo_ms, priced.least(0.0), priced)
         allowed = np.isfinite(chains.latency_ms)
         usd, ms = (np.where(allowed, figures, 0.0) for figures in (chains.cost_usd, chains.latency_ms))
@@ -66,7 +66,7 @@ class Weighed:
 
     @property
     def latency(self) -> Floats:
-        """Of each slice at its fastest."""
+        """Of each slice at its fastest size."""
         return self.chains.latency_ms
 
     @property
@@ -75,18 +75,18 @@ class Weighed:
         return self.chains.end
 
     def sizes(self, edge: Edge) -> SizeColumns:
-        """Of a slice; worked out when it is first asked for."""
+        """Sizes of a slice; computed on first use."""
         if edge not in self._sizes:
             self._sizes[edge] = self.chains.sizes(edge)
         return self._sizes[edge]
 
     def weights(self, edge: Edge) -> Floats:
-        """Of a slice at each of its sizes."""
+        """Weights of a slice at each of its sizes."""
         sizes = self.sizes(edge)
         return self.objective.cost * sizes.cost_usd + self.objective.latency * sizes.latency_ms
 
     def chain(self, best: Best, grid_ms: float) -> Chain:
-        """The best path as an answer."""
+        """The best path as a chain."""
         cost_usd, latency_ms = 0.0, 0.0
         for edge, pick in best.path:
             cost_usd += float(self.sizes(edge).cost_usd[pick])

@@ -1,11 +1,10 @@
-"""Fewer positions for large models: neighbouring layers that are alike are moved together.
+"""Downsampling of cut positions for large models: neighbouring similar layers are kept together.
 
-The rule, for K positions: layers are gathered, from the first on, until a group's shares of the model's time and of its
-resident weights come to 4/K together; the group then ends at the best position to cut at in its later half. Best is the
-one with the fewest bytes across it, and of positions with about as many, the one whose two neighbours differ most in
-time and weights. So no cut of the full problem is more than a group away from one that is kept, and layers that differ
-stay apart. Where parts may compute steps, their ends are kept as well. ``benchmarks/planner_growth`` measures what is
-lost.
+The rule, for K positions: layers are grouped, from the first on, until a group's shares of the model's time and of its
+resident weights add up to 4/K; the group then ends at the best cut position in its later half. Best is the one with the
+fewest bytes across it, and among positions with about as many, the one whose two neighbours differ most in time and
+weights. So every cut of the full problem is within one group of one that is kept, and dissimilar layers stay apart.
+Where there are sharding steps, their ends are kept as well. ``benchmarks/planner_growth`` measures the loss.
 """
 
 import numpy as np
@@ -16,7 +15,7 @@ from mopar.planning.space.question import Question
 
 
 def downsampled(question: Question, positions: list[int], most: int | None = None) -> list[int]:
-    """At most ``most`` of the cut positions (ascending); all of them where they are no more. Linear in layers.
+    """At most ``most`` of the cut positions (ascending); all of them if they are no more. Linear in layers.
 
     By default the policy's ``most_positions``, where they are more than its ``all_positions_up_to``. Those where steps
     of the profile begin or end are among them, as long as they are no more than half: a step between others could not
@@ -36,7 +35,7 @@ def downsampled(question: Question, positions: list[int], most: int | None = Non
 
 
 def _gathered(question: Question, positions: list[int], most: int) -> list[int]:
-    """Where groups of layers end that hold about as much each."""
+    """The ends of groups of layers with about equal shares."""
     policy, load = question.policy, load_before(question)
     bytes_across = {cut.index: cut.bytes for cut in question.model.profile.cut_positions}
     differs = _difference(question)
@@ -58,7 +57,7 @@ def _gathered(question: Question, positions: list[int], most: int) -> list[int]:
 
 
 def load_before(question: Question) -> Floats:
-    """Before each position, the share of the time plus that of the weights; ends at 2."""
+    """For each position, the layers' share of the time before it plus that of the weights; ends at 2."""
     time = np.array(question.model.one_ms)
     weights = np.concatenate([[0.0], np.cumsum(first_read_bytes(question.model.profile))])
     load: Floats = time / max(float(time[-1]), 1e-12) + weights / max(float(weights[-1]), 1.0)
@@ -66,7 +65,7 @@ def load_before(question: Question) -> Floats:
 
 
 def _difference(question: Question) -> Floats:
-    """At each position, how far the layers before and after it differ in the logarithms of time and weights."""
+    """At each position, how much the layers before and after it differ in the logarithms of time and weights."""
     profile = question.model.profile
     time = np.log1p(np.array([layer.latency_ms for layer in profile.layers]) * 1e3)
     weights = np.log1p(np.array(first_read_bytes(profile)) / 1024.0)

@@ -1,4 +1,4 @@
-"""Whether any plan keeps all limits; if not, the error names the limit that is hit and what value would do."""
+"""Whether any plan keeps all limits; if not, the error names the limit and the nearest feasible value."""
 
 from mopar.planning.numbers import up_to
 from mopar.planning.solve import bounds
@@ -13,7 +13,7 @@ _WORDS = {
 
 
 def least_latency_ms(problem: Problem) -> float:
-    """Of the fastest plan within all limits. Raises InfeasibleError where there is none."""
+    """Latency of the fastest plan within all limits. Raises InfeasibleError where there is none."""
     fewest = bounds.fewest_functions(problem.chains)
     if fewest == float("inf"):
         raise _blocked(problem)

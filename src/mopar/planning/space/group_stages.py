@@ -1,4 +1,4 @@
-"""The stages that slices of so many parts can be made of: what each takes and holds, from the profile's steps."""
+"""The possible stages of slices in so many parts: time and memory of each, from the profile's sharding steps."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,7 +21,7 @@ class GroupStages:
     """The stages of one number of parts.
 
     Attributes:
-        parts: how many.
+        parts: number of functions.
         steps: of so many parts; ``begins`` and ``ends`` are the numbers of the positions that they lie between.
     """
 
@@ -38,11 +38,11 @@ class GroupStages:
         self._largest = {tensor.name: tensor for tensor in at_largest(profile).tensors}
         self._overhead_mib = RuntimeOverhead(profile).table(np.array(table.positions))
         summed = any(share.summand for step in self.steps for part in step.parts for share in part.part.outputs)
-        # What enters may be a summand of every part.
+        # An input may be a summand of every part.
         self._copies = parts if summed else 1
 
     def _usable(self, step: ShardStep) -> bool:
-        """Whether it is of so many parts, lies between positions, and leaves the model's outputs whole."""
+        """Whether a step has that many parts, lies between positions, and leaves the model's outputs whole."""
         outputs = {spec.name for spec in self._model.profile.outputs}
         shares = [share for part in step.parts for share in part.part.outputs if share.tensor in outputs]
         return (
@@ -52,7 +52,7 @@ class GroupStages:
         )
 
     def alone(self, stop: int) -> Stages:
-        """Runs of the first part to a position, from every earlier one."""
+        """Runs computed by the first part alone that end at a position, from every earlier one."""
         needs, begins = self._table.needs, np.arange(stop)
         compute = self._elapsed[self._table.positions[stop]] - self._elapsed[np.array(self._table.positions[:stop])]
         sums, most = nothing((stop,), self.parts)
@@ -88,18 +88,18 @@ class GroupStages:
 
     @staticmethod
     def _sums(needs: PartProfile) -> list[float]:
-        """By ``Sum``; what is billed follows from the stage's place in a slice."""
+        """Figures by ``Sum``; what is billed depends on the stage's place in a slice."""
         return [0.0, 1.0, needs.resident_bytes, needs.file_bytes]
 
     def _most(self, needs: PartProfile, overhead_mib: float, unsummed: float) -> list[float]:
-        """By ``Most``."""
+        """Figures by ``Most``."""
         entering, leaving = (self._most_bytes(shares) for shares in (needs.part.inputs, needs.part.outputs))
         summed = [last_use(self._tensors[share.tensor]) for share in needs.part.outputs if share.summand]
         body_bytes = max(entering * self._copies, leaving)
         return [needs.activation_bytes, overhead_mib, body_bytes, max(summed, default=unsummed)]
 
     def _crossing(self, part: GraphPart) -> CallTime[float]:
-        """What the tensors of a part's call add to its time, at the measured point."""
+        """Time that the tensors of a part's call add to it, at the measured point."""
         each = list(self._crossings(part))
         return CallTime(sum(one.inside_ms for one in each), sum(one.outside_ms for one in each))
 
@@ -110,13 +110,13 @@ class GroupStages:
             yield crossing_time(self._model.call, made_bytes(self._tensors[share.tensor], share, part), "producer")
 
     def _most_bytes(self, shares: Sequence[Share]) -> float:
-        """At the largest sizes."""
+        """Peak bytes at the largest sizes."""
         return sum(share_bytes(self._largest[share.tensor], share) for share in shares)
 
     def _stages(
         self, begins: Indices, compute_ms: Floats, crossing: CallTime[Floats], sums: Floats, most: Floats
     ) -> Stages:
-        """Stages whose calls take so long: stages x parts, or x 1 where the first is alone."""
+        """Stages from the times of their calls: stages x parts, or x 1 where the first part is alone."""
         model, positions = self._model, self._table.positions
         cut_ms = np.array([model.cut_ms.get(positions[begin], 0.0) for begin in begins.tolist()])
         calls = sums[:, Sum.CALLS]

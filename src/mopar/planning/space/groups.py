@@ -1,10 +1,10 @@
-"""Slices computed side by side: for every pair of positions, the quickest path through steps by so many functions.
+"""Parallel slices: for every pair of positions, the fastest path through sharding steps of a number of functions.
 
 A group of ``parts`` functions computes a slice in stages, one after the other: steps, which are runs of layers that
-parts compute side by side (``Profile.shards``), and between those, runs that its first function computes alone. Between
-two stages the parts exchange what they made. For every start, dynamic programming over the later positions finds the
-stages whose latencies add up to the least; what they cost and hold is then what it is. O(n x steps + n^3) time for n
-positions, O(n^2 x parts) memory.
+parts compute in parallel (``Profile.shards``), and between those, runs that its first function computes alone. Between
+two stages the parts exchange their outputs. For every start, dynamic programming over the later positions finds the
+stages with the least sum of latencies; their cost and memory follow. O(n x steps + n^3) time for n positions, O(n^2 x
+parts) memory.
 """
 
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ _NO_STEP = -1
 
 @dataclass(frozen=True, slots=True)
 class GroupPaths:
-    """The quickest path through the stages of every slice.
+    """The fastest path through the stages of every slice.
 
     Attributes:
-        steps: that slices are made of.
+        steps: the sharding steps.
         begins: the position where each of ``steps`` begins.
         last: the last step of a slice by its number in ``steps``; -1 where there is none.
         alone: the position from which on the first function computes the rest of a slice alone; its stop where none.
@@ -54,10 +54,10 @@ class GroupPaths:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Every slice as ``parts`` functions side by side; matrices by start and stop, infinite where it cannot be.
+    """Every slice as a group of ``parts`` functions; matrices by start and stop, infinite where it is impossible.
 
     Attributes:
-        parts: how many functions.
+        parts: number of functions.
         memory_mib: of each, headroom included, as bought; ``cpu`` of each.
         cost_usd, latency_ms: of a slice.
         paths: through the steps.
@@ -83,10 +83,10 @@ class Group:
 
 
 def groups_of(question: Question, table: SliceTable) -> tuple[Group, ...]:
-    """Groups of every number of parts that the profile knows and the question allows.
+    """Groups of every number of parts that the profile has and the question allows.
 
-    Parts get a whole CPU each, so there are none where functions are given less, and where functions share the
-    profile's host, no more than it has cores.
+    Each part gets a whole CPU, so there are no groups where functions are given less; where functions share the
+    profile's host, there are at most as many parts as cores.
     """
     if question.cpu is not None and question.cpu < 1:
         return ()
@@ -138,7 +138,7 @@ def _priced(question: Question, table: SliceTable, held: Held, paths: GroupPaths
     limits = model.limits
     if limits.payload_bytes is not None:
         allowed &= held.largest(Most.BODY_BYTES).max(axis=2) * limits.payload_factor <= limits.payload_bytes
-        # Who reads summands takes in one of each part: other slices do not count with that.
+        # A reader of summands reads one of each part, for which other slices' payload does not allow: none may leave.
         allowed &= held.largest(Most.SUMMED).max(axis=2) < np.array(table.positions)
     if limits.package_bytes is not None:
         allowed &= (files + limits.package_base_bytes <= limits.package_bytes).all(axis=2)

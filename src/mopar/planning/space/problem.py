@@ -1,4 +1,4 @@
-"""Which slices a plan may be made of, at which sizes and in how many parts: the question as arrays for the search."""
+"""The slices that a plan may consist of, their sizes and numbers of parts: the question as arrays for the search."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +19,13 @@ from mopar.types import ShardStep
 
 @dataclass(frozen=True, slots=True)
 class SliceSizes:
-    """The sizes of slices: of one function by the catalog, of several side by side by their groups."""
+    """Sizes of slices: of one function by the catalog, of groups by ``Group``."""
 
     catalog: SizeCatalog
     groups: tuple[Group, ...]
 
     def __call__(self, edge: Edge, /) -> Sizes:
-        """Those of a slice in one of its options."""
+        """Sizes of a slice in one of its options."""
         option, start, stop = edge
         return self.groups[option - 1].sizes(start, stop) if option else self.catalog.sizes(start, stop)
 
@@ -35,13 +35,13 @@ class Problem:
     """Slices between ``positions``, by matrix.
 
     Attributes:
-        question: that it is of.
+        question: the one it follows from.
         positions: layers where slices may start and stop.
         candidates: slices that may be used at all: forward, and where cuts are given, those between them.
         limits: that each slice of one function must keep.
-        groups: slices as several functions side by side, for each number of them.
-        sizes: of a slice in one of its options, those worth choosing from.
-        chains: all of it as the search sees it.
+        groups: slices as several parallel functions, for each number of them.
+        sizes: the useful sizes of a slice in one of its options.
+        chains: the same as the input of the search.
     """
 
     question: Question
@@ -62,23 +62,23 @@ class Problem:
         return bool(np.isfinite(self.chains.latency_ms[edge]))
 
     def steps_of(self, start: int, stop: int, parts: int) -> tuple[ShardStep, ...]:
-        """What ``parts`` functions compute of a slice side by side; nothing where it is one function."""
+        """Steps of a slice of ``parts`` functions; none where it is one function."""
         return next((group.path(start, stop) for group in self.groups if group.parts == parts), ())
 
     def solution(self, chain: Chain) -> Solution:
-        """What the search found, with the sizes that its numbers stand for."""
+        """A search result with sizes in place of their numbers."""
         slices = []
         for (option, start, stop), pick in chain.slices:
             size = self.sizes((option, start, stop)).at(pick)
             slices.append((start, stop, replace(size, parts=self.chains.functions[option])))
         return Solution(tuple(slices), chain.cost_usd, chain.latency_ms, chain.grid_ms)
 
-    def asked(self, question: Question) -> "Problem":
+    def with_question(self, question: Question) -> "Problem":
         """The same slices for another objective or budget."""
         return replace(self, question=question)
 
     def split(self) -> "Problem":
-        """The same without the whole model as one function."""
+        """The same without the unsplit model."""
         kept = np.ones_like(self.candidates)
         kept[0, self.end] = False
         usd, ms = self.chains.cost_usd.copy(), self.chains.latency_ms.copy()
@@ -93,7 +93,7 @@ class Problem:
 
 
 def free_problem(question: Question, positions: Sequence[int]) -> Problem:
-    """Where any of ``positions`` may be cut at, and slices may be several functions side by side."""
+    """The problem with free cuts at any of ``positions``, where slices may be groups."""
     count = len(positions)
     table = slice_table(question.model, positions)
     forward = np.triu(np.ones((count, count), dtype=bool), k=1)
@@ -101,13 +101,13 @@ def free_problem(question: Question, positions: Sequence[int]) -> Problem:
 
 
 def fixed_problem(question: Question, positions: Sequence[int]) -> Problem:
-    """Where each of ``positions`` is cut at, and each slice is one function."""
+    """The problem with cuts at each of ``positions``, where each slice is one function."""
     table = slice_table(question.model, positions)
     return _problem(question, table, np.eye(len(positions), k=1, dtype=bool))
 
 
 def unlimited_whole(question: Question) -> Problem:
-    """The unsplit model, limits or not: what it would take can be said even where it is forbidden."""
+    """The unsplit model without limits: its figures are known even where it is forbidden."""
     table = slice_table(question.model, question.unsplit)
     free = replace(question, max_functions=None)
     return _problem(free, table, np.eye(2, k=1, dtype=bool), limited=False)
@@ -116,7 +116,7 @@ def unlimited_whole(question: Question) -> Problem:
 def _problem(
     question: Question, table: SliceTable, candidates: Mask, groups: tuple[Group, ...] = (), *, limited: bool = True
 ) -> Problem:
-    """The problem of which of the ``candidates`` in a table to use; without ``limited``, slices keep no limit."""
+    """The problem of choosing among the ``candidates`` of a table; without ``limited``, slices keep no limit."""
     catalog = SizeCatalog(question, table)
     limits = _slice_limits(question, table, catalog) if limited else ()
     allowed = candidates.copy()

@@ -1,7 +1,7 @@
-"""What is asked of the planner: a model, where it runs and at which prices, and what its plan may have.
+"""The question to the planner: a model, its platform and prices, and the limits of its plan.
 
-One object carries the profile, the price book, the limits and what follows from them, so that the profile
-itself goes no further.
+One object carries the profile, the price book, the limits and what follows from them, so that other modules need not
+know the profile.
 """
 
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ OBJECTIVES = ("cost", "latency", "balanced")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What all searches of one call of ``plan`` share.
+    """The common input of all searches of one call of ``plan``.
 
     Attributes:
-        model: what calls take and cost: the profile, the prices and the platform's limits are in it.
+        model: cost and latency of calls, with the profile, the prices and the platform's limits.
         objective: one of ``OBJECTIVES``.
         cpu: CPUs of each function, in place of the book's choice; None for that, or where memory buys CPU.
-        headroom: what is added to required memory.
+        headroom: added to required memory.
         max_functions: None for no limit.
-        max_parts: most functions that compute a slice side by side; None for as many as the profile has.
+        max_parts: most functions that compute a slice in parallel; None for as many as the profile has.
         budget_usd: the most that a request may cost where latency is minimised.
-        policy: how much a search looks at.
+        policy: the extent of the search.
     """
 
     model: CostModel
@@ -49,11 +49,11 @@ class Question:
 
     @property
     def unsplit(self) -> list[int]:
-        """The positions of the whole model as one slice."""
+        """The positions of the unsplit model: one slice."""
         return [0, self.model.layers]
 
     def between(self, cuts: Sequence[int]) -> list[int]:
-        """Positions of slices between some cuts."""
+        """Positions of slices between given cuts."""
         return [0, *cuts, self.model.layers]
 
     @property
@@ -65,7 +65,7 @@ class Question:
         return book.cpu_sizes or (CpuSize(book.cpu_per_function),)
 
     def floor_mib(self, memory_mib: Floats) -> Floats:
-        """The smallest sizes that hold ``memory_mib`` and its headroom; the book's maximum is not looked at."""
+        """The smallest sizes that hold ``memory_mib`` and its headroom, regardless of the book's maximum."""
         held = with_headroom(memory_mib, self.headroom.share, self.headroom.min_mib)
         return bought_mib(self.model.book, held)
 
@@ -77,7 +77,7 @@ class Question:
         return min(float(bought_mib(book, mib_per_vcpu * most_cpus)), float(book.memory_min_mib + steps))
 
 
-def ask(
+def make_question(
     profile: Profile,
     book: PriceBook,
     limits: PlatformLimits,
@@ -90,7 +90,7 @@ def ask(
     headroom: Headroom | None = None,
     policy: SearchPolicy = DEFAULT,
 ) -> Question:
-    """The question, its arguments checked; ``max_functions`` is in place of the platform's, the budget a million's.
+    """Check the arguments and make a question; ``max_functions`` overrides the platform's, the budget is per million.
 
     Raises:
         UsageError: an argument makes no sense.

@@ -1,4 +1,4 @@
-"""Sizes that a slice can be given, and what each takes and costs."""
+"""The possible sizes of a slice, and the cost and latency at each."""
 
 from dataclasses import dataclass, fields
 
@@ -15,7 +15,7 @@ from mopar.types import PriceBook
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes with what a slice costs and takes at each; infinite where a size cannot be bought."""
+    """Sizes with a slice's cost and latency at each; infinite where a size is not on sale."""
 
     memory_mib: Floats
     cpu: Floats
@@ -24,12 +24,12 @@ class Sizes:
     latency_ms: Floats
 
     def at(self, number: int) -> Size:
-        """One of them, where they are a column."""
+        """One of the sizes, where they are a column."""
         memory_mib, cpu, threads = (float(column[number]) for column in (self.memory_mib, self.cpu, self.threads))
         return Size(round(memory_mib), cpu, round(threads))
 
     def of(self, kept: Indices | tuple[slice | int, ...]) -> "Sizes":
-        """Some of them, by an index of the arrays."""
+        """Some of the sizes, by an index of the arrays."""
         return Sizes(*(getattr(self, column.name)[kept] for column in fields(Sizes)))
 
 
@@ -37,8 +37,8 @@ class SizeCatalog:
     """The sizes of every slice of a table.
 
     Attributes:
-        sold: for every slice, a size for each number of CPUs, in columns of matrices; None where memory buys CPU, and
-            the sizes of a slice are too many to lay out for all of them.
+        sold: for every slice, a size for each number of CPUs, in columns of matrices; None where memory buys CPU, as
+            there are too many sizes to store.
     """
 
     def __init__(self, question: Question, table: SliceTable) -> None:
@@ -47,9 +47,9 @@ class SizeCatalog:
         self.sold = self._sold() if self._book.mib_per_vcpu is None else None
 
     def bounds(self) -> tuple[Floats, Floats]:
-        """For every slice, a price and a latency that none of its sizes undercuts.
+        """Lower bounds, for every slice, on price and latency over its sizes.
 
-        The latency is reached, by the fastest size; so is the price where memory buys no CPU. Where it does, the price
+        The latency is that of the fastest size; the price is also reached where memory buys no CPU. Where it does, it
         is a bound: memory that buys CPU in proportion nearly cancels out of the price of computing.
         """
         if self.sold is not None:
@@ -58,7 +58,7 @@ class SizeCatalog:
         return self._coupled_bounds(self._book.mib_per_vcpu)
 
     def sizes(self, start: int, stop: int) -> Sizes:
-        """The sizes of the slice between two positions (by their numbers in the table) worth choosing from."""
+        """The useful sizes of the slice between two positions (by their numbers in the table)."""
         same_price = self._question.policy.same_price
         if self.sold is not None:
             return _worthwhile(self.sold.of((slice(None), start, stop)), same_price)
@@ -84,7 +84,7 @@ class SizeCatalog:
         latency = _priced(self._book, table, fastest, fastest / mib_per_vcpu).latency_ms
         inside = latency - table.outside_ms
         one, two = table.inside_ms, np.minimum(table.inside_two_ms, table.inside_ms)
-        # Memory times time: below a whole CPU, or on one, or with two threads on two.
+        # Memory x time: below a whole CPU, on one, or with two threads on two.
         held = np.minimum(
             one * np.maximum(floor, least_work_mib(one, mib_per_vcpu)),
             two * np.maximum(floor, TWO_CPUS * mib_per_vcpu),
@@ -94,7 +94,7 @@ class SizeCatalog:
 
 
 def _priced(book: PriceBook, table: SliceTable, memory_mib: Floats, cpu: Floats) -> Sizes:
-    """Slices at sizes, with what they cost and take; infinite where the size is."""
+    """Slices at sizes, with cost and latency; infinite where the size is."""
     threads = threads_of(table.inside_ms, table.inside_two_ms, cpu)
     inside = cpu_bound_ms(table.inside_ms, table.inside_two_ms, cpu, threads)
     bought = np.isfinite(memory_mib)
@@ -104,7 +104,7 @@ def _priced(book: PriceBook, table: SliceTable, memory_mib: Floats, cpu: Floats)
 
 
 def _worthwhile(sizes: Sizes, same_price: float) -> Sizes:
-    """Those that are cheaper than all faster ones, cheapest first."""
+    """Sizes that are cheaper than all faster ones, cheapest first."""
     order = np.lexsort((sizes.cost_usd, sizes.latency_ms))
     dearest_faster = np.append(np.inf, np.minimum.accumulate(sizes.cost_usd[order])[:-1])
     return sizes.of(order[sizes.cost_usd[order] < dearest_faster * (1 - same_price)][::-1])

@@ -1,4 +1,4 @@
-"""What a search decided: a chain of slices with the sizes of their functions."""
+"""A search's solution: a chain of slices with the sizes of their functions."""
 
 from dataclasses import dataclass
 
@@ -22,5 +22,5 @@ class Solution:
 
     @property
     def functions(self) -> int:
-        """How many."""
+        """Number of functions."""
         return sum(size.parts for _, _, size in self.slices)

@@ -1,6 +1,6 @@
-"""What slices that several functions compute side by side come to, stage by stage: sums and maxima of each part.
+"""Figures of groups, stage by stage: sums and maxima for each part.
 
-A *stage* is a step that parts compute side by side, or a run of layers that the first part computes alone.
+A *stage* is a sharding step, computed in parallel, or a run of layers that the first part computes alone.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ import numpy as np
 from mopar.planning.numbers import Floats, Indices, Mask
 
 _LEAST = -1e15
-"""Less than any figure of a profile: the most of nothing."""
+"""Below any figure of a profile: the identity of the maximum."""
 
 
 class Sum(IntEnum):
-    """What adds up over a part's stages."""
+    """Figures that add up over a part's stages."""
 
     BILLED_MS = 0
     CALLS = 1
@@ -24,7 +24,7 @@ class Sum(IntEnum):
 
 
 class Most(IntEnum):
-    """Of what the largest of a part's stages counts; ``SUMMED`` is the last layer that reads a summand it made."""
+    """Figures of which a part's largest stage counts; ``SUMMED`` is the last layer that reads a summand of the part."""
 
     ACTIVE_BYTES = 0
     OVERHEAD_MIB = 1
@@ -34,10 +34,10 @@ class Most(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What parts have come to, or a stage adds; the last axis is the part's.
+    """Accumulated figures of parts, or those that a stage adds; the last axis is the part's.
 
     Attributes:
-        latency_ms: of all together, without the last axis; infinite where it cannot be.
+        latency_ms: of the group, without the last axis; infinite where it is impossible.
         sums: by ``Sum``, and part.
         most: by ``Most``, and part.
     """
@@ -48,16 +48,16 @@ class Held:
 
     @classmethod
     def nothing(cls, shape: tuple[int, ...], parts: int) -> "Held":
-        """Nowhere reached yet, and nothing computed."""
+        """Initial state: nothing reached, nothing computed."""
         return cls(np.full(shape, np.inf), *nothing(shape, parts))
 
     def keep(self, stop: int, row: "Held", where: Mask) -> None:
-        """Take over what was reached at a stop from some of the starts."""
+        """Copy the state at a stop for some of the starts."""
         self.latency_ms[stop, where] = row.latency_ms[where]
         self.sums[stop, where], self.most[stop, where] = row.sums[where], row.most[where]
 
     def by_start(self) -> "Held":
-        """By start and stop, where it was by stop and start."""
+        """Transpose from stop and start to start and stop."""
         return Held(self.latency_ms.T, self.sums.swapaxes(0, 1), self.most.swapaxes(0, 1))
 
     def sum(self, which: Sum) -> Floats:
@@ -72,15 +72,15 @@ class Held:
 
 
 def nothing(shape: tuple[int, ...], parts: int) -> tuple[Floats, Floats]:
-    """Sums and maxima of nothing."""
+    """Sums and maxima without stages."""
     return np.zeros((*shape, len(Sum), parts)), np.full((*shape, len(Most), parts), _LEAST)
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Stages that end at one position: where each ``begins``, and what it adds as a slice's first, and further on.
+    """Stages that end at one position: where each ``begins``, and its figures as a slice's first or a later stage.
 
-    Both hold the same but for latency and what is billed.
+    Both have equal values except for latency and what is billed.
     """
 
     begins: Indices
@@ -88,13 +88,13 @@ class Stages:
     later: Held
 
     def arrive(self, held: Held) -> tuple[Held, Indices]:
-        """The quickest path to the position from every start, and which of the stages is its last."""
+        """The fastest path to the position from every start, and which of the stages is its last."""
         reached = held.latency_ms[self.begins] + self.later.latency_ms[:, None]
         reached[np.arange(len(self.begins)), self.begins] = self.first.latency_ms
         chosen = np.argmin(reached, axis=0)
         starts = np.arange(len(chosen))
         begins = self.begins[chosen]
-        # From where a stage begins, it is the slice's first.
+        # Where a stage begins, it is the slice's first.
         first = (begins == starts)[:, None, None]
         sums = np.where(first, self.first.sums[chosen], held.sums[begins, starts] + self.later.sums[chosen])
         most = np.where(first, self.first.most[chosen], np.maximum(held.most[begins, starts], self.later.most[chosen]))

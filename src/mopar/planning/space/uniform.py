@@ -1,4 +1,4 @@
-"""Slices of equal time: the baseline that needs no planner."""
+"""Slices of equal time: a baseline without a search."""
 
 import numpy as np
 

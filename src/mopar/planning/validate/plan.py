@@ -1,4 +1,4 @@
-"""What every plan must be, checked on plans that come from files."""
+"""Checks of plans, which may come from files."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,11 +14,11 @@ _FEWEST = 2
 def check_plan(plan: Plan, n_layers: int) -> None:
     """Check a plan against itself and the number of layers.
 
-    Every layer is in exactly one graph and every graph in exactly one function and some call; names are unique;
-    calls take their tensors from the request or from earlier calls that make them.
+    Every layer is in exactly one graph and every graph in exactly one function and some call; names are unique; calls
+    read tensors of the request or of earlier calls that produce them.
 
     Raises:
-        UsageError: the first thing that does not hold.
+        UsageError: the first violation.
     """
     _unique("function", (function.name for function in plan.functions))
     _unique("graph", (graph.id for graph in plan.graphs))
@@ -36,7 +36,7 @@ def check_plan(plan: Plan, n_layers: int) -> None:
 
 
 def _shares(plan: Plan) -> dict[tuple[str, str], Share]:
-    """What each call makes of each tensor; of calls of unknown graphs, nothing."""
+    """The share of each tensor that each call produces; nothing for calls of unknown graphs."""
     graphs = {graph.id: graph for graph in plan.graphs}
     return call_shares(graphs, [call for call in plan.calls if call.graph in graphs])
 
@@ -62,7 +62,7 @@ def _check_layers(graphs: tuple[Graph, ...], n_layers: int) -> None:
 
 
 def _check_parts(graphs: Sequence[Graph]) -> None:
-    """Graphs of one run of layers: a single whole one, or different parts of the same number of parts."""
+    """Check graphs of one run of layers: a single whole one, or different parts of the same number of parts."""
     if len(graphs) == 1 and graphs[0].part is None:
         return
     places = [(graph.part.index, graph.part.count) for graph in graphs if graph.part is not None]
@@ -113,7 +113,7 @@ def _check_functions(plan: Plan) -> None:
 
 
 def _check_calls(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """The outputs of each call, once all calls are found valid."""
+    """Outputs of each call; checks all calls."""
     graphs = {graph.id: graph for graph in plan.graphs}
     held = {function.name: function.graphs for function in plan.functions}
     made: dict[str, tuple[str, ...]] = {}

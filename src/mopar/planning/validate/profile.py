@@ -1,4 +1,4 @@
-"""Whether a profile's parts fit each other: it comes from a file."""
+"""Checks of a profile, which may come from a file."""
 
 import dataclasses
 from collections import Counter
@@ -19,7 +19,7 @@ def check_profile(profile: Profile) -> None:
     """Check a profile against itself. Linear in its size.
 
     Raises:
-        ProfileError: the first thing that does not hold.
+        ProfileError: the first violation.
     """
     try:
         _check_layers(profile)
@@ -56,7 +56,7 @@ def _check_tensors(profile: Profile) -> None:
 
 def _check_life(tensor: TensorProfile, count: int) -> None:
     readers = tensor.consumers
-    # A layer of several nodes may read what it makes itself.
+    # A layer of several nodes may read its own tensors.
     bounds = (max(tensor.producer - 1, -1), *readers, count + 1)
     if not -1 <= tensor.producer < count or any(a >= b for a, b in pairwise(bounds)):
         raise ProfileError(
@@ -84,7 +84,7 @@ def _check_numbers(profile: Profile) -> None:
 
 
 def _check_sizes(profile: Profile) -> None:
-    """Of the model at other sizes: a figure for each tensor and layer."""
+    """Check the model at other sizes: one figure for each tensor and layer."""
     for size in (profile.smallest, profile.largest, profile.beyond):
         if size is None:
             continue

@@ -1,4 +1,4 @@
-"""Whether ranges of inputs' sizes make sense: they come from files."""
+"""Checks of ranges of input sizes, which may come from files."""
 
 from collections.abc import Collection, Iterable
 
@@ -6,10 +6,10 @@ from mopar.types import InputRange, MoparError
 
 
 def check_ranges(ranges: Iterable[InputRange], inputs: Collection[str] | None, error: type[MoparError]) -> None:
-    """Check ranges against themselves, and their names against the model's inputs where these are known.
+    """Check that ranges are consistent, and their names against the model's inputs where these are known.
 
     Raises:
-        error: the first thing that does not hold.
+        error: the first violation.
     """
     seen: set[str] = set()
     for item in ranges:

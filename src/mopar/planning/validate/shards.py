@@ -1,4 +1,4 @@
-"""Whether a profile's steps in parts fit its layers and tensors: plans rest on what they say that parts make."""
+"""Checks of a profile's sharding steps against its layers and tensors."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -11,10 +11,10 @@ _TOLERANCE = 1e-6
 
 
 def check_shards(profile: Profile, most: float) -> None:
-    """Check ``Profile.shards``; ``most`` bytes at most are believed. Linear in steps x tensors.
+    """Check ``Profile.shards``; figures above ``most`` bytes are errors. Linear in steps x tensors.
 
     Raises:
-        ProfileError: the first thing that does not hold.
+        ProfileError: the first violation.
     """
     places = {0, *(cut.index for cut in profile.cut_positions), len(profile.layers)}
     tensors = {tensor.name: tensor for tensor in profile.tensors}

@@ -1,4 +1,4 @@
-"""Whether the sources of a call's inputs give what its graph takes: regions, concatenations and sums."""
+"""Checks that the sources of a call's inputs provide what its graph reads: regions, concatenations and sums."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,20 +10,20 @@ Span = tuple[int, int]
 """Elements ``start`` to ``stop`` (exclusive) along an axis."""
 
 MadeShares = Mapping[tuple[str, str], Share]
-"""What each call makes of each tensor; all of it where nothing is said."""
+"""The share of each tensor that each call produces; the whole tensor where it has no entry."""
 
 
 def check_sources(call: Call, graph: Graph, made: Mapping[str, tuple[str, ...]], shares: MadeShares) -> None:
     """Check a call's inputs.
 
     Args:
-        call: of a plan; ``graph`` is what it runs.
-        graph: names what it takes.
+        call: of a plan.
+        graph: the one that it runs.
         made: the tensors of each earlier call.
-        shares: that earlier calls make of them.
+        shares: their shares that earlier calls produce.
 
     Raises:
-        UsageError: the first input that does not hold.
+        UsageError: the first input that is wrong.
     """
     taken = {share.tensor: share for share in graph.part.inputs} if graph.part else {}
     for item in call.inputs:
@@ -41,7 +41,7 @@ def check_sources(call: Call, graph: Graph, made: Mapping[str, tuple[str, ...]],
 
 
 def _made_upto(item: CallInput, shares: MadeShares) -> int:
-    """Where what all calls make of a tensor ends along the axis that it is joined along."""
+    """End of the part of a tensor that all calls produce, along the axis on which it is joined."""
     made = [share for (_, tensor), share in shares.items() if tensor == item.tensor and share.axis == item.axis]
     return max((share.stop for share in made if share.axis is not None), default=0)
 
@@ -66,7 +66,7 @@ def _check_region(where: str, region: Region | None) -> None:
 
 
 def _check_given(where: str, item: CallInput, given: Sequence[Share], taken: Share, made_upto: int) -> None:
-    """What the sources give, put together, is what is taken; ``made_upto`` is where the joined axis ends."""
+    """Check that the sources, joined, are what the graph reads; ``made_upto`` is the end along the joined axis."""
     summands = [share.summand for share in given]
     if any(summands) != (item.combine == "sum") or not (all(summands) or not any(summands)):
         raise UsageError(f"{where} is combined by {item.combine!r}, and {sum(summands)} of its sources are summands")
@@ -85,7 +85,7 @@ def _check_given(where: str, item: CallInput, given: Sequence[Share], taken: Sha
 
 
 def _block(where: str, source: Source, share: Share) -> Mapping[int, Span]:
-    """What a source gives: its elements by axis, counted in the whole tensor; along other axes it is whole."""
+    """The elements that a source provides, by axis, in coordinates of the whole tensor; other axes are whole."""
     block = {} if share.axis is None else {share.axis: (share.start, share.stop)}
     region = source.region
     if region is None or (region.start, region.stop) == (0, region.size):
@@ -98,7 +98,7 @@ def _block(where: str, source: Source, share: Share) -> Mapping[int, Span]:
 
 
 def _check_span(where: str, axis: int, got: Span | None, wanted: Span | None) -> None:
-    """Along an axis that is not joined, each source gives just what is taken; None is all elements there are."""
+    """Check an axis that is not joined: each source provides exactly the elements that are read; None is all."""
     if wanted is None:
         raise UsageError(f"{where}: one share of axis {axis} gives not all that is taken")
     start, stop = got or (0, wanted[1])
@@ -109,7 +109,7 @@ def _check_span(where: str, axis: int, got: Span | None, wanted: Span | None) ->
 
 
 def _check_joined(where: str, axis: int, spans: Sequence[Span | None], wanted: Span) -> None:
-    """Along the joined axis the sources follow each other, from where the taken share begins to its end."""
+    """Check the joined axis: the sources are contiguous, from the beginning to the end of the share that is read."""
     at, end = wanted
     for span in spans:
         if span is None:
