@@ -52,6 +52,7 @@ class WorkerProcess(FunctionProcess):
             except ValueError as cause:
                 raise EngineError(f"function {self.spec.function}: {cause}") from cause
             self.ask(frame, max(deadline - time.monotonic(), 0.001))
+        self.socket.setblocking(False)  # an event loop may own it from here on; ``ask`` sets a deadline of its own
 
     def attach(self, segment: Segment) -> None:
         """Share a segment with the worker, unless it has it already."""
