@@ -17,8 +17,8 @@ from mopar.profiling.liveness import live_bytes
 from mopar.profiling.shard_parts import Writer
 from mopar.profiling.shards import shard_steps
 from mopar.sharding import Part, Piece, share_of
-from mopar.sharding.backward import BackwardPass, fraction
-from mopar.sharding.propagate import Propagation, propagate
+from mopar.sharding.backward import BackwardPass
+from mopar.sharding.propagate import Propagation, fraction, propagate
 from mopar.sharding.steps import Step, candidate_steps
 from mopar.types import (
     CutPosition,

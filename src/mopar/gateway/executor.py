@@ -116,7 +116,7 @@ class Executor:
         await self._take_slot(deadline)
         try:
             request = self._transport.open(inputs, needed)
-        except BaseException:
+        except BaseException:  # whatever it was, nobody else gives the slot back
             self._slots.release()
             raise
         task = asyncio.ensure_future(self._follow(request, self._schedule, deadline))
@@ -173,7 +173,7 @@ class Executor:
                 dependents = schedule.dependents[units[0]]
                 try:
                     await self._run(request, units[0], dependents, deadline)
-                except BaseException:
+                except BaseException:  # a cancellation too
                     request.abandon()  # running calls still use the request's memory; no others start
                     raise
                 for dependent in dependents:

@@ -10,9 +10,9 @@ from mopar.nodes import name_of
 from mopar.profiling.entries import operations_of
 from mopar.profiling.shard_memory import Lifetimes, PartMemory
 from mopar.sharding import ConflictError, Part, Piece, share_of
-from mopar.sharding.backward import BackwardPass, Boundaries, LayerShare, State, fraction
+from mopar.sharding.backward import BackwardPass, Boundaries, LayerShare, State
 from mopar.sharding.pieces import union
-from mopar.sharding.propagate import size_along
+from mopar.sharding.propagate import fraction, size_along
 from mopar.sharding.steps import Step, states_at
 from mopar.types import GraphPart, PartProfile, ShardStep, WeightProfile
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from mopar.graph import Layer, Model
 from mopar.nodes import is_weight, name_of, reads_of
 from mopar.sharding.pieces import ConflictError, Piece
-from mopar.sharding.propagate import Propagation, size_along
+from mopar.sharding.propagate import Propagation, fraction
 from mopar.sharding.rule import Part
 from mopar.sharding.work import operations
 
@@ -180,12 +180,6 @@ class BackwardPass:
             summand = any(piece.summand for piece in needs.values())
             self._states[key] = State(needs, wanted, leaving, summand)
         return self._states[key]
-
-
-def fraction(value: ir.Value, piece: Piece) -> float:
-    """A piece's share of a tensor's elements."""
-    size = size_along(value, piece)
-    return piece.size / size if size else 1.0
 
 
 def _made(propagation: Propagation) -> tuple[tuple[str, float], ...]:

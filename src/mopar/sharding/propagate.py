@@ -56,7 +56,7 @@ class Propagation:
         found = self.shards[node]
         if found.share is not None:
             return found.share
-        shares = [_share(value, piece) for value, piece in zip(node.outputs, found.outputs, strict=True) if piece]
+        shares = [fraction(value, piece) for value, piece in zip(node.outputs, found.outputs, strict=True) if piece]
         return max(shares, default=1.0)
 
     def requested_of(self, value: ir.Value) -> Piece | None:
@@ -77,7 +77,8 @@ def size_along(value: ir.Value, piece: Piece | None) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _share(value: ir.Value, piece: Piece) -> float:
+def fraction(value: ir.Value, piece: Piece) -> float:
+    """A piece's share of a tensor's elements."""
     size = size_along(value, piece)
     return piece.size / size if size else 1.0
 

@@ -79,7 +79,6 @@ class RequestParser:
         self._budget.give(self._held)
         self._held = 0
         self._body = Body(0)  # an idle connection must not hold its last request's body
-        self._body = Body(0)
         # This object and its parser refer to each other; the garbage collector would free them, but late.
         del self._parser
 

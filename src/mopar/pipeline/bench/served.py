@@ -59,7 +59,7 @@ class Server:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         try:
             self.client = Client(self._url(bundle.root), timeout_s=LATENCY.call_s)
-        except BaseException:
+        except BaseException:  # an interrupt too: the process is nobody else's
             self._end()
             raise
 

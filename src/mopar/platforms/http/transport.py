@@ -60,7 +60,7 @@ class HttpTransport:
         request = HttpRequest(self._functions, self._budget)
         try:
             request.accept(inputs, nbytes)
-        except BaseException:
+        except BaseException:  # an interrupt too: its memory is given back
             request.close()
             raise
         return request

@@ -29,9 +29,8 @@ _FOREVER_S = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Places of a call's inputs and outputs (NOWHERE for those of unknown size), and its RUN frame."""
+    """Places of a call's outputs (NOWHERE for those of unknown size), and its RUN frame."""
 
-    inputs: Sequence[TensorRef]
     outputs: Sequence[TensorRef]
     frame: bytes
 
@@ -191,7 +190,7 @@ class LocalRequest:
         inputs = [ref if part is None else region_of(ref, part) for ref, part in zip(sources, plan.taken, strict=True)]
         outputs = self._outputs(plan, shapes)
         try:
-            return Prepared(inputs, outputs, pack_run(plan.index, inputs, outputs))
+            return Prepared(outputs, pack_run(plan.index, inputs, outputs))
         except ValueError as cause:
             raise DeploymentError(f"function {plan.call.function}: {cause}") from cause
 

@@ -44,7 +44,7 @@ class LocalTransport:
         request = LocalRequest(self._functions, arena, self._returned)
         try:
             request.accept(inputs, nbytes)
-        except BaseException:
+        except BaseException:  # an interrupt too: its memory is given back
             request.close()
             raise
         return request
