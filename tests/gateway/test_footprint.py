@@ -8,6 +8,7 @@ import pytest
 import uvloop
 from onnx import TensorProto
 
+from mopar.bundle.call_plans import call_plans
 from mopar.gateway.arrays import from_array
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.executor import Executor
@@ -15,7 +16,6 @@ from mopar.gateway.footprint import Footprint
 from mopar.gateway.options import ServeOptions
 from mopar.gateway.starving import Starving
 from mopar.pipeline.serve import memory_budget
-from mopar.platforms.calls import call_plans
 from mopar.platforms.local import Arena, LocalDeployment
 from mopar.platforms.local.request import LocalRequest
 from mopar.types import OutOfMemoryError, RequestError, TensorValue

@@ -5,8 +5,8 @@ from collections.abc import Collection
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mopar.bundle.call_plans import CallPlan
 from mopar.gateway.schedule import Schedule, Unit, mutual_functions
-from mopar.platforms.calls import CallPlan
 from mopar.types import Call, EngineOptions, GraphEntry
 
 GRAPH = GraphEntry("g", "f", (), (), (), EngineOptions(), None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from mopar.platforms.shapes import bind_dimensions
+from mopar.bundle.call_shapes import bind_dimensions
 from mopar.types import InputRange, RequestError, TensorSpec, TensorValue, format_shape
 
 

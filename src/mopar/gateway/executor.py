@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mopar.bundle.call_plans import Made, call_plans
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.check import check_ranges, check_values
 from mopar.gateway.footprint import Footprint
@@ -13,7 +14,6 @@ from mopar.gateway.options import DEFAULT_QUEUE
 from mopar.gateway.schedule import Schedule, Unit
 from mopar.gateway.starving import Starving
 from mopar.platforms.base import CallTiming, OpenRequest, Transport
-from mopar.platforms.calls import Made, call_plans
 from mopar.types import (
     Manifest,
     OutOfMemoryError,

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from mopar.platforms.calls import CallPlan, Made, sizes_of
-from mopar.platforms.shapes import Shape, tensor_bytes
+from mopar.bundle.call_plans import CallPlan, Made, sizes_of
+from mopar.bundle.call_shapes import Shape, tensor_bytes
 from mopar.types import REQUEST, TensorValue
 
 _ALIGNMENT = 64

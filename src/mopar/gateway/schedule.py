@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from mopar.platforms.calls import CallPlan
+from mopar.bundle.call_plans import CallPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import uvloop
 
 from mopar.bundle import Bundle
+from mopar.bundle.call_plans import CallPlan, call_plans
+from mopar.bundle.call_shapes import region_value, tensor_bytes
 from mopar.gateway.arrays import Array, from_array, to_array
 from mopar.measurement.policy import LATENCY
 from mopar.platforms import host_platform
 from mopar.platforms.base import OpenRequest, RecordedCall
-from mopar.platforms.calls import CallPlan, call_plans
-from mopar.platforms.shapes import region_value, tensor_bytes
 from mopar.types import TensorValue
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from prometheus_client import CollectorRegistry
 
 from mopar.bundle import Bundle, prepare
+from mopar.bundle.call_plans import call_plans
 from mopar.files import cache_directory
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.executor import Executor
@@ -17,7 +18,6 @@ from mopar.gateway.options import ServeOptions
 from mopar.gateway.token import read_token
 from mopar.machine import available_bytes
 from mopar.platforms import host_platform
-from mopar.platforms.calls import call_plans
 from mopar.types import Manifest, TensorValue
 
 _MIB = 1 << 20

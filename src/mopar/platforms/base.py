@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from mopar.bundle import Bundle
+from mopar.bundle.call_plans import CallPlan, Made
 from mopar.limits import Cgroup
-from mopar.platforms.calls import CallPlan, Made
 from mopar.types import TensorValue, UsageError
 
 

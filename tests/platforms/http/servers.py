@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mopar.bundle import Bundle
+from mopar.bundle.call_plans import CallPlan, call_plans
 from mopar.gateway.arrays import Array, from_array
 from mopar.platforms.base import Budget, Network
-from mopar.platforms.calls import CallPlan, call_plans
 from mopar.platforms.http import HttpTransport
 from mopar.platforms.http.request import HttpRequest
 

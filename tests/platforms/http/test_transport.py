@@ -11,10 +11,10 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mopar.bundle.call_plans import CallPlan
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.http.decode import decode
 from mopar.platforms.base import Network
-from mopar.platforms.calls import CallPlan
 from mopar.platforms.http import HttpTransport
 from mopar.types import REQUEST, DeploymentError, MoparError, OverloadedError, RequestError, UsageError
 from tests.bundle.plans import built

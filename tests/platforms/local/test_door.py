@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import uvloop
 
+from mopar.bundle.call_plans import CallPlan
 from mopar.gateway.arrays import Array, from_array
 from mopar.limits import Cgroup, Cgroups
 from mopar.platforms.base import CallTiming
-from mopar.platforms.calls import CallPlan
 from mopar.platforms.http import HttpTransport
 from mopar.platforms.local import GraphFile, WorkerSpec
 from mopar.platforms.local.door import DoorSpec, HttpFunction

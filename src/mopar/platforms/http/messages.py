@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from mopar.bundle.call_shapes import Shape, tensor_bytes
 from mopar.platforms.http.connection import Reply
-from mopar.platforms.shapes import Shape, tensor_bytes
 from mopar.runtime.strings import count_strings
 from mopar.types import TensorSpec, TensorValue, dtype_of_name, element_count, format_shape, oip_of
 

@@ -5,11 +5,11 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mopar.bundle.call_plans import CallPlan, CallShapes, Made
+from mopar.bundle.call_shapes import Shape, check_bytes, tensor_bytes
 from mopar.platforms.base import CallTiming
-from mopar.platforms.calls import CallPlan, CallShapes, Made
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.function import LocalFunction, SequenceResult
-from mopar.platforms.shapes import Shape, check_bytes, tensor_bytes
 from mopar.runtime.frames import NOWHERE, TensorRef, pack_run
 from mopar.runtime.sequence import ABORT, MAX_FLAGS, Step, pack_sequence
 from mopar.types import (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mopar.platforms.shapes import Shape, bind_dimensions, region_shape, resolve_shape, tensor_bytes
+from mopar.bundle.call_shapes import Shape, bind_dimensions, region_shape, resolve_shape, tensor_bytes
 from mopar.types import REQUEST, Call, GraphEntry, Manifest, Region, RequestError, TensorSpec
 
 _MIB = 1 << 20

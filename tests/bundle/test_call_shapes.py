@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopar.platforms.shapes import bind_dimensions, resolve_shape, tensor_bytes
+from mopar.bundle.call_shapes import bind_dimensions, resolve_shape, tensor_bytes
 from mopar.types import Dim, RequestError, TensorSpec
 
 SIZES = st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), min_size=3)
