@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -56,10 +57,22 @@ def import_callable(spec: str, inputs: Sequence[str], output: Path, *, seed: int
             raise UsageError(f"{spec} is a torch.export program, whose symbolic dimensions are fixed: give sizes only")
         if not is_program and not example:
             raise UsageError(f"{spec}: name each parameter of forward with --input NAME=SHAPE:DTYPE")
+        if isinstance(module, torch.nn.Module):
+            _check_names(spec, module, [item.name for item in stated.arguments])
         capture(module, example, output, dynamic_shapes=symbols if stated.symbols else None, ranges=stated.ranges)
     source = CaptureSource(spec, tuple(inputs), seed, str(torch.__version__), mopar_version())
     write_whole(source_path(output), to_json(source))
     return output
+
+
+def _check_names(spec: str, module: "torch.nn.Module", names: Sequence[str]) -> None:
+    """Raise UsageError where ``forward`` cannot be called with arguments of these names."""
+    signature = inspect.signature(module.forward)
+    try:
+        signature.bind(**dict.fromkeys(names))
+    except TypeError as cause:
+        takes, given = (", ".join(found) for found in (signature.parameters, names))
+        raise UsageError(f"{spec}: forward takes {takes}, --input names {given}: use forward's names") from cause
 
 
 def load_callable(spec: str, *, seed: int = 0) -> "Capturable":

@@ -28,7 +28,7 @@ def command(
 ) -> None:
     """Convert a PyTorch model to ONNX, and check that outputs are equal at both ends of each range of sizes.
 
-    Example: mopar import torchvision.models:resnet50 --input image=1x3x224x224:float32 -o resnet50.onnx
+    Example: mopar import torchvision.models:resnet50 --input x=1x3x224x224:float32 -o resnet50.onnx
     """
 
     def verb(out: Output) -> None:
