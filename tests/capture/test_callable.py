@@ -92,6 +92,7 @@ def test_the_seed_decides_the_weights() -> None:
         ("broken:Net", INPUTS, "importing broken failed: ModuleNotFoundError: No module named 'no_such_dependency'"),
         ("syntax:Net", INPUTS, "importing syntax failed: SyntaxError"),
         ("theirs:Net", [], "--input"),
+        ("theirs:Net", ["x=2x5"], "forward takes ids, mask, --input names x: use"),
         ("theirs:Net", ["ids=2xfive:int64"], "is no shape"),
         ("theirs:Net", ["ids=b@1x5:int64", "mask=b@1x5"], "use 2 or more"),
         ("theirs:Net", ["ids=b@2x5:int64", "mask=b@3x5"], "b is both 2 and 3"),
@@ -106,8 +107,3 @@ def test_wrong_use_is_one_line(spec: str, inputs: list[str], message: str, folde
     assert "\n" not in str(raised.value)
     assert raised.value.__cause__ is None or str(raised.value) != str(raised.value.__cause__)
     assert not list(folder.glob("out.onnx*"))
-
-
-def test_an_unknown_parameter_is_a_model_error(folder: Path) -> None:
-    with pytest.raises(UsageError, match="forward takes ids, mask, --input names ids: use forward.s names"):
-        import_callable("theirs:Net", ["x=2x5"], folder / "out.onnx")
