@@ -24,6 +24,8 @@ MOST_READ_BYTES = 256 << 20
 """Largest profile, plan, manifest or other text file that is read: it is read and decoded as a whole."""
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for data that are not JSON, not of the type that is asked for, no UTF-8, or nested too deeply."""
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Error numbers for a full disk, an exhausted quota and a file-size limit."""
 
@@ -48,7 +50,7 @@ def from_json(data: bytes, kind: type[T], *, what: str, error: type[MoparError],
     """
     try:
         value = msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as cause:
+    except JSON_ERRORS as cause:
         name = form or kind.__name__.lower()
         raise error(f"{what}: not a valid {name} file: {cause}; make the file again") from cause
     field = getattr(kind, "__dataclass_fields__", {}).get("schema")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from mopar.files import JSON_ERRORS
 from mopar.types import EngineError
 
 _KERNEL_SUFFIX = "_kernel_time"
@@ -81,7 +82,7 @@ def read_trace(path: Path, *, skip_runs: int = 0) -> Trace:
     """
     try:
         events = msgspec.json.decode(path.read_bytes(), type=list[_Event])
-    except msgspec.DecodeError as cause:
+    except JSON_ERRORS as cause:
         raise EngineError(f"{path.name}: not a profile as ONNX Runtime writes it: {cause}") from cause
     runs: list[tuple[KernelEvent, ...]] = []
     current: list[_Event] = []

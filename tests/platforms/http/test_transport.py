@@ -78,6 +78,8 @@ WRONG = {
     "no JSON length": (http(b"{}"), "inference-header-content-length is no number"),
     "JSON beyond the body": (http(b"{}", inference_header_content_length=3), "longer than its body"),
     "no JSON": (http(b"{}", inference_header_content_length=1), "JSON is none of an inference"),
+    "no UTF-8": (http(b'{"outputs":"\x80"}', inference_header_content_length=15), "JSON is none of an inference"),
+    "deep": (http(b"[" * 5000, inference_header_content_length=5000), "JSON is none of an inference"),
     "another name": (described([entry("z", Y)], Y.tobytes()), "gives the outputs z"),
     "no output": (described([], b""), "gives the outputs"),
     "another type": (described([entry("y", Y, datatype="INT32")], Y.tobytes()), "output y is INT32, not FP32"),
@@ -88,6 +90,7 @@ WRONG = {
     "more bytes": (right({"y": Y}, extra=b"x"), "1 bytes belong to no output"),
     "no times": (right({"y": Y}, headers={"mopar-busy-ns": None}), "mopar-busy-ns is no number"),
     "not found": (http(b'{"error":"there is no\\n graph"}', 404), "it answered 404: there is no graph"),
+    "an error that is no UTF-8": (http(b'{"error":"\x80"}', 500), "it answered 500: {"),
     "an error of any form": (http(b"<html>bad gateway", 502), "it answered 502: <html>bad gateway"),
 }  # fmt: skip
 

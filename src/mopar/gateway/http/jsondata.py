@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from mopar.files import JSON_ERRORS
 from mopar.gateway.arrays import Array, Buffer, numpy_dtype, to_array
 from mopar.runtime.strings import pack_strings, unpack_strings
 from mopar.types import RequestError, TensorValue, element_count, format_shape
@@ -30,7 +31,7 @@ def parse_json(text: Buffer) -> object:
     """
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+    except JSON_ERRORS as cause:
         raw = bytes(text)
         if isinstance(cause, RecursionError) or not has_constants(raw):
             raise RequestError(f"the body is not valid JSON: {cause}") from cause

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from mopar.files import JSON_ERRORS
 from mopar.gateway.http.jsondata import has_constants, parse_json, without_constants
 from mopar.gateway.http.jsonscan import BLOCK, MAX_HEAD_BYTES, SPACES, Split, split
 from mopar.types import RequestError
@@ -68,7 +69,7 @@ def parse_request(text: memoryview) -> tuple[InferRequest, Split | None]:
             return _REQUEST.decode(text), None
         except msgspec.ValidationError as cause:
             raise RequestError(f"the request is malformed: {cause}") from cause
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+        except JSON_ERRORS as cause:
             if isinstance(cause, RecursionError) or not has_constants(bytes(text)):
                 raise RequestError(f"the body is not valid JSON: {cause}") from cause
     parts = split(_without_trailing_space(text))
@@ -103,7 +104,7 @@ def _of_head(head: bytes) -> InferRequest:
         return _REQUEST.decode(without_constants(head))
     except msgspec.ValidationError as cause:
         raise RequestError(f"the request is malformed: {cause}") from cause
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+    except JSON_ERRORS as cause:
         raise RequestError(f"the body is not valid JSON: {cause}") from cause
 
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 import msgspec
 
 from mopar.bundle.call_shapes import Shape, tensor_bytes
+from mopar.files import JSON_ERRORS
 from mopar.platforms.http.connection import Reply
 from mopar.runtime.strings import count_strings
 from mopar.types import TensorSpec, TensorValue, dtype_of_name, element_count, format_shape, oip_of
@@ -84,7 +85,7 @@ def read_outputs(reply: Reply, specs: Sequence[TensorSpec], shapes: Sequence[Sha
         raise MalformedError("its JSON is longer than its body or what is read of it")
     try:
         tensors = _decode(reply.body[:split]).outputs
-    except msgspec.MsgspecError as cause:  # a ValidationError is one, too
+    except JSON_ERRORS as cause:
         raise MalformedError(f"its JSON is none of an inference: {cause}") from cause
     if [tensor.name for tensor in tensors] != [spec.name for spec in specs]:
         raise MalformedError(f"it gives the outputs {', '.join(tensor.name for tensor in tensors)[:200]}")
@@ -112,7 +113,7 @@ def error_text(reply: Reply) -> str:
     """What an error's body says, in one line."""
     try:
         text = str(msgspec.json.decode(reply.body, type=dict[str, str])["error"])
-    except (msgspec.MsgspecError, KeyError):
+    except (*JSON_ERRORS, KeyError):
         text = bytes(reply.body[:200]).decode(errors="replace")
     return " ".join(text.split()) or f"status {reply.status}"
 
