@@ -32,8 +32,7 @@ from mopar.graph import load_model
 from mopar.limits import detect_cgroups, why_unavailable
 from mopar.planning import Size, Slice, chain_shape, evaluate, plan, plan_unsplit
 from mopar.planning.model.function_memory import slice_memory_mib
-from mopar.planning.model.prices import billed_ms, bought_mib, call_usd, with_headroom
-from mopar.planning.model.quota import PERIOD_MS
+from mopar.planning.model.prices import billed_ms, bought_mib, calls_usd, with_headroom
 from mopar.platforms.books import load_book, load_limits
 from mopar.platforms.local import LocalDeployment
 from mopar.types import InfeasibleError, MoparError, Plan, PlatformLimits, PriceBook, Profile
@@ -46,6 +45,8 @@ OBJECTIVES = ("cost", "latency", "balanced")
 FLOOR, ONE_CPU = "unsplit at its floor", "unsplit at a whole CPU"
 EQUAL = 1.02
 _TOLERANCE = 1e-6
+LONGEST_PERIOD_MS = 20.0
+"""Of the quotas that are set here and on AWS Lambda."""
 _WARM = 3
 _DEADLINE_S = 120.0
 
@@ -151,7 +152,7 @@ def measured(name: str, profile: Profile, book: PriceBook, requests: int) -> lis
             which,
             made[which],
             tuple(latency_ms for latency_ms, _ in samples[same]),
-            1e6 * statistics.fmean(_usd(made[same], book, busy) for _, busy in samples[same]),
+            1e6 * statistics.fmean(_usd(made[same], book, held) for _, held in samples[same]),
         )
         for which, same in alike.items()
     ]
@@ -161,13 +162,13 @@ def _same(one: Plan, other: Plan) -> bool:
     return (one.functions, one.graphs) == (other.functions, other.graphs)
 
 
-def _usd(made: Plan, book: PriceBook, busy_ms: Mapping[str, Sequence[float]]) -> float:
+def _usd(made: Plan, book: PriceBook, held_ms: Mapping[str, Sequence[float]]) -> float:
     """Price of one request: measured durations, predicted cold starts."""
     starts = {predicted.name: predicted.init_ms for predicted in made.predicted.functions}
     return sum(
-        call_usd(book, float(function.memory_mib), function.cpu, billed_ms(book, busy), starts[function.name])
+        calls_usd(book, float(function.memory_mib), function.cpu, billed_ms(book, held), 0.0, starts[function.name])
         for function in made.functions
-        for busy in busy_ms[function.name]
+        for held in held_ms[function.name]
     )
 
 
@@ -178,7 +179,7 @@ Sample = tuple[float, dict[str, list[float]]]
 async def _ask_all(
     bundles: Mapping[str, Bundle], inputs: Mapping[str, Array], requests: int
 ) -> dict[str, list[Sample]]:
-    """Send requests to all bundles, interleaved, each at a random moment of the quota's period."""
+    """Send requests to all bundles, interleaved, each at a random moment of a quota's period."""
     values = {name: from_array(name, value) for name, value in inputs.items()}
     random = np.random.default_rng(0)
     found: dict[str, list[Sample]] = {which: [] for which in bundles}
@@ -189,15 +190,15 @@ async def _ask_all(
             executors[which] = Executor(bundle.manifest, deployment.transport())
         for number in range(_WARM + requests):
             for which, executor in executors.items():
-                await asyncio.sleep(random.uniform(1.0, 3.0) * PERIOD_MS / 1e3)
+                await asyncio.sleep(random.uniform(1.0, 3.0) * LONGEST_PERIOD_MS / 1e3)
                 started = time.perf_counter()
                 async with executor.infer(values, None, _DEADLINE_S) as answer:
                     latency_ms = (time.perf_counter() - started) * 1e3
-                    busy: dict[str, list[float]] = {}
+                    held: dict[str, list[float]] = {}
                     for timing in answer.timings:
-                        busy.setdefault(timing.function, []).append(timing.busy_ns / 1e6)
+                        held.setdefault(timing.function, []).append(timing.held_ns / 1e6)
                 if number >= _WARM:
-                    found[which].append((latency_ms, busy))
+                    found[which].append((latency_ms, held))
         for executor in executors.values():
             await executor.close()
     return found

@@ -19,15 +19,17 @@ import numpy as np
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from mopar.costmodel.networks import synthetic
 from mopar.limits import detect_cgroups, why_unavailable
+from mopar.limits.cgroup import PERIOD_US
 from mopar.measurement.recording import record
 from mopar.pipeline.calibration.corpus import subject
 from mopar.pipeline.calibration.slices import slice_bundle
-from mopar.planning.model.quota import PERIOD_MS, quota_ms
+from mopar.planning.model.quota import quota_ms
 from mopar.platforms import host_platform
 
 MODELS = ("shuffle-8", "recurrent-17", "bottleneck-21", "transformer-0", "plain-1", "transformer-14")
 SHARES = (1.0, 0.75, 0.5, 0.25)
 GOALS = (0.10, 0.25)
+PERIOD_MS = PERIOD_US / 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Point:
     @property
     def predicted_ms(self) -> float:
         """The formula applied to the latency at a whole CPU; consecutive requests share their quotas."""
-        return quota_ms(self.work_ms, self.share) if self.idle_before else self.work_ms / self.share
+        return quota_ms(self.work_ms, self.share, PERIOD_MS) if self.idle_before else self.work_ms / self.share
 
 
 def points(name: str, requests: int) -> Iterator[Point]:

@@ -85,7 +85,7 @@ async def call_ms(bundle: Bundle, inputs: dict[str, Array]) -> list[tuple[float,
         started = time.monotonic()
         while len(samples) < WARM_REQUESTS + REQUESTS or (time.monotonic() - started < SECONDS and len(samples) < 100):
             async with executor.infer(values, None, DEADLINE_S) as answer:
-                samples.append([(timing.compute_ns, timing.busy_ns) for timing in answer.timings])
+                samples.append([(timing.compute_ns, timing.held_ns) for timing in answer.timings])
         await executor.close()
     medians = np.median(np.array(samples[WARM_REQUESTS:]), axis=0) / 1e6
     return [(float(engine), float(inside)) for engine, inside in medians]

@@ -82,7 +82,7 @@ class Candidate:
     verified: Verification
     latency_ms: list[float] = field(default_factory=list)
     alone_ms: list[float] = field(default_factory=list)
-    billed_ms: dict[str, list[float]] = field(default_factory=dict)
+    samples_ms: dict[str, list[float]] = field(default_factory=dict)
     vectors: list[Array] = field(default_factory=list)
     error: float = 0.0
 
@@ -92,9 +92,9 @@ class Candidate:
         return [function.memory_mib for function in self.plan.functions]
 
     @property
-    def busy_ms(self) -> list[float]:
-        """Median billed time of each function."""
-        return [statistics.median(self.billed_ms[function.name]) for function in self.plan.functions]
+    def held_ms(self) -> list[float]:
+        """Median held time of each function, which is billed."""
+        return [statistics.median(self.samples_ms[function.name]) for function in self.plan.functions]
 
 
 def main() -> None:
@@ -193,7 +193,7 @@ def ask(
                 client = servers[candidate.name].client
                 candidate.latency_ms.append(timed(candidate, servers[candidate.name], reference, batch))
                 for function, parts in client.timings.items():
-                    candidate.billed_ms.setdefault(function, []).append(parts["billed"])
+                    candidate.samples_ms.setdefault(function, []).append(parts["held"])
         for request in singles:
             for candidate in candidates:
                 again = [timed(candidate, servers[candidate.name], reference, request) for _ in range(5)]
@@ -248,20 +248,20 @@ def function_rows(candidates: Sequence[Candidate]) -> Iterator[tuple[str, ...]]:
         for function, found in zip(candidate.plan.functions, candidate.verified.functions, strict=True):
             spans = ", ".join(layers_text(graphs[name]) for name in function.graphs)
             needs = both(found.predicted_mib, found.measured_mib, ".1f")
-            busy = both(found.predicted_ms, statistics.median(candidate.billed_ms[function.name]), ".2f")
-            yield candidate.name, function.name, spans, str(function.memory_mib), needs, busy
+            held = both(found.predicted_ms, statistics.median(candidate.samples_ms[function.name]), ".2f")
+            yield candidate.name, function.name, spans, str(function.memory_mib), needs, held
 
 
 def plan_row(candidate: Candidate) -> tuple[str, ...]:
     """Return a plan's figures for one request."""
-    predicted, limits, busy = candidate.plan.predicted, candidate.limits_mib, candidate.busy_ms
+    predicted, limits, held = candidate.plan.predicted, candidate.limits_mib, candidate.held_ms
     return (
         candidate.name,
         str(len(limits)),
         "+".join(map(str, limits)),
         both(predicted.latency_ms, candidate.verified.latency_ms.measured, ".2f"),
         f"{statistics.median(candidate.latency_ms):.2f}",
-        both(predicted.gb_s_per_request, gb_s(limits, busy), ".6f"),
+        both(predicted.gb_s_per_request, gb_s(limits, held), ".6f"),
         both(predicted.cost_per_million_usd, cost(candidate), ".4f"),
     )
 
@@ -270,13 +270,13 @@ def cost(candidate: Candidate) -> float:
     """Return the measured cost in USD per million requests."""
     plan = candidate.plan
     cpus = [function.cpu for function in plan.functions]
-    return cost_per_million(load_book(plan.prices), candidate.limits_mib, candidate.busy_ms, cpus)
+    return cost_per_million(load_book(plan.prices), candidate.limits_mib, candidate.held_ms, cpus)
 
 
 def ratios(candidates: Sequence[Candidate]) -> None:
     """Print how the split plan compares with the unsplit one."""
     unsplit, split = candidates
-    less = gb_s(unsplit.limits_mib, unsplit.busy_ms) / gb_s(split.limits_mib, split.busy_ms)
+    less = gb_s(unsplit.limits_mib, unsplit.held_ms) / gb_s(split.limits_mib, split.held_ms)
     slower = statistics.median(split.latency_ms) / statistics.median(unsplit.latency_ms)
     alone = statistics.median(split.alone_ms), statistics.median(unsplit.alone_ms)
     print(f"\nSplit, a request takes {less:.2f}x less GB-s than unsplit, at {slower:.2f}x its latency;", end=" ")

@@ -95,12 +95,13 @@ def served(root: Path, count: int) -> Bundle:
     return chain_bundle("two", files, boundaries, EngineOptions(), memory_mib=1024 // count)
 
 
-def samples(latency_ms: float, billed_ms: list[float], engine_ms: list[float]) -> Samples:
+def samples(latency_ms: float, held_ms: list[float], engine_ms: list[float]) -> Samples:
     """One request, through a gateway of 256 MiB."""
     return Samples(
         latency_ms=[latency_ms],
-        billed_ms={f"f{index}": [ms] for index, ms in enumerate(billed_ms)},
+        held_ms={f"f{index}": [ms] for index, ms in enumerate(held_ms)},
         engine_ms={f"f{index}": [ms] for index, ms in enumerate(engine_ms)},
+        waiting_ms={f"f{index}": [0.0] for index in range(len(held_ms))},
         gateway_mib=256.0,
         gateway_cpu_ms=1.0,
     )

@@ -126,7 +126,7 @@ def test_parts_that_exchange_answer_right(tmp_path: Path, flags: Flags, parts: i
             assert [timing.call for timing in served.timings[: parts * STEPS]] == [
                 call.id for call in bundle.manifest.calls
             ]
-            assert all(timing.busy_ns >= timing.compute_ns > 0 for timing in served.timings)
+            assert all(timing.held_ns >= timing.compute_ns > 0 for timing in served.timings)
 
     uvloop.run(main())
 

@@ -90,7 +90,7 @@ def test_a_composed_answer_is_the_models(
                 feeds = sample_inputs(name, seed)
                 assert_equal(await served.ask(feeds), run_file(path, feeds), f"{name} in {pieces}")
             assert len(served.timings) == 2 * len(bundle.manifest.calls)
-            assert all(timing.busy_ns > timing.compute_ns > 0 for timing in served.timings)
+            assert all(timing.held_ns > timing.compute_ns > 0 for timing in served.timings)
             assert all(payload.calls and payload.received_bytes for payload in served.transport.payloads.values())
 
     uvloop.run(main())

@@ -53,7 +53,7 @@ def test_all_configurations_answer_and_are_compared(model: Path) -> None:
     for row in report.rows:
         assert len(row.samples_ms) == 3
         assert row.memory_mib == (538,) * row.functions
-        held = sum(538 / 1024 * ms / 1000 for ms in row.billed_ms)
+        held = sum(538 / 1024 * ms / 1000 for ms in row.held_ms)
         assert row.gb_s_per_request == pytest.approx(held)
         gateway = row.gateway.memory_mib / 1024 * row.latency_ms.p50 / 1000 if row.functions > 1 else 0.0
         assert row.gb_s_with_gateway == pytest.approx(held + gateway)

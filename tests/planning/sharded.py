@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, with_headroom
 from mopar.planning.model.boundary import slice_inputs, slice_outputs
 from mopar.planning.model.calls import CallCosts, call_costs, cold_cache_penalty, step_costs
-from mopar.planning.model.prices import bought_mib
+from mopar.planning.model.prices import bought_mib, calls_usd
 from mopar.planning.model.times import beside_ms, elapsed_ms
 from mopar.planning.numbers import MIB
 from mopar.planning.result.chain import covered
@@ -195,6 +195,19 @@ class Everything:
             ]
         options = [(memory, cpu) for memory, cpu in options if memory <= book.memory_max_mib]
         return replace(piece, size=Size(round(options[0][0]), options[0][1], 1, piece.size.parts)) if options else None
+
+    def group_usd(self, piece: Slice) -> float:
+        """Price of a group's calls, from what the evaluation of a plan says is billed."""
+        shape = self._around(piece)
+        figures = {one.name: one for one in evaluate(self.profile, self.book, self.limits, shape).functions}
+        total = 0.0
+        for function in shape.functions:
+            if "_" in function.name:
+                calls = sum(call.function == function.name for call in shape.calls)
+                billed_ms, init_ms = figures[function.name].billed_ms, figures[function.name].init_ms
+                memory_mib = float(function.memory_mib)
+                total += calls_usd(self.book, memory_mib, function.cpu, billed_ms, 0.0, init_ms, float(calls))
+        return total
 
     def _around(self, piece: Slice) -> PlanShape:
         """The slice, with the layers before and after it as one function each."""

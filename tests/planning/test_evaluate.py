@@ -46,7 +46,8 @@ def test_a_quota_slows_long_calls_and_a_second_cpu_helps_a_second_thread() -> No
         layers = tuple(replace(layer, two_threads=0.6) for layer in profile.layers)
         sizes = Size(128, 0.5, 1), Size(128, 1.0, 1), Size(128, 2.0, 1), Size(128, 2.0, 2)
         shapes = [chain_shape(profile, [Slice(0, 4, size)]) for size in sizes]
-        found = [evaluate(replace(profile, layers=layers), PAPER, FREE, shape) for shape in shapes]
+        book = replace(PAPER, quota_period_ms=20.0)
+        found = [evaluate(replace(profile, layers=layers), book, FREE, shape) for shape in shapes]
         half, one, idle, both = (figures.functions[0].billed_ms for figures in found)
         assert half == pytest.approx(slower * one, rel=0.03)
         assert idle == one

@@ -95,6 +95,7 @@ def test_every_slice_is_the_quickest_way_and_what_it_says(
             assert group.path(one, other) == quickest.steps
             assert group.memory_mib[one, other] == sized.size.memory_mib
             assert group.cpu[one, other] == sized.size.cpu
+            assert group.cost_usd[one, other] == pytest.approx(everything.group_usd(sized))
 
 
 def test_a_run_of_the_first_part_is_one_call() -> None:

@@ -56,11 +56,11 @@ def test_run(graph: int, inputs: list[TensorRef], outputs: list[TensorRef]) -> N
 
 
 @given(NUMBERS, NUMBERS, MANY)
-def test_fetch_and_done(busy_ns: int, compute_ns: int, outputs: list[TensorRef]) -> None:
+def test_fetch_and_done(held_ns: int, compute_ns: int, outputs: list[TensorRef]) -> None:
     fetched = frames.unpack_fetch(arrived(frames.pack_fetch(outputs), frames.FETCH))
-    got = frames.unpack_done(arrived(frames.pack_done(busy_ns, compute_ns, outputs), frames.DONE))
+    got = frames.unpack_done(arrived(frames.pack_done(held_ns, compute_ns, outputs), frames.DONE))
     assert all_told(fetched) == all_told(outputs)
-    assert (*got[:2], all_told(got[2])) == (busy_ns, compute_ns, all_told(outputs))
+    assert (*got[:2], all_told(got[2])) == (held_ns, compute_ns, all_told(outputs))
 
 
 @given(TEXTS)

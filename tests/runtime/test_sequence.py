@@ -33,8 +33,12 @@ def test_a_sequence_arrives(steps: list[Step], segment: int, offset: int, deadli
     assert rest == [segment, offset, deadline_ns]
 
 
-@given(OUTCOMES, st.lists(st.tuples(NUMBER, NUMBER), max_size=5), st.text(st.characters(codec="utf-8"), max_size=30))
-def test_how_it_went_arrives(outcome: int, times: list[tuple[int, int]], text: str) -> None:
+@given(
+    OUTCOMES,
+    st.lists(st.tuples(NUMBER, NUMBER, NUMBER), max_size=5),
+    st.text(st.characters(codec="utf-8"), max_size=30),
+)
+def test_how_it_went_arrives(outcome: int, times: list[tuple[int, int, int]], text: str) -> None:
     frame = memoryview(sequence.pack_sequence_done(outcome, times, text))
     assert frames.kind_of(frame) == frames.SEQUENCE_DONE
     assert sequence.unpack_sequence_done(frame) == (outcome, times, text)

@@ -48,7 +48,8 @@ ROW = BenchRow(
     equal=True,
     predicted_latency_ms=None,
     predicted_gb_s=None,
-    billed_ms=(3.0, 3.5),
+    held_ms=(3.0, 3.5),
+    waiting_ms=(0.0, 0.5),
     samples_ms=(7.0, 7.5),
 )
 BENCH = BenchReport(

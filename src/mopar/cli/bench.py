@@ -119,6 +119,7 @@ def render_bench(console: Console, report: "BenchReport") -> None:
         (
             row.config,
             f"{row.gb_s_per_request:.5f}",
+            f"{row.waiting_gb_s:.5f}",
             f"{row.gb_s_with_gateway:.5f}",
             f"{row.cost_per_million_usd:.4f}",
             f"{row.cost_lambda_usd:.4f}",
@@ -127,7 +128,7 @@ def render_bench(console: Console, report: "BenchReport") -> None:
         for row in report.rows
     ]
     columns = (
-        *("configuration", "GB-s", "GB-s with\ngateway", f"USD/M\n{report.prices}"),
+        *("configuration", "GB-s", "waiting\nGB-s", "GB-s with\ngateway", f"USD/M\n{report.prices}"),
         *("USD/M aws-\nlambda-x86", "efficiency"),
     )
     console.print(table(None, columns, rows))

@@ -52,6 +52,10 @@ Parts = Annotated[
         help="Largest number of sub-slices per slice; 1 for none. Default: the profile's largest.",
     ),
 ]
+MaxCpu = Annotated[
+    float | None,
+    typer.Option("--max-cpu", metavar="N", help="Most CPUs of a function; default: as many as the price book sells."),
+]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Ignore earlier measurements.")]
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")]

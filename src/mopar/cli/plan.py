@@ -8,7 +8,19 @@ import typer
 from rich.console import Console
 
 from mopar.cli.machine_load import note_load
-from mopar.cli.options import Json, MaxFunctions, Objective, Parts, Platform, Prices, Quiet, Slo, parse_cuts, parse_slo
+from mopar.cli.options import (
+    Json,
+    MaxCpu,
+    MaxFunctions,
+    Objective,
+    Parts,
+    Platform,
+    Prices,
+    Quiet,
+    Slo,
+    parse_cuts,
+    parse_slo,
+)
 from mopar.cli.output import Output, run, say_next, table
 from mopar.cli.sizes import note_sizes
 from mopar.types import CutReason, Plan, RefineTry
@@ -28,6 +40,7 @@ def command(
     slo_ms: Slo = None,
     max_functions: MaxFunctions = None,
     parts: Parts = None,
+    max_cpu: MaxCpu = None,
     uniform: Annotated[int | None, typer.Option(metavar="K", min=1, help="Cut into K slices of equal time.")] = None,
     cuts: Annotated[str | None, typer.Option(metavar="I,J,..", help="Cut at exactly these positions.")] = None,
     budget_usd: Annotated[
@@ -66,6 +79,7 @@ def command(
             budget_usd=budget_usd,
             exact=exact,
             max_parts=parts,
+            max_cpu=max_cpu,
         )
         out.progress("planning")
         known = read_profile(profile)
@@ -149,6 +163,7 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
                 function.name,
                 ", ".join(spans),
                 f"{expected.billed_ms:.2f}",
+                f"{expected.waiting_ms:.2f}",
                 f"{expected.memory_mib:.1f}",
                 str(function.memory_mib),
                 f"{function.cpu:.2f}" + (f", {function.threads} threads" if function.threads > 1 else ""),
@@ -157,7 +172,9 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
     console.print(
         f"{plan.model} on {plan.platform}, prices {plan.prices}: {plan.verdict}: {plan.reason}", highlight=False
     )
-    console.print(table(None, ("function", "layers", "ms", "needs\nMiB", "limit\nMiB", "CPU"), rows))
+    console.print(
+        table(None, ("function", "layers", "billed\nms", "waits\nms", "needs\nMiB", "limit\nMiB", "CPU"), rows)
+    )
     for reason in plan.cuts:
         ends = "ends" if len(reason.functions) == 1 else "end"
         console.print(f"{', '.join(reason.functions)} {ends} at {reason.cut}: {reason_text(reason)}", highlight=False)

@@ -10,6 +10,7 @@ from mopar.cli.options import (
     InputsFile,
     InputShapes,
     Json,
+    MaxCpu,
     MaxFunctions,
     ModelPath,
     NoCache,
@@ -40,6 +41,7 @@ def command(
     slo_ms: Slo = None,
     max_functions: MaxFunctions = None,
     parts: Parts = None,
+    max_cpu: MaxCpu = None,
     work: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for intermediate files; default: MODEL.mopar.")
     ] = None,
@@ -63,7 +65,9 @@ def command(
 
         if platform != "local":
             raise UsageError(f"--platform {platform}: mopar up serves on local; use plan and build for others")
-        options = PlanOptions(platform, prices, objective, parse_slo(slo_ms), max_functions, max_parts=parts)
+        options = PlanOptions(
+            platform, prices, objective, parse_slo(slo_ms), max_functions, max_parts=parts, max_cpu=max_cpu
+        )
         bundle = prepare(
             model,
             workplace_of(model, work),

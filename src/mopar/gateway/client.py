@@ -184,14 +184,15 @@ def _is_plain(path: str) -> bool:
 
 
 def _timings(header: str) -> dict[str, dict[str, float]]:
-    """The gateway's ``Server-Timing``: ``f0;dur=1.5, f0-engine;dur=1.4``."""
+    """The gateway's ``Server-Timing``: ``f0;dur=1.5, f0-engine;dur=1.4, f0-waiting;dur=0.1``."""
     timings: dict[str, dict[str, float]] = {}
     for entry in header.split(","):
         name, found, duration = entry.strip().partition(";dur=")
         if found:
             function, _, part = name.partition("-")
-            parts = timings.setdefault(function, {"billed": 0.0, "engine": 0.0})
-            parts["engine" if part else "billed"] += float(duration)
+            parts = timings.setdefault(function, {"held": 0.0, "engine": 0.0, "waiting": 0.0})
+            if (part or "held") in parts:
+                parts[part or "held"] += float(duration)
     return timings
 
 

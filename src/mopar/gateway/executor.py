@@ -33,11 +33,12 @@ class Answer:
 
     @property
     def server_timing(self) -> str:
-        """For each call, the function's billed time and the engine's share of it, in ms."""
+        """For each call, the function's held time and the parts of it in the engine and waiting for others, in ms."""
         return ", ".join(
-            f"{name};dur={ns / 1e6:.4f}"
+            f"{timing.function}{part};dur={ns / 1e6:.4f}"
             for timing in self.timings
-            for name, ns in ((timing.function, timing.busy_ns), (f"{timing.function}-engine", timing.compute_ns))
+            for part, ns in (("", timing.held_ns), ("-engine", timing.compute_ns), ("-waiting", timing.waiting_ns))
+            if ns or not part
         )
 
 

@@ -28,7 +28,7 @@ class FunctionMetrics:
         """Count a call."""
         self._calls.labels(timing.function).inc()
         self._retries.labels(timing.function).inc(timing.attempts - 1)
-        self._billed.labels(timing.function).observe(timing.busy_ns / 1e9)
+        self._billed.labels(timing.function).observe(timing.held_ns / 1e9)
 
     def restarted(self, function: str) -> None:
         """Count a restart of a worker."""

@@ -100,7 +100,7 @@ async def _deployed(bundle: Bundle) -> AsyncIterator[Callable[[], Awaitable[Requ
             started = time.perf_counter()
             async with executor.infer(values, None, LATENCY.short_call_s) as answer:
                 latency_ms = (time.perf_counter() - started) * 1e3
-                return RequestTime(latency_ms, tuple(timing.busy_ns / 1e6 for timing in answer.timings))
+                return RequestTime(latency_ms, tuple(timing.held_ns / 1e6 for timing in answer.timings))
 
         try:
             yield invoke

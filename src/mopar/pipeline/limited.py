@@ -18,11 +18,12 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class PlannedLaunch:
-    """A function with its calls of one request, and what its plan says of it."""
+    """A function with its calls of one request, and what its plan says of it; the period of its CPU quota."""
 
     function: Function
     predicted: PredictedFunction
     calls: FunctionLaunch
+    period_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ def launches_of(bundle: Bundle, recording: Recording) -> list[PlannedLaunch]:
             function,
             predictions[function.name],
             host_platform().launch(bundle, function.name, recording.calls[function.name]),
+            plan.quota_period_us,
         )
         for function in plan.functions
     ]
@@ -79,11 +81,11 @@ def _under_limit(launch: PlannedLaunch, requests: int) -> LimitedRun:
     group = groups.create(function.name) if groups is not None else None
     try:
         if group is not None:
-            group.limit(function.memory_mib * _MIB, function.cpu)
+            group.limit(function.memory_mib * _MIB, function.cpu, launch.period_us)
         with launch.calls.start(group) as running:
             for _ in range(requests):
                 running.request()
-                samples.append(sum(timing.busy_ns for timing in running.timings) / 1e6)
+                samples.append(sum(timing.held_ns for timing in running.timings) / 1e6)
     except MoparError as error:
         killed = group is not None and group.oom_kills() > 0
         why = f"out of memory at {function.memory_mib} MiB" if killed else str(error)

@@ -19,7 +19,8 @@ class PlanOptions:
     """What ``mopar plan`` takes. ``cuts`` and ``uniform`` exclude each other.
 
     ``max_parts`` is of functions that compute a slice side by side, of the planner's own plans;
-    ``budget_usd`` is of a million requests; ``exact`` looks at every cut position of a large model.
+    ``budget_usd`` is of a million requests; ``exact`` looks at every cut position of a large model; ``max_cpu`` is of a
+    function.
     """
 
     platform: str = "local"
@@ -32,6 +33,7 @@ class PlanOptions:
     budget_usd: float | None = None
     exact: bool = False
     max_parts: int | None = None
+    max_cpu: float | None = None
 
 
 def make_plan(profile: Profile, options: PlanOptions) -> Plan:
@@ -50,11 +52,23 @@ def make_plan(profile: Profile, options: PlanOptions) -> Plan:
     book = load_book(options.prices or limits.prices)
     if options.cuts is not None:
         return plan_cuts(
-            profile, book, limits, options.cuts, slo_ms=options.slo_ms, max_functions=options.max_functions
+            profile,
+            book,
+            limits,
+            options.cuts,
+            slo_ms=options.slo_ms,
+            max_functions=options.max_functions,
+            max_cpu=options.max_cpu,
         )
     if options.uniform is not None:
         return plan_uniform(
-            profile, book, limits, options.uniform, slo_ms=options.slo_ms, max_functions=options.max_functions
+            profile,
+            book,
+            limits,
+            options.uniform,
+            slo_ms=options.slo_ms,
+            max_functions=options.max_functions,
+            max_cpu=options.max_cpu,
         )
     return plan(
         profile,
@@ -65,6 +79,7 @@ def make_plan(profile: Profile, options: PlanOptions) -> Plan:
         budget_usd=options.budget_usd,
         max_functions=options.max_functions,
         max_parts=options.max_parts,
+        max_cpu=options.max_cpu,
         exact=options.exact,
     )
 
@@ -83,6 +98,7 @@ def make_front(profile: Profile, options: PlanOptions) -> tuple[FrontPoint, ...]
         slo_ms=None if options.slo_ms == "default" else options.slo_ms,
         max_functions=options.max_functions,
         max_parts=options.max_parts,
+        max_cpu=options.max_cpu,
         exact=options.exact,
     )
 

@@ -114,7 +114,7 @@ def _verified(launch: PlannedLaunch, run: LimitedRun, measured_mib: float | None
         predicted_mib=launch.predicted.memory_mib,
         measured_mib=measured_mib,
         limit_mib=launch.function.memory_mib,
-        predicted_ms=launch.predicted.billed_ms,
+        predicted_ms=launch.predicted.latency_ms,
         measured_ms=run.billed_ms,
         survived=run.exit_reason is None,
         exit_reason=run.exit_reason,

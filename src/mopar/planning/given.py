@@ -23,6 +23,7 @@ def plan_cuts(
     slo_ms: Slo = "default",
     max_functions: int | None = None,
     cpu: float | None = None,
+    max_cpu: float | None = None,
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
 ) -> Plan:
@@ -39,6 +40,7 @@ def plan_cuts(
         objective=objective,
         max_functions=max_functions,
         cpu=cpu,
+        max_cpu=max_cpu,
         headroom=Headroom(headroom_share, headroom_min_mib),
     )
     chosen = sorted(set(cuts))
@@ -57,6 +59,7 @@ def plan_uniform(
     slo_ms: Slo = "default",
     max_functions: int | None = None,
     cpu: float | None = None,
+    max_cpu: float | None = None,
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
 ) -> Plan:
@@ -74,6 +77,7 @@ def plan_uniform(
         objective=objective,
         max_functions=max_functions,
         cpu=cpu,
+        max_cpu=max_cpu,
         headroom=Headroom(headroom_share, headroom_min_mib),
     )
     most = len(question.cut_positions) + 1
@@ -92,6 +96,7 @@ def plan_unsplit(
     objective: str = "cost",
     slo_ms: Slo = "default",
     cpu: float | None = None,
+    max_cpu: float | None = None,
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
 ) -> Plan:
@@ -103,6 +108,7 @@ def plan_unsplit(
         limits,
         objective=objective,
         cpu=cpu,
+        max_cpu=max_cpu,
         headroom=Headroom(headroom_share, headroom_min_mib),
     )
     return _fixed(question, [], slo_ms, objective, "one function, as asked")

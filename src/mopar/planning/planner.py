@@ -38,6 +38,7 @@ def plan(
     max_functions: int | None = None,
     max_parts: int | None = None,
     cpu: float | None = None,
+    max_cpu: float | None = None,
     exact: bool = False,
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
@@ -62,6 +63,7 @@ def plan(
         max_functions: in place of the platform's own limit.
         max_parts: most functions that compute a slice in parallel; None for as many as the profile has, 1 for none.
         cpu: CPUs of each function, where the book sells them separately from memory.
+        max_cpu: most CPUs of a function; None for as many as the book sells.
         exact: whether to search every cut position, however many there are.
         headroom_share: of required memory, added to it.
         headroom_min_mib: added at least.
@@ -82,6 +84,7 @@ def plan(
         max_parts=max_parts,
         budget_usd=budget_usd,
         cpu=cpu,
+        max_cpu=max_cpu,
         headroom=Headroom(headroom_share, headroom_min_mib),
         policy=policy.exact() if exact else policy,
     )
@@ -147,6 +150,7 @@ def plan_front(
     max_functions: int | None = None,
     max_parts: int | None = None,
     cpu: float | None = None,
+    max_cpu: float | None = None,
     exact: bool = False,
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
@@ -161,6 +165,7 @@ def plan_front(
         max_functions=max_functions,
         max_parts=max_parts,
         cpu=cpu,
+        max_cpu=max_cpu,
         headroom=Headroom(headroom_share, headroom_min_mib),
         policy=policy.exact() if exact else policy,
     )

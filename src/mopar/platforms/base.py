@@ -76,13 +76,22 @@ def check_transport(transport: str, network: Network | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CallTiming:
-    """Time of one call in ns: ``busy_ns`` inside its function, ``compute_ns`` of it in the engine; and its attempts."""
+    """Time of one call, in ns.
+
+    Attributes:
+        call, function: names.
+        held_ns: from its arrival at the function to its answer, which is what is billed.
+        compute_ns: of that, in the engine.
+        attempts: how often it was sent.
+        waiting_ns: of ``held_ns``, waiting for calls of other functions.
+    """
 
     call: str
     function: str
-    busy_ns: int
+    held_ns: int
     compute_ns: int
     attempts: int
+    waiting_ns: int = 0
 
 
 class OpenRequest(Protocol):

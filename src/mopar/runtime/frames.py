@@ -128,15 +128,15 @@ def unpack_fetch(frame: memoryview) -> list[TensorRef]:
     return _unpack_tensors(frame, _HEAD.size)
 
 
-def pack_done(busy_ns: int, compute_ns: int, outputs: list[TensorRef]) -> bytes:
+def pack_done(held_ns: int, compute_ns: int, outputs: list[TensorRef]) -> bytes:
     """DONE: time from the frame's arrival to now, time inside the engine, outputs that have no place yet."""
-    return _HEAD.pack(DONE, 0, 0) + _TIMES.pack(busy_ns, compute_ns) + _pack_tensors(outputs)
+    return _HEAD.pack(DONE, 0, 0) + _TIMES.pack(held_ns, compute_ns) + _pack_tensors(outputs)
 
 
 def unpack_done(frame: memoryview) -> tuple[int, int, list[TensorRef]]:
     """Times of DONE, and outputs that have no place yet."""
-    busy_ns, compute_ns = _TIMES.unpack_from(frame, _HEAD.size)
-    return busy_ns, compute_ns, _unpack_tensors(frame, _HEAD.size + _TIMES.size)
+    held_ns, compute_ns = _TIMES.unpack_from(frame, _HEAD.size)
+    return held_ns, compute_ns, _unpack_tensors(frame, _HEAD.size + _TIMES.size)
 
 
 def pack_failed(text: str, *, refused: bool = False) -> bytes:

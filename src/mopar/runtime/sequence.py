@@ -36,7 +36,7 @@ _SHORTEST_SLEEP_NS, _LONGEST_SLEEP_NS = 50_000, 1_000_000
 _HEAD = struct.Struct("<BBHI")
 _SEQUENCE = struct.Struct("<QQI")
 _STEP = struct.Struct("<IHH")
-_TIMES = struct.Struct("<QQ")
+_TIMES = struct.Struct("<QQQ")
 
 
 class Step:
@@ -85,13 +85,16 @@ def unpack_sequence(frame: memoryview) -> tuple[list[Step], int, int, int]:
     return steps, segment, offset, deadline_ns
 
 
-def pack_sequence_done(outcome: int, times: list[tuple[int, int]], text: str = "") -> bytes:
-    """SEQUENCE_DONE: the outcome, busy and compute time of each run that ended, and why the engine refused one."""
-    taken = b"".join(_TIMES.pack(*pair) for pair in times)
+def pack_sequence_done(outcome: int, times: list[tuple[int, int, int]], text: str = "") -> bytes:
+    """SEQUENCE_DONE: the outcome, times of each run that ended in ns, and why the engine refused one.
+
+    A run's times are: since the run before it, or the frame's arrival, to its end; of that in the engine; and waiting.
+    """
+    taken = b"".join(_TIMES.pack(*run) for run in times)
     return _HEAD.pack(frames.SEQUENCE_DONE, outcome, 0, len(times)) + taken + text[:4096].encode("utf-8", "replace")
 
 
-def unpack_sequence_done(frame: memoryview) -> tuple[int, list[tuple[int, int]], str]:
+def unpack_sequence_done(frame: memoryview) -> tuple[int, list[tuple[int, int, int]], str]:
     """Outcome, times and text of SEQUENCE_DONE."""
     _, outcome, _, count = _HEAD.unpack_from(frame)
     times = [_TIMES.unpack_from(frame, _HEAD.size + _TIMES.size * i) for i in range(count)]

@@ -131,7 +131,7 @@ class Worker:
     def _run_sequence(self, frame: memoryview, began_ns: int) -> bytes:
         steps, segment, offset, deadline_ns = sequence.unpack_sequence(frame)
         flags = sequence.Flags(self._segments[segment][0], offset, deadline_ns, self._parent)
-        times: list[tuple[int, int]] = []
+        times: list[tuple[int, int, int]] = []
         for step in steps:
             bound = self._bound(bytes(step.frame))  # while other functions compute its inputs
             ready_ns = perf_counter_ns()
@@ -149,7 +149,7 @@ class Worker:
                 ended_ns = perf_counter_ns()
                 flags.raise_flag(step.flag)
             now_ns = perf_counter_ns()
-            times.append((now_ns - began_ns - (started_ns - ready_ns), ended_ns - started_ns))
+            times.append((now_ns - began_ns, ended_ns - started_ns, started_ns - ready_ns))
             began_ns = now_ns
         return sequence.pack_sequence_done(sequence.ENDED, times)
 

@@ -96,13 +96,23 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class PredictedFunction:
-    """Predicted figures of one function per request, before headroom and rounding."""
+    """Predicted figures of one function per request, before headroom and rounding.
+
+    Attributes:
+        name: the function's.
+        memory_mib: required memory.
+        latency_ms: inside the function, without waiting.
+        billed_ms: what is billed: the same, ``waiting_ms`` included, as the platform rounds it.
+        init_ms: from exec to ready.
+        waiting_ms: for the functions that compute other parts of its slice, holding its memory.
+    """
 
     name: str
     memory_mib: float
     latency_ms: float
     billed_ms: float
     init_ms: float
+    waiting_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +205,7 @@ class Plan:
         beyond: predicted needs of larger requests, where no range was stated; None where they are not known.
         cuts: a reason for each cut; empty where the cuts were given by the user.
         tries: the plans that ``--refine`` measured, this plan last; empty without ``--refine``.
+        quota_period_ms: period of the quotas by which the platform limits functions' CPU.
     """
 
     model: str
@@ -217,4 +228,10 @@ class Plan:
     tries: tuple[RefineTry, ...] = ()
     ranges: tuple[InputRange, ...] = ()
     beyond: LargerRequest | None = None
+    quota_period_ms: float = 20.0
     schema: int = PLAN_SCHEMA
+
+    @property
+    def quota_period_us(self) -> int:
+        """``quota_period_ms`` for cgroups, which take 1 ms to 1 s; a plan read from a file may hold any value."""
+        return round(min(max(self.quota_period_ms, 1.0), 1000.0) * 1e3)

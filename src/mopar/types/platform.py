@@ -30,6 +30,7 @@ class PriceBook:
         cpu_sizes: the CPU sizes to choose from, where they are bought separately.
         init_billed: whether initialisation is billed.
         cold_rate: share of calls that are cold starts.
+        quota_period_ms: period of the quota by which a function's CPU is limited; Linux's own is 100 ms.
     """
 
     name: str
@@ -48,6 +49,7 @@ class PriceBook:
     cold_rate: float
     cpu_sizes: tuple[CpuSize, ...] = ()
     billing_min_ms: float = 0.0
+    quota_period_ms: float = 100.0
 
 
 @dataclass(frozen=True, slots=True)

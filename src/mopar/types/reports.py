@@ -106,7 +106,8 @@ class BenchRow:
         efficiency: memory in need over the request / GB-s.
         equal: whether every answer was the reference model's.
         predicted_latency_ms, predicted_gb_s: the plan's; None for what no plan was made for.
-        billed_ms: median billed duration of each function.
+        held_ms: median held time of each function, which is billed.
+        waiting_ms: of that, the median of waiting for functions that compute other parts of the same slice.
         samples_ms: every request's latency.
     """
 
@@ -126,8 +127,14 @@ class BenchRow:
     equal: bool
     predicted_latency_ms: float | None
     predicted_gb_s: float | None
-    billed_ms: tuple[float, ...]
+    held_ms: tuple[float, ...]
+    waiting_ms: tuple[float, ...]
     samples_ms: tuple[float, ...]
+
+    @property
+    def waiting_gb_s(self) -> float:
+        """The part of ``gb_s_per_request`` in which functions wait for others."""
+        return sum(mib / 1024 * ms / 1e3 for mib, ms in zip(self.memory_mib, self.waiting_ms, strict=True))
 
     @property
     def label(self) -> str:

@@ -1,6 +1,7 @@
 """The formulas give the same for a number as for arrays, and for a slice as for the table of all slices."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from mopar.planning import Slice, chain_shape, evaluate
 from mopar.planning.model.calls import CallCosts, CallTime, WireCosts, call_time, crossing_time
 from mopar.planning.model.memory import required_mib
-from mopar.planning.model.prices import billed_ms, bought_mib, call_usd, with_headroom
+from mopar.planning.model.prices import billed_ms, bought_mib, calls_usd, with_headroom
 from mopar.planning.model.quota import cpu_bound_ms
 from mopar.planning.numbers import Floats
 from mopar.planning.space.problem import free_problem
@@ -22,6 +23,7 @@ from tests.profiles import COUPLED
 
 COSTS = CallCosts(0.3, 0.2, 0.1, 0.4, 0.05, WireCosts(0.02, 0.03), WireCosts(0.05, 0.01))
 WHOLE_MS = 90.0
+BILLED_CPU = replace(COUPLED, vcpu_s_usd=1e-5)
 
 
 def _call(one: Floats, two: Floats) -> Floats:
@@ -35,11 +37,11 @@ def _call(one: Floats, two: Floats) -> Floats:
 FORMULAS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "call": _call,
     "billed": lambda one, two: billed_ms(COUPLED, one) + two,
-    "price": lambda one, two: call_usd(COUPLED, one, two, one, two),
+    "price": lambda one, two: calls_usd(BILLED_CPU, one, two / 60.0, one, two, two),
     "headroom": lambda one, two: with_headroom(one) + two,
     "bought": lambda one, two: bought_mib(COUPLED, one) + two,
     "required": lambda one, two: required_mib(30.0, one * 1e6, two - 60.0),
-    "quota": lambda one, two: cpu_bound_ms(one, one / 2.0, two / 60.0 + 0.001, two / 60.0),
+    "quota": lambda one, two: cpu_bound_ms(COUPLED, one, one / 2.0, two / 60.0 + 0.001, two / 60.0),
 }
 
 

@@ -83,7 +83,7 @@ def right(outputs: Mapping[str, Array], *, extra: bytes = b"", headers: Mapping[
 def described(entries: Sequence[Mapping[str, Any]], data: bytes, headers: Mapping[str, object] | None = None) -> bytes:
     """A response whose JSON has this entry for its outputs."""
     text = json.dumps({"outputs": entries}).encode()
-    own = {"inference-header-content-length": len(text), "mopar-busy-ns": 2, "mopar-compute-ns": 1}
+    own = {"inference-header-content-length": len(text), "mopar-held-ns": 2, "mopar-compute-ns": 1}
     return http(text + data, 200, **{**own, **(headers or {})})
 
 

@@ -56,7 +56,7 @@ def test_what_is_sent_is_a_request_of_the_protocol(plan: CallPlan) -> None:
         async with answering(lambda _number: RIGHT) as (url, seen), asking(url, FEEDS) as (request, transport):
             for _ in range(2):
                 await request.run(plan, (), time.monotonic() + PATIENCE_S)
-            assert (request.timings[0].busy_ns, request.timings[0].compute_ns) == (2, 1)
+            assert (request.timings[0].held_ns, request.timings[0].compute_ns) == (2, 1)
             lines = seen.heads[0].decode().split("\r\n")
             assert lines[0] == f"POST /v2/models/{plan.graph.id}/infer HTTP/1.1"
             (length,) = (line.split(": ")[1] for line in lines if line.startswith("Inference-Header"))
@@ -88,7 +88,7 @@ WRONG = {
     "few bytes": (described([entry("y", Y[:, 1:], shape=[1, 8])], Y[:, 1:].tobytes()), "28 bytes, its shape needs 32"),
     "beyond the body": (described([entry("y", Y)], Y[:, 1:].tobytes()), "reaches past the body's end"),
     "more bytes": (right({"y": Y}, extra=b"x"), "1 bytes belong to no output"),
-    "no times": (right({"y": Y}, headers={"mopar-busy-ns": None}), "mopar-busy-ns is no number"),
+    "no times": (right({"y": Y}, headers={"mopar-held-ns": None}), "mopar-held-ns is no number"),
     "not found": (http(b'{"error":"there is no\\n graph"}', 404), "it answered 404: there is no graph"),
     "an error that is no UTF-8": (http(b'{"error":"\x80"}', 500), "it answered 500: {"),
     "an error of any form": (http(b"<html>bad gateway", 502), "it answered 502: <html>bad gateway"),

@@ -72,7 +72,7 @@ def test_a_connection_carries_several_requests_and_answers_tell_their_times(door
             assert reply.status == 200
             assert_right(reply.outputs(), want)
             assert json.loads(reply.body[: int(reply.headers["inference-header-content-length"])]).get("id") == name
-            assert int(reply.headers["mopar-busy-ns"]) > int(reply.headers["mopar-compute-ns"]) > 0
+            assert int(reply.headers["mopar-held-ns"]) > int(reply.headers["mopar-compute-ns"]) > 0
         assert [client.ask(get(path)).status for path in HEALTH] == [200] * 4
         client.send(infer(FEEDS) + get("/v2/models/g0") + infer(FEEDS, "Connection: close"))
         assert_right(client.reply().outputs(), want)

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from mopar.planning.model.prices import billed_ms, bought_mib, call_usd
+from mopar.planning.model.prices import billed_ms, bought_mib, calls_usd
 from mopar.types import PriceBook
 from mopar.types.reports import BenchRow, Latency
 
@@ -41,7 +41,7 @@ def cost_per_million(
         init_ms: of each function, for books that bill initialisation.
     """
     return _MILLION * sum(
-        call_usd(book, bought_mib(book, mib), cpu, billed_ms(book, ms), init_ms)
+        calls_usd(book, bought_mib(book, mib), cpu, billed_ms(book, ms), 0.0, init_ms)
         for mib, ms, cpu in zip(required_mib, durations_ms, cpus, strict=True)
     )
 

@@ -152,9 +152,11 @@ def _row(
 ) -> BenchRow:
     functions = config.bundle.manifest.plan.functions
     memory_mib = tuple(function.memory_mib for function in functions)
-    billed_ms = [statistics.median(taken.billed_ms[function.name]) for function in functions]
-    compute_ms = [statistics.median(taken.engine_ms[function.name]) for function in functions]
-    held, computed = gb_s(memory_mib, billed_ms), gb_s(memory_mib, compute_ms)
+    held_ms, compute_ms, waiting_ms = (
+        [statistics.median(samples[function.name]) for function in functions]
+        for samples in (taken.held_ms, taken.engine_ms, taken.waiting_ms)
+    )
+    held, computed = gb_s(memory_mib, held_ms), gb_s(memory_mib, compute_ms)
     latency = latency_of(taken.latency_ms)
     required, cpus = [needs[function.name] for function in functions], [function.cpu for function in functions]
     predicted = config.plan.predicted if config.plan is not None else None
@@ -169,13 +171,14 @@ def _row(
         communication_gb_s=held - computed,
         gateway=GatewayCost(taken.gateway_mib, taken.gateway_cpu_ms),
         gb_s_with_gateway=held + (taken.gateway_mib / 1024 * latency.p50 / 1e3 if len(functions) > 1 else 0.0),
-        cost_per_million_usd=cost_per_million(book, required, billed_ms, cpus),
-        cost_lambda_usd=cost_per_million(load_book("aws-lambda-x86"), required, billed_ms, cpus),
+        cost_per_million_usd=cost_per_million(book, required, held_ms, cpus),
+        cost_lambda_usd=cost_per_million(load_book("aws-lambda-x86"), required, held_ms, cpus),
         efficiency=needed_gb_s(profile) / held,
         equal=taken.equal,
         predicted_latency_ms=predicted.latency_ms if predicted is not None else None,
         predicted_gb_s=predicted.gb_s_per_request if predicted is not None else None,
-        billed_ms=tuple(billed_ms),
+        held_ms=tuple(held_ms),
+        waiting_ms=tuple(waiting_ms),
         samples_ms=tuple(taken.latency_ms),
     )
 

@@ -33,8 +33,9 @@ class Samples:
     """What the requests to one configuration came to; durations in ms, by function where mapped."""
 
     latency_ms: list[float] = field(default_factory=list)
-    billed_ms: dict[str, list[float]] = field(default_factory=dict)
+    held_ms: dict[str, list[float]] = field(default_factory=dict)
     engine_ms: dict[str, list[float]] = field(default_factory=dict)
+    waiting_ms: dict[str, list[float]] = field(default_factory=dict)
     equal: bool = True
     gateway_mib: float = 0.0
     gateway_cpu_ms: float = 0.0
@@ -145,8 +146,9 @@ def _invoke(server: Server, inputs: Mapping[str, Array], want: Mapping[str, Arra
     taken.latency_ms.append((time.perf_counter() - started) * 1e3)
     taken.equal = taken.equal and all(difference.equal for difference in compare_all(got, want))
     for function, parts in server.client.timings.items():
-        taken.billed_ms.setdefault(function, []).append(parts["billed"])
+        taken.held_ms.setdefault(function, []).append(parts["held"])
         taken.engine_ms.setdefault(function, []).append(parts["engine"])
+        taken.waiting_ms.setdefault(function, []).append(parts["waiting"])
 
 
 def _resident_mib(pid: int) -> float:

@@ -32,6 +32,8 @@ class CostModel:
         parts_ms: the same where parts compute the layers in parallel; a part takes its share of it.
         cut_ms: what cutting at a position adds to the call that begins there; 0 where it is not named.
         two_threads: whether times with two threads are known.
+        parts_wait: whether functions that compute a slice in parallel wait for each other inside one call each, and are
+            held meanwhile; otherwise each step is a call of its own.
     """
 
     profile: Profile
@@ -44,6 +46,7 @@ class CostModel:
     parts_ms: tuple[float, ...]
     cut_ms: Mapping[int, float]
     two_threads: bool
+    parts_wait: bool
     _loading_ms_per_byte: float
 
     @classmethod
@@ -62,6 +65,7 @@ class CostModel:
             parts_ms=tuple(beside_ms(profile, shares_host=limits.shares_host)),
             cut_ms={cut.index: cut.overhead_ms for cut in profile.cut_positions},
             two_threads=has_two_threads(profile),
+            parts_wait=limits.shares_host and profile.runtime.exchange_ms is not None,
             _loading_ms_per_byte=loading_ms / file_bytes if file_bytes else 0.0,
         )
 

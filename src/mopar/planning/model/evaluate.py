@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from mopar.planning.model.calls import CallCosts, CallTime, crossing_time
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.function_memory import FunctionMemory, parts_of
-from mopar.planning.model.prices import billed_ms, call_usd
-from mopar.planning.model.quota import cpu_bound_ms
+from mopar.planning.model.prices import billed_ms, calls_usd
+from mopar.planning.model.quota import cpu_bound_ms, cpu_used_ms
 from mopar.planning.model.shape import PlanShape, call_shares
 from mopar.planning.model.shares import made_bytes, share_bytes
+from mopar.planning.model.waiting import waiting_ms
 from mopar.planning.numbers import MIB
 from mopar.types import (
     REQUEST,
@@ -31,13 +32,24 @@ from mopar.types import (
 
 @dataclass(frozen=True, slots=True)
 class _Timed:
-    """A call's times in ms: computing, inside the function, billed, and in all."""
+    """A call's times in ms, and memory in need over them.
+
+    Attributes:
+        compute_ms: in the engine.
+        time: inside the function and outside.
+        used_ms: CPU time.
+        need_gb_s: memory in need x time.
+    """
 
     compute_ms: float
-    inside_ms: float
-    billed_ms: float
-    total_ms: float
+    time: CallTime[float]
+    used_ms: float
     need_gb_s: float
+
+    @property
+    def total_ms(self) -> float:
+        """From its start to its outputs."""
+        return self.time.inside_ms + self.time.outside_ms
 
 
 def evaluate(profile: Profile, book: PriceBook, limits: PlatformLimits, shape: PlanShape) -> Predicted:
@@ -56,22 +68,33 @@ def predict(model: CostModel, shape: PlanShape) -> Predicted:
             ``check_plan`` says so in the user's words.
     """
     graphs = {graph.id: graph for graph in shape.graphs}
-    timed = _timed(model, shape, graphs)
+    begins = _beginnings(shape, graphs)
+    timed = _timed(model, shape, graphs, begins)
     per_function: dict[str, list[_Timed]] = defaultdict(list)
     for call in shape.calls:
         per_function[call.function].append(timed[call.id])
     memory = FunctionMemory(model.profile)
+    waits = _waiting(shape, graphs, timed, begins) if model.parts_wait else {}
     predicted = tuple(
-        _function(model, memory, function, [graphs[graph] for graph in function.graphs], per_function[function.name])
+        _function(
+            model,
+            memory,
+            function,
+            [graphs[graph] for graph in function.graphs],
+            per_function[function.name],
+            waits.get(function.name),
+        )
         for function in shape.functions
     )
     usd = gb_s = compute_gb_s = 0.0
     for function, figures in zip(shape.functions, predicted, strict=True):
-        memory_mib = float(function.memory_mib)
-        for call_time in per_function[function.name]:
-            usd += call_usd(model.book, memory_mib, function.cpu, call_time.billed_ms, figures.init_ms)
-            gb_s += memory_mib / 1024 * call_time.billed_ms / 1000
-            compute_gb_s += memory_mib / 1024 * call_time.compute_ms / 1000
+        calls, memory_mib = per_function[function.name], float(function.memory_mib)
+        used_ms = sum(call.used_ms for call in calls)
+        usd += calls_usd(
+            model.book, memory_mib, function.cpu, figures.billed_ms, used_ms, figures.init_ms, float(len(calls))
+        )
+        gb_s += memory_mib / 1024 * figures.billed_ms / 1000
+        compute_gb_s += memory_mib / 1024 * sum(call.compute_ms for call in calls) / 1000
     need_gb_s = sum(entry.need_gb_s for entry in timed.values())
     return Predicted(
         latency_ms=_longest_path_ms(shape, timed),
@@ -85,11 +108,12 @@ def predict(model: CostModel, shape: PlanShape) -> Predicted:
     )
 
 
-def _timed(model: CostModel, shape: PlanShape, graphs: Mapping[str, Graph]) -> dict[str, _Timed]:
+def _timed(
+    model: CostModel, shape: PlanShape, graphs: Mapping[str, Graph], begins: Mapping[str, int]
+) -> dict[str, _Timed]:
     """Times of every call; calls of a function after its first in a request are further steps."""
     functions = {function.name: function for function in shape.functions}
     timing = _Timing(model, call_shares(graphs, shape.calls))
-    begins = _beginnings(shape, graphs)
     found = {}
     for call in shape.calls:
         graph = graphs[call.graph]
@@ -110,6 +134,20 @@ def _beginnings(shape: PlanShape, graphs: Mapping[str, Graph]) -> dict[str, int]
     return begins
 
 
+def _waiting(
+    shape: PlanShape, graphs: Mapping[str, Graph], timed: Mapping[str, _Timed], begins: Mapping[str, int]
+) -> dict[str, float]:
+    """How long each function of a group waits for the others in a request; other functions are left out."""
+    groups: dict[int, dict[int, dict[str, CallTime[float]]]] = defaultdict(lambda: defaultdict(dict))
+    for call in shape.calls:
+        groups[begins[call.function]][graphs[call.graph].start][call.function] = timed[call.id].time
+    found = {}
+    for stages in groups.values():
+        if len({name for stage in stages.values() for name in stage}) > 1:
+            found.update(waiting_ms([stages[start] for start in sorted(stages)]))
+    return found
+
+
 class _Timing:
     """Computes the times of the calls of one shape."""
 
@@ -123,13 +161,13 @@ class _Timing:
         model = self._model
         one_ms, two_ms = (self._compute_ms(elapsed, graph) for elapsed in (model.one_ms, model.two_ms))
         times = model.times(costs, one_ms, two_ms, self._crossing(call, graph, costs))
-        inside = cpu_bound_ms(times.one_ms, times.two_ms, function.cpu, float(function.threads))
+        threads = float(function.threads)
+        inside = cpu_bound_ms(model.book, times.one_ms, times.two_ms, function.cpu, threads)
         stretch = inside / times.one_ms if times.one_ms > 0 else 1.0
         return _Timed(
             compute_ms=one_ms * stretch,
-            inside_ms=inside,
-            billed_ms=billed_ms(model.book, inside),
-            total_ms=inside + times.outside_ms,
+            time=CallTime(inside, times.outside_ms),
+            used_ms=cpu_used_ms(times.one_ms, times.two_ms, threads),
             need_gb_s=self._need_gb_s(graph) * stretch,
         )
 
@@ -184,14 +222,26 @@ class _Timing:
 
 
 def _function(
-    model: CostModel, memory: FunctionMemory, function: Function, graphs: Sequence[Graph], calls: Sequence[_Timed]
+    model: CostModel,
+    memory: FunctionMemory,
+    function: Function,
+    graphs: Sequence[Graph],
+    calls: Sequence[_Timed],
+    wait_ms: float | None,
 ) -> PredictedFunction:
+    """A function's figures; ``wait_ms`` is None where each of its calls is billed by itself."""
+    inside_ms = sum(call.time.inside_ms for call in calls)
+    if wait_ms is None:
+        billed = sum(billed_ms(model.book, call.time.inside_ms) for call in calls)
+    else:
+        billed = billed_ms(model.book, inside_ms + wait_ms)
     return PredictedFunction(
         name=function.name,
         memory_mib=memory.memory_mib(graphs),
-        latency_ms=sum(call.inside_ms for call in calls),
-        billed_ms=sum(call.billed_ms for call in calls),
+        latency_ms=inside_ms,
+        billed_ms=billed,
         init_ms=model.init_ms(float(memory.file_bytes(graphs))),
+        waiting_ms=wait_ms or 0.0,
     )
 
 

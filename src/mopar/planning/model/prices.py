@@ -35,23 +35,33 @@ def held_usd_per_ms(book: PriceBook, memory_mib: Num, cpu: Num) -> Num:
     return (memory_mib / 1024.0 * book.gib_s_usd + cpu * book.vcpu_s_usd) / 1000.0
 
 
-def call_usd(book: PriceBook, memory_mib: Num, cpu: Num, billed_ms: Num, init_ms: Num) -> Num:
-    """Price of one call: memory and CPU held, the fee, and its share of cold starts."""
-    return calls_usd(book, held_usd_per_ms(book, memory_mib, cpu), billed_ms, init_ms, 1.0)
+def calls_usd(
+    book: PriceBook,
+    memory_mib: Num,
+    cpu: Num,
+    billed_ms: Num,
+    used_ms: Num | float,
+    init_ms: Num | float,
+    calls: Num | float = 1.0,
+) -> Num:
+    """Price of a function's calls in a request: memory and CPU held, the fees, and a share of cold starts.
 
-
-def calls_usd(book: PriceBook, usd_per_ms: Num, billed_ms: Num, init_ms: Num, calls: Num | float) -> Num:
-    """Price of a function's calls in a request.
+    Where CPU is billed, at least the CPU time that was used is. A function with less than a CPU may use more than its
+    share of a short call, since it may use up its quota at full speed; on a node that is full, others pay for that.
 
     Args:
         book: the prices.
-        usd_per_ms: of the function (``held_usd_per_ms``).
+        memory_mib: of the function, as bought.
+        cpu: its CPUs.
         billed_ms: of all calls together.
+        used_ms: CPU time of all calls together (``quota.cpu_used_ms``).
         init_ms: from exec to ready.
         calls: how many.
     """
     cold_rate = book.cold_rate if book.init_billed else 0.0
-    return usd_per_ms * (billed_ms + calls * init_ms * cold_rate) + calls * book.request_usd
+    beyond_ms = used_ms - cpu * billed_ms
+    held = held_usd_per_ms(book, memory_mib, cpu) * (billed_ms + calls * init_ms * cold_rate)
+    return held + beyond_ms * (beyond_ms > 0) * (book.vcpu_s_usd / 1000.0) + calls * book.request_usd
 
 
 def with_headroom(memory_mib: Num, share: float = HEADROOM_SHARE, minimum_mib: float = HEADROOM_MIN_MIB) -> Num:

@@ -3,13 +3,12 @@
 import numpy as np
 
 from mopar.planning.numbers import Floats, Num
+from mopar.types import PriceBook
 
-PERIOD_MS = 20.0
-"""Length of the scheduling period of CPU quotas, here and on AWS Lambda."""
 TWO_CPUS = 2.0
 
 
-def quota_ms(work_ms: Num, share: Num, period_ms: float = PERIOD_MS) -> Num:
+def quota_ms(work_ms: Num, share: Num, period_ms: float) -> Num:
     """Expected latency of a call that computes for ``work_ms`` with one thread at ``share`` of a CPU, over 0.
 
     The kernel grants a quota of ``share * period`` at the start of each period; a process that has used it up waits for
@@ -30,7 +29,7 @@ def quota_ms(work_ms: Num, share: Num, period_ms: float = PERIOD_MS) -> Num:
     return work_ms + (waiting + running - work_ms) * slow
 
 
-def least_work_mib(work_ms: Num, mib_per_cpu: float, period_ms: float = PERIOD_MS) -> Num:
+def least_work_mib(work_ms: Num, mib_per_cpu: float, period_ms: float) -> Num:
     """The least of ``memory x latency / work`` over all sizes below a whole CPU, in MiB; a lower bound.
 
     In a time ``t`` a call gets at most ``2 + t / P`` quotas, so ``t >= work / share - 2 P``, and ``t >= work`` anyway.
@@ -39,17 +38,23 @@ def least_work_mib(work_ms: Num, mib_per_cpu: float, period_ms: float = PERIOD_M
     return mib_per_cpu * work_ms / (work_ms + 2 * period_ms)
 
 
-def cpu_bound_ms(one_ms: Num, two_ms: Num, cpu: Num, threads: Num) -> Num:
+def cpu_bound_ms(book: PriceBook, one_ms: Num, two_ms: Num, cpu: Num, threads: Num) -> Num:
     """A call's time inside a function of ``cpu`` CPUs, from times with one CPU per thread.
 
     Args:
+        book: states the period of CPU quotas.
         one_ms: with one thread.
         two_ms: with two threads, each with a CPU of its own.
         cpu: of the function.
         threads: 1, or 2 where there are two CPUs.
     """
-    one = quota_ms(one_ms, cpu)
+    one = quota_ms(one_ms, cpu, book.quota_period_ms)
     return one + (two_ms - one) * (threads > 1)
+
+
+def cpu_used_ms(one_ms: Num, two_ms: Num, threads: Num) -> Num:
+    """CPU time of a call, from times with one CPU per thread: threads that have nothing to do poll for work."""
+    return one_ms + (TWO_CPUS * two_ms - one_ms) * (threads > 1)
 
 
 def threads_of(one_ms: Floats, two_ms: Floats, cpu: Floats) -> Floats:

@@ -6,6 +6,7 @@ from mopar.planning.model.evaluate import predict
 from mopar.planning.model.function_memory import FunctionMemory
 from mopar.planning.model.shape import PlanShape
 from mopar.planning.result.chain import solution_shape
+from mopar.planning.result.remarks import burst_remark, one_function_remark
 from mopar.planning.space.problem import Problem, unlimited_whole
 from mopar.planning.space.solution import Solution
 from mopar.types import CutReason, LargerRequest, Plan, Profile
@@ -33,6 +34,8 @@ def written(
     question, model = problem.question, problem.question.model
     shape = solution_shape(problem, solution)
     unsplit = solution_shape(unlimited_whole(question), choose_unsplit(question, slo_ms))
+    predicted = predict(model, shape)
+    remarks = (burst_remark(model, shape, predicted), one_function_remark(model, shape, unsplit, predicted))
     return Plan(
         model=model.profile.model.name,
         graph_sha256=model.profile.model.graph_sha256,
@@ -40,18 +43,19 @@ def written(
         prices=model.book.name,
         objective=label,
         verdict="split" if len(shape.functions) > 1 else "unsplit",
-        reason=reason,
+        reason="; ".join([reason, *filter(None, remarks)]),
         functions=shape.functions,
         graphs=shape.graphs,
         calls=shape.calls,
         outputs=shape.outputs,
-        predicted=predict(model, shape),
+        predicted=predicted,
         unsplit=predict(model, unsplit),
         slo_ms=slo_ms,
         recipes=model.profile.recipes,
         ranges=model.profile.ranges,
         beyond=_beyond(model.profile, shape),
         cuts=cuts,
+        quota_period_ms=model.book.quota_period_ms,
     )
 
 

@@ -6,14 +6,15 @@ import numpy as np
 
 from mopar.planning.model.at_size import at_largest
 from mopar.planning.model.boundary import last_use
-from mopar.planning.model.calls import CallTime, call_time, crossing_time
+from mopar.planning.model.calls import CallCosts, CallTime, call_time, crossing_time
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.overhead import RuntimeOverhead
 from mopar.planning.model.prices import billed_ms
 from mopar.planning.model.shares import made_bytes, share_bytes
 from mopar.planning.model.table import SliceTable
+from mopar.planning.model.waiting import stage_ms
 from mopar.planning.numbers import Floats, Indices
-from mopar.planning.space.stages import Held, Most, Stages, Sum, nothing
+from mopar.planning.space.stages import Figures, Most, Stages, Sum, nothing
 from mopar.types import GraphPart, PartProfile, ShardStep, Share
 
 
@@ -88,8 +89,8 @@ class GroupStages:
 
     @staticmethod
     def _sums(needs: PartProfile) -> list[float]:
-        """Figures by ``Sum``; what is billed depends on the stage's place in a slice."""
-        return [0.0, 1.0, needs.resident_bytes, needs.file_bytes]
+        """Figures by ``Sum``."""
+        return [1.0, needs.resident_bytes, needs.file_bytes]
 
     def _most(self, needs: PartProfile, overhead_mib: float, unsummed: float) -> list[float]:
         """Figures by ``Most``."""
@@ -120,10 +121,15 @@ class GroupStages:
         model, positions = self._model, self._table.positions
         cut_ms = np.array([model.cut_ms.get(positions[begin], 0.0) for begin in begins.tolist()])
         calls = sums[:, Sum.CALLS]
-        held = []
-        for costs in (model.call, model.step):
+
+        def figures(costs: CallCosts) -> Figures:
             time = call_time(costs, compute_ms + cut_ms[:, None], model.one_ms[-1], crossing)
-            billed = sums.copy()
-            billed[:, Sum.BILLED_MS] = billed_ms(model.book, time.inside_ms) * calls
-            held.append(Held(((time.inside_ms + time.outside_ms) * calls).max(axis=1), billed, most))
-        return Stages(begins, *held)
+            latency_ms = ((time.inside_ms + time.outside_ms) * calls).max(axis=1)
+            if model.parts_wait:
+                held_ms = stage_ms(time, first=costs is model.call) * calls
+                clock_ms = held_ms.max(axis=1)
+            else:
+                held_ms, clock_ms = billed_ms(model.book, time.inside_ms) * calls, np.zeros(len(begins))
+            return Figures(latency_ms, clock_ms, held_ms, sums, most)
+
+        return Stages(begins, figures(model.call), figures(model.step), model.parts_wait)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mopar.planning.model.memory import required_mib
-from mopar.planning.model.prices import bought_mib, calls_usd, held_usd_per_ms
+from mopar.planning.model.prices import billed_ms, bought_mib, calls_usd
 from mopar.planning.model.table import SliceTable
 from mopar.planning.numbers import Floats, Indices
 from mopar.planning.space.group_stages import GroupStages
 from mopar.planning.space.question import Question
 from mopar.planning.space.sizes import Sizes
-from mopar.planning.space.stages import Held, Most, Sum
+from mopar.planning.space.stages import Figures, Most, Sum
 from mopar.types import ShardStep
 
 _NO_STEP = -1
@@ -107,7 +107,7 @@ def _group(question: Question, table: SliceTable, stages: GroupStages) -> Group 
         return None
     count = len(table.positions)
     # By stop, then start: the best path that ends with a step, and the best path.
-    stepped, best = (Held.nothing((count, count), stages.parts) for _ in range(2))
+    stepped, best = (Figures.nothing((count, count), stages.parts) for _ in range(2))
     last, alone = np.full((count, count), _NO_STEP), np.tile(np.arange(count), (count, 1))
     everywhere = np.ones(count, dtype=bool)
     for stop in range(1, count):
@@ -124,26 +124,27 @@ def _group(question: Question, table: SliceTable, stages: GroupStages) -> Group 
     return _priced(question, table, best.by_start(), GroupPaths(stages.steps, stages.begins, last, alone))
 
 
-def _priced(question: Question, table: SliceTable, held: Held, paths: GroupPaths) -> Group:
+def _priced(question: Question, table: SliceTable, figures: Figures, paths: GroupPaths) -> Group:
     model, book = question.model, question.model.book
-    calls, files = held.sum(Sum.CALLS), held.sum(Sum.FILE_BYTES)
-    held_bytes = held.sum(Sum.RESIDENT_BYTES) + held.largest(Most.ACTIVE_BYTES)
-    required = required_mib(model.profile.runtime.base_mib, held_bytes, held.largest(Most.OVERHEAD_MIB))
+    calls, files = figures.sum(Sum.CALLS), figures.sum(Sum.FILE_BYTES)
+    held_bytes = figures.sum(Sum.RESIDENT_BYTES) + figures.largest(Most.ACTIVE_BYTES)
+    required = required_mib(model.profile.runtime.base_mib, held_bytes, figures.largest(Most.OVERHEAD_MIB))
     memory, cpu = _with_a_cpu(question, question.floor_mib(required.max(axis=2)))
     bought = np.where(np.isfinite(memory), memory, 0.0)
-    usd_per_ms = held_usd_per_ms(book, bought, cpu)[:, :, None]
-    cost = calls_usd(book, usd_per_ms, held.sum(Sum.BILLED_MS), model.init_ms(files), calls).sum(axis=2)
-    allowed = np.isfinite(held.latency_ms) & np.isfinite(memory) & (calls > 0).all(axis=2)
+    billed = billed_ms(book, figures.held_ms) if model.parts_wait else figures.held_ms
+    # No part uses more CPU time than is billed: each has a whole CPU and one thread.
+    cost = calls_usd(book, bought[..., None], cpu[..., None], billed, 0.0, model.init_ms(files), calls).sum(axis=2)
+    allowed = np.isfinite(figures.latency_ms) & np.isfinite(memory) & (calls > 0).all(axis=2)
     allowed &= memory <= book.memory_max_mib
     limits = model.limits
     if limits.payload_bytes is not None:
-        allowed &= held.largest(Most.BODY_BYTES).max(axis=2) * limits.payload_factor <= limits.payload_bytes
+        allowed &= figures.largest(Most.BODY_BYTES).max(axis=2) * limits.payload_factor <= limits.payload_bytes
         # A reader of summands reads one of each part, for which other slices' payload does not allow: none may leave.
-        allowed &= held.largest(Most.SUMMED).max(axis=2) < np.array(table.positions)
+        allowed &= figures.largest(Most.SUMMED).max(axis=2) < np.array(table.positions)
     if limits.package_bytes is not None:
         allowed &= (files + limits.package_base_bytes <= limits.package_bytes).all(axis=2)
-    cost, latency = (np.where(allowed, values, np.inf) for values in (cost, held.latency_ms))
-    return Group(held.sums.shape[-1], memory, cpu, cost, latency, paths)
+    cost, latency = (np.where(allowed, values, np.inf) for values in (cost, figures.latency_ms))
+    return Group(figures.held_ms.shape[-1], memory, cpu, cost, latency, paths)
 
 
 def _with_a_cpu(question: Question, floor_mib: Floats) -> tuple[Floats, Floats]:

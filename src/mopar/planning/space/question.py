@@ -6,7 +6,7 @@ know the profile.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.prices import Headroom, bought_mib, with_headroom
@@ -26,6 +26,7 @@ class Question:
         model: cost and latency of calls, with the profile, the prices and the platform's limits.
         objective: one of ``OBJECTIVES``.
         cpu: CPUs of each function, in place of the book's choice; None for that, or where memory buys CPU.
+        max_cpu: most CPUs of a function; None for as many as the book sells.
         headroom: added to required memory.
         max_functions: None for no limit.
         max_parts: most functions that compute a slice in parallel; None for as many as the profile has.
@@ -36,6 +37,7 @@ class Question:
     model: CostModel
     objective: str = "cost"
     cpu: float | None = None
+    max_cpu: float | None = None
     headroom: Headroom = field(default_factory=Headroom)
     max_functions: int | None = None
     max_parts: int | None = None
@@ -62,7 +64,7 @@ class Question:
         book = self.model.book
         if self.cpu is not None:
             return (CpuSize(self.cpu),)
-        return book.cpu_sizes or (CpuSize(book.cpu_per_function),)
+        return tuple(size for size in sold_sizes(book) if size.cpu <= (self.max_cpu or inf))
 
     def floor_mib(self, memory_mib: Floats) -> Floats:
         """The smallest sizes that hold ``memory_mib`` and its headroom, regardless of the book's maximum."""
@@ -74,6 +76,7 @@ class Question:
         book = self.model.book
         steps = (book.memory_max_mib - book.memory_min_mib) // book.memory_step_mib * book.memory_step_mib
         most_cpus = TWO_CPUS if any(layer.two_threads is not None for layer in self.model.profile.layers) else 1.0
+        most_cpus = min(most_cpus, self.max_cpu or inf)
         return min(float(bought_mib(book, mib_per_vcpu * most_cpus)), float(book.memory_min_mib + steps))
 
 
@@ -87,6 +90,7 @@ def make_question(
     max_parts: int | None = None,
     budget_usd: float | None = None,
     cpu: float | None = None,
+    max_cpu: float | None = None,
     headroom: Headroom | None = None,
     policy: SearchPolicy = DEFAULT,
 ) -> Question:
@@ -103,16 +107,23 @@ def make_question(
         raise UsageError(f"max_parts {max_parts}: a slice is computed by at least 1 function")
     _check_budget(objective, budget_usd)
     _check_cpu(book, cpu)
+    _check_max_cpu(book, max_cpu)
     return Question(
         model=CostModel.of(profile, book, limits),
         objective=objective,
         cpu=cpu,
+        max_cpu=max_cpu,
         headroom=_checked(headroom or Headroom()),
         max_functions=limits.max_functions if max_functions is None else max_functions,
         max_parts=max_parts,
         budget_usd=None if budget_usd is None else budget_usd / 1e6,
         policy=policy,
     )
+
+
+def sold_sizes(book: PriceBook) -> tuple[CpuSize, ...]:
+    """The numbers of CPUs that a book sells, where memory does not buy them."""
+    return book.cpu_sizes or (CpuSize(book.cpu_per_function),)
 
 
 def _checked(headroom: Headroom) -> Headroom:
@@ -139,3 +150,14 @@ def _check_cpu(book: PriceBook, cpu: float | None) -> None:
         raise UsageError(f"cpu {cpu:g}: with prices {book.name} memory buys CPU; leave cpu out")
     if not (cpu > 0 and isfinite(cpu)):
         raise UsageError(f"cpu {cpu:g}: a function needs more than 0 CPUs")
+
+
+def _check_max_cpu(book: PriceBook, max_cpu: float | None) -> None:
+    if max_cpu is None:
+        return
+    if not (max_cpu > 0 and isfinite(max_cpu)):
+        raise UsageError(f"max_cpu {max_cpu:g}: a function needs more than 0 CPUs")
+    if book.mib_per_vcpu is None:
+        least = min(size.cpu for size in sold_sizes(book))
+        if least > max_cpu:
+            raise UsageError(f"max_cpu {max_cpu:g}: with prices {book.name} a function has at least {least:g} CPUs")

@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from mopar.planning.model.prices import billed_ms, bought_mib, call_usd
-from mopar.planning.model.quota import TWO_CPUS, cpu_bound_ms, least_work_mib, threads_of
+from mopar.planning.model.prices import billed_ms, bought_mib, calls_usd
+from mopar.planning.model.quota import TWO_CPUS, cpu_bound_ms, cpu_used_ms, least_work_mib, threads_of
 from mopar.planning.model.shape import Size
 from mopar.planning.model.table import SliceTable
 from mopar.planning.numbers import Floats, Indices
@@ -86,19 +86,20 @@ class SizeCatalog:
         one, two = table.inside_ms, np.minimum(table.inside_two_ms, table.inside_ms)
         # Memory x time: below a whole CPU, on one, or with two threads on two.
         held = np.minimum(
-            one * np.maximum(floor, least_work_mib(one, mib_per_vcpu)),
+            one * np.maximum(floor, least_work_mib(one, mib_per_vcpu, self._book.quota_period_ms)),
             two * np.maximum(floor, TWO_CPUS * mib_per_vcpu),
         )
         billed = np.maximum(billed_ms(self._book, inside), held / floor)
-        return call_usd(self._book, floor, floor / mib_per_vcpu, billed, table.init_ms), latency
+        return calls_usd(self._book, floor, floor / mib_per_vcpu, billed, 0.0, table.init_ms), latency
 
 
 def _priced(book: PriceBook, table: SliceTable, memory_mib: Floats, cpu: Floats) -> Sizes:
     """Slices at sizes, with cost and latency; infinite where the size is."""
     threads = threads_of(table.inside_ms, table.inside_two_ms, cpu)
-    inside = cpu_bound_ms(table.inside_ms, table.inside_two_ms, cpu, threads)
+    inside = cpu_bound_ms(book, table.inside_ms, table.inside_two_ms, cpu, threads)
+    used = cpu_used_ms(table.inside_ms, table.inside_two_ms, threads)
     bought = np.isfinite(memory_mib)
-    cost = call_usd(book, np.where(bought, memory_mib, 0.0), cpu, billed_ms(book, inside), table.init_ms)
+    cost = calls_usd(book, np.where(bought, memory_mib, 0.0), cpu, billed_ms(book, inside), used, table.init_ms)
     latency = np.where(bought, inside + table.outside_ms, np.inf)
     return Sizes(memory_mib, cpu, threads, np.where(bought, cost, np.inf), latency)
 

@@ -86,7 +86,7 @@ class HttpRequest:
         reply, attempts = await function.call(plan.graph.id, text, views, admit, deadline)
         try:
             values = read_outputs(reply, plan.graph.outputs, shapes.outputs)
-            times_ns = number(reply, "mopar-busy-ns"), number(reply, "mopar-compute-ns")
+            times_ns = number(reply, "mopar-held-ns"), number(reply, "mopar-compute-ns")
         except MalformedError as cause:
             raise function.failed(f"its answer cannot be used: {cause}") from cause
         for value in values:

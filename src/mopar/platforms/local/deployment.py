@@ -72,7 +72,7 @@ class HostDeployment(ABC, Generic[_F]):
         for function in bundle.manifest.plan.functions:
             spec = worker_spec(bundle, function, pinned.get(function.name, ()))
             limit = (memory_mib or {}).get(function.name, function.memory_mib)
-            make = None if groups is None else _maker(groups, function, limit)
+            make = None if groups is None else _maker(groups, function, limit, bundle.manifest.plan.quota_period_us)
             self.functions[function.name] = self._function(spec, make, on_restart, limit)
 
     @abstractmethod
@@ -141,11 +141,11 @@ class LocalDeployment(HostDeployment[LocalFunction]):
         return LocalTransport(self.functions, budget)
 
 
-def _maker(groups: Cgroups, function: Function, memory_mib: int) -> Callable[[], Cgroup]:
+def _maker(groups: Cgroups, function: Function, memory_mib: int, period_us: int) -> Callable[[], Cgroup]:
     def make() -> Cgroup:
         cgroup = groups.create(function.name)
         try:
-            cgroup.limit(memory_mib * _MIB, function.cpu)
+            cgroup.limit(memory_mib * _MIB, function.cpu, period_us)
         except PlatformError:
             cgroup.remove()
             raise

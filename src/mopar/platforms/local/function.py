@@ -25,19 +25,19 @@ class CallResult:
     """Result of a call: places of the outputs of unknown size, in the graph's order, and its time."""
 
     placed: tuple[TensorRef, ...]
-    busy_ns: int
+    held_ns: int
     compute_ns: int
     attempts: int
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceResult:
-    """Result of a sequence: busy and compute time of each run that ended, in ns, and whether all did.
+    """Result of a sequence: held, compute and waiting time of each run that ended, in ns, and whether all did.
 
     A run that ended before its worker died is not repeated; its time is lost, and 0 here.
     """
 
-    times_ns: tuple[tuple[int, int], ...]
+    times_ns: tuple[tuple[int, int, int], ...]
     complete: bool
     attempts: int
 
@@ -83,8 +83,8 @@ class LocalFunction(Supervisor[WorkerProcess]):
                 stopped.
         """
         async with self.turns.take(deadline):
-            (outputs, busy_ns, compute_ns), attempts = await twice(lambda: self._run(frame, arena, deadline))
-        return CallResult(outputs, busy_ns, compute_ns, attempts)
+            (outputs, held_ns, compute_ns), attempts = await twice(lambda: self._run(frame, arena, deadline))
+        return CallResult(outputs, held_ns, compute_ns, attempts)
 
     async def sequence(self, frame: bytes, arena: Arena, deadline: float) -> SequenceResult:
         """Run several graphs, some of which wait for other functions; the caller must be inside ``turns.take``.
@@ -112,17 +112,17 @@ class LocalFunction(Supervisor[WorkerProcess]):
         assert worker is not None
         self._share(worker, arena)
         reply = await self._ask(worker, frame, deadline)
-        busy_ns, compute_ns, pending = frames.unpack_done(reply)
+        held_ns, compute_ns, pending = frames.unpack_done(reply)
         placed = tuple(arena.place(ref.code, ref.shape, ref.nbytes) for ref in pending)
         if placed:
             self._share(worker, arena)
             reply = await self._ask(worker, frames.pack_fetch(placed), deadline)
-            busy_ns += frames.unpack_done(reply)[0]
-        return placed, busy_ns, compute_ns
+            held_ns += frames.unpack_done(reply)[0]
+        return placed, held_ns, compute_ns
 
     async def _run_sequence(
         self, frame: bytes, arena: Arena, deadline: float
-    ) -> tuple[tuple[tuple[int, int], ...], bool]:
+    ) -> tuple[tuple[tuple[int, int, int], ...], bool]:
         await self.until_ready(deadline)
         worker = self._process
         assert worker is not None

@@ -104,10 +104,10 @@ class WorkerRun:
     def _run(self, call: "_PlacedCall") -> CallTiming:
         for segment in self._arena.segments:
             self._worker.attach(segment)
-        busy_ns, compute_ns, pending = frames.unpack_done(self._worker.ask(call.frame, _CALL_S))
+        held_ns, compute_ns, pending = frames.unpack_done(self._worker.ask(call.frame, _CALL_S))
         if pending:
-            busy_ns += frames.unpack_done(self._worker.ask(frames.pack_fetch(call.homes), _CALL_S))[0]
-        return CallTiming(call.id, self._function, busy_ns, compute_ns, attempts=1)
+            held_ns += frames.unpack_done(self._worker.ask(frames.pack_fetch(call.homes), _CALL_S))[0]
+        return CallTiming(call.id, self._function, held_ns, compute_ns, attempts=1)
 
     def _placed(self, call: RecordedCall) -> "_PlacedCall":
         inputs = []

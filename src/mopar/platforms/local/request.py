@@ -114,7 +114,7 @@ class LocalRequest:
         for name in call.outputs:
             if (name, call.id) not in self._tensors:
                 self._tensors[name, call.id] = next(placed)
-        self._timings.append(CallTiming(call.id, call.function, result.busy_ns, result.compute_ns, result.attempts))
+        self._timings.append(CallTiming(call.id, call.function, result.held_ns, result.compute_ns, result.attempts))
 
     async def run_group(
         self,
@@ -257,8 +257,10 @@ class LocalRequest:
             function = plan.call.function
             times_ns = next(taken.get(function, iter(())), None)
             if times_ns is not None:
+                held_ns, compute_ns, waiting_ns = times_ns
                 # A sequence is retried as a whole, so only its first call counts the attempts.
-                self._timings.append(CallTiming(plan.call.id, function, *times_ns, attempts.pop(function, 1)))
+                tried = attempts.pop(function, 1)
+                self._timings.append(CallTiming(plan.call.id, function, held_ns, compute_ns, tried, waiting_ns))
 
 
 def _flag(place: int) -> int:

@@ -40,7 +40,7 @@ class Inferences:
             headers: dict[str, object] = {
                 "Content-Type": "application/octet-stream",
                 "Inference-Header-Content-Length": len(text),
-                "Mopar-Busy-Ns": perf_counter_ns() - arrived_ns,
+                "Mopar-Held-Ns": perf_counter_ns() - arrived_ns,
                 "Mopar-Compute-Ns": run.compute_ns,
             }
             length = len(text) + sum(map(len, run.data))
