@@ -7,9 +7,10 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from mopar.nodes import is_weight, name_of
-from mopar.sharding.pieces import WHOLE, Piece
+from mopar.sharding.pieces import WHOLE, Piece, Span
 from mopar.sharding.propagate import Propagation, propagate
 from mopar.sharding.rule import Part, Sharded
+from mopar.sharding.trim import is_trimmed_in_layout, trimming_kernel
 
 _VARIADIC = ("Concat", "Max", "Mean", "Min", "Sum")
 """Operators with any number of inputs: an unused input is removed, not left empty."""
@@ -152,7 +153,10 @@ class _Writer:
     def _slice(self, source: ir.Value, has: Piece, piece: Piece, before: ir.Node | None) -> ir.Value:
         parts, axis = [], piece.axis
         assert axis is not None
-        for start, stop in has.local(piece):
+        spans = has.local(piece)
+        if len(spans) == 1 and is_trimmed_in_layout(source, axis, spans[0], before):
+            return self._trim(source, axis, spans[0], before)
+        for start, stop in spans:
             bounds = {"starts": [start], "ends": [stop], "axes": [axis]}
             if self._graph.opset_imports.get("", 1) < _SLICE_BY_INPUTS:
                 parts.append(self._insert("Slice", [source], bounds, source, before))
@@ -162,6 +166,15 @@ class _Writer:
         made = parts[0] if len(parts) == 1 else self._insert("Concat", parts, {"axis": piece.axis}, source, before)
         made.shape = None if source.shape is None else ir.Shape(list(source.shape))
         _reshape(made, piece)
+        return made
+
+    def _trim(self, source: ir.Value, axis: int, span: Span, before: ir.Node | None) -> ir.Value:
+        kernel = trimming_kernel(source, axis, span)
+        attributes = {"group": kernel.shape[0], "kernel_shape": kernel.shape[2:]}
+        made = self._insert("Conv", [source, self._initializer(source, kernel)], attributes, source, before)
+        assert source.shape is not None
+        made.shape = ir.Shape(list(source.shape))
+        _reshape(made, Piece(axis, (span,)))
         return made
 
     def _weight(self, value: ir.Value, piece: Piece) -> ir.Value:
