@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.common import met, parser, say_where, table, write_raw
+from benchmarks.zoo_torch import spec_of
 from mopar.cli.bench import render_bench
 from mopar.pipeline.bench import BenchOptions, bench
 from mopar.pipeline.stages import PlanOptions
@@ -48,7 +49,7 @@ def main() -> None:
     say_where(SEED, "torch", "torchvision")
     path = materialise("resnet50")
     if not options.no_torch:  # in a separate process: memory that torch retains is released with it
-        subprocess.run([sys.executable, "-m", "benchmarks.resnet50_torch"], cwd=ROOT, check=True)
+        subprocess.run([sys.executable, "-m", "benchmarks.zoo_torch", "resnet50"], cwd=ROOT, check=True)
     said = [""]
 
     def progress(stage: str, _share: float | None) -> None:
@@ -60,7 +61,7 @@ def main() -> None:
         path,
         BenchOptions(
             plan=PlanOptions(prices="paper"),
-            torch=None if options.no_torch else "benchmarks.resnet50_torch:module",
+            torch=None if options.no_torch else spec_of("resnet50"),
             requests=options.requests,
         ),
         progress,

@@ -21,13 +21,19 @@ def build_module(model: ZooModel) -> nn.Module:
     Raises:
         ImportError: a library that the model needs is missing.
     """
-    assert isinstance(model.origin, Built)
-    file, _, function = model.origin.builder.partition(":")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made: nn.Module = getattr(importlib.import_module(f"mopar.zoo.{file}"), function)().eval()
+        made = bare_module(model).eval()
         if not model.trained:
             prepare(made, [_batch(model, number) for number in range(_BATCHES)])
+    return made
+
+
+def bare_module(model: ZooModel) -> nn.Module:
+    """The module as its library initialises it. Raises ImportError where the library is missing."""
+    assert isinstance(model.origin, Built)
+    file, _, function = model.origin.builder.partition(":")
+    made: nn.Module = getattr(importlib.import_module(f"mopar.zoo.{file}"), function)()
     return made
 
 
