@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from mopar.types.profile import Machine
 
-VERIFICATION_SCHEMA = 1
-BENCH_SCHEMA = 1
+VERIFICATION_SCHEMA = 2
+BENCH_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +15,11 @@ class VerifiedFunction:
     Attributes:
         name: of the function.
         predicted_mib, measured_mib: required memory; None where it was not measured.
-        limit_mib: the limit that is set.
-        predicted_ms, measured_ms: billed duration of a request under the limit; None where no request was answered.
-        survived: whether every request under the limit was answered.
+        limit_mib: the plan's limit.
+        predicted_ms, measured_ms: billed duration of a request under the limit, or without one where none could be
+            set; None where no request was answered.
+        survived: whether every request under the limit was answered; None where no limit could be set and every
+            request was answered, which says nothing about the limit.
         exit_reason: what ended it where it did not survive.
     """
 
@@ -27,7 +29,7 @@ class VerifiedFunction:
     limit_mib: int
     predicted_ms: float
     measured_ms: float | None
-    survived: bool
+    survived: bool | None
     exit_reason: str | None = None
 
 
@@ -51,7 +53,7 @@ class Verification:
         inputs: how many requests were compared.
         functions: in the plan's order.
         latency_ms: of a request.
-        notes: predictions that missed, and whether others used the machine meanwhile.
+        notes: predictions that missed, what could not be measured, and whether others used the machine meanwhile.
     """
 
     equal: bool
@@ -66,8 +68,11 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Equal, and every function lived under its limit."""
-        return self.equal and all(function.survived for function in self.functions)
+        """Equal, and no function is known to have died.
+
+        That every function survives its limit is known only where limits could be set: ``survived`` is None elsewhere.
+        """
+        return self.equal and all(function.survived is not False for function in self.functions)
 
 
 @dataclass(frozen=True, slots=True)
