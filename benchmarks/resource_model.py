@@ -3,8 +3,9 @@
     python -m benchmarks.resource_model [--quick] [--models NAME,..] [--no-memory] [--json FILE]
                                       [--fit FILE]
 
-Each tested model is left out of the fit ("one out": calibration models and all other tested models; "synthetic": the
-calibration models alone, which is what `mopar calibrate` gives a user). Tested: the zoo, and the architectures of
+Each tested model is left out of the fit with all of its family, as benchmarks/architectures/families.py states them
+("family out": calibration models and all other tested models; "synthetic": the calibration models alone, which is what
+`mopar calibrate` gives a user). Tested: the zoo, and the architectures of
 benchmarks/architectures in full size. Slices: the whole model, four uniform ones, and two (memory) or six (latency)
 between random cut positions. The latency of slices is compared with the layers' times inside the whole run, that of the
 whole model with a run without the profiler; memory with required memory as `verify` measures it. Measurements are
@@ -16,12 +17,13 @@ import itertools
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import architectures
+from benchmarks.architectures.families import family_of
 from benchmarks.common import met, parser, say_where, table, write_raw
 from mopar.costmodel.networks import synthetic
 from mopar.costmodel.resource_file import encoded
@@ -53,7 +55,7 @@ class Prediction:
 
     Attributes:
         model: the slice's model.
-        fit: ``one out`` or ``synthetic``.
+        fit: ``family out`` or ``synthetic``.
         what: ``1 thread``, ``2 threads`` or ``memory``.
         start: first layer.
         stop: one past the last.
@@ -104,7 +106,7 @@ def measured(
         except MoparError as error:
             print(f"{name} is left out: {error}")
             continue
-        found.append(one)
+        found.append(replace(one, family=family_of(name)))
         say(f"{name}: {len(one.kernels)} kernels, {one.unmatched} unmatched, {len(one.memory)} slices")
     count, slices = (24, 8) if quick else (SYNTHETIC, SYNTHETIC_MEMORY)
     made = []
@@ -153,7 +155,7 @@ def spans(layers: int) -> list[tuple[int, int]]:
 def row_of(name: str, found: Sequence[Prediction]) -> tuple[str, ...]:
     """A model's row of the table: signed error of the whole, and median and worst error of its slices."""
     cells = [name]
-    for fit in ("one out", "synthetic"):
+    for fit in ("family out", "synthetic"):
         for what in ("1 thread", "2 threads", "memory"):
             errors = [one.error for one in found if one.fit == fit and one.what == what]
             if not errors:
@@ -168,7 +170,7 @@ def summary(found: Sequence[Prediction]) -> list[tuple[str, ...]]:
     """Median and p95 of absolute errors over all slices, against the goals."""
     rows = []
     for what, goals in (("1 thread", LATENCY_GOALS), ("2 threads", LATENCY_GOALS), ("memory", MEMORY_GOALS)):
-        for fit in ("one out", "synthetic"):
+        for fit in ("family out", "synthetic"):
             errors = np.array([abs(one.error) for one in found if one.what == what and one.fit == fit])
             if not len(errors):
                 continue
@@ -191,16 +193,18 @@ def misses(found: Sequence[Prediction]) -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
-def leave_one_out(
+def leave_families_out(
     models: Sequence[ModelSamples], made: Sequence[ModelSamples], fit: Callable[[list[ModelSamples]], ResourceModel]
 ) -> Iterator[Prediction]:
-    """Predict each model from a fit that excludes it."""
+    """Predict each model from a fit that excludes its family, and from one to calibration models alone."""
     alone = fit(list(made))
-    for model in models:
-        say(f"fitting without {model.name}")
-        others = [other for other in models if other.name != model.name]
-        yield from predictions(model, "one out", fit([*made, *others]))
-        yield from predictions(model, "synthetic", alone)
+    for family in dict.fromkeys(model.family for model in models):
+        say(f"fitting without {family}")
+        without = fit([*made, *(other for other in models if other.family != family)])
+        for model in models:
+            if model.family == family:
+                yield from predictions(model, "family out", without)
+                yield from predictions(model, "synthetic", alone)
 
 
 def main() -> None:
@@ -223,10 +227,10 @@ def main() -> None:
     def fit(samples: list[ModelSamples]) -> ResourceModel:
         return fitted(samples, samples, runtime, errors=False)
 
-    found = list(leave_one_out(models, made, fit))
+    found = list(leave_families_out(models, made, fit))
     columns = (
         "model",
-        *(f"{fit}: {what}" for fit in ("one out", "synthetic") for what in ("1 thread", "2 threads", "memory")),
+        *(f"{fit}: {what}" for fit in ("family out", "synthetic") for what in ("1 thread", "2 threads", "memory")),
     )
     print("error of the whole, median and worst of the slices:\n")
     table(columns, [row_of(model.name, [one for one in found if one.model == model.name]) for model in models])

@@ -38,12 +38,8 @@ def _module(name: str) -> torch.nn.Module:
     for key, tensor in torch.load(_file(name), mmap=True, weights_only=True).items():
         owner, _, last = key.rpartition(".")
         module = made.get_submodule(owner)
-        if last in module._parameters:
-            tensor = torch.nn.Parameter(tensor, requires_grad=False)
-        setattr(module, last, tensor)
-    for module in made.modules():
-        if isinstance(module, torch.nn.RNNBase):
-            module._init_flat_weights()  # it keeps its weights in a list of its own
+        parameter = last in dict(module.named_parameters(recurse=False, remove_duplicate=False))
+        setattr(module, last, torch.nn.Parameter(tensor, requires_grad=False) if parameter else tensor)
     return made.eval()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.cgroups import require_cgroups_for
 from tests.models import materialise
 
 # Hypothesis examples are the same in every run, so that a failure is due to a change; `make fuzz` draws new ones.
@@ -23,6 +24,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("models"):
                 item.add_marker(pytest.mark.skip(reason='needs torch: pip install -e ".[dev]"'))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked ``cgroup`` do not run where there are none."""
+    require_cgroups_for(item)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ import pytest
 
 from benchmarks.__main__ import listed
 from benchmarks.architectures import FULL, SUITE, Architecture
+from benchmarks.architectures.families import FAMILIES
 from benchmarks.architectures.trial import Served, Trial, Tried
+from benchmarks.resource_model import ZOO
 from mopar.shapes import parse_shapes
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +47,12 @@ def test_an_architecture_is_asked_for_sizes_within_the_ranges_that_it_is_profile
         for name, value in item.request(sizes=point).items():
             for size, bounds in zip(value.shape, shapes[name].bounds if name in shapes else (), strict=False):
                 assert bounds is None or bounds[0] <= size <= bounds[1]
+
+
+def test_every_model_that_predictions_are_tested_on_has_a_family() -> None:
+    """One that is forgotten would be a stranger to its like, and the errors too small."""
+    stated = [model for models in FAMILIES.values() for model in models]
+    assert sorted(stated) == sorted([*ZOO, *FULL])
 
 
 def test_enough_architectures_are_tried() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,38 @@ def fitted() -> ResourceModel:
         memory=fit_memory(models),
         runtime=RuntimeCosts(20.0, 0.1, 0.05, 0.1, 30.0),
     )
+
+
+def twins(family: str, offset: float, random: np.random.Generator) -> list[ModelSamples]:
+    """Two models that differ from all others in the same way: in time by a factor, in memory by some MiB.
+
+    What their family is can be seen from their weights' bytes, and from an operator that no other has.
+    """
+    found = []
+    for one in samples(2, seed=int(random.integers(1 << 30))):
+        kernels = tuple(replace(kernel, one_ms=kernel.one_ms * math.exp(offset)) for kernel in one.kernels)
+        memory = tuple(
+            replace(
+                label,
+                facts=MemoryFacts(1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1, (family,)),
+                required_mib=25.0 + 10 * (1 + offset),
+            )
+            for label in one.memory
+        )
+        found.append(replace(one, name=f"{family}-{one.name}", working_bytes=1e6 * math.exp(4 * offset),
+                             kernels=kernels, memory=memory))  # fmt: skip
+    return found
+
+
+def test_models_of_a_family_are_no_strangers_to_each_other() -> None:
+    """The error of a fit that has seen a model's twin says nothing about a model that has none."""
+    random = np.random.default_rng(3)
+    offsets = np.linspace(-1, 1, 10)
+    random.shuffle(offsets)
+    apart = [one for number, offset in enumerate(offsets) for one in twins(f"f{number}", float(offset), random)]
+    together = [replace(one, family=one.name.partition("-")[0]) for one in apart]
+    assert fit_families(together)["gemm"].error > 1.3 * fit_families(apart)["gemm"].error
+    assert fit_memory(together).error > 1.3 * fit_memory(apart).error
 
 
 def test_a_known_law_is_recovered_on_models_that_the_fit_never_saw(fitted: ResourceModel) -> None:

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopar.limits import Cgroup, detect_cgroups, why_unavailable
+from mopar.limits import Cgroup, detect_cgroups
 from mopar.measurement import memory_search as searching
 from mopar.measurement import required_memory as measuring
 from mopar.measurement import trial as memory_trial
@@ -32,13 +32,6 @@ from mopar.types import DeploymentError, EngineError
 
 MIB = 1 << 20
 STANDIN = Path(__file__).with_name("standin.py")
-needs_cgroups = pytest.mark.cgroup
-
-
-@pytest.fixture
-def cgroups() -> None:
-    if detect_cgroups() is None:
-        pytest.skip(f"no cgroups here: {why_unavailable()}")
 
 
 def onnxruntime_library() -> Path:
@@ -118,8 +111,7 @@ def measure(launch: StandIn) -> MemoryMeasurement:
     return required_memory(launch, cpu=1.0, policy=replace(MEMORY, requests=7, resolution_mib=1.0))
 
 
-@needs_cgroups
-@pytest.mark.usefixtures("cgroups")
+@pytest.mark.cgroup
 def test_anonymous_memory_is_measured_to_the_resolution() -> None:
     library = onnxruntime_library()
     with mapped(library):
@@ -130,8 +122,7 @@ def test_anonymous_memory_is_measured_to_the_resolution() -> None:
     assert len(large.limits_tried) <= 12
 
 
-@needs_cgroups
-@pytest.mark.usefixtures("cgroups")
+@pytest.mark.cgroup
 def test_pages_charged_to_another_process_count_as_on_an_empty_node(tmp_path: Path) -> None:
     library = onnxruntime_library()
     with mapped(library):
@@ -285,8 +276,7 @@ def test_without_cgroups_the_resident_peak_bounds_it_from_above(monkeypatch: pyt
     assert 32 < found.required_mib < 100
 
 
-@needs_cgroups
-@pytest.mark.usefixtures("cgroups")
+@pytest.mark.cgroup
 def test_a_function_that_fails_without_a_limit_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     groups = detect_cgroups()
     assert groups is not None
@@ -295,8 +285,7 @@ def test_a_function_that_fails_without_a_limit_is_an_error_and_leaves_nothing(tm
     assert not list(Path("/sys/fs/cgroup").glob(f"**/mopar-*-{os.getpid()}-*-measure"))
 
 
-@needs_cgroups
-@pytest.mark.usefixtures("cgroups")
+@pytest.mark.cgroup
 def test_a_process_that_does_not_end_is_killed_at_its_deadline() -> None:
     groups = detect_cgroups()
     assert groups is not None

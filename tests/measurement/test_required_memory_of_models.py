@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from mopar.graph import load_model
-from mopar.limits import detect_cgroups, why_unavailable
 from mopar.measurement.policy import MEMORY
 from mopar.measurement.recording import Recording, record
 from mopar.measurement.required_memory import required_memory
@@ -51,8 +50,6 @@ def ordinary_read_ahead(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.usefixtures("ordinary_read_ahead")
 @pytest.mark.parametrize("name", ["conv_chain", "two_input"])
 def test_shared_and_private_libraries_agree(reference: Callable[[str], Path], tmp_path: Path, name: str) -> None:
-    if detect_cgroups() is None:
-        pytest.skip(str(why_unavailable()))
     launch, private = _launches(reference(name), tmp_path)
     with _another_worker(launch):
         shared = required_memory(launch, cpu=1.0, policy=FINE)

@@ -1,9 +1,13 @@
 """A benchmark of a tiny model, from its file to its report, with every baseline."""
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from mopar.cli.bench import render_bench
+from mopar.limits import detect_cgroups
 from mopar.pipeline.bench import BenchOptions, bench
 from mopar.pipeline.stages import PlanOptions
 from tests.models.builder import Builder
@@ -57,6 +61,18 @@ def test_all_configurations_answer_and_are_compared(model: Path) -> None:
         assert row.gb_s_per_request == pytest.approx(held)
         gateway = row.gateway.memory_mib / 1024 * row.latency_ms.p50 / 1000 if row.functions > 1 else 0.0
         assert row.gb_s_with_gateway == pytest.approx(held + gateway)
+        assert row.cpu_s_per_request > row.gateway.cpu_ms / 1e3 > 0, "functions compute too"
+        assert row.limited == (detect_cgroups() is not None)
     by_name = {row.config: row for row in report.rows}
     ratio = by_name["mopar-cost"].gb_s_per_request / by_name["torch-unsplit"].gb_s_per_request
     assert report.ratios["mopar-cost/torch-unsplit gb_s"] == pytest.approx(ratio)
+
+
+@pytest.mark.usefixtures("_enough_memory")
+def test_rows_say_that_no_limit_was_set(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mopar.limits.detect._detect", lambda _root: "nobody may write cgroups")
+    report = bench(model, BenchOptions(PlanOptions(), baselines=("ort",), requests=1))
+    assert not any(row.limited for row in report.rows)
+    printed = io.StringIO()
+    render_bench(Console(file=printed, width=120), report)
+    assert "no limits could be set" in printed.getvalue()

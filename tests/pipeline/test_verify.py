@@ -11,7 +11,6 @@ from onnx import numpy_helper
 
 from mopar.bundle import build, open_bundle
 from mopar.graph import load_model
-from mopar.limits import detect_cgroups, why_unavailable
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.verify import verify
 from mopar.types import BundleError, Plan
@@ -52,10 +51,8 @@ def test_another_models_answers_are_not_equal(reference: Callable[[str], Path], 
     assert found.max_rel_error > found.tolerance
 
 
+@pytest.mark.cgroup
 def test_a_function_that_its_limit_kills_is_named(reference: Callable[[str], Path], tmp_path: Path) -> None:
-    if detect_cgroups() is None:
-        pytest.skip(str(why_unavailable()))
-
     def starved(plan: Plan) -> Plan:
         first, second = plan.functions
         return dataclasses.replace(plan, functions=(first, dataclasses.replace(second, memory_mib=6)))
@@ -66,6 +63,24 @@ def test_a_function_that_its_limit_kills_is_named(reference: Callable[[str], Pat
     assert [function.survived for function in found.functions] == [True, False]
     assert found.functions[1].exit_reason == "out of memory at 6 MiB"
     assert found.latency_ms.measured is None
+
+
+def starved_everywhere(plan: Plan) -> Plan:
+    return dataclasses.replace(
+        plan, functions=tuple(dataclasses.replace(function, memory_mib=1) for function in plan.functions)
+    )
+
+
+def test_without_cgroups_nothing_is_said_of_survival(
+    reference: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of 1 MiB, which nothing survives, and which cannot be set."""
+    monkeypatch.setattr("mopar.limits.detect._detect", lambda _root: "nobody may write them")
+    found = verified(reference("mlp"), tmp_path / "b", reference("mlp"), starved_everywhere)
+    assert [function.survived for function in found.functions] == [None, None]
+    assert found.passed
+    assert found.notes[0].startswith("functions ran without limits, so whether they survive theirs is not known")
+    assert found.notes[0].endswith(": nobody may write them")
 
 
 def test_a_plan_without_a_prediction_is_refused(reference: Callable[[str], Path], tmp_path: Path) -> None:

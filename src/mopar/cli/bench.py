@@ -82,57 +82,73 @@ def command(
     run(as_json, verb, quiet=quiet)
 
 
-def _served_table(report: "BenchReport") -> Table:
-    """Latency and memory of each configuration."""
+def _time_table(report: "BenchReport") -> Table:
+    """Latency and CPU time of each configuration."""
     rows = [
         (
             row.config,
             str(row.functions),
+            _range_text(row.cpus),
             f"{row.latency_ms.p50:.2f}",
             f"{row.latency_ms.p95:.2f}",
             f"{row.engine_ms:.2f}",
-            _range_text(row.memory_mib),
-            str(sum(row.memory_mib)),
+            f"{row.cpu_s_per_request * 1e3:.2f}",
             "yes" if row.equal else "NO",
         )
         for row in report.rows
     ]
-    columns = ("configuration", "functions", "p50\nms", "p95\nms", "engine\nms", "limits\nMiB", "MiB\nin all", "equal")
+    columns = ("configuration", "func-\ntions", "CPUs\neach", "p50\nms", "p95\nms", "engine\nms", "CPU\nms", "equal")
     return table(None, columns, rows)
 
 
-def _range_text(sizes: Sequence[int]) -> str:
-    """The limits of a configuration's functions: one number, or the smallest and the largest."""
-    return str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-
-
-def render_bench(console: Console, report: "BenchReport") -> None:
-    """The benchmark as tables."""
-    machine = report.machine
-    console.print(
-        f"{report.model}: {report.requests} interleaved requests per configuration, {report.cpu:g} CPU per function; "
-        f"{machine.cpu_model}, {machine.cores} cores, onnxruntime {machine.onnxruntime}",
-        highlight=False,
-    )
-    console.print(_served_table(report))
+def _memory_table(report: "BenchReport") -> Table:
+    """Memory of each configuration, and memory x time."""
     rows = [
         (
             row.config,
+            _range_text(row.memory_mib),
+            str(sum(row.memory_mib)),
             f"{row.gb_s_per_request:.5f}",
             f"{row.waiting_gb_s:.5f}",
             f"{row.gb_s_with_gateway:.5f}",
-            f"{row.cost_per_million_usd:.4f}",
-            f"{row.cost_lambda_usd:.4f}",
             f"{row.efficiency:.2f}",
         )
         for row in report.rows
     ]
     columns = (
-        *("configuration", "GB-s", "waiting\nGB-s", "GB-s with\ngateway", f"USD/M\n{report.prices}"),
-        *("USD/M aws-\nlambda-x86", "efficiency"),
+        "configuration",
+        "limits\nMiB",
+        "MiB\nin all",
+        "GB-s",
+        "waiting\nGB-s",
+        "GB-s with\ngateway",
+        "efficiency",
     )
-    console.print(table(None, columns, rows))
-    predictions = [
+    return table(None, columns, rows)
+
+
+def _cost_table(report: "BenchReport") -> Table:
+    """Cost of each configuration: as it ran, and on AWS Lambda at the cheapest sizes that hold it."""
+    rows = [
+        (
+            row.config,
+            f"{row.cost_per_million_usd:.4f}",
+            "-" if row.cost_lambda_usd is None else f"{row.cost_lambda_usd:.4f}",
+            "-" if row.lambda_mib is None else _range_text(row.lambda_mib),
+            "-" if row.lambda_billed_ms is None else f"{sum(row.lambda_billed_ms):.2f}",
+        )
+        for row in report.rows
+    ]
+    columns = (
+        *("configuration", f"USD/M\n{report.prices}", "USD/M aws-\nlambda-x86"),
+        *("sizes\nthere", "billed ms\nthere"),
+    )
+    return table(None, columns, rows)
+
+
+def _prediction_table(report: "BenchReport") -> Table:
+    """Predictions beside measurements, of what a plan was made for."""
+    rows = [
         (
             row.config,
             str(row.functions),
@@ -144,16 +160,32 @@ def render_bench(console: Console, report: "BenchReport") -> None:
         for row in report.rows
         if row.predicted_latency_ms is not None and row.predicted_gb_s is not None
     ]
-    console.print(
-        table(
-            None,
-            (
-                *("configuration", "functions", "predicted\nms", "measured\nms"),
-                *("predicted\nGB-s", "measured\nGB-s"),
-            ),
-            predictions,
-        )
+    columns = (
+        *("configuration", "func-\ntions", "predicted\nms", "measured\nms"),
+        *("predicted\nGB-s", "measured\nGB-s"),
     )
+    return table(None, columns, rows)
+
+
+def _range_text(figures: Sequence[float]) -> str:
+    """A figure of a configuration's functions: one number, or the smallest and the largest."""
+    least, most = f"{min(figures):.5g}", f"{max(figures):.5g}"
+    return least if least == most else f"{least} to {most}"
+
+
+def render_bench(console: Console, report: "BenchReport") -> None:
+    """The benchmark as tables."""
+    machine = report.machine
+    ahead = "unknown" if report.read_ahead_kib is None else f"{report.read_ahead_kib} KiB"
+    console.print(
+        f"{report.model}: {report.requests} interleaved requests per configuration; {machine.cpu_model}, "
+        f"{machine.cores} cores, read-ahead {ahead}, onnxruntime {machine.onnxruntime}",
+        highlight=False,
+    )
+    if not all(row.limited for row in report.rows):
+        console.print("no limits could be set: those below are peaks of resident memory, and nothing enforced them")
+    for made in (_time_table, _memory_table, _cost_table, _prediction_table):
+        console.print(made(report))
     for name, ratio in report.ratios.items():
         if name.startswith("mopar-"):
             console.print(f"{name}: {ratio:.3f}", highlight=False)

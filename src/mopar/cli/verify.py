@@ -10,7 +10,7 @@ from mopar.cli.options import BundlePath, InputsFile, InputShapes, Json, Quiet, 
 from mopar.cli.output import Output, run, say_next, table
 
 if TYPE_CHECKING:
-    from mopar.types.reports import Verification
+    from mopar.types.reports import Verification, VerifiedFunction
 
 
 def command(
@@ -24,7 +24,7 @@ def command(
 ) -> None:
     """Compare a bundle's answers, memory and time with its model and its plan.
 
-    Exit code 1: not equal, or a function did not survive its limit.
+    Exit code 1: not equal, or a function did not survive its limit. Where limits cannot be set, a note says so.
 
     Example: mopar verify bundle/ --against resnet50.onnx
     """
@@ -71,7 +71,7 @@ def render_verification(console: Console, found: "Verification") -> None:
             str(function.limit_mib),
             f"{function.predicted_ms:.2f}",
             _figure(function.measured_ms, ".2f"),
-            "yes" if function.survived else f"NO: {function.exit_reason}",
+            _survival(function),
         )
         for function in found.functions
     ]
@@ -85,6 +85,12 @@ def render_verification(console: Console, found: "Verification") -> None:
         f"latency: predicted {latency.predicted:.2f} ms, measured {_figure(latency.measured, '.2f')} ms",
         highlight=False,
     )
+
+
+def _survival(function: "VerifiedFunction") -> str:
+    if function.survived is None:
+        return "unknown"
+    return "yes" if function.survived else f"NO: {function.exit_reason}"
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -21,11 +21,19 @@ _DIGITS = 5
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Kernels of one family, from all models."""
+    """Kernels of one family of operators, from all models.
+
+    Attributes:
+        kernels: as measured.
+        working: working bytes of each one's model.
+        models: the number of each one's model.
+        left_out_with: what each one's model has in common with others that are left out together.
+    """
 
     kernels: tuple[KernelSample, ...]
     working: tuple[float, ...]
-    groups: tuple[int, ...]
+    models: tuple[int, ...]
+    left_out_with: tuple[str, ...]
 
 
 def require_sklearn() -> None:
@@ -43,7 +51,7 @@ def fit_families(models: Sequence[ModelSamples], *, errors: bool = True) -> dict
 
     Args:
         models: what was measured.
-        errors: whether to find each family's error by leaving models out; else all are wide.
+        errors: whether to find each family's error by leaving models out, like ones together; else all are wide.
     """
     tables = _tables(models)
     rates = _machine_rates(tables)
@@ -63,14 +71,12 @@ def fit_dispatch(models: Sequence[ModelSamples]) -> float:
 
 
 def _tables(models: Sequence[ModelSamples]) -> dict[str, _Table]:
-    found: dict[str, list[tuple[KernelSample, float, int]]] = {}
-    for group, model in enumerate(models):
+    found: dict[str, list[tuple[KernelSample, float, int, str]]] = {}
+    for number, model in enumerate(models):
         for kernel in model.kernels:
-            found.setdefault(kernel.work.family, []).append((kernel, model.working_bytes, group))
-    tables = {}
-    for name, entries in found.items():
-        kernels, working, groups = zip(*entries, strict=True)
-        tables[name] = _Table(tuple(kernels), tuple(working), tuple(groups))
+            entry = (kernel, model.working_bytes, number, model.left_out_with)
+            found.setdefault(kernel.work.family, []).append(entry)
+    tables = {name: _Table(*zip(*entries, strict=True)) for name, entries in found.items()}
     tables.pop("other", None)
     return tables
 
@@ -105,7 +111,7 @@ def _fit(table: _Table, rates: tuple[float, float], *, errors: bool) -> Family:
     ratio = np.array(
         [math.log(max(two, _LEAST_MS) / max(table.kernels[place].one_ms, _LEAST_MS)) for place, two in both]
     )
-    error = left_out_error(rows, rest, weights, np.array(table.groups)) if errors else None
+    error = left_out_error(rows, rest, weights, np.array(table.left_out_with)) if errors else None
     return Family(
         rows.shape[1],
         *rates,
@@ -120,7 +126,7 @@ def _fit(table: _Table, rates: tuple[float, float], *, errors: bool) -> Family:
 def _weights(table: _Table) -> Floats:
     """Kernels that take long count more; one that a model has many times counts less each time."""
     seen: dict[tuple[int, tuple[float, ...]], int] = {}
-    keys = [(group, kernel.work.features) for group, kernel in zip(table.groups, table.kernels, strict=True)]
+    keys = [(model, kernel.work.features) for model, kernel in zip(table.models, table.kernels, strict=True)]
     for key in keys:
         seen[key] = seen.get(key, 0) + 1
     return np.array(

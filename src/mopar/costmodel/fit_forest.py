@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mopar.costmodel.forest import Floats, Forest
 
@@ -59,8 +60,8 @@ def as_forest(fitted: "GradientBoostingRegressor") -> Forest:
     return Forest(base, tuple(roots), tuple(feature), tuple(threshold), tuple(right))
 
 
-def left_out_error(rows: Floats, target: Floats, weights: Floats, groups: Floats) -> float | None:
-    """Standard deviation of what a forest misses on models that it has not seen; None where there are too few."""
+def left_out_error(rows: Floats, target: Floats, weights: Floats, groups: npt.NDArray[np.str_]) -> float | None:
+    """Standard deviation of what a forest misses on groups that it has not seen; None where there are too few."""
     from sklearn.model_selection import GroupKFold
 
     count = len(set(groups.tolist()))

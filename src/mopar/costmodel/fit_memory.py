@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mopar.costmodel.forest import Floats
 from mopar.costmodel.resource_model import WIDE, MemoryLaw
 from mopar.costmodel.samples import MemoryFacts, ModelSamples
 
@@ -33,7 +32,7 @@ class _Label:
     facts: MemoryFacts
     required_mib: float
     base_mib: float
-    group: int
+    left_out_with: str
 
 
 def fit_memory(models: Sequence[ModelSamples], *, errors: bool = True) -> MemoryLaw:
@@ -41,11 +40,11 @@ def fit_memory(models: Sequence[ModelSamples], *, errors: bool = True) -> Memory
 
     Args:
         models: what was measured; with no slices among them, the law is what is expected.
-        errors: whether to find the error by leaving models out.
+        errors: whether to find the error by leaving models out, like ones together.
     """
     labels = [
-        _Label(label.facts, label.required_mib, model.timings.base_mib, group)
-        for group, model in enumerate(models)
+        _Label(label.facts, label.required_mib, model.timings.base_mib, model.left_out_with)
+        for model in models
         for label in model.memory
     ]
     return _fit(labels, _left_out_error(labels) if errors else WIDE)
@@ -97,7 +96,7 @@ def _row(facts: MemoryFacts, families: Sequence[str]) -> list[float]:
 def _left_out_error(labels: Sequence[_Label]) -> float:
     from sklearn.model_selection import GroupKFold
 
-    groups: Floats = np.array([label.group for label in labels])
+    groups = np.array([label.left_out_with for label in labels])
     count = len(set(groups.tolist()))
     if count < 2:
         return WIDE

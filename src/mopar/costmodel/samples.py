@@ -120,6 +120,7 @@ class ModelSamples:
         timings: of the whole.
         memory: of the whole and of slices.
         unmatched: kernels that ran, but that the description without a run does not have.
+        family: of models like it, which fits leave out together; empty for a model of its own.
     """
 
     name: str
@@ -129,6 +130,12 @@ class ModelSamples:
     timings: Timings
     memory: tuple[MemoryLabel, ...] = ()
     unmatched: int = 0
+    family: str = ""
+
+    @property
+    def left_out_with(self) -> str:
+        """What models have in common that are left out of a fit together."""
+        return self.family or self.name
 
     def span_ms(self, start: int, stop: int, kernel_ms: Sequence[float]) -> float:
         """Sum over the kernels of layers ``start`` to ``stop`` (exclusive)."""

@@ -1,4 +1,4 @@
-"""Memory and CPU limits by cgroups, resident memory of processes, and the page cache.
+"""Memory and CPU limits by cgroups, resident memory and CPU time of processes, and the page cache.
 
 Standard library only; imported by what measures under limits and by platforms that run functions under them.
 """
@@ -6,17 +6,20 @@ Standard library only; imported by what measures under limits and by platforms t
 from mopar.limits.cgroup import Cgroup, Cgroups, MemoryStat
 from mopar.limits.detect import detect_cgroups, why_unavailable
 from mopar.limits.pagecache import evict_files, read_files
-from mopar.limits.process import ResidentMemory, major_faults, resident_memory
-from mopar.limits.readaround import read_around_bytes
+from mopar.limits.process import ResidentMemory, cpu_ns, major_faults, process_tree, resident_memory
+from mopar.limits.readaround import read_ahead_kib, read_around_bytes
 
 __all__ = [
     "Cgroup",
     "Cgroups",
     "MemoryStat",
     "ResidentMemory",
+    "cpu_ns",
     "detect_cgroups",
     "evict_files",
     "major_faults",
+    "process_tree",
+    "read_ahead_kib",
     "read_around_bytes",
     "read_files",
     "resident_memory",

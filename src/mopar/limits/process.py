@@ -1,9 +1,14 @@
-"""Resident memory and page faults of a process, as the kernel reports them."""
+"""Resident memory, page faults and CPU time of a process, as the kernel reports them."""
 
+import contextlib
+import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from mopar.types import PlatformError
+
+_CPUCLOCK_SCHED = 2  # include/linux/posix-timers_types.h: time on a CPU, of a whole process
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +51,25 @@ def major_faults(pid: int) -> int:
     except OSError as cause:
         raise PlatformError(f"process {pid}: {cause.strerror}; it has ended") from cause
     return int(line.rpartition(")")[2].split()[9])
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process, ended ones included, in ns. Raises PlatformError where it has ended."""
+    clock = ~pid << 3 | _CPUCLOCK_SCHED  # as clock_getcpuclockid(3) makes it
+    try:
+        return time.clock_gettime_ns(clock)
+    except OSError as cause:
+        raise PlatformError(f"process {pid}: {cause.strerror}; it has ended") from cause
+
+
+def process_tree(pid: int) -> list[int]:
+    """The process, and those that it and they have started and that still run."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            parent = path.read_text().rpartition(")")[2].split()[1]
+            children[int(parent)].append(int(path.parent.name))
+    found = [pid]
+    for one in found:
+        found += children[one]
+    return found

@@ -26,6 +26,14 @@ def read_around_bytes(pid: int, files: Iterable[Path]) -> int:
         return 0
 
 
+def read_ahead_kib(path: Path) -> int | None:
+    """Read-ahead of the disk that holds ``path``, in KiB; None where the kernel does not report it."""
+    try:
+        return _setting_kib(path)
+    except OSError:
+        return None
+
+
 def neighbours(pages: Pages, reach: int, end: int) -> int:
     """Number of pages from 0 to ``end`` (exclusive) that are not in ``pages`` but at most ``reach`` away from one.
 
@@ -45,9 +53,12 @@ def _around(pid: int, path: Path) -> int:
 
 
 def _read_ahead_pages(path: Path) -> int:
+    return (_setting_kib(path) << 10) // _PAGE
+
+
+def _setting_kib(path: Path) -> int:
     device = path.stat().st_dev
-    setting = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
-    return (int(setting.read_text()) << 10) // _PAGE
+    return int(Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb").read_text())
 
 
 def _mapped_pages(pid: int, path: Path) -> Pages:

@@ -28,10 +28,24 @@ class PlannedLaunch:
 
 @dataclass(frozen=True, slots=True)
 class LimitedRun:
-    """Median billed ms of a request under the function's own limit, and its exit reason where it did not survive."""
+    """Requests to a function under its own limit.
+
+    Attributes:
+        billed_ms: median of a request's; None where none was answered.
+        exit_reason: None where every request was answered.
+        limited: whether a limit was set.
+    """
 
     billed_ms: float | None
     exit_reason: str | None
+    limited: bool
+
+    @property
+    def survived(self) -> bool | None:
+        """Whether every request under the limit was answered; None where all were, and there was no limit."""
+        if self.exit_reason is not None:
+            return False
+        return True if self.limited else None
 
 
 def launches_of(bundle: Bundle, recording: Recording) -> list[PlannedLaunch]:
@@ -92,4 +106,4 @@ def _under_limit(launch: PlannedLaunch, requests: int) -> LimitedRun:
     finally:
         if group is not None:
             group.remove()
-    return LimitedRun(statistics.median(samples) if samples else None, why)
+    return LimitedRun(statistics.median(samples) if samples else None, why, limited=group is not None)

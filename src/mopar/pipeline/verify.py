@@ -4,6 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import uvloop
 
@@ -11,6 +12,7 @@ from mopar.bundle import Bundle, Difference, compare_all, prepare
 from mopar.files import cache_directory
 from mopar.gateway.arrays import Array, from_array, to_array
 from mopar.gateway.executor import Executor
+from mopar.limits import why_unavailable
 from mopar.measurement.policy import LATENCY, MEMORY
 from mopar.measurement.recording import Recording, record
 from mopar.pipeline.limited import LimitedRun, PlannedLaunch, launches_of, measure_needs, run_under_limits
@@ -73,7 +75,10 @@ def verify(
         inputs=len(requests),
         functions=functions,
         latency_ms=latency,
-        notes=_notes(functions, latency, 0.0 if watch is None else watch.others_busy),
+        notes=(
+            *_about_limits(runs, measured_memory=measure_memory),
+            *_missed(functions, latency, 0.0 if watch is None else watch.others_busy),
+        ),
     )
 
 
@@ -101,7 +106,7 @@ def _limited_runs(
         return launches, runs
     again = run_under_limits(launches, rounds, progress)
     both = zip(runs, again, strict=True)
-    return launches, [LimitedRun(run.billed_ms, run.exit_reason or most.exit_reason) for run, most in both]
+    return launches, [replace(run, exit_reason=run.exit_reason or most.exit_reason) for run, most in both]
 
 
 def _finite(error: float) -> float | None:
@@ -116,12 +121,20 @@ def _verified(launch: PlannedLaunch, run: LimitedRun, measured_mib: float | None
         limit_mib=launch.function.memory_mib,
         predicted_ms=launch.predicted.latency_ms,
         measured_ms=run.billed_ms,
-        survived=run.exit_reason is None,
+        survived=run.survived,
         exit_reason=run.exit_reason,
     )
 
 
-def _notes(functions: Sequence[VerifiedFunction], latency: PredictedMeasured, others_busy: float) -> tuple[str, ...]:
+def _about_limits(runs: Sequence[LimitedRun], *, measured_memory: bool) -> tuple[str, ...]:
+    """What is not known where limits could not be set."""
+    if all(run.limited for run in runs):
+        return ()
+    peak = "; measured memory is the peak of resident memory" if measured_memory else ""
+    return (f"functions ran without limits, so whether they survive theirs is not known{peak}: {why_unavailable()}",)
+
+
+def _missed(functions: Sequence[VerifiedFunction], latency: PredictedMeasured, others_busy: float) -> tuple[str, ...]:
     """Predictions that missed by more than 15%, and what speaks against the measurement."""
     figures = [("latency of a request", latency.predicted, latency.measured, "ms")]
     for function in functions:

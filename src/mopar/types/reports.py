@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from mopar.types.profile import Machine
 
-VERIFICATION_SCHEMA = 1
-BENCH_SCHEMA = 1
+VERIFICATION_SCHEMA = 2
+BENCH_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +15,11 @@ class VerifiedFunction:
     Attributes:
         name: of the function.
         predicted_mib, measured_mib: required memory; None where it was not measured.
-        limit_mib: the limit that is set.
-        predicted_ms, measured_ms: billed duration of a request under the limit; None where no request was answered.
-        survived: whether every request under the limit was answered.
+        limit_mib: the plan's limit.
+        predicted_ms, measured_ms: billed duration of a request under the limit, or without one where none could be
+            set; None where no request was answered.
+        survived: whether every request under the limit was answered; None where no limit could be set and every
+            request was answered, which says nothing about the limit.
         exit_reason: what ended it where it did not survive.
     """
 
@@ -27,7 +29,7 @@ class VerifiedFunction:
     limit_mib: int
     predicted_ms: float
     measured_ms: float | None
-    survived: bool
+    survived: bool | None
     exit_reason: str | None = None
 
 
@@ -51,7 +53,7 @@ class Verification:
         inputs: how many requests were compared.
         functions: in the plan's order.
         latency_ms: of a request.
-        notes: predictions that missed, and whether others used the machine meanwhile.
+        notes: predictions that missed, what could not be measured, and whether others used the machine meanwhile.
     """
 
     equal: bool
@@ -66,8 +68,11 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Equal, and every function lived under its limit."""
-        return self.equal and all(function.survived for function in self.functions)
+        """Equal, and no function is known to have died.
+
+        That every function survives its limit is known only where limits could be set: ``survived`` is None elsewhere.
+        """
+        return self.equal and all(function.survived is not False for function in self.functions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +99,22 @@ class BenchRow:
     Attributes:
         config: its name.
         functions: how many.
+        cpus: of each function.
         latency_ms: through the gateway, one request at a time.
+        cpu_s_per_request: CPU time of all functions and of the gateway.
         engine_ms: median engine time of all graphs, one after the other in one process.
         memory_mib: limit of each function: required memory as measured, plus headroom.
+        limited: whether these limits, and those of CPU, were set; where they could not be, required memory is the peak
+            of resident memory.
         gb_s_per_request: billed duration x limit, over all functions.
         compute_gb_s: the part inside the engine; ``communication_gb_s`` the rest.
         gateway: its memory and CPU.
         gb_s_with_gateway: the gateway's memory for the request's duration added.
-        cost_per_million_usd: in the book of the run.
-        cost_lambda_usd: in ``aws-lambda-x86`` at its minimum size and billing unit, for comparison.
+        cost_per_million_usd: in the book of the run, of what was measured: where memory buys CPU, at sizes that buy the
+            CPUs that functions had.
+        cost_lambda_usd: in ``aws-lambda-x86``, for comparison: of each function at the cheapest size that holds its
+            required memory, whatever that does to latency; None where a function is too large for it.
+        lambda_mib, lambda_billed_ms: those sizes, and what all calls of a function in a request would take there.
         efficiency: memory in need over the request / GB-s.
         equal: whether every answer was the reference model's.
         predicted_latency_ms, predicted_gb_s: the plan's; None for what no plan was made for.
@@ -113,16 +125,21 @@ class BenchRow:
 
     config: str
     functions: int
+    cpus: tuple[float, ...]
     latency_ms: Latency
+    cpu_s_per_request: float
     engine_ms: float
     memory_mib: tuple[int, ...]
+    limited: bool
     gb_s_per_request: float
     compute_gb_s: float
     communication_gb_s: float
     gateway: GatewayCost
     gb_s_with_gateway: float
     cost_per_million_usd: float
-    cost_lambda_usd: float
+    cost_lambda_usd: float | None
+    lambda_mib: tuple[int, ...] | None
+    lambda_billed_ms: tuple[float, ...] | None
     efficiency: float
     equal: bool
     predicted_latency_ms: float | None
@@ -150,7 +167,7 @@ class BenchReport:
         model: its name.
         prices: the price book of ``cost_per_million_usd``.
         requests: counted ones to each configuration.
-        cpu: of each function.
+        read_ahead_kib: of the disk that held the bundles, in KiB; None where it is not known.
         machine: where it was measured.
         rows: a configuration each.
         ratios: of each row to each unsplit one: below 1 is better.
@@ -159,7 +176,7 @@ class BenchReport:
     model: str
     prices: str
     requests: int
-    cpu: float
+    read_ahead_kib: int | None
     machine: Machine
     rows: tuple[BenchRow, ...]
     ratios: dict[str, float]

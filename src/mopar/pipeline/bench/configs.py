@@ -9,6 +9,7 @@ from mopar.bundle import MANIFEST, Bundle, build, open_bundle
 from mopar.files import to_json, write_whole
 from mopar.graph import Model
 from mopar.measurement.single import chain_bundle
+from mopar.pipeline.bench.equal_cpu import TUNED, equal_cpu_plans
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.types import EngineOptions, InfeasibleError, Plan, Profile
 
@@ -55,20 +56,22 @@ def planned(
     root: Path,
     notice: Callable[[str], None],
 ) -> list[Config]:
-    """The planner's plans and the uniform ones; equal plans are built once and reported under each name."""
+    """The planner's plans and the uniform ones, each built.
+
+    Beside plans whose functions compute with several threads in all at the same time stands the tuned unsplit model
+    with as many CPUs, where this machine has them.
+    """
+    own = {name: _own(profile, options, name) for name in names if name.startswith("mopar-")}
     plans: list[tuple[str, Plan]] = []
-    cost = make_plan(profile, replace(options, objective="cost"))
     for name in names:
-        if name == "ort-tuned-unsplit":
-            plans.append((name, make_plan(profile, replace(options, cuts=(), slo_ms=None))))
-        elif name == "mopar-cost":
-            plans.append((name, cost))
+        if name == TUNED:
+            unsplit = make_plan(profile, replace(options, cuts=(), slo_ms=None))
+            plans.append((name, unsplit))
+            plans += equal_cpu_plans(profile, options, unsplit, own.values(), notice)
         elif name == "uniform":
-            plans += [("uniform", found) for found in _uniform(profile, options, len(cost.functions))]
+            plans += [("uniform", found) for found in _uniform(profile, options, len(own["mopar-cost"].functions))]
         else:
-            plans.append(
-                (name, make_plan(profile, replace(options, objective=name.removeprefix("mopar-"), slo_ms="default")))
-            )
+            plans.append((name, own[name]))
     configs = []
     for number, (name, made) in enumerate(plans):
         folder = root / f"{number}-{name}"
@@ -76,6 +79,12 @@ def planned(
         build(model, made, folder)
         configs.append(Config(name, open_bundle(folder, check=False), made))
     return configs
+
+
+def _own(profile: Profile, options: PlanOptions, name: str) -> Plan:
+    objective = name.removeprefix("mopar-")
+    slo_ms = options.slo_ms if objective == "cost" else "default"
+    return make_plan(profile, replace(options, objective=objective, slo_ms=slo_ms))
 
 
 def resized(config: Config, memory_mib: dict[str, int]) -> Config:

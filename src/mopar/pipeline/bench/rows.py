@@ -3,12 +3,9 @@
 import statistics
 from collections.abc import Sequence
 
-from mopar.planning.model.prices import billed_ms, bought_mib, calls_usd
-from mopar.types import PriceBook
 from mopar.types.reports import BenchRow, Latency
 
 _MIB_PER_GIB = 1024.0
-_MILLION = 1e6
 
 
 def latency_of(samples_ms: Sequence[float]) -> Latency:
@@ -24,31 +21,9 @@ def gb_s(memory_mib: Sequence[int], durations_ms: Sequence[float]) -> float:
     return sum(mib / _MIB_PER_GIB * ms / 1e3 for mib, ms in zip(memory_mib, durations_ms, strict=True))
 
 
-def cost_per_million(
-    book: PriceBook,
-    required_mib: Sequence[float],
-    durations_ms: Sequence[float],
-    cpus: Sequence[float],
-    init_ms: float = 0.0,
-) -> float:
-    """USD for a million requests, one call to each function.
-
-    Args:
-        book: whose sizes and billing unit hold.
-        required_mib: of each function, headroom included.
-        durations_ms: of a call, before rounding.
-        cpus: of each function, as it ran.
-        init_ms: of each function, for books that bill initialisation.
-    """
-    return _MILLION * sum(
-        calls_usd(book, bought_mib(book, mib), cpu, billed_ms(book, ms), 0.0, init_ms)
-        for mib, ms, cpu in zip(required_mib, durations_ms, cpus, strict=True)
-    )
-
-
 def ratios_of(rows: Sequence[BenchRow]) -> dict[str, float]:
-    """GB-s, latency and cost of each row over those of each unsplit row."""
-    baselines = [row for row in rows if row.config.endswith("-unsplit")]
+    """GB-s, latency and cost of each row over those of each unsplit row, whatever its CPUs."""
+    baselines = [row for row in rows if "-unsplit" in row.config]
     ratios = {}
     for row in rows:
         for baseline in baselines:

@@ -10,12 +10,14 @@ from pathlib import Path
 from mopar.files import temporary_folder
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
+from mopar.limits import detect_cgroups, read_ahead_kib
 from mopar.machine import machine_facts
 from mopar.measurement.inprocess import engine_ms
 from mopar.measurement.recording import record
 from mopar.measurement.required_memory import required_memory
 from mopar.pipeline.bench.configs import Config, planned, resized, torch_module, untouched
-from mopar.pipeline.bench.rows import cost_per_million, gb_s, latency_of, ratios_of
+from mopar.pipeline.bench.prices import cheapest_coupled, cost_as_run, runs_of
+from mopar.pipeline.bench.rows import gb_s, latency_of, ratios_of
 from mopar.pipeline.bench.served import Samples, sample
 from mopar.pipeline.profile import Shapes, measure_model
 from mopar.pipeline.reference import ReferenceModel
@@ -34,6 +36,7 @@ BENCH_BASELINES = {
     "uniform": "uniform",
     "torch": "torch-unsplit",
 }
+COUPLED_BOOK = "aws-lambda-x86"
 _OWN = ("mopar-cost", "mopar-balanced", "mopar-latency")
 
 
@@ -67,7 +70,8 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
     """Measure a model in all configurations, one request at a time, interleaved.
 
     Every function's limit is its required memory for the largest sizes that must be answered, measured alone as on an
-    empty node, plus the same headroom, in every configuration; latency is that of the measured point.
+    empty node, plus the same headroom, in every configuration; latency is that of the measured point. Where limits
+    cannot be set, the rows say so.
 
     Raises:
         UsageError: a baseline is unknown, or torch is asked for without its module.
@@ -82,6 +86,7 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
     limits = load_limits(options.plan.platform)
     book = load_book(options.plan.prices or limits.prices)
     with temporary_folder(".mopar-bench-", path.resolve().parent) as folder:
+        ahead_kib = read_ahead_kib(folder)
         configs = _configs(model, profile, options, folder, progress)
         needs = [_needs(config, largest_of([inputs, *ends]), progress) for config in configs]
         sized = [
@@ -106,7 +111,7 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
         model=model.name,
         prices=book.name,
         requests=options.requests,
-        cpu=1.0,
+        read_ahead_kib=ahead_kib,
         machine=machine_facts(),
         rows=rows,
         ratios=ratios_of(rows),
@@ -158,21 +163,27 @@ def _row(
     )
     held, computed = gb_s(memory_mib, held_ms), gb_s(memory_mib, compute_ms)
     latency = latency_of(taken.latency_ms)
-    required, cpus = [needs[function.name] for function in functions], [function.cpu for function in functions]
+    runs = runs_of(config.bundle.manifest.plan, [needs[function.name] for function in functions], held_ms, waiting_ms)
+    coupled = cheapest_coupled(load_book(COUPLED_BOOK), runs)
     predicted = config.plan.predicted if config.plan is not None else None
     return BenchRow(
         config=config.name,
         functions=len(functions),
+        cpus=tuple(function.cpu for function in functions),
         latency_ms=latency,
+        cpu_s_per_request=taken.cpu_s,
         engine_ms=engine,
         memory_mib=memory_mib,
+        limited=detect_cgroups() is not None,
         gb_s_per_request=held,
         compute_gb_s=computed,
         communication_gb_s=held - computed,
         gateway=GatewayCost(taken.gateway_mib, taken.gateway_cpu_ms),
         gb_s_with_gateway=held + (taken.gateway_mib / 1024 * latency.p50 / 1e3 if len(functions) > 1 else 0.0),
-        cost_per_million_usd=cost_per_million(book, required, held_ms, cpus),
-        cost_lambda_usd=cost_per_million(load_book("aws-lambda-x86"), required, held_ms, cpus),
+        cost_per_million_usd=cost_as_run(book, runs),
+        cost_lambda_usd=coupled.usd_per_million if coupled is not None else None,
+        lambda_mib=coupled.memory_mib if coupled is not None else None,
+        lambda_billed_ms=coupled.billed_ms if coupled is not None else None,
         efficiency=needed_gb_s(profile) / held,
         equal=taken.equal,
         predicted_latency_ms=predicted.latency_ms if predicted is not None else None,

@@ -1,26 +1,28 @@
 """Configurations served side by side, each by a gateway process of its own; requests are interleaved."""
 
 import contextlib
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from mopar.bundle import Bundle, compare_all
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
-from mopar.limits import resident_memory
+from mopar.limits import cpu_ns, process_tree, resident_memory
 from mopar.measurement.policy import LATENCY
 from mopar.platforms.base import Network
-from mopar.types import DeploymentError
+from mopar.types import DeploymentError, PlatformError
 
 _START_S = 300.0
 _STOP_S = 60.0
+_ORDER_SEED = 0
 _MIB = 1 << 20
 
 
@@ -30,13 +32,17 @@ class _Ready(msgspec.Struct):
 
 @dataclass(slots=True)
 class Samples:
-    """What the requests to one configuration came to; durations in ms, by function where mapped."""
+    """What the requests to one configuration came to; durations in ms, by function where mapped.
+
+    ``cpu_s`` is CPU time of a request, of all functions and of the gateway, and ``gateway_cpu_ms`` the gateway's alone.
+    """
 
     latency_ms: list[float] = field(default_factory=list)
     held_ms: dict[str, list[float]] = field(default_factory=dict)
     engine_ms: dict[str, list[float]] = field(default_factory=dict)
     waiting_ms: dict[str, list[float]] = field(default_factory=dict)
     equal: bool = True
+    cpu_s: float = 0.0
     gateway_mib: float = 0.0
     gateway_cpu_ms: float = 0.0
 
@@ -106,7 +112,7 @@ def sample(
     network: Network | None = None,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> list[Samples]:
-    """A request to each configuration per round, so that the machine's drift meets all of them.
+    """A request to each configuration per round, so that the machine's drift meets all of them, in changing order.
 
     Args:
         bundles: of each configuration.
@@ -129,15 +135,27 @@ def sample(
         for _ in range(LATENCY.served_warm_rounds):
             for server in servers:
                 server.client.infer(inputs)
-        before = [_cpu_ms(server.pid) for server in servers]
-        for number in range(requests):
-            for server, taken in zip(servers, samples, strict=True):
-                _invoke(server, inputs, want, taken)
+        before = [_cpu_of(server.pid) for server in servers]
+        for number, order in enumerate(orders(len(bundles), requests)):
+            for place in order:
+                _invoke(servers[place], inputs, want, samples[place])
             progress((number + 1) / requests)
-        for server, taken, cpu_ms in zip(servers, samples, before, strict=True):
-            taken.gateway_cpu_ms = (_cpu_ms(server.pid) - cpu_ms) / requests
+        for server, taken, used in zip(servers, samples, before, strict=True):
+            spent = _cpu_of(server.pid) - used
+            taken.cpu_s = spent.total() / 1e9 / requests
+            taken.gateway_cpu_ms = spent[server.pid] / 1e6 / requests
             taken.gateway_mib = _resident_mib(server.pid)
     return samples
+
+
+def orders(count: int, rounds: int) -> Iterator[list[int]]:
+    """The places of ``count`` configurations in each of ``rounds``, shuffled; the same in every run.
+
+    In a fixed order each would always find the caches, the cores and the clock as the same other one left them.
+    """
+    draw = np.random.default_rng(_ORDER_SEED)
+    for _ in range(rounds):
+        yield draw.permutation(count).tolist()
 
 
 def _invoke(server: Server, inputs: Mapping[str, Array], want: Mapping[str, Array], taken: Samples) -> None:
@@ -156,6 +174,10 @@ def _resident_mib(pid: int) -> float:
     return (held.anon + held.file + held.shmem) / _MIB
 
 
-def _cpu_ms(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * 1e3 / os.sysconf("SC_CLK_TCK")
+def _cpu_of(pid: int) -> Counter[int]:
+    """CPU time in ns of a gateway and of each process that it has started, its functions among them."""
+    used: Counter[int] = Counter()
+    for process in process_tree(pid):
+        with contextlib.suppress(PlatformError):  # it ended just now
+            used[process] = cpu_ns(process)
+    return used
