@@ -12,7 +12,7 @@ from mopar.pipeline.bench.prices import MeasuredFunction, cheapest_coupled, cost
 from mopar.planning.model.quota import quota_ms
 from tests.profiles import PAPER
 
-APART = replace(PAPER, gib_s_usd=1.0)
+APART = replace(PAPER, gib_s_usd=1.0, quota_period_ms=20.0)
 COUPLED = replace(APART, mib_per_vcpu=1024.0, memory_min_mib=256, memory_step_mib=256, memory_max_mib=4096)
 RUN = MeasuredFunction(required_mib=200.0, held_ms=20.0, calls=1, cpu=1.0, threads=1)
 
@@ -56,7 +56,7 @@ def test_threads_share_what_is_bought() -> None:
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.8])
 def test_what_was_measured_under_a_quota_has_the_work_of_what_was_not(work_ms: float, share: float) -> None:
     free = cheapest_coupled(COUPLED, [replace(RUN, held_ms=work_ms)])
-    throttled = cheapest_coupled(COUPLED, [replace(RUN, held_ms=quota_ms(work_ms, share), cpu=share)])
+    throttled = cheapest_coupled(COUPLED, [replace(RUN, held_ms=quota_ms(work_ms, share, 20.0), cpu=share)])
     assert free is not None
     assert throttled is not None
     assert throttled.memory_mib == free.memory_mib
@@ -83,3 +83,12 @@ def test_every_call_is_rounded_and_pays_its_fee() -> None:
 
 def test_a_function_too_large_for_the_book_has_no_price_there() -> None:
     assert cheapest_coupled(COUPLED, [RUN, replace(RUN, required_mib=5000.0)]) is None
+
+
+def test_waiting_is_held_but_is_no_work() -> None:
+    """20 ms held in a GiB as it ran; where each step is a call of its own, only the 5 ms without waiting."""
+    waiting = replace(RUN, held_ms=20.0, waiting_ms=15.0)
+    assert cost_as_run(COUPLED, [waiting]) == pytest.approx(20_000)
+    found = cheapest_coupled(COUPLED, [waiting])
+    assert found is not None
+    assert found.usd_per_million == pytest.approx(1_250)
