@@ -1,8 +1,11 @@
 """Shared by the benchmarks: facts of the machine, spread of samples, tables, and raw samples."""
 
 import argparse
+import hashlib
 import os
 import statistics
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,6 +78,24 @@ def spread(samples: Sequence[float]) -> Spread:
         return Spread(1, *[samples[0]] * 5)
     cuts = statistics.quantiles(samples, n=20, method="inclusive")
     return Spread(len(samples), cuts[0], cuts[4], statistics.median(samples), cuts[14], cuts[18])
+
+
+def code_digest(*more: Path) -> str:
+    """Digest of mopar's sources and ``more`` files: what kept results depend on."""
+    found = hashlib.sha256()
+    for file in (*sorted((Path(__file__).parents[1] / "src" / "mopar").rglob("*.py")), *more):
+        found.update(file.read_bytes())
+    return found.hexdigest()[:10]
+
+
+def torch_spec(name: str) -> str:
+    """MODULE:CALLABLE of a zoo model as torch serves it."""
+    return f"benchmarks.zoo_torch:{name.replace('-', '_')}"
+
+
+def write_torch_weights(name: str) -> None:
+    """Write what ``torch_spec`` maps; in a process of its own, with which the memory that torch retains is released."""
+    subprocess.run([sys.executable, "-m", "benchmarks.zoo_torch", name], cwd=Path(__file__).parents[1], check=True)
 
 
 def met(reached: bool) -> str:

@@ -13,7 +13,6 @@ Exit status 1 where anything failed but torch's export itself.
 """
 
 import argparse
-import hashlib
 import os
 import signal
 import subprocess
@@ -27,7 +26,7 @@ from pathlib import Path
 
 from benchmarks.architectures import SUITE, materialise, onnx_path
 from benchmarks.architectures.trial import CLIENTS, Trial, try_architecture
-from benchmarks.common import met, parser, say_where, table, write_raw
+from benchmarks.common import code_digest, met, parser, say_where, table, write_raw
 from mopar.files import read_json, to_json, write_whole
 from mopar.types import UsageError
 
@@ -40,15 +39,6 @@ _MEASURED_OF = 6
 def is_measured(name: str) -> bool:
     """Whether the profile is measured: every sixth."""
     return list(SUITE).index(name) % _MEASURED_OF == 0
-
-
-def code_digest() -> str:
-    """Digest of all that a result depends on, except the architecture."""
-    files = [*sorted((ROOT / "src" / "mopar").rglob("*.py")), Path(__file__).parent / "architectures" / "trial.py"]
-    found = hashlib.sha256()
-    for file in files:
-        found.update(file.read_bytes())
-    return found.hexdigest()[:10]
 
 
 def result_path(name: str, digest: str) -> Path:
@@ -152,7 +142,7 @@ def main() -> None:
         try_one(options.one[0], *map(Path, options.one[1:]))
         return
     say_where(0, "torch", "torchvision", "timm", "transformers")
-    digest, trials = code_digest(), []
+    digest, trials = code_digest(Path(__file__).parent / "architectures" / "trial.py"), []
     for number, name in enumerate(options.names):
         path = result_path(name, digest)
         kept = path.exists() and not options.again

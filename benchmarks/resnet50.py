@@ -6,14 +6,12 @@ Price book `paper`. Goals: mopar-cost takes at least 1.7x less GB-s per request 
 than ort-tuned-unsplit, the tuned unsplit baseline, at no more than 1.05x its median latency.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.common import met, parser, say_where, table, write_raw
-from benchmarks.zoo_torch import spec_of
+from benchmarks.common import met, parser, say_where, table, torch_spec, write_raw, write_torch_weights
 from mopar.cli.bench import render_bench
 from mopar.pipeline.bench import BenchOptions, bench
 from mopar.pipeline.stages import PlanOptions
@@ -48,8 +46,8 @@ def main() -> None:
     options = arguments.parse_args()
     say_where(SEED, "torch", "torchvision")
     path = materialise("resnet50")
-    if not options.no_torch:  # in a separate process: memory that torch retains is released with it
-        subprocess.run([sys.executable, "-m", "benchmarks.zoo_torch", "resnet50"], cwd=ROOT, check=True)
+    if not options.no_torch:
+        write_torch_weights("resnet50")
     said = [""]
 
     def progress(stage: str, _share: float | None) -> None:
@@ -61,7 +59,7 @@ def main() -> None:
         path,
         BenchOptions(
             plan=PlanOptions(prices="paper"),
-            torch=None if options.no_torch else spec_of("resnet50"),
+            torch=None if options.no_torch else torch_spec("resnet50"),
             requests=options.requests,
         ),
         progress,

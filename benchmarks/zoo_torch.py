@@ -16,11 +16,6 @@ import torch
 FOLDER = Path(__file__).parents[1] / ".cache" / "benchmarks"
 
 
-def spec_of(name: str) -> str:
-    """MODULE:CALLABLE of a zoo model."""
-    return f"benchmarks.zoo_torch:{name.replace('-', '_')}"
-
-
 def __getattr__(name: str) -> Callable[[], torch.nn.Module]:
     """What makes the module of that name."""
     if name.startswith("_"):

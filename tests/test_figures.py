@@ -12,6 +12,7 @@ import pytest
 from mopar.bundle import Bundle
 from mopar.measurement.single import chain_bundle
 from mopar.pipeline.bench.configs import Config
+from mopar.pipeline.bench.needs import Needs
 from mopar.pipeline.bench.rows import latency_of, ratios_of
 from mopar.pipeline.bench.run import _row, needed_gb_s
 from mopar.pipeline.bench.served import Samples
@@ -114,11 +115,12 @@ def test_measured_figures_and_their_ratios(profile: Profile, tmp_path: Path) -> 
     """
     split = _row(
         Config("mopar-cost", served(tmp_path, 2), None),
-        {"f0": 512.0, "f1": 512.0}, 90.0, samples(120.0, [60.0, 40.0], [50.0, 40.0]), BOOK, profile,
+        {"f0": Needs(512.0, 40.0), "f1": Needs(512.0, 60.0)}, 90.0,
+        samples(120.0, [60.0, 40.0], [50.0, 40.0]), BOOK, profile,
     )  # fmt: skip
     unsplit = _row(
         Config("ort-tuned-unsplit", served(tmp_path, 1), None),
-        {"f0": 1024.0}, 90.0, samples(100.0, [100.0], [90.0]), BOOK, profile,
+        {"f0": Needs(1024.0, 90.0)}, 90.0, samples(100.0, [100.0], [90.0]), BOOK, profile,
     )  # fmt: skip
     assert (split.gb_s_per_request, unsplit.gb_s_per_request) == pytest.approx((0.05, 0.1))
     assert (split.compute_gb_s, split.communication_gb_s) == pytest.approx((0.045, 0.005))

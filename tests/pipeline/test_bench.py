@@ -44,7 +44,7 @@ def _enough_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     class Enough:
         required_mib = 512.0
 
-    monkeypatch.setattr("mopar.pipeline.bench.run.required_memory", lambda _launch, cpu: Enough())  # noqa: ARG005
+    monkeypatch.setattr("mopar.pipeline.bench.needs.required_memory", lambda _launch, cpu: Enough())  # noqa: ARG005
 
 
 @pytest.mark.usefixtures("_enough_memory")

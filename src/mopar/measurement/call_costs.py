@@ -10,6 +10,7 @@ import numpy as np
 
 from mopar.bundle import Bundle
 from mopar.files import cache_directory, from_json, read_bounded, temporary_folder, to_json, write_whole
+from mopar.limits import evict_files
 from mopar.machine import last_cache_mib, machine_facts
 from mopar.measurement.cost_graphs import MIB_PER_FLOAT, ROWS, STAGES, WIDTH, elementwise, working
 from mopar.measurement.exchange import exchange_ms
@@ -99,10 +100,12 @@ def _base(bundle: Bundle) -> tuple[float, float]:
     return measured.required_mib, init_ms(launch)
 
 
-def init_ms(launch: FunctionLaunch, rounds: int = LATENCY.starts) -> float:
-    """Median time from exec to ready, files in the page cache."""
+def init_ms(launch: FunctionLaunch, rounds: int = LATENCY.starts, *, from_disk: bool = False) -> float:
+    """Median time from exec to ready; the function's files are in the page cache, or read ``from_disk``."""
     times = []
     for _ in range(rounds):
+        if from_disk:
+            evict_files(launch.files)
         started = time.perf_counter()
         with launch.start(None):
             times.append((time.perf_counter() - started) * 1e3)

@@ -48,7 +48,7 @@ def load_book(name_or_path: str) -> PriceBook:
     book = _build(PriceBook, path)
     if book.memory_min_mib > book.memory_max_mib:
         raise UsageError(f"{path}: memory_min_mib {book.memory_min_mib} is over memory_max_mib {book.memory_max_mib}")
-    for key in ("memory_min_mib", "memory_step_mib", "cpu_per_function", "mib_per_vcpu"):
+    for key in ("memory_min_mib", "memory_step_mib", "cpu_per_function", "mib_per_vcpu", "quota_period_ms"):
         if getattr(book, key) == 0:
             raise UsageError(f"{path}: {key} must be over 0")
     if book.cold_rate > 1:

@@ -114,7 +114,10 @@ class BenchRow:
             CPUs that functions had.
         cost_lambda_usd: in ``aws-lambda-x86``, for comparison: of each function at the cheapest size that holds its
             required memory, whatever that does to latency; None where a function is too large for it.
+        costs_usd: for a million requests in every price book, by the same two rules; None where a function is too
+            large for the book.
         lambda_mib, lambda_billed_ms: those sizes, and what all calls of a function in a request would take there.
+        init_ms: of each function, from exec to ready, alone, with its files read from the disk.
         efficiency: memory in need over the request / GB-s.
         equal: whether every answer was the reference model's.
         predicted_latency_ms, predicted_gb_s: the plan's; None for what no plan was made for.
@@ -138,8 +141,10 @@ class BenchRow:
     gb_s_with_gateway: float
     cost_per_million_usd: float
     cost_lambda_usd: float | None
+    costs_usd: dict[str, float | None]
     lambda_mib: tuple[int, ...] | None
     lambda_billed_ms: tuple[float, ...] | None
+    init_ms: tuple[float, ...]
     efficiency: float
     equal: bool
     predicted_latency_ms: float | None

@@ -105,6 +105,16 @@ def cheapest_coupled(book: PriceBook, functions: Sequence[MeasuredFunction]) -> 
     return CoupledCost(_MILLION * sum(usd), memory_mib, duration_ms)
 
 
+def cost_in(book: PriceBook, functions: Sequence[MeasuredFunction]) -> float | None:
+    """USD for a million requests: the least where memory buys CPU, else as they ran; None where one is too large."""
+    if book.mib_per_vcpu is not None:
+        found = cheapest_coupled(book, functions)
+        return None if found is None else found.usd_per_million
+    if any(bought_mib(book, function.required_mib) > book.memory_max_mib for function in functions):
+        return None
+    return cost_as_run(book, functions)
+
+
 def _cheapest(book: PriceBook, function: MeasuredFunction) -> tuple[float, int, float] | None:
     """Price of a request's calls, size and their duration at the cheapest size; None where no size is large enough."""
     mib_per_vcpu = book.mib_per_vcpu

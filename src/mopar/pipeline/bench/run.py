@@ -8,24 +8,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mopar.files import temporary_folder
-from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.limits import detect_cgroups, read_ahead_kib
 from mopar.machine import machine_facts
 from mopar.measurement.inprocess import engine_ms
-from mopar.measurement.recording import record
-from mopar.measurement.required_memory import required_memory
 from mopar.pipeline.bench.configs import Config, planned, resized, torch_module, untouched
-from mopar.pipeline.bench.prices import cheapest_coupled, cost_as_run, runs_of
+from mopar.pipeline.bench.needs import Needs, needs_of
+from mopar.pipeline.bench.prices import cheapest_coupled, cost_as_run, cost_in, runs_of
 from mopar.pipeline.bench.rows import gb_s, latency_of, ratios_of
 from mopar.pipeline.bench.served import Samples, sample
 from mopar.pipeline.profile import Shapes, measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, largest_of, requests_for
-from mopar.planning import with_headroom
-from mopar.platforms import host_platform
 from mopar.platforms.base import Network
-from mopar.platforms.books import load_book, load_limits
+from mopar.platforms.books import book_names, load_book, load_limits
 from mopar.profiling import Progress
 from mopar.types import PriceBook, Profile, UsageError
 from mopar.types.reports import BenchReport, BenchRow, GatewayCost
@@ -88,9 +84,9 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
     with temporary_folder(".mopar-bench-", path.resolve().parent) as folder:
         ahead_kib = read_ahead_kib(folder)
         configs = _configs(model, profile, options, folder, progress)
-        needs = [_needs(config, largest_of([inputs, *ends]), progress) for config in configs]
+        needs = [needs_of(config, largest_of([inputs, *ends]), progress) for config in configs]
         sized = [
-            resized(config, {name: math.ceil(mib) for name, mib in need.items()})
+            resized(config, {name: math.ceil(one.memory_mib) for name, one in need.items()})
             for config, need in zip(configs, needs, strict=True)
         ]
         engines = [engine_ms(config.bundle, inputs) for config in sized]
@@ -140,20 +136,8 @@ def _configs(model: Model, profile: Profile, options: BenchOptions, root: Path, 
     return configs + planned(model, profile, options.plan, (*names, *_OWN), root, lambda line: progress(line, None))
 
 
-def _needs(config: Config, inputs: Mapping[str, Array], progress: Progress) -> dict[str, float]:
-    """Required memory of each function with headroom, in MiB."""
-    recording = record(config.bundle, inputs)
-    needs = {}
-    for number, function in enumerate(config.bundle.manifest.plan.functions):
-        share = number / len(config.bundle.manifest.plan.functions)
-        progress(f"measuring the memory of {config.name}", share)
-        launch = host_platform().launch(config.bundle, function.name, recording.calls[function.name])
-        needs[function.name] = with_headroom(required_memory(launch, cpu=function.cpu).required_mib)
-    return needs
-
-
 def _row(
-    config: Config, needs: Mapping[str, float], engine: float, taken: Samples, book: PriceBook, profile: Profile
+    config: Config, needs: Mapping[str, Needs], engine: float, taken: Samples, book: PriceBook, profile: Profile
 ) -> BenchRow:
     functions = config.bundle.manifest.plan.functions
     memory_mib = tuple(function.memory_mib for function in functions)
@@ -163,7 +147,8 @@ def _row(
     )
     held, computed = gb_s(memory_mib, held_ms), gb_s(memory_mib, compute_ms)
     latency = latency_of(taken.latency_ms)
-    runs = runs_of(config.bundle.manifest.plan, [needs[function.name] for function in functions], held_ms, waiting_ms)
+    required_mib = [needs[function.name].memory_mib for function in functions]
+    runs = runs_of(config.bundle.manifest.plan, required_mib, held_ms, waiting_ms)
     coupled = cheapest_coupled(load_book(COUPLED_BOOK), runs)
     predicted = config.plan.predicted if config.plan is not None else None
     return BenchRow(
@@ -182,8 +167,10 @@ def _row(
         gb_s_with_gateway=held + (taken.gateway_mib / 1024 * latency.p50 / 1e3 if len(functions) > 1 else 0.0),
         cost_per_million_usd=cost_as_run(book, runs),
         cost_lambda_usd=coupled.usd_per_million if coupled is not None else None,
+        costs_usd={name: cost_in(load_book(name), runs) for name in book_names()},
         lambda_mib=coupled.memory_mib if coupled is not None else None,
         lambda_billed_ms=coupled.billed_ms if coupled is not None else None,
+        init_ms=tuple(needs[function.name].init_ms for function in functions),
         efficiency=needed_gb_s(profile) / held,
         equal=taken.equal,
         predicted_latency_ms=predicted.latency_ms if predicted is not None else None,
