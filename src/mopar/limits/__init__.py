@@ -1,13 +1,18 @@
 """Memory and CPU limits by cgroups, resident memory of processes, and the page cache.
 
-Standard library only; imported by what measures under limits and by platforms that run functions under them.
+Imported by what measures under limits and by platforms that run functions under them. ``read_around_bytes`` is imported
+when it is first used: it needs numpy, which a gateway does not (docs/decisions/gateway-memory.md).
 """
+
+from typing import TYPE_CHECKING
 
 from mopar.limits.cgroup import Cgroup, Cgroups, MemoryStat
 from mopar.limits.detect import detect_cgroups, why_unavailable
 from mopar.limits.pagecache import evict_files, read_files
 from mopar.limits.process import ResidentMemory, major_faults, resident_memory
-from mopar.limits.readaround import read_around_bytes
+
+if TYPE_CHECKING:
+    from mopar.limits.readaround import read_around_bytes as read_around_bytes
 
 __all__ = [
     "Cgroup",
@@ -22,3 +27,12 @@ __all__ = [
     "resident_memory",
     "why_unavailable",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """``read_around_bytes``, from its module. Raises AttributeError for any other name."""
+    if name != "read_around_bytes":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mopar.limits.readaround import read_around_bytes
+
+    return read_around_bytes
