@@ -24,6 +24,8 @@ _OPEN = ord("[")
 _BRACKET = re.compile(rb"[\[\]{}]")
 _STEPS = bytes.maketrans(_BRACKETS, b"\x01\xff\x01\xff")
 """What each bracket adds to the depth, as a signed byte."""
+_DEEPEST = 1000
+"""Decoders of JSON refuse more too, but only after all of it was scanned."""
 _OUTSIDE, _WITHIN = 3, 4  # a tensor is an object in an array in an object; its data are an array in it
 _KEY = re.compile(rb'(?<!\\)"data"[ \t\r\n]*:[ \t\r\n]*\Z')
 _KEY_BYTES = 64
@@ -104,6 +106,8 @@ def split(text: memoryview) -> Split:
     cutting = False
     for block in blocks(text):
         depth, edges = _edges(strings.blanked(block), depth)
+        if depth > _DEEPEST:
+            raise RequestError("the body is not valid JSON: it is nested too deeply")
         for edge, opens in edges:
             at = start + edge
             if cutting and not opens:
