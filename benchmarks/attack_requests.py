@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mopar.gateway.arrays import Array, dtype_of, numpy_dtype
-from mopar.types import dtype_of_name, oip_of
+from mopar.gateway.arrays import Array, numpy_dtype
+from mopar.types import dtype_of_name, dtype_of_oip, oip_of
 
 Values = Mapping[str, Array]
 HUGE_SHAPES: tuple[list[Any], ...] = (
@@ -286,7 +286,7 @@ def _values(tensors: list[dict[str, Any]], body: bytes, at: int) -> tuple[dict[s
     """The values of tensors by name, binary ones from ``at`` on, and where in the body they end."""
     values = {}
     for tensor in tensors:
-        dtype = numpy_dtype(dtype_of(tensor["datatype"]).name)
+        dtype = numpy_dtype(dtype_of_oip(tensor["datatype"]).name)
         size = (tensor.get("parameters") or {}).get("binary_data_size")
         if size is None:
             array = np.array(tensor["data"], dtype)

@@ -204,9 +204,8 @@ class _Answer:
 
 async def gateway_server() -> None:
     """The gateway's own server, in front of a model that returns 1 KB for any request."""
-    from prometheus_client import CollectorRegistry
-
     from mopar.gateway.http import serve
+    from mopar.gateway.prometheus import Registry
     from mopar.runtime.trim import tune_heap
     from mopar.types import TensorSpec, TensorValue
 
@@ -228,7 +227,7 @@ async def gateway_server() -> None:
         Constant(),
         "127.0.0.1",
         0,
-        registry=CollectorRegistry(),
+        registry=Registry(),
         shutdown=asyncio.Event(),
         on_ready=lambda port: _report(port, imported),
     )

@@ -1,17 +1,21 @@
 """Imports stay light: each function of a deployment and each command line pays for them."""
 
+import importlib
 import json
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
 HEAVY = {"numpy", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "rich", "torch", "transformers", "typer", "uvicorn"}
 
 
-def loaded_by(module: str) -> set[str]:
+def loaded_by(module: str, first: str = "") -> set[str]:
     """Top-level modules that a fresh interpreter has loaded after importing ``module``."""
-    code = f"import json, sys, {module}; print(json.dumps([name.partition('.')[0] for name in sys.modules]))"
+    code = f"""{first}
+import json, sys, {module}
+print(json.dumps([name.partition(".")[0] for name, found in sys.modules.items() if found is not None]))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     return set(json.loads(done.stdout))
 
@@ -39,9 +43,21 @@ def test_capture_loads_what_is_heavy_only_to_capture() -> None:
     assert loaded_by("mopar.capture") & HEAVY == set()
 
 
-def test_the_gateway_reads_no_models() -> None:
-    """It only transfers tensors; onnx and the engine's Python binding would add 70 MiB."""
-    assert loaded_by("mopar.pipeline.serve") & {"onnx", "onnx_ir", "onnxruntime", "onnxscript", "torch"} == set()
+def test_the_gateway_loads_what_serving_needs_alone() -> None:
+    """What it loads it holds for as long as it serves (docs/decisions/gateway-memory.md)."""
+    first = "import mopar.cli.loop; mopar.cli.loop.uvloop_without_openssl()"
+    loaded = loaded_by("mopar.cli.foreground", first)
+    assert {"uvloop", "msgspec", "httptools", "asyncio"} <= loaded
+    unwanted = {"click", "email", "hashlib", "prometheus_client", "shutil", "ssl", "tempfile"}
+    assert loaded & (HEAVY | unwanted) == set()
+
+
+@pytest.mark.parametrize("module", ["bundle", "limits"])
+def test_names_that_are_imported_when_they_are_used_are_all_there(module: str) -> None:
+    package = importlib.import_module(f"mopar.{module}")
+    for name in package.__all__:
+        assert not isinstance(getattr(package, name), ModuleType), "a module that took the name's place"
+    assert not hasattr(package, "no_such_name")
 
 
 def test_the_command_line_starts_without_what_its_verbs_need() -> None:

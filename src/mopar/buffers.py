@@ -1,18 +1,23 @@
 """Memory for bytes that are about to be received."""
 
+import ctypes
 import mmap
 
-import numpy as np
+Buffer = bytes | bytearray | memoryview
 
-_HUGE_BYTES = 1 << 22
-"""From here on numpy asks for huge pages, whose first touch can hold up the event loop for tens of milliseconds."""
+_OWN_PAGES_BYTES = 1 << 22
+"""From here on bytes get pages of their own, none of them huge: the first touch of a huge page can hold up the event
+loop for tens of milliseconds."""
+_bytearray = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_char_p, ctypes.c_ssize_t)(
+    ("PyByteArray_FromStringAndSize", ctypes.pythonapi)
+)
 
 
-def fresh_bytes(count: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
-    """Bytes that take no memory before they are written. A bytearray would be written over with zeros."""
-    if count < _HUGE_BYTES:
-        return np.empty(count, np.uint8)
+def fresh_bytes(count: int) -> memoryview:
+    """Bytes that take no memory before they are written. Python's own ``bytearray(count)`` writes zeros."""
+    if count < _OWN_PAGES_BYTES:
+        return memoryview(_bytearray(None, count))
     pages = mmap.mmap(-1, count, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         pages.madvise(mmap.MADV_NOHUGEPAGE)
-    return np.frombuffer(pages, np.uint8)
+    return memoryview(pages)

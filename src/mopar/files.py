@@ -1,14 +1,13 @@
-"""JSON forms of the types that the stages exchange, and files that are written atomically."""
+"""JSON forms of the types that the stages exchange, and files that are written atomically.
+
+The gateway imports this module for its JSON alone: what hashes, copies and makes temporary files is imported where it
+is used.
+"""
 
 import contextlib
-import ctypes
 import errno
-import hashlib
 import os
-import secrets
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -134,6 +133,9 @@ def temporary_folder(prefix: str, home: Path | None = None) -> Iterator[Path]:
 
     It is also removed where a signal interrupts the block, even while the folder is being made or removed.
     """
+    import shutil
+    import tempfile
+
     folder = _unused(home or Path(tempfile.gettempdir()), prefix)
     try:
         folder.mkdir(mode=0o700)
@@ -148,7 +150,7 @@ def temporary_folder(prefix: str, home: Path | None = None) -> Iterator[Path]:
 
 def _unused(home: Path, prefix: str) -> Path:
     """An unused path. Choosing it before the file exists lets the caller remove it at any moment."""
-    return home / f"{prefix}{secrets.token_hex(8)}"
+    return home / f"{prefix}{os.urandom(8).hex()}"
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -182,6 +184,8 @@ def nearest_folder(path: Path) -> Path:
 
 def storage_error(cause: OSError, path: Path | None = None) -> StorageError:
     """An OSError as a StorageError: one line with its reason and a hint; ``path`` replaces the path that it names."""
+    import tempfile
+
     where = path if path is not None or cause.filename is None else Path(os.fsdecode(cause.filename))
     reason = cause.strerror or str(cause) or type(cause).__name__
     if cause.errno in NO_ROOM:
@@ -196,12 +200,16 @@ def storage_error(cause: OSError, path: Path | None = None) -> StorageError:
 
 def require_room(folder: Path, nbytes: int) -> None:
     """Check that the folder's disk has ``nbytes`` free. Raises OSError naming the folder."""
+    import shutil
+
     if shutil.disk_usage(folder).free < nbytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def swap_paths(first: Path, second: Path) -> bool:
     """Swap two paths atomically; False where the system or the file system does not support that."""
+    import ctypes
+
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:
@@ -225,6 +233,8 @@ def sha256_of(path: Path) -> str:
 
 def sha256_of_open(file: BinaryIO) -> str:
     """Hexadecimal SHA-256 of the rest of an open file."""
+    import hashlib
+
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):
         digest.update(chunk)

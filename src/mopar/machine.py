@@ -1,11 +1,10 @@
 """Facts about this machine: measurements and packed files record them."""
 
 import functools
-import importlib.metadata
 import os
-import platform
 from pathlib import Path
 
+from mopar import __version__
 from mopar.types import Machine
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -47,14 +46,11 @@ def cpu_kind(architecture: str, flags: frozenset[str]) -> str:
 
 
 @functools.cache
-def mopar_version() -> str:
-    """The version of mopar that is installed."""
-    return importlib.metadata.version("mopar")
-
-
-@functools.cache
 def machine_facts() -> Machine:
     """This machine, as a profile or a bundle records it."""
+    import importlib.metadata  # 2 MiB, which the gateway has no use for
+    import platform
+
     fields = _cpu_fields()
     flags = frozenset((fields.get("flags") or fields.get("Features") or "").split())
     architecture = platform.machine()
@@ -66,7 +62,7 @@ def machine_facts() -> Machine:
         kernel=platform.release(),
         python=platform.python_version(),
         onnxruntime=importlib.metadata.version("onnxruntime"),
-        mopar=mopar_version(),
+        mopar=__version__,
     )
 
 

@@ -1,8 +1,11 @@
 """Any wrong input gives one line that names it, the right exit code, and no leftovers."""
 
 import functools
+import os
 import re
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,13 +24,17 @@ Check = Callable[[Case, Place, Run], None]
 
 @pytest.fixture
 def run(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in this process; its output and the engine's are captured at the file descriptors."""
+    """Run the command in this process; its output and the engine's are captured at the file descriptors.
+
+    A gateway would replace this process: it becomes a child instead.
+    """
     scratch = place.room / "tmp"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     monkeypatch.setenv("TMPDIR", str(scratch))
     monkeypatch.setenv("XDG_CACHE_HOME", str(place.work / "cache"))
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(os, "execv", lambda _, arguments: sys.exit(subprocess.call(arguments, close_fds=False)))
 
     def run(arguments: Sequence[str | Path]) -> Done:
         capfd.readouterr()

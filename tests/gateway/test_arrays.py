@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopar.gateway.arrays import Array, dtype_of, from_array, numpy_dtype, to_array
+from mopar.gateway.arrays import Array, from_array, numpy_dtype, to_array
 from mopar.runtime.strings import unpack_strings
-from mopar.types import DTYPES, DType, InputError, TensorValue, element_count, oip_of
+from mopar.types import DTYPES, DType, InputError, TensorValue, dtype_of_oip, element_count, oip_of
 
 NUMBERS = [dtype for dtype in DTYPES if dtype.bits]
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)
@@ -65,7 +65,7 @@ def test_contiguous_arrays_are_not_copied() -> None:
 
 
 def test_every_type_has_a_word_of_its_own_that_reads_back() -> None:
-    assert [dtype_of(oip_of(dtype)) for dtype in DTYPES] == list(DTYPES)
+    assert [dtype_of_oip(oip_of(dtype)) for dtype in DTYPES] == list(DTYPES)
 
 
 @pytest.mark.parametrize("raw", [b"\0", b"\0\0\0\0\1", b"\2\0\0\0a", b"\xff\xff\xff\xff"])

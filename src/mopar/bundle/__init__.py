@@ -1,18 +1,24 @@
 """Bundles: a plan's graphs and weights as files with a manifest, and the definition of equal outputs.
 
-``build`` is imported when it is first used: building needs onnx, which serving a bundle does not, and which would
-cost the gateway 70 MiB.
+Each name is imported when it is first used: building needs onnx and comparing needs numpy, neither of which serving a
+bundle does (docs/decisions/gateway-memory.md).
 """
 
+import importlib
 from typing import TYPE_CHECKING
-
-from mopar.bundle.equality import Difference, compare, compare_all
-from mopar.bundle.folder import MANIFEST, file_entries
-from mopar.bundle.open import WORKER, Bundle, fits_machine, open_bundle
-from mopar.bundle.prepare import prepare
 
 if TYPE_CHECKING:
     from mopar.bundle.assemble import build as build
+    from mopar.bundle.equality import Difference as Difference
+    from mopar.bundle.equality import compare as compare
+    from mopar.bundle.equality import compare_all as compare_all
+    from mopar.bundle.folder import MANIFEST as MANIFEST
+    from mopar.bundle.folder import file_entries as file_entries
+    from mopar.bundle.open import open_bundle as open_bundle
+    from mopar.bundle.opened import WORKER as WORKER
+    from mopar.bundle.opened import Bundle as Bundle
+    from mopar.bundle.opened import fits_machine as fits_machine
+    from mopar.bundle.repack import prepare as prepare
 
 __all__ = [
     "MANIFEST",
@@ -28,11 +34,26 @@ __all__ = [
     "prepare",
 ]
 
+_HOMES = {
+    "MANIFEST": "folder",
+    "WORKER": "opened",
+    "Bundle": "opened",
+    "Difference": "equality",
+    "build": "assemble",
+    "compare": "equality",
+    "compare_all": "equality",
+    "file_entries": "folder",
+    "fits_machine": "opened",
+    "open_bundle": "open",
+    "prepare": "repack",
+}
+"""Name -> the module of this package that holds it."""
+
 
 def __getattr__(name: str) -> object:
-    """``build``, from its module. Raises AttributeError for any other name."""
-    if name != "build":
+    """A public name, from its module. Raises AttributeError where there is none."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from mopar.bundle.assemble import build
-
-    return build
+    found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found

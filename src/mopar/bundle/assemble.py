@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from mopar import __version__
 from mopar.bundle.calls import graph_name, part_name
 from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
@@ -14,7 +15,7 @@ from mopar.bundle.shard import cut_part, shared_specs
 from mopar.engine.prepack import pack_graph, packed_entry
 from mopar.files import from_json, read_bounded, storage_error, swap_paths, temporary_folder, to_json, write_whole
 from mopar.graph import Layer, Model, boundary, extract, layers_of, save_model
-from mopar.machine import machine_facts, mopar_version
+from mopar.machine import machine_facts
 from mopar.planning.validate.plan import check_plan
 from mopar.types import (
     PACKED_OPTIONS,
@@ -83,7 +84,7 @@ def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest
         outputs=model.outputs,
         graphs=tuple(entries.values()),
         calls=tuple(calls),
-        mopar=mopar_version(),
+        mopar=__version__,
     )
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mopar import __version__
 from mopar.capture._export import capture
 from mopar.capture._inputs import import_inputs
 from mopar.capture._source import CaptureSource, source_path
 from mopar.capture._torch import TranslatedErrors, require_torch
 from mopar.files import to_json, write_whole
-from mopar.machine import mopar_version
 from mopar.shapes import InputArg
 from mopar.types import UsageError
 
@@ -60,7 +60,7 @@ def import_callable(spec: str, inputs: Sequence[str], output: Path, *, seed: int
         if isinstance(module, torch.nn.Module):
             _check_names(spec, module, [item.name for item in stated.arguments])
         capture(module, example, output, dynamic_shapes=symbols if stated.symbols else None, ranges=stated.ranges)
-    source = CaptureSource(spec, tuple(inputs), seed, str(torch.__version__), mopar_version())
+    source = CaptureSource(spec, tuple(inputs), seed, str(torch.__version__), __version__)
     write_whole(source_path(output), to_json(source))
     return output
 

@@ -9,7 +9,8 @@ import typer
 
 from mopar.cli import bench, build, calibrate, import_, infer, plan, profile, serve, up, verify, zoo
 from mopar.cli.errors import WRONG_USE
-from mopar.cli.output import Output, to_stdout
+from mopar.cli.outcome import to_stdout
+from mopar.cli.output import Output
 from mopar.files import storage_error
 from mopar.types import UsageError
 

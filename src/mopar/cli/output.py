@@ -3,10 +3,9 @@
 import contextlib
 import errno
 import os
-import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import typer
@@ -17,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mopar.cli.errors import error_document, exit_code
-from mopar.cli.signals import Signalled, ended_by_signals
-from mopar.files import storage_error, to_json
+from mopar.cli.outcome import outcome, to_stdout
+from mopar.cli.plain import error_text, next_text, note_text
+from mopar.files import to_json
 from mopar.types import MoparError
 
 Document = TypeVar("Document")
@@ -66,7 +66,7 @@ class Output:
 
     def __init__(self, as_json: bool, *, quiet: bool = False) -> None:
         self.as_json = as_json
-        self._quiet = quiet
+        self.quiet = quiet
         self._left = _TimeLeft()
         # On a terminal lines are broken between words; in a pipe they are not broken.
         # Markup is off: ":x:" or "[red]" in a user's names must be printed as they are.
@@ -79,7 +79,7 @@ class Output:
 
     def progress(self, stage: str, share: float | None = None) -> None:
         """Show the current stage once it takes longer than a second, with an estimate of the time left."""
-        if self._quiet:
+        if self.quiet:
             return
         text = stage if share is None else f"{stage} ({share:.0%}{self._left.text(share)})"
         if self._stderr.is_terminal:
@@ -100,9 +100,9 @@ class Output:
 
     def notice(self, text: str) -> None:
         """Print a note on stderr."""
-        if self._quiet:
+        if self.quiet:
             return
-        self._stderr.print(f"note: {text}", highlight=False, markup=False)
+        self._stderr.print(note_text(text), highlight=False, markup=False)
 
     def result(
         self, document: Document, render: Callable[[Console], None], encode: Callable[[Document], bytes] = to_json
@@ -134,46 +134,22 @@ class Output:
         if self.as_json:
             with contextlib.suppress(OSError), to_stdout():
                 sys.stdout.write(to_json(error_document(error)).decode())
-        self._stderr.print(f"error: {' '.join(str(error).split())}", style="red", highlight=False, markup=False)
+        self._stderr.print(error_text(error), style="red", highlight=False, markup=False)
         return exit_code(error)
 
 
 def run(as_json: bool, verb: Callable[[Output], int | None], *, quiet: bool = False) -> None:
     """Run a verb and exit: errors become one line and an exit code, signals end it cleanly."""
     output = Output(as_json, quiet=quiet)
-    try:
-        with ended_by_signals():
-            code = verb(output)
-    except MoparError as error:
-        code = output.fail(error)
-    except BrokenPipeError:  # the reader of stdout left
-        code = None
-    except OSError as error:
-        code = output.fail(storage_error(error))
-    except Signalled as ended:
-        code = ended.code
+    code = outcome(lambda: verb(output), output.fail)
     output.done()
     if code:
         raise typer.Exit(code)
 
 
-@contextlib.contextmanager
-def to_stdout() -> Iterator[None]:
-    """Flush what the block prints. Raises OSError naming standard output where it cannot be written."""
-    try:
-        yield
-        sys.stdout.flush()
-    except OSError as cause:
-        # Discard what is still buffered: flushing it at exit would fail again.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OSError(cause.errno, cause.strerror, "standard output") from cause
-
-
 def say_next(console: Console, *words: str | os.PathLike[str]) -> None:
     """Print the command that usually comes next, ready to be copied."""
-    line = f"next: mopar {shlex.join(os.fspath(word) for word in words)}"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(next_text(*words), highlight=False, markup=False, soft_wrap=True)
 
 
 def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -1,14 +1,10 @@
 """``mopar serve``: serves a bundle over the Open Inference Protocol."""
 
-import asyncio
-import gc
-import signal
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
+from mopar.cli.gateway import ServeJob, become
 from mopar.cli.options import (
     BandwidthMbit,
     BundlePath,
@@ -20,7 +16,7 @@ from mopar.cli.options import (
     TransportName,
     network_of,
 )
-from mopar.cli.output import Output, run, say_next
+from mopar.cli.output import Output, run
 from mopar.cli.sizes import note_sizes
 from mopar.gateway.options import DEFAULT_QUEUE, ServeOptions
 
@@ -86,47 +82,22 @@ def command(
             max_request_mib=max_request_mib,
             max_memory_mib=max_memory_mib,
         )
-        serve_until_signal(out, opened, options, with_parent=with_parent)
+        serve_in_foreground(out, opened, options, with_parent=with_parent)
 
     run(as_json, verb, quiet=quiet)
 
 
-def serve_until_signal(out: Output, bundle: "Bundle", options: ServeOptions, *, with_parent: bool = False) -> None:
-    """Serve in the foreground until SIGINT or SIGTERM, then shut down cleanly.
+def serve_in_foreground(out: Output, bundle: "Bundle", options: ServeOptions, *, with_parent: bool = False) -> NoReturn:
+    """Pack what is not packed for this machine, and become the gateway, which serves until SIGINT or SIGTERM.
 
     With ``with_parent`` also until standard input closes, which happens when the parent process ends for
     whatever reason.
     """
-    import uvloop
-
-    from mopar.pipeline.serve import serve_bundle
-    from mopar.runtime.trim import tune_heap
-
-    tune_heap()
-    name = options.name or bundle.manifest.name
-
-    def ready(port: int) -> None:
-        count = len(bundle.manifest.plan.functions)
-        url = f"http://{options.host}:{port}/v2/models/{name}"
-
-        def render(console: Console) -> None:
-            console.print(f"{name}: {count} functions ready at {url}", highlight=False)
-            say_next(console, "infer", url, "--inputs", "FILE.npz", "-o", "OUT.npz")
-
-        # Objects made at start-up are permanent: each garbage collection over them would delay requests by 20 ms.
-        gc.collect()
-        gc.freeze()
-        out.result({"url": url}, render)
-
-    async def serve() -> None:
-        shutdown = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, shutdown.set)
-        if with_parent:
-            loop.add_reader(sys.stdin, shutdown.set)  # nothing is ever written to it: readable means closed
-        await serve_bundle(bundle, options, shutdown, ready, out.notice)
+    from mopar.bundle import prepare
+    from mopar.files import cache_directory
 
     note_sizes(out, bundle.manifest.plan)
-    out.progress("starting functions")
-    uvloop.run(serve())
+    out.progress("preparing the bundle")
+    prepared = prepare(bundle, cache_directory(), out.notice)
+    out.done()
+    become(ServeJob(prepared.settled(), options, out.as_json, out.quiet, with_parent))

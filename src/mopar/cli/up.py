@@ -27,7 +27,7 @@ from mopar.cli.options import (
 )
 from mopar.cli.output import Output, run
 from mopar.cli.plan import render_plan
-from mopar.cli.serve import serve_until_signal
+from mopar.cli.serve import serve_in_foreground
 from mopar.gateway.options import ServeOptions
 
 
@@ -80,6 +80,6 @@ def command(
         out.done()
         note_load(out, read_profile(workplace_of(model, work).profile))
         out.text(lambda console: render_plan(console, bundle.manifest.plan))
-        serve_until_signal(out, bundle, ServeOptions(host=host, port=port, name=name))
+        serve_in_foreground(out, bundle, ServeOptions(host=host, port=port, name=name))
 
     run(as_json, verb, quiet=quiet)

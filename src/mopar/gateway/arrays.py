@@ -6,18 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mopar.buffers import Buffer
 from mopar.runtime.strings import pack_strings, unpack_strings
-from mopar.types import DTYPES, DType, InputError, TensorValue, dtype_of_name, element_count, format_shape, oip_of
+from mopar.types import InputError, TensorValue, dtype_of_name, element_count, format_shape
 
 Array = NDArray[Any]
-Buffer = bytes | bytearray | memoryview
-
-_BY_OIP = {oip_of(dtype): dtype for dtype in DTYPES}
-
-
-def dtype_of(word: str) -> DType:
-    """The element type of a protocol datatype such as ``FP32``, the inverse of ``oip_of``. Raises KeyError."""
-    return _BY_OIP[word]
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:

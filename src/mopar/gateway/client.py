@@ -9,9 +9,18 @@ from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 
-from mopar.gateway.arrays import Array, dtype_of, from_array, numpy_dtype, to_array
+from mopar.gateway.arrays import Array, from_array, numpy_dtype, to_array
 from mopar.gateway.token import Token
-from mopar.types import DeploymentError, OverloadedError, RequestError, TensorValue, UsageError, dtype_of_name, oip_of
+from mopar.types import (
+    DeploymentError,
+    OverloadedError,
+    RequestError,
+    TensorValue,
+    UsageError,
+    dtype_of_name,
+    dtype_of_oip,
+    oip_of,
+)
 
 Json = dict[str, Any]
 
@@ -209,7 +218,7 @@ def _error(status: int, reason: str, data: bytes, url: str) -> Exception:
 def _outputs(body: bytes, header: int) -> dict[str, Array]:
     reply, view, arrays, at = json.loads(body[:header]), memoryview(body), {}, header
     for tensor in reply["outputs"]:
-        name, shape, dtype = tensor["name"], tuple(tensor["shape"]), dtype_of(tensor["datatype"])
+        name, shape, dtype = tensor["name"], tuple(tensor["shape"]), dtype_of_oip(tensor["datatype"])
         nbytes = tensor.get("parameters", {}).get("binary_data_size")
         if nbytes is None:
             arrays[name] = np.array(tensor["data"], numpy_dtype(dtype.name)).reshape(shape)

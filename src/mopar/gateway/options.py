@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mopar.platforms.base import Network
+from mopar.platforms.base import Network
 
 DEFAULT_QUEUE = 64
 """Requests that may wait for their turn."""
@@ -45,6 +43,6 @@ class ServeOptions:
     token_file: Path | None = None
     limits: bool = True
     transport: str = "local"
-    network: "Network | None" = None
+    network: Network | None = None
     max_request_mib: int | None = None
     max_memory_mib: int | None = None

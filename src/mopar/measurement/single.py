@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from mopar import __version__
 from mopar.bundle import Bundle, file_entries
-from mopar.machine import mopar_version
 from mopar.types import (
     REQUEST,
     Call,
@@ -78,7 +78,7 @@ def chain_bundle(
             for i, (paths, given, made) in enumerate(spans)
         ),
         calls=calls,
-        mopar=mopar_version(),
+        mopar=__version__,
     )
     return Bundle(root, manifest)
 

@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from prometheus_client import CollectorRegistry
-
-from mopar.bundle import Bundle, prepare
+from mopar.bundle import Bundle
 from mopar.bundle.call_plans import call_plans
 from mopar.files import cache_directory
 from mopar.gateway.budget import MemoryBudget
@@ -15,6 +13,7 @@ from mopar.gateway.footprint import Footprint
 from mopar.gateway.http import HttpLimits, access_for, is_loopback, serve
 from mopar.gateway.metrics import FunctionMetrics
 from mopar.gateway.options import ServeOptions
+from mopar.gateway.prometheus import Registry
 from mopar.gateway.token import read_token
 from mopar.machine import available_bytes
 from mopar.platforms import host_platform
@@ -32,7 +31,25 @@ async def serve_bundle(
     on_ready: Callable[[int], None],
     notice: Callable[[str], None] = lambda _text: None,
 ) -> None:
-    """Serve until ``shutdown`` is set; nothing is left running afterwards.
+    """Pack what is not packed for this machine, and serve until ``shutdown`` is set.
+
+    Raises:
+        UsageError, PlatformError, EngineError: as ``serve_settled`` raises.
+    """
+    from mopar.bundle import prepare  # needs onnx, which a process that only serves does not
+
+    prepared = await asyncio.to_thread(prepare, bundle, cache_directory(), notice)
+    await serve_settled(prepared, options, shutdown, on_ready, notice)
+
+
+async def serve_settled(
+    bundle: Bundle,
+    options: ServeOptions,
+    shutdown: asyncio.Event,
+    on_ready: Callable[[int], None],
+    notice: Callable[[str], None] = lambda _text: None,
+) -> None:
+    """Serve a bundle as it is until ``shutdown`` is set; nothing is left running afterwards.
 
     Raises:
         UsageError: the token file cannot be used.
@@ -40,7 +57,7 @@ async def serve_bundle(
         EngineError: ONNX Runtime refuses a graph.
     """
     token = None if options.token_file is None else read_token(options.token_file)
-    registry = CollectorRegistry()
+    registry = Registry()
     metrics = FunctionMetrics(registry)
 
     def restarted(function: str) -> None:
@@ -52,7 +69,6 @@ async def serve_bundle(
             notice(f"whoever reaches {options.host} may use the model: ask for a token with --token-file")
         on_ready(port)
 
-    bundle = await asyncio.to_thread(prepare, bundle, cache_directory(), notice)
     budget = memory_budget(bundle.manifest, options)
     started = host_platform().start(
         bundle,

@@ -51,7 +51,6 @@ DTYPES: tuple[DType, ...] = (
 
 _BY_NAME = {dtype.name: dtype for dtype in DTYPES}
 _BY_CODE = {dtype.code: dtype for dtype in DTYPES}
-_BY_OIP = {dtype.oip: dtype for dtype in DTYPES if dtype.oip}
 
 
 def dtype_of_name(name: str) -> DType:
@@ -64,11 +63,14 @@ def dtype_of_code(code: int) -> DType:
     return _BY_CODE[code]
 
 
-def dtype_of_oip(name: str) -> DType:
-    """The element type that the Open Inference Protocol calls ``name``. Raises KeyError."""
-    return _BY_OIP[name]
-
-
 def oip_of(dtype: DType) -> str:
     """The protocol's word for an element type; where it has none, our name in capitals (``INT4``)."""
     return dtype.oip or dtype.name.upper()
+
+
+_BY_OIP = {oip_of(dtype): dtype for dtype in DTYPES}
+
+
+def dtype_of_oip(name: str) -> DType:
+    """The element type of a protocol datatype such as ``FP32``, the inverse of ``oip_of``. Raises KeyError."""
+    return _BY_OIP[name]

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import uvloop
-from prometheus_client import CollectorRegistry
 
 from mopar.gateway.http import Access, HttpLimits, serve
+from mopar.gateway.prometheus import Registry
 from mopar.types import TensorSpec, TensorValue
 
 PATIENCE_S = 20.0
@@ -87,7 +87,7 @@ def one_input(dtype: str) -> EchoBackend:
 class Server:
     port: int
     backend: EchoBackend
-    registry: CollectorRegistry
+    registry: Registry
     loop: asyncio.AbstractEventLoop
     shutdown: asyncio.Event
     thread: threading.Thread
@@ -105,7 +105,7 @@ def running(
     backend: EchoBackend, limits: HttpLimits | None = None, *, access: Access | None = None
 ) -> Iterator[Server]:
     """Run the server on a free port; stop it, and check that it has stopped, at the end."""
-    registry, started = CollectorRegistry(), threading.Event()
+    registry, started = Registry(), threading.Event()
     server = Server(0, backend, registry, uvloop.new_event_loop(), asyncio.Event(), threading.Thread())
 
     def on_ready(port: int) -> None:

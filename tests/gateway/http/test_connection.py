@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import pytest
 import uvloop
-from prometheus_client import CollectorRegistry
 
 from mopar.gateway.http import HttpLimits, serve
+from mopar.gateway.prometheus import Registry
 from mopar.types import PlatformError
 from tests.gateway.http.harness import (
     PATIENCE_S,
@@ -257,7 +257,7 @@ def test_a_port_that_cannot_be_had(what: str) -> None:
             any_shape_backend(),
             "127.0.0.1",
             port,
-            registry=CollectorRegistry(),
+            registry=Registry(),
             shutdown=asyncio.Event(),
             on_ready=lambda _port: None,
         )

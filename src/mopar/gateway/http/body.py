@@ -1,7 +1,5 @@
 """A request's body, collected in one buffer."""
 
-import numpy as np
-
 from mopar.buffers import fresh_bytes
 
 
@@ -28,9 +26,9 @@ class Body:
             grown = fresh_bytes(max(stop, 2 * len(self._buffer)))
             grown[: self.filled] = self._buffer[: self.filled]
             self._buffer = grown
-        self._buffer[self.filled : stop] = np.frombuffer(chunk, np.uint8)
+        self._buffer[self.filled : stop] = chunk
         self.filled = stop
 
     def view(self) -> memoryview:
         """What has arrived."""
-        return self._buffer.data[: self.filled]
+        return self._buffer[: self.filled]

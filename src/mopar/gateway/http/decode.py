@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from mopar.gateway.arrays import Buffer, dtype_of
+from mopar.buffers import Buffer
 from mopar.gateway.http.jsondata import JSON_TYPES, from_json_data, parse_json
 from mopar.gateway.http.jsonpieces import from_json_span
-from mopar.gateway.http.jsonscan import Split
+from mopar.gateway.http.jsonscan import Split, blocks
 from mopar.gateway.http.schema import (
     InferRequest,
     InputTensor,
@@ -25,6 +23,7 @@ from mopar.types import (
     TensorSpec,
     TensorValue,
     dtype_of_name,
+    dtype_of_oip,
     element_count,
     format_shape,
     oip_of,
@@ -130,7 +129,7 @@ def _names(specs: dict[str, TensorSpec]) -> str:
 def _check_spec(datatype: str, shape: tuple[int, ...], spec: TensorSpec, what: str) -> None:
     """Datatype, rank and fixed dimensions."""
     try:
-        dtype = dtype_of(datatype)
+        dtype = dtype_of_oip(datatype)
     except KeyError as cause:
         raise RequestError(f"{what}: unknown datatype {datatype}") from cause
     if dtype.name != spec.dtype:
@@ -179,7 +178,7 @@ def _from_binary(tensor: InputTensor, binary: memoryview, what: str, dtype: str,
         _check_strings(binary, count, what)
     elif len(binary) != (need := dtype_of_name(dtype).nbytes(count)):
         raise RequestError(f"{what}: {len(binary)} bytes of data, shape {format_shape(shape)} of {dtype} takes {need}")
-    if dtype == "bool" and (np.frombuffer(binary, np.uint8) > 1).any():
+    if dtype == "bool" and any(block.translate(None, b"\0\1") for block in blocks(binary)):
         raise RequestError(f"{what}: the bytes of a BOOL are 0 and 1")
     return binary
 

@@ -1,22 +1,33 @@
-"""Tensors as JSON arrays, by way of numpy."""
+"""Tensors as JSON arrays."""
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 import msgspec
-import numpy as np
 
+from mopar.buffers import Buffer
 from mopar.files import JSON_ERRORS
-from mopar.gateway.arrays import Array, Buffer, numpy_dtype, to_array
 from mopar.runtime.strings import pack_strings, unpack_strings
 from mopar.types import RequestError, TensorValue, element_count, format_shape
 
-_FLOATS = frozenset({"float32", "float64"})
-_INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
-JSON_TYPES = _FLOATS | _INTEGERS | {"bool", "string"}
+_FLOATS = {"float32": "f", "float64": "d"}
+_INTEGERS = {
+    "int8": "b",
+    "int16": "h",
+    "int32": "i",
+    "int64": "q",
+    "uint8": "B",
+    "uint16": "H",
+    "uint32": "I",
+    "uint64": "Q",
+}
+_CODES = _FLOATS | _INTEGERS | {"bool": "?"}
+"""What ``struct`` calls the element types that are numbers or booleans."""
+JSON_TYPES = frozenset({*_CODES, "string"})
 """Element types that the protocol can write as JSON; the others are sent as binary data only."""
 
 _PIECE = 1 << 13
@@ -94,14 +105,16 @@ def packed(flat: list[Any], dtype: str, what: str) -> Buffer:
         return pack_strings(item.encode() for item in flat)
     if dtype in _FLOATS:
         _expect(kinds, {int, float}, what, "numbers")
-        return _bytes(_floats(flat, dtype, what))
-    if dtype == "bool":
+    elif dtype == "bool":
         _expect(kinds, {bool, int}, what, "booleans")
-        if not all(item in (0, 1) for item in flat):
+        if not {0, 1}.issuperset(flat):
             raise RequestError(f"{what}: booleans are true and false, or 1 and 0")
-        return _bytes(np.array(flat, np.bool_))
-    _expect(kinds, {int}, what, "integers")
-    return _bytes(_integers(flat, dtype, what))
+    else:
+        _expect(kinds, {int}, what, "integers")
+    try:
+        return struct.pack(f"<{len(flat)}{_CODES[dtype]}", *flat)
+    except (struct.error, OverflowError) as cause:
+        raise RequestError(f"{what}: a number is out of the range of {dtype}") from cause
 
 
 def to_json_data(value: TensorValue) -> Iterator[bytes]:
@@ -110,27 +123,38 @@ def to_json_data(value: TensorValue) -> Iterator[bytes]:
     Raises:
         RequestError: a string is not UTF-8.
     """
-    elements: Sequence[bytes] | Array
-    elements = unpack_strings(value.data) if value.dtype == "string" else to_array(value).reshape(-1)
-    if len(elements) <= _PIECE:
-        yield _array_text(elements, value)
+    write, count = _writer(value)
+    if count <= _PIECE:
+        yield write(0, count)
         return
-    for start in range(0, len(elements), _PIECE):
+    for start in range(0, count, _PIECE):
         yield b"," if start else b"["
-        yield _array_text(elements[start : start + _PIECE], value)[1:-1]
+        yield write(start, min(start + _PIECE, count))[1:-1]
     yield b"]"
 
 
-def _array_text(elements: Sequence[bytes] | Array, value: TensorValue) -> bytes:
-    if not isinstance(elements, np.ndarray):
-        try:
-            return msgspec.json.encode([item.decode() for item in elements])
-        except UnicodeDecodeError as cause:
-            message = f"output {value.name} holds bytes that are not UTF-8: ask for it with binary_data true"
-            raise RequestError(message) from cause
-    if value.dtype in _FLOATS and not np.isfinite(elements).all():
-        return json.dumps(elements.tolist()).encode()
-    return msgspec.json.encode(elements.tolist())
+def _writer(value: TensorValue) -> tuple[Callable[[int, int], bytes], int]:
+    """What writes a range of a tensor's elements as a JSON array, and their number."""
+    if value.dtype == "string":
+        strings = unpack_strings(value.data)
+        return lambda start, stop: _strings_text(strings[start:stop], value.name), len(strings)
+    code = _CODES[value.dtype]
+    step = struct.calcsize(f"<{code}")
+
+    def write(start: int, stop: int) -> bytes:
+        numbers = struct.unpack_from(f"<{stop - start}{code}", value.data, start * step)
+        text = msgspec.json.encode(numbers)
+        # null is NaN or an infinity: the protocol's clients know these by their names.
+        return json.dumps(numbers).encode() if b"null" in text else text
+
+    return write, memoryview(value.data).nbytes // step
+
+
+def _strings_text(strings: Sequence[bytes], name: str) -> bytes:
+    try:
+        return msgspec.json.encode([item.decode() for item in strings])
+    except UnicodeDecodeError as cause:
+        raise RequestError(f"output {name} holds bytes that are not UTF-8: ask for it with binary_data true") from cause
 
 
 def _flatten(data: object, what: str, shape: tuple[int, ...]) -> list[Any]:
@@ -154,27 +178,3 @@ def _expect(kinds: set[type], allowed: set[type], what: str, words: str) -> None
     if kinds - allowed:
         wrong = sorted("null" if kind is type(None) else kind.__name__ for kind in kinds - allowed)
         raise RequestError(f"{what}: data must hold {words}, found {', '.join(wrong)}")
-
-
-def _floats(flat: list[Any], dtype: str, what: str) -> Array:
-    try:
-        wide = np.array(flat, np.float64)
-    except OverflowError as cause:
-        raise RequestError(f"{what}: a number is out of the range of {dtype}") from cause
-    with np.errstate(over="ignore"):
-        narrow = wide.astype(numpy_dtype(dtype))
-    if (np.isinf(narrow) & np.isfinite(wide)).any():
-        raise RequestError(f"{what}: a number is out of the range of {dtype}")
-    return narrow
-
-
-def _integers(flat: list[int], dtype: str, what: str) -> Array:
-    # Compared as Python integers: exact at all 64 bits, on every version of numpy.
-    info = np.iinfo(dtype)
-    if flat and not (info.min <= min(flat) and max(flat) <= info.max):
-        raise RequestError(f"{what}: a number is out of the range of {dtype}")
-    return np.array(flat, numpy_dtype(dtype))
-
-
-def _bytes(array: Array) -> memoryview:
-    return array.view(np.uint8).data

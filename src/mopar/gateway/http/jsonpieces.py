@@ -1,21 +1,18 @@
 """Large tensors from JSON, decoded in pieces, so that other threads run in between and little memory is added."""
 
+import re
 from collections.abc import Iterator
 
-import numpy as np
-
-from mopar.gateway.arrays import Array, Buffer, numpy_dtype
+from mopar.buffers import Buffer, fresh_bytes
 from mopar.gateway.http.jsondata import check_json_type, packed, parse_json
-from mopar.gateway.http.jsonscan import CLOSE, COMMA, OPEN, SPACES, Strings, blocks
-from mopar.types import RequestError, element_count, format_shape
+from mopar.gateway.http.jsonscan import SPACES, Strings, all_but, blocks
+from mopar.types import RequestError, dtype_of_name, element_count, format_shape
 
 _MAX_PIECE_BYTES = 1 << 20
-_STRUCTURE = np.zeros(256, np.bool_)
-_STRUCTURE[[OPEN, CLOSE, COMMA]] = True
-_BRACKETS = np.zeros(256, np.bool_)
-_BRACKETS[[OPEN, CLOSE]] = True
-_SPACE = np.zeros(256, np.bool_)
-_SPACE[list(SPACES)] = True
+_BRACKET = re.compile(rb"[\[\]]")
+_NO_STRUCTURE = all_but(b"[],")
+_KINDS = bytes.maketrans(_NO_STRUCTURE, b"x" * len(_NO_STRUCTURE))
+_AS_SPACES = bytes.maketrans(b"[]", b"  ")
 
 
 def from_json_span(span: memoryview, name: str, dtype: str, shape: tuple[int, ...]) -> Buffer:
@@ -47,13 +44,13 @@ def from_json_span(span: memoryview, name: str, dtype: str, shape: tuple[int, ..
 
 
 class _Parts:
-    """Collects a tensor's elements piece by piece: numbers in one array, strings in a list."""
+    """Collects a tensor's elements piece by piece: numbers in one place, strings in a list."""
 
     def __init__(self, dtype: str, count: int, what: str) -> None:
         self._dtype, self._count, self._what = dtype, count, what
-        self._found = 0
+        self._found = self._filled = 0
         self._strings: list[Buffer] = []
-        self._numbers: Array | None = None if dtype == "string" else np.empty(count, numpy_dtype(dtype))
+        self._numbers = None if dtype == "string" else fresh_bytes(dtype_of_name(dtype).nbytes(count))
 
     def add(self, flat: object) -> None:
         assert isinstance(flat, list), "a piece stands in brackets"
@@ -63,16 +60,16 @@ class _Parts:
         if self._numbers is None:
             self._strings.append(data)
         else:
-            piece = np.frombuffer(data, self._numbers.dtype)
-            self._numbers[self._found : self._found + len(flat)] = piece
+            self._numbers[self._filled : self._filled + len(data)] = data
         self._found += len(flat)
+        self._filled += len(data)
 
     def whole(self, shape: tuple[int, ...]) -> Buffer:
         if self._found != self._count:
             raise RequestError(
                 f"{self._what}: {self._found} elements in data, shape {format_shape(shape)} holds another number"
             )
-        return b"".join(self._strings) if self._numbers is None else self._numbers.view(np.uint8).data
+        return b"".join(self._strings) if self._numbers is None else self._numbers
 
 
 def _structure(span: memoryview, shape: tuple[int, ...], what: str) -> bytes:
@@ -97,48 +94,59 @@ def _structure_bytes(dims: tuple[int, ...]) -> int:
 
 def _pieces(span: memoryview, structure: bytes, shape: tuple[int, ...], what: str) -> Iterator[bytes]:
     """The elements with commas between them, in pieces that end before a comma, inner brackets left out."""
-    strings, want, at = Strings(), np.frombuffer(structure, np.uint8), 0
-    before = COMMA
+    strings, at = Strings(), 0
+    before = b","
     rest = b""
     for block in blocks(span):
-        outside = strings.outside(block)
-        marks = block[_STRUCTURE.take(block) & outside]
-        if not np.array_equal(marks, want[at : at + len(marks)]):
+        blanked = strings.blanked(block)
+        marks = blanked.translate(None, _NO_STRUCTURE)
+        if marks != structure[at : at + len(marks)]:
             raise _misfit(span, shape, what)
         at += len(marks)
-        brackets = _BRACKETS.take(block) & outside
-        if before != CLOSE and not _SPACE[block[-1]] and not brackets.any():
-            before, bare = (int(block[-1]) if outside[-1] else 0), block
+        bare = block
+        if before == b"]" or b"[" in marks or b"]" in marks:
+            before = _check_neighbours(blanked, before, what)
+            bare = _without_brackets(block, blanked)
         else:
-            before = _check_neighbours(block, outside, before, what)
-            bare = block.copy()
-            bare[brackets] = ord(" ")
-        commas = np.flatnonzero((block == COMMA) & outside)
-        if len(commas):
-            last = int(commas[-1])
-            yield rest + bare[:last].tobytes()
-            rest = bare[last + 1 :].tobytes()
+            before = blanked.rstrip(SPACES)[-1:].translate(_KINDS) or before
+        last = blanked.rfind(b",")
+        if last >= 0:
+            yield rest + bare[:last]
+            rest = bare[last + 1 :]
         else:
-            rest += bare.tobytes()
+            rest += bare
         if len(rest) > _MAX_PIECE_BYTES:
             raise RequestError(f"{what}: an element of more than {_MAX_PIECE_BYTES} bytes: send it as binary data", 413)
-    if at != len(want):
+    if at != len(structure):
         raise _misfit(span, shape, what)
     yield rest
 
 
-def _check_neighbours(block: Array, outside: Array, before: int, what: str) -> int:
-    """Check that brackets are next to brackets and commas only; returns the last byte that is not a space."""
-    solid = ~(_SPACE[block] & outside)
-    bytes_ = np.concatenate((np.array([before], np.uint8), block[solid]))
-    # A byte in a string is like any that is no bracket and no comma.
-    kinds = np.where(np.concatenate(([True], outside[solid])), bytes_, np.uint8(0))
-    left, right = kinds[:-1], kinds[1:]
-    wrong = (right == OPEN) & (left != OPEN) & (left != COMMA)
-    wrong |= (left == CLOSE) & (right != CLOSE) & (right != COMMA)
-    if wrong.any():
+def _check_neighbours(blanked: bytes, before: bytes, what: str) -> bytes:
+    """Check that brackets are next to brackets and commas only; returns the last byte that is not a space.
+
+    Args:
+        blanked: a block, without what is in strings.
+        before: what the check of the block before it returned.
+        what: the tensor, for messages.
+
+    Returns:
+        A bracket or a comma as it is, and ``x`` for any other byte.
+    """
+    kinds = before + blanked.translate(_KINDS, SPACES)
+    if b"x[" in kinds or b"]x" in kinds or b"][" in kinds:
         raise RequestError(f"{what}: the body is not valid JSON: a bracket beside an element of data")
-    return int(kinds[-1])
+    return kinds[-1:]
+
+
+def _without_brackets(block: bytes, blanked: bytes) -> bytes:
+    """The block with spaces for the brackets that are in no string."""
+    if blanked == block:
+        return block.translate(_AS_SPACES)
+    bare = bytearray(block)
+    for found in _BRACKET.finditer(blanked):
+        bare[found.start()] = ord(" ")
+    return bytes(bare)
 
 
 def _misfit(span: memoryview, shape: tuple[int, ...], what: str) -> RequestError:

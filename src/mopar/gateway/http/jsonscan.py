@@ -1,17 +1,16 @@
 """Where the tensors' data lie in a JSON text, found block by block without building an object for any of it.
 
 A JSON decoder holds the interpreter's lock from a text's first byte to its last, so that nothing else runs meanwhile.
-Numpy scans block by block, and other threads run in between.
+Here a block is scanned at a time, and other threads run in between. What the methods of ``bytes`` can do costs about a
+nanosecond per byte, so nothing is done byte by byte in Python.
 """
 
+import os
 import re
-import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
-import numpy as np
-
-from mopar.gateway.arrays import Array
 from mopar.types import RequestError
 
 BLOCK = 1 << 16
@@ -20,49 +19,52 @@ MAX_HEAD_BYTES = 1 << 16
 """Of a request's JSON without the data of its tensors."""
 
 SPACES = b" \t\r\n"
-OPEN, CLOSE, COMMA, _QUOTE, _BACKSLASH = b'[],"\\'
-_DELTA = np.zeros(256, np.int8)
-_DELTA[list(b"[{")] = 1
-_DELTA[list(b"]}")] = -1
+_BRACKETS = b"[]{}"
+_OPEN = ord("[")
+_BRACKET = re.compile(rb"[\[\]{}]")
+_STEPS = bytes.maketrans(_BRACKETS, b"\x01\xff\x01\xff")
+"""What each bracket adds to the depth, as a signed byte."""
+_DEEPEST = 1000
+"""Decoders of JSON refuse more too, but only after all of it was scanned."""
 _OUTSIDE, _WITHIN = 3, 4  # a tensor is an object in an array in an object; its data are an array in it
 _KEY = re.compile(rb'(?<!\\)"data"[ \t\r\n]*:[ \t\r\n]*\Z')
 _KEY_BYTES = 64
 
 
+def all_but(kept: bytes) -> bytes:
+    """Every byte that is not among ``kept``, for ``bytes.translate`` to delete."""
+    return bytes(set(range(256)) - set(kept))
+
+
+_NO_BRACKETS = all_but(_BRACKETS)
+
+
 class Strings:
-    """Finds which bytes of a text are in strings; blocks must be passed in order."""
+    """Blanks out what is in strings; blocks of a text must be passed in order."""
 
     __slots__ = ("_inside", "_odd")
 
     def __init__(self) -> None:
         self._inside = self._odd = False
 
-    def outside(self, block: Array) -> Array:
-        """A mask of the bytes that are not in a string; quotes themselves may count as either."""
-        quotes = block == _QUOTE
-        escaped = self._escaped(block)
-        if escaped is not None:
-            quotes &= ~escaped
-        if not quotes.any():
-            return np.full(len(block), not self._inside)
-        # Counted modulo 256, which leaves odd and even as they are.
-        inside: Array = (np.cumsum(quotes, dtype=np.uint8) + np.uint8(self._inside)) & 1
-        self._inside = bool(inside[-1])
-        outside: Array = inside == 0
-        return outside
+    def blanked(self, block: bytes) -> bytes:
+        """The block with ``x`` for each byte that is in a string; the quotes around it may stay."""
+        text = self._without_escapes(block)
+        parts = text.split(b'"')
+        within = slice(0 if self._inside else 1, None, 2)
+        parts[within] = [b"x" * len(part) for part in parts[within]]
+        self._inside ^= len(parts) % 2 == 0
+        return b'"'.join(parts)
 
-    def _escaped(self, block: Array) -> Array | None:
-        """A mask of the bytes after an odd number of backslashes; None where there are none."""
-        slashes = block == _BACKSLASH
-        if not (self._odd or slashes.any()):
-            return None
-        at = np.arange(len(block), dtype=np.int32)
-        # For each byte, the last one up to it that is no backslash.
-        last = np.maximum.accumulate(np.where(slashes, np.int32(-1 - self._odd), at))
-        odd = ((at - last) & 1).astype(np.bool_)
-        escaped = np.concatenate(([self._odd], odd[:-1]))
-        self._odd = bool(odd[-1])
-        return escaped
+    def _without_escapes(self, block: bytes) -> bytes:
+        """The block without backslashes that escape a quote or a backslash, nor what they escape."""
+        if not self._odd and b"\\" not in block:
+            return block
+        text = b"\\" + block if self._odd else block
+        text = text.replace(b"\\\\", b"xx").replace(b'\\"', b"xx")
+        text = text[1:] if self._odd else text
+        self._odd = text.endswith(b"\\")
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,10 @@ class Split:
         return self.spans[int(text.rpartition(":")[2].rstrip('"'))]
 
 
-def blocks(text: memoryview) -> Iterator[Array]:
+def blocks(text: memoryview) -> Iterator[bytes]:
     """A text in pieces."""
-    array = np.frombuffer(text, np.uint8)
-    for start in range(0, len(array), BLOCK):
-        yield array[start : start + BLOCK]
+    for start in range(0, len(text), BLOCK):
+        yield bytes(text[start : start + BLOCK])
 
 
 def split(text: memoryview) -> Split:
@@ -100,22 +101,20 @@ def split(text: memoryview) -> Split:
     Raises:
         RequestError: more than ``MAX_HEAD_BYTES`` are left, or the text ends within data.
     """
-    head, spans, mark = bytearray(), list[memoryview](), secrets.token_hex(16)
+    head, spans, mark = bytearray(), list[memoryview](), os.urandom(16).hex()
     strings, depth, start, kept = Strings(), 0, 0, 0
     cutting = False
     for block in blocks(text):
-        outside = strings.outside(block)
-        delta = _DELTA.take(block) * outside
-        depths = np.cumsum(delta, dtype=np.int32) + depth
-        depth = int(depths[-1])
-        begins = outside & (block == OPEN) & (depths == _WITHIN)
-        ends = (delta < 0) & (depths == _OUTSIDE)
-        for at in (np.flatnonzero(begins | ends) + start).tolist():
-            if cutting:
+        depth, edges = _edges(strings.blanked(block), depth)
+        if depth > _DEEPEST:
+            raise RequestError("the body is not valid JSON: it is nested too deeply")
+        for edge, opens in edges:
+            at = start + edge
+            if cutting and not opens:
                 head += f'"{mark}:{len(spans)}"'.encode()
                 spans.append(text[kept : at + 1])
                 kept, cutting = at + 1, False
-            elif text[at] == OPEN and _KEY.search(text[max(0, at - _KEY_BYTES) : at]):
+            elif not cutting and opens and _KEY.search(text[max(0, at - _KEY_BYTES) : at]):
                 head += text[kept:at]
                 kept, cutting = at, True
             _bound(len(head))
@@ -127,6 +126,28 @@ def split(text: memoryview) -> Split:
     if cutting:
         raise RequestError("the body is not valid JSON: it ends within the data of a tensor")
     return Split(bytes(head), tuple(spans), mark)
+
+
+def _edges(blanked: bytes, depth: int) -> tuple[int, Iterable[tuple[int, bool]]]:
+    """The depth after a block, and the brackets in it at which a tensor's data may begin or end.
+
+    Args:
+        blanked: the block, without what is in strings.
+        depth: of brackets before it.
+
+    Returns:
+        Of each bracket its position, and whether it is one that opens an array.
+    """
+    depths = list(accumulate(memoryview(blanked.translate(_STEPS, _NO_BRACKETS)).cast("b"), initial=depth))
+    if _OUTSIDE not in depths:
+        return depths[-1], []
+    positions = (found.start() for found in _BRACKET.finditer(blanked))
+    edges = (
+        (at, blanked[at] == _OPEN)
+        for at, (before, after) in zip(positions, pairwise(depths), strict=True)
+        if before + after == _OUTSIDE + _WITHIN and (blanked[at] == _OPEN or before > after)
+    )
+    return depths[-1], edges
 
 
 def _bound(count: int) -> None:

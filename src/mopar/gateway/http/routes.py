@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
+from mopar import __version__
 from mopar.gateway.backend import Answer, Backend
 from mopar.gateway.http.aside import Aside
 from mopar.gateway.http.decode import Inference, decode, json_length
 from mopar.gateway.http.encode import VERSION, encode, metadata
 from mopar.gateway.http.messages import HttpLimits, Request, Response, Send, error_response, json_response
 from mopar.gateway.http.metrics import HttpMetrics
-from mopar.machine import mopar_version
 from mopar.types import MoparError, OverloadedError, RequestError
 
 _GRACE_S = 5.0
@@ -64,28 +64,29 @@ class Routes:
         """Answer a request."""
         start = time.perf_counter()
         name, status = "none", 500
-        with self._metrics.in_flight.track_inprogress():
-            try:
-                route = self._find(request.path)
-                name = route.name
-                if request.method not in route.methods:
-                    allow = {"allow": ", ".join(route.methods)}
-                    message = f"{request.method} is not allowed here: use {route.methods[0]}"
-                    status = await _send(send, error_response(405, message, allow))
-                else:
-                    status = await route.answer(request, send)
-            except RequestError as error:
-                status = await _send(send, error_response(error.status, str(error)))
-            except OverloadedError as error:
-                self._metrics.rejected()
-                status = await _send(send, error_response(503, str(error)))
-            except MoparError as error:
-                status = await _send(send, error_response(500, str(error)))
-            except asyncio.CancelledError:
-                status = 499  # the client disconnected; nginx logs the same number
-                raise
-            finally:
-                self._metrics.observe(name, status, time.perf_counter() - start)
+        self._metrics.in_flight.value += 1
+        try:
+            route = self._find(request.path)
+            name = route.name
+            if request.method not in route.methods:
+                allow = {"allow": ", ".join(route.methods)}
+                message = f"{request.method} is not allowed here: use {route.methods[0]}"
+                status = await _send(send, error_response(405, message, allow))
+            else:
+                status = await route.answer(request, send)
+        except RequestError as error:
+            status = await _send(send, error_response(error.status, str(error)))
+        except OverloadedError as error:
+            self._metrics.rejected()
+            status = await _send(send, error_response(503, str(error)))
+        except MoparError as error:
+            status = await _send(send, error_response(500, str(error)))
+        except asyncio.CancelledError:
+            status = 499  # the client disconnected; nginx logs the same number
+            raise
+        finally:
+            self._metrics.in_flight.value -= 1
+            self._metrics.observe(name, status, time.perf_counter() - start)
 
     def _find(self, path: str) -> _Route:
         parts = tuple(unquote(part) for part in path.strip("/").split("/"))
@@ -109,7 +110,7 @@ class Routes:
     def _about(self) -> Response:
         return json_response(
             200,
-            {"name": "mopar", "version": mopar_version(), "extensions": ["binary_tensor_data"]},
+            {"name": "mopar", "version": __version__, "extensions": ["binary_tensor_data"]},
         )
 
     def _ready(self) -> Response:

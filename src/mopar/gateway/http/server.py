@@ -6,8 +6,6 @@ import errno
 from collections.abc import Callable
 from dataclasses import replace
 
-from prometheus_client import CollectorRegistry
-
 from mopar.gateway.backend import Backend
 from mopar.gateway.http.access import Access
 from mopar.gateway.http.aside import Aside, large_bodies
@@ -16,6 +14,7 @@ from mopar.gateway.http.crowd import Crowd
 from mopar.gateway.http.messages import Handler, HttpLimits
 from mopar.gateway.http.metrics import HttpMetrics
 from mopar.gateway.http.routes import Routes
+from mopar.gateway.prometheus import Registry
 from mopar.types import PlatformError
 
 _LAST_PORT = 65535
@@ -55,7 +54,7 @@ class _Server:
         # A refused connection stays open until its client has read why; there may be as many of these as of others.
         self._connections.add(connection)
         self._empty.clear()
-        self.metrics.connections.set(len(self._connections))
+        self.metrics.connections.value = len(self._connections)
         refusal = self._crowd.admit(connection, connection.client)
         if refusal is not None and len(self._connections) > 2 * self.limits.max_connections:
             connection.abort()
@@ -66,7 +65,7 @@ class _Server:
             self._aside.trim_soon()
         self._connections.discard(connection)
         self._crowd.leave(connection)
-        self.metrics.connections.set(len(self._connections))
+        self.metrics.connections.value = len(self._connections)
         if not self._connections:
             self._empty.set()
 
@@ -91,7 +90,7 @@ async def serve(
     host: str,
     port: int,
     *,
-    registry: CollectorRegistry,
+    registry: Registry,
     shutdown: asyncio.Event,
     on_ready: Callable[[int], None],
     max_body_bytes: int | None = None,

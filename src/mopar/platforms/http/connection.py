@@ -177,7 +177,7 @@ class Connection(asyncio.BufferedProtocol):
             self._admit(length)
         elif length is None or length > _MAX_ERROR_BYTES:
             length, self._keep = 0, False
-        self._body = fresh_bytes(length).data
+        self._body = fresh_bytes(length)
 
     def on_body(self, data: bytes) -> None:
         """The part of the body that arrived together with the head."""

@@ -1,6 +1,6 @@
 """Calls as frames over a socket, tensors in shared memory: the transport to functions of this machine."""
 
-import platform
+import os
 import time
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from mopar.platforms.local.function import LocalFunction
 from mopar.platforms.local.request import LocalRequest
 from mopar.types import TensorValue
 
-_ORDERED_STORES = platform.machine() in {"x86_64", "AMD64", "i686"}
+_ORDERED_STORES = os.uname().machine in {"x86_64", "AMD64", "i686"}
 """Whether other processes see a flag no earlier than what was stored before it, without a barrier."""
 _IDLE_S = 10.0
 """Memory that no request has used for so long is released."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mopar.bundle.contents import check_graph
 from mopar.bundle.folder import file_entries
-from mopar.bundle.open import Bundle, fits_machine
+from mopar.bundle.opened import Bundle, fits_machine
 from mopar.engine.prepack import pack_graph, packed_entry
 from mopar.files import read_json, swap_paths, temporary_folder, to_json, write_whole
 from mopar.machine import machine_facts

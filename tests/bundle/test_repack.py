@@ -1,19 +1,18 @@
 """Graphs packed again where the bundle was built on a machine of another kind."""
 
-import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mopar.bundle import Bundle, fits_machine, prepare
+from mopar.bundle import Bundle, fits_machine, prepare, repack
 from mopar.measurement.recording import record
 from tests.bundle.disk import full_disk
 from tests.bundle.manifests import built_elsewhere, flip
 from tests.graph.composed import assert_equal, run_file
 from tests.models import sample_inputs
-
-PREPARE = sys.modules["mopar.bundle.prepare"]  # the function of the same name shadows the module
 
 
 def assert_answers(bundle: Bundle, model: Path) -> None:
@@ -51,7 +50,7 @@ def test_its_graphs_are_packed_for_this_one_once(
         assert path in prepared.files_of(graph.function)
     assert_answers(prepared, reference("skip"))
     assert strange.packed_root is None
-    monkeypatch.setattr(PREPARE, "pack_graph", refuse)
+    monkeypatch.setattr(repack, "pack_graph", refuse)
     assert prepare(strange, tmp_path / "cache", pytest.fail) == prepared
 
 
@@ -77,13 +76,13 @@ def test_a_process_that_was_quicker_is_no_matter(
     """Both processes have packed, and the other one has moved its folder into place first."""
     strange = built_elsewhere(bundle)
     first = prepare(strange, tmp_path / "cache")
-    real, attempts = PREPARE._kept, []
+    real, attempts = repack._kept, []
 
-    def not_yet(*arguments: object) -> object:
+    def not_yet(*arguments: Any) -> object:
         attempts.append(arguments)
         return None if len(attempts) == 1 else real(*arguments)
 
-    monkeypatch.setattr(PREPARE, "_kept", not_yet)
+    monkeypatch.setattr(repack, "_kept", not_yet)
     second = prepare(strange, tmp_path / "cache", pytest.fail)
     assert len(attempts) == 2
     assert second == first
@@ -102,3 +101,18 @@ def test_without_a_cache_the_portable_graphs_run_and_a_notice_says_so(
     assert len(notices) == 2
     assert list((tmp_path / "cache" / "packed").glob("*/*")) == []
     assert_answers(strange, reference("skip"))
+
+
+def test_a_settled_bundle_runs_the_same_files(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed ones in the bundle and in the cache, and portable ones; from any folder."""
+    packed = prepare(built_elsewhere(bundle), tmp_path / "cache")
+    portable = built_elsewhere(bundle)
+    for each in (bundle, packed, portable):
+        here = replace(each, root=each.root.relative_to(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        settled = here.settled()
+        monkeypatch.chdir("/")
+        for graph, as_is in zip(settled.manifest.graphs, each.manifest.graphs, strict=True):
+            assert settled.runnable(graph) == each.runnable(as_is)
+        for function in each.manifest.plan.functions:
+            assert settled.files_of(function.name) == each.files_of(function.name)
