@@ -8,22 +8,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mopar.files import temporary_folder
-from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.limits import detect_cgroups, read_ahead_kib
 from mopar.machine import machine_facts
 from mopar.measurement.inprocess import engine_ms
-from mopar.measurement.recording import record
-from mopar.measurement.required_memory import required_memory
 from mopar.pipeline.bench.configs import Config, planned, resized, torch_module, untouched
+from mopar.pipeline.bench.needs import measured
 from mopar.pipeline.bench.prices import cheapest_coupled, cost_as_run, runs_of
 from mopar.pipeline.bench.rows import gb_s, latency_of, ratios_of
 from mopar.pipeline.bench.served import Samples, sample
 from mopar.pipeline.profile import Shapes, measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, largest_of, requests_for
-from mopar.planning import with_headroom
-from mopar.platforms import host_platform
 from mopar.platforms.base import Network
 from mopar.platforms.books import load_book, load_limits
 from mopar.profiling import Progress
@@ -71,7 +67,7 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
 
     Every function's limit is its required memory for the largest sizes that must be answered, measured alone as on an
     empty node, plus the same headroom, in every configuration; latency is that of the measured point. Where limits
-    cannot be set, the rows say so.
+    cannot be set, the rows say so. What mopar did not build runs with the allocator that serves it best.
 
     Raises:
         UsageError: a baseline is unknown, or torch is asked for without its module.
@@ -88,11 +84,8 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
     with temporary_folder(".mopar-bench-", path.resolve().parent) as folder:
         ahead_kib = read_ahead_kib(folder)
         configs = _configs(model, profile, options, folder, progress)
-        needs = [_needs(config, largest_of([inputs, *ends]), progress) for config in configs]
-        sized = [
-            resized(config, {name: math.ceil(mib) for name, mib in need.items()})
-            for config, need in zip(configs, needs, strict=True)
-        ]
+        found = [measured(config, largest_of([inputs, *ends]), progress) for config in configs]
+        sized = [resized(one.config, {name: math.ceil(mib) for name, mib in one.required_mib.items()}) for one in found]
         engines = [engine_ms(config.bundle, inputs) for config in sized]
         samples = sample(
             [config.bundle for config in sized],
@@ -104,8 +97,8 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
             progress=lambda share: progress("measuring all configurations, interleaved", share),
         )
     rows = tuple(
-        _row(config, need, engine, taken, book, profile)
-        for config, need, engine, taken in zip(sized, needs, engines, samples, strict=True)
+        _row(config, one.required_mib, engine, taken, book, profile)
+        for config, one, engine, taken in zip(sized, found, engines, samples, strict=True)
     )
     return BenchReport(
         model=model.name,
@@ -140,18 +133,6 @@ def _configs(model: Model, profile: Profile, options: BenchOptions, root: Path, 
     return configs + planned(model, profile, options.plan, (*names, *_OWN), root, lambda line: progress(line, None))
 
 
-def _needs(config: Config, inputs: Mapping[str, Array], progress: Progress) -> dict[str, float]:
-    """Required memory of each function with headroom, in MiB."""
-    recording = record(config.bundle, inputs)
-    needs = {}
-    for number, function in enumerate(config.bundle.manifest.plan.functions):
-        share = number / len(config.bundle.manifest.plan.functions)
-        progress(f"measuring the memory of {config.name}", share)
-        launch = host_platform().launch(config.bundle, function.name, recording.calls[function.name])
-        needs[function.name] = with_headroom(required_memory(launch, cpu=function.cpu).required_mib)
-    return needs
-
-
 def _row(
     config: Config, needs: Mapping[str, float], engine: float, taken: Samples, book: PriceBook, profile: Profile
 ) -> BenchRow:
@@ -173,6 +154,7 @@ def _row(
         engine_ms=engine,
         memory_mib=memory_mib,
         limited=detect_cgroups() is not None,
+        allocator=config.bundle.manifest.allocator,
         gb_s_per_request=held,
         compute_gb_s=computed,
         communication_gb_s=held - computed,
