@@ -133,6 +133,7 @@ INCONSISTENT: list[tuple[Callable[[Manifest], Manifest], str]] = [
     (_outputs, "output y is not made by c0"),
     (lambda manifest: dataclasses.replace(manifest, outputs=()), "its outputs are not the plan's"),
     (lambda manifest: dataclasses.replace(manifest, graphs=manifest.graphs * 2), "have not each an id"),
+    (lambda manifest: dataclasses.replace(manifest, allocator="LD_PRELOAD"), "'LD_PRELOAD' is none of keeping, glibc"),
 ]
 
 

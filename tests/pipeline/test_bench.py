@@ -62,6 +62,7 @@ def test_all_configurations_answer_and_are_compared(model: Path) -> None:
         gateway = row.gateway.memory_mib / 1024 * row.latency_ms.p50 / 1000 if row.functions > 1 else 0.0
         assert row.gb_s_with_gateway == pytest.approx(held + gateway)
         assert row.cpu_s_per_request > row.gateway.cpu_ms / 1e3 > 0, "functions compute too"
+        assert row.allocator == "keeping" or row.config in {"ort-unsplit", "torch-unsplit"}
         assert row.limited == (detect_cgroups() is not None)
     by_name = {row.config: row for row in report.rows}
     ratio = by_name["mopar-cost"].gb_s_per_request / by_name["torch-unsplit"].gb_s_per_request

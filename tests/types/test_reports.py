@@ -40,6 +40,7 @@ ROW = BenchRow(
     engine_ms=6.0,
     memory_mib=(48, 50),
     limited=True,
+    allocator="keeping",
     gb_s_per_request=0.001,
     compute_gb_s=0.0009,
     communication_gb_s=0.0001,

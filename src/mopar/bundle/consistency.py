@@ -6,6 +6,7 @@ from mopar.bundle.agreement import check_edges
 from mopar.bundle.calls import check_calls
 from mopar.planning.validate.plan import check_plan
 from mopar.planning.validate.ranges import check_ranges
+from mopar.runtime.environment import ALLOCATORS
 from mopar.types import (
     DTYPES,
     REQUEST,
@@ -32,6 +33,7 @@ def check_manifest(manifest: Manifest, where: str) -> None:
     """
     try:
         _check_graphs(manifest)
+        _check_allocator(manifest)
         _check_calls(manifest)
         _check_outputs(manifest)
         _check_specs((*manifest.inputs, *manifest.outputs))
@@ -58,6 +60,11 @@ def _check_graphs(manifest: Manifest) -> None:
         if not graph.files or (graph.packed is not None and not graph.packed.files):
             raise BundleError(f"graph {graph.id} has no file")
         _check_specs((*graph.inputs, *graph.outputs))
+
+
+def _check_allocator(manifest: Manifest) -> None:
+    if manifest.allocator not in ALLOCATORS:
+        raise BundleError(f"allocator {manifest.allocator!r} is none of {', '.join(ALLOCATORS)}")
 
 
 def _check_calls(manifest: Manifest) -> None:

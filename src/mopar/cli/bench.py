@@ -26,6 +26,7 @@ from mopar.cli.options import (
     shapes_of,
 )
 from mopar.cli.output import Output, run, say_next, table
+from mopar.runtime.environment import KEEPING
 
 if TYPE_CHECKING:
     from mopar.types.reports import BenchReport
@@ -184,6 +185,9 @@ def render_bench(console: Console, report: "BenchReport") -> None:
     )
     if not all(row.limited for row in report.rows):
         console.print("no limits could be set: those below are peaks of resident memory, and nothing enforced them")
+    own = [f"{row.config} ({row.allocator})" for row in report.rows if row.allocator != KEEPING]
+    if own:
+        console.print(f"served best by an allocator of its own: {', '.join(own)}; all others: {KEEPING}")
     for made in (_time_table, _memory_table, _cost_table, _prediction_table):
         console.print(made(report))
     for name, ratio in report.ratios.items():

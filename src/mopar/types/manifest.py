@@ -72,7 +72,8 @@ class Manifest:
 
     ``inputs`` and ``outputs`` are those of the unsplit model, with symbolic dimensions. ``calls`` are the plan's
     calls in the form that workers take: each input has one source, and a region only where that region is
-    contiguous in memory; their graphs are ids of ``graphs``.
+    contiguous in memory; their graphs are ids of ``graphs``. ``allocator`` is what functions do with freed memory, one
+    of ``mopar.runtime.environment.ALLOCATORS``.
     """
 
     name: str
@@ -82,4 +83,5 @@ class Manifest:
     graphs: tuple[GraphEntry, ...]
     calls: tuple[Call, ...]
     mopar: str
+    allocator: str = "keeping"
     schema: int = MANIFEST_SCHEMA

@@ -106,6 +106,7 @@ class BenchRow:
         memory_mib: limit of each function: required memory as measured, plus headroom.
         limited: whether these limits, and those of CPU, were set; where they could not be, required memory is the peak
             of resident memory.
+        allocator: what functions did with freed memory (``mopar.runtime.environment``).
         gb_s_per_request: billed duration x limit, over all functions.
         compute_gb_s: the part inside the engine; ``communication_gb_s`` the rest.
         gateway: its memory and CPU.
@@ -134,6 +135,7 @@ class BenchRow:
     engine_ms: float
     memory_mib: tuple[int, ...]
     limited: bool
+    allocator: str
     gb_s_per_request: float
     compute_gb_s: float
     communication_gb_s: float

@@ -12,7 +12,8 @@ import uvloop
 
 from mopar.bundle import Bundle
 from mopar.limits import resident_memory
-from mopar.platforms.local import GraphFile, LocalDeployment, WorkerProcess, WorkerSpec
+from mopar.platforms.local import GraphFile, LocalDeployment, WorkerProcess, WorkerSpec, worker_spec
+from mopar.runtime.environment import ALLOCATORS
 from mopar.types import EngineError, EngineOptions, PlatformError
 from tests.bundle.plans import built
 from tests.platforms.local.leftovers import cgroups_of, workers_of
@@ -37,6 +38,15 @@ def test_each_function_runs_under_its_own_limit(bundle: Bundle) -> None:
         assert not deployment.transport().ready()
 
     uvloop.run(main())
+
+
+@pytest.mark.parametrize("allocator", ALLOCATORS)
+def test_a_function_has_the_allocator_that_its_bundle_names(bundle: Bundle, allocator: str) -> None:
+    named = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, allocator=allocator))
+    with WorkerProcess(worker_spec(named, named.manifest.plan.functions[0])) as worker:
+        worker.load(60.0)
+        environment = Path(f"/proc/{worker.pid}/environ").read_bytes()
+    assert (b"MALLOC_MMAP_THRESHOLD_" in environment) == (allocator == "keeping")
 
 
 def test_where_one_function_does_not_come_up_none_is_left(bundle: Bundle) -> None:

@@ -26,6 +26,11 @@ class Config:
     bundle: Bundle
     plan: Plan | None
 
+    @property
+    def cpus(self) -> dict[str, float]:
+        """CPUs of each function."""
+        return {function.name: function.cpu for function in self.bundle.manifest.plan.functions}
+
 
 def untouched(model: Model, root: Path) -> Config:
     """The user's file as it is, with ONNX Runtime's default options, as one function."""
@@ -88,7 +93,7 @@ def _own(profile: Profile, options: PlanOptions, name: str) -> Plan:
 
 
 def resized(config: Config, memory_mib: dict[str, int]) -> Config:
-    """The configuration with other memory limits, written over its manifest."""
+    """The configuration with other memory limits; its manifest is written anew."""
     manifest = config.bundle.manifest
     functions = tuple(replace(function, memory_mib=memory_mib[function.name]) for function in manifest.plan.functions)
     changed = replace(manifest, plan=replace(manifest.plan, functions=functions))

@@ -13,7 +13,7 @@ from mopar.limits import detect_cgroups, read_ahead_kib
 from mopar.machine import machine_facts
 from mopar.measurement.inprocess import engine_ms
 from mopar.pipeline.bench.configs import Config, planned, resized, torch_module, untouched
-from mopar.pipeline.bench.needs import Needs, needs_of
+from mopar.pipeline.bench.needs import Needs, measured
 from mopar.pipeline.bench.prices import cheapest_coupled, cost_as_run, cost_in, runs_of
 from mopar.pipeline.bench.rows import gb_s, latency_of, ratios_of
 from mopar.pipeline.bench.served import Samples, sample
@@ -67,7 +67,7 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
 
     Every function's limit is its required memory for the largest sizes that must be answered, measured alone as on an
     empty node, plus the same headroom, in every configuration; latency is that of the measured point. Where limits
-    cannot be set, the rows say so.
+    cannot be set, the rows say so. What mopar did not build runs with the allocator that serves it best.
 
     Raises:
         UsageError: a baseline is unknown, or torch is asked for without its module.
@@ -84,10 +84,10 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
     with temporary_folder(".mopar-bench-", path.resolve().parent) as folder:
         ahead_kib = read_ahead_kib(folder)
         configs = _configs(model, profile, options, folder, progress)
-        needs = [needs_of(config, largest_of([inputs, *ends]), progress) for config in configs]
+        found = [measured(config, largest_of([inputs, *ends]), progress) for config in configs]
         sized = [
-            resized(config, {name: math.ceil(one.memory_mib) for name, one in need.items()})
-            for config, need in zip(configs, needs, strict=True)
+            resized(one.config, {name: math.ceil(needs.memory_mib) for name, needs in one.needs.items()})
+            for one in found
         ]
         engines = [engine_ms(config.bundle, inputs) for config in sized]
         samples = sample(
@@ -100,8 +100,8 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
             progress=lambda share: progress("measuring all configurations, interleaved", share),
         )
     rows = tuple(
-        _row(config, need, engine, taken, book, profile)
-        for config, need, engine, taken in zip(sized, needs, engines, samples, strict=True)
+        _row(config, one.needs, engine, taken, book, profile)
+        for config, one, engine, taken in zip(sized, found, engines, samples, strict=True)
     )
     return BenchReport(
         model=model.name,
@@ -160,6 +160,7 @@ def _row(
         engine_ms=engine,
         memory_mib=memory_mib,
         limited=detect_cgroups() is not None,
+        allocator=config.bundle.manifest.allocator,
         gb_s_per_request=held,
         compute_gb_s=computed,
         communication_gb_s=held - computed,

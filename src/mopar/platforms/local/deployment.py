@@ -30,7 +30,14 @@ def worker_spec(bundle: Bundle, function: Function, cores: tuple[int, ...] = ())
         inputs = tuple(spec.name for spec in entry.inputs)
         outputs = tuple(spec.name for spec in entry.outputs)
         graphs.append(GraphFile(path.resolve(), options, inputs, outputs))
-    return WorkerSpec(function.name, tuple(graphs), function.threads, cores, module=bundle.worker)
+    return WorkerSpec(
+        function.name,
+        tuple(graphs),
+        function.threads,
+        cores,
+        allocator=bundle.manifest.allocator,
+        module=bundle.worker,
+    )
 
 
 class HostDeployment(ABC, Generic[_F]):

@@ -14,7 +14,7 @@ from pathlib import Path
 from mopar.bundle import WORKER
 from mopar.limits import Cgroup
 from mopar.runtime import frames
-from mopar.runtime.environment import ENVIRONMENT
+from mopar.runtime.environment import KEEPING, environment_of
 from mopar.types import EngineOptions, PlatformError
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
@@ -48,6 +48,7 @@ class WorkerSpec:
         threads: of an operator.
         cores: that it is pinned to; empty leaves that to the scheduler.
         library: ONNX Runtime's, where it is not the installed one.
+        allocator: what it does with freed memory, one of ``ALLOCATORS``.
         module: whose ``main`` serves the frames; one other than ``WORKER`` may import installed packages.
     """
 
@@ -56,6 +57,7 @@ class WorkerSpec:
     threads: int = 1
     cores: tuple[int, ...] = ()
     library: Path | None = None
+    allocator: str = KEEPING
     module: str = WORKER
 
 
@@ -93,7 +95,8 @@ class FunctionProcess(ABC):
             self._process = subprocess.Popen(
                 command,
                 pass_fds=inherited,
-                env=ENVIRONMENT | {name: os.environ[name] for name in _INHERITED if name in os.environ},
+                env=environment_of(spec.allocator)
+                | {name: os.environ[name] for name in _INHERITED if name in os.environ},
                 stdin=stdin,
                 stdout=stdout,
                 start_new_session=True,  # Ctrl-C is the gateway's to handle
