@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SHOWS = {
     "plan_under_slo": r"the fastest plan: .*at most .*the cheapest plan: .* USD .*: slo_ms",
-    "serve_in_process": r"2 functions, takes .*billed ms: .*'f0'.*'f1'.*answers \(256, 256\)",
+    "serve_in_process": r"2 functions, takes .*held ms: .*'f0'.*'f1'.*answers \(256, 256\)",
     "add_price_book": r"paper: .*my-cloud: \d.* USD per million requests \(unsplit .* MiB and .* CPU",
     "add_sharding_rule": r"without a rule: part 0 takes rows 0 to 63.*with a rule: part 1 takes rows 32 to 63.*unsplit",
 }
