@@ -11,7 +11,7 @@ from mopar.pipeline.serve import serve_settled
 from mopar.runtime.trim import trim_memory, tune_heap
 
 _SLOW_S = 1.0
-_SWITCH_S = 0.0005
+SWITCH_S = 0.0005
 """After which a thread that decodes a large body makes room for the event loop: a tenth of Python's default, since the
 loop takes the interpreter's lock several times for each answer."""
 
@@ -23,7 +23,7 @@ async def serve_until_signal(job: ServeJob, output: PlainOutput) -> None:
     reason.
     """
     tune_heap()
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     shutdown, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, shutdown.set)
