@@ -4,8 +4,8 @@
 
 Bodies of usual shapes, and bodies of a hostile client, which are refused. Each is decoded alone, and then in a thread,
 as the gateway does with large ones, beside a thread that sleeps for 0.5 ms again and again: what it oversleeps is what
-the event loop would wait for the interpreter's lock. Of the rounds, which take turns, the quickest counts, but the longest
-wait.
+the event loop would wait for the interpreter's lock. Of the rounds, which take turns, the quickest counts, but the
+longest wait.
 """
 
 import json
