@@ -1,5 +1,6 @@
 """The process that ``mopar serve`` becomes: what it holds, and that nothing is lost on the way."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -45,14 +46,21 @@ def test_a_gateway_holds_little(large: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_it_is_replaced_ends_it_with_its_exit_code(made: Pipeline, number: signal.Signals) -> None:
-    """The signal arrives just before the exec, in which a process has no handlers."""
+def test_a_signal_while_it_is_replaced_ends_it_with_its_exit_code(
+    made: Pipeline, tmp_path: Path, number: signal.Signals
+) -> None:
+    """It arrives while the new interpreter starts, before any of our code could handle it."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nif 'SIGNAL' in os.environ: os.kill(os.getpid(), int(os.environ['SIGNAL']))"
+    )
     code = (
-        "import os, sys; from mopar.cli import main; replace = os.execv;"
-        f"os.execv = lambda *a: (os.kill(os.getpid(), {int(number)}), replace(*a)); main()"
+        "import os; from mopar.cli import main; replace = os.execv;"
+        f"os.execv = lambda *a: (os.environ.update(SIGNAL='{int(number)}'), replace(*a)); main()"
     )
     command = [sys.executable, "-c", code, "serve", str(made.bundle), "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(made.cache), check=False)
+    places = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    variables = {**environment(made.cache), "PYTHONPATH": places}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=variables, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
 
 

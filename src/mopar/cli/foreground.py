@@ -11,6 +11,9 @@ from mopar.pipeline.serve import serve_settled
 from mopar.runtime.trim import trim_memory, tune_heap
 
 _SLOW_S = 1.0
+SWITCH_S = 0.0005
+"""After which a thread that decodes a large body makes room for the event loop: a tenth of Python's default, since the
+loop takes the interpreter's lock several times for each answer."""
 
 
 async def serve_until_signal(job: ServeJob, output: PlainOutput) -> None:
@@ -20,6 +23,7 @@ async def serve_until_signal(job: ServeJob, output: PlainOutput) -> None:
     reason.
     """
     tune_heap()
+    sys.setswitchinterval(SWITCH_S)
     shutdown, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, shutdown.set)

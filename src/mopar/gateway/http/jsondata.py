@@ -144,8 +144,8 @@ def _writer(value: TensorValue) -> tuple[Callable[[int, int], bytes], int]:
     def write(start: int, stop: int) -> bytes:
         numbers = struct.unpack_from(f"<{stop - start}{code}", value.data, start * step)
         text = msgspec.json.encode(numbers)
-        # null is NaN or an infinity: the protocol's clients know these by their names.
-        return json.dumps(numbers).encode() if b"null" in text else text
+        # An n is of null, for a NaN or an infinity: the protocol's clients know these by their names.
+        return json.dumps(numbers).encode() if b"n" in text else text
 
     return write, memoryview(value.data).nbytes // step
 

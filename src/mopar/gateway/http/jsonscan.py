@@ -13,8 +13,8 @@ from itertools import accumulate, pairwise
 
 from mopar.types import RequestError
 
-BLOCK = 1 << 16
-"""Bytes that are scanned at a time."""
+BLOCK = 1 << 14
+"""Bytes that are scanned at a time: no longer than the event loop can wait, a few hundred microseconds."""
 MAX_HEAD_BYTES = 1 << 16
 """Of a request's JSON without the data of its tensors."""
 
@@ -22,8 +22,10 @@ SPACES = b" \t\r\n"
 _BRACKETS = b"[]{}"
 _OPEN = ord("[")
 _BRACKET = re.compile(rb"[\[\]{}]")
-_STEPS = bytes.maketrans(_BRACKETS, b"\x01\xff\x01\xff")
+_UP, _DOWN = b"\x01", b"\xff"
+_STEPS = bytes.maketrans(_BRACKETS, _UP + _DOWN + _UP + _DOWN)
 """What each bracket adds to the depth, as a signed byte."""
+_ROUNDS = 3
 _DEEPEST = 1000
 """Decoders of JSON refuse more too, but only after all of it was scanned."""
 _OUTSIDE, _WITHIN = 3, 4  # a tensor is an object in an array in an object; its data are an array in it
@@ -138,9 +140,12 @@ def _edges(blanked: bytes, depth: int) -> tuple[int, Iterable[tuple[int, bool]]]
     Returns:
         Of each bracket its position, and whether it is one that opens an array.
     """
-    depths = list(accumulate(memoryview(blanked.translate(_STEPS, _NO_BRACKETS)).cast("b"), initial=depth))
+    steps = blanked.translate(_STEPS, _NO_BRACKETS)
+    if _stays_within(steps, depth):
+        return depth + steps.count(_UP) - steps.count(_DOWN), ()
+    depths = list(accumulate(memoryview(steps).cast("b"), initial=depth))
     if _OUTSIDE not in depths:
-        return depths[-1], []
+        return depths[-1], ()
     positions = (found.start() for found in _BRACKET.finditer(blanked))
     edges = (
         (at, blanked[at] == _OPEN)
@@ -148,6 +153,16 @@ def _edges(blanked: bytes, depth: int) -> tuple[int, Iterable[tuple[int, bool]]]
         if before + after == _OUTSIDE + _WITHIN and (blanked[at] == _OPEN or before > after)
     )
     return depths[-1], edges
+
+
+def _stays_within(steps: bytes, depth: int) -> bool:
+    """Whether the depth certainly stays that of data: closing brackets count, but for those just after what they close.
+
+    What is between a bracket and the one that closes it lies deeper than both, and can be left out.
+    """
+    for _ in range(_ROUNDS):
+        steps = steps.replace(_UP + _DOWN, b"")
+    return depth - steps.count(_DOWN) >= _WITHIN
 
 
 def _bound(count: int) -> None:
