@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from mopar.pipeline.bench.prices import FunctionRun, cheapest_coupled, cost_as_run
+from mopar.pipeline.bench.prices import MeasuredFunction, cheapest_coupled, cost_as_run
 from mopar.planning.model.quota import quota_ms
 from tests.profiles import PAPER
 
 APART = replace(PAPER, gib_s_usd=1.0)
 COUPLED = replace(APART, mib_per_vcpu=1024.0, memory_min_mib=256, memory_step_mib=256, memory_max_mib=4096)
-RUN = FunctionRun(required_mib=200.0, billed_ms=20.0, calls=1, cpu=1.0, threads=1)
+RUN = MeasuredFunction(required_mib=200.0, billed_ms=20.0, calls=1, cpu=1.0, threads=1)
 
 
 def test_the_cheapest_size_is_taken_with_the_duration_that_it_leads_to() -> None:

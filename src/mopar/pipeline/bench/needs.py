@@ -22,14 +22,14 @@ _NO_SLOWER = 1.02
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredConfig:
     """A configuration with the required memory of each of its functions in MiB, headroom included."""
 
     config: Config
     required_mib: Mapping[str, float]
 
 
-def measured(config: Config, inputs: Mapping[str, Array], progress: Progress) -> Measured:
+def measured(config: Config, inputs: Mapping[str, Array], progress: Progress) -> MeasuredConfig:
     """Measure a configuration's functions for a request; a baseline with the allocator that serves it best.
 
     What mopar builds is measured with the allocator that it is built for, which no packed file of the reference models
@@ -47,7 +47,7 @@ def measured(config: Config, inputs: Mapping[str, Array], progress: Progress) ->
     return best_of([one for one, _ in found], latencies_ms)
 
 
-def best_of(candidates: Sequence[Measured], latencies_ms: Sequence[float]) -> Measured:
+def best_of(candidates: Sequence[MeasuredConfig], latencies_ms: Sequence[float]) -> MeasuredConfig:
     """The candidate of the least memory among those that are as fast as the fastest, to 2%."""
     enough_ms = _NO_SLOWER * min(latencies_ms)
     fast = [one for one, ms in zip(candidates, latencies_ms, strict=True) if ms <= enough_ms]
@@ -73,13 +73,13 @@ def launches_of(config: Config, inputs: Mapping[str, Array]) -> dict[str, Functi
     return {name: host_platform().launch(config.bundle, name, calls[name]) for name in config.cpus}
 
 
-def with_needs(config: Config, launches: Mapping[str, FunctionLaunch], progress: Progress) -> Measured:
+def with_needs(config: Config, launches: Mapping[str, FunctionLaunch], progress: Progress) -> MeasuredConfig:
     """Measure the required memory of each of its functions."""
     needs = {}
     for number, (name, launch) in enumerate(launches.items()):
         progress(f"measuring the memory of {config.name}", number / len(launches))
         needs[name] = with_headroom(required_memory(launch, cpu=config.cpus[name]).required_mib)
-    return Measured(config, needs)
+    return MeasuredConfig(config, needs)
 
 
 def with_allocator(config: Config, allocator: str) -> Config:

@@ -16,7 +16,7 @@ _HALVINGS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionRun:
+class MeasuredFunction:
     """A function as it was measured.
 
     Attributes:
@@ -49,16 +49,16 @@ class CoupledCost:
     billed_ms: tuple[float, ...]
 
 
-def runs_of(plan: Plan, required_mib: Sequence[float], billed_ms: Sequence[float]) -> list[FunctionRun]:
+def measured_functions(plan: Plan, required_mib: Sequence[float], billed_ms: Sequence[float]) -> list[MeasuredFunction]:
     """The functions of a plan, with required memory (headroom included) and billed duration of a request of each."""
     calls = Counter(call.function for call in plan.calls)
     return [
-        FunctionRun(mib, ms, calls[function.name], function.cpu, function.threads)
+        MeasuredFunction(mib, ms, calls[function.name], function.cpu, function.threads)
         for function, mib, ms in zip(plan.functions, required_mib, billed_ms, strict=True)
     ]
 
 
-def cost_as_run(book: PriceBook, functions: Sequence[FunctionRun]) -> float:
+def cost_as_run(book: PriceBook, functions: Sequence[MeasuredFunction]) -> float:
     """USD for a million requests that take as long as was measured.
 
     A function is bought at the smallest size that holds its required memory and, where memory buys CPU, also buys the
@@ -71,7 +71,7 @@ def cost_as_run(book: PriceBook, functions: Sequence[FunctionRun]) -> float:
     return _MILLION * usd
 
 
-def cheapest_coupled(book: PriceBook, functions: Sequence[FunctionRun]) -> CoupledCost | None:
+def cheapest_coupled(book: PriceBook, functions: Sequence[MeasuredFunction]) -> CoupledCost | None:
     """The least that functions cost where memory buys CPU, at any latency; None where one is too large for the book.
 
     Every function is bought at the cheapest size that holds its required memory. With less than a CPU for each thread a
@@ -86,7 +86,7 @@ def cheapest_coupled(book: PriceBook, functions: Sequence[FunctionRun]) -> Coupl
     return CoupledCost(_MILLION * sum(usd), memory_mib, duration_ms)
 
 
-def _cheapest(book: PriceBook, function: FunctionRun) -> tuple[float, int, float] | None:
+def _cheapest(book: PriceBook, function: MeasuredFunction) -> tuple[float, int, float] | None:
     """Price of a request's calls, size and their duration at the cheapest size; None where no size is large enough."""
     mib_per_vcpu = book.mib_per_vcpu
     assert mib_per_vcpu is not None

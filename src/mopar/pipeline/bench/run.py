@@ -14,7 +14,7 @@ from mopar.machine import machine_facts
 from mopar.measurement.inprocess import engine_ms
 from mopar.pipeline.bench.configs import Config, planned, resized, torch_module, untouched
 from mopar.pipeline.bench.needs import measured
-from mopar.pipeline.bench.prices import cheapest_coupled, cost_as_run, runs_of
+from mopar.pipeline.bench.prices import cheapest_coupled, cost_as_run, measured_functions
 from mopar.pipeline.bench.rows import gb_s, latency_of, ratios_of
 from mopar.pipeline.bench.served import Samples, sample
 from mopar.pipeline.profile import Shapes, measure_model
@@ -142,7 +142,7 @@ def _row(
     compute_ms = [statistics.median(taken.engine_ms[function.name]) for function in functions]
     held, computed = gb_s(memory_mib, billed_ms), gb_s(memory_mib, compute_ms)
     latency = latency_of(taken.latency_ms)
-    runs = runs_of(config.bundle.manifest.plan, [needs[function.name] for function in functions], billed_ms)
+    runs = measured_functions(config.bundle.manifest.plan, [needs[function.name] for function in functions], billed_ms)
     coupled = cheapest_coupled(load_book(COUPLED_BOOK), runs)
     predicted = config.plan.predicted if config.plan is not None else None
     return BenchRow(
