@@ -9,21 +9,24 @@ What mopar builds is served with the first; `mopar bench` measures both for each
 it best: the least memory among those within 2% of the fastest.
 """
 
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import architectures
 from benchmarks.common import parser, say_where, table, write_raw
 from mopar.bundle import build, open_bundle
+from mopar.gateway.arrays import Array
 from mopar.pipeline.bench.configs import Config, untouched
 from mopar.pipeline.bench.needs import best_of, interleaved_ms, launches_of, with_allocator, with_needs
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.runtime.environment import ALLOCATORS
-from tests.models import materialise, sample_inputs
+from tests import models as zoo
 
-MODELS = ("vgg16", "resnet50", "efficientnet-b0", "minilm", "bert-base", "lstm-lm")
+MODELS = ("alexnet", "vgg16", "resnet50", "efficientnet-b0", "minilm", "bert-base")
 SLICES = 4
 
 
@@ -38,10 +41,18 @@ class Compared:
     best: str
 
 
-def configs_of(name: str, root: Path) -> Iterator[Config]:
+def model_of(name: str) -> tuple[Path, Mapping[str, Array]]:
+    """A model of the zoo, or an architecture in full size, and a request."""
+    if name in zoo.MODELS:
+        return zoo.materialise(name), zoo.sample_inputs(name)
+    item = architectures.FULL[name]
+    return architectures.materialise(item), item.request()
+
+
+def configs_of(path: Path, inputs: Mapping[str, Array], root: Path) -> Iterator[Config]:
     """The model as it is, built as one function, and built in slices of equal time."""
-    shapes = {key: "x".join(map(str, value.shape)) for key, value in sample_inputs(name).items()}
-    model, profile = predict_model(materialise(name), shapes=shapes)
+    shapes = {name: "x".join(map(str, value.shape)) for name, value in inputs.items()}
+    model, profile = predict_model(path, shapes=shapes)
     yield untouched(model, root)
     slices = f"{SLICES} slices"
     for config, options in (("unsplit", PlanOptions(cuts=(), slo_ms=None)), (slices, PlanOptions(uniform=SLICES))):
@@ -52,9 +63,9 @@ def configs_of(name: str, root: Path) -> Iterator[Config]:
 
 def compare(name: str) -> Iterator[Compared]:
     """Measure a model's configurations with each allocator."""
-    inputs = sample_inputs(name)
+    path, inputs = model_of(name)
     with tempfile.TemporaryDirectory(prefix="mopar-allocators-") as folder:
-        for config in configs_of(name, Path(folder)):
+        for config in configs_of(path, inputs, Path(folder)):
             candidates = [with_allocator(config, allocator) for allocator in ALLOCATORS]
             launches = [launches_of(candidate, inputs) for candidate in candidates]
             found = [
@@ -84,7 +95,11 @@ def main() -> None:
     arguments.add_argument("--models", default=",".join(MODELS), metavar="NAME,..")
     options = arguments.parse_args()
     say_where(None)
-    found = [one for name in options.models.split(",") for one in compare(name)]
+    found = []
+    for name in options.models.split(","):
+        for one in compare(name):
+            found.append(one)
+            print(*row_of(one), file=sys.stderr, flush=True)
     columns = [f"{allocator}, {unit}" for allocator in ALLOCATORS for unit in ("MiB", "ms")]
     table(("model", "as", *columns, "best"), [row_of(one) for one in found])
     write_raw(options.json, "allocators", {"allocators": ALLOCATORS, "found": found})

@@ -3,7 +3,8 @@
     python -m benchmarks.resnet50 [--requests 100] [--no-torch] [--json FILE]
 
 Price book `paper`. Goals: mopar-cost takes at least 1.7x less GB-s per request than ort-unsplit, and at least 1.5x less
-than ort-tuned-unsplit, the tuned unsplit baseline, at no more than 1.05x its median latency.
+than ort-tuned-unsplit, the tuned unsplit baseline, at no more than 1.05x its median latency. Beside plans in parts
+stands that baseline with as many CPUs (ort-tuned-unsplit-2cpu).
 """
 
 import sys

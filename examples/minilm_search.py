@@ -24,7 +24,7 @@ from mopar.bundle import Bundle, build, compare_all, open_bundle
 from mopar.gateway.arrays import Array
 from mopar.graph import Model
 from mopar.machine import machine_facts
-from mopar.pipeline.bench.prices import cost_as_run, runs_of
+from mopar.pipeline.bench.prices import cost_as_run, measured_functions
 from mopar.pipeline.bench.rows import gb_s
 from mopar.pipeline.bench.served import Server
 from mopar.pipeline.profile import measure_model
@@ -270,7 +270,7 @@ def plan_row(candidate: Candidate) -> tuple[str, ...]:
 def cost(candidate: Candidate) -> float:
     """Return the measured cost in USD per million requests."""
     plan = candidate.plan
-    return cost_as_run(load_book(plan.prices), runs_of(plan, candidate.limits_mib, candidate.held_ms))
+    return cost_as_run(load_book(plan.prices), measured_functions(plan, candidate.limits_mib, candidate.held_ms))
 
 
 def ratios(candidates: Sequence[Candidate]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from mopar.measurement.single import chain_bundle
 from mopar.pipeline.bench.configs import Config
-from mopar.pipeline.bench.needs import Measured, Needs, best_of, with_allocator
+from mopar.pipeline.bench.needs import MeasuredConfig, Needs, best_of, with_allocator
 from mopar.types import EngineOptions, TensorSpec
 
 
@@ -30,7 +30,7 @@ def test_least_memory_wins_among_those_that_are_fast(
     config: Config, needs_mib: tuple[float, float], latencies_ms: tuple[float, float], best: str
 ) -> None:
     candidates = [
-        Measured(with_allocator(config, allocator), {"f0": Needs(mib, 50.0)})
+        MeasuredConfig(with_allocator(config, allocator), {"f0": Needs(mib, 50.0)})
         for allocator, mib in zip(("keeping", "glibc"), needs_mib, strict=True)
     ]
     assert best_of(candidates, latencies_ms).config.bundle.manifest.allocator == best

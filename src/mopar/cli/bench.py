@@ -90,10 +90,7 @@ def _time_table(report: "BenchReport") -> Table:
             row.config,
             str(row.functions),
             _range_text(row.cpus),
-            f"{row.latency_ms.p50:.2f}",
-            f"{row.latency_ms.p95:.2f}",
-            f"{row.engine_ms:.2f}",
-            f"{row.cpu_s_per_request * 1e3:.2f}",
+            *map(_ms_text, (row.latency_ms.p50, row.latency_ms.p95, row.engine_ms, row.cpu_s_per_request * 1e3)),
             "yes" if row.equal else "NO",
         )
         for row in report.rows
@@ -166,6 +163,11 @@ def _prediction_table(report: "BenchReport") -> Table:
         *("predicted\nGB-s", "measured\nGB-s"),
     )
     return table(None, columns, rows)
+
+
+def _ms_text(ms: float) -> str:
+    """A duration with two digits after the point, or one from 100 on, where the table has no room for more."""
+    return f"{ms:.2f}" if ms < 100 else f"{ms:.1f}"
 
 
 def _range_text(figures: Sequence[float]) -> str:

@@ -1,5 +1,6 @@
 """Detects what a test leaves behind: workers, cgroups, shared memory."""
 
+import contextlib
 import gc
 import os
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ def workers_of(pid: int) -> set[int]:
     """Live child processes of ``pid``, except for Python's own helper processes of pools."""
     found: set[int] = set()
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        found.update(int(child) for child in children.read_text().split())
+        with contextlib.suppress(FileNotFoundError):  # the thread has ended meanwhile
+            found.update(int(child) for child in children.read_text().split())
     return {child for child in found if not is_dead(child) and not _is_of_a_pool(child)}
 
 

@@ -31,7 +31,7 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredConfig:
     """A configuration with what each of its functions needs, by name."""
 
     config: Config
@@ -43,7 +43,7 @@ class Measured:
         return sum(needs.memory_mib for needs in self.needs.values())
 
 
-def measured(config: Config, inputs: Mapping[str, Array], progress: Progress) -> Measured:
+def measured(config: Config, inputs: Mapping[str, Array], progress: Progress) -> MeasuredConfig:
     """Measure a configuration's functions for a request; a baseline with the allocator that serves it best.
 
     What mopar builds is measured with the allocator that it is built for, which no packed file of the reference models
@@ -61,7 +61,7 @@ def measured(config: Config, inputs: Mapping[str, Array], progress: Progress) ->
     return best_of([one for one, _ in found], latencies_ms)
 
 
-def best_of(candidates: Sequence[Measured], latencies_ms: Sequence[float]) -> Measured:
+def best_of(candidates: Sequence[MeasuredConfig], latencies_ms: Sequence[float]) -> MeasuredConfig:
     """The candidate of the least memory among those that are as fast as the fastest, to 2%."""
     enough_ms = _NO_SLOWER * min(latencies_ms)
     fast = [one for one, ms in zip(candidates, latencies_ms, strict=True) if ms <= enough_ms]
@@ -87,14 +87,14 @@ def launches_of(config: Config, inputs: Mapping[str, Array]) -> dict[str, Functi
     return {name: host_platform().launch(config.bundle, name, calls[name]) for name in config.cpus}
 
 
-def with_needs(config: Config, launches: Mapping[str, FunctionLaunch], progress: Progress) -> Measured:
+def with_needs(config: Config, launches: Mapping[str, FunctionLaunch], progress: Progress) -> MeasuredConfig:
     """Measure what each of its functions needs."""
     needs = {}
     for number, (name, launch) in enumerate(launches.items()):
         progress(f"measuring the memory of {config.name}", number / len(launches))
         memory_mib = with_headroom(required_memory(launch, cpu=config.cpus[name]).required_mib)
         needs[name] = Needs(memory_mib, init_ms(launch, from_disk=True))
-    return Measured(config, needs)
+    return MeasuredConfig(config, needs)
 
 
 def with_allocator(config: Config, allocator: str) -> Config:

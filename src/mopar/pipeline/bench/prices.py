@@ -63,7 +63,7 @@ class CoupledCost:
     billed_ms: tuple[float, ...]
 
 
-def runs_of(
+def measured_functions(
     plan: Plan, required_mib: Sequence[float], held_ms: Sequence[float], waiting_ms: Sequence[float] | None = None
 ) -> list[MeasuredFunction]:
     """The functions of a plan as they ran, from required memory (headroom included) and times of a request of each."""

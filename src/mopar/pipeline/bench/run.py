@@ -14,7 +14,7 @@ from mopar.machine import machine_facts
 from mopar.measurement.inprocess import engine_ms
 from mopar.pipeline.bench.configs import Config, planned, resized, torch_module, untouched
 from mopar.pipeline.bench.needs import Needs, measured
-from mopar.pipeline.bench.prices import cheapest_coupled, cost_as_run, cost_in, runs_of
+from mopar.pipeline.bench.prices import cheapest_coupled, cost_as_run, cost_in, measured_functions
 from mopar.pipeline.bench.rows import gb_s, latency_of, ratios_of
 from mopar.pipeline.bench.served import Samples, sample
 from mopar.pipeline.profile import Shapes, measure_model
@@ -148,7 +148,7 @@ def _row(
     held, computed = gb_s(memory_mib, held_ms), gb_s(memory_mib, compute_ms)
     latency = latency_of(taken.latency_ms)
     required_mib = [needs[function.name].memory_mib for function in functions]
-    runs = runs_of(config.bundle.manifest.plan, required_mib, held_ms, waiting_ms)
+    runs = measured_functions(config.bundle.manifest.plan, required_mib, held_ms, waiting_ms)
     coupled = cheapest_coupled(load_book(COUPLED_BOOK), runs)
     predicted = config.plan.predicted if config.plan is not None else None
     return BenchRow(
