@@ -25,7 +25,7 @@ def test_every_round_has_each_configuration_once_in_another_order() -> None:
 class _Client:
     """Records whose turn it is; each request takes 2 ms of CPU time in the gateway and 5 in its function."""
 
-    timings: dict[str, dict[str, float]] = {"f0": {"billed": 6.0, "engine": 5.0}}  # noqa: RUF012 - never changed
+    timings: dict[str, dict[str, float]] = {"f0": {"held": 6.0, "waiting": 0.0, "engine": 5.0}}  # noqa: RUF012 - never changed
 
     def __init__(self, pid: int, turns: list[int], used: Counter[int]) -> None:
         self._pid, self._turns, self._used = pid, turns, used
