@@ -11,6 +11,7 @@ from mopar import __version__
 from mopar.bundle.calls import graph_name, part_name
 from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
+from mopar.bundle.residuals import read_residuals_in_blocks
 from mopar.bundle.shard import cut_part, shared_specs
 from mopar.engine.prepack import pack_graph, packed_entry
 from mopar.files import from_json, read_bounded, storage_error, swap_paths, temporary_folder, to_json, write_whole
@@ -120,6 +121,7 @@ def graph_model(model: Model, layers: tuple[Layer, ...], graph: Graph, lowered: 
     made = extract(model, graph.start, graph.stop, layers)
     if graph.part is not None:
         cut_part(made, graph)
+    read_residuals_in_blocks(made)
     apply_form(made, lowered.form)
     return made
 
