@@ -1,12 +1,13 @@
 """Read-around: on a fault of a mapped file the kernel also reads half of the read-ahead on either side of the page."""
 
 import mmap
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from mopar.limits.readahead import read_ahead_kib
 
 Pages = npt.NDArray[np.int64]
 
@@ -24,14 +25,6 @@ def read_around_bytes(pid: int, files: Iterable[Path]) -> int:
         return sum(_PAGE * _around(pid, path) for path in map(Path.resolve, files))
     except OSError:
         return 0
-
-
-def read_ahead_kib(path: Path) -> int | None:
-    """Read-ahead of the disk that holds ``path``, in KiB; None where the kernel does not report it."""
-    try:
-        return _setting_kib(path)
-    except OSError:
-        return None
 
 
 def neighbours(pages: Pages, reach: int, end: int) -> int:
@@ -53,12 +46,7 @@ def _around(pid: int, path: Path) -> int:
 
 
 def _read_ahead_pages(path: Path) -> int:
-    return (_setting_kib(path) << 10) // _PAGE
-
-
-def _setting_kib(path: Path) -> int:
-    device = path.stat().st_dev
-    return int(Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb").read_text())
+    return ((read_ahead_kib(path) or 0) << 10) // _PAGE
 
 
 def _mapped_pages(pid: int, path: Path) -> Pages:

@@ -46,8 +46,8 @@ class MeasuredConfig:
 def measured(config: Config, inputs: Mapping[str, Array], progress: Progress) -> MeasuredConfig:
     """Measure a configuration's functions for a request; a baseline with the allocator that serves it best.
 
-    What mopar builds is measured with the allocator that it is built for, which no packed file of the reference models
-    does better without (docs/measuring.md).
+    What mopar builds keeps the allocator that it is built for: no packed file needs less with another at the same speed
+    (docs/decisions/worker-memory.md).
     """
     if config.plan is not None:
         return with_needs(config, launches_of(config, inputs), progress)

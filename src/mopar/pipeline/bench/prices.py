@@ -95,7 +95,8 @@ def cheapest_coupled(book: PriceBook, functions: Sequence[MeasuredFunction]) -> 
 
     Every function is bought at the cheapest size that holds its required memory. With less than a CPU for each thread a
     call takes longer than was measured: as long as the planner expects of so much work under the quota that the size
-    buys (``mopar.planning.model.quota``). With more it takes no less.
+    buys (``mopar.planning.model.quota``). With more it takes no less. All of the held time is stretched, also the part
+    that is spent on waiting for other functions, which take longer too.
     """
     found = [_cheapest(book, function) for function in functions]
     sold = [size for size in found if size is not None]
