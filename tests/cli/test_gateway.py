@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from mopar.gateway.client import Client
+from mopar.gateway.token import Token, read_token
 from mopar.limits import resident_memory
+from mopar.types import RequestError
 from tests.bundle.plans import built
 from tests.cli.harness import Pipeline, environment, served
 from tests.models.builder import Builder
@@ -43,6 +45,21 @@ def test_a_gateway_holds_little(large: Path, tmp_path: Path) -> None:
         libraries = Path(f"/proc/{process.pid}/maps").read_text()
         for unwanted in ("numpy", "onnx", "libcrypto", "libssl", "pydantic", "liblzma"):
             assert unwanted not in libraries
+
+
+def test_a_token_is_compared_without_openssl_too(made: Pipeline, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.touch(0o600)
+    token.write_text("a-secret\n")
+    values = dict(np.load(made.inputs))
+    with served(made.bundle, made.cache, "--token-file", str(token)) as (_, url):
+        with Client(url, token=read_token(token)) as client:
+            assert set(client.infer(values)) == {spec["name"] for spec in client.metadata()["outputs"]}
+        with (
+            Client(url, token=Token("another")) as client,
+            pytest.raises(RequestError, match="bearer token"),
+        ):
+            client.infer(values)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,9 +1,8 @@
 """Limits on concurrent calls of a function, and retries of calls; shared by all transports."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from mopar.types import DeploymentError, OutOfMemoryError, OverloadedError, PlatformError
@@ -34,8 +33,7 @@ class Turns:
         """How many calls wait."""
         return max(self._calls - self._count, 0)
 
-    @contextlib.asynccontextmanager
-    async def take(self, deadline: float) -> AsyncIterator[None]:
+    def take(self, deadline: float) -> "_Turn":
         """Wait until the call may run; it counts as running inside the ``async with`` block.
 
         Args:
@@ -44,6 +42,10 @@ class Turns:
         Raises:
             OverloadedError: the deadline passed while waiting.
         """
+        return _Turn(self, deadline)
+
+    async def enter(self, deadline: float) -> None:
+        """Begin a turn, as ``take`` does."""
         alone = self._calls < self._count
         self._calls += 1
         try:
@@ -51,12 +53,14 @@ class Turns:
                 await self._free.acquire()  # returns at once; a timer would cost more than the semaphore
             else:
                 await self._wait(deadline)
-            try:
-                yield
-            finally:
-                self._free.release()
-        finally:
+        except BaseException:  # a cancellation too
             self._calls -= 1
+            raise
+
+    def leave(self) -> None:
+        """End a turn."""
+        self._free.release()
+        self._calls -= 1
 
     async def _wait(self, deadline: float) -> None:
         try:
@@ -64,6 +68,21 @@ class Turns:
                 await self._free.acquire()
         except TimeoutError as cause:
             raise OverloadedError(f"function {self._function} was busy until the deadline") from cause
+
+
+class _Turn:
+    """One turn. ``contextlib``'s form of it would take several times as long, in every call."""
+
+    __slots__ = ("_deadline", "_turns")
+
+    def __init__(self, turns: Turns, deadline: float) -> None:
+        self._turns, self._deadline = turns, deadline
+
+    async def __aenter__(self) -> None:
+        await self._turns.enter(self._deadline)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._turns.leave()
 
 
 async def twice(run: Callable[[], Awaitable[_T]]) -> tuple[_T, int]:
