@@ -11,8 +11,8 @@ from mopar.pipeline.serve import serve_settled
 from mopar.runtime.trim import trim_memory, tune_heap
 
 _SLOW_S = 1.0
-SWITCH_S = 0.0005
-"""After which a thread that decodes a large body makes room for the event loop: a tenth of Python's default, since the
+SWITCH_S = 0.0001
+"""After which a thread that decodes a large body makes room for the event loop: a fiftieth of Python's default, since the
 loop takes the interpreter's lock several times for each answer."""
 
 
