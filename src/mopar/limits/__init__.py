@@ -7,7 +7,6 @@ from mopar.limits.cgroup import Cgroup, Cgroups, MemoryStat
 from mopar.limits.detect import detect_cgroups, why_unavailable
 from mopar.limits.pagecache import evict_files, read_files
 from mopar.limits.process import ResidentMemory, major_faults, resident_memory
-from mopar.limits.readaround import read_around_bytes
 
 __all__ = [
     "Cgroup",
@@ -17,7 +16,6 @@ __all__ = [
     "detect_cgroups",
     "evict_files",
     "major_faults",
-    "read_around_bytes",
     "read_files",
     "resident_memory",
     "why_unavailable",
