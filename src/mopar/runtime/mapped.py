@@ -35,7 +35,7 @@ class MappedFiles:
             _divide(start, length, [])
             if not is_code:
                 _advise(start, length, _WILL_NEED)  # single pages would take longer, and loading reads many
-        _read_single_pages()
+        _read_single_pages(of_libraries=True)
 
     def loaded(self) -> None:
         """After a graph was loaded: drop the libraries' pages, most of which only loading used.
@@ -53,7 +53,7 @@ class MappedFiles:
             self._isolate(tables=True)
             self._drop()
         elif self._calls == 2 * self._graphs:
-            _read_single_pages()  # of weights too, now that read-ahead has brought them in
+            _read_single_pages(of_libraries=False)  # of weights too, now that read-ahead has brought them in
             self._isolate(tables=False)  # what is mapped now is what calls use
 
     def _drop(self) -> None:
@@ -101,10 +101,11 @@ def _divide(start: int, length: int, alone: list[int]) -> None:
         _advise(start + low * _PAGE, (high - low) * _PAGE, _DONT_DUMP)
 
 
-def _read_single_pages() -> None:
-    """Have the kernel read nothing around a missing page of any file that is mapped."""
-    for start, length, _ in _file_mappings():
-        _advise(start, length, _RANDOM)
+def _read_single_pages(*, of_libraries: bool) -> None:
+    """Have the kernel read nothing around a missing page of libraries, or else of the other files that are mapped."""
+    for start, length, is_library in _file_mappings():
+        if is_library == of_libraries:
+            _advise(start, length, _RANDOM)
 
 
 def _tables(pagemap: int) -> "Iterator[tuple[int, int]]":
