@@ -43,19 +43,26 @@ stage("library")
 made = engine.Engine(sys.argv[2], 1)
 stage("environment")
 import ctypes
-from mopar.runtime.trim import trim_memory
+from mopar.runtime.trim import trim_heap
 names = tuple(name for name, *_ in inputs)
 session = made.load(sys.argv[3], names, outputs, optimize=False, prepack=True, arena=False, memory_pattern=False)
 stage("session")
-trim_memory()
+trim_heap()
+made.mapped.loaded()
 stage("trimmed")
 buffers = [ctypes.create_string_buffer(size) for *_, size in inputs]
 given = [
     engine.Tensor(code, shape, ctypes.addressof(buffer), size)
     for (_, code, _, shape, size), buffer in zip(inputs, buffers)
 ]
-session.run(given, [None] * len(outputs)).close()
-stage("first run")
+def run(name):
+    bound = session.bind(given, [None] * len(outputs))
+    bound.run()
+    bound.close()
+    made.mapped.called()
+    stage(name)
+run("first run")
+run("second run")
 print(seen)
 """
 BINDING = """
@@ -70,11 +77,18 @@ options.enable_cpu_mem_arena = options.enable_mem_pattern = False
 options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 session = onnxruntime.InferenceSession(sys.argv[3], options, providers=["CPUExecutionProvider"])
 stage("session")
-from mopar.runtime.trim import trim_memory
-trim_memory()
+from mopar.runtime.mapped import MappedFiles
+from mopar.runtime.trim import trim_heap
+trim_heap()
+mapped = MappedFiles()
+mapped.loaded()
 stage("trimmed")
-session.run(None, {name: numpy.zeros(shape, dtype) for name, _, dtype, shape, _ in inputs})
-stage("first run")
+def run(name):
+    session.run(None, {name: numpy.zeros(shape, dtype) for name, _, dtype, shape, _ in inputs})
+    mapped.called()
+    stage(name)
+run("first run")
+run("second run")
 print(seen)
 """
 KINDS = {"mopar's worker": (("-I", "-S", "-B"), WORKER), "usual binding": (("-I", "-B"), BINDING)}

@@ -36,7 +36,7 @@ STAGES = {
     "msgspec, httptools": "import msgspec, httptools",
     "mopar's modules": "import mopar.cli.foreground",
     "what this machine runs functions with": "import mopar.platforms.local.platform",
-    "library pages dropped": "from mopar.runtime.trim import trim_memory; trim_memory()",
+    "library pages dropped": "from mopar.runtime.mapped import drop_library_pages; drop_library_pages()",
 }
 LEFT_OUT = {
     "OpenSSL (ssl)": "import ssl, hashlib",

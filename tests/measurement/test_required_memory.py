@@ -139,7 +139,8 @@ class Machine:
     """Computes trials: a function that loads with ``loading`` and serves with ``serving`` MiB.
 
     Of the memory for loading, ``unreclaimable`` MiB were observed to be so (default: half of it), and ``kept`` of these
-    while it served. Without a limit it holds ``idle`` MiB more than serving needs.
+    while it served. Without a limit it holds ``idle`` MiB more than serving needs. Limits less than ``uncertain`` MiB
+    above what it needs are enough only once.
     """
 
     loading: int
@@ -150,6 +151,7 @@ class Machine:
     unreclaimable: int | None = None
     kept: int | None = None
     idle: int = 0
+    uncertain: float = 0.0
     limits: list[float] = field(default_factory=list)
 
     def __call__(self, _setup: TrialSetup, limit: int | None, *, deadline_s: float, slow_ms: float = math.inf) -> Trial:
@@ -160,7 +162,8 @@ class Machine:
         if limit < self.loading * MIB:
             return Trial((), "deadline", 1.0)
         first_time = self.limits.count(limit / MIB) == 1
-        if limit < self.serving * MIB or (self.noisy and first_time):
+        unlucky = not first_time and limit < (max(self.serving, self.loading) + self.uncertain) * MIB
+        if limit < self.serving * MIB or (self.noisy and first_time) or unlucky:
             return Trial((slow_ms * (1.2 if limit >= self.serving * MIB else 10),) * 11, "slow", 1.0)
         return self.answered(10.5, limit)
 
@@ -205,10 +208,20 @@ def test_what_a_like_function_needed_is_looked_for_first(monkeypatch: pytest.Mon
     assert len(second.limits) < len(first.limits)
 
 
+def test_a_limit_that_is_enough_only_once_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = searched(Machine(loading=20, serving=100, peak=300, uncertain=2.0), monkeypatch)
+    enough, failed = (
+        {probe.limit_mib for probe in found.limits_tried if (probe.failure is None) == success}
+        for success in (True, False)
+    )
+    assert enough & failed, "the machine makes a limit enough once"
+    assert found.limit_mib in enough - failed
+
+
 def test_where_loading_needs_what_cannot_be_reclaimed_one_limit_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(loading=800, serving=430, peak=1500, unreclaimable=800)
     found = searched(machine, monkeypatch)
-    assert len(machine.limits) == 1
+    assert len(set(machine.limits)) == 1
     assert 800 <= found.required_mib <= 816
 
 
@@ -226,7 +239,7 @@ def test_where_loading_packs_a_weight_that_it_walks_through_few_limits_are_tried
 def test_where_serving_needs_what_it_maps_hardly_any_limit_is_far_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(loading=20, serving=400, peak=900)
     searched(machine, monkeypatch)
-    assert len(machine.limits) == 2
+    assert len(set(machine.limits)) == 2
     assert min(machine.limits) > 380, "each limit far below costs minutes of reclaim"
 
 
@@ -266,7 +279,7 @@ def test_slow_requests_count_only_where_they_waited_for_pages(monkeypatch: pytes
     more = itertools.count()
     monkeypatch.setattr(memory_trial, "major_faults", lambda _pid: next(more))
     assert not memory_trial._serve(cast("FunctionRun", Slow()), MEMORY, 1.0, hopeless)
-    assert len(hopeless) == 4, "far too slow: four in a row are enough"
+    assert len(hopeless) == 6, "far too slow: six in a row are enough"
 
 
 def test_without_cgroups_the_resident_peak_bounds_it_from_above(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,13 @@ import sys
 from mopar.cli.gateway import ServeJob
 from mopar.cli.plain import PlainOutput, next_text
 from mopar.pipeline.serve import serve_settled
-from mopar.runtime.trim import trim_memory, tune_heap
+from mopar.runtime.mapped import drop_library_pages
+from mopar.runtime.trim import trim_heap, tune_heap
 
 _SLOW_S = 1.0
 SWITCH_S = 0.0001
-"""After which a thread that decodes a large body makes room for the event loop: a fiftieth of Python's default, since the
-loop takes the interpreter's lock several times for each answer."""
+"""After which a thread that decodes a large body makes room for the event loop: a fiftieth of Python's default, since
+the loop takes the interpreter's lock several times for each answer."""
 
 
 async def serve_until_signal(job: ServeJob, output: PlainOutput) -> None:
@@ -36,7 +37,8 @@ async def serve_until_signal(job: ServeJob, output: PlainOutput) -> None:
         # Objects made at start-up are permanent: each garbage collection over them would delay requests by 20 ms.
         gc.collect()
         gc.freeze()
-        trim_memory()
+        trim_heap()
+        drop_library_pages()
         name = job.options.name or job.bundle.manifest.name
         url = f"http://{job.options.host}:{port}/v2/models/{name}"
         output.result(

@@ -1,5 +1,6 @@
 """The search for a function's required memory: runs under limits, interleaved with runs without one."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -61,6 +62,7 @@ class MemorySearch:
         self._probes: list[Probe] = []
         self._references: list[Trial] = []
         self._since_reference = 0
+        self._serving_bound = False  # whether the last limit that failed let it load
 
     def run(self, surplus: float) -> MemoryMeasurement:
         """Search between what cannot be reclaimed and what is used without a limit.
@@ -78,19 +80,31 @@ class MemorySearch:
         most = self._policy.surplus_share * expected
         surplus = max(-most, min(surplus, most))
         bracket = Bracket(too_small, best.peak_bytes, held - surplus, expected - surplus, self._policy)
-        serving_bound = False
         while (limit := bracket.next_limit()) is not None:
             trial = self._limited(limit)
             if trial.failure is None:
                 best = trial
-            else:
-                serving_bound = bool(trial.latencies_ms)
             bracket.tried(limit, enough=trial.failure is None)
-        return self._measured(bracket.enough, expected, best, serving_bound=serving_bound)
+        limit, best = self._confirmed(bracket.enough, best)
+        return self._measured(limit, expected, best)
 
-    def _measured(self, limit: int, expected: int, trial: Trial, *, serving_bound: bool) -> MemoryMeasurement:
+    def _confirmed(self, limit: int, found: Trial) -> tuple[int, Trial]:
+        """Run once more at the limit that was found and, where that fails, at the next size up.
+
+        Close to what is needed, one run may succeed where the next one fails. No limit is tried above what was charged
+        without one.
+        """
+        most = max(run.peak_bytes for run in self._references)
+        while limit < most:
+            trial = self._limited(limit)
+            if trial.failure is None:
+                return limit, trial
+            limit = min(most, limit + math.ceil(self._policy.fine_bytes(limit)))
+        return limit, found
+
+    def _measured(self, limit: int, expected: int, trial: Trial) -> MemoryMeasurement:
         return MemoryMeasurement(
-            required_mib=_required_bytes(limit, trial, serving_bound=serving_bound) / _MIB,
+            required_mib=_required_bytes(limit, trial, serving_bound=self._serving_bound) / _MIB,
             limit_mib=limit / _MIB,
             foreign_mib=trial.foreign_bytes / _MIB,
             peak_mib=max(run.peak_bytes for run in self._references) / _MIB,
@@ -108,6 +122,8 @@ class MemorySearch:
             self._reference()
             trial = self._trial(limit)
         self._since_reference += bool(trial.latencies_ms)
+        if trial.failure is not None:
+            self._serving_bound = bool(trial.latencies_ms)
         return trial
 
     def _trial(self, limit: int) -> Trial:
@@ -146,12 +162,8 @@ class MemorySearch:
 
 
 def _held_bytes(trial: Trial) -> int:
-    """What a run without a limit used in the end, or had to keep at some time, loading included.
-
-    Where not all of it fits, pages that it does not find come in with those around them, and evict others: on a
-    disk that reads ahead a lot, about half of what is around the used pages has to fit too.
-    """
-    return max(trial.settled_bytes + trial.around_bytes // 2, trial.floor_bytes)
+    """What a run without a limit used in the end, or had to keep at some time, loading included."""
+    return max(trial.settled_bytes, trial.floor_bytes)
 
 
 def _loading_bytes(trial: Trial) -> int:

@@ -44,8 +44,8 @@ class MemoryPolicy:
     """A median below so many times the tolerated one may be noise, and the limit is tried once more."""
     abandon_factor: float = 1.5
     """Requests that take so many times the tolerated latency are far too slow: the median will be above it."""
-    abandon_requests: int = 4
-    """So many in a row that are far too slow are no coincidence, and end the run."""
+    abandon_requests: int = 6
+    """So many in a row that are far too slow end the run: close to its need a function takes up to five to settle."""
     settled_requests: int = 5
     """After so many in a row without a page fault, all pages in use are in memory: later requests would find them."""
     sample_s: float = 0.01

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mopar.limits import Cgroup, Cgroups, evict_files, major_faults, read_around_bytes, resident_memory
+from mopar.limits import Cgroup, Cgroups, evict_files, major_faults, resident_memory
 from mopar.measurement.policy import MemoryPolicy
 from mopar.platforms.base import FunctionLaunch, FunctionRun
 from mopar.types import MoparError
@@ -26,7 +26,6 @@ class Trial:
         floor_bytes: highest unreclaimable memory that was seen.
         kept_bytes: unreclaimable memory after the last answer.
         settled_bytes: anonymous, kernel and mapped memory of the group after the last answer.
-        around_bytes: pages of the function's files that faults on what it maps read along, after the last answer.
         foreign_bytes: mapped pages after the last answer that are charged to other processes.
     """
 
@@ -37,7 +36,6 @@ class Trial:
     floor_bytes: int = 0
     kept_bytes: int = 0
     settled_bytes: int = 0
-    around_bytes: int = 0
     foreign_bytes: int = 0
 
     @property
@@ -85,7 +83,7 @@ def run_trial(setup: TrialSetup, memory_bytes: int | None, *, deadline_s: float,
                 with setup.launch.start(group) as running:
                     if not _serve(running, setup.policy, slow_ms, latencies):
                         return Trial(tuple(latencies), "slow", time.monotonic() - began)
-                    return _settled(setup, group, running.pid, latencies, time.monotonic() - began, floor)
+                    return _settled(group, running.pid, latencies, time.monotonic() - began, floor)
             except MoparError as cause:
                 if memory_bytes is None:
                     raise
@@ -118,9 +116,7 @@ def _serve(running: FunctionRun, policy: MemoryPolicy, slow_ms: float, latencies
     return True
 
 
-def _settled(
-    setup: TrialSetup, group: Cgroup, pid: int, latencies: list[float], duration_s: float, floor: list[int]
-) -> Trial:
+def _settled(group: Cgroup, pid: int, latencies: list[float], duration_s: float, floor: list[int]) -> Trial:
     """Read what the process holds now: after the last answer, before it ends."""
     stat, resident = group.stat(), resident_memory(pid)
     return Trial(
@@ -131,7 +127,6 @@ def _settled(
         floor_bytes=max(*floor, stat.unreclaimable),
         kept_bytes=stat.unreclaimable,
         settled_bytes=stat.anon + stat.kernel + max(stat.mapped, stat.shmem),
-        around_bytes=read_around_bytes(pid, setup.launch.files),
         foreign_bytes=max(0, resident.file + resident.shmem - stat.mapped),
     )
 

@@ -13,7 +13,7 @@ from mopar.profiling.profile_request import ProfileRequest
 from mopar.types import EngineOptions, Profile, ProfileError
 from mopar.types.profile import PROFILE_SCHEMA
 
-_MEASURING = 6
+_MEASURING = 7
 """Raised where the same model would now be found to need other time or memory: what was kept before will not do."""
 
 

@@ -5,6 +5,7 @@ import os
 from ctypes import byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
 
 from mopar.runtime.capi import DEFAULT_MEMORY, DEVICE_ALLOCATOR, LOG_FATAL, Api, Handle, OrtError
+from mopar.runtime.mapped import MappedFiles
 from mopar.runtime.strings import pack_strings, unpack_strings
 from mopar.runtime.threads import session_entries, shares_of_cores
 
@@ -43,6 +44,7 @@ class Engine:
 
     def __init__(self, library: str, threads: int) -> None:
         self.api = Api(library)
+        self.mapped = MappedFiles()
         self.threads = threads
         self._shares = shares_of_cores(os.sched_getaffinity(0), threads)
         if self._shares:

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from mopar.runtime.engine import Tensor
+from mopar.runtime.mapped import MappedFiles
 
 
 class AnyBound(Protocol):
@@ -33,6 +34,8 @@ class AnySession(Protocol):
 
 class AnyEngine(Protocol):
     """Loads graphs; see ``Engine``."""
+
+    mapped: MappedFiles
 
     def load(
         self,

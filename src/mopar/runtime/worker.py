@@ -16,7 +16,7 @@ from mopar.runtime.engine import Engine, OrtError, Tensor
 from mopar.runtime.frames import TensorRef
 from mopar.runtime.graphs import lacked_memory, load_graph
 from mopar.runtime.privileges import give_up_privileges
-from mopar.runtime.trim import trim_memory
+from mopar.runtime.trim import trim_heap
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Worker:
         self._segments: dict[int, tuple[mmap.mmap, int]] = {}
         self._kept: dict[bytes, AnyBound] = {}
         self._passing: AnyBound | None = None
+        self._ran = False
         self._parent = os.getppid()
 
     def answer(self, frame: memoryview, descriptors: list[int]) -> bytes | None:
@@ -61,6 +62,7 @@ class Worker:
         """
         arrived_ns = perf_counter_ns()
         kind = frames.kind_of(frame)
+        self._ran = kind in {frames.RUN, frames.RUN_SEQUENCE}
         if kind == frames.RUN:
             return self._run(frame, arrived_ns)
         if kind == frames.RUN_SEQUENCE:
@@ -86,7 +88,13 @@ class Worker:
         assert self._engine is not None, "LOAD before INIT"
         path, flags, inputs, outputs = frames.unpack_load(frame)
         self._sessions.append(load_graph(self._engine, path, flags, inputs, outputs))
-        trim_memory()
+        trim_heap()
+        self._engine.mapped.loaded()
+
+    def called(self) -> None:
+        """After the answer to a frame: a call's libraries are looked after while nobody waits."""
+        if self._ran and self._engine is not None:
+            self._engine.mapped.called()
 
     def _attach(self, frame: memoryview, descriptors: list[int]) -> None:
         segment, size = frames.unpack_segment(frame)
@@ -200,6 +208,7 @@ def serve(connection: socket, make_engine: "MakeEngine" = Engine) -> None:
             reply = frames.pack_failed(f"{len(reply)} bytes to say what the outputs are: too many outputs for a frame")
         if reply is not None:
             connection.send(reply)
+            worker.called()
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:

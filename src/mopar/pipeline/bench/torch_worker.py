@@ -14,6 +14,7 @@ from torch.utils import _pytree
 from mopar.capture import load_callable
 from mopar.runtime import worker
 from mopar.runtime.engine import OrtError, Tensor
+from mopar.runtime.mapped import MappedFiles
 from mopar.types import MoparError, dtype_of_code, dtype_of_name
 
 
@@ -26,6 +27,7 @@ class TorchEngine:
     """
 
     def __init__(self, _library: str, threads: int) -> None:
+        self.mapped = MappedFiles()
         torch.set_num_threads(threads)
         torch.set_num_interop_threads(1)
 

@@ -102,8 +102,8 @@ class HostDeployment(ABC, Generic[_F]):
         Raises:
             EngineError, PlatformError: a function did not come up.
         """
-        # The gateway reads the engine's library first, and is charged for it: a function close to its limit that reads
-        # it from disk, with read-ahead, may evict one part of it for another again and again.
+        # The gateway reads the engine's library first, and is charged for it: functions close to their limits would
+        # start slowly if each had to read it from disk.
         await asyncio.to_thread(read_files, [engine_library()])
         starts = [asyncio.create_task(function.start()) for function in self.functions.values()]
         try:

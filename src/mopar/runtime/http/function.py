@@ -7,13 +7,14 @@ from time import perf_counter_ns
 from mopar.runtime.engine import STRING, OrtError, Tensor
 from mopar.runtime.graphs import lacked_memory, load_graph
 from mopar.runtime.http.head import RefusedError
-from mopar.runtime.trim import trim_memory
+from mopar.runtime.trim import trim_heap
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
     from mopar.runtime.graphs import MakeEngine
     from mopar.runtime.http.config import Config
     from mopar.runtime.interface import AnyBound, AnySession
+    from mopar.runtime.mapped import MappedFiles
 
 _ALIGNMENT = 64
 _SHRINK_FACTOR, _SHRINK_AFTER = 4, 32
@@ -104,6 +105,7 @@ class Function:
         self.graphs = {graph.id: graph for graph in config.graphs}
         self.loaded = False
         self._make_engine = make_engine
+        self._mapped: MappedFiles | None = None
         self._sessions: dict[str, AnySession] = {}
 
     def load(self) -> None:
@@ -112,8 +114,15 @@ class Function:
         for graph in self.config.graphs:
             inputs, outputs = (tuple(port.name for port in side) for side in (graph.inputs, graph.outputs))
             self._sessions[graph.id] = load_graph(engine, graph.path, graph.flags, inputs, outputs)
-        trim_memory()
+            trim_heap()
+            engine.mapped.loaded()
+        self._mapped = engine.mapped
         self.loaded = True
+
+    def called(self) -> None:
+        """After the answer to a call: its libraries are looked after while nobody waits."""
+        assert self._mapped is not None, "called before it was loaded"
+        self._mapped.called()
 
     def run(self, graph: str, inputs: "list[tuple[int, Tensor]]", wanted: "list[int]") -> Run:
         """Run a graph.

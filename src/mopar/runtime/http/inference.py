@@ -49,6 +49,7 @@ class Inferences:
             run.close()
         if not head.keep:
             connection.linger()
+        self._function.called()
 
     def _run(self, connection: "Connection", head: "Head") -> "tuple[Run, bytes]":
         """The run of a request, and the JSON of its answer."""
