@@ -225,6 +225,12 @@ def cache_directory() -> Path:
     return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "mopar"
 
 
+def state_directory() -> Path:
+    """``$XDG_STATE_HOME/mopar``, or ``~/.local/state/mopar``: what has to outlive a command, and is no copy."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(home) if home.startswith("/") else Path.home() / ".local" / "state") / "mopar"
+
+
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a regular file, read in chunks. Raises OSError."""
     with open_regular(path) as file:

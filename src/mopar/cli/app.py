@@ -7,7 +7,24 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from mopar.cli import bench, build, calibrate, import_, infer, plan, profile, serve, up, verify, zoo
+from mopar.cli import (
+    bench,
+    build,
+    calibrate,
+    deploy,
+    import_,
+    infer,
+    package,
+    plan,
+    profile,
+    remove,
+    serve,
+    status,
+    up,
+    verify,
+    zoo,
+)
+from mopar.cli.deployments import TAKES_OPTIONS, OnPlatform
 from mopar.cli.errors import WRONG_USE
 from mopar.cli.outcome import to_stdout
 from mopar.cli.output import Output
@@ -26,6 +43,12 @@ _VERBS: dict[str, Callable[..., None]] = {
     "bench": bench.command,
     "up": up.command,
 }
+_ON_PLATFORMS: dict[str, Callable[..., None]] = {
+    "package": package.command,
+    "deploy": deploy.command,
+    "status": status.command,
+    "remove": remove.command,
+}
 
 app = typer.Typer(
     name="mopar",
@@ -37,6 +60,8 @@ app = typer.Typer(
 )
 for _name, _command in _VERBS.items():
     app.command(_name)(_command)
+for _name, _command in _ON_PLATFORMS.items():
+    app.command(_name, cls=OnPlatform, context_settings=TAKES_OPTIONS)(_command)
 app.add_typer(zoo.group, name="zoo")
 
 # Typer has no public name for the root of what its parser raises.

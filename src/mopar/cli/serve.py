@@ -1,5 +1,6 @@
 """``mopar serve``: serves a bundle over the Open Inference Protocol."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -50,6 +51,10 @@ def command(
     transport: TransportName = "local",
     bandwidth_mbit: BandwidthMbit = None,
     rtt_ms: RttMs = None,
+    functions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Addresses of functions that run elsewhere; none is started here."),
+    ] = None,
     worker: Annotated[str | None, typer.Option(hidden=True, help="Module that runs in the functions.")] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input closes.")] = False,
     as_json: Json = False,
@@ -79,6 +84,7 @@ def command(
             limits=limits,
             transport=transport,
             network=network,
+            functions=None if functions is None else functions.resolve(),
             max_request_mib=max_request_mib,
             max_memory_mib=max_memory_mib,
         )
@@ -96,8 +102,9 @@ def serve_in_foreground(out: Output, bundle: "Bundle", options: ServeOptions, *,
     from mopar.bundle import prepare
     from mopar.files import cache_directory
 
-    note_sizes(out, bundle.manifest.plan)
-    out.progress("preparing the bundle")
-    prepared = prepare(bundle, cache_directory(), out.notice)
+    if options.functions is None:
+        note_sizes(out, bundle.manifest.plan)
+        out.progress("preparing the bundle")
+        bundle = prepare(bundle, cache_directory(), out.notice)
     out.done()
-    become(ServeJob(prepared.settled(), options, out.as_json, out.quiet, with_parent))
+    become(ServeJob(bundle.settled(), options, out.as_json, out.quiet, with_parent))

@@ -27,6 +27,7 @@ class ServeOptions:
         limits: whether functions run under the plan's limits of memory and CPU.
         transport: how functions are called: ``local`` (frames and shared memory) or ``http``.
         network: to emulate between gateway and functions, with ``http``; None for none.
+        functions: file with the addresses of functions that run elsewhere; None to start them on this machine.
         max_request_mib: most shared memory for one request, tensors between calls included; None for what the
             largest planned request takes, or where there is no largest, a quarter of ``max_memory_mib``.
         max_memory_mib: most shared memory for all requests; None for half of what is available at the start.
@@ -44,5 +45,6 @@ class ServeOptions:
     limits: bool = True
     transport: str = "local"
     network: Network | None = None
+    functions: Path | None = None
     max_request_mib: int | None = None
     max_memory_mib: int | None = None

@@ -17,6 +17,9 @@ from mopar.gateway.prometheus import Registry
 from mopar.gateway.token import read_token
 from mopar.machine import available_bytes
 from mopar.platforms import host_platform
+from mopar.platforms.base import Deployment
+from mopar.platforms.endpoints import read_endpoints
+from mopar.platforms.remote import RemoteDeployment
 from mopar.types import Manifest, TensorValue
 
 _MIB = 1 << 20
@@ -70,14 +73,18 @@ async def serve_settled(
         on_ready(port)
 
     budget = memory_budget(bundle.manifest, options)
-    started = host_platform().start(
-        bundle,
-        limits=options.limits,
-        transport=options.transport,
-        network=options.network,
-        notice=notice,
-        on_restart=restarted,
-    )
+    started: Deployment
+    if options.functions is not None:
+        started = RemoteDeployment(read_endpoints(options.functions, bundle.manifest))
+    else:
+        started = host_platform().start(
+            bundle,
+            limits=options.limits,
+            transport=options.transport,
+            network=options.network,
+            notice=notice,
+            on_restart=restarted,
+        )
     async with started as deployment:
         executor = Executor(
             bundle.manifest,

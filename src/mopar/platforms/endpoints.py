@@ -1,0 +1,43 @@
+"""Functions that run elsewhere, as the gateway is told of them: one JSON file.
+
+    {"transport": "http", "functions": {"f0": ["http://10.0.0.5:8080"], "f1": ["http://10.0.0.6:8080/base"]}}
+
+``mopar serve BUNDLE --functions FILE.json`` serves with them. A function's addresses are its replicas.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mopar.files import read_json
+from mopar.types import Manifest, UsageError
+
+READY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where a deployment's functions are.
+
+    Attributes:
+        functions: function -> addresses of its replicas, at least one.
+        transport: ``http``, with base URLs; or ``socket``, with paths of sockets in a folder that this machine's
+            containers share.
+        ready_s: how long to wait until all of them answer.
+    """
+
+    functions: dict[str, tuple[str, ...]]
+    transport: str = "http"
+    ready_s: float = READY_S
+
+
+def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
+    """The endpoints in a file.
+
+    Raises:
+        UsageError: the file is none, or lacks a function of the manifest's plan.
+    """
+    found = read_json(path, Endpoints, error=UsageError)
+    for function in manifest.plan.functions:
+        if not found.functions.get(function.name):
+            raise UsageError(f"{path}: there is no address of function {function.name}")
+    return found
