@@ -33,7 +33,7 @@ class RemoteDeployment:
 
     def transport(self, budget: Budget | None = None) -> HttpTransport:
         """What carries calls to the functions."""
-        return HttpTransport({name: urls[0] for name, urls in self._endpoints.functions.items()}, budget)
+        return HttpTransport(self._endpoints.functions, budget)
 
     async def __aenter__(self) -> Self:
         """Wait until all functions answer. Raises PlatformError naming one that does not."""
