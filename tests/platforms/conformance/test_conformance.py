@@ -12,8 +12,8 @@ from mopar.platforms.local.background import LocalOptions
 from mopar.types import PlatformError, UsageError
 from tests.bundle.plans import built, chain, some_cuts
 from tests.models import sample_inputs
+from tests.models.answers import answers
 from tests.platforms.conformance.world import LocalWorld, World, answer, removed_afterwards
-from tests.reference import reference_outputs
 
 NAME = "conformance"
 MODEL = "skip"
@@ -49,8 +49,9 @@ def tell(_stage: str) -> None:
 def check_answer(world: World, bundle: Bundle, reference: Callable[[str], Path]) -> None:
     deployed = world.platform.status(NAME, world.options)
     got = answer(deployed, sample_inputs(MODEL))
-    for name, want in reference_outputs(reference(MODEL), sample_inputs(MODEL)).items():
-        np.testing.assert_allclose(got[name], want, rtol=1e-4, atol=1e-5)
+    want = answers(reference(MODEL), sample_inputs(MODEL))
+    for spec, values in zip(bundle.manifest.outputs, want, strict=True):
+        np.testing.assert_allclose(got[spec.name], values, rtol=1e-4, atol=1e-5)
 
 
 def test_a_deployment_answers_until_it_is_removed(

@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from mopar.gateway.arrays import Array
@@ -78,7 +77,3 @@ def removed_afterwards(world: World, name: str) -> Iterator[None]:
         if world.leftovers(name):
             world.platform.remove(name, world.options, lambda _stage: None)
 
-
-def files_under(folder: Path) -> list[Path]:
-    """Every file below a folder."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
