@@ -229,7 +229,14 @@ def _render_scale(console: Console, scale: Scale) -> None:
         )
         for name, part in (("this plan", scale.plan), ("unsplit", scale.unsplit))
     ]
-    columns = (f"at {scale.rate_per_s:g} requests/s", "replicas", "busy\nat most", "gateways", "MiB\nreserved", "CPUs\nreserved")
+    columns = (
+        f"at {scale.rate_per_s:g} requests/s",
+        "replicas",
+        "busy\nat most",
+        "gateways",
+        "MiB\nreserved",
+        "CPUs\nreserved",
+    )
     console.print(table(None, columns, rows))
     several = [f"{function.name} {function.replicas}" for function in scale.plan.functions if function.replicas > 1]
     if several:

@@ -1,4 +1,4 @@
-"""One suite for every platform: deployed functions answer as the model does, and nothing is left that was not asked for."""
+"""One suite for every platform: what is deployed answers as the model does, and removing leaves nothing."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,9 +28,7 @@ def local_worlds() -> list[Callable[[], World]]:
 
 
 @pytest.fixture(params=local_worlds(), ids=["local", "local-http"])
-def world(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     made: World = request.param()
     with removed_afterwards(made, NAME):

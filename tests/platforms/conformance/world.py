@@ -76,4 +76,3 @@ def removed_afterwards(world: World, name: str) -> Iterator[None]:
     finally:
         if world.leftovers(name):
             world.platform.remove(name, world.options, lambda _stage: None)
-

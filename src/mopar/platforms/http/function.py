@@ -71,7 +71,7 @@ class RemoteFunction:
         """
 
         async def answered() -> tuple[Reply, Replica]:
-            waiting = Waiting(self.name, deadline)
+            waiting = Waiting(deadline)
             while True:
                 replica = self._chosen(before)
                 await replica.watch.until_ready(deadline)
@@ -79,7 +79,7 @@ class RemoteFunction:
                     return await replica.ask(graph, text, views, admit, deadline), replica
                 except LaterError as error:
                     if all(other.missing_since is not None for other in self.replicas) or replica.missing_since is None:
-                        await waiting.pause(error)
+                        await waiting.pause(replica, error)
                 except PlatformError:
                     replica.missing_since = time.monotonic()
                     raise
@@ -107,6 +107,7 @@ class RemoteFunction:
         if before is not None and before in present:
             return before
         self._next += 1
-        among = present or self.replicas
+        among: Sequence[Replica] = present or self.replicas
         first = self._next % len(among)
-        return min([*among[first:], *among[:first]], key=lambda replica: replica.running)
+        in_turn: list[Replica] = [*among[first:], *among[:first]]
+        return min(in_turn, key=lambda replica: replica.running)

@@ -51,9 +51,7 @@ class Replica:
         self._network = network
         self._idle: list[Connection] = []
 
-    async def ask(
-        self, graph: str, text: bytes, views: Sequence[memoryview], admit: Admit, deadline: float
-    ) -> Reply:
+    async def ask(self, graph: str, text: bytes, views: Sequence[memoryview], admit: Admit, deadline: float) -> Reply:
         """Run an inference, once.
 
         Returns:
@@ -139,14 +137,15 @@ class Replica:
 class Waiting:
     """Growing pauses until a deadline, while a function is busy or cannot be reached."""
 
-    def __init__(self, name: str, deadline: float) -> None:
-        self._name, self._deadline = name, deadline
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
         self._pause_s = _FIRST_PAUSE_S
 
-    async def pause(self, error: LaterError) -> None:
+    async def pause(self, replica: Replica, error: LaterError) -> None:
         """Wait before the next try. Raises OverloadedError where the deadline would pass."""
         if time.monotonic() + self._pause_s > self._deadline:
-            raise OverloadedError(f"function {self._name} was not there until the deadline: {error}") from error
+            where = f"function {replica.name} at {replica.url}"
+            raise OverloadedError(f"{where} was not there until the deadline: {error}") from error
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
