@@ -105,6 +105,6 @@ def serve_in_foreground(out: Output, bundle: "Bundle", options: ServeOptions, *,
     if options.functions is None:
         note_sizes(out, bundle.manifest.plan)
         out.progress("preparing the bundle")
-        bundle = prepare(bundle, cache_directory(), out.notice)
+        bundle = prepare(bundle, cache_directory(), out.notice).settled()
     out.done()
-    become(ServeJob(bundle.settled(), options, out.as_json, out.quiet, with_parent))
+    become(ServeJob(bundle, options, out.as_json, out.quiet, with_parent))

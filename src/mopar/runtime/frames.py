@@ -13,6 +13,7 @@ Frames contain no tensors, only their places in shared memory. All numbers are l
     FAILED  worker -> gateway   one line of text, and whether inputs were refused; answers any of the gateway's
     RUN_SEQUENCE   gateway -> worker   several runs, and what each waits for (``mopar.runtime.sequence``)
     SEQUENCE_DONE  worker -> gateway   how they went; answers RUN_SEQUENCE
+    HELLO   worker -> gateway   what it serves, where it loaded its graphs by itself (``mopar.runtime.listening``)
 """
 
 import struct
@@ -21,7 +22,7 @@ TYPE_CHECKING = False  # typing and collections cost memory
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-INIT, LOAD, READY, ATTACH, DETACH, RUN, FETCH, DONE, FAILED, RUN_SEQUENCE, SEQUENCE_DONE = range(1, 12)
+INIT, LOAD, READY, ATTACH, DETACH, RUN, FETCH, DONE, FAILED, RUN_SEQUENCE, SEQUENCE_DONE, HELLO = range(1, 13)
 
 MAX_FRAME = 1 << 17
 """Longest frame in bytes: below the kernel's default limit of a message (208 KiB)."""
@@ -148,6 +149,17 @@ def unpack_failed(frame: memoryview) -> tuple[str, bool]:
     """The text of FAILED, and whether the engine refused the inputs."""
     _, refused, _ = _HEAD.unpack_from(frame)
     return _unpack_texts(frame, _HEAD.size)[0], bool(refused)
+
+
+def pack_hello(function: str, graphs: list[tuple[str, str]]) -> bytes:
+    """HELLO: a function, and the name and digest of each of its graphs in the order in which calls number them."""
+    return _HEAD.pack(HELLO, 0, 0) + _pack_texts([function, *[text for graph in graphs for text in graph]])
+
+
+def unpack_hello(frame: memoryview) -> tuple[str, list[tuple[str, str]]]:
+    """Function and graphs of HELLO."""
+    function, *texts = _unpack_texts(frame, _HEAD.size)
+    return function, list(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _pack_texts(texts: list[str]) -> bytes:

@@ -14,7 +14,7 @@ import uvloop
 
 from mopar.gateway.arrays import Array
 from mopar.limits import Cgroup, Cgroups, detect_cgroups
-from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec, supervisor
+from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec
 from mopar.runtime.frames import NOWHERE, TensorRef, pack_fetch, pack_run
 from mopar.types import (
     DeploymentError,
@@ -346,7 +346,7 @@ def test_a_limit_too_small_to_start_in_is_named(mlp: Mlp, groups: Cgroups) -> No
 @pytest.mark.cgroup
 def test_a_load_that_takes_for_ever_names_the_limit(mlp: Mlp, groups: Cgroups, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that barely fits reclaims memory endlessly, and is not killed for lack of it."""
-    monkeypatch.setattr(supervisor, "_LOAD_S", 0.001)
+    monkeypatch.setattr(LocalFunction, "load_s", 0.001)
 
     async def main() -> None:
         with pytest.raises(PlatformError, match=r"f0 did not load within 0\.001 s: its limit of 40 MiB is too small"):

@@ -9,7 +9,7 @@ from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.process import WorkerSpec
 from mopar.platforms.local.segments import live_segments
 from mopar.platforms.local.supervisor import Supervisor
-from mopar.platforms.local.worker import WorkerProcess
+from mopar.platforms.local.worker import WorkerConnection, WorkerProcess
 from mopar.platforms.turns import Turns, loop_time, twice
 from mopar.runtime import frames
 from mopar.runtime.frames import TensorRef
@@ -42,7 +42,7 @@ class SequenceResult:
     attempts: int
 
 
-class LocalFunction(Supervisor[WorkerProcess]):
+class LocalFunction(Supervisor[WorkerConnection]):
     """Supervises a worker process, and runs calls on it.
 
     Args:
@@ -64,7 +64,7 @@ class LocalFunction(Supervisor[WorkerProcess]):
         self.turns = Turns(spec.function)
         self._reply: asyncio.Future[memoryview] | None = None
 
-    def _launched(self, cgroup: Cgroup | None) -> WorkerProcess:
+    def _launched(self, cgroup: Cgroup | None) -> WorkerConnection:
         return WorkerProcess(self.spec, cgroup)
 
     async def call(self, frame: bytes, arena: Arena, deadline: float) -> CallResult:
@@ -133,7 +133,7 @@ class LocalFunction(Supervisor[WorkerProcess]):
             raise _refused(text)
         return tuple(times_ns), outcome == ENDED
 
-    def _share(self, worker: WorkerProcess, arena: Arena) -> None:
+    def _share(self, worker: WorkerConnection, arena: Arena) -> None:
         try:
             for number in worker.attached - live_segments():
                 worker.detach(number)
@@ -143,7 +143,7 @@ class LocalFunction(Supervisor[WorkerProcess]):
             self._died(worker)
             raise PlatformError(f"function {self.spec.function} {self._why_down}") from cause
 
-    async def _ask(self, worker: WorkerProcess, frame: bytes, deadline: float) -> memoryview:
+    async def _ask(self, worker: WorkerConnection, frame: bytes, deadline: float) -> memoryview:
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[memoryview] = loop.create_future()
         self._reply = reply
@@ -163,7 +163,7 @@ class LocalFunction(Supervisor[WorkerProcess]):
             timer.cancel()
             self._reply = None
 
-    def _heard(self, process: WorkerProcess) -> None:
+    def _heard(self, process: WorkerConnection) -> None:
         try:
             data = process.socket.recv(frames.MAX_FRAME)
         except BlockingIOError:
@@ -182,7 +182,7 @@ class LocalFunction(Supervisor[WorkerProcess]):
     def _failed(self, text: str) -> DeploymentError:
         return DeploymentError(f"function {self.spec.function} failed: {' '.join(text.split())}")
 
-    def _late(self, worker: WorkerProcess) -> None:
+    def _late(self, worker: WorkerConnection) -> None:
         """The deadline passed during a call: the worker cannot be interrupted, only replaced."""
         why = "did not answer before the deadline"
         if self._reply is not None and not self._reply.done():
