@@ -12,6 +12,7 @@ from mopar.types import UsageError
 
 _GROUP = "mopar.platforms"
 _OWN = {
+    "container": "mopar.platforms.container.platform:PLATFORM",
     "local": "mopar.platforms.local.background:PLATFORM",
 }
 
