@@ -49,32 +49,28 @@ def build_images(engine: Engine, deployment: str, images: Sequence[Image], tell:
     names = {image.name: image_name(deployment, image) for image in images}
     there = set(engine.names("image", labels_of(deployment)))
     missing = [image for image in images if names[image.name] not in there]
-    made: list[str] = []
+    new = tuple(names[image.name] for image in missing)
     try:
         for image in missing:
             with _failing_as(f"the image of {image.name}"):
-                upon = _shared(engine, image.layers[:-1], image.base, made, tell)
+                upon = _shared(engine, image.layers[:-1], image.base, tell)
                 tell(f"building the image of {image.name}")
                 _build(engine, image.layers[-1:], image.containerfile(upon), names[image.name], labels_of(deployment))
-                made.append(names[image.name])
-    except BaseException:  # an interrupt too
-        remove_images(engine, reversed(made))
+    except BaseException:  # an interrupt too, after which the engine may have finished an image
+        remove_images(engine, new)
         raise
-    return Built(names, tuple(made))
+    return Built(names, new)
 
 
-def _shared(
-    engine: Engine, layers: Sequence[Layer], base: str | None, made: list[str], tell: Callable[[str], None]
-) -> str:
+def _shared(engine: Engine, layers: Sequence[Layer], base: str | None, tell: Callable[[str], None]) -> str:
     """The name of an image with these layers upon ``base``; what is missing of it is built, layer by layer."""
     if not layers:
         return base or "scratch"
     name = f"{_PREFIX}/{layers[-1].name}:{tag_of(base or '', layers)}"
     if name not in engine.names("image", SHARED):
-        upon = _shared(engine, layers[:-1], base, made, tell)
+        upon = _shared(engine, layers[:-1], base, tell)
         tell(f"building the layer {layers[-1].name}")
         _build(engine, layers[-1:], layer_file(layers[-1], upon), name, SHARED)
-        made.append(name)
     return name
 
 

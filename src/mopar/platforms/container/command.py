@@ -1,5 +1,6 @@
 """Commands of a container engine: run with a deadline, with bounded output, and errors in one line."""
 
+import contextlib
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +13,8 @@ from mopar.types import PlatformError, UsageError
 ENGINES = ("podman", "docker")
 _MOST_BYTES = 8 << 20
 _STOP_S = 5.0
+_LET_END_S = 30.0
+"""How long a command may still take after an interrupt."""
 _HINTS = (
     ("no space left", "the disk where the engine keeps images is full: make room, or remove images"),
     ("disk quota exceeded", "the disk where the engine keeps images is full: make room, or remove images"),
@@ -104,12 +107,17 @@ class Commands:
                 f"{self.name} {words[0]} took longer than {time.monotonic() - began:.0f} s, and was ended"
             ) from cause
         except BaseException:  # an interrupt too: it must not go on behind our back
+            # Ended in the middle, a build would leave a container of its own, and with it the images that it uses.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LET_END_S)
             _end(process)
             raise
         return process.returncode
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is not None:
+        return
     process.terminate()
     try:
         process.wait(_STOP_S)

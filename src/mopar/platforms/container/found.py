@@ -113,8 +113,8 @@ def remove_all(
                 removed.append(name)
             except PlatformError:
                 left.append(name)
-    if not keep_images and not engine.names("image", ANY_DEPLOYMENT):
-        remove_images(engine, engine.names("image", SHARED))
+    if not keep_images:
+        remove_images(engine, ())
     return Removed(tuple(removed), tuple(left))
 
 
@@ -128,10 +128,17 @@ def exists(engine: Engine, name: str) -> bool:
 
 
 def remove_images(engine: Engine, names: Iterable[str]) -> None:
-    """Remove images; one that is in use, as by another release, stays."""
+    """Remove images, and the layers that images share where no deployment has any image left.
+
+    One that is in use, as by another release, stays.
+    """
     for name in names:
         with contextlib.suppress(PlatformError):
             engine.remove("image", name)
+    if not engine.names("image", ANY_DEPLOYMENT):
+        for name in engine.names("image", SHARED):
+            with contextlib.suppress(PlatformError):
+                engine.remove("image", name)
 
 
 def _order(function: str) -> tuple[int, str]:
