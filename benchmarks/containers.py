@@ -314,8 +314,8 @@ def whole(name: str, home: Path, options: ContainerOptions, requests: int) -> di
                 str(len(plan.functions)),
                 spread(samples.latency_ms).text(".1f"),
                 f"{plan.predicted.latency_ms:.1f}",
-                f"{_gb_s(plan, samples):.5f}",
-                f"{plan.predicted.gb_s_per_request:.5f}",
+                f"{_gb_s(plan, samples):.3g}",
+                f"{plan.predicted.gb_s_per_request:.3g}",
                 memory,
                 "yes" if samples.equal else "NO",
             )

@@ -6,8 +6,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
+from mopar.files import state_directory
 from mopar.types import PlatformError, UsageError
 
 ENGINES = ("podman", "docker")
@@ -95,7 +97,9 @@ class Commands:
         stdin = subprocess.DEVNULL if given is None else subprocess.PIPE
         try:
             # A session of its own: Ctrl-C is ours to handle, and the engine goes on cleaning up until it is told.
-            process = subprocess.Popen(command, stdin=stdin, stdout=output, stderr=errors, start_new_session=True)
+            process = subprocess.Popen(
+                command, stdin=stdin, stdout=output, stderr=errors, cwd=_home(), start_new_session=True
+            )
         except OSError as cause:
             raise PlatformError(f"{self._program} cannot be started: {cause.strerror}") from cause
         began = time.monotonic()
@@ -113,6 +117,13 @@ class Commands:
             _end(process)
             raise
         return process.returncode
+
+
+def _home() -> Path:
+    """Where commands run. What podman leaves behind for each container notes in its own folder that memory ran out."""
+    home = state_directory() / "containers"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return home
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
