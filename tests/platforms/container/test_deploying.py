@@ -17,8 +17,10 @@ from mopar.graph import load_model
 from mopar.limits.mounts import hierarchies
 from mopar.platforms.container.building import build_images
 from mopar.platforms.container.images.gateway import GatewayPlan
-from mopar.platforms.container.images.images import function_images, gateway_image
-from mopar.platforms.container.labels import ANY_DEPLOYMENT, FUNCTION, SHARED
+from mopar.platforms.container.images.images import function_images, gateway_image, write_context
+from mopar.platforms.container.images.paths import LIBRARIES, PYTHON_HOME
+from mopar.platforms.container.images.python import python_layer
+from mopar.platforms.container.labels import ANY_DEPLOYMENT, FUNCTION, SHARED, labels_of
 from mopar.platforms.container.options import ContainerOptions
 from mopar.platforms.container.platform import PLATFORM
 from mopar.platforms.endpoints import Endpoints
@@ -32,6 +34,7 @@ from tests.platforms.container.engines import containers, engine, leftovers, opt
 pytestmark = pytest.mark.container
 
 NAME, OTHER = "tested", "another"
+BASE = "localhost/mopar/base-of-tests:1"
 MODEL = "skip"
 LIMIT_MIB = 64
 TOO_SMALL_MIB = 6
@@ -148,6 +151,23 @@ def test_requests_need_the_token_that_is_given(bundle: Bundle, tmp_path: Path) -
         assert client.infer(sample_inputs(MODEL))
     with pytest.raises(RequestError, match="bearer token"):
         infer(deployed.gateway.url, sample_inputs(MODEL), timeout_s=DEADLINE_S)
+
+
+def test_functions_are_built_upon_an_image_with_python(
+    bundle: Bundle, reference: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Here one that is made of this machine's Python, which then belongs to the image."""
+    python = python_layer()
+    variables = f"PATH={PYTHON_HOME}/bin LD_LIBRARY_PATH={LIBRARIES}"
+    text = f"FROM scratch\nENV {variables}\nCOPY layers/{python.name}/ /\n"
+    write_context([python], {"Containerfile": text}, tmp_path / "context")
+    engine().build(tmp_path / "context", "Containerfile", BASE, labels_of(NAME))
+    deployed = deploy(bundle, options(base_image=BASE))
+    check_answer(deployed, reference)
+    used = {container.image for container in containers(NAME) if FUNCTION in container.labels}
+    layers = function_images(bundle, BASE, lambda _: None)[0].layers
+    assert python not in layers
+    assert len(used) == 2
 
 
 def test_a_port_that_is_taken_is_named_and_nothing_is_left(bundle: Bundle) -> None:

@@ -1,6 +1,7 @@
 """A deployment as the engine knows it: what has its labels."""
 
 import contextlib
+import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,6 +142,6 @@ def remove_images(engine: Engine, names: Iterable[str]) -> None:
                 engine.remove("image", name)
 
 
-def _order(function: str) -> tuple[int, str]:
-    """The order of a plan's functions: f2 before f10."""
-    return len(function), function
+def _order(function: str) -> list[int]:
+    """The order of a plan's functions: f2_0 before f2_1, and that before f10."""
+    return [int(number) for number in re.findall(r"\d+", function)]
