@@ -5,7 +5,7 @@
 ``mopar serve BUNDLE --functions FILE.json`` serves with them. A function's addresses are its replicas.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mopar.files import read_json
@@ -23,11 +23,16 @@ class Endpoints:
         transport: ``http``, with base URLs; or ``socket``, with paths of sockets in a folder that this machine's
             containers share.
         ready_s: how long to wait until all of them answer.
+        revisions: function -> what it must say that it was deployed as, so that none answers for its predecessor or
+            its successor; without an entry it may say anything.
+        concurrency: calls at a time to each address: more than one where a platform runs replicas behind it.
     """
 
     functions: dict[str, tuple[str, ...]]
     transport: str = "http"
     ready_s: float = READY_S
+    revisions: dict[str, str] = field(default_factory=dict)
+    concurrency: int = 1
 
 
 def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
@@ -40,4 +45,6 @@ def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
     for function in manifest.plan.functions:
         if not found.functions.get(function.name):
             raise UsageError(f"{path}: there is no address of function {function.name}")
+    if found.concurrency < 1:
+        raise UsageError(f"{path}: concurrency must be at least 1")
     return found

@@ -6,8 +6,7 @@ from typing import Self
 
 from mopar.platforms.base import Budget
 from mopar.platforms.endpoints import Endpoints
-from mopar.platforms.health import answers_within
-from mopar.platforms.http import HttpTransport
+from mopar.platforms.http import HttpTransport, Polled
 from mopar.types import PlatformError, UsageError
 
 
@@ -18,13 +17,16 @@ class RemoteDeployment:
         endpoints: where they are.
 
     Raises:
-        UsageError: no such transport.
+        UsageError: no such transport, or an address is malformed.
     """
 
     def __init__(self, endpoints: Endpoints) -> None:
         if endpoints.transport != "http":
             raise UsageError(f"functions elsewhere are called by http, not by {endpoints.transport!r}")
         self._endpoints = endpoints
+        self._watches = {
+            name: Polled(name, urls, endpoints.revisions.get(name, "")) for name, urls in endpoints.functions.items()
+        }
 
     @property
     def limited(self) -> bool:
@@ -33,25 +35,23 @@ class RemoteDeployment:
 
     def transport(self, budget: Budget | None = None) -> HttpTransport:
         """What carries calls to the functions."""
-        return HttpTransport({name: urls[0] for name, urls in self._endpoints.functions.items()}, budget)
+        urls = {name: urls[0] for name, urls in self._endpoints.functions.items()}
+        return HttpTransport(urls, budget, watches=self._watches, concurrency=self._endpoints.concurrency)
 
     async def __aenter__(self) -> Self:
         """Wait until all functions answer. Raises PlatformError naming one that does not."""
-        waits = [
-            asyncio.to_thread(answers_within, url, self._endpoints.ready_s)
-            for urls in self._endpoints.functions.values()
-            for url in urls
-        ]
-        named = [(name, url) for name, urls in self._endpoints.functions.items() for url in urls]
-        for (name, url), ready in zip(named, await asyncio.gather(*waits), strict=True):
-            if not ready:
+        seconds = self._endpoints.ready_s
+        missing = await asyncio.gather(*(watch.first_answers(seconds) for watch in self._watches.values()))
+        for name, why in zip(self._watches, missing, strict=True):
+            if why:
                 raise PlatformError(
-                    f"function {name} at {url} was not ready within {self._endpoints.ready_s:g} s: "
-                    "see its own messages, or wait longer"
+                    f"function {name} was not ready within {seconds:g} s: {why}: see its own messages, or wait longer"
                 )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing: they are not ours to stop."""
+        """Ask for nobody's health any more; the functions are not ours to stop."""
+        for watch in self._watches.values():
+            await watch.close()

@@ -1,24 +1,25 @@
 """A function at a URL: its connections, how many calls it runs at a time, and what its answers mean."""
 
 import asyncio
-import contextlib
 import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from mopar.platforms.http.address import address_of
 from mopar.platforms.http.connection import Admit, BrokenError, Connection, Reply
-from mopar.platforms.http.messages import error_text, infer_path, request_head
+from mopar.platforms.http.messages import error_text, infer_path, own_error, request_head
 from mopar.platforms.http.network import Direction
 from mopar.platforms.http.watch import Watch
 from mopar.platforms.turns import StarvedError, Turns, loop_time, twice
-from mopar.types import DeploymentError, OverloadedError, PlatformError, RequestError, UsageError
+from mopar.types import DeploymentError, OverloadedError, PlatformError, RequestError
 
 _CONNECT_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
 _BUSY = frozenset({429, 503})
 _REFUSED = frozenset({400, 413, 422})
+_UNREACHED = frozenset({500, 502, 503, 504})
+"""Where the answer is no function's own, a proxy before the function did not reach it, or lost it during the call."""
 
 
 class _LaterError(Exception):
@@ -55,7 +56,7 @@ class RemoteFunction:
         self.url = url
         self.watch = watch
         self.payload = Payload()
-        self._host, self._port, self._netloc, self._prefix = _address(url)
+        self._address = address_of(url)
         self._turns = Turns(name, concurrency)
         self._network = network
         self._idle: list[Connection] = []
@@ -81,7 +82,7 @@ class RemoteFunction:
             OutOfMemoryError: it was killed because the call needed too much memory.
             DeploymentError: it failed, died twice, or did not answer in time.
         """
-        head = request_head(self._prefix + infer_path(graph), self._netloc, text, views)
+        head = request_head(self._address.path + infer_path(graph), self._address.netloc, text, views)
         async with self._turns.take(deadline):
             reply, attempts = await twice(lambda: self._answered(head, [text, *views], admit, deadline))
         self.payload.calls += 1
@@ -106,6 +107,9 @@ class RemoteFunction:
             await self.watch.until_ready(deadline)
             try:
                 reply = await self._exchange(head, parts, admit, deadline)
+                if reply.status in _UNREACHED and own_error(reply) is None:
+                    await self.watch.broke()
+                    raise PlatformError(self._unreached(reply))
                 if reply.status not in _BUSY:
                     return self._judged(reply)
                 why = error_text(reply)
@@ -115,6 +119,11 @@ class RemoteFunction:
                 raise OverloadedError(f"function {self.name} at {self.url} was not there until the deadline: {why}")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _unreached(self, reply: Reply) -> str:
+        """What a proxy's answer means; behind one it is not known why a function ended."""
+        said = f"a proxy answered {reply.status}: {error_text(reply)}"
+        return f"function {self.name} at {self.url} was not there ({said}; it may have run out of memory)"
 
     def _judged(self, reply: Reply) -> Reply:
         if reply.status == 200:
@@ -154,19 +163,10 @@ class RemoteFunction:
         until = min(deadline, time.monotonic() + _CONNECT_S)
         try:
             async with asyncio.timeout_at(loop_time(until)):
-                return (await loop.create_connection(Connection, self._host, self._port))[1]
+                return (await loop.create_connection(Connection, self._address.host, self._address.port))[1]
         except socket.gaierror as cause:
             raise self.failed(f"its host is unknown: {cause.strerror}") from cause
         except TimeoutError as cause:
             raise _LaterError("it does not take connections") from cause
         except OSError as cause:
             raise _LaterError(f"it cannot be reached: {cause.strerror or cause}") from cause
-
-
-def _address(url: str) -> tuple[str, int, str, str]:
-    """Host, port, the value of the header Host, and the path."""
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(url)
-        if parts.scheme == "http" and parts.hostname and parts.username is None and not parts.query:
-            return parts.hostname, parts.port or 80, parts.netloc, parts.path.rstrip("/")
-    raise UsageError(f"{url} is no URL of a function: write http://HOST:PORT")
