@@ -25,6 +25,8 @@ _START_S = 180.0
 _STOP_S = 15.0
 _PAUSE_S = 0.02
 _MOST_TEXT = 1 << 16
+_CHILDREN: "dict[int, subprocess.Popen[bytes]]" = {}
+"""Gateways that this process started, by pid: they outlive it, and are reaped where they end before it."""
 _STARTED_FIELD = 19  # of /proc/PID/stat after the name: when the process started, in clock ticks since boot
 
 
@@ -56,6 +58,10 @@ class GatewayRecord:
         """Where it listens."""
         return int(self.url.split("/")[2].rpartition(":")[2])
 
+    def words_again(self) -> tuple[str, ...]:
+        """The words with the port that it had, where any was asked for, so that clients find it again."""
+        return (*(word for word in self.words if not word.startswith("--port=")), f"--port={self.port()}")
+
 
 class _Printed(msgspec.Struct):
     """What ``mopar serve --json`` prints: its address, or why it did not start."""
@@ -81,6 +87,10 @@ class BackgroundGateways:
     def log(self, name: str) -> Path:
         """Where a gateway's messages are."""
         return self._home / f"{name}.log"
+
+    def functions_file(self, name: str) -> Path:
+        """Where a gateway's addresses of functions are that run elsewhere (``mopar.platforms.endpoints``)."""
+        return self._home / f"{name}.functions"
 
     @contextlib.contextmanager
     def changing(self, name: str) -> Iterator[None]:
@@ -109,23 +119,24 @@ class BackgroundGateways:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
             )
+        _CHILDREN[process.pid] = process
         try:
             url = self._address(process, name)
             record = GatewayRecord(name, process.pid, _started(process.pid) or 0, url, tuple(words), document)
             write_whole(self._home / f"{name}.json", to_json(record))
         except BaseException:  # an interrupt too: nothing half-started stays
-            _end(process.pid, process)
+            _end(process.pid)
             raise
         return record
 
     def stop(self, record: GatewayRecord) -> None:
         """Stop a gateway and its functions; its record stays until ``forget``."""
         if record.alive():
-            _end(record.pid, None, record.started)
+            _end(record.pid, record.started)
 
     def forget(self, name: str) -> None:
-        """Remove a gateway's record and its messages."""
-        for path in (self._home / f"{name}.json", self.log(name)):
+        """Remove a gateway's record, its messages and its addresses of functions."""
+        for path in (self._home / f"{name}.json", self.log(name), self.functions_file(name)):
             path.unlink(missing_ok=True)
 
     def _address(self, process: "subprocess.Popen[bytes]", name: str) -> str:
@@ -135,7 +146,9 @@ class BackgroundGateways:
         with process.stdout as pipe:
             while len(output) < _MOST_TEXT:
                 if not select.select([pipe], [], [], max(deadline - time.monotonic(), 0.0))[0]:
-                    raise PlatformError(f"the gateway of {name} was not ready within {_START_S:g} s: see {self.log(name)}")
+                    raise PlatformError(
+                        f"the gateway of {name} was not ready within {_START_S:g} s: see {self.log(name)}"
+                    )
                 more = os.read(pipe.fileno(), _MOST_TEXT)
                 output += more
                 found = _printed(output)
@@ -155,15 +168,16 @@ def _printed(output: bytes) -> _Printed | None:
         return None
 
 
-def _end(pid: int, process: "subprocess.Popen[bytes] | None", started: int | None = None) -> None:
+def _end(pid: int, started: int | None = None) -> None:
     """SIGTERM, and SIGKILL where that does not do; its functions end with it."""
+    child = _CHILDREN.pop(pid, None)
     born = _started(pid) if started is None else started
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         deadline = time.monotonic() + _STOP_S
         while time.monotonic() < deadline:
-            if (process is not None and process.poll() is not None) or _started(pid) != born:
+            if (child is not None and child.poll() is not None) or _started(pid) != born:
                 return
             time.sleep(_PAUSE_S)
     raise PlatformError(f"process {pid} does not end")
