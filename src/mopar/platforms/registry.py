@@ -13,6 +13,7 @@ from mopar.types import UsageError
 _GROUP = "mopar.platforms"
 _OWN = {
     "local": "mopar.platforms.local.background:PLATFORM",
+    "openfaas": "mopar.platforms.openfaas.platform:PLATFORM",
 }
 
 
