@@ -13,6 +13,8 @@ from mopar.types import UsageError
 _GROUP = "mopar.platforms"
 _OWN = {
     "local": "mopar.platforms.local.background:PLATFORM",
+    "cloud-run": "mopar.platforms.knative.packaging:CLOUD_RUN",
+    "knative": "mopar.platforms.knative.platform:KUBERNETES",
     "openfaas": "mopar.platforms.openfaas.platform:PLATFORM",
 }
 
