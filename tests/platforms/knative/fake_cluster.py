@@ -21,17 +21,19 @@ class FakeCluster:
 
     Attributes:
         objects: by path and name.
-        broken: names of objects that never become ready.
+        broken: name of an object -> its first generation that never becomes ready.
         knows_knative: whether Knative is installed.
+        log: what was applied and deleted, in order.
         asked_before_ready: how often an object is asked for until it is ready.
     """
 
     def __init__(self) -> None:
         self.url = ""
         self.objects: dict[Key, dict[str, Any]] = {}
-        self.broken: set[str] = set()
+        self.broken: dict[str, int] = {}
         self.knows_knative = True
         self.asked_before_ready = 1
+        self.log: list[str] = []
         self._asked: dict[Key, int] = {}
 
     def names(self, kind: str) -> set[str]:
@@ -41,6 +43,8 @@ class FakeCluster:
         """Server-side apply by the only manager that there is."""
         before = self.objects.get(key)
         document["metadata"]["generation"] = 1 if before is None else before["metadata"]["generation"] + 1
+        document["status"] = {} if before is None else before.get("status", {})  # until the controllers have seen it
+        self.log.append(f"apply {key[1]}")
         self.objects[key] = document
         self._asked[key] = 0
         return document
@@ -50,7 +54,7 @@ class FakeCluster:
         found = self.objects[key]
         self._asked[key] += 1
         if self._asked[key] > self.asked_before_ready:
-            ready = key[1] not in self.broken
+            ready = found["metadata"]["generation"] < self.broken.get(key[1], 1 << 30)
             status: dict[str, Any] = {"observedGeneration": found["metadata"]["generation"]}
             if found["kind"] == "Deployment":
                 wanted = found["spec"]["replicas"]
@@ -88,6 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         if key not in cluster.objects:
             return self._send(404, _status(f'services "{name}" not found'))
         if self.command == "DELETE":
+            cluster.log.append(f"delete {name}")
             return self._send(200, cluster.objects.pop(key))
         return self._send(200, cluster.get(key))
 

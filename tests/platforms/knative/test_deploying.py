@@ -53,7 +53,7 @@ def test_a_deployment_is_there_until_it_is_removed(cluster: FakeCluster, bundle:
     assert cluster.names("Service") == NAMES
     assert cluster.names("Deployment") == ({"skip-gateway"} if kind == "knative" else NAMES)
     assert platform().status(NAME, OPTIONS[kind]).ready
-    cluster.broken.add("skip-f1")
+    cluster.broken["skip-f1"] = 1
     assert [function.ready for function in platform().status(NAME, OPTIONS[kind]).functions] == [True, False, True]
     removed = platform().remove(NAME, OPTIONS[kind], tell)
     assert removed.left == ()
@@ -72,21 +72,42 @@ def test_an_update_replaces_kinds_and_images(cluster: FakeCluster, bundle: Bundl
 
 
 def test_what_does_not_become_ready_leaves_nothing(cluster: FakeCluster, bundle: Bundle) -> None:
-    cluster.broken.add("skip-f1")
+    cluster.broken["skip-f1"] = 1
     says = r"function f1: Service skip-f1 was not ready within 1 s: Revision .* failed: the image cannot be pulled"
     with pytest.raises(PlatformError, match=says):
         platform().deploy(bundle, NAME, OPTIONS["knative"], tell)
     assert cluster.objects == {}
 
 
-def test_a_failed_update_leaves_what_was_there(cluster: FakeCluster, bundle: Bundle) -> None:
-    platform("1").deploy(bundle, NAME, OPTIONS["deployment"], tell)
-    cluster.broken.add("skip-gateway")
-    says = r"function gateway: Deployment skip-gateway .*0 of its 1 replicas are there: .*; skip is as it was before$"
-    with pytest.raises(PlatformError, match=says):
-        platform("2").deploy(bundle, NAME, OPTIONS["deployment"], tell)
+BROKEN = {
+    ("deployment", "gateway"): "Deployment skip-gateway .*0 of its 1 replicas are there: ",
+    ("deployment", "f1"): "Deployment skip-f1 .*0 of its 2 replicas are there: ",
+    ("knative", "f1"): "Service skip-f1 .*the image cannot be pulled: ",
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_failed_update_leaves_what_was_there(cluster: FakeCluster, bundle: Bundle, case: tuple[str, str]) -> None:
+    """What an object's controllers said of it before it changed does not count."""
+    kind, function = case
+    platform("1").deploy(bundle, NAME, OPTIONS[kind], tell)
+    objects = set(cluster.objects)
+    cluster.broken[f"skip-{function}"] = 1 if function == "gateway" else 2  # it is made anew
+    with pytest.raises(PlatformError, match=f"function {function}: {BROKEN[case]}.*; skip is as it was before$"):
+        platform("2").deploy(bundle, NAME, OPTIONS[kind], tell)
     assert all(image.endswith(":1") for image in images_in(cluster))
-    assert len(cluster.objects) == 8
+    assert set(cluster.objects) == objects
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_no_request_meets_functions_of_two_deployments(cluster: FakeCluster, bundle: Bundle, kind: str) -> None:
+    """The gateway's pods are gone before the first function changes, and come back after the last one."""
+    platform("1").deploy(bundle, NAME, OPTIONS[kind], tell)
+    cluster.log.clear()
+    platform("2").deploy(bundle, NAME, OPTIONS[kind], tell)
+    assert cluster.log[0] == "delete skip-gateway"
+    assert set(cluster.log[-2:]) == {"apply skip-gateway"}
+    assert "gateway" not in "".join(cluster.log[1:-2])
 
 
 def test_objects_of_others_are_never_touched(cluster: FakeCluster, bundle: Bundle) -> None:

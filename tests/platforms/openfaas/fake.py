@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mopar.limits import Cgroups
+from mopar.platforms.health import answers
 from tests.platforms.openfaas.function import FakeFunction, Reply
 from tests.platforms.openfaas.images import read_image
 
@@ -37,6 +38,7 @@ class FakeOpenFaas:
         specs: what each was made from.
         prometheus: whether functions can be listed.
         patience_s: how long a function may take to end; 30 s on the real platform.
+        rolling: whether an updated function answers as it was until it has started anew, as on Kubernetes.
         requests: methods and paths below ``/system``.
     """
 
@@ -50,6 +52,8 @@ class FakeOpenFaas:
         self.replicas: dict[str, int] = {}
         self.prometheus = True
         self.patience_s = 0.5
+        self.rolling = False
+        self._outgoing: dict[str, FakeFunction] = {}
         self.requests: list[str] = []
         self._changing = threading.Lock()
 
@@ -75,9 +79,18 @@ class FakeOpenFaas:
                     return 202, None
         raise Reply(404, "404 page not found")
 
+    def serving(self, name: str) -> FakeFunction | None:
+        """The function that calls go to; None where there is none of that name."""
+        with self._changing:
+            function, before = self.functions.get(name), self._outgoing.get(name)
+            if before is None or function is None or not answers(function.url):
+                return before or function
+            self._outgoing.pop(name).stop(self.patience_s)
+            return function
+
     def close(self) -> None:
         """End all functions."""
-        for function in self.functions.values():
+        for function in (*self.functions.values(), *self._outgoing.values()):
             function.stop(0.2)
 
     def _known(self, name: str) -> None:
@@ -108,7 +121,10 @@ class FakeOpenFaas:
     def _update(self, spec: dict[str, Any]) -> tuple[int, None]:
         name = spec["service"]
         self._known(name)
-        if not self.functions[name].stop(self.patience_s):
+        if self.rolling:
+            self._retire(name)
+            self._outgoing[name] = self.functions[name]
+        elif not self.functions[name].stop(self.patience_s):
             raise Reply(500, f"unable to stop {name}: context deadline exceeded")
         self._start(spec)
         if not self._has_image(spec):
@@ -119,8 +135,13 @@ class FakeOpenFaas:
         self._known(name)
         if not self.functions[name].stop(self.patience_s):
             raise Reply(500, f"unable to stop {name}: context deadline exceeded")
+        self._retire(name)
         del self.specs[name], self.functions[name], self.replicas[name]
         return 202, None
+
+    def _retire(self, name: str) -> None:
+        if name in self._outgoing:
+            self._outgoing.pop(name).stop(self.patience_s)
 
     def _start(self, spec: dict[str, Any]) -> None:
         name = spec["service"]
@@ -162,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _proxied(self, path: str, body: bytes) -> None:
         name, _, rest = path.removeprefix("/function/").partition("/")
-        function = self.server.fake.functions.get(name.partition(".")[0])
+        function = self.server.fake.serving(name.partition(".")[0])
         if function is None:
             raise Reply(404, f"error finding function {name}: server returned non-200 status code (404)")
         self._send(*function.call(self.command, f"/{rest}", body, dict(self.headers.items())))

@@ -8,6 +8,9 @@ import pytest
 
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.graph import load_model
+from mopar.platforms.endpoints import read_endpoints
+from mopar.platforms.gateways import BackgroundGateways
+from mopar.platforms.health import answers
 from mopar.platforms.openfaas.client import OpenFaasClient
 from mopar.platforms.openfaas.wire import FunctionSpec, Resources
 from mopar.types import PlatformError, UsageError
@@ -61,6 +64,8 @@ def test_what_is_sent_says_what_it_is_and_holds_no_password(world: World, bundle
         assert spec["image"] in world.images.pushed
         assert spec["labels"]["mopar.deployment"] == NAME
         assert world.fake.replicas == dict.fromkeys(NAMES, 2)
+        endpoints = read_endpoints(BackgroundGateways("openfaas").functions_file(NAME), bundle.manifest)
+        assert endpoints.concurrency == 2
         assert PASSWORD not in repr(world.fake.specs)
 
 
@@ -95,6 +100,35 @@ def test_a_failed_update_leaves_what_ran(
             world.with_options(ready_s=1.0).deploy(small(reference, tmp_path))
         assert world.platform.status(NAME, world.options).gateway == found.gateway
         check_answer(found, reference(MODEL))
+
+
+@pytest.mark.cgroup
+def test_what_a_function_was_does_not_answer_for_what_it_is_to_be(
+    world: World, bundle: Bundle, reference: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Where a platform keeps it until the new one has started, which here it never does."""
+    with deployed(world, bundle) as found:
+        world.fake.rolling = True
+        with pytest.raises(PlatformError, match=r"^function f0 did not answer .* 6 MiB.*; skip runs as it did before$"):
+            world.with_options(ready_s=1.0).deploy(small(reference, tmp_path))
+        check_answer(found, reference(MODEL))
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_no_request_meets_functions_of_two_deployments(world: World, bundle: Bundle, inside: bool) -> None:
+    """The gateway is away before the first function changes."""
+    some = world.with_options(gateway_function=inside, inner_gateway=world.fake.url)
+    with deployed(some, bundle) as found:
+        assert found.gateway is not None
+        url, seen = found.gateway.url, []
+
+        def look(stage: str) -> None:
+            if stage.startswith("updating"):
+                seen.append(answers(url))
+
+        some.platform.deploy(bundle, NAME, some.options, look)
+        assert seen == [False] * 3
+        assert answers(url)
 
 
 def test_an_image_that_cannot_be_had_leaves_no_dead_function(world: World, bundle: Bundle) -> None:
