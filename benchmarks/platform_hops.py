@@ -73,7 +73,7 @@ def here(bundle: Bundle) -> Iterator[dict[str, str]]:
 async def measured(urls: Mapping[str, str], plan: CallPlan, calls: int) -> dict[tuple[str, str], Samples]:
     """Samples of each address and size."""
     found = {(size, place): Samples() for size in FLOATS for place in urls}
-    transports = {place: HttpTransport({"f0": url}) for place, url in urls.items()}
+    transports = {place: HttpTransport({"f0": [url]}) for place, url in urls.items()}
     for size, count in FLOATS.items():
         value = from_array("x", np.arange(count, dtype=np.float32))
         for number in range(calls + _WARM):

@@ -4,7 +4,7 @@ import mopar
 
 PUBLIC = [
     "MoparError", "PlanOptions", "ServeOptions", "__version__",
-    "build", "infer", "load", "plan", "profile", "serve", "verify",
+    "build", "deploy", "infer", "load", "plan", "profile", "remove", "serve", "verify",
 ]  # fmt: skip
 
 

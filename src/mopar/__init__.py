@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from mopar.api import PlanOptions as PlanOptions
     from mopar.api import ServeOptions as ServeOptions
     from mopar.api import build as build
+    from mopar.api import deploy as deploy
     from mopar.api import infer as infer
     from mopar.api import plan as plan
     from mopar.api import profile as profile
+    from mopar.api import remove as remove
     from mopar.api import serve as serve
     from mopar.api import verify as verify
     from mopar.capture import load as load
@@ -26,16 +28,19 @@ __all__ = [
     "ServeOptions",
     "__version__",
     "build",
+    "deploy",
     "infer",
     "load",
     "plan",
     "profile",
+    "remove",
     "serve",
     "verify",
 ]
 
 _HOMES = {"load": "mopar.capture", "MoparError": "mopar.types"} | dict.fromkeys(
-    ("PlanOptions", "ServeOptions", "build", "infer", "plan", "profile", "serve", "verify"), "mopar.api"
+    ("PlanOptions", "ServeOptions", "build", "deploy", "infer", "plan", "profile", "remove", "serve", "verify"),
+    "mopar.api",
 )
 """Name -> the module that holds it, imported when the name is first used: ``import mopar`` loads none of them."""
 

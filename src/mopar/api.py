@@ -21,13 +21,17 @@ from mopar.pipeline.profile import profile_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan, requests_for
 from mopar.pipeline.verify import verify as check_bundle
+from mopar.platforms.names import checked_name, name_from
+from mopar.platforms.options import made_options
+from mopar.platforms.registry import platform_named
 from mopar.shapes import ShapeLike
 from mopar.types import Plan, Profile
+from mopar.types.deployed import Deployed, Removed
 from mopar.types.reports import Verification
 
 PathLike = str | os.PathLike[str]
 
-__all__ = ["PlanOptions", "ServeOptions", "build", "infer", "plan", "profile", "serve", "verify"]
+__all__ = ["PlanOptions", "ServeOptions", "build", "deploy", "infer", "plan", "profile", "remove", "serve", "verify"]
 
 
 def profile(
@@ -116,6 +120,33 @@ def serve(bundle: Bundle | PathLike, options: ServeOptions | None = None) -> Ite
     """
     with serve_in_background(_opened(bundle), options or ServeOptions(port=0)) as service:
         yield service
+
+
+def deploy(bundle: Bundle | PathLike, platform: str = "local", name: str | None = None, **options: object) -> Deployed:
+    """Deploy a bundle, or update what is deployed under its name, and wait until it answers.
+
+    Args:
+        bundle: the bundle, or its folder.
+        platform: where, as ``--platform`` takes it.
+        name: of the deployment; None for one made from the model's.
+        options: of the platform, such as ``port=8080``.
+
+    Raises:
+        UsageError, BundleError, PlatformError.
+    """
+    opened, chosen = _opened(bundle), platform_named(platform)
+    deployed = name_from(opened.manifest.name) if name is None else checked_name(name)
+    return chosen.deploy(opened, deployed, made_options(chosen.options, options, platform), lambda _stage: None)
+
+
+def remove(name: str, platform: str = "local", **options: object) -> Removed:
+    """Remove a deployment; what cannot be removed is named in the answer.
+
+    Raises:
+        UsageError, PlatformError.
+    """
+    chosen = platform_named(platform)
+    return chosen.remove(checked_name(name), made_options(chosen.options, options, platform), lambda _stage: None)
 
 
 def _opened(bundle: Bundle | PathLike) -> Bundle:

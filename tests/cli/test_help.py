@@ -10,7 +10,10 @@ from typer.main import get_command
 from mopar.cli.app import app
 from tests.test_imports import HEAVY
 
-VERBS = ["import", "calibrate", "profile", "plan", "build", "verify", "serve", "infer", "bench", "up", "zoo"]
+VERBS = [
+    *("import", "calibrate", "profile", "plan", "build", "verify", "serve", "infer", "bench", "up"),
+    *("package", "deploy", "status", "remove", "zoo"),
+]
 
 ASKED = """
 import json, sys

@@ -21,13 +21,28 @@ from mopar.types.reports import BenchReport, Verification
 from tests.golden.plans import FOLDER, kept_profile, profile_path
 
 _LONG_FIGURE = re.compile(r"\d+\.\d{7,}")
-VERBS = ("import", "calibrate", "profile", "plan", "build", "verify", "serve", "infer", "bench", "up", "zoo")
+ON_PLATFORMS = ("package", "deploy", "status", "remove")
+VERBS = (
+    "import",
+    "calibrate",
+    "profile",
+    "plan",
+    "build",
+    "verify",
+    "serve",
+    "infer",
+    "bench",
+    "up",
+    *ON_PLATFORMS,
+    "zoo",
+)
 HELP = ("", *VERBS, "zoo list", "zoo export")
 PLAN_COMMANDS = (
     "plan profile.json --pareto",
     "plan profile.json --objective latency --max-functions 3",
     "plan profile.json --platform openfaas --slo-ms none",
     "plan profile.json --platform aws-lambda --parts 1 --objective latency",
+    "plan profile.json --rate 20",
     "plan profile.json --uniform 3 --json",
     "plan profile.json --slo-ms 1",
     "plan profile.json --slo-ms 1 --json",

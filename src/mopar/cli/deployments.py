@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TAKES_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Context settings of a verb that passes what it does not know to the platform."""
 
+
 class OnPlatform(TyperCommand):
     """A verb whose help lists the options of each platform."""
 
@@ -73,7 +74,9 @@ def show_deployed(console: Console, found: "Deployed") -> None:
     ]
     console.print(table(None, ("function", "endpoint", "MiB", "CPU", "replicas", "ready"), rows))
     where = "" if found.gateway is None else f" at {found.gateway.url}"
-    console.print(f"{found.name} on {found.platform}: {'ready' if found.ready else 'NOT ready'}{where}", highlight=False)
+    console.print(
+        f"{found.name} on {found.platform}: {'ready' if found.ready else 'NOT ready'}{where}", highlight=False
+    )
 
 
 def _known(platform: "AnyPlatform") -> str:

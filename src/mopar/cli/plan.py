@@ -23,7 +23,7 @@ from mopar.cli.options import (
 )
 from mopar.cli.output import Output, run, say_next, table
 from mopar.cli.sizes import note_sizes
-from mopar.types import CutReason, Plan, RefineTry
+from mopar.types import CutReason, Plan, RefineTry, Scale
 
 if TYPE_CHECKING:
     from mopar.pipeline.stages import PlanOptions
@@ -47,6 +47,9 @@ def command(
         float | None,
         typer.Option(metavar="USD", help="With --objective latency: largest cost of a million requests."),
     ] = None,
+    rate: Annotated[
+        float | None, typer.Option(metavar="R", help="Requests per second: also size the replicas of each function.")
+    ] = None,
     pareto: Annotated[bool, typer.Option("--pareto", help="Also print the Pareto front.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Search every cut position, even of a large model.")] = False,
     refine: Annotated[
@@ -65,6 +68,7 @@ def command(
     def verb(out: Output) -> None:
         from mopar.files import check_output, to_json, write_whole
         from mopar.pipeline.stages import PlanOptions, make_front, make_plan
+        from mopar.planning import scaled
         from mopar.profiling.document import read_profile
 
         check_output(output)
@@ -84,6 +88,8 @@ def command(
         out.progress("planning")
         known = read_profile(profile)
         made = make_plan(known, options) if refine is None else _refined(refine, known, options, tries, out)
+        if rate is not None:
+            made = scaled(made, rate)
         note_sizes(out, made)
         note_load(out, known)
         if known.source == "predicted":
@@ -140,6 +146,7 @@ def plan_document(plan: Plan) -> dict[str, object]:
             "memory_mib": function.memory_mib,
             "cpu": function.cpu,
             "threads": function.threads,
+            "replicas": function.replicas,
             "graphs": function.graphs,
         }
         for function in plan.functions
@@ -200,11 +207,40 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
         for name, part in (("this plan", plan.predicted), ("unsplit", plan.unsplit))
     ]
     console.print(table(None, columns, lines))
+    if plan.scale is not None:
+        _render_scale(console, plan.scale)
     for tried in plan.tries:
         console.print(_try_text(tried), highlight=False, soft_wrap=True)
     console.print(plan_text(plan), highlight=False, soft_wrap=True)
     if path is not None:
         console.print(f"written to {path}", highlight=False)
+
+
+def _render_scale(console: Console, scale: Scale) -> None:
+    """Print what a rate of requests reserves, split and unsplit."""
+    rows = [
+        (
+            name,
+            str(sum(function.replicas for function in part.functions)),
+            f"{max(function.busy_share for function in part.functions):.0%}",
+            str(part.gateways),
+            str(part.memory_mib),
+            f"{part.cpu:.2f}",
+        )
+        for name, part in (("this plan", scale.plan), ("unsplit", scale.unsplit))
+    ]
+    columns = (
+        f"at {scale.rate_per_s:g} requests/s",
+        "replicas",
+        "busy\nat most",
+        "gateways",
+        "MiB\nreserved",
+        "CPUs\nreserved",
+    )
+    console.print(table(None, columns, rows))
+    several = [f"{function.name} {function.replicas}" for function in scale.plan.functions if function.replicas > 1]
+    if several:
+        console.print(f"replicas: {', '.join(several)}, one of each other function", highlight=False)
 
 
 def _try_text(tried: RefineTry) -> str:

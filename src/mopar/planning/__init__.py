@@ -9,6 +9,7 @@ from mopar.planning.planner import plan, plan_front
 from mopar.planning.policy import SearchPolicy
 from mopar.planning.result.chain import Slice, chain_shape
 from mopar.planning.result.front import FrontPoint
+from mopar.planning.result.scale import scaled
 from mopar.planning.result.text import PlanText, layers_text, parse_plan, plan_text
 from mopar.planning.slo import SLO_SLACK
 from mopar.planning.space.question import OBJECTIVES
@@ -36,6 +37,7 @@ __all__ = [
     "plan_text",
     "plan_uniform",
     "plan_unsplit",
+    "scaled",
     "shape_of",
     "slice_memory_mib",
     "with_headroom",

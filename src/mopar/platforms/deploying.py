@@ -14,10 +14,10 @@ from mopar.types.deployed import Deployed, Packaged, Removed
 Tell = Callable[[str], None]
 """Called with each stage of long work, such as ``building f3``."""
 
-OptionsT = TypeVar("OptionsT", contravariant=True)
+OptionsT_contra = TypeVar("OptionsT_contra", contravariant=True)
 
 
-class Platform(Protocol[OptionsT]):
+class Platform(Protocol[OptionsT_contra]):
     """A platform that bundles are deployed to.
 
     ``name`` is what ``--platform`` takes. ``options`` is a frozen dataclass whose fields are the platform's own
@@ -32,7 +32,7 @@ class Platform(Protocol[OptionsT]):
     def options(self) -> type[Any]:
         """The dataclass of its options."""
 
-    def package(self, bundle: Bundle, name: str, into: Path, options: OptionsT, tell: Tell) -> Packaged:
+    def package(self, bundle: Bundle, name: str, into: Path, options: OptionsT_contra, tell: Tell) -> Packaged:
         """Write all that deploying would use to the folder ``into``, which does not exist or is an earlier package.
 
         Args:
@@ -47,7 +47,7 @@ class Platform(Protocol[OptionsT]):
             PlatformError: a limit of the platform is hit; names the function, the limit and what would do.
         """
 
-    def deploy(self, bundle: Bundle, name: str, options: OptionsT, tell: Tell) -> Deployed:
+    def deploy(self, bundle: Bundle, name: str, options: OptionsT_contra, tell: Tell) -> Deployed:
         """Create a deployment, or update the one of that name, and wait until it answers.
 
         All or nothing: where it fails, what it made is removed, or the error names what is left.
@@ -57,7 +57,7 @@ class Platform(Protocol[OptionsT]):
             PlatformError: the platform refused, failed or was not ready in time; names the function and what would do.
         """
 
-    def status(self, name: str, options: OptionsT) -> Deployed:
+    def status(self, name: str, options: OptionsT_contra) -> Deployed:
         """A deployment as it is now.
 
         Raises:
@@ -65,7 +65,7 @@ class Platform(Protocol[OptionsT]):
             PlatformError: the platform cannot be asked.
         """
 
-    def remove(self, name: str, options: OptionsT, tell: Tell) -> Removed:
+    def remove(self, name: str, options: OptionsT_contra, tell: Tell) -> Removed:
         """Remove a deployment. What cannot be removed is named in the answer.
 
         Raises:

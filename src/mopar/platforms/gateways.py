@@ -9,11 +9,11 @@ import fcntl
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 
 import msgspec
@@ -25,8 +25,6 @@ _START_S = 180.0
 _STOP_S = 15.0
 _PAUSE_S = 0.02
 _MOST_TEXT = 1 << 16
-_CHILDREN: "dict[int, subprocess.Popen[bytes]]" = {}
-"""Gateways that this process started, by pid: they outlive it, and are reaped where they end before it."""
 _STARTED_FIELD = 19  # of /proc/PID/stat after the name: when the process started, in clock ticks since boot
 
 
@@ -115,17 +113,21 @@ class BackgroundGateways:
             PlatformError: it did not start; the message is its own.
         """
         command = [sys.executable, "-m", "mopar", "serve", *words, "--json"]
-        with self.log(name).open("wb") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
-            )
-        _CHILDREN[process.pid] = process
+        printed, printing = os.pipe()
         try:
-            url = self._address(process, name)
-            record = GatewayRecord(name, process.pid, _started(process.pid) or 0, url, tuple(words), document)
+            pid = _spawned(command, printing, self.log(name))
+        except OSError as cause:
+            os.close(printed)
+            raise PlatformError(f"the gateway of {name} cannot be started: {cause.strerror}") from cause
+        finally:
+            os.close(printing)
+        try:
+            with os.fdopen(printed, "rb", buffering=0) as pipe:
+                url = self._address(pipe, name)
+            record = GatewayRecord(name, pid, _started(pid) or 0, url, tuple(words), document)
             write_whole(self._home / f"{name}.json", to_json(record))
         except BaseException:  # an interrupt too: nothing half-started stays
-            _end(process.pid)
+            _end(pid, _started(pid))
             raise
         return record
 
@@ -139,23 +141,19 @@ class BackgroundGateways:
         for path in (self._home / f"{name}.json", self.log(name), self.functions_file(name)):
             path.unlink(missing_ok=True)
 
-    def _address(self, process: "subprocess.Popen[bytes]", name: str) -> str:
+    def _address(self, pipe: RawIOBase, name: str) -> str:
         """What the gateway prints when it is ready. Raises PlatformError."""
-        assert process.stdout is not None, "it was started with a pipe"
-        deadline, output = time.monotonic() + _START_S, b""
-        with process.stdout as pipe:
-            while len(output) < _MOST_TEXT:
-                if not select.select([pipe], [], [], max(deadline - time.monotonic(), 0.0))[0]:
-                    raise PlatformError(
-                        f"the gateway of {name} was not ready within {_START_S:g} s: see {self.log(name)}"
-                    )
-                more = os.read(pipe.fileno(), _MOST_TEXT)
-                output += more
-                found = _printed(output)
-                if found is not None and found.url:
-                    return found.url
-                if not more:
-                    break
+        deadline, output, found = time.monotonic() + _START_S, b"", None
+        while len(output) < _MOST_TEXT:
+            if not select.select([pipe], [], [], max(deadline - time.monotonic(), 0.0))[0]:
+                raise PlatformError(f"the gateway of {name} was not ready within {_START_S:g} s: see {self.log(name)}")
+            more = pipe.read(_MOST_TEXT) or b""
+            output += more
+            found = _printed(output)
+            if found is not None and found.url:
+                return found.url
+            if not more:
+                break
         why = found.error.message if found is not None and found.error is not None else f"see {self.log(name)}"
         raise PlatformError(f"the gateway of {name} did not start: {why}")
 
@@ -168,19 +166,44 @@ def _printed(output: bytes) -> _Printed | None:
         return None
 
 
-def _end(pid: int, started: int | None = None) -> None:
-    """SIGTERM, and SIGKILL where that does not do; its functions end with it."""
-    child = _CHILDREN.pop(pid, None)
-    born = _started(pid) if started is None else started
+def _spawned(command: Sequence[str], stdout: int, log: Path) -> int:
+    """Start a process that this one neither waits for nor ends with; its number."""
+    writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, stdout, 1),
+        (os.POSIX_SPAWN_OPEN, 2, str(log), writing, 0o600),
+    ]
+    # A shell's background jobs ignore SIGINT, and so would the gateway.
+    return os.posix_spawn(
+        command[0],
+        list(command),
+        os.environ,
+        file_actions=actions,
+        setsid=True,
+        setsigdef=[signal.SIGINT, signal.SIGTERM],
+    )
+
+
+def _end(pid: int, started: int | None) -> None:
+    """SIGTERM, and SIGKILL where that does not do; its functions end with it. Raises PlatformError."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+        if started is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
         deadline = time.monotonic() + _STOP_S
         while time.monotonic() < deadline:
-            if (child is not None and child.poll() is not None) or _started(pid) != born:
+            if started is None or _started(pid) != started:
+                _reap(pid)
                 return
             time.sleep(_PAUSE_S)
     raise PlatformError(f"process {pid} does not end")
+
+
+def _reap(pid: int) -> None:
+    """Let an ended process go, if this one started it."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _started(pid: int) -> int | None:

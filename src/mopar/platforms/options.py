@@ -12,7 +12,7 @@ tuples collect an option that is given several times.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -59,7 +59,22 @@ def parse_options(kind: type[T], words: Sequence[str], platform: str) -> T:
             found[field] = (*_collected(found, field), value)
         else:
             _enter(found, field, flag, value)
-    return _converted(kind, found, platform)
+    return made_options(kind, found, platform)
+
+
+def made_options(kind: type[T], found: Mapping[str, object], platform: str) -> T:
+    """The options of these values, which may be texts. Raises UsageError naming one that is wrong or unknown."""
+    unknown = found.keys() - {field.name for field in dataclasses.fields(cast("Any", kind))}
+    if unknown:
+        raise UsageError(f"{min(unknown)}: no such option of the platform {platform}")
+    try:
+        return msgspec.convert(dict(found), kind, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as cause:
+        why, _, place = str(cause).partition(" - at `$.")
+        field = place.rstrip("`").split("[", 1)[0]
+        if not field:
+            raise UsageError(f"options of the platform {platform}: {why}") from cause
+        raise UsageError(f"{_flag(field)} {found.get(field)}: {why}") from cause
 
 
 def options_help(kind: type[Any]) -> tuple[OptionHelp, ...]:
@@ -91,17 +106,6 @@ def _collected(found: Mapping[str, object], field: str) -> tuple[object, ...]:
     earlier = found.get(field, ())
     assert isinstance(earlier, tuple), "only tuples are collected"
     return earlier
-
-
-def _converted(kind: type[T], found: Mapping[str, object], platform: str) -> T:
-    try:
-        return msgspec.convert(dict(found), kind, strict=False, dec_hook=_path)
-    except msgspec.ValidationError as cause:
-        why, _, place = str(cause).partition(" - at `$.")
-        field = place.rstrip("`").split("[", 1)[0]
-        if not field:
-            raise UsageError(f"options of the platform {platform}: {why}") from cause
-        raise UsageError(f"{_flag(field)} {found.get(field)}: {why}") from cause
 
 
 def _path(kind: type, text: object) -> Path:

@@ -35,8 +35,8 @@ class RemoteDeployment:
 
     def transport(self, budget: Budget | None = None) -> HttpTransport:
         """What carries calls to the functions."""
-        urls = {name: urls[0] for name, urls in self._endpoints.functions.items()}
-        return HttpTransport(urls, budget, watches=self._watches, concurrency=self._endpoints.concurrency)
+        functions, concurrency = self._endpoints.functions, self._endpoints.concurrency
+        return HttpTransport(functions, budget, watches=self._watches, concurrency=concurrency)
 
     async def __aenter__(self) -> Self:
         """Wait until all functions answer. Raises PlatformError naming one that does not."""

@@ -58,6 +58,7 @@ from mopar.types.profile import (
     WholeProfile,
 )
 from mopar.types.ranges import InputRange, StatedShape
+from mopar.types.scale import Reserved, Scale, ScaledFunction
 from mopar.types.shards import GraphPart, PartProfile, ShardStep, Share
 from mopar.types.tensor import Dim, TensorSpec, TensorValue, element_count, format_shape
 
@@ -115,7 +116,10 @@ __all__ = [
     "RefineTry",
     "Region",
     "RequestError",
+    "Reserved",
     "RuntimeCosts",
+    "Scale",
+    "ScaledFunction",
     "ShardStep",
     "Share",
     "SizePoint",

@@ -64,7 +64,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class PackageItem:
-    """A function's part of a package, or the gateway's: its path inside the package, and the bytes that deploying sends.
+    """A function's part of a package, or the gateway's: its path inside it, and the bytes that deploying sends.
 
     ``bytes`` counts everything unpacked, the runtime that functions share included.
     """

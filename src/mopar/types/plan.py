@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from mopar.types.profile import InputRecipe
 from mopar.types.ranges import InputRange
+from mopar.types.scale import Scale
 from mopar.types.shards import GraphPart
 
 PLAN_SCHEMA = 3
@@ -81,17 +82,19 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A serverless function. ``memory_mib`` is the limit that is set and billed."""
+    """A serverless function. ``memory_mib`` is the limit that is set and billed, of each of its ``replicas``."""
 
     name: str
     graphs: tuple[str, ...]
     memory_mib: int
     cpu: float
     threads: int = 1
+    replicas: int = 1
 
     def is_possible(self) -> bool:
         """Whether the limits are within what any machine could have; a plan read from a file may hold any values."""
-        return 1 <= self.memory_mib <= 1 << 40 and 0 < self.cpu <= 1 << 20 and 1 <= self.threads <= 1 << 10
+        limits = 1 <= self.memory_mib <= 1 << 40 and 0 < self.cpu <= 1 << 20
+        return limits and 1 <= self.threads <= 1 << 10 and 1 <= self.replicas <= 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class PredictedFunction:
 class Predicted:
     """Predicted figures of a plan per request (docs/planning.md has the arithmetic).
 
-    ``memory_mib`` is the sum of all functions' limits: the memory that a deployment holds.
+    ``memory_mib`` and ``cpu`` are the sums of all functions' limits: what a deployment of one replica each holds.
     """
 
     latency_ms: float
@@ -130,6 +133,7 @@ class Predicted:
     communication_gb_s: float
     memory_mib: int
     functions: tuple[PredictedFunction, ...]
+    cpu: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,7 @@ class Plan:
         cuts: a reason for each cut; empty where the cuts were given by the user.
         tries: the plans that ``--refine`` measured, this plan last; empty without ``--refine``.
         quota_period_ms: period of the quotas by which the platform limits functions' CPU.
+        scale: what a rate of requests needs, where one was stated.
     """
 
     model: str
@@ -229,6 +234,7 @@ class Plan:
     ranges: tuple[InputRange, ...] = ()
     beyond: LargerRequest | None = None
     quota_period_ms: float = 20.0
+    scale: Scale | None = None
     schema: int = PLAN_SCHEMA
 
     @property

@@ -108,7 +108,7 @@ async def asking(
     url: str, feeds: Mapping[str, Array], budget: Budget | None = None, network: Network | None = None
 ) -> AsyncIterator[tuple[HttpRequest, HttpTransport]]:
     """A request to the function ``f0`` at a URL."""
-    transport = HttpTransport({"f0": url}, budget, network)
+    transport = HttpTransport({"f0": [url]}, budget, network)
     request = transport.open({name: from_array(name, array) for name, array in feeds.items()}, 0)
     try:
         yield request, transport

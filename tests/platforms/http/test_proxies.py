@@ -50,7 +50,7 @@ def run_call(plan: CallPlan, answer: Answer, health: Answer, deadline_s: float =
 
         async with answering(told) as (url, seen):
             watch = Polled("f0", [f"{url}/function/f0"])
-            transport = HttpTransport({"f0": f"{url}/function/f0"}, watches={"f0": watch})
+            transport = HttpTransport({"f0": [f"{url}/function/f0"]}, watches={"f0": watch})
             request = transport.open({name: from_array(name, array) for name, array in FEEDS.items()}, 0)
             try:
                 await request.run(plan, (), time.monotonic() + deadline_s)

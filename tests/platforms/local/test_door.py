@@ -81,7 +81,7 @@ class Calls:
 
     def under_way(self) -> bool:
         """Whether the kept connection is in use by a call."""
-        return not self.transport._functions["f0"]._idle
+        return not self.transport._functions["f0"].replicas[0]._idle
 
     def cpu_ticks(self) -> int:
         """CPU time of the process in hundredths of a second."""
@@ -108,7 +108,7 @@ async def up(what: tuple[DoorSpec, CallPlan], make_cgroup: Callable[[], Cgroup] 
     function = HttpFunction(what[0], make_cgroup, restarts.append, memory_mib=40)
     try:
         await function.start()
-        transport = HttpTransport({"f0": function.url}, watches={"f0": function})
+        transport = HttpTransport({"f0": [function.url]}, watches={"f0": function})
         yield Calls(function, transport, what[1], restarts)
         await transport.close()
     finally:

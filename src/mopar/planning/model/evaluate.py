@@ -105,6 +105,7 @@ def predict(model: CostModel, shape: PlanShape) -> Predicted:
         communication_gb_s=gb_s - compute_gb_s,
         memory_mib=sum(function.memory_mib for function in shape.functions),
         functions=predicted,
+        cpu=sum(function.cpu for function in shape.functions),
     )
 
 

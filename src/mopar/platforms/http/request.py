@@ -7,6 +7,7 @@ from mopar.bundle.call_shapes import check_bytes, region_value, tensor_bytes
 from mopar.platforms.base import Budget, CallTiming
 from mopar.platforms.http.function import RemoteFunction
 from mopar.platforms.http.messages import MAX_JSON_BYTES, MalformedError, number, read_outputs, request_body
+from mopar.platforms.http.replica import Replica
 from mopar.types import REQUEST, DeploymentError, TensorValue
 
 
@@ -23,6 +24,7 @@ class HttpRequest:
         self._budget = budget
         self._values: dict[Made, TensorValue] = {}
         self._timings: list[CallTiming] = []
+        self._replicas: dict[str, Replica] = {}
         self._abandoned = False
         self._reserved = self._used = 0
 
@@ -83,12 +85,14 @@ class HttpRequest:
                 raise DeploymentError(f"it answers with {length} bytes, where {most} are most")
             self._claim(length)
 
-        reply, attempts = await function.call(plan.graph.id, text, views, admit, deadline)
+        before = self._replicas.get(function.name)
+        reply, attempts, replica = await function.call(plan.graph.id, text, views, admit, deadline, before)
+        self._replicas[function.name] = replica
         try:
             values = read_outputs(reply, plan.graph.outputs, shapes.outputs)
             times_ns = number(reply, "mopar-held-ns"), number(reply, "mopar-compute-ns")
         except MalformedError as cause:
-            raise function.failed(f"its answer cannot be used: {cause}") from cause
+            raise replica.failed(f"its answer cannot be used: {cause}") from cause
         for value in values:
             self._values[value.name, call.id] = value
         self._timings.append(CallTiming(call.id, call.function, *times_ns, attempts))

@@ -1,10 +1,11 @@
 """OIP v2 over HTTP: the transport to functions that may be anywhere."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mopar.platforms.base import Budget, Network, Unbounded
 from mopar.platforms.http.function import Payload, RemoteFunction
 from mopar.platforms.http.network import Direction
+from mopar.platforms.http.replica import Replica
 from mopar.platforms.http.request import HttpRequest
 from mopar.platforms.http.watch import Unwatched, Watch
 from mopar.types import TensorValue
@@ -14,11 +15,11 @@ class HttpTransport:
     """Calls functions over HTTP, on connections that are kept.
 
     Args:
-        endpoints: function -> base URL of its HTTP server.
+        endpoints: function -> base URLs of its replicas' HTTP servers.
         budget: bounds the bytes of requests' bodies on this machine; by default nothing does.
         network: to emulate between here and the functions; by default none.
-        watches: function -> what reports the state of its process; by default nothing is known of it.
-        concurrency: calls at a time to each function.
+        watches: function -> what reports the state of its only process; by default nothing is known of it.
+        concurrency: calls at a time to each replica.
 
     Raises:
         UsageError: a URL is malformed.
@@ -26,7 +27,7 @@ class HttpTransport:
 
     def __init__(
         self,
-        endpoints: Mapping[str, str],
+        endpoints: Mapping[str, Sequence[str]],
         budget: Budget | None = None,
         network: Network | None = None,
         *,
@@ -37,8 +38,10 @@ class HttpTransport:
         directions = None if network is None else (Direction(network), Direction(network))
         known: Mapping[str, Watch] = watches or {}
         self._functions = {
-            name: RemoteFunction(name, url, known.get(name, Unwatched()), concurrency, directions)
-            for name, url in endpoints.items()
+            name: RemoteFunction(
+                name, [Replica(name, url, known.get(name, Unwatched()), directions) for url in urls], concurrency
+            )
+            for name, urls in endpoints.items()
         }
 
     @property
@@ -53,7 +56,7 @@ class HttpTransport:
 
     def ready(self) -> bool:
         """Whether every function would answer now, as far as is known."""
-        return all(function.watch.ready() for function in self._functions.values())
+        return all(function.ready() for function in self._functions.values())
 
     def open(self, inputs: Mapping[str, TensorValue], nbytes: int) -> HttpRequest:
         """Begin a request; its inputs are not copied."""

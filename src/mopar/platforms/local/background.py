@@ -8,7 +8,6 @@ from typing import Annotated
 from msgspec import Meta
 
 from mopar.bundle import Bundle
-from mopar.bundle.open import open_bundle
 from mopar.platforms.deploying import Tell
 from mopar.platforms.gateways import BackgroundGateways, GatewayRecord
 from mopar.platforms.health import answers
@@ -63,6 +62,8 @@ class LocalBackground:
 
     def status(self, name: str, options: LocalOptions) -> Deployed:
         """The gateway's process and its functions."""
+        from mopar.bundle import open_bundle  # needs numpy, which the help of the verbs does without
+
         began = time.monotonic()
         record = _record(BackgroundGateways(self.name), name)
         return _found(record, open_bundle(Path(record.words[0]), check=False), began)

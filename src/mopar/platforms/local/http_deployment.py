@@ -29,5 +29,5 @@ class HttpDeployment(HostDeployment[HttpFunction]):
 
     def transport(self, budget: Budget | None = None) -> HttpTransport:
         """What carries calls to the functions, which have been started."""
-        urls = {name: function.url for name, function in self.functions.items()}
+        urls = {name: [function.url] for name, function in self.functions.items()}
         return HttpTransport(urls, budget, self.network, watches=self.functions)
