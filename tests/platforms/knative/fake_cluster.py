@@ -21,7 +21,7 @@ class FakeCluster:
 
     Attributes:
         objects: by path and name.
-        broken: name of an object -> its first generation that never becomes ready.
+        broken: images, such as ``skip-f1:2``, that never become ready.
         knows_knative: whether Knative is installed.
         log: what was applied and deleted, in order.
         asked_before_ready: how often an object is asked for until it is ready.
@@ -30,7 +30,7 @@ class FakeCluster:
     def __init__(self) -> None:
         self.url = ""
         self.objects: dict[Key, dict[str, Any]] = {}
-        self.broken: dict[str, int] = {}
+        self.broken: set[str] = set()
         self.knows_knative = True
         self.asked_before_ready = 1
         self.log: list[str] = []
@@ -54,7 +54,7 @@ class FakeCluster:
         found = self.objects[key]
         self._asked[key] += 1
         if self._asked[key] > self.asked_before_ready:
-            ready = found["metadata"]["generation"] < self.broken.get(key[1], 1 << 30)
+            ready = not self.broken & _images(found)
             status: dict[str, Any] = {"observedGeneration": found["metadata"]["generation"]}
             if found["kind"] == "Deployment":
                 wanted = found["spec"]["replicas"]
@@ -64,6 +64,11 @@ class FakeCluster:
                 status["conditions"] = [{"type": "Ready", "status": str(ready), "message": message}]
             found["status"] = status
         return found
+
+
+def _images(document: dict[str, Any]) -> set[str]:
+    containers = document["spec"].get("template", {"spec": {"containers": []}})["spec"]["containers"]
+    return {container["image"].rpartition("/")[2] for container in containers}
 
 
 class _Handler(BaseHTTPRequestHandler):

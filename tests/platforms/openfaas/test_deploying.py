@@ -92,13 +92,15 @@ def test_too_little_memory_is_named_and_nothing_is_left(
 
 
 @pytest.mark.cgroup
+@pytest.mark.parametrize("inside", [False, True])
 def test_a_failed_update_leaves_what_ran(
-    world: World, bundle: Bundle, reference: Callable[[str], Path], tmp_path: Path
+    world: World, bundle: Bundle, reference: Callable[[str], Path], tmp_path: Path, inside: bool
 ) -> None:
-    with deployed(world, bundle) as found:
+    some = world.with_options(gateway_function=inside, inner_gateway=world.fake.url)
+    with deployed(some, bundle) as found:
         with pytest.raises(PlatformError, match=r"6 MiB.*; skip runs as it did before$"):
-            world.with_options(ready_s=1.0).deploy(small(reference, tmp_path))
-        assert world.platform.status(NAME, world.options).gateway == found.gateway
+            some.with_options(ready_s=2.0).deploy(small(reference, tmp_path))
+        assert some.platform.status(NAME, some.options).gateway == found.gateway
         check_answer(found, reference(MODEL))
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mopar.bundle import Bundle
@@ -59,7 +59,7 @@ class Kubernetes:
                 _change(rollout, before, manifests, options)
             except MoparError as error:
                 kind = UsageError if isinstance(error, UsageError) else PlatformError
-                raise kind(f"{error}{_taken_back(rollout, bool(before), name)}") from error
+                raise kind(f"{error}{_taken_back(rollout, list(before), name, options)}") from error
             except BaseException:  # an interrupt too
                 rollout.undo()
                 raise
@@ -111,14 +111,21 @@ def _change(
     for batch in (functions, list(manifests[GATEWAY])):
         for item in batch:
             rollout.apply(item)
-        rollout.await_ready(batch, options.ready_s)
+        rollout.await_ready([reference_of(item) for item in batch], options.ready_s)
 
 
-def _taken_back(rollout: Rollout, was_there: bool, name: str) -> str:
+def _taken_back(rollout: Rollout, before: Sequence[Reference], name: str, options: KubernetesOptions) -> str:
+    """Take changes back; what to add to the message of the error."""
     left = rollout.undo()
     if left:
         return f"; {', '.join(left)} may be left: mopar remove {name} --platform knative"
-    return f"; {name} is as it was before" if was_there else ""
+    if not before:
+        return ""
+    try:
+        rollout.await_ready(before, options.ready_s)
+    except MoparError as error:
+        return f"; {name} is as it was before, but not ready: {error}"
+    return f"; {name} runs as it did before"
 
 
 KUBERNETES = Kubernetes()

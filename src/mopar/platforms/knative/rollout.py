@@ -48,16 +48,16 @@ class Rollout:
         if delete_all(self._cluster, [reference]):
             raise PlatformError(f"{reference} was deleted and is still there after {_GONE_S:g} s")
 
-    def await_ready(self, manifests: Sequence[Manifest], timeout_s: float) -> None:
+    def await_ready(self, references: Sequence[Reference], timeout_s: float) -> None:
         """Wait until objects are ready. Raises PlatformError naming one that is not."""
         deadline, pause_s = time.monotonic() + timeout_s, _FIRST_PAUSE_S
-        while late := [(item, why) for item in manifests if (why := self._missing(item))]:
+        while late := self._late(references):
             if time.monotonic() + pause_s > deadline:
-                item, why = late[0]
+                item, live, why = late[0]
+                function = "" if live is None else f"function {live.label(FUNCTION_LABEL)}: "
                 raise PlatformError(
-                    f"function {item.metadata.labels[FUNCTION_LABEL]}: {item.kind} {item.name} was not ready within "
-                    f"{timeout_s:g} s: {why}: its limit of memory may be too small, or its image cannot be pulled: see "
-                    "kubectl describe"
+                    f"{function}{item} was not ready within {timeout_s:g} s: {why}: its limit of memory may be too "
+                    "small, or its image cannot be pulled: see kubectl describe"
                 )
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -73,9 +73,10 @@ class Rollout:
                 left.append(str(applied.reference))
         return tuple(left)
 
-    def _missing(self, manifest: Manifest) -> str:
-        reference = reference_of(manifest)
-        return missing(reference, self._cluster.get(reference))
+    def _late(self, references: Sequence[Reference]) -> list[tuple[Reference, Live | None, str]]:
+        """Objects that are not ready, and why."""
+        found = [(reference, self._cluster.get(reference)) for reference in references]
+        return [(reference, live, why) for reference, live in found if (why := missing(reference, live))]
 
     def _earlier(self, reference: Reference, live: Live) -> Applied:
         if live.label(DEPLOYMENT_LABEL) != self._deployment or not live.request:

@@ -21,6 +21,7 @@ from mopar.platforms.openfaas.members import (
     function_members,
     gateway_member,
     member_names,
+    member_of,
 )
 from mopar.platforms.openfaas.options import OpenFaasOptions, invoked_at
 from mopar.platforms.openfaas.rollout import Rollout, await_ready
@@ -168,13 +169,16 @@ class Deploying:
         left = rollout.undo()
         if left:
             return f"; {', '.join(left)} may be left: mopar remove {self._name} --platform openfaas"
-        if earlier is None:
+        if earlier is None and not self._present:
             self._gateways.forget(self._name)
-            return f"; {self._name} is as it was before" if self._present else ""
+            return ""
         try:
-            self._restart(earlier)
+            if earlier is not None:
+                self._restart(earlier)
+            else:
+                self._await(tuple(member_of(status) for status in self._present.values()))
         except MoparError as error:
-            return f"; the functions of {self._name} are as they were, but not its gateway: {error}"
+            return f"; {self._name} is as it was before, but does not answer: {error}"
         return f"; {self._name} runs as it did before"
 
     def _restart(self, earlier: _Earlier) -> None:
