@@ -2,7 +2,8 @@
 
     {"transport": "http", "functions": {"f0": ["http://10.0.0.5:8080"], "f1": ["http://10.0.0.6:8080/base"]}}
 
-``mopar serve BUNDLE --functions FILE.json`` serves with them. A function's addresses are its replicas.
+``mopar serve BUNDLE --functions FILE.json`` serves with them. A function's addresses are its replicas; where a platform
+runs several behind one address, it is there as often.
 """
 
 from dataclasses import dataclass, field
@@ -25,14 +26,12 @@ class Endpoints:
         ready_s: how long to wait until all of them answer.
         revisions: function -> what it must say that it was deployed as, so that none answers for its predecessor or
             its successor; without an entry it may say anything.
-        concurrency: calls at a time to each address: more than one where a platform runs replicas behind it.
     """
 
     functions: dict[str, tuple[str, ...]]
     transport: str = "http"
     ready_s: float = READY_S
     revisions: dict[str, str] = field(default_factory=dict)
-    concurrency: int = 1
 
 
 def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
@@ -45,6 +44,4 @@ def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
     for function in manifest.plan.functions:
         if not found.functions.get(function.name):
             raise UsageError(f"{path}: there is no address of function {function.name}")
-    if found.concurrency < 1:
-        raise UsageError(f"{path}: concurrency must be at least 1")
     return found

@@ -35,8 +35,7 @@ class RemoteDeployment:
 
     def transport(self, budget: Budget | None = None) -> HttpTransport:
         """What carries calls to the functions."""
-        functions, concurrency = self._endpoints.functions, self._endpoints.concurrency
-        return HttpTransport(functions, budget, watches=self._watches, concurrency=concurrency)
+        return HttpTransport(self._endpoints.functions, budget, watches=self._watches)
 
     async def __aenter__(self) -> Self:
         """Wait until all functions answer. Raises PlatformError naming one that does not."""

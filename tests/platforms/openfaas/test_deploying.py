@@ -65,7 +65,7 @@ def test_what_is_sent_says_what_it_is_and_holds_no_password(world: World, bundle
         assert spec["labels"]["mopar.deployment"] == NAME
         assert world.fake.replicas == dict.fromkeys(NAMES, 2)
         endpoints = read_endpoints(BackgroundGateways("openfaas").functions_file(NAME), bundle.manifest)
-        assert endpoints.concurrency == 2
+        assert endpoints.functions["f1"] == (f"{world.fake.url}/function/skip-f1",) * 2
         assert PASSWORD not in repr(world.fake.specs)
 
 

@@ -22,7 +22,7 @@ class Polled:
 
     Args:
         name: of the function.
-        urls: of its replicas; one that answers is enough.
+        urls: of its replicas, of which several may have the same; one that answers is enough.
         revision: what it must say that it was deployed as; empty where that is not known.
 
     Raises:
@@ -31,8 +31,8 @@ class Polled:
 
     def __init__(self, name: str, urls: Sequence[str], revision: str = "") -> None:
         self._name = name
-        self._urls = tuple(urls)
-        self._addresses = [address_of(url) for url in urls]
+        self._urls = tuple(dict.fromkeys(urls))
+        self._addresses = [address_of(url) for url in self._urls]
         self._revision = revision
         self._returning: asyncio.Task[None] | None = None
 

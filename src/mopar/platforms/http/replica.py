@@ -157,4 +157,3 @@ class Waiting:
             raise OverloadedError(f"{where} was not there until the deadline: {error}") from error
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-

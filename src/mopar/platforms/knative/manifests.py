@@ -29,7 +29,7 @@ from mopar.platforms.knative.objects import (
     ServiceSpec,
     Template,
 )
-from mopar.platforms.knative.options import KNATIVE, KubernetesOptions, Replicas, replicas_of
+from mopar.platforms.knative.options import KNATIVE, ONE, KubernetesOptions, Replicas
 from mopar.platforms.names import DEPLOYMENT_LABEL, FUNCTION_LABEL, member_name
 from mopar.platforms.quantities import cpu_quantity, memory_quantity, parse_cpu, parse_memory_mib
 from mopar.types import PlatformError
@@ -60,6 +60,7 @@ class Workload:
         image: its reference.
         memory, cpu: limits, as quantities.
         environment: variables of its process.
+        replicas: how many are to run.
     """
 
     deployment: str
@@ -69,6 +70,7 @@ class Workload:
     memory: str
     cpu: str
     environment: Mapping[str, str]
+    replicas: Replicas = ONE
 
     @property
     def labels(self) -> dict[str, str]:
@@ -81,8 +83,16 @@ class Workload:
         return self.environment.get(REVISION_VARIABLE, "")
 
 
-def workloads_of(bundle: Bundle, deployment: str, images: Mapping[str, str]) -> tuple[Workload, ...]:
+def workloads_of(
+    bundle: Bundle, deployment: str, images: Mapping[str, str], replicas: Replicas | None
+) -> tuple[Workload, ...]:
     """The plan's functions, in its order.
+
+    Args:
+        bundle: that they are of.
+        deployment: its name.
+        images: function -> reference.
+        replicas: of each; None for as many as are planned.
 
     Raises:
         UsageError: a name would be too long.
@@ -97,6 +107,7 @@ def workloads_of(bundle: Bundle, deployment: str, images: Mapping[str, str]) -> 
             memory_quantity(function.memory_mib),
             cpu_quantity(function.cpu),
             {REVISION_VARIABLE: revision_of(bundle, function.name, images[function.name])},
+            replicas or Replicas(function.replicas, function.replicas),
         )
         for function in bundle.manifest.plan.functions
     )
@@ -109,7 +120,7 @@ def function_manifests(workload: Workload, options: KubernetesOptions) -> tuple[
     """A function as a Knative service, or as a Deployment with its Service."""
     if options.kind == KNATIVE:
         return (knative_service(workload, options),)
-    return deployment_and_service(workload, options, replicas_of(options).least)
+    return deployment_and_service(workload, options)
 
 
 def gateway_manifests(
@@ -127,16 +138,15 @@ def gateway_manifests(
         cpu_quantity(parse_cpu(options.gateway_cpu, "--gateway-cpu")),
         {FUNCTIONS_VARIABLE: msgspec.json.encode(endpoints).decode()},
     )
-    return deployment_and_service(workload, options, 1, {MODEL: quote(model, safe="")})
+    return deployment_and_service(workload, options, {MODEL: quote(model, safe="")})
 
 
 def endpoints_in_cluster(workloads: Sequence[Workload], options: KubernetesOptions) -> Endpoints:
     """Where the gateway calls functions."""
     return Endpoints(
-        {workload.function: (service_url(workload.name, options),) for workload in workloads},
+        {workload.function: (service_url(workload.name, options),) * workload.replicas.most for workload in workloads},
         ready_s=options.ready_s,
         revisions={workload.function: workload.revision for workload in workloads},
-        concurrency=replicas_of(options).most,
     )
 
 
@@ -147,8 +157,7 @@ def service_url(name: str, options: KubernetesOptions) -> str:
 
 def knative_service(workload: Workload, options: KubernetesOptions) -> Manifest:
     """A service of Knative's, which only the cluster reaches."""
-    replicas = replicas_of(options)
-    scale = _scale(replicas, LEAST_SCALE, "autoscaling.knative.dev/max-scale")
+    scale = _scale(workload.replicas, LEAST_SCALE, "autoscaling.knative.dev/max-scale")
     metadata = Metadata(
         name=workload.name, namespace=options.namespace, labels={**workload.labels, **_MANAGED, **_CLUSTER_LOCAL}
     )
@@ -163,9 +172,9 @@ def knative_service(workload: Workload, options: KubernetesOptions) -> Manifest:
     return Manifest(api_version="serving.knative.dev/v1", kind="Service", metadata=metadata, spec=KnativeSpec(template))
 
 
-def cloud_run_service(workload: Workload, replicas: Replicas) -> Manifest:
+def cloud_run_service(workload: Workload) -> Manifest:
     """A service of Cloud Run's. Below one CPU it takes one request at a time, as ours do anyway."""
-    scale = _scale(replicas, "autoscaling.knative.dev/minScale", "autoscaling.knative.dev/maxScale")
+    scale = _scale(workload.replicas, "autoscaling.knative.dev/minScale", "autoscaling.knative.dev/maxScale")
     container = Container(
         name=workload.function,
         image=workload.image,
@@ -191,7 +200,7 @@ def cloud_run_service(workload: Workload, replicas: Replicas) -> Manifest:
 
 
 def deployment_and_service(
-    workload: Workload, options: KubernetesOptions, replicas: int, annotations: Mapping[str, str] | None = None
+    workload: Workload, options: KubernetesOptions, annotations: Mapping[str, str] | None = None
 ) -> tuple[Manifest, ...]:
     """Objects of plain Kubernetes."""
     metadata = Metadata(
@@ -207,7 +216,7 @@ def deployment_and_service(
         enable_service_links=False,
     )
     spec = DeploymentSpec(
-        replicas,
+        workload.replicas.least,
         Selector(match_labels=workload.labels),
         Template(Metadata(labels={**workload.labels, **_MANAGED}), pod),
     )

@@ -25,6 +25,9 @@ class Replicas:
     most: int
 
 
+ONE = Replicas(1, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
     """Which images are used."""
@@ -33,7 +36,9 @@ class ImageOptions:
         Path | None, Meta(description='JSON file of images that exist: {"f0": "registry/name-f0:tag", ..}')
     ] = None
     registry: Annotated[str, Meta(description="that built images are pushed to, such as registry.local:5000/team")] = ""
-    replicas: Annotated[str, Meta(description="of each function: 2, or 0..5 where the platform scales")] = "1"
+    replicas: Annotated[
+        str, Meta(description="of each function: 2, or 0..5 where the platform scales; default: the plan's")
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ def check_kubernetes(options: KubernetesOptions) -> None:
     if not _NAMESPACE.fullmatch(options.namespace):
         raise UsageError(f"--namespace {options.namespace}: write up to 63 lower-case letters, digits and hyphens")
     replicas = replicas_of(options)
-    if options.kind == DEPLOYMENT and (replicas.least != replicas.most or not replicas.least):
+    if options.kind == DEPLOYMENT and replicas is not None and (replicas.least != replicas.most or not replicas.least):
         raise UsageError(f"--replicas {options.replicas}: a deployment does not scale: write one number of at least 1")
     parse_memory_mib(options.gateway_memory, "--gateway-memory")
     parse_cpu(options.gateway_cpu, "--gateway-cpu")
@@ -81,8 +86,10 @@ def check_cloud_run_options(options: CloudRunOptions) -> None:
         raise UsageError(f"--address {options.address}: write {_PLACE} where a function's name belongs")
 
 
-def replicas_of(options: ImageOptions) -> Replicas:
-    """``3`` is always 3; ``0..3`` up to 3. Raises UsageError."""
+def replicas_of(options: ImageOptions) -> Replicas | None:
+    """``3`` is always 3; ``0..3`` up to 3; None where nothing was asked for. Raises UsageError."""
+    if not options.replicas:
+        return None
     found = _REPLICAS.fullmatch(options.replicas)
     if found is not None:
         least = int(found[1])

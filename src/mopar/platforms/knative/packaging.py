@@ -41,7 +41,7 @@ def kubernetes_manifests(
     bundle: Bundle, name: str, images: Mapping[str, str], options: KubernetesOptions
 ) -> ManifestsByMember:
     """All objects of a deployment."""
-    workloads = workloads_of(bundle, name, images)
+    workloads = workloads_of(bundle, name, images, replicas_of(options))
     gateway = gateway_manifests(bundle.manifest.name, name, images, endpoints_in_cluster(workloads, options), options)
     return {**{workload.function: function_manifests(workload, options) for workload in workloads}, GATEWAY: gateway}
 
@@ -81,18 +81,21 @@ class CloudRun:
         check_cloud_run_options(options)
         for function in bundle.manifest.plan.functions:
             check_cloud_run(function)
-        builder, replicas = self._images(options.images), replicas_of(options)
-        workloads = workloads_of(bundle, name, builder.references(bundle, name, options.registry))
-        manifests = {workload.function: (cloud_run_service(workload, replicas),) for workload in workloads}
+        builder = self._images(options.images)
+        images = builder.references(bundle, name, options.registry)
+        workloads = workloads_of(bundle, name, images, replicas_of(options))
+        manifests = {workload.function: (cloud_run_service(workload),) for workload in workloads}
 
         def fill(folder: Path) -> tuple[PackageItem, ...]:
             items = package_manifests(builder, bundle, name, folder, manifests, tell)
             if not options.address:
                 return items
             endpoints = Endpoints(
-                {workload.function: (address_of_function(options, workload.name),) for workload in workloads},
+                {
+                    workload.function: (address_of_function(options, workload.name),) * workload.replicas.most
+                    for workload in workloads
+                },
                 revisions={workload.function: workload.revision for workload in workloads},
-                concurrency=replicas.most,
             )
             text = to_json(endpoints)
             (folder / FUNCTIONS).write_bytes(text)

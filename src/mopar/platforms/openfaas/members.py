@@ -80,7 +80,8 @@ def function_members(
     for function in bundle.manifest.plan.functions:
         image = images[function.name]
         revision = revision_of(bundle, function.name, image)
-        scale = {_LEAST: str(options.replicas), _MOST: str(options.replicas)}
+        replicas = options.replicas or function.replicas
+        scale = {_LEAST: str(replicas), _MOST: str(replicas)}
         spec = _spec(
             names[function.name],
             image,
@@ -89,7 +90,7 @@ def function_members(
             {DEPLOYMENT_LABEL: deployment, FUNCTION_LABEL: function.name, **scale},
             options,
         )
-        members.append(Member(function.name, spec, revision, options.replicas))
+        members.append(Member(function.name, spec, revision, replicas))
     return tuple(members)
 
 
@@ -119,10 +120,9 @@ def gateway_member(
 def endpoints_of(members: Sequence[Member], options: OpenFaasOptions) -> Endpoints:
     """Where the gateway calls functions."""
     return Endpoints(
-        {member.function: (called_at(options, member.name),) for member in members},
+        {member.function: (called_at(options, member.name),) * member.replicas for member in members},
         ready_s=options.ready_s,
         revisions={member.function: member.revision for member in members},
-        concurrency=options.replicas,
     )
 
 

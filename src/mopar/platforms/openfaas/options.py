@@ -31,7 +31,7 @@ class OpenFaasOptions:
     ] = None
     registry: Annotated[str, Meta(description="that built images are pushed to, such as registry.local:5000/team")] = ""
     secret: Annotated[tuple[str, ...], Meta(description="secret of the platform that functions get; repeatable")] = ()
-    replicas: Annotated[int, Meta(ge=1, description="of each function")] = 1
+    replicas: Annotated[int, Meta(ge=0, description="of each function; 0, the default, for the plan's")] = 0
     max_functions: Annotated[
         int, Meta(ge=1, description="most functions that the platform takes; the Community Edition takes 15")
     ] = 15
