@@ -2,10 +2,11 @@
 
     {"transport": "http", "functions": {"f0": ["http://10.0.0.5:8080"], "f1": ["http://10.0.0.6:8080/base"]}}
 
-``mopar serve BUNDLE --functions FILE.json`` serves with them. A function's addresses are its replicas.
+``mopar serve BUNDLE --functions FILE.json`` serves with them. A function's addresses are its replicas; where a platform
+runs several behind one address, it is there as often.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mopar.files import read_json
@@ -23,11 +24,14 @@ class Endpoints:
         transport: ``http``, with base URLs; or ``socket``, with paths of sockets in a folder that this machine's
             containers share.
         ready_s: how long to wait until all of them answer.
+        revisions: function -> what it must say that it was deployed as, so that none answers for its predecessor or
+            its successor; without an entry it may say anything.
     """
 
     functions: dict[str, tuple[str, ...]]
     transport: str = "http"
     ready_s: float = READY_S
+    revisions: dict[str, str] = field(default_factory=dict)
 
 
 def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
