@@ -95,3 +95,9 @@ def test_strings_cut_short_are_noticed(elements: list[bytes], data: st.DataObjec
     length = data.draw(st.integers(1, len(packed) - 1).filter(lambda length: length not in ends))
     with pytest.raises(ValueError, match=r"cut off|overruns"):
         unpack_strings(packed[:length])
+
+
+@given(TEXTS, st.lists(st.tuples(TEXTS, TEXTS), max_size=4))
+def test_what_a_function_serves_arrives(function: str, graphs: list[tuple[str, str]]) -> None:
+    frame = arrived(frames.pack_hello(function, graphs), frames.HELLO)
+    assert frames.unpack_hello(frame) == (function, graphs)

@@ -31,7 +31,7 @@ from tests.models import sample_inputs
 from tests.models.answers import answers
 from tests.platforms.container.engines import containers, engine, leftovers, options, process_of, removed_afterwards
 
-pytestmark = pytest.mark.container
+pytestmark = [pytest.mark.container, pytest.mark.native]
 
 NAME, OTHER = "tested", "another"
 BASE = "localhost/mopar/base-of-tests:1"
@@ -151,6 +151,19 @@ def test_requests_need_the_token_that_is_given(bundle: Bundle, tmp_path: Path) -
         assert client.infer(sample_inputs(MODEL))
     with pytest.raises(RequestError, match="bearer token"):
         infer(deployed.gateway.url, sample_inputs(MODEL), timeout_s=DEADLINE_S)
+
+
+@pytest.mark.parametrize("stage", ["building the image of f1", "starting f1", "starting the gateway"])
+def test_an_interrupt_leaves_nothing(bundle: Bundle, stage: str) -> None:
+    """Ctrl-C arrives while a stage is told."""
+
+    def tell(told: str) -> None:
+        if told == stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        PLATFORM.deploy(bundle, NAME, options(), tell)
+    assert leftovers(NAME) == []
 
 
 def test_functions_are_built_upon_an_image_with_python(

@@ -1,6 +1,8 @@
 """A package that people start themselves: a compose file with the same limits, in a folder that can be replaced."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from mopar.platforms.container.options import ContainerOptions
 from mopar.platforms.container.platform import PLATFORM
 from mopar.types import UsageError
 from tests.bundle.plans import MEMORY_MIB, built
+
+pytestmark = pytest.mark.native  # images hold the Python that runs here
 
 NAME = "packaged"
 
@@ -43,6 +47,20 @@ def test_a_compose_file_has_the_limits_and_the_volumes(bundle: Bundle, tmp_path:
         assert (tmp_path / "package" / service["build"]["dockerfile"]).is_file()
     shared = {volume.partition(":")[0] for service in services.values() for volume in service.get("volumes", ())}
     assert shared == set(document.get("volumes", {})) == ({"sockets"} if transport == "socket" else set())
+
+
+def test_replicas_are_services_of_their_own_that_http_alone_calls(bundle: Bundle, tmp_path: Path) -> None:
+    first, *others = bundle.manifest.plan.functions
+    plan = replace(bundle.manifest.plan, functions=(replace(first, replicas=2), *others))
+    several = replace(bundle, manifest=replace(bundle.manifest, plan=plan))
+    package(several, tmp_path / "package", ContainerOptions(transport="http"))
+    services = yaml.safe_load((tmp_path / "package" / "compose.yaml").read_text())["services"]
+    assert list(services) == ["f0", "f0-r2", "f1", "gateway"]
+    assert services["f0"]["image"] == services["f0-r2"]["image"]
+    found = json.loads((tmp_path / "package" / "layers/gateway/opt/mopar/gateway/functions.json").read_text())
+    assert found["functions"] == {"f0": ["http://f0:8080", "http://f0-r2:8080"], "f1": ["http://f1:8080"]}
+    with pytest.raises(UsageError, match="function f0 has 2 replicas: add --transport http"):
+        package(several, tmp_path / "another", ContainerOptions())
 
 
 def test_a_containerfile_copies_what_is_in_the_package(bundle: Bundle, tmp_path: Path) -> None:

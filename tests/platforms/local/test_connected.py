@@ -21,6 +21,7 @@ from mopar.platforms.local.connected import ConnectedFunction
 from mopar.runtime.environment import ENVIRONMENT
 from mopar.runtime.frames import pack_run
 from mopar.runtime.report import FAILED, READY
+from mopar.runtime.sequence import Step, pack_sequence
 from mopar.types import (
     BundleError,
     DeploymentError,
@@ -138,7 +139,9 @@ def test_calls_are_answered_by_gateways_that_come_and_go(elsewhere: Elsewhere) -
 
     uvloop.run(main())
     assert elsewhere.said() == READY
-    assert "memfd:" not in Path(f"/proc/{elsewhere.process.pid}/maps").read_text()
+    until_deadline = time.monotonic() + PATIENCE_S
+    while "memfd:" in Path(f"/proc/{elsewhere.process.pid}/maps").read_text():
+        assert time.monotonic() < until_deadline, "it keeps memory of a gateway that has gone"
 
 
 def test_a_second_gateway_waits_for_the_first_to_go(elsewhere: Elsewhere) -> None:
@@ -182,6 +185,29 @@ def test_sigterm_ends_a_function_once_its_call_is_answered(elsewhere: Elsewhere)
             assert await call == 2_000_000
             assert await calls.start(4) == 4
         assert await asyncio.to_thread(elsewhere.restart, signal.SIGTERM) == 0
+
+    uvloop.run(main())
+
+
+def test_a_function_that_waits_for_its_sibling_notices_that_its_gateway_has_gone(elsewhere: Elsewhere) -> None:
+    """It polls a flag that nobody sets, for a minute if it must."""
+
+    async def main() -> None:
+        async with connected(elsewhere.path) as calls:
+            given, made = (calls.arena.place(7, (), 8) for _ in range(2))
+            flags = calls.arena.place(2, (8,), 8)
+            calls.arena.view(flags)[:] = bytes(8)
+            step = Step(pack_run(0, [given], [made]), 1, (2,))
+            deadline = time.monotonic() + 60.0
+            frame = pack_sequence([step], flags.segment, flags.offset, int(deadline * 1e9))
+            waiting = asyncio.create_task(calls.function.sequence(frame, calls.arena, deadline))
+            await until(calls.under_way)
+        with pytest.raises(DeploymentError, match="was stopped"):
+            await waiting
+        began = time.monotonic()
+        async with connected(elsewhere.path) as calls:
+            assert await calls.start(3) == 3
+        assert time.monotonic() - began < PATIENCE_S
 
     uvloop.run(main())
 

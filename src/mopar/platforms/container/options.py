@@ -35,6 +35,11 @@ class ContainerOptions:
     ready_s: Annotated[float, Meta(gt=0, description="how long it may take until it answers")] = 60.0
     keep_images: Annotated[bool, Meta(description="remove no images with the deployment")] = False
 
+    @property
+    def on_loopback(self) -> bool:
+        """Whether this machine alone reaches the gateway."""
+        return self.host in {"127.0.0.1", "localhost", "::1"}
+
     def checked(self) -> "ContainerOptions":
         """These options. Raises UsageError where one has a value that it cannot have."""
         for name, value, known in (

@@ -131,7 +131,7 @@ def gateway_plan(layout: Layout, bundle: Bundle) -> GatewayPlan:
         endpoints,
         bundle.manifest.name,
         # Pages of other sites reach an address of this machine alone only by names that resolve to it.
-        allow_hosts=_LOCAL_NAMES if options.host in {_LOOPBACK, "localhost", "::1"} else (),
+        allow_hosts=_LOCAL_NAMES if options.on_loopback else (),
         has_token=options.token_file is not None,
     )
     if not layout.on_host:

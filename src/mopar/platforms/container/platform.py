@@ -86,6 +86,8 @@ def _deploy(
 ) -> None:
     """Replace the earlier release by a new one, or leave everything as it was."""
     token = None if options.token_file is None else read_token(options.token_file)
+    if token is None and not options.on_loopback:
+        tell(f"note: whoever reaches {options.host} may use the model: ask for a token with --token-file")
     held = earlier.port if earlier is not None else None
     port = held if held is not None and options.port in {0, held} else free_port(options.host, options.port)
     layout = layout_of(name, new_release(), bundle, options, port)
