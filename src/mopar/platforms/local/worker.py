@@ -25,6 +25,7 @@ class WorkerProcess(FunctionProcess):
 
     def __init__(self, spec: WorkerSpec, cgroup: Cgroup | None = None) -> None:
         self.attached: set[int] = set()
+        self._peers: dict[int, WorkerProcess] = {}
         try:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         except OSError as cause:
@@ -67,6 +68,17 @@ class WorkerProcess(FunctionProcess):
             self.attached.discard(number)
             with contextlib.suppress(OSError):
                 self.socket.send(frames.pack_detach(number))
+
+    def introduce(self, number: int, peer: "WorkerProcess") -> None:
+        """Let the worker send frames to another one, which it knows by a number from now on; unless it does already.
+
+        It gets a duplicate of the gateway's end of the peer's socket, so what it sends comes after what the gateway has
+        sent. The peer's socket stays open as long as one of its senders lives: none may be a peer of its peers.
+        """
+        if self._peers.get(number) is not peer:
+            frame = frames.pack_number(frames.PEER, number)
+            socket.send_fds(self.socket, [frame], [peer.socket.fileno()])
+            self._peers[number] = peer
 
     def ask(self, frame: bytes, timeout_s: float) -> memoryview:
         """Send a frame and wait for its answer.
