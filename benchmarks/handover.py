@@ -21,7 +21,7 @@ import numpy as np
 import uvloop
 
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
-from mopar.bundle import Bundle
+from mopar.bundle import Bundle, prepare
 from mopar.gateway.arrays import Array, from_array, to_array
 from mopar.gateway.executor import Executor
 from mopar.measurement.single import chain_bundle
@@ -55,7 +55,7 @@ def small(root: Path) -> tuple[Bundle, dict[str, Array]]:
 
 def resnet50(root: Path) -> tuple[Bundle, dict[str, Array]]:
     """ResNet-50 in as many functions, and an input."""
-    bundle = built(materialise("resnet50"), root / "bundle", FUNCTIONS)
+    bundle = prepare(built(materialise("resnet50"), root / "bundle", FUNCTIONS), root / "packed", print)
     assert len(bundle.manifest.plan.functions) == FUNCTIONS
     return bundle, sample_inputs("resnet50", SEED)
 
@@ -120,7 +120,14 @@ def row(name: str, taken: Mapping[str, list[Request]]) -> tuple[str, ...]:
     means = (f"{statistics.fmean(latencies):.3f}" for latencies in (before, after))
     latencies = (spread(before).text(), spread(after).text())
     goal = met(gain_ms >= GOAL_MS or share >= GOAL_SHARE)
-    return name, *latencies, " / ".join(means), f"{gain_ms:.3f} ms, {share:.1%}: {goal}", " / ".join(held), " / ".join(cpu)
+    return (
+        name,
+        *latencies,
+        " / ".join(means),
+        f"{gain_ms:.3f} ms, {share:.1%}: {goal}",
+        " / ".join(held),
+        " / ".join(cpu),
+    )
 
 
 def main() -> None:

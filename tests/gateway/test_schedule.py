@@ -41,9 +41,9 @@ def order_of(schedule: Schedule) -> list[Unit]:
 
 def run_together(unit: Unit, done: set[str]) -> None:
     """Run each function's calls in order, as soon as their inputs allow; fail where all are blocked."""
-    if unit.chains:
+    if unit.singly is None:
         for call in unit.calls:
-            assert call.producers <= done, "a call of a chain reads what is not there"
+            assert call.producers <= done, "a call reads what is not there"
             done.add(call.call.id)
         return
     queues: dict[str, list[int]] = {}

@@ -103,8 +103,8 @@ def pack_number(kind: int, number: int) -> bytes:
 
 def number_of(frame: bytes | memoryview) -> int:
     """The number of PEER, PING or PONG."""
-    number: int = _HEAD.unpack_from(frame)[2]
-    return number
+    _, _, number = _HEAD.unpack_from(frame)
+    return int(number)
 
 
 def pack_attach(segment: int, size: int) -> bytes:
@@ -177,7 +177,8 @@ def unpack_done(frame: memoryview) -> tuple[int, int, list[TensorRef]]:
 
 def was_passed(frame: memoryview) -> bool:
     """Whether the worker that sent DONE has passed on what follows in the chain."""
-    return _HEAD.unpack_from(frame)[1] != 0
+    _, passed, _ = _HEAD.unpack_from(frame)
+    return bool(passed)
 
 
 def pack_failed(text: str, *, refused: bool = False) -> bytes:

@@ -119,11 +119,9 @@ class Worker:
         self._segments[segment] = memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
     def _run(self, frame: memoryview, arrived_ns: int) -> bytes:
-        chain = None
-        if frames.kind_of(frame) == frames.CHAIN:
-            frame, *chain = frames.unpack_chain(frame)
+        chain = frames.unpack_chain(frame) if frames.kind_of(frame) == frames.CHAIN else None
         try:
-            bound = self._bound(bytes(frame))
+            bound = self._bound(bytes(frame if chain is None else chain[0]))
             started_ns = perf_counter_ns()
             bound.run()
         except OrtError as error:
@@ -132,9 +130,10 @@ class Worker:
                 raise
             raise RefusedError(str(error)) from error
         compute_ns = perf_counter_ns() - started_ns
-        passed = chain is not None and self._pass_on(*chain)
         made = [_described(bound.describe(i)) for i in bound.pending]
-        return frames.pack_done(perf_counter_ns() - arrived_ns, compute_ns, made, passed=passed)
+        held_ns = perf_counter_ns() - arrived_ns  # not what follows: the peer may run on this core from then on
+        passed = chain is not None and self._pass_on(*chain[1:])
+        return frames.pack_done(held_ns, compute_ns, made, passed=passed)
 
     def _pass_on(self, peer: int, following: memoryview, segment: int, abort: int) -> bool:
         """Send a chain's next frame, before the gateway hears of the end: what it hears as passed has been sent."""

@@ -107,9 +107,7 @@ class HttpRequest:
 
     async def run_chain(self, chain: CallChain, upcoming: Sequence[CallPlan], deadline: float) -> int:
         """Never called: functions behind HTTP do not hear of each other."""
-        raise AssertionError(
-            f"a chain of {len(chain.plans)} calls on a transport that runs none: {upcoming, deadline}"
-        )
+        raise AssertionError(f"a chain of {len(chain.plans)} calls on a transport that runs none: {upcoming, deadline}")
 
     def _claim(self, nbytes: int) -> None:
         """Count a body's memory as part of the reservation, which grows where it is used up."""
