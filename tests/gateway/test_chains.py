@@ -228,11 +228,41 @@ def test_a_worker_killed_before_it_passed_on_is_replaced_and_its_call_tried_agai
     uvloop.run(main())
 
 
+def test_a_worker_killed_before_the_chain_reaches_it_is_not_passed_to(
+    bundle: Bundle, model: Path, ran: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before tells the gateway, which goes on from there with the new worker, at the same places."""
+    used: list[int] = []
+    reset = Arena.reset
+
+    def noted(arena: Arena) -> None:
+        used.append(arena._used)
+        reset(arena)
+
+    monkeypatch.setattr(Arena, "reset", noted)
+
+    async def main() -> None:
+        async with serving(bundle) as served:
+            await served.ask(sample(0))
+            served.signal(signal.SIGSTOP, "f0")
+            request = asyncio.create_task(served.ask(sample(1)))
+            await until(lambda: reached(served, "f0"))
+            kill(served, "f2")
+            await until(lambda: served.restarts == ["f2"])
+            served.signal(signal.SIGCONT, "f0")
+            assert_equal(await request, run_file(model, sample(1)), "killed")
+            assert attempts_of(served) == [(name, 1, True) for name in NAMES] * 2
+            assert (served.restarts, ran) == (["f2"], [FUNCTIONS, 2])
+            assert used[0] == used[1]
+
+    uvloop.run(main())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_worker_killed_while_idle_costs_the_next_request_nothing_but_time(
     bundle: Bundle, model: Path, name: str
 ) -> None:
-    """The chain begins before the gateway has noticed the death."""
+    """Whether the gateway notices the death before the chain begins or after."""
 
     async def main() -> None:
         async with serving(bundle) as served:
