@@ -63,7 +63,7 @@ def command(
     Example: mopar up resnet50.onnx --port 8000
     """
 
-    def verb(out: Output) -> int:
+    def verb(out: Output) -> int | None:
         from mopar.pipeline.stages import PlanOptions
         from mopar.pipeline.up import prepare, workplace_of
         from mopar.platforms.local.background import LocalOptions

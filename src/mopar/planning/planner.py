@@ -4,7 +4,6 @@ All are chains of slices. The search adds up the latencies of the slices, one af
 do not wait for each other the prediction, which follows the calls, can only be shorter.
 """
 
-
 from mopar.planning.choice import choose, fastest
 from mopar.planning.model.evaluate import predict
 from mopar.planning.model.prices import HEADROOM_MIN_MIB, HEADROOM_SHARE, Headroom

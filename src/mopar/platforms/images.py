@@ -100,7 +100,9 @@ class ImageOptions:
         Meta(description='JSON file of images that exist: {"f0": "registry/name-f0:tag", ..}; default: they are built'),
     ] = None
     registry: Annotated[str, Meta(description="that built images are pushed to, such as registry.local:5000/team")] = ""
-    engine: Annotated[str | None, Meta(description="builds images: podman, docker or a path; default: which is found")] = None
+    engine: Annotated[
+        str | None, Meta(description="builds images: podman, docker or a path; default: which is found")
+    ] = None
     runtime: Annotated[str | None, Meta(description="the engine's own --runtime, such as runc")] = None
     base_image: Annotated[
         str | None, Meta(description="image with python3 to build functions upon; default: this machine's own Python")

@@ -13,7 +13,7 @@ from mopar.bundle.call_plans import CallPlan
 from mopar.gateway.arrays import from_array
 from mopar.platforms.endpoints import Endpoints
 from mopar.platforms.http import HttpTransport, Polled
-from mopar.platforms.remote import RemoteDeployment
+from mopar.platforms.remote import HttpElsewhere
 from mopar.types import DeploymentError, OverloadedError, PlatformError
 from tests.bundle.plans import built
 from tests.models import sample_inputs
@@ -101,12 +101,12 @@ def test_a_gateway_starts_with_functions_of_the_right_revision_alone() -> None:
     async def main() -> None:
         async with answering(lambda _number: HEALTHY) as (url, _):
             endpoints: dict[str, tuple[str, ...]] = {"f0": (url,)}
-            async with RemoteDeployment(Endpoints(endpoints, revisions={"f0": "r1"})) as deployment:
+            async with HttpElsewhere(Endpoints(endpoints, revisions={"f0": "r1"})) as deployment:
                 assert deployment.transport().ready()
             with pytest.raises(PlatformError, match=r"function f0 was not ready within 0.1 s: .* revision r1, not r2"):
-                await RemoteDeployment(Endpoints(endpoints, ready_s=0.1, revisions={"f0": "r2"})).__aenter__()
+                await HttpElsewhere(Endpoints(endpoints, ready_s=0.1, revisions={"f0": "r2"})).__aenter__()
         with pytest.raises(PlatformError, match=rf"function f0 was not ready within 0.1 s: {url} does not answer"):
-            await RemoteDeployment(Endpoints(endpoints, ready_s=0.1)).__aenter__()
+            await HttpElsewhere(Endpoints(endpoints, ready_s=0.1)).__aenter__()
 
     uvloop.run(main())
 

@@ -14,7 +14,7 @@ import uvloop
 
 from mopar.gateway.arrays import Array
 from mopar.limits import Cgroup, Cgroups, detect_cgroups
-from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec, supervisor
+from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec
 from mopar.runtime.frames import DONE, NOWHERE, TensorRef, kind_of, pack_fetch, pack_run
 from mopar.types import (
     DeploymentError,

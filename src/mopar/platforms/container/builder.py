@@ -79,7 +79,9 @@ class EngineImages:
 
 def _told_later(bundle: Bundle) -> GatewayPlan:
     """A gateway whose environment names the functions (``mopar.platforms.images.FUNCTIONS_VARIABLE``)."""
-    unknown = {function.name: (f"http://{function.name}.invalid",) for function in bundle.manifest.plan.functions}
+    unknown: dict[str, tuple[str, ...]] = {
+        function.name: (f"http://{function.name}.invalid",) for function in bundle.manifest.plan.functions
+    }
     return GatewayPlan(Endpoints(unknown), bundle.manifest.name)
 
 
