@@ -29,7 +29,7 @@ from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.local.deployment import LocalDeployment
 from mopar.platforms.local.function import LocalFunction
 from mopar.platforms.local.process import WorkerSpec
-from mopar.platforms.local.worker import WorkerProcess
+from mopar.platforms.local.worker import WorkerConnection
 from tests.models import materialise, sample_inputs
 
 MODELS = ("resnet50", "minilm", "convnext-base")
@@ -43,7 +43,7 @@ class TimedFunction(LocalFunction):
 
     clock: list[float]
 
-    async def _ask(self, worker: WorkerProcess, frame: bytes, deadline: float) -> memoryview:
+    async def _ask(self, worker: WorkerConnection, frame: bytes, deadline: float) -> memoryview:
         started = time.perf_counter()
         try:
             return await super()._ask(worker, frame, deadline)

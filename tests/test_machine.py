@@ -1,4 +1,5 @@
-from mopar.machine import cpu_kind, machine_facts
+from mopar.machine import machine_facts
+from mopar.runtime.cpu import cpu_kind
 
 
 def test_packed_weights_of_cpus_with_other_vector_units_are_kept_apart() -> None:

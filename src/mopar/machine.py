@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from mopar import __version__
+from mopar.runtime.cpu import own_cpu_kind
 from mopar.types import Machine
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -12,37 +13,6 @@ _MEMINFO = Path("/proc/meminfo")
 _CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _MIB_IN_KIB = 1024
-
-# The CPU flags by which ONNX Runtime selects kernels, and on which the layout of packed weights may depend.
-_FEATURES = {
-    "x86_64": (
-        ("avx2", "avx2"),
-        ("fma", "fma"),
-        ("avx512f", "avx512"),
-        ("avx512bw", "bw"),
-        ("avx_vnni", "avxvnni"),
-        ("avx512_vnni", "vnni"),
-        ("avx512_bf16", "bf16"),
-        ("amx_tile", "amx"),
-        ("amx_int8", "amxint8"),
-        ("amx_bf16", "amxbf16"),
-    ),
-    "aarch64": (
-        ("asimd", "neon"),
-        ("asimdhp", "fp16"),
-        ("asimddp", "dot"),
-        ("i8mm", "i8mm"),
-        ("bf16", "bf16"),
-        ("sve", "sve"),
-        ("sme", "sme"),
-    ),
-}
-
-
-def cpu_kind(architecture: str, flags: frozenset[str]) -> str:
-    """A stable name of the kind of CPU that packed weights fit, such as ``x86_64-avx2-fma-avx512-bw-vnni-bf16``."""
-    names = [name for flag, name in _FEATURES.get(architecture, ()) if flag in flags]
-    return "-".join((architecture, *names))
 
 
 @functools.cache
@@ -52,11 +22,9 @@ def machine_facts() -> Machine:
     import platform
 
     fields = _cpu_fields()
-    flags = frozenset((fields.get("flags") or fields.get("Features") or "").split())
-    architecture = platform.machine()
     return Machine(
         cpu_model=fields.get("model name") or fields.get("CPU part") or platform.processor() or "unknown",
-        cpu_kind=cpu_kind(architecture, flags),
+        cpu_kind=own_cpu_kind(),
         cores=len(os.sched_getaffinity(0)),
         memory_mib=_memory_mib(),
         kernel=platform.release(),

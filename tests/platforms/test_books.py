@@ -45,7 +45,7 @@ def test_known_prices() -> None:
     assert load_book("paper").billing_unit_ms == 0
     assert load_limits("local").max_functions == 14
     assert load_limits("aws-lambda").hop_ms_per_mib > 0
-    assert [name for name in limit_names() if load_limits(name).shares_host] == ["local"]
+    assert [name for name in limit_names() if load_limits(name).shares_host] == ["container", "local"]
 
 
 def test_a_users_own_file(tmp_path: Path) -> None:

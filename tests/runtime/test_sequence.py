@@ -1,7 +1,6 @@
 """Sequences survive a round trip, and every wait ends."""
 
 import mmap
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -56,7 +55,7 @@ def memory() -> Iterator[mmap.mmap]:
 
 
 def flags_of(memory: mmap.mmap, seconds: float = 60.0) -> Flags:
-    return Flags(memory, OFFSET, time.monotonic_ns() + int(seconds * SECOND), os.getppid())
+    return Flags(memory, OFFSET, time.monotonic_ns() + int(seconds * SECOND), lambda: False)
 
 
 def test_flags_are_bytes_of_their_own(memory: mmap.mmap) -> None:
@@ -100,5 +99,5 @@ def test_a_wait_ends_at_its_deadline(memory: mmap.mmap) -> None:
 
 
 def test_a_wait_ends_with_the_gateway(memory: mmap.mmap) -> None:
-    orphaned = Flags(memory, OFFSET, time.monotonic_ns() + 60 * SECOND, os.getppid() + 1)
+    orphaned = Flags(memory, OFFSET, time.monotonic_ns() + 60 * SECOND, lambda: True)
     assert not orphaned.wait((1,))

@@ -58,3 +58,8 @@ def fits_machine(cpu_kind: str, onnxruntime: str) -> bool:
     """Whether a packed graph can be loaded here: the layout of its weights depends on CPU kind and engine version."""
     facts = machine_facts()
     return facts.cpu_kind == cpu_kind and facts.onnxruntime == onnxruntime
+
+
+def graph_digest(graph: GraphEntry) -> str:
+    """What tells a graph of a manifest from others of its name: the digests of its portable files."""
+    return "-".join(entry.sha256 for entry in graph.files)

@@ -67,8 +67,8 @@ def become(job: ServeJob) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """Serve what the descriptor on the command line describes, and exit."""
-    job = _received(int(sys.argv[1]))
+    """Serve what the descriptor, or the file, on the command line describes, and exit."""
+    job = _received(sys.argv[1])
     output = PlainOutput(job.as_json, quiet=job.quiet)
 
     def work() -> None:
@@ -83,9 +83,10 @@ def main() -> NoReturn:
     sys.exit(outcome(work, output.fail))
 
 
-def _received(document: int) -> ServeJob:
-    os.lseek(document, 0, os.SEEK_SET)
-    with os.fdopen(document, "rb") as file:
+def _received(document: str) -> ServeJob:
+    if document.isdecimal():
+        os.lseek(int(document), 0, os.SEEK_SET)
+    with open(int(document) if document.isdecimal() else document, "rb") as file:  # noqa: PTH123 - or a descriptor
         return msgspec.json.decode(file.read(), type=ServeJob, dec_hook=_path)
 
 

@@ -19,7 +19,7 @@ from mopar.machine import available_bytes
 from mopar.platforms import host_platform
 from mopar.platforms.base import Deployment
 from mopar.platforms.endpoints import read_endpoints
-from mopar.platforms.remote import RemoteDeployment
+from mopar.platforms.remote import functions_elsewhere
 from mopar.types import Manifest, TensorValue
 
 _MIB = 1 << 20
@@ -75,7 +75,8 @@ async def serve_settled(
     budget = memory_budget(bundle.manifest, options)
     started: Deployment
     if options.functions is not None:
-        started = RemoteDeployment(read_endpoints(options.functions, bundle.manifest))
+        endpoints = read_endpoints(options.functions, bundle.manifest)
+        started = functions_elsewhere(endpoints, bundle.manifest, restarted)
     else:
         started = host_platform().start(
             bundle,

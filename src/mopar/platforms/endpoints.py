@@ -6,13 +6,15 @@
 runs several behind one address, it is there as often.
 """
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mopar.files import read_json
+from mopar.files import from_json, read_json
 from mopar.types import Manifest, UsageError
 
 READY_S = 60.0
+VARIABLE = "MOPAR_FUNCTIONS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,17 @@ class Endpoints:
 
 
 def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
-    """The endpoints in a file.
+    """The endpoints in a file, or those of the environment variable ``VARIABLE``, which a platform sets of an image.
 
     Raises:
-        UsageError: the file is none, or lacks a function of the manifest's plan.
+        UsageError: the text is none, or lacks a function of the manifest's plan.
     """
-    found = read_json(path, Endpoints, error=UsageError)
+    text = os.environ.get(VARIABLE)
+    if text is None:
+        found = read_json(path, Endpoints, error=UsageError)
+    else:
+        found = from_json(text.encode(), Endpoints, what=f"${VARIABLE}", error=UsageError)
     for function in manifest.plan.functions:
         if not found.functions.get(function.name):
-            raise UsageError(f"{path}: there is no address of function {function.name}")
+            raise UsageError(f"{path if text is None else f'${VARIABLE}'}: no address of function {function.name}")
     return found

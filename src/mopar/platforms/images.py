@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from msgspec import Meta
 
 from mopar.bundle import Bundle
 from mopar.files import read_json
 from mopar.platforms.deploying import Tell
+from mopar.platforms.endpoints import VARIABLE
 from mopar.types import UsageError
 from mopar.types.deployed import PackageItem
 
 GATEWAY = "gateway"
 """The gateway's image among those of the functions. No function of a plan is called so."""
-REVISION_VARIABLE, FUNCTIONS_VARIABLE = "MOPAR_REVISION", "MOPAR_FUNCTIONS"
+REVISION_VARIABLE, FUNCTIONS_VARIABLE = "MOPAR_REVISION", VARIABLE
 """Of the environment: what a function is deployed as; what a gateway calls, as JSON (``mopar.platforms.endpoints``)."""
 _REVISION_DIGITS = 16
 
@@ -88,11 +91,29 @@ class GivenImages:
         return ()
 
 
-def given_images(path: Path | None) -> ImageBuilder:
-    """The images of ``--images``. Raises UsageError where the option is missing."""
-    if path is None:
-        raise UsageError("--images is missing: a JSON file with the image of each function")
-    return GivenImages(path)
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """Where images come from: what platforms that pull them from a registry take."""
+
+    images: Annotated[
+        Path | None,
+        Meta(description='JSON file of images that exist: {"f0": "registry/name-f0:tag", ..}; default: they are built'),
+    ] = None
+    registry: Annotated[str, Meta(description="that built images are pushed to, such as registry.local:5000/team")] = ""
+    engine: Annotated[str | None, Meta(description="builds images: podman, docker or a path; default: which is found")] = None
+    runtime: Annotated[str | None, Meta(description="the engine's own --runtime, such as runc")] = None
+    base_image: Annotated[
+        str | None, Meta(description="image with python3 to build functions upon; default: this machine's own Python")
+    ] = None
+
+
+def chosen_images(options: ImageOptions) -> ImageBuilder:
+    """The images that exist, or the builder of new ones."""
+    if options.images is not None:
+        return GivenImages(options.images)
+    from mopar.platforms.container.builder import EngineImages  # not for platforms whose images exist
+
+    return EngineImages(options)
 
 
 def revision_of(bundle: Bundle, function: str, image: str) -> str:

@@ -1,45 +1,65 @@
 """Functions that run elsewhere as a ``Deployment``: somebody else starts, limits and restarts them."""
 
 import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mopar.platforms.base import Budget
+from mopar.platforms.base import Budget, Transport
 from mopar.platforms.endpoints import Endpoints
 from mopar.platforms.http import HttpTransport, Polled
-from mopar.types import PlatformError, UsageError
+from mopar.types import Manifest, PlatformError, UsageError
 
 
-class RemoteDeployment:
+class RemoteDeployment(ABC):
     """Functions at known addresses. Use it as an async context manager.
 
     Args:
         endpoints: where they are.
-
-    Raises:
-        UsageError: no such transport, or an address is malformed.
     """
 
     def __init__(self, endpoints: Endpoints) -> None:
-        if endpoints.transport != "http":
-            raise UsageError(f"functions elsewhere are called by http, not by {endpoints.transport!r}")
-        self._endpoints = endpoints
-        self._watches = {
-            name: Polled(name, urls, endpoints.revisions.get(name, "")) for name, urls in endpoints.functions.items()
-        }
+        self.endpoints = endpoints
 
     @property
     def limited(self) -> bool:
         """Their platform limits them."""
         return True
 
-    def transport(self, budget: Budget | None = None) -> HttpTransport:
+    @abstractmethod
+    def transport(self, budget: Budget | None = None) -> Transport:
         """What carries calls to the functions."""
-        return HttpTransport(self._endpoints.functions, budget, watches=self._watches)
 
+    @abstractmethod
     async def __aenter__(self) -> Self:
         """Wait until all functions answer. Raises PlatformError naming one that does not."""
-        seconds = self._endpoints.ready_s
+
+    @abstractmethod
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections; the functions are not ours to stop."""
+
+
+class HttpElsewhere(RemoteDeployment):
+    """Functions at URLs."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        """Raises UsageError where an address is malformed."""
+        super().__init__(endpoints)
+        self._watches = {
+            name: Polled(name, urls, endpoints.revisions.get(name, "")) for name, urls in endpoints.functions.items()
+        }
+
+    def transport(self, budget: Budget | None = None) -> HttpTransport:
+        """What carries calls to the functions."""
+        return HttpTransport(self.endpoints.functions, budget, watches=self._watches)
+
+    async def __aenter__(self) -> Self:
+        """Wait until all functions answer."""
+        seconds = self.endpoints.ready_s
         missing = await asyncio.gather(*(watch.first_answers(seconds) for watch in self._watches.values()))
         for name, why in zip(self._watches, missing, strict=True):
             if why:
@@ -51,6 +71,76 @@ class RemoteDeployment:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ask for nobody's health any more; the functions are not ours to stop."""
+        """Ask for nobody's health any more; the transport closes its connections."""
         for watch in self._watches.values():
             await watch.close()
+
+
+class SocketsElsewhere(RemoteDeployment):
+    """Functions at sockets in a folder of this machine, each of which serves one gateway at a time.
+
+    Args:
+        endpoints: where they are; one replica each.
+        manifest: whose functions they have to be.
+        on_restart: called with a function's name each time its connection is lost.
+
+    Raises:
+        UsageError: a function has several replicas.
+    """
+
+    def __init__(self, endpoints: Endpoints, manifest: Manifest, on_restart: Callable[[str], None]) -> None:
+        super().__init__(endpoints)
+        from mopar.platforms.local.connected import ConnectedFunction  # other transports do without
+
+        self._functions = {}
+        for function in manifest.plan.functions:
+            path, *others = endpoints.functions[function.name]
+            if others:
+                raise UsageError(f"function {function.name}: replicas are called by http, not by socket")
+            graphs = [graph for graph in manifest.graphs if graph.function == function.name]
+            self._functions[function.name] = ConnectedFunction(function.name, Path(path), graphs, on_restart)
+
+    def transport(self, budget: Budget | None = None) -> Transport:
+        """What carries calls to the functions."""
+        from mopar.platforms.local.transport import LocalTransport
+
+        return LocalTransport(self._functions, budget)
+
+    async def __aenter__(self) -> Self:
+        """Connect to all functions. Raises BundleError too, where one is of another bundle."""
+        ready_s = self.endpoints.ready_s
+        try:
+            await asyncio.gather(*(function.start_within(ready_s) for function in self._functions.values()))
+        except BaseException:  # a cancellation too
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self._close()
+
+    async def _close(self) -> None:
+        await asyncio.gather(*(function.close() for function in self._functions.values()))
+
+
+def functions_elsewhere(
+    endpoints: Endpoints, manifest: Manifest, on_restart: Callable[[str], None]
+) -> RemoteDeployment:
+    """The functions of a manifest at their addresses.
+
+    Args:
+        endpoints: where they are.
+        manifest: of the bundle.
+        on_restart: called with a function's name where it is noticed that it was restarted.
+
+    Raises:
+        UsageError: no such transport.
+    """
+    if endpoints.transport == "http":
+        return HttpElsewhere(endpoints)
+    if endpoints.transport == "socket":
+        return SocketsElsewhere(endpoints, manifest, on_restart)
+    raise UsageError(f"functions elsewhere are called by http or socket, not by {endpoints.transport!r}")

@@ -18,6 +18,7 @@ from mopar.runtime import frames
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
     import mmap
+    from collections.abc import Callable
 
 ABORT = 0
 """The flag that ends all sequences of a group: their outputs are not needed any more, or cannot be computed."""
@@ -108,14 +109,14 @@ class Flags:
         memory: shared by the group.
         offset: of its flags there, a byte each.
         deadline_ns: when waiting ends, on the clock of ``monotonic_ns``.
-        parent: the gateway's process id; when it is not this process's parent any more, the gateway has ended.
+        is_alone: whether the gateway has ended.
     """
 
-    def __init__(self, memory: "mmap.mmap", offset: int, deadline_ns: int, parent: int) -> None:
+    def __init__(self, memory: "mmap.mmap", offset: int, deadline_ns: int, is_alone: "Callable[[], bool]") -> None:
         self._memory = memory
         self._offset = offset
         self._deadline_ns = deadline_ns
-        self._parent = parent
+        self._is_alone = is_alone
 
     def raise_flag(self, flag: int) -> None:
         """Set a flag."""
@@ -148,4 +149,4 @@ class Flags:
 
     def _is_over(self) -> bool:
         late = monotonic_ns() > self._deadline_ns
-        return late or self._memory[self._offset + ABORT] != 0 or os.getppid() != self._parent
+        return late or self._memory[self._offset + ABORT] != 0 or self._is_alone()

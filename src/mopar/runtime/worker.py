@@ -1,14 +1,14 @@
 """The process that runs one function: it loads its graphs, then answers one call at a time.
 
 It receives frames on the inherited socket whose descriptor is its only argument, and ends when the other side closes
-it, so that no worker outlives its gateway.
+it, so that no worker outlives its gateway. ``mopar.runtime.listening`` serves gateways that come and go.
 """
 
 import ctypes
 import mmap
 import os
 import sys
-from _socket import SCM_RIGHTS, SOL_SOCKET, socket  # the C module: ``socket`` needs more memory
+from _socket import MSG_DONTWAIT, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET, socket  # the C module: ``socket`` needs more memory
 from time import perf_counter_ns
 
 from mopar.runtime import frames, sequence
@@ -20,6 +20,7 @@ from mopar.runtime.trim import trim_heap
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
+    from mopar.runtime.config import Config
     from mopar.runtime.graphs import MakeEngine
     from mopar.runtime.interface import AnyBound, AnyEngine, AnySession
 
@@ -41,17 +42,24 @@ class Worker:
 
     Args:
         make_engine: from the library's path and a number of threads.
+
+    Attributes:
+        connection: to the gateway, while there is one.
+        busy: whether a frame is being answered.
+        stopping: whether to end after that.
     """
 
     def __init__(self, make_engine: "MakeEngine" = Engine) -> None:
+        self.connection: socket | None = None
+        self.busy = self.stopping = False
         self._make_engine = make_engine
         self._engine: AnyEngine | None = None
         self._sessions: list[AnySession] = []
         self._segments: dict[int, tuple[mmap.mmap, int]] = {}
         self._kept: dict[bytes, AnyBound] = {}
         self._passing: AnyBound | None = None
+        self._peers: dict[int, int] = {}
         self._ran = False
-        self._parent = os.getppid()
 
     def answer(self, frame: memoryview, descriptors: list[int]) -> bytes | None:
         """The reply to a frame; None for frames that have none.
@@ -62,31 +70,54 @@ class Worker:
         """
         arrived_ns = perf_counter_ns()
         kind = frames.kind_of(frame)
-        self._ran = kind in {frames.RUN, frames.RUN_SEQUENCE}
-        if kind == frames.RUN:
+        self._ran = kind in {frames.RUN, frames.CHAIN, frames.RUN_SEQUENCE}
+        if kind in {frames.RUN, frames.CHAIN}:
             return self._run(frame, arrived_ns)
         if kind == frames.RUN_SEQUENCE:
             return self._run_sequence(frame, arrived_ns)
         if kind == frames.FETCH:
             return self._fetch(frame, arrived_ns)
-        if kind == frames.ATTACH:
-            self._attach(frame, descriptors)
+        if kind in {frames.ATTACH, frames.DETACH, frames.PEER}:
+            self._learn(kind, frame, descriptors)
             return None
-        if kind == frames.DETACH:
-            self._release_kept()  # they may be in this segment; outputs to be fetched are in the engine's memory
-            self._segments.pop(frames.unpack_segment(frame)[0], None)
-            return None
+        if kind == frames.PING:
+            return frames.pack_number(frames.PONG, frames.number_of(frame))
         if kind == frames.INIT:
             self._engine = self._make_engine(*frames.unpack_init(frame))
         elif kind == frames.LOAD:
-            self._load(frame)
+            self._load(*frames.unpack_load(frame))
         else:
             raise OrtError(f"a worker does not take frames of kind {kind}")
         return frames.pack_ready()
 
-    def _load(self, frame: memoryview) -> None:
+    def load(self, config: "Config") -> None:
+        """Load a function's graphs without being asked for it. Raises OrtError."""
+        self._engine = self._make_engine(config.library, config.threads)
+        for graph in config.graphs:
+            inputs, outputs = (tuple([port.name for port in side]) for side in (graph.inputs, graph.outputs))
+            self._load(graph.path, graph.flags, inputs, outputs)
+
+    def stop(self) -> None:
+        """End this process once the running call is answered. For signal handlers."""
+        if not self.busy:
+            os._exit(0)
+        self.stopping = True
+
+    def forget_gateway(self) -> None:
+        """Release all that belonged to the requests of a gateway that has ended."""
+        self._forget()
+        self._release_kept()
+        self._segments.clear()
+        for descriptor in self._peers.values():  # else they would not see that the gateway has ended
+            os.close(descriptor)
+        self._peers.clear()
+        self.connection = None
+        self.busy = False
+        if self.stopping:
+            os._exit(0)
+
+    def _load(self, path: str, flags: int, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         assert self._engine is not None, "LOAD before INIT"
-        path, flags, inputs, outputs = frames.unpack_load(frame)
         self._sessions.append(load_graph(self._engine, path, flags, inputs, outputs))
         trim_heap()
         self._engine.mapped.loaded()
@@ -96,9 +127,23 @@ class Worker:
         if self._ran and self._engine is not None:
             self._engine.mapped.called()
 
-    def _attach(self, frame: memoryview, descriptors: list[int]) -> None:
-        segment, size = frames.unpack_segment(frame)
+    def _learn(self, kind: int, frame: memoryview, descriptors: list[int]) -> None:
+        """Take or forget a segment, or take a peer, in place of the one that had its number."""
+        if kind == frames.DETACH:
+            self._release_kept()  # they may be in this segment; outputs to be fetched are in the engine's memory
+            self._segments.pop(frames.unpack_segment(frame)[0], None)
+            return
         (descriptor,) = descriptors
+        if kind == frames.ATTACH:
+            self._attach(frame, descriptor)
+            return
+        number = frames.number_of(frame)
+        if number in self._peers:
+            os.close(self._peers[number])
+        self._peers[number] = descriptor
+
+    def _attach(self, frame: memoryview, descriptor: int) -> None:
+        segment, size = frames.unpack_segment(frame)
         try:
             memory = mmap.mmap(descriptor, size)
         finally:
@@ -106,8 +151,9 @@ class Worker:
         self._segments[segment] = memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
     def _run(self, frame: memoryview, arrived_ns: int) -> bytes:
+        chain = frames.unpack_chain(frame) if frames.kind_of(frame) == frames.CHAIN else None
         try:
-            bound = self._bound(bytes(frame))
+            bound = self._bound(bytes(frame if chain is None else chain[0]))
             started_ns = perf_counter_ns()
             bound.run()
         except OrtError as error:
@@ -117,7 +163,19 @@ class Worker:
             raise RefusedError(str(error)) from error
         compute_ns = perf_counter_ns() - started_ns
         made = [_described(bound.describe(i)) for i in bound.pending]
-        return frames.pack_done(perf_counter_ns() - arrived_ns, compute_ns, made)
+        held_ns = perf_counter_ns() - arrived_ns  # not what follows: the peer may run on this core from then on
+        passed = chain is not None and self._pass_on(*chain[1:])
+        return frames.pack_done(held_ns, compute_ns, made, passed=passed)
+
+    def _pass_on(self, peer: int, following: memoryview, segment: int, abort: int) -> bool:
+        """Send a chain's next frame, before the gateway hears of the end: what it hears as passed has been sent."""
+        if self._segments[segment][0][abort]:
+            return False
+        try:
+            os.write(self._peers[peer], following)
+        except OSError:  # the peer has died, or its socket is full: the gateway goes on from here
+            return False
+        return True
 
     def _bound(self, frame: bytes) -> "AnyBound":
         """The graph of a RUN bound to its tensors; kept for equal frames where the run can be repeated."""
@@ -138,7 +196,7 @@ class Worker:
 
     def _run_sequence(self, frame: memoryview, began_ns: int) -> bytes:
         steps, segment, offset, deadline_ns = sequence.unpack_sequence(frame)
-        flags = sequence.Flags(self._segments[segment][0], offset, deadline_ns, self._parent)
+        flags = sequence.Flags(self._segments[segment][0], offset, deadline_ns, self._is_alone)
         times: list[tuple[int, int, int]] = []
         for step in steps:
             bound = self._bound(bytes(step.frame))  # while other functions compute its inputs
@@ -160,6 +218,16 @@ class Worker:
             times.append((now_ns - began_ns, ended_ns - started_ns, started_ns - ready_ns))
             began_ns = now_ns
         return sequence.pack_sequence_done(sequence.ENDED, times)
+
+    def _is_alone(self) -> bool:
+        """Whether the gateway has closed its end of the connection."""
+        assert self.connection is not None, "a call without a connection"
+        try:
+            return not self.connection.recv(1, MSG_PEEK | MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _fetch(self, frame: memoryview, arrived_ns: int) -> bytes:
         places = frames.unpack_fetch(frame)
@@ -191,15 +259,16 @@ def _described(tensor: Tensor) -> TensorRef:
     return TensorRef(tensor.code, tensor.shape, frames.NOWHERE, 0, tensor.nbytes)
 
 
-def serve(connection: socket, make_engine: "MakeEngine" = Engine) -> None:
+def serve(connection: socket, worker: Worker) -> None:
     """Answer frames until the other side closes."""
-    worker = Worker(make_engine)
+    worker.connection = connection
     buffer = bytearray(frames.MAX_FRAME)
     view = memoryview(buffer)
     while True:
         size, ancillary, _, _ = connection.recvmsg_into([buffer], _ANCILLARY_BYTES)
         if size == 0:
             return
+        worker.busy = True
         try:
             reply = worker.answer(view[:size], _descriptors(ancillary))
         except OrtError as error:
@@ -209,6 +278,9 @@ def serve(connection: socket, make_engine: "MakeEngine" = Engine) -> None:
         if reply is not None:
             connection.send(reply)
             worker.called()
+        worker.busy = False
+        if worker.stopping:
+            os._exit(0)
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
@@ -224,7 +296,7 @@ def main(make_engine: "MakeEngine" = Engine) -> None:
     """Serve the socket whose descriptor is the first argument."""
     give_up_privileges()
     try:
-        serve(socket(fileno=int(sys.argv[1])), make_engine)
+        serve(socket(fileno=int(sys.argv[1])), Worker(make_engine))
     except (ConnectionError, BrokenPipeError, KeyboardInterrupt):
         # The gateway has ended.
         os._exit(0)

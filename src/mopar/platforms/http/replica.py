@@ -135,8 +135,8 @@ class Replica:
         try:
             async with asyncio.timeout_at(loop_time(until)):
                 return (await loop.create_connection(Connection, self._address.host, self._address.port))[1]
-        except socket.gaierror as cause:
-            raise self.failed(f"its host is unknown: {cause.strerror}") from cause
+        except socket.gaierror as cause:  # where containers have names, also one that is being restarted
+            raise LaterError(f"its host is unknown: {cause.strerror}") from cause
         except TimeoutError as cause:
             raise LaterError("it does not take connections") from cause
         except OSError as cause:

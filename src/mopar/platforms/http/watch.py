@@ -1,7 +1,11 @@
 """The state of a function's process, as its callers need to know it."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Protocol
+
+_END_S = 0.05
+"""How long the end of a killed process may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,12 @@ class Unwatched:
         """It is assumed to be ready."""
 
     async def broke(self) -> Fate:
-        """The reason is not known."""
+        """The reason is not known.
+
+        A process that is killed closes its connections before its listening socket, so a call that was tried again at
+        once could meet the same end.
+        """
+        await asyncio.sleep(_END_S)
         return Fate("closed its connection")
 
     def late(self) -> None:

@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
+from mopar.platforms.images import ImageOptions
 from mopar.platforms.quantities import parse_cpu, parse_memory_mib
 from mopar.types import UsageError
 
@@ -29,20 +29,16 @@ ONE = Replicas(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class ImageOptions:
-    """Which images are used."""
+class ReplicatedOptions(ImageOptions):
+    """Which images are used, and how many run of each."""
 
-    images: Annotated[
-        Path | None, Meta(description='JSON file of images that exist: {"f0": "registry/name-f0:tag", ..}')
-    ] = None
-    registry: Annotated[str, Meta(description="that built images are pushed to, such as registry.local:5000/team")] = ""
     replicas: Annotated[
         str, Meta(description="of each function: 2, or 0..5 where the platform scales; default: the plan's")
     ] = ""
 
 
 @dataclass(frozen=True, slots=True)
-class CloudRunOptions(ImageOptions):
+class CloudRunOptions(ReplicatedOptions):
     """What ``--platform cloud-run`` takes."""
 
     address: Annotated[
@@ -51,7 +47,7 @@ class CloudRunOptions(ImageOptions):
 
 
 @dataclass(frozen=True, slots=True)
-class KubernetesOptions(ImageOptions):
+class KubernetesOptions(ReplicatedOptions):
     """What ``--platform knative`` takes."""
 
     context: Annotated[str, Meta(description="of the kubeconfig; default: its current one")] = ""
@@ -86,7 +82,7 @@ def check_cloud_run_options(options: CloudRunOptions) -> None:
         raise UsageError(f"--address {options.address}: write {_PLACE} where a function's name belongs")
 
 
-def replicas_of(options: ImageOptions) -> Replicas | None:
+def replicas_of(options: ReplicatedOptions) -> Replicas | None:
     """``3`` is always 3; ``0..3`` up to 3; None where nothing was asked for. Raises UsageError."""
     if not options.replicas:
         return None

@@ -7,7 +7,7 @@ from mopar.bundle import Bundle
 from mopar.files import to_json
 from mopar.platforms.deploying import Tell
 from mopar.platforms.endpoints import Endpoints
-from mopar.platforms.images import GATEWAY, ImageBuilder, given_images
+from mopar.platforms.images import GATEWAY, ImageBuilder, ImageOptions, chosen_images
 from mopar.platforms.knative.manifests import (
     cloud_run_service,
     endpoints_in_cluster,
@@ -67,13 +67,13 @@ class CloudRun:
     """Implements ``Platform``: Cloud Run takes manifests, by ``gcloud run services replace``.
 
     Args:
-        images: what makes a bundle's images, by the option ``--images``.
+        images: what makes a bundle's images, by the options.
     """
 
     name = "cloud-run"
     options = CloudRunOptions
 
-    def __init__(self, images: Callable[[Path | None], ImageBuilder] = given_images) -> None:
+    def __init__(self, images: Callable[[ImageOptions], ImageBuilder] = chosen_images) -> None:
         self._images = images
 
     def package(self, bundle: Bundle, name: str, into: Path, options: CloudRunOptions, tell: Tell) -> Packaged:
@@ -81,7 +81,7 @@ class CloudRun:
         check_cloud_run_options(options)
         for function in bundle.manifest.plan.functions:
             check_cloud_run(function)
-        builder = self._images(options.images)
+        builder = self._images(options)
         images = builder.references(bundle, name, options.registry)
         workloads = workloads_of(bundle, name, images, replicas_of(options))
         manifests = {workload.function: (cloud_run_service(workload),) for workload in workloads}

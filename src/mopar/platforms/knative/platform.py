@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mopar.bundle import Bundle
 from mopar.platforms.deploying import Tell
-from mopar.platforms.images import GATEWAY, ImageBuilder, given_images
+from mopar.platforms.images import GATEWAY, ImageBuilder, ImageOptions, chosen_images
 from mopar.platforms.knative.cluster import Cluster
 from mopar.platforms.knative.found import deployed_of
 from mopar.platforms.knative.live import Live, Reference, reference_of
@@ -24,19 +24,19 @@ class Kubernetes:
     """Implements ``Platform``.
 
     Args:
-        images: what makes a bundle's images, by the option ``--images``.
+        images: what makes a bundle's images, by the options.
     """
 
     name = "knative"
     options = KubernetesOptions
 
-    def __init__(self, images: Callable[[Path | None], ImageBuilder] = given_images) -> None:
+    def __init__(self, images: Callable[[ImageOptions], ImageBuilder] = chosen_images) -> None:
         self._images = images
 
     def package(self, bundle: Bundle, name: str, into: Path, options: KubernetesOptions, tell: Tell) -> Packaged:
         """Write manifests for ``kubectl apply``, and what the images are built from."""
         check_kubernetes(options)
-        builder = self._images(options.images)
+        builder = self._images(options)
         manifests = kubernetes_manifests(bundle, name, builder.references(bundle, name, options.registry), options)
 
         def fill(folder: Path) -> tuple[PackageItem, ...]:
@@ -50,7 +50,7 @@ class Kubernetes:
         check_kubernetes(options)
         with _cluster(options) as cluster:
             before = objects_of(cluster, name)
-            builder = self._images(options.images)
+            builder = self._images(options)
             images = builder.build(bundle, name, options.registry, tell)
             builder.push(images, tell)
             manifests = kubernetes_manifests(bundle, name, images, options)

@@ -10,21 +10,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from mopar.limits import Cgroup
+from mopar.platforms.function_process import GraphForm, ServedGraph, config_of
 from mopar.platforms.http import Fate
 from mopar.platforms.local.library import engine_library
-from mopar.platforms.local.process import FunctionProcess, WorkerSpec, load_flags
+from mopar.platforms.local.process import FunctionProcess, WorkerSpec
 from mopar.platforms.local.supervisor import Supervisor
 from mopar.platforms.turns import StarvedError
-from mopar.types import EngineError, GraphEntry, PlatformError, TensorSpec, dtype_of_name, oip_of
+from mopar.runtime.report import FAILED, READY
+from mopar.types import EngineError, GraphEntry, PlatformError
 
 _MODULE = "mopar.runtime.http"
 _HOST = "127.0.0.1"
 _BACKLOG = 32
 _OUTPUT_BYTES = 1 << 16
-_READY = b"ready\n"
+_READY = f"{READY}\n".encode()
 _HEALTH = b"GET /v2/health/ready HTTP/1.1\r\nHost: function\r\nConnection: close\r\n\r\n"
 _EXIT_S = 0.5
 """How long after a broken connection to wait for the notice that the process died, since its end causes both."""
@@ -45,25 +45,13 @@ class DoorSpec:
     max_body_bytes: int
 
     def config(self) -> bytes:
-        """The configuration file that the process reads (``mopar.runtime.http.config``)."""
+        """The configuration file that the process reads (``mopar.runtime.config``)."""
         graphs = [
-            {
-                "id": entry.id,
-                "path": str(graph.path),
-                "flags": load_flags(graph.options),
-                "inputs": [_port(spec) for spec in entry.inputs],
-                "outputs": [_port(spec) for spec in entry.outputs],
-            }
+            ServedGraph(entry, GraphForm(str(graph.path), graph.options))
             for entry, graph in zip(self.entries, self.worker.graphs, strict=True)
         ]
-        function = {
-            "function": self.worker.function,
-            "library": str(self.worker.library or engine_library()),
-            "threads": self.worker.threads,
-            "max_body_bytes": self.max_body_bytes,
-            "graphs": graphs,
-        }
-        return msgspec.json.encode(function)
+        library = str(self.worker.library or engine_library())
+        return config_of(self.worker.function, library, self.worker.threads, self.max_body_bytes, graphs)
 
 
 class DoorProcess(FunctionProcess):
@@ -108,7 +96,7 @@ class DoorProcess(FunctionProcess):
                 raise PlatformError(f"function {name} {self.exit_reason()}")
             output += more
         if output != _READY:
-            raise EngineError(f"function {name}: {output.decode(errors='replace').strip().removeprefix('failed: ')}")
+            raise EngineError(f"function {name}: {output.decode(errors='replace').strip().removeprefix(FAILED)}")
         self._check_health(deadline)
 
     def fileno(self) -> int:
@@ -203,8 +191,3 @@ class HttpFunction(Supervisor[DoorProcess]):
     def _tell(self, error: PlatformError) -> None:
         self._fate = Fate(self._why_down, isinstance(error, StarvedError))
         self._down.set()
-
-
-def _port(spec: TensorSpec) -> dict[str, str | int]:
-    dtype = dtype_of_name(spec.dtype)
-    return {"name": spec.name, "datatype": oip_of(dtype), "code": dtype.code}

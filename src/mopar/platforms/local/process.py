@@ -13,18 +13,14 @@ from pathlib import Path
 
 from mopar.bundle import WORKER
 from mopar.limits import Cgroup
-from mopar.runtime import frames
+from mopar.platforms.function_process import command_of
 from mopar.runtime.environment import KEEPING, environment_of
 from mopar.types import EngineOptions, PlatformError
 
-_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
 _STOP_S = 5.0
 _MOST_FILES = 256
 """Descriptors of a function: its socket, its libraries, and a graph's files while they are loaded."""
 _NOT_JOINED = 125
-
-_RUNTIME = "mopar.runtime."
-"""Modules of this package need no installed packages, so Python starts without looking for any."""
 _INHERITED = ("LD_LIBRARY_PATH",)  # a Python may need it to find its own library
 
 
@@ -86,9 +82,7 @@ class FunctionProcess(ABC):
         stdout: int = subprocess.DEVNULL,
     ) -> None:
         self.spec = spec
-        flags = ["-I", "-S"] if spec.module.startswith(_RUNTIME) else ["-I"]
-        boot = _BOOT.format(spec.module)
-        command = [sys.executable, *flags, "-B", "-c", boot, _package_root(), *arguments]
+        command = [*command_of(sys.executable, _package_root(), spec.module), *arguments]
         if cgroup is not None:
             command = cgroup.join_command(command)
         try:
@@ -154,16 +148,6 @@ class FunctionProcess(ABC):
         if cores:
             with contextlib.suppress(ProcessLookupError):  # it has ended; its first user gets the reason
                 os.sched_setaffinity(self.pid, cores)
-
-
-def load_flags(options: EngineOptions) -> int:
-    """How a graph is loaded, as a sum of the runtime's flags."""
-    return (
-        frames.OPTIMIZE * (options.optimize == "all")
-        + frames.PREPACK * options.prepack
-        + frames.ARENA * options.arena
-        + frames.MEMORY_PATTERN * options.memory_pattern
-    )
 
 
 def _package_root() -> str:

@@ -5,19 +5,37 @@ import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from mopar.limits import Cgroup
-from mopar.platforms.local.process import FunctionProcess
 from mopar.platforms.turns import StarvedError, loop_time
 from mopar.types import DeploymentError, MoparError, OverloadedError, PlatformError
 
-_P = TypeVar("_P", bound=FunctionProcess)
-_LOAD_S = 120.0
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 10.0
 _CALM_S = 30.0
 """A process that lived this long is started again at once when it dies."""
+
+
+class Supervised(Protocol):
+    """A function's process as its supervisor sees it, or a connection to one that somebody else restarts."""
+
+    @property
+    def pid(self) -> int:
+        """The process's id; 0 for one of another container."""
+
+    def load(self, timeout_s: float) -> None:
+        """Wait until its graphs are loaded. Raises EngineError or PlatformError."""
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when it ends, or sends something."""
+
+    def exit_reason(self) -> str:
+        """How it ended, as the end of a message."""
+
+    def stop(self) -> None:
+        """End it at once."""
+
+
+_P = TypeVar("_P", bound=Supervised)
 
 
 class Supervisor(ABC, Generic[_P]):
@@ -29,6 +47,11 @@ class Supervisor(ABC, Generic[_P]):
         on_restart: called with its name each time it is restarted.
         memory_mib: the limit that ``make_cgroup`` sets, for messages.
     """
+
+    load_s = 120.0
+    """How long its graphs may take to load."""
+    pauses_s = 0.1, 10.0
+    """The shortest pause before it is started again, and the longest."""
 
     def __init__(
         self,
@@ -81,7 +104,7 @@ class Supervisor(ABC, Generic[_P]):
         try:
             process = self._launched(self._cgroup)
             self._process = process
-            await asyncio.to_thread(process.load, _LOAD_S)
+            await asyncio.to_thread(process.load, self.load_s)
         except BaseException as error:
             starved = isinstance(error, PlatformError) and (self._out_of_memory() or self._too_slow(error))
             self._tear_down()
@@ -149,10 +172,13 @@ class Supervisor(ABC, Generic[_P]):
         """The reason where loading took too long under a limit; empty for any other failure."""
         if self._memory_mib is None or not isinstance(error.__cause__, TimeoutError):
             return ""
-        return f"did not load within {_LOAD_S:g} s: its limit of {self._memory_mib} MiB is too small, or the disk slow"
+        return (
+            f"did not load within {self.load_s:g} s: its limit of {self._memory_mib} MiB is too small, or the disk slow"
+        )
 
     async def _revive(self) -> None:
-        pause_s = 0.0 if time.monotonic() - self._born > _CALM_S else _FIRST_PAUSE_S
+        shortest_s, longest_s = self.pauses_s
+        pause_s = 0.0 if time.monotonic() - self._born > _CALM_S else shortest_s
         while not self._closed:
             await asyncio.sleep(pause_s)
             try:
@@ -160,7 +186,7 @@ class Supervisor(ABC, Generic[_P]):
                 return
             except (MoparError, OSError) as error:
                 self._why_down = f"cannot be started again: {error}"
-                pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+                pause_s = min(max(2 * pause_s, shortest_s), longest_s)
 
     def _tear_down(self) -> None:
         self._ready.clear()

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from mopar.platforms.images import ImageOptions
 from mopar.platforms.quantities import parse_cpu, parse_memory_mib
 from mopar.platforms.rest import checked_url
 from mopar.types import UsageError
@@ -16,7 +17,7 @@ _PLACE = "{name}"
 
 
 @dataclass(frozen=True, slots=True)
-class OpenFaasOptions:
+class OpenFaasOptions(ImageOptions):
     """What ``mopar deploy --platform openfaas`` takes."""
 
     gateway: Annotated[str, Meta(description="URL of the OpenFaaS gateway")] = "http://127.0.0.1:8080"
@@ -26,10 +27,6 @@ class OpenFaasOptions:
         Meta(description="file with the password; default: $OPENFAAS_PASSWORD, or that of faas-cli login"),
     ] = None
     namespace: Annotated[str, Meta(description="of the functions; default: the platform's own")] = ""
-    images: Annotated[
-        Path | None, Meta(description='JSON file of images that exist: {"f0": "registry/name-f0:tag", ..}')
-    ] = None
-    registry: Annotated[str, Meta(description="that built images are pushed to, such as registry.local:5000/team")] = ""
     secret: Annotated[tuple[str, ...], Meta(description="secret of the platform that functions get; repeatable")] = ()
     replicas: Annotated[int, Meta(ge=0, description="of each function; 0, the default, for the plan's")] = 0
     max_functions: Annotated[

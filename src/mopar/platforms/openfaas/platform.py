@@ -8,7 +8,7 @@ from mopar.bundle import Bundle
 from mopar.platforms.deploying import Tell
 from mopar.platforms.gateways import BackgroundGateways
 from mopar.platforms.health import answers
-from mopar.platforms.images import GATEWAY, ImageBuilder, given_images
+from mopar.platforms.images import GATEWAY, ImageBuilder, ImageOptions, chosen_images
 from mopar.platforms.names import FUNCTION_LABEL
 from mopar.platforms.openfaas.client import OpenFaasClient
 from mopar.platforms.openfaas.credentials import credentials_for
@@ -35,20 +35,20 @@ class OpenFaas:
     """Implements ``Platform``.
 
     Args:
-        images: what makes a bundle's images, by the option ``--images``.
+        images: what makes a bundle's images, by the options.
     """
 
     name = "openfaas"
     options = OpenFaasOptions
 
-    def __init__(self, images: Callable[[Path | None], ImageBuilder] = given_images) -> None:
+    def __init__(self, images: Callable[[ImageOptions], ImageBuilder] = chosen_images) -> None:
         self._images = images
 
     def package(self, bundle: Bundle, name: str, into: Path, options: OpenFaasOptions, tell: Tell) -> Packaged:
         """Write ``stack.yaml``, and what the images are built from."""
         options = check_options(options)
         check_calls(options)
-        builder = self._images(options.images)
+        builder = self._images(options)
 
         def fill(folder: Path) -> tuple[PackageItem, ...]:
             contexts = builder.contexts(bundle, name, folder, tell)
@@ -74,7 +74,7 @@ class OpenFaas:
         with gateways.changing(name):
             client.check_health()
             work = Deploying(client, gateways, bundle, name, options, tell)
-            builder = self._images(options.images)
+            builder = self._images(options)
             images = builder.build(bundle, name, options.registry, tell)
             builder.push(images, tell)
             work.run(images)

@@ -11,8 +11,8 @@ from mopar.runtime.trim import trim_heap
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
+    from mopar.runtime.config import Config
     from mopar.runtime.graphs import MakeEngine
-    from mopar.runtime.http.config import Config
     from mopar.runtime.interface import AnyBound, AnySession
     from mopar.runtime.mapped import MappedFiles
 

@@ -2,11 +2,11 @@
 
 from mopar.runtime.engine import STRING, Tensor, element_count, packed_bytes
 from mopar.runtime.http.head import RefusedError
-from mopar.runtime.http.jsontext import parse, quoted
+from mopar.runtime.jsontext import parse, quoted
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
-    from mopar.runtime.http.config import Graph, Port
+    from mopar.runtime.config import Graph, Port
 
 _MOST_ELEMENTS = 1 << 48
 """Where one dimension is 0 there are no data that would bound the others; no engine can address such sizes."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mopar.runtime.http.head import Head
 
 _LIVE = "/v2/health/live"
-_READY = ("/v2/health/ready", "/healthz", "/_/health")
+_READY = ("/v2/health/ready", "/healthz", "/_/health", "/_/ready")
 _MODELS, _INFER = "/v2/models/", "/infer"
 _MAX_JSON_BYTES = 1 << 20
 _HEX = "0123456789abcdefABCDEF"

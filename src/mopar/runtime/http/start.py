@@ -5,11 +5,12 @@ import os
 import sys
 from _socket import AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 
+from mopar.runtime.config import ConfigError, read_config
 from mopar.runtime.engine import Engine, OrtError
-from mopar.runtime.http.config import ConfigError, read_config
 from mopar.runtime.http.door import Door
 from mopar.runtime.http.function import Function
 from mopar.runtime.privileges import give_up_privileges
+from mopar.runtime.report import BROKEN, WRONG_USE, end, say_ready
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 _USAGE = "usage: python -m mopar.runtime.http FUNCTION.json [--host H] [--port P | --listener FD] [--with-parent]"
 _DEFAULT_HOST, _DEFAULT_PORT = "127.0.0.1", "8080"
-READY = "ready"
-"""What is written on standard output once all graphs are loaded."""
 
 
 class UsageError(Exception):
@@ -73,22 +72,9 @@ def main(make_engine: "MakeEngine" = Engine) -> None:
             _signal.signal(number, lambda *_: door.stop())
         function.load()
     except (UsageError, ConfigError) as error:
-        _end(2, str(error))
+        end(WRONG_USE, str(error))
     except (OrtError, OSError) as error:
-        _end(1, str(error))
-    _say(READY)
+        end(BROKEN, str(error))
+    say_ready()
     door.serve()
     os._exit(0)
-
-
-def _end(status: int, text: str) -> None:
-    _say(f"failed: {' '.join(text.split())}")
-    os._exit(status)
-
-
-def _say(text: str) -> None:
-    """Write a line to standard output, which may have been closed."""
-    try:
-        os.write(1, f"{text}\n".encode())
-    except OSError:
-        return

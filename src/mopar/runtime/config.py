@@ -1,18 +1,20 @@
 """What a function serves, read from one JSON file.
 
     {"function": "f0", "library": "/opt/libonnxruntime.so.1", "threads": 1, "max_body_bytes": 67108864, "graphs": [
-      {"id": "g0", "path": "g0.onnx", "flags": 2,
+      {"id": "g0", "digest": "5f1c..", "path": "g0.onnx", "flags": 3,
+       "packed": {"cpu_kind": "x86_64-avx2-fma", "path": "packed/g0.onnx", "flags": 2},
        "inputs": [{"name": "x", "datatype": "FP32", "code": 1}], "outputs": [..]}]}
 
 ``flags`` is a sum of ``frames.OPTIMIZE``, ``PREPACK``, ``ARENA`` and ``MEMORY_PATTERN``; ``datatype`` is the protocol's
-name of an element type, and ``code`` ONNX's number of it. Relative paths are relative to the file.
+name of an element type, and ``code`` ONNX's number of it. Relative paths are relative to the file. ``packed`` may be
+absent; it is what is loaded where the CPU is of that kind. ``digest`` may be absent; a gateway can check it.
 
 The environment variable ``MOPAR_REVISION`` says what the function was deployed as; its health answers repeat it.
 """
 
 import os
 
-from mopar.runtime.http.jsontext import parse
+from mopar.runtime.jsontext import parse
 
 _WORDS = {str: "text", int: "a number", list: "a list", dict: "an object"}
 
@@ -33,14 +35,16 @@ class Port:
 
 
 class Graph:
-    """A graph and how it is loaded."""
+    """A graph and how it is loaded on this machine."""
 
-    __slots__ = ("flags", "id", "inputs", "outputs", "path")
+    __slots__ = ("digest", "flags", "id", "inputs", "outputs", "path")
 
     def __init__(self, item: "dict[object, object]", folder: str) -> None:
         self.id = _text(item, "id")
-        self.path = os.path.join(folder, _text(item, "path"))  # noqa: PTH118 - pathlib costs every function 1 MiB
-        self.flags = _number(item, "flags")
+        self.digest = _text(item, "digest") if "digest" in item else ""
+        form = _form(item)
+        self.path = os.path.join(folder, _text(form, "path"))  # noqa: PTH118 - pathlib costs every function 1 MiB
+        self.flags = _number(form, "flags")
         self.inputs = [Port(port) for port in _objects(item, "inputs")]
         self.outputs = [Port(port) for port in _objects(item, "outputs")]
 
@@ -71,6 +75,18 @@ def read_config(path: str) -> Config:
         raise ConfigError(f"{path}: {cause.strerror}") from cause
     except (ValueError, ConfigError) as cause:
         raise ConfigError(f"{path}: {cause}") from cause
+
+
+def _form(item: "dict[object, object]") -> "dict[object, object]":
+    """Of a graph, the form that this machine's CPU loads: the packed one where it is of the same kind."""
+    packed = item.get("packed")
+    if packed is None:
+        return item
+    if not isinstance(packed, dict):
+        raise _wrong("packed", dict)
+    from mopar.runtime.cpu import own_cpu_kind  # elsewhere the form was chosen already
+
+    return packed if _text(packed, "cpu_kind") == own_cpu_kind() else item
 
 
 def _text(item: "dict[object, object]", key: str) -> str:

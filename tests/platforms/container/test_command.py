@@ -1,0 +1,116 @@
+"""Errors of an engine reach the user in one line that says what would do.
+
+Engines here are scripts: a real one cannot be made to fail in these ways.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mopar.platforms.container.command import CommandError, Commands
+from mopar.platforms.container.engine import Container, ContainerSpec
+from mopar.platforms.container.failures import why_it_ended, why_it_was_refused
+from mopar.platforms.container.labels import FUNCTION
+from mopar.platforms.container.options import ContainerOptions
+from mopar.types import PlatformError, UsageError
+
+Script = Callable[[str], Commands]
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Script:
+    """An engine that runs a script."""
+
+    def made(text: str) -> Commands:
+        path = tmp_path / "podman"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return Commands(str(path), "runc")
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("Error: writing blob: no space left on device", "podman build: writing blob: .*: make room"),
+        ("Error: crun: cgroups in hybrid mode not supported", "--runtime, such as runc"),
+        ("Error: netavark: nftables error", "--network host"),
+        ("building\nError: one\n two of no use", "podman build: one$"),
+        ("", "podman build: exit status 3$"),
+    ],
+)
+def test_the_last_error_is_named_with_what_would_do(scripted: Script, said: str, message: str) -> None:
+    engine = scripted(f"printf '{said}' >&2; exit 3".replace("\n", "\\n"))
+    with pytest.raises(CommandError, match=message) as caught:
+        engine.ask(["build"], 20.0)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_runtime_is_named_before_each_command_of_podman(scripted: Script) -> None:
+    assert scripted('echo "$@"').ask(["ps", "--all"], 20.0) == "--runtime runc ps --all\n"
+
+
+def test_a_command_that_hangs_is_ended(scripted: Script) -> None:
+    began = time.monotonic()
+    with pytest.raises(PlatformError, match="podman ps took longer than"):
+        scripted("exec sleep 60").ask(["ps"], 0.2)
+    assert time.monotonic() - began < 10
+
+
+def test_output_without_end_takes_no_memory(scripted: Script) -> None:
+    assert len(scripted("head -c 20000000 /dev/zero").ask(["logs"], 20.0)) <= 8 << 20
+
+
+def test_standard_input_is_passed(scripted: Script) -> None:
+    assert scripted("cat").ask(["run"], 20.0, b"a-secret") == "a-secret"
+
+
+def test_an_engine_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--engine /nowhere/podman: there is no such program"):
+        Commands("/nowhere/podman")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="install podman or docker"):
+        Commands(None)
+
+
+SPEC = ContainerSpec("x", "image", {FUNCTION: "f1"}, memory_mib=33)
+
+
+def ended(status: int, *, oom_killed: bool = False) -> Container:
+    return Container("x", {}, "image", "exited", status, oom_killed, 0, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("container", "said", "message"),
+    [
+        (ended(1), ("failed: f1.onnx: no such file",), "function f1: f1.onnx: no such file"),
+        (ended(137), ("ready",), "function f1 ran out of memory at its limit of 33 MiB"),
+        (ended(0, oom_killed=True), (), "function f1 ran out of memory at its limit of 33 MiB"),
+        (ended(139), ("Segmentation fault",), "function f1 exited with status 139: Segmentation fault"),
+    ],
+)
+def test_why_a_function_ended_is_told(container: Container, said: tuple[str, ...], message: str) -> None:
+    assert str(why_it_ended(SPEC, container, said)).startswith(message)
+
+
+def test_a_limit_in_which_nothing_can_start_is_named() -> None:
+    error = CommandError(
+        "podman run: container init was OOM-killed", "container init was OOM-killed (memory limit too low?)"
+    )
+    assert "f1 ran out of memory at its limit of 33 MiB" in str(why_it_was_refused(SPEC, error))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"transport": "smoke"}, "--transport smoke: choose from socket, http"),
+        ({"network": "mesh"}, "--network mesh: choose from bridge, host"),
+        ({"base_image": "--privileged"}, "--base-image '--privileged'"),
+    ],
+)
+def test_an_option_with_a_wrong_value_is_named(wrong: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ContainerOptions(**wrong).checked()  # type: ignore[arg-type]
