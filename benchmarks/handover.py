@@ -6,13 +6,17 @@ A model of small matrix products, about 0.05 ms in each function, and ResNet-50 
 where one tensor crosses. The same functions are called in both ways: requests take turns, and which way goes first
 changes each round. The gain is the median of the differences between the two requests of a round. Goal for both models:
 at least 0.5 ms, or 5% of the latency.
+
+Then the same with several requests at once, in batches that take turns: how many are answered per second. Goal: no
+fewer.
 """
 
+import asyncio
 import contextlib
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -34,8 +38,9 @@ from tests.models.builder import Builder
 
 FUNCTIONS, ROWS, WIDTH = 14, 16, 256
 SEED, WARM = 0, 30
+AT_ONCE, BATCHES = (2, 4), 8
 WAYS = {"gateway": False, "functions": True}
-GOAL_MS, GOAL_SHARE = 0.5, 0.05
+GOAL_MS, GOAL_SHARE, NO_FEWER = 0.5, 0.05, 0.97
 DEADLINE_S = 30.0
 
 
@@ -76,7 +81,10 @@ class Request:
     gateway_cpu_ms: float
 
 
-def caller(executor: Executor, feeds: Mapping[str, Array]) -> Callable[[], Awaitable[tuple[Request, list[Array]]]]:
+Ask = Callable[[], Awaitable[tuple[Request, list[Array]]]]
+
+
+def caller(executor: Executor, feeds: Mapping[str, Array]) -> Ask:
     """What sends one request, and returns its times and outputs."""
     values = {name: from_array(name, array) for name, array in feeds.items()}
 
@@ -91,9 +99,9 @@ def caller(executor: Executor, feeds: Mapping[str, Array]) -> Callable[[], Await
     return ask
 
 
-async def compared(bundle: Bundle, feeds: Mapping[str, Array], count: int) -> dict[str, list[Request]]:
-    """So many counted requests in each way."""
-    taken: dict[str, list[Request]] = {way: [] for way in WAYS}
+@contextlib.asynccontextmanager
+async def deployed(bundle: Bundle, feeds: Mapping[str, Array]) -> AsyncIterator[dict[str, Ask]]:
+    """The same functions, called in each way."""
     async with contextlib.AsyncExitStack() as stack:
         deployment = await stack.enter_async_context(LocalDeployment(bundle, limits=False))
         asks = {}
@@ -102,16 +110,48 @@ async def compared(bundle: Bundle, feeds: Mapping[str, Array], count: int) -> di
                 executor = Executor(bundle.manifest, deployment.transport())
             stack.push_async_callback(executor.close)
             asks[way] = caller(executor, feeds)
-        for number in range(WARM + count):
-            outputs = []
-            for way in WAYS if number % 2 else reversed(WAYS):
-                request, made = await asks[way]()
-                outputs.append(made)
-                if number >= WARM:
-                    taken[way].append(request)
-            for one, other in zip(*outputs, strict=True):
-                np.testing.assert_array_equal(one, other)
+        yield asks
+
+
+async def one_by_one(asks: Mapping[str, Ask], count: int) -> dict[str, list[Request]]:
+    """So many counted requests in each way; their outputs are compared."""
+    taken: dict[str, list[Request]] = {way: [] for way in WAYS}
+    for number in range(WARM + count):
+        outputs = []
+        for way in WAYS if number % 2 else reversed(WAYS):
+            request, made = await asks[way]()
+            outputs.append(made)
+            if number >= WARM:
+                taken[way].append(request)
+        for one, other in zip(*outputs, strict=True):
+            np.testing.assert_array_equal(one, other)
     return taken
+
+
+async def per_second(asks: Mapping[str, Ask], count: int, at_once: int) -> dict[str, list[float]]:
+    """How many requests were answered per second in each batch, of so many in all."""
+    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    each = max(count // BATCHES // at_once, 1)
+
+    async def client(ask: Ask) -> None:
+        for _ in range(each):
+            await ask()
+
+    for batch in range(1 + BATCHES):
+        for way in WAYS if batch % 2 else reversed(WAYS):
+            started = time.perf_counter()
+            await asyncio.gather(*(client(asks[way]) for _ in range(at_once)))
+            if batch:
+                found[way].append(each * at_once / (time.perf_counter() - started))
+    return found
+
+
+async def compared(
+    bundle: Bundle, feeds: Mapping[str, Array], count: int
+) -> tuple[dict[str, list[Request]], dict[str, dict[str, list[float]]]]:
+    """Requests one by one, and requests per second with several at once."""
+    async with deployed(bundle, feeds) as asks:
+        return await one_by_one(asks, count), {str(many): await per_second(asks, count, many) for many in AT_ONCE}
 
 
 def row(name: str, taken: Mapping[str, list[Request]]) -> tuple[str, ...]:
@@ -134,6 +174,12 @@ def row(name: str, taken: Mapping[str, list[Request]]) -> tuple[str, ...]:
     )
 
 
+def crowd(name: str, at_once: str, found: Mapping[str, list[float]]) -> tuple[str, ...]:
+    """A model's requests per second."""
+    before, after = (spread(found[way]) for way in WAYS)
+    return name, at_once, before.text(".1f"), after.text(".1f"), met(after.p50 >= NO_FEWER * before.p50)
+
+
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--requests", type=int, default=300, help="counted requests in each way (default: 300)")
@@ -141,14 +187,18 @@ def main() -> None:
     options = arguments.parse_args()
     say_where(SEED)
     rows, raw = [], {}
+    crowds: list[tuple[str, ...]] = []
     for name in options.models.split(","):
         with tempfile.TemporaryDirectory(prefix="mopar-handover-") as folder:
-            raw[name] = uvloop.run(compared(*MODELS[name](Path(folder)), options.requests))
-        rows.append(row(name, raw[name]))
+            taken, rates = uvloop.run(compared(*MODELS[name](Path(folder)), options.requests))
+        rows.append(row(name, taken))
+        crowds += [crowd(name, many, found) for many, found in rates.items()]
+        raw[name] = {"requests": taken, "per_second": rates}
     columns = ("model", "gateway, ms", "functions, ms", "means", "gain", "held, ms", "gateway's CPU, ms")
     table(columns, rows)
+    table(("model", "at once", "gateway, requests/s", "functions, requests/s", "goal"), crowds)
     print(f"{FUNCTIONS} functions, {options.requests} requests in each way, taking turns; p50 [p25, p75]")
-    write_raw(options.json, "handover", {"seed": SEED, "functions": FUNCTIONS, "requests": raw})
+    write_raw(options.json, "handover", {"seed": SEED, "functions": FUNCTIONS, "models": raw})
 
 
 if __name__ == "__main__":

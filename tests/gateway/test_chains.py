@@ -376,6 +376,27 @@ def test_who_leaves_ends_the_chain_with_the_call_that_runs(bundle: Bundle, model
     uvloop.run(main())
 
 
+def test_a_chain_that_is_cancelled_leaves_no_worker_in_it(bundle: Bundle, model: Path) -> None:
+    """As at the end of the event loop: nobody would wait for what may have been passed on."""
+
+    async def main() -> None:
+        async with serving(bundle) as served:
+            served.signal(signal.SIGSTOP, "f1")
+            values = {name: from_array(name, array) for name, array in sample(0).items()}
+            request = served.transport.open(values, MIB)
+            (unit,) = served.executor._schedule.awaited
+            running = asyncio.create_task(request.run_chain(unit.chains[0], (), time.monotonic() + PATIENCE_S))
+            await until(lambda: reached(served, "f1"))
+            running.cancel()
+            assert isinstance(await failure(running), asyncio.CancelledError)
+            request.close()
+            assert served.restarts == ["f1", "f2", "f3"]
+            assert all(function.turns.free for function in served.functions.values())
+            assert_equal(await served.ask(sample(1)), run_file(model, sample(1)), "after")
+
+    uvloop.run(main())
+
+
 def test_requests_at_once_are_all_answered_right_while_workers_are_killed(bundle: Bundle, model: Path) -> None:
     """Each with different inputs; every function dies some time, in whatever call it has."""
     count, every = 240, 20
