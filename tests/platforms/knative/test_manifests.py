@@ -147,8 +147,6 @@ def test_images_that_exist_are_named_in_a_file(bundle: Bundle, tmp_path: Path) -
     images = tmp_path / "images.json"
     images.write_text(json.dumps({name: f"ours/{name}@sha256:0" for name in ("f0", "f1", "f2")}))
     platform = Kubernetes()
-    with pytest.raises(UsageError, match="--images is missing"):
-        packaged(platform, bundle, tmp_path / "p")
     with pytest.raises(PlatformError, match="no image of the gateway: add one as 'gateway'"):
         packaged(platform, bundle, tmp_path / "p", "--images", str(images))
     (document,) = packaged(CloudRun(), bundle, tmp_path / "p", "--images", str(images))["f1"]

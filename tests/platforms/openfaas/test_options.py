@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mopar.platforms.openfaas.options import OpenFaasOptions, called_at, check_options
+from mopar.platforms.openfaas.options import OpenFaasOptions, called_at, check_calls, check_options
 from mopar.platforms.options import parse_options
 from mopar.types import UsageError
 
@@ -28,7 +28,7 @@ MISTAKES = {
 @pytest.mark.parametrize("words", MISTAKES)
 def test_a_mistake_is_named(words: str) -> None:
     with pytest.raises(UsageError, match=MISTAKES[words]) as caught:
-        check_options(parse_options(OpenFaasOptions, words.replace(" --", "\0--").split("\0"), "openfaas"))
+        check_calls(check_options(parse_options(OpenFaasOptions, words.replace(" --", "\0--").split("\0"), "openfaas")))
     assert "\n" not in str(caught.value)
     assert "admin:secret" not in str(caught.value)
 

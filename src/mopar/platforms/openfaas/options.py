@@ -59,14 +59,18 @@ def check_options(options: OpenFaasOptions) -> OpenFaasOptions:
         raise UsageError(f"--invoke {options.invoke}: choose from {', '.join(INVOKES)}")
     if options.invoke == "direct" and _PLACE not in options.address:
         raise UsageError(f"--address {options.address}: write {_PLACE} where a function's name belongs")
-    calls = called_at(options, "f0")
-    if urlsplit(checked_url(calls, "--address")).scheme != "http":
-        raise UsageError(f"{calls}: functions are called by http, not https: see --invoke direct and --address")
     if options.gateway_function and options.token_file is not None:
         raise UsageError("--token-file is read by the gateway in the background: leave it out with --gateway-function")
     parse_memory_mib(options.gateway_memory, "--gateway-memory")
     parse_cpu(options.gateway_cpu, "--gateway-cpu")
     return replace(options, gateway=url)
+
+
+def check_calls(options: OpenFaasOptions) -> None:
+    """Raise UsageError where mopar's gateway could not call functions."""
+    url = called_at(options, "f0")
+    if urlsplit(checked_url(url, "--address")).scheme != "http":
+        raise UsageError(f"{url}: functions are called by http, not https: see --invoke direct and --address")
 
 
 def called_at(options: OpenFaasOptions, name: str) -> str:

@@ -22,7 +22,7 @@ from mopar.platforms.openfaas.members import (
     member_of,
     model_path,
 )
-from mopar.platforms.openfaas.options import OpenFaasOptions, check_options, invoked_at
+from mopar.platforms.openfaas.options import OpenFaasOptions, check_calls, check_options, invoked_at
 from mopar.platforms.openfaas.rollout import delete_all
 from mopar.platforms.openfaas.stack import FILE, stack_yaml
 from mopar.platforms.openfaas.wire import FunctionStatus
@@ -47,6 +47,7 @@ class OpenFaas:
     def package(self, bundle: Bundle, name: str, into: Path, options: OpenFaasOptions, tell: Tell) -> Packaged:
         """Write ``stack.yaml``, and what the images are built from."""
         options = check_options(options)
+        check_calls(options)
         builder = self._images(options)
 
         def fill(folder: Path) -> tuple[PackageItem, ...]:
@@ -66,6 +67,7 @@ class OpenFaas:
         """Create or update the functions, wait until they answer, and start a gateway; or change nothing."""
         began = time.monotonic()
         options = check_options(options)
+        check_calls(options)
         member_names(bundle, name, options)
         client = self._client(options)
         gateways = BackgroundGateways(self.name)
