@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from mopar.planning.policy import SearchPolicy, SolvePolicy
 from mopar.types import (
     CutPosition,
     GraphPart,
@@ -51,6 +52,8 @@ COUPLED = replace(
     init_billed=True,
     cold_rate=0.01,
 )
+STRICT = SearchPolicy(solve=SolvePolicy(as_fast=1.0))
+"""With it the fastest plan is the fastest, and not the cheapest of those within a hundredth of it."""
 FREE = PlatformLimits(
     name="test",
     prices="test",

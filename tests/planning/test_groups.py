@@ -36,7 +36,7 @@ from mopar.types import (
 )
 from tests.planning.sharded import Everything, replace_inputs, sharded
 from tests.planning.strategies import books, limits
-from tests.profiles import COUPLED, FREE, MIB, PAPER, chain, halves, in_halves
+from tests.profiles import COUPLED, FREE, MIB, PAPER, STRICT, chain, halves, in_halves
 
 SLACK = 1e-6
 many = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -139,7 +139,7 @@ def test_fastest_of_all_ways_through_the_steps(profile: Profile, book: PriceBook
     # Where memory is short the fastest path may not fit and a slower one may.
     everything = list(Everything(profile, book, limit, quickest=False).plans())
     assume(everything)
-    found = plan(profile, book, limit, objective="latency")
+    found = plan(profile, book, limit, objective="latency", policy=STRICT)
     valid(found, profile, book, limit)
     least_ms = min(ms for _, ms, _ in everything)
     assert found.predicted.latency_ms <= least_ms * (1 + SLACK)
@@ -210,9 +210,9 @@ def test_the_fastest_plan_computes_side_by_side() -> None:
 def test_parts_need_cores_where_functions_share_a_machine() -> None:
     profile = in_halves(4)
     small = replace(profile, machine=replace(profile.machine, cores=1))
-    assert len(plan(small, PAPER, FREE, objective="latency").functions) == 1
+    assert len(plan(small, PAPER, FREE, objective="latency", policy=STRICT).functions) == 1
     elsewhere = replace(FREE, shares_host=False, hop_ms=0.3, hop_ms_per_mib=0.1)
-    assert len(plan(small, PAPER, elsewhere, objective="latency").functions) > 1
+    assert len(plan(small, PAPER, elsewhere, objective="latency", policy=STRICT).functions) > 1
 
 
 def test_given_cuts_are_slices_of_one_function() -> None:
@@ -239,9 +239,9 @@ def test_summands_that_leave_a_slice_are_in_no_payload_limit() -> None:
         for at, one in enumerate(step.parts)
     ]
     profile = replace(profile, shards=(replace(step, parts=tuple(parts)),))
-    assert len(plan(profile, PAPER, FREE, objective="latency").functions) > 1
+    assert len(plan(profile, PAPER, FREE, objective="latency", policy=STRICT).functions) > 1
     tight = replace(FREE, payload_bytes=MIB)
-    assert len(plan(profile, PAPER, tight, objective="latency").functions) == 1
+    assert len(plan(profile, PAPER, tight, objective="latency", policy=STRICT).functions) == 1
 
 
 @pytest.mark.parametrize("parts", [0, -1])

@@ -6,15 +6,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mopar.planning import SearchPolicy, check_plan, evaluate, plan, shape_of
-from mopar.planning.policy import DEFAULT, SolvePolicy
+from mopar.planning import check_plan, evaluate, plan, shape_of
+from mopar.planning.policy import DEFAULT
 from mopar.types import InfeasibleError, Plan, PlatformLimits, PriceBook, Profile
 from tests.planning.oracle import candidates
 from tests.planning.strategies import books, limits, profiles
+from tests.profiles import STRICT
 
 SLACK = 1e-6
-STRICT = SearchPolicy(solve=SolvePolicy(as_fast=1.0))
-"""With it the fastest plan is the fastest, and not the cheapest of those within a hundredth of it."""
 random_questions = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from mopar.planning import plan, plan_cuts
 from mopar.types import CpuSize, Profile, UsageError
-from tests.profiles import COUPLED, FREE, PAPER, chain, in_halves
+from tests.profiles import COUPLED, FREE, PAPER, STRICT, chain, in_halves
 
 SOLD = replace(PAPER, cpu_sizes=(CpuSize(0.25), CpuSize(1.0), CpuSize(2.0)))
 
@@ -44,7 +44,7 @@ def test_parts_that_one_function_beats_are_not_advised_in_silence() -> None:
 def test_most_cpus_of_a_function() -> None:
     """Where two CPUs are not allowed, parts are what is left."""
     profile = with_threads(in_halves(4), 0.55)
-    free = plan(profile, SOLD, FREE, objective="latency")
+    free = plan(profile, SOLD, FREE, objective="latency", policy=STRICT)
     assert [(function.cpu, function.threads) for function in free.functions] == [(2.0, 2)]
     capped = plan(profile, SOLD, FREE, objective="latency", max_cpu=1.0)
     assert {function.cpu for function in capped.functions} <= {0.25, 1.0}

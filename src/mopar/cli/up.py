@@ -63,7 +63,7 @@ def command(
     Example: mopar up resnet50.onnx --port 8000
     """
 
-    def verb(out: Output) -> int | None:
+    def verb(out: Output) -> int:
         from mopar.pipeline.stages import PlanOptions
         from mopar.pipeline.up import prepare, workplace_of
         from mopar.platforms.local.background import LocalOptions
@@ -96,6 +96,6 @@ def command(
             transport=chosen_options.transport,
             token_file=chosen_options.token_file,
         )
-        serve_in_foreground(out, bundle, options)
+        return serve_in_foreground(out, bundle, options)
 
     run(as_json, verb, quiet=quiet)
