@@ -218,6 +218,32 @@ def swap_paths(first: Path, second: Path) -> bool:
     return done == 0
 
 
+def replace_folder(staging: Path, out: Path) -> None:
+    """Move a finished folder to ``out``; what was there is moved to ``staging``, for the caller to remove.
+
+    Raises:
+        OSError: it cannot be moved; then ``out`` is as it was.
+    """
+    if not out.exists():
+        try:
+            staging.rename(out)
+        except OSError:
+            if not out.exists():  # otherwise another process has finished first, and its folder is replaced
+                raise
+        else:
+            return
+    if swap_paths(staging, out):
+        return
+    with temporary_folder(f".{out.name}.old.", out.parent) as aside:
+        try:
+            out.rename(aside / "old")
+            staging.rename(out)
+        except (OSError, KeyboardInterrupt):
+            if not out.exists():
+                (aside / "old").rename(out)
+            raise
+
+
 def cache_directory() -> Path:
     """``$XDG_CACHE_HOME/mopar``, or ``~/.cache/mopar``."""
     home = os.environ.get("XDG_CACHE_HOME", "")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mopar import files
 from mopar.bundle import assemble, build, open_bundle
 from mopar.engine.prepack import pack_graph
 from mopar.files import swap_paths
@@ -117,7 +118,7 @@ def test_the_old_bundle_is_whole_until_the_new_one_is_there(
 ) -> None:
     """Also where the file system cannot exchange two folders atomically."""
     if not one_step:
-        monkeypatch.setattr(assemble, "swap_paths", lambda _first, _second: False)
+        monkeypatch.setattr(files, "swap_paths", lambda _first, _second: False)
     out = tmp_path / "b"
     old = build(model, plan, out)
     seen = []
@@ -140,11 +141,11 @@ def test_a_new_bundle_that_cannot_be_moved_into_place_gives_way_to_the_old(
     real = Path.rename
 
     def rename(path: Path, target: Path) -> Path:
-        if target == out and path.name != "bundle":
+        if target == out and path.name != "old":
             raise OSError(5, "Input/output error")
         return real(path, target)
 
-    monkeypatch.setattr(assemble, "swap_paths", lambda _first, _second: False)
+    monkeypatch.setattr(files, "swap_paths", lambda _first, _second: False)
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(StorageError, match="b: Input/output error"):
         build(model, chain(model), out)

@@ -405,7 +405,7 @@ OTHERS = [
     Case("bench-no-torch", lambda p: ["bench", p.model, "--baselines", "torch"], r"name the module with --torch"),
     Case("bench-no-requests", lambda p: ["bench", p.model, "--requests", "0"], r"--requests"),
     Case(
-        "up-platform", lambda p: ["up", p.model, "--platform", "openfaas"], r"--platform openfaas: mopar up serves on"
+        "up-platform", lambda p: ["up", p.model, "--platform", "nowhere"], r"nothing is deployed to a platform 'nowhere': choose"
     ),
     Case(
         "import-no-module",

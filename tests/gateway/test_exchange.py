@@ -12,7 +12,7 @@ from onnx import TensorProto
 
 from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array
-from mopar.platforms.local.request import LocalRequest
+from mopar.platforms.local.places import Places
 from mopar.runtime.frames import TensorRef
 from mopar.runtime.sequence import ABORT
 from mopar.types import DeploymentError, RequestError, TensorSpec
@@ -90,14 +90,14 @@ class Flags:
 
 @pytest.fixture
 def flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[Flags]:
-    seen, cleared = Flags(), LocalRequest._cleared_flags
+    seen, cleared = Flags(), Places.cleared_flags
 
-    def spy(request: LocalRequest, count: int) -> TensorRef:
-        ref = cleared(request, count)
-        seen.found.append(request._arena.view(ref))
+    def spy(places: Places, count: int) -> TensorRef:
+        ref = cleared(places, count)
+        seen.found.append(places.arena.view(ref))
         return ref
 
-    monkeypatch.setattr(LocalRequest, "_cleared_flags", spy)
+    monkeypatch.setattr(Places, "cleared_flags", spy)
     yield seen
     for view in seen.found:
         view.release()

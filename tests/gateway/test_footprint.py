@@ -17,7 +17,7 @@ from mopar.gateway.options import ServeOptions
 from mopar.gateway.starving import Starving
 from mopar.pipeline.serve import memory_budget
 from mopar.platforms.local import Arena, LocalDeployment
-from mopar.platforms.local.request import LocalRequest
+from mopar.platforms.local.places import Places
 from mopar.types import OutOfMemoryError, RequestError, TensorValue
 from tests.bundle.plans import built
 from tests.models import sample_inputs
@@ -34,12 +34,12 @@ def test_it_is_what_the_places_take(reference: Callable[[str], Path], tmp_path: 
     plans = call_plans(manifest)
     values = {key: from_array(key, value) for key, value in sample_inputs(name).items()}
     arena, needed = Arena(), Footprint(plans).bytes_of(values)
-    request = LocalRequest({}, arena, Arena.reset)
-    request.accept(values, needed)
+    places = Places(arena, {})
+    places.accept(values, needed)
     for plan in plans:
-        request.frame(plan)
+        places.frame(plan)
     used = arena._used
-    assert used <= needed <= used + SLACK_BYTES + 64 * len(request._tensors)
+    assert used <= needed <= used + SLACK_BYTES + 64 * len(places.tensors)
     assert len(arena.segments) == 1
     arena.close()
 

@@ -41,6 +41,11 @@ def order_of(schedule: Schedule) -> list[Unit]:
 
 def run_together(unit: Unit, done: set[str]) -> None:
     """Run each function's calls in order, as soon as their inputs allow; fail where all are blocked."""
+    if unit.singly is None:
+        for call in unit.calls:
+            assert call.producers <= done, "a call reads what is not there"
+            done.add(call.call.id)
+        return
     queues: dict[str, list[int]] = {}
     for place, call in enumerate(unit.calls):
         queues.setdefault(call.call.function, []).append(place)
@@ -57,7 +62,7 @@ def run_together(unit: Unit, done: set[str]) -> None:
 
 @given(plans())
 def test_every_call_runs_once_and_after_what_it_reads(found: tuple[CallPlan, ...]) -> None:
-    for schedule in (Schedule.of(found), Schedule.one_by_one(found)):
+    for schedule in (Schedule.of(found), Schedule.one_by_one(found), Schedule.of(found).chained(found)):
         done: set[str] = set()
         for unit in order_of(schedule):
             run_together(unit, done)
@@ -97,3 +102,35 @@ def test_two_parts_are_one_unit_and_what_surrounds_them_is_not() -> None:
 def test_a_transport_without_groups_runs_calls_one_by_one() -> None:
     found = [plan(1, 1, []), plan(2, 2, []), plan(3, 1, [1, 2]), plan(4, 2, [1, 2])]
     assert [len(unit.calls) for unit in order_of(Schedule.one_by_one(found))] == [1] * 4
+
+
+@given(plans())
+def test_no_call_could_start_before_a_chain_ends(found: tuple[CallPlan, ...]) -> None:
+    """So a request with chains takes no longer; and no function passes on to one that passes on to it."""
+    firsts = {plan.call.function: place for place, plan in reversed(list(enumerate(found)))}
+    for unit in order_of(Schedule.of(found).chained(found)):
+        if not unit.chains:
+            continue
+        ids = [plan.call.id for plan in unit.calls]
+        outside = [other for other in found if other.call.id not in ids]
+        assert all(not other.producers & set(ids[:-1]) for other in outside)
+        assert all(before in plan.producers for before, plan in zip(ids, unit.calls[1:], strict=False))
+        ranks = [firsts[plan.call.function] for plan in unit.calls]
+        assert ranks == sorted(set(ranks))
+
+
+def test_a_model_in_slices_is_one_chain_whatever_its_tensors_skip() -> None:
+    """What is read from outside is there at its beginning, for the chain and for its rests."""
+    found = [plan(0, 0, []), plan(1, 1, [0]), plan(2, 2, [0, 1]), plan(3, 3, [2, 0])]
+    (unit,) = order_of(Schedule.of(found).chained(found))
+    assert unit.calls == tuple(found)
+    assert [len(chain.plans) for chain in unit.chains] == [4, 3, 2]
+    assert [chain.sources for chain in unit.chains] == [(), (("t0", "c0"),), (("t0", "c0"), ("t1", "c1"))]
+
+
+def test_branches_and_functions_that_are_called_again_end_a_chain() -> None:
+    towers = [plan(0, 0, []), plan(1, 1, [0]), plan(2, 2, [0]), plan(3, 3, [1]), plan(4, 4, [3, 2]), plan(5, 5, [4])]
+    again = [plan(0, 0, []), plan(1, 1, [0]), plan(2, 0, [1]), plan(3, 2, [2])]
+    for found, want in ((towers, {(0,), (1, 3), (2,), (4, 5)}), (again, {(0, 1), (2, 3)})):
+        units = order_of(Schedule.one_by_one(found).chained(found))
+        assert {tuple(int(call.call.id[1:]) for call in unit.calls) for unit in units} == want

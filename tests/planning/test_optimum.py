@@ -6,12 +6,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mopar.planning import check_plan, evaluate, plan, shape_of
+from mopar.planning import SearchPolicy, check_plan, evaluate, plan, shape_of
+from mopar.planning.policy import DEFAULT, SolvePolicy
 from mopar.types import InfeasibleError, Plan, PlatformLimits, PriceBook, Profile
 from tests.planning.oracle import candidates
 from tests.planning.strategies import books, limits, profiles
 
 SLACK = 1e-6
+STRICT = SearchPolicy(solve=SolvePolicy(as_fast=1.0))
+"""With it the fastest plan is the fastest, and not the cheapest of those within a hundredth of it."""
 random_questions = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -49,7 +52,7 @@ def test_cheapest_within_an_slo(profile: Profile, book: PriceBook, limit: Platfo
 
 @random_questions
 @given(profiles(), books(), limits())
-def test_fastest_then_cheapest(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
+def test_the_cheapest_of_the_fastest(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
     everything = list(candidates(profile, book, limit))
     if not everything:
         with pytest.raises(InfeasibleError):
@@ -58,8 +61,8 @@ def test_fastest_then_cheapest(profile: Profile, book: PriceBook, limit: Platfor
     found = plan(profile, book, limit, objective="latency")
     valid(found, profile, book, limit)
     least_ms = min(one.predicted.latency_ms for one in everything)
-    assert found.predicted.latency_ms == pytest.approx(least_ms, rel=SLACK)
-    fastest = [one for one in everything if one.predicted.latency_ms <= least_ms * (1 + 1e-9)]
+    assert found.predicted.latency_ms <= least_ms * DEFAULT.solve.as_fast * (1 + SLACK)
+    fastest = [one for one in everything if one.predicted.latency_ms <= least_ms * DEFAULT.solve.as_fast * (1 - 1e-9)]
     best = min(one.predicted.cost_per_million_usd for one in fastest)
     assert found.predicted.cost_per_million_usd <= best * (1 + SLACK)
 
@@ -93,9 +96,9 @@ def test_the_default_slo_is_relative_to_the_fastest_unsplit(
 ) -> None:
     alone = replace(limit, max_functions=1, payload_bytes=None, package_bytes=None)
     try:
-        whole = plan(profile, book, alone, objective="latency")
+        whole = plan(profile, book, alone, objective="latency", policy=STRICT)
     except InfeasibleError:  # no size is large enough: it is compared with a size that is too small
-        whole = plan(profile, replace(book, memory_max_mib=4096), alone, objective="latency")
+        whole = plan(profile, replace(book, memory_max_mib=4096), alone, objective="latency", policy=STRICT)
     try:
         found = plan(profile, book, limit)
     except InfeasibleError:

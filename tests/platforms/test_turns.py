@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from mopar.platforms.turns import Turns
-from mopar.types import OverloadedError
+from mopar.platforms.turns import Turns, twice
+from mopar.types import DeploymentError, OverloadedError, PlatformError
 
 PATIENCE_S = 20.0
 
@@ -40,5 +40,27 @@ def test_those_that_end_are_cancelled_or_come_too_late_are_not_counted_any_more(
                 raise ZeroDivisionError
         async with turns.take(soon()):
             assert turns.waiting == 0
+
+    asyncio.run(main())
+
+
+def test_a_call_is_tried_twice_in_all_also_where_its_function_died_before() -> None:
+    async def main() -> None:
+        deaths = 0
+
+        async def run() -> str:
+            nonlocal deaths
+            if deaths:
+                deaths -= 1
+                raise PlatformError("function f0 was killed")
+            return "answer"
+
+        assert await twice(run) == ("answer", 1)
+        assert await twice(run, 1) == ("answer", 2)
+        deaths = 1
+        assert await twice(run) == ("answer", 2)
+        deaths = 1
+        with pytest.raises(DeploymentError, match="f0 was killed, twice in one request"):
+            await twice(run, 1)
 
     asyncio.run(main())

@@ -63,6 +63,27 @@ def test_fetch_and_done(held_ns: int, compute_ns: int, outputs: list[TensorRef])
     assert (*got[:2], all_told(got[2])) == (held_ns, compute_ns, all_told(outputs))
 
 
+@given(st.booleans())
+def test_done_says_whether_it_was_passed_on(passed: bool) -> None:
+    assert frames.was_passed(memoryview(frames.pack_done(1, 2, [], passed=passed))) == passed
+
+
+@given(st.integers(0, 2**16 - 1), MANY, st.integers(0, 2**32 - 1), NUMBERS)
+def test_chain(peer: int, inputs: list[TensorRef], segment: int, abort: int) -> None:
+    """A chain in a chain too; each is by so many bytes longer than what is in it."""
+    run = frames.pack_run(3, inputs, [])
+    inner = frames.pack_chain(run, 0, run, segment, abort)
+    outer = arrived(frames.pack_chain(run, peer, inner, segment, abort), frames.CHAIN)
+    got, *rest = frames.unpack_chain(outer)
+    assert (bytes(got), *rest) == (run, peer, inner, segment, abort)
+    assert len(outer) == 3 * len(run) + 2 * frames.CHAIN_BYTES
+
+
+@given(st.sampled_from([frames.PEER, frames.PING, frames.PONG]), st.integers(0, 2**32 - 1))
+def test_numbers(kind: int, number: int) -> None:
+    assert frames.number_of(arrived(frames.pack_number(kind, number), kind)) == number
+
+
 @given(TEXTS)
 def test_failed(text: str) -> None:
     for refused in (False, True):

@@ -1,5 +1,6 @@
 """The worker's process: its imports, and that it ends with its gateway."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -116,6 +117,19 @@ def test_what_waits_to_be_fetched_outlives_segments_of_other_requests(worker: Wo
     assert np.frombuffer(arena.view(fetched), np.float32).any()
     arena.close()
     other.close()
+
+
+def test_a_peer_takes_the_place_of_the_one_that_had_its_number(worker: WorkerProcess) -> None:
+    """As after each death of a function that others pass on to: no descriptor is left of the one before."""
+    worker.load(PATIENCE_S)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        for _ in range(3):
+            socket.send_fds(worker.socket, [frames.pack_number(frames.PEER, 4)], [ours.fileno()])
+        pong = worker.ask(frames.pack_number(frames.PING, 7), PATIENCE_S)
+        assert (frames.kind_of(pong), frames.number_of(pong)) == (frames.PONG, 7)
+        links = [link.readlink().as_posix() for link in Path(f"/proc/{worker.pid}/fd").iterdir()]
+        assert sum(link.startswith("socket:") for link in links) == 2
 
 
 def test_frames_that_make_no_sense_are_answered(worker: WorkerProcess) -> None:

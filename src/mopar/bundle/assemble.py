@@ -14,7 +14,7 @@ from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
 from mopar.bundle.residuals import read_residuals_in_blocks
 from mopar.bundle.shard import cut_part, shared_specs
 from mopar.engine.prepack import pack_graph, packed_entry
-from mopar.files import from_json, read_bounded, storage_error, swap_paths, temporary_folder, to_json, write_whole
+from mopar.files import from_json, read_bounded, replace_folder, storage_error, temporary_folder, to_json, write_whole
 from mopar.graph import Layer, Model, boundary, extract, layers_of, save_model
 from mopar.machine import machine_facts
 from mopar.planning.validate.plan import check_plan
@@ -55,7 +55,7 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
             manifest = _write(model, plan, staging, progress)
             write_whole(staging / MANIFEST, to_json(manifest))
             staging.chmod(0o755)
-            _replace(staging, target)
+            replace_folder(staging, target)
     except OSError as cause:
         raise storage_error(cause, out) from cause
     return manifest
@@ -172,25 +172,3 @@ def _is_bundle(folder: Path) -> bool:
     except (OSError, BundleError):
         return False
     return {"graphs", "mopar", "plan", "schema"} <= found.keys()
-
-
-def _replace(staging: Path, out: Path) -> None:
-    """Move the finished folder to ``out``; the old bundle is moved to ``staging``."""
-    if not out.exists():
-        try:
-            staging.rename(out)
-        except OSError:
-            if not out.exists():  # otherwise a concurrent build has finished first, and is replaced
-                raise
-        else:
-            return
-    if swap_paths(staging, out):
-        return
-    with temporary_folder(f".{out.name}.old.", out.parent) as aside:
-        try:
-            out.rename(aside / "bundle")
-            staging.rename(out)
-        except (OSError, KeyboardInterrupt):
-            if not out.exists():
-                (aside / "bundle").rename(out)
-            raise

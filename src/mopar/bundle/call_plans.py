@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from mopar.bundle.call_shapes import Shape, bind_dimensions, region_shape, resolve_shape, tensor_bytes
 from mopar.types import REQUEST, Call, GraphEntry, Manifest, Region, RequestError, TensorSpec
@@ -47,6 +48,11 @@ class CallPlan:
         """The calls that it waits for."""
         return frozenset(producer for _, producer in self.sources) - {REQUEST}
 
+    @property
+    def made(self) -> tuple[Made, ...]:
+        """Its outputs, in the graph's order."""
+        return tuple((name, self.call.id) for name in self.call.outputs)
+
     def shapes(self, known: Mapping[Made, Shape | None]) -> CallShapes:
         """The call's shapes, given the shapes of its sources.
 
@@ -78,6 +84,26 @@ class CallPlan:
                 f"memory is {self.memory_mib} MiB: profile, plan and build the model again with --input ranges that "
                 "such requests fit"
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CallChain:
+    """Calls of different functions that can only run one after the other.
+
+    Attributes:
+        plans: each reads from the one before.
+        sources: what they read that is there when the first of them starts.
+    """
+
+    plans: tuple[CallPlan, ...]
+    sources: tuple[Made, ...]
+
+    @classmethod
+    def of(cls, plans: Sequence[CallPlan]) -> Self:
+        """A chain of these calls."""
+        inside = {plan.call.id for plan in plans}
+        read = dict.fromkeys(made for plan in plans for made in plan.sources if made[1] not in inside)
+        return cls(tuple(plans), tuple(read))
 
 
 def sizes_of(specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]) -> list[int]:

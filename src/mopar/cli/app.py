@@ -41,9 +41,9 @@ _VERBS: dict[str, Callable[..., None]] = {
     "serve": serve.command,
     "infer": infer.command,
     "bench": bench.command,
-    "up": up.command,
 }
 _ON_PLATFORMS: dict[str, Callable[..., None]] = {
+    "up": up.command,
     "package": package.command,
     "deploy": deploy.command,
     "status": status.command,

@@ -19,7 +19,7 @@ from mopar.cli.options import (
 )
 from mopar.cli.output import Output, run
 from mopar.cli.sizes import note_sizes
-from mopar.gateway.options import DEFAULT_QUEUE, ServeOptions
+from mopar.gateway.options import DEFAULT_PORT, DEFAULT_QUEUE, ServeOptions
 
 if TYPE_CHECKING:
     from mopar.bundle import Bundle
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def command(
     bundle: BundlePath,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Port = 8000,
+    port: Port = DEFAULT_PORT,
     name: Annotated[str | None, typer.Option(help="Name of the model; default: the model file's stem.")] = None,
     queue: Annotated[int, typer.Option(min=0, help="Most requests that may wait.")] = DEFAULT_QUEUE,
     deadline_s: Annotated[float, typer.Option(min=0.001, help="Deadline of each request, waiting included.")] = 30.0,

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mopar.cli.deploy import deploy_bundle
+from mopar.cli.deployments import chosen_platform
 from mopar.cli.machine_load import note_load
 from mopar.cli.options import (
     InputsFile,
@@ -17,7 +19,6 @@ from mopar.cli.options import (
     Objective,
     Parts,
     Platform,
-    Port,
     Prices,
     Quiet,
     Slo,
@@ -28,10 +29,11 @@ from mopar.cli.options import (
 from mopar.cli.output import Output, run
 from mopar.cli.plan import render_plan
 from mopar.cli.serve import serve_in_foreground
-from mopar.gateway.options import ServeOptions
+from mopar.gateway.options import DEFAULT_PORT, ServeOptions
 
 
 def command(
+    context: typer.Context,
     model: ModelPath,
     input_shapes: InputShapes = None,
     inputs: InputsFile = None,
@@ -45,33 +47,38 @@ def command(
     work: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for intermediate files; default: MODEL.mopar.")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Port = 8000,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; on local 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on, 0 for any free port; on local 8000.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model; default: the model file's stem.")] = None,
     no_cache: NoCache = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Profile, plan, build and serve a model; results of earlier runs are reused.
+    """Profile, plan, build and serve a model, or deploy it to a platform; results of earlier runs are reused.
+
+    On local it is served here until Ctrl-C. Elsewhere it is deployed, and the platform's own options come last.
 
     Example: mopar up resnet50.onnx --port 8000
     """
 
-    def verb(out: Output) -> None:
+    def verb(out: Output) -> int:
         from mopar.pipeline.stages import PlanOptions
         from mopar.pipeline.up import prepare, workplace_of
+        from mopar.platforms.local.background import LocalOptions
         from mopar.profiling.document import read_profile
-        from mopar.types import UsageError
 
-        if platform != "local":
-            raise UsageError(f"--platform {platform}: mopar up serves on local; use plan and build for others")
-        options = PlanOptions(
+        serving = {"--host": host, "--port": port}
+        context.args += [f"{flag}={value}" for flag, value in serving.items() if value is not None]
+        chosen, chosen_options = chosen_platform(platform, context, model)
+        planned = PlanOptions(
             platform, prices, objective, parse_slo(slo_ms), max_functions, max_parts=parts, max_cpu=max_cpu
         )
         bundle = prepare(
             model,
             workplace_of(model, work),
-            options,
+            planned,
             inputs=inputs,
             shapes=shapes_of(parse_inputs(input_shapes)),
             use_cache=not no_cache,
@@ -80,6 +87,15 @@ def command(
         out.done()
         note_load(out, read_profile(workplace_of(model, work).profile))
         out.text(lambda console: render_plan(console, bundle.manifest.plan))
-        serve_in_foreground(out, bundle, ServeOptions(host=host, port=port, name=name))
+        if not isinstance(chosen_options, LocalOptions):
+            return deploy_bundle(out, bundle, chosen, name, chosen_options)
+        options = ServeOptions(
+            host=chosen_options.host,
+            port=DEFAULT_PORT if port is None else port,
+            name=name,
+            transport=chosen_options.transport,
+            token_file=chosen_options.token_file,
+        )
+        serve_in_foreground(out, bundle, options)
 
     run(as_json, verb, quiet=quiet)

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mopar.bundle.call_plans import Made, call_plans
+from mopar.bundle.call_plans import CallPlan, Made, call_plans
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.check import check_ranges, check_values
 from mopar.gateway.footprint import Footprint
@@ -74,7 +74,8 @@ class Executor:
         self._transport = transport
         self._ranges = manifest.plan.ranges
         plans = call_plans(manifest, limited=limited)
-        self._schedule = Schedule.of(plans) if transport.runs_groups else Schedule.one_by_one(plans)
+        schedule = Schedule.of(plans) if transport.runs_groups else Schedule.one_by_one(plans)
+        self._schedule = schedule.chained(plans) if transport.runs_chains else schedule
         self._footprint = Footprint(plans)
         self._budget, self._starving = budget, Starving()
         self._makers = dict(manifest.plan.outputs)
@@ -194,7 +195,7 @@ class Executor:
     async def _run(self, request: OpenRequest, unit: Unit, dependents: Sequence[Unit], deadline: float) -> None:
         upcoming = [plan for dependent in dependents for plan in dependent.calls]
         if unit.singly is None:
-            await request.run(unit.calls[0], upcoming, deadline)
+            await _run_in_order(request, unit, upcoming, deadline)
         elif not await request.run_group(unit.calls, unit.waits, upcoming, deadline):
             await self._follow(request, unit.singly, deadline)
 
@@ -207,3 +208,14 @@ class Executor:
             self._observe(timing)
         request.close()
         self._slots.release()
+
+
+async def _run_in_order(request: OpenRequest, unit: Unit, upcoming: Sequence[CallPlan], deadline: float) -> None:
+    """Run one call, or a chain: as many at once as the transport can, and others one by one."""
+    ended = 0
+    while ended < len(unit.calls) and not request.abandoned:
+        ran = await request.run_chain(unit.chains[ended], upcoming, deadline) if ended < len(unit.chains) else 0
+        if ran == 0:
+            await request.run(unit.calls[ended], unit.calls[ended + 1 : ended + 2] or upcoming, deadline)
+            ran = 1
+        ended += ran

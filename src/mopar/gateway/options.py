@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mopar.platforms.base import Network
 
+DEFAULT_PORT = 8000
 DEFAULT_QUEUE = 64
 """Requests that may wait for their turn."""
 
@@ -34,7 +35,7 @@ class ServeOptions:
     """
 
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: int = DEFAULT_PORT
     name: str | None = None
     queue: int = DEFAULT_QUEUE
     deadline_s: float = 30.0

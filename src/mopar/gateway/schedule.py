@@ -1,27 +1,30 @@
-"""Which calls the gateway starts together: functions that wait for each other's tensors get all their calls at once."""
+"""Which calls the gateway starts together: those of functions that wait for each other's tensors, and chains."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from mopar.bundle.call_plans import CallPlan
+from mopar.bundle.call_plans import CallChain, CallPlan
+from mopar.gateway.chains import chains_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unit:
-    """One call, or all calls of functions that exchange tensors in both directions.
+    """One call, a chain of calls, or all calls of functions that exchange tensors in both directions.
 
     Attributes:
         calls: in an order in which they can run.
-        waits: for each, the places in ``calls`` of those that it reads from, of other functions than its own: a
-            function runs its own in order.
+        waits: of functions that exchange tensors, for each call the places in ``calls`` of those that it reads from, of
+            other functions than its own: a function runs its own in order.
         singly: the same calls one by one, for requests in which a tensor's size is not known beforehand; None where
-            there is only one.
+            there is only one, and for a chain.
+        chains: of a chain, for each call but the last, the chain from there on.
     """
 
     calls: tuple[CallPlan, ...]
-    waits: tuple[tuple[int, ...], ...]
-    singly: "Schedule | None"
+    waits: tuple[tuple[int, ...], ...] = ()
+    singly: "Schedule | None" = None
+    chains: tuple[CallChain, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,14 @@ class Schedule:
     @classmethod
     def one_by_one(cls, plans: Sequence[CallPlan]) -> Self:
         """The calls without groups."""
-        return cls._linked([Unit((plan,), ((),), None) for plan in plans])
+        return cls._linked([Unit((plan,)) for plan in plans])
+
+    def chained(self, plans: Sequence[CallPlan]) -> Self:
+        """The same with single calls joined to chains; ``plans`` are its calls in an order in which they can run."""
+        single = {unit.calls[0].call.id: unit for unit in self.awaited if len(unit.calls) == 1}
+        chains = chains_of(plans, single.keys())
+        joined = {single[plan.call.id] for chain in chains for plan in chain}
+        return self._linked([*(unit for unit in self.awaited if unit not in joined), *map(_chain, chains)])
 
     @classmethod
     def _linked(cls, units: Sequence[Unit]) -> Self:
@@ -84,7 +94,7 @@ def mutual_functions(plans: Sequence[CallPlan]) -> dict[str, frozenset[str]]:
 
 def _unit(calls: Sequence[CallPlan]) -> Unit:
     if len(calls) == 1:
-        return Unit((calls[0],), ((),), None)
+        return Unit((calls[0],))
     places = {plan.call.id: place for place, plan in enumerate(calls)}
     waits = tuple(
         tuple(
@@ -97,3 +107,7 @@ def _unit(calls: Sequence[CallPlan]) -> Unit:
         for plan in calls
     )
     return Unit(tuple(calls), waits, Schedule.one_by_one(calls))
+
+
+def _chain(calls: tuple[CallPlan, ...]) -> Unit:
+    return Unit(calls, chains=tuple(CallChain.of(calls[place:]) for place in range(len(calls) - 1)))

@@ -20,6 +20,13 @@ def choose(problem: Problem, slo_ms: float | None) -> Solution:
     return problem.solution(_chain(problem, least_ms, slo_ms))
 
 
+def fastest(problem: Problem) -> Solution:
+    """The fastest chain of all, whatever the question's objective. Raises InfeasibleError where none keeps limits."""
+    return problem.solution(
+        objectives.fastest(problem.chains, least_latency_ms(problem), problem.question.policy.solve)
+    )
+
+
 def choose_unsplit(question: Question, slo_ms: float | None) -> Solution:
     """The best size of the unsplit model, without limits or budget; its fastest where none keeps the SLO."""
     problem = unlimited_whole(replace(question, budget_usd=None))
@@ -33,7 +40,8 @@ def _chain(problem: Problem, least_ms: float, slo_ms: float | None) -> Chain:
     if question.budget_usd is not None:
         return _within_budget(problem, least_ms, slo_ms, question.budget_usd)
     if question.objective == "latency":
-        return objectives.fastest(chains, least_ms, policy)
+        as_fast_ms = least_ms * policy.as_fast
+        return objectives.cheapest(chains, as_fast_ms if slo_ms is None else min(as_fast_ms, slo_ms), policy)
     if question.objective == "balanced":
         return objectives.balanced(chains, least_ms, slo_ms, policy)
     return objectives.cheapest(chains, slo_ms, policy)

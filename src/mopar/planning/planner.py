@@ -4,9 +4,8 @@ All are chains of slices. The search adds up the latencies of the slices, one af
 do not wait for each other the prediction, which follows the calls, can only be shorter.
 """
 
-from dataclasses import replace
 
-from mopar.planning.choice import choose
+from mopar.planning.choice import choose, fastest
 from mopar.planning.model.evaluate import predict
 from mopar.planning.model.prices import HEADROOM_MIN_MIB, HEADROOM_SHARE, Headroom
 from mopar.planning.numbers import up_to
@@ -54,7 +53,8 @@ def plan(
         profile: what was measured of the model.
         book: prices, sizes and the billing unit.
         limits: the platform's limits, and the costs of its calls.
-        objective: ``cost`` (the cheapest within the SLO), ``latency`` (the fastest, then the cheapest), ``balanced``
+        objective: ``cost`` (the cheapest within the SLO), ``latency`` (the cheapest of those as fast as the
+            fastest, within 1%), ``balanced``
             (the knee of the front of cost and latency, the point farthest from the line through its ends; that of plans
             without parallel parts where it gains more than it gives away).
         slo_ms: most latency of a request; None for any. ``default`` is 1.03 times the fastest unsplit function's for
@@ -117,8 +117,8 @@ def _free_slo(problem: Problem, slo_ms: Slo) -> tuple[float | None, str]:
     whole = fixed_problem(question, question.unsplit)
     if whole.allows((0, 0, 1)):
         return resolved_slo(slo_ms, whole), ""
-    fastest = choose(problem.with_question(replace(question, objective="latency")), None).latency_ms
-    return default_slo(fastest), f"slo from the fastest possible plan, of {fastest:.3f} ms"
+    least_ms = fastest(problem).latency_ms
+    return default_slo(least_ms), f"slo from the fastest possible plan, of {least_ms:.3f} ms"
 
 
 def _within_by_calls(problem: Problem, slo_ms: float | None, error: InfeasibleError) -> tuple[Solution, str]:
@@ -132,13 +132,13 @@ def _within_by_calls(problem: Problem, slo_ms: float | None, error: InfeasibleEr
     if error.limit != "slo_ms" or slo_ms is None:
         raise error
     question = problem.question
-    fastest = choose(problem.with_question(replace(question, objective="latency", budget_usd=None)), None)
-    predicted = predict(question.model, solution_shape(problem, fastest))
+    found = fastest(problem)
+    predicted = predict(question.model, solution_shape(problem, found))
     require_slo(predicted.latency_ms, slo_ms)
     most_usd = question.budget_usd
     if most_usd is not None and predicted.cost_per_million_usd > up_to(most_usd * 1e6):
         raise error
-    return fastest, "the fastest plan: only slices that run at once keep the slo"
+    return found, "the fastest plan: only slices that run at once keep the slo"
 
 
 def plan_front(

@@ -17,6 +17,8 @@ class SolvePolicy:
             plan rarely has, the search without the limit comes first.
         price_rounds: most iterations of the search for the price of latency; the bound holds after each.
         same_price: the search for the price ends when a round gains less than this share, the size of rounding errors.
+        as_fast: latencies of up to this many times the least count as the least: less than a prediction's error, and
+            what is the fastest by less may hold several times the memory.
         better: a plan must beat the best one by this share to replace it, which excludes equal chains.
         tie: of plans whose costs differ by less than this share, the faster is taken.
         worth: a balanced plan with parallel parts gives way to one without that gains this share more than it gives
@@ -29,6 +31,7 @@ class SolvePolicy:
     most_counted: int = 64
     price_rounds: int = 40
     same_price: float = 1e-12
+    as_fast: float = 1.01
     better: float = 1e-11
     tie: float = 1e-7
     worth: float = 1e-4

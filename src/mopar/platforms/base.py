@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from mopar.bundle import Bundle
-from mopar.bundle.call_plans import CallPlan, Made
+from mopar.bundle.call_plans import CallChain, CallPlan, Made
 from mopar.limits import Cgroup
 from mopar.types import TensorValue, UsageError
 
@@ -145,6 +145,22 @@ class OpenRequest(Protocol):
             As ``run``.
         """
 
+    async def run_chain(self, chain: CallChain, upcoming: Sequence[CallPlan], deadline: float) -> int:
+        """Run calls of which each function starts the next, without the gateway in between.
+
+        Args:
+            chain: any two functions come in the same order in all chains that have both; what it reads exists.
+            upcoming: as for ``run``, after all of the chain.
+            deadline: as for ``run``.
+
+        Returns:
+            How many have run, from the first on. They can be fewer than all, and none where the functions are not all
+            free now: then the next call is to be run by itself.
+
+        Raises:
+            As ``run``.
+        """
+
     def value(self, name: str, dtype: str, made: Made) -> TensorValue:
         """A tensor that a call has produced, renamed to ``name``, as a view that is valid until ``close``."""
 
@@ -161,6 +177,10 @@ class Transport(Protocol):
     @property
     def runs_groups(self) -> bool:
         """Whether ``run_group`` may be called."""
+
+    @property
+    def runs_chains(self) -> bool:
+        """Whether ``run_chain`` may be called."""
 
     def ready(self) -> bool:
         """Whether every function would answer now."""

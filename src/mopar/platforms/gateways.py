@@ -56,6 +56,10 @@ class GatewayRecord:
         """Where it listens."""
         return int(self.url.split("/")[2].rpartition(":")[2])
 
+    def words_again(self) -> tuple[str, ...]:
+        """The words with the port that it had, where any was asked for, so that clients find it again."""
+        return (*(word for word in self.words if not word.startswith("--port=")), f"--port={self.port()}")
+
 
 class _Printed(msgspec.Struct):
     """What ``mopar serve --json`` prints: its address, or why it did not start."""
@@ -81,6 +85,10 @@ class BackgroundGateways:
     def log(self, name: str) -> Path:
         """Where a gateway's messages are."""
         return self._home / f"{name}.log"
+
+    def functions_file(self, name: str) -> Path:
+        """Where a gateway's addresses of functions are that run elsewhere (``mopar.platforms.endpoints``)."""
+        return self._home / f"{name}.functions"
 
     @contextlib.contextmanager
     def changing(self, name: str) -> Iterator[None]:
@@ -129,8 +137,8 @@ class BackgroundGateways:
             _end(record.pid, record.started)
 
     def forget(self, name: str) -> None:
-        """Remove a gateway's record and its messages."""
-        for path in (self._home / f"{name}.json", self.log(name)):
+        """Remove a gateway's record, its messages and its addresses of functions."""
+        for path in (self._home / f"{name}.json", self.log(name), self.functions_file(name)):
             path.unlink(missing_ok=True)
 
     def _address(self, pipe: RawIOBase, name: str) -> str:

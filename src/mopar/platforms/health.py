@@ -4,12 +4,16 @@ import http.client
 from urllib.parse import urlsplit
 
 _TIMEOUT_S = 5.0
+_REVISION = "Mopar-Revision"
 
 
-def answers(url: str, timeout_s: float = _TIMEOUT_S) -> bool:
+def answers(url: str, timeout_s: float = _TIMEOUT_S, revision: str = "") -> bool:
     """Whether the server at a URL, of itself or of one of its models, is ready to answer.
 
-    ``url`` may have a path before ``/v2``, as behind a platform's gateway.
+    Args:
+        url: it may have a path before ``/v2``, as behind a platform's gateway.
+        timeout_s: for connecting, and for each wait for data.
+        revision: what a function must say that it was deployed as; empty for anything.
     """
     parts = urlsplit(url)
     path = parts.path.partition("/v2/")[0].rstrip("/")
@@ -17,7 +21,8 @@ def answers(url: str, timeout_s: float = _TIMEOUT_S) -> bool:
     connection = connect(parts.netloc, timeout=timeout_s)
     try:
         connection.request("GET", f"{path}/v2/health/ready")
-        return connection.getresponse().status == 200
+        response = connection.getresponse()
+        return response.status == 200 and (not revision or response.getheader(_REVISION) == revision)
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -4,6 +4,9 @@ import re
 
 from mopar.types import UsageError
 
+DEPLOYMENT_LABEL, FUNCTION_LABEL = "mopar.deployment", "mopar.function"
+"""Labels of what a platform runs: of which deployment it is, and which of its functions."""
+
 _NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 MOST_CHARACTERS = 40
 """So that a function's name after it still fits into the 63 characters of a DNS label."""

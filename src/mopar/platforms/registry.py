@@ -14,6 +14,9 @@ _GROUP = "mopar.platforms"
 _OWN = {
     "container": "mopar.platforms.container.platform:PLATFORM",
     "local": "mopar.platforms.local.background:PLATFORM",
+    "cloud-run": "mopar.platforms.knative.packaging:CLOUD_RUN",
+    "knative": "mopar.platforms.knative.platform:KUBERNETES",
+    "openfaas": "mopar.platforms.openfaas.platform:PLATFORM",
 }
 
 

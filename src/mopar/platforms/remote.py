@@ -9,8 +9,7 @@ from typing import Self
 
 from mopar.platforms.base import Budget, Transport
 from mopar.platforms.endpoints import Endpoints
-from mopar.platforms.http import HttpTransport
-from mopar.platforms.http.ready import ready_within
+from mopar.platforms.http import HttpTransport, Polled
 from mopar.types import Manifest, PlatformError, UsageError
 
 
@@ -47,26 +46,34 @@ class RemoteDeployment(ABC):
 class HttpElsewhere(RemoteDeployment):
     """Functions at URLs."""
 
+    def __init__(self, endpoints: Endpoints) -> None:
+        """Raises UsageError where an address is malformed."""
+        super().__init__(endpoints)
+        self._watches = {
+            name: Polled(name, urls, endpoints.revisions.get(name, "")) for name, urls in endpoints.functions.items()
+        }
+
     def transport(self, budget: Budget | None = None) -> HttpTransport:
         """What carries calls to the functions."""
-        return HttpTransport(self.endpoints.functions, budget)
+        return HttpTransport(self.endpoints.functions, budget, watches=self._watches)
 
     async def __aenter__(self) -> Self:
         """Wait until all functions answer."""
-        ready_s = self.endpoints.ready_s
-        named = [(name, url) for name, urls in self.endpoints.functions.items() for url in urls]
-        waits = [ready_within(url, ready_s) for _, url in named]
-        for (name, url), ready in zip(named, await asyncio.gather(*waits), strict=True):
-            if not ready:
+        seconds = self.endpoints.ready_s
+        missing = await asyncio.gather(*(watch.first_answers(seconds) for watch in self._watches.values()))
+        for name, why in zip(self._watches, missing, strict=True):
+            if why:
                 raise PlatformError(
-                    f"function {name} at {url} was not ready within {ready_s:g} s: see its own messages, or wait longer"
+                    f"function {name} was not ready within {seconds:g} s: {why}: see its own messages, or wait longer"
                 )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """The transport closes its connections."""
+        """Ask for nobody's health any more; the transport closes its connections."""
+        for watch in self._watches.values():
+            await watch.close()
 
 
 class SocketsElsewhere(RemoteDeployment):

@@ -33,6 +33,11 @@ class Turns:
         """How many calls wait."""
         return max(self._calls - self._count, 0)
 
+    @property
+    def free(self) -> bool:
+        """Whether a call could run at once."""
+        return self._calls < self._count
+
     def take(self, deadline: float) -> "_Turn":
         """Wait until the call may run; it counts as running inside the ``async with`` block.
 
@@ -45,8 +50,8 @@ class Turns:
         return _Turn(self, deadline)
 
     async def enter(self, deadline: float) -> None:
-        """Begin a turn, as ``take`` does."""
-        alone = self._calls < self._count
+        """Begin a turn, as ``take`` does; at once where one is free."""
+        alone = self.free
         self._calls += 1
         try:
             if alone:
@@ -85,11 +90,12 @@ class _Turn:
         self._turns.leave()
 
 
-async def twice(run: Callable[[], Awaitable[_T]]) -> tuple[_T, int]:
+async def twice(run: Callable[[], Awaitable[_T]], tried: int = 0) -> tuple[_T, int]:
     """Run a call, and once more if its function dies during it.
 
     Args:
         run: waits until the function is up, and calls it.
+        tried: how often the function died during it before.
 
     Returns:
         The call's result, and the number of attempts.
@@ -98,7 +104,7 @@ async def twice(run: Callable[[], Awaitable[_T]]) -> tuple[_T, int]:
         OutOfMemoryError: the call needed more memory than its function has.
         DeploymentError: the function died twice.
     """
-    for attempt in (1, 2):
+    for attempt in range(tried + 1, 3):
         try:
             return await run(), attempt
         except StarvedError as error:

@@ -8,6 +8,8 @@
 ``flags`` is a sum of ``frames.OPTIMIZE``, ``PREPACK``, ``ARENA`` and ``MEMORY_PATTERN``; ``datatype`` is the protocol's
 name of an element type, and ``code`` ONNX's number of it. Relative paths are relative to the file. ``packed`` may be
 absent; it is what is loaded where the CPU is of that kind. ``digest`` may be absent; a gateway can check it.
+
+The environment variable ``MOPAR_REVISION`` says what the function was deployed as; its health answers repeat it.
 """
 
 import os
@@ -48,9 +50,9 @@ class Graph:
 
 
 class Config:
-    """A function: its name, the engine's library, its graphs, and how large a request's body may be."""
+    """A function: its name, the engine's library, its graphs, how large a request's body may be, and its revision."""
 
-    __slots__ = ("function", "graphs", "library", "max_body_bytes", "threads")
+    __slots__ = ("function", "graphs", "library", "max_body_bytes", "revision", "threads")
 
     def __init__(self, item: "dict[object, object]", folder: str) -> None:
         self.function = _text(item, "function")
@@ -58,6 +60,7 @@ class Config:
         self.threads = _number(item, "threads")
         self.max_body_bytes = _number(item, "max_body_bytes")
         self.graphs = [Graph(graph, folder) for graph in _objects(item, "graphs")]
+        self.revision = os.environ.get("MOPAR_REVISION", "")
 
 
 def read_config(path: str) -> Config:

@@ -8,12 +8,17 @@ Frames contain no tensors, only their places in shared memory. All numbers are l
     ATTACH  gateway -> worker   a shared memory segment (its descriptor travels with the frame)
     DETACH  gateway -> worker   forget a segment
     RUN     gateway -> worker   run a graph on these inputs; where outputs of known size go
+    CHAIN   gateway or worker -> worker   a RUN, and what to send to which peer after it: a RUN or a CHAIN
+    PEER    gateway -> worker   what the gateway sends to another worker by (its descriptor travels with the frame)
     FETCH   gateway -> worker   where the outputs of unknown size go
-    DONE    worker -> gateway   how long it took, outputs that have no place; answers RUN and FETCH
+    DONE    worker -> gateway   how long it took, outputs that have no place, whether it was passed on; answers RUN,
+                                CHAIN and FETCH
     FAILED  worker -> gateway   one line of text, and whether inputs were refused; answers any of the gateway's
     RUN_SEQUENCE   gateway -> worker   several runs, and what each waits for (``mopar.runtime.sequence``)
     SEQUENCE_DONE  worker -> gateway   how they went; answers RUN_SEQUENCE
     HELLO   worker -> gateway   what it serves, where it loaded its graphs by itself (``mopar.runtime.listening``)
+    PING    gateway -> worker   a number
+    PONG    worker -> gateway   the same number; all frames that were sent before the PING are answered before it
 """
 
 import struct
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INIT, LOAD, READY, ATTACH, DETACH, RUN, FETCH, DONE, FAILED, RUN_SEQUENCE, SEQUENCE_DONE, HELLO = range(1, 13)
+CHAIN, PEER, PING, PONG = range(13, 17)
 
 MAX_FRAME = 1 << 17
 """Longest frame in bytes: below the kernel's default limit of a message (208 KiB)."""
@@ -37,6 +43,9 @@ _TENSOR = struct.Struct("<BBxxIQQ")
 _TIMES = struct.Struct("<QQ")
 _SEGMENT = struct.Struct("<IxxxxQ")
 _TEXT = struct.Struct("<I")
+
+CHAIN_BYTES = _HEAD.size + _SEGMENT.size
+"""By which CHAIN is longer than the RUN and the further frame in it."""
 
 
 class TensorRef:
@@ -88,6 +97,17 @@ def pack_ready() -> bytes:
     return _HEAD.pack(READY, 0, 0)
 
 
+def pack_number(kind: int, number: int) -> bytes:
+    """PEER with the peer's number, or PING or PONG with any."""
+    return _HEAD.pack(kind, 0, number)
+
+
+def number_of(frame: bytes | memoryview) -> int:
+    """The number of PEER, PING or PONG."""
+    _, _, number = _HEAD.unpack_from(frame)
+    return int(number)
+
+
 def pack_attach(segment: int, size: int) -> bytes:
     """ATTACH: a segment's number and its size in bytes."""
     return _HEAD.pack(ATTACH, 0, 0) + _SEGMENT.pack(segment, size)
@@ -119,6 +139,19 @@ def unpack_run(frame: memoryview) -> tuple[int, list[TensorRef], list[TensorRef]
     return graph, tensors[:n_inputs], tensors[n_inputs:]
 
 
+def pack_chain(run: bytes, peer: int, following: bytes, segment: int, abort: int) -> bytes:
+    """CHAIN: a RUN; the frame that ``peer`` gets after it, unless the byte at ``abort`` of a segment is set by then."""
+    return _HEAD.pack(CHAIN, peer, len(run)) + _SEGMENT.pack(segment, abort) + run + following
+
+
+def unpack_chain(frame: memoryview) -> tuple[memoryview, int, memoryview, int, int]:
+    """The RUN of CHAIN, peer, the frame for it, segment and offset of the byte that ends the chain."""
+    _, peer, length = _HEAD.unpack_from(frame)
+    segment, abort = _SEGMENT.unpack_from(frame, _HEAD.size)
+    stop = CHAIN_BYTES + length
+    return frame[CHAIN_BYTES:stop], peer, frame[stop:], segment, abort
+
+
 def pack_fetch(outputs: "Sequence[TensorRef]") -> bytes:
     """FETCH: a place for every output that had none."""
     return _HEAD.pack(FETCH, 0, 0) + _pack_tensors(outputs)
@@ -129,15 +162,24 @@ def unpack_fetch(frame: memoryview) -> list[TensorRef]:
     return _unpack_tensors(frame, _HEAD.size)
 
 
-def pack_done(held_ns: int, compute_ns: int, outputs: list[TensorRef]) -> bytes:
-    """DONE: time from the frame's arrival to now, time inside the engine, outputs that have no place yet."""
-    return _HEAD.pack(DONE, 0, 0) + _TIMES.pack(held_ns, compute_ns) + _pack_tensors(outputs)
+def pack_done(held_ns: int, compute_ns: int, outputs: list[TensorRef], *, passed: bool = False) -> bytes:
+    """DONE: time from the frame's arrival to now, time inside the engine, outputs that have no place yet.
+
+    ``passed`` where what follows in a chain was sent to the peer.
+    """
+    return _HEAD.pack(DONE, passed, 0) + _TIMES.pack(held_ns, compute_ns) + _pack_tensors(outputs)
 
 
 def unpack_done(frame: memoryview) -> tuple[int, int, list[TensorRef]]:
     """Times of DONE, and outputs that have no place yet."""
     held_ns, compute_ns = _TIMES.unpack_from(frame, _HEAD.size)
     return held_ns, compute_ns, _unpack_tensors(frame, _HEAD.size + _TIMES.size)
+
+
+def was_passed(frame: memoryview) -> bool:
+    """Whether the worker that sent DONE has passed on what follows in the chain."""
+    _, passed, _ = _HEAD.unpack_from(frame)
+    return bool(passed)
 
 
 def pack_failed(text: str, *, refused: bool = False) -> bytes:

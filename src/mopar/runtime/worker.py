@@ -58,6 +58,7 @@ class Worker:
         self._segments: dict[int, tuple[mmap.mmap, int]] = {}
         self._kept: dict[bytes, AnyBound] = {}
         self._passing: AnyBound | None = None
+        self._peers: dict[int, int] = {}
         self._ran = False
 
     def answer(self, frame: memoryview, descriptors: list[int]) -> bytes | None:
@@ -69,20 +70,18 @@ class Worker:
         """
         arrived_ns = perf_counter_ns()
         kind = frames.kind_of(frame)
-        self._ran = kind in {frames.RUN, frames.RUN_SEQUENCE}
-        if kind == frames.RUN:
+        self._ran = kind in {frames.RUN, frames.CHAIN, frames.RUN_SEQUENCE}
+        if kind in {frames.RUN, frames.CHAIN}:
             return self._run(frame, arrived_ns)
         if kind == frames.RUN_SEQUENCE:
             return self._run_sequence(frame, arrived_ns)
         if kind == frames.FETCH:
             return self._fetch(frame, arrived_ns)
-        if kind == frames.ATTACH:
-            self._attach(frame, descriptors)
+        if kind in {frames.ATTACH, frames.DETACH, frames.PEER}:
+            self._learn(kind, frame, descriptors)
             return None
-        if kind == frames.DETACH:
-            self._release_kept()  # they may be in this segment; outputs to be fetched are in the engine's memory
-            self._segments.pop(frames.unpack_segment(frame)[0], None)
-            return None
+        if kind == frames.PING:
+            return frames.pack_number(frames.PONG, frames.number_of(frame))
         if kind == frames.INIT:
             self._engine = self._make_engine(*frames.unpack_init(frame))
         elif kind == frames.LOAD:
@@ -109,6 +108,9 @@ class Worker:
         self._forget()
         self._release_kept()
         self._segments.clear()
+        for descriptor in self._peers.values():  # else they would not see that the gateway has ended
+            os.close(descriptor)
+        self._peers.clear()
         self.connection = None
         self.busy = False
         if self.stopping:
@@ -125,9 +127,23 @@ class Worker:
         if self._ran and self._engine is not None:
             self._engine.mapped.called()
 
-    def _attach(self, frame: memoryview, descriptors: list[int]) -> None:
-        segment, size = frames.unpack_segment(frame)
+    def _learn(self, kind: int, frame: memoryview, descriptors: list[int]) -> None:
+        """Take or forget a segment, or take a peer, in place of the one that had its number."""
+        if kind == frames.DETACH:
+            self._release_kept()  # they may be in this segment; outputs to be fetched are in the engine's memory
+            self._segments.pop(frames.unpack_segment(frame)[0], None)
+            return
         (descriptor,) = descriptors
+        if kind == frames.ATTACH:
+            self._attach(frame, descriptor)
+            return
+        number = frames.number_of(frame)
+        if number in self._peers:
+            os.close(self._peers[number])
+        self._peers[number] = descriptor
+
+    def _attach(self, frame: memoryview, descriptor: int) -> None:
+        segment, size = frames.unpack_segment(frame)
         try:
             memory = mmap.mmap(descriptor, size)
         finally:
@@ -135,8 +151,9 @@ class Worker:
         self._segments[segment] = memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
     def _run(self, frame: memoryview, arrived_ns: int) -> bytes:
+        chain = frames.unpack_chain(frame) if frames.kind_of(frame) == frames.CHAIN else None
         try:
-            bound = self._bound(bytes(frame))
+            bound = self._bound(bytes(frame if chain is None else chain[0]))
             started_ns = perf_counter_ns()
             bound.run()
         except OrtError as error:
@@ -146,7 +163,19 @@ class Worker:
             raise RefusedError(str(error)) from error
         compute_ns = perf_counter_ns() - started_ns
         made = [_described(bound.describe(i)) for i in bound.pending]
-        return frames.pack_done(perf_counter_ns() - arrived_ns, compute_ns, made)
+        held_ns = perf_counter_ns() - arrived_ns  # not what follows: the peer may run on this core from then on
+        passed = chain is not None and self._pass_on(*chain[1:])
+        return frames.pack_done(held_ns, compute_ns, made, passed=passed)
+
+    def _pass_on(self, peer: int, following: memoryview, segment: int, abort: int) -> bool:
+        """Send a chain's next frame, before the gateway hears of the end: what it hears as passed has been sent."""
+        if self._segments[segment][0][abort]:
+            return False
+        try:
+            os.write(self._peers[peer], following)
+        except OSError:  # the peer has died, or its socket is full: the gateway goes on from here
+            return False
+        return True
 
     def _bound(self, frame: bytes) -> "AnyBound":
         """The graph of a RUN bound to its tensors; kept for equal frames where the run can be repeated."""

@@ -134,7 +134,8 @@ class RuntimeCosts:
 
     Attributes:
         base_mib: required memory of a worker whose graph does nothing.
-        hop_ms: what one more function that computes next to nothing adds to a request: frames, and waking a worker.
+        hop_ms: what one more function in a chain, which computes next to nothing, adds to a request: frames, and waking
+            a worker.
         hop_billed_ms: the part of it that passes inside the function.
         wire_ms_per_mib: added time per MiB of a tensor that crosses, in shared memory.
         init_ms: from exec to ready, without weights.

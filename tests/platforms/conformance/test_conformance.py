@@ -8,30 +8,30 @@ import pytest
 
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.graph import load_model
-from mopar.platforms.local.background import LocalOptions
 from mopar.types import PlatformError, UsageError
 from tests.bundle.plans import built, chain, some_cuts
 from tests.models import sample_inputs
 from tests.models.answers import answers
-from tests.platforms.conformance.world import LocalWorld, World, answer, removed_afterwards
+from tests.platforms.conformance.world import World, answer, removed_afterwards
+from tests.platforms.conformance.worlds import opened_world
 
 NAME = "conformance"
 MODEL = "skip"
 TOO_SMALL_MIB = 6
 
 
-def local_worlds() -> list[Callable[[], World]]:
-    return [
-        lambda: LocalWorld(LocalOptions()),
-        lambda: LocalWorld(LocalOptions(transport="http")),
+@pytest.fixture(
+    params=[
+        "local",
+        "local-http",
+        pytest.param("container-socket", marks=pytest.mark.container),
+        pytest.param("container-http", marks=pytest.mark.container),
+        "openfaas",
     ]
-
-
-@pytest.fixture(params=local_worlds(), ids=["local", "local-http"])
+)
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    made: World = request.param()
-    with removed_afterwards(made, NAME):
+    with opened_world(request.param, tmp_path) as made, removed_afterwards(made, NAME):
         yield made
 
 

@@ -1,19 +1,13 @@
 """What a platform must show of itself to be tested like all others."""
 
 import contextlib
-import os
-import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import infer
 from mopar.platforms.deploying import AnyPlatform
-from mopar.platforms.gateways import BackgroundGateways
-from mopar.platforms.local.background import PLATFORM, LocalOptions
 from mopar.types.deployed import Deployed
-from tests.platforms.local.leftovers import cgroups_of, is_dead, workers_of
 
 DEADLINE_S = 60.0
 
@@ -38,28 +32,6 @@ class World(Protocol):
 
     def leftovers(self, name: str) -> Sequence[str]:
         """What there is of a deployment, whatever the platform's own ``status`` says."""
-
-
-@dataclass(frozen=True)
-class LocalWorld:
-    """This machine, with background gateways."""
-
-    options: LocalOptions
-    platform: AnyPlatform = PLATFORM
-    limits_memory: bool = True
-
-    def kill_a_function(self, name: str) -> None:
-        record = BackgroundGateways("local").find(name)
-        assert record is not None
-        os.kill(min(workers_of(record.pid)), signal.SIGKILL)
-
-    def leftovers(self, name: str) -> Sequence[str]:
-        gateways = BackgroundGateways("local")
-        record = gateways.find(name)
-        found = [str(path) for path in gateways.log(name).parent.glob(f"{name}.*") if path.suffix != ".lock"]
-        if record is not None and not is_dead(record.pid):
-            found += [f"process {record.pid}", *cgroups_of(record.pid)]
-        return found
 
 
 def answer(deployed: Deployed, feeds: Mapping[str, Array]) -> dict[str, Array]:

@@ -38,7 +38,7 @@ async def answering(answer: Answer) -> AsyncIterator[tuple[str, Seen]]:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = int(dict(_lines(head))[b"content-length"])
+                length = int(dict(_lines(head)).get(b"content-length", b"0"))
                 seen.heads.append(head)
                 seen.bodies.append(await reader.readexactly(length))
                 data = answer(len(seen.heads))

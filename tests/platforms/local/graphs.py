@@ -30,15 +30,21 @@ def spin(path: Path) -> Path:
     return save(path, nodes, [("n", "int64", ())], [("y", "int64", ())])
 
 
-def allocate(path: Path) -> Path:
-    """``y`` is the sum of ``n`` ones, which are allocated first."""
+def allocate(path: Path, given: str = "n", made: str = "y") -> Path:
+    """The output is the sum of as many ones as the input says, which are allocated first."""
     nodes = [
         helper.make_node(
-            "ConstantOfShape", ["n"], ["ones"], value=helper.make_tensor("one", TensorProto.FLOAT, [1], [1])
+            "ConstantOfShape", [given], ["ones"], value=helper.make_tensor("one", TensorProto.FLOAT, [1], [1])
         ),
-        helper.make_node("ReduceSum", ["ones"], ["y"], keepdims=0),
+        helper.make_node("ReduceSum", ["ones"], [made], keepdims=0),
     ]
-    return save(path, nodes, [("n", "int64", (1,))], [("y", "float32", ())])
+    return save(path, nodes, [(given, "int64", (1,))], [(made, "float32", ())])
+
+
+def repeat(path: Path, given: str, made: str, dtype: str, shape: tuple[int, ...]) -> Path:
+    """The output is the input."""
+    nodes = [helper.make_node("Identity", [given], [made])]
+    return save(path, nodes, [(given, dtype, shape)], [(made, dtype, shape)])
 
 
 def spec(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> WorkerSpec:

@@ -14,8 +14,8 @@ import uvloop
 
 from mopar.gateway.arrays import Array
 from mopar.limits import Cgroup, Cgroups, detect_cgroups
-from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec
-from mopar.runtime.frames import NOWHERE, TensorRef, pack_fetch, pack_run
+from mopar.platforms.local import Arena, CallResult, LocalFunction, WorkerSpec, supervisor
+from mopar.runtime.frames import DONE, NOWHERE, TensorRef, kind_of, pack_fetch, pack_run
 from mopar.types import (
     DeploymentError,
     EngineError,
@@ -164,6 +164,30 @@ def test_a_worker_killed_in_a_call_is_replaced_and_the_call_tried_again(mlp: Mlp
             assert answer == (await calls.start(mlp[1], 1, (1, 8)))[1]
             assert calls.restarts == ["f0"]
             assert calls.function.pid != first
+
+    uvloop.run(main())
+
+
+def test_a_pong_that_comes_after_the_answer_is_not_the_next_one(mlp: Mlp) -> None:
+    """The worker is asked whether it has a call while it has: it answers the call first."""
+
+    async def main() -> None:
+        async with up(mlp[0]) as calls:
+            arena = Arena()
+            frame = pack_run(0, [arena.place(1, mlp[1].shape, mlp[1].nbytes)], [arena.place(1, (1, 8), 32)])
+            worker = calls.function.shared(arena)
+            os.kill(worker.pid, signal.SIGSTOP)
+            answer = calls.function.expect()
+            calls.function.send(worker, frame)
+            calls.function.ping(worker)
+            os.kill(worker.pid, signal.SIGCONT)
+            assert kind_of(await answer) == DONE
+            following = calls.function.expect()
+            await asyncio.sleep(0.1)
+            assert not following.done()
+            calls.function.send(worker, frame)
+            assert kind_of(await following) == DONE
+            arena.close()
 
     uvloop.run(main())
 

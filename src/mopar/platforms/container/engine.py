@@ -87,6 +87,14 @@ class Engine:
         words = ["build", *times, "--file", str(context / containerfile), "--tag", tag, *label_words(labels)]
         self._commands.ask([*words, str(context)], _BUILD_S)
 
+    def tag(self, name: str, another: str) -> None:
+        """Give an image another name. Raises CommandError."""
+        self._ask("tag", name, another)
+
+    def push(self, name: str) -> None:
+        """Send an image to the registry that its name begins with. Raises CommandError."""
+        self._commands.ask(["push", name], _BUILD_S)
+
     def names(self, kind: str, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Names of what has these labels; ``kind`` is one of KINDS, and images are named with their tags."""
         words, form, _ = _KINDS[kind]

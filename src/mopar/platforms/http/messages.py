@@ -109,12 +109,19 @@ def number(reply: Reply, header: str) -> int:
     return int(text)
 
 
+def own_error(reply: Reply) -> str | None:
+    """What a function's own error says: JSON with an ``error``. None where it is somebody else's, such as a proxy's."""
+    try:
+        found = msgspec.json.decode(reply.body, type=dict[str, str])
+    except JSON_ERRORS:
+        return None
+    return found.get("error")
+
+
 def error_text(reply: Reply) -> str:
     """What an error's body says, in one line."""
-    try:
-        text = str(msgspec.json.decode(reply.body, type=dict[str, str])["error"])
-    except (*JSON_ERRORS, KeyError):
-        text = bytes(reply.body[:200]).decode(errors="replace")
+    own = own_error(reply)
+    text = bytes(reply.body[:200]).decode(errors="replace") if own is None else own
     return " ".join(text.split()) or f"status {reply.status}"
 
 

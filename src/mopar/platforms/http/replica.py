@@ -1,23 +1,24 @@
 """One replica of a function at a URL: its connections, and what its answers mean."""
 
 import asyncio
-import contextlib
 import socket
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
+from mopar.platforms.http.address import address_of
 from mopar.platforms.http.connection import Admit, BrokenError, Connection, Reply
-from mopar.platforms.http.messages import error_text, infer_path, request_head
+from mopar.platforms.http.messages import error_text, infer_path, own_error, request_head
 from mopar.platforms.http.network import Direction
 from mopar.platforms.http.watch import Watch
 from mopar.platforms.turns import StarvedError, loop_time
-from mopar.types import DeploymentError, OverloadedError, PlatformError, RequestError, UsageError
+from mopar.types import DeploymentError, OverloadedError, PlatformError, RequestError
 
 _CONNECT_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
 _BUSY = frozenset({429, 503})
 _REFUSED = frozenset({400, 413, 422})
+_UNREACHED = frozenset({500, 502, 503, 504})
+"""Where the answer is no function's own, a proxy before the function did not reach it, or lost it during the call."""
 
 
 class LaterError(Exception):
@@ -47,7 +48,7 @@ class Replica:
         self.watch = watch
         self.running = 0
         self.missing_since: float | None = None
-        self._host, self._port, self._netloc, self._prefix = _address(url)
+        self._address = address_of(url)
         self._network = network
         self._idle: list[Connection] = []
 
@@ -63,7 +64,7 @@ class Replica:
             RequestError: the graph refused the inputs.
             DeploymentError: it failed, or did not answer in time.
         """
-        head = request_head(self._prefix + infer_path(graph), self._netloc, text, views)
+        head = request_head(self._address.path + infer_path(graph), self._address.netloc, text, views)
         self.running += 1
         try:
             reply = await self._exchange(head, [text, *views], admit, deadline)
@@ -72,6 +73,9 @@ class Replica:
             raise
         finally:
             self.running -= 1
+        if reply.status in _UNREACHED and own_error(reply) is None:
+            await self.watch.broke()
+            raise PlatformError(self._unreached(reply))
         self.missing_since = None
         if reply.status in _BUSY:
             raise LaterError(error_text(reply))
@@ -86,6 +90,11 @@ class Replica:
         for connection in self._idle:
             connection.close()
         self._idle.clear()
+
+    def _unreached(self, reply: Reply) -> str:
+        """What a proxy's answer means; behind one it is not known why a function ended."""
+        said = f"a proxy answered {reply.status}: {error_text(reply)}"
+        return f"function {self.name} at {self.url} was not there ({said}; it may have run out of memory)"
 
     def _judged(self, reply: Reply) -> Reply:
         if reply.status == 200:
@@ -125,7 +134,7 @@ class Replica:
         until = min(deadline, time.monotonic() + _CONNECT_S)
         try:
             async with asyncio.timeout_at(loop_time(until)):
-                return (await loop.create_connection(Connection, self._host, self._port))[1]
+                return (await loop.create_connection(Connection, self._address.host, self._address.port))[1]
         except socket.gaierror as cause:  # where containers have names, also one that is being restarted
             raise LaterError(f"its host is unknown: {cause.strerror}") from cause
         except TimeoutError as cause:
@@ -148,12 +157,3 @@ class Waiting:
             raise OverloadedError(f"{where} was not there until the deadline: {error}") from error
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-
-
-def _address(url: str) -> tuple[str, int, str, str]:
-    """Host, port, the value of the header Host, and the path."""
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(url)
-        if parts.scheme == "http" and parts.hostname and parts.username is None and not parts.query:
-            return parts.hostname, parts.port or 80, parts.netloc, parts.path.rstrip("/")
-    raise UsageError(f"{url} is no URL of a function: write http://HOST:PORT")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mopar.bundle.call_plans import CallPlan, CallShapes, Made, sizes_of
+from mopar.bundle.call_plans import CallChain, CallPlan, CallShapes, Made, sizes_of
 from mopar.bundle.call_shapes import check_bytes, region_value, tensor_bytes
 from mopar.platforms.base import Budget, CallTiming
 from mopar.platforms.http.function import RemoteFunction
@@ -108,6 +108,10 @@ class HttpRequest:
         raise AssertionError(
             f"a group of {len(plans)} calls on a transport that runs none: {waits, upcoming, deadline}"
         )
+
+    async def run_chain(self, chain: CallChain, upcoming: Sequence[CallPlan], deadline: float) -> int:
+        """Never called: functions behind HTTP do not hear of each other."""
+        raise AssertionError(f"a chain of {len(chain.plans)} calls on a transport that runs none: {upcoming, deadline}")
 
     def _claim(self, nbytes: int) -> None:
         """Count a body's memory as part of the reservation, which grows where it is used up."""

@@ -50,6 +50,11 @@ class HttpTransport:
         return False
 
     @property
+    def runs_chains(self) -> bool:
+        """False: nor can they call each other."""
+        return False
+
+    @property
     def payloads(self) -> Mapping[str, Payload]:
         """Function -> what its calls sent and received."""
         return {name: function.payload for name, function in self._functions.items()}

@@ -56,7 +56,7 @@ class LocalBackground:
                 if earlier is None or not running:
                     gateways.forget(name)
                     raise
-                gateways.start(name, earlier.words)
+                gateways.start(name, earlier.words_again())
                 raise PlatformError(f"{error}; {name} runs as it did before") from error
         return _found(record, bundle, began)
 

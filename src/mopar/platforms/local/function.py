@@ -19,6 +19,9 @@ from mopar.types import DeploymentError, PlatformError, RequestError
 _GRACE_S = 0.05
 """At a sequence's deadline a worker stops waiting by itself; it is replaced if it has not answered this much later."""
 
+_NUMBERS = 1 << 32
+"""Of frames."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
@@ -63,17 +66,23 @@ class LocalFunction(Supervisor[WorkerConnection]):
         self.spec = spec
         self.turns = Turns(spec.function)
         self._reply: asyncio.Future[memoryview] | None = None
+        self._expected = 0
 
     def _launched(self, cgroup: Cgroup | None) -> WorkerConnection:
         return WorkerProcess(self.spec, cgroup)
 
-    async def call(self, frame: bytes, arena: Arena, deadline: float) -> CallResult:
+    def free(self) -> bool:
+        """Whether a call could run at once."""
+        return self.turns.free and self.ready()
+
+    async def call(self, frame: bytes, arena: Arena, deadline: float, tried: int = 0) -> CallResult:
         """Run a graph on tensors of ``arena``; if the worker dies during it, it is tried once more.
 
         Args:
             frame: RUN, with places in ``arena``; outputs at NOWHERE are placed there after the run.
             arena: the request's memory.
             deadline: on the clock of ``time.monotonic``.
+            tried: how often the worker died during it before.
 
         Raises:
             RequestError: the graph refused the inputs.
@@ -83,7 +92,7 @@ class LocalFunction(Supervisor[WorkerConnection]):
                 stopped.
         """
         async with self.turns.take(deadline):
-            (outputs, held_ns, compute_ns), attempts = await twice(lambda: self._run(frame, arena, deadline))
+            (outputs, held_ns, compute_ns), attempts = await twice(lambda: self._run(frame, arena, deadline), tried)
         return CallResult(outputs, held_ns, compute_ns, attempts)
 
     async def sequence(self, frame: bytes, arena: Arena, deadline: float) -> SequenceResult:
@@ -106,11 +115,53 @@ class LocalFunction(Supervisor[WorkerConnection]):
         (times_ns, complete), attempts = await twice(lambda: self._run_sequence(frame, arena, deadline))
         return SequenceResult(times_ns, complete, attempts)
 
-    async def _run(self, frame: bytes, arena: Arena, deadline: float) -> tuple[tuple[TensorRef, ...], int, int]:
-        await self.until_ready(deadline)
+    def introduce(self, worker: WorkerConnection, number: int, peer: WorkerConnection) -> None:
+        """Let the worker send frames to another function's. Raises PlatformError: it has died."""
+        try:
+            worker.introduce(number, peer)
+        except OSError as cause:
+            self._died(worker)
+            raise PlatformError(f"function {self.spec.function} {self._why_down}") from cause
+
+    def shared(self, arena: Arena) -> WorkerConnection:
+        """The worker, which has the arena's segments; it must be up. Raises PlatformError: it has died."""
         worker = self._process
         assert worker is not None
         self._share(worker, arena)
+        return worker
+
+    def expect(self) -> asyncio.Future[memoryview]:
+        """What the worker answers next, or the error that it fails with; the caller must be inside a turn."""
+        self._expected = (self._expected + 1) % _NUMBERS
+        self._reply = asyncio.get_running_loop().create_future()
+        return self._reply
+
+    def expect_no_more(self, reply: asyncio.Future[memoryview]) -> None:
+        """Nothing more is waited for."""
+        if self._reply is reply:
+            self._reply = None
+        if reply.done() and not reply.cancelled():
+            reply.exception()  # marks it as retrieved
+
+    def send(self, worker: WorkerConnection, frame: bytes) -> None:
+        """Send a frame; where that fails, the worker is replaced, and who expects its answer hears of it."""
+        try:
+            worker.socket.send(frame)
+        except OSError:
+            self._died(worker)
+
+    def ping(self, worker: WorkerConnection) -> None:
+        """Have PONG be the expected answer, unless the worker has another one to give before."""
+        if self._reply is not None and not self._reply.done():
+            self.send(worker, frames.pack_number(frames.PING, self._expected))
+
+    def replace(self, worker: WorkerConnection, why: str) -> None:
+        """End the worker, if it is still the function's, and start another one; who expects its answer hears why."""
+        self._died(worker, why)
+
+    async def _run(self, frame: bytes, arena: Arena, deadline: float) -> tuple[tuple[TensorRef, ...], int, int]:
+        await self.until_ready(deadline)
+        worker = self.shared(arena)
         reply = await self._ask(worker, frame, deadline)
         held_ns, compute_ns, pending = frames.unpack_done(reply)
         placed = tuple(arena.place(ref.code, ref.shape, ref.nbytes) for ref in pending)
@@ -124,9 +175,7 @@ class LocalFunction(Supervisor[WorkerConnection]):
         self, frame: bytes, arena: Arena, deadline: float
     ) -> tuple[tuple[tuple[int, int, int], ...], bool]:
         await self.until_ready(deadline)
-        worker = self._process
-        assert worker is not None
-        self._share(worker, arena)
+        worker = self.shared(arena)
         reply = await self._ask(worker, frame, deadline + _GRACE_S)
         outcome, times_ns, text = unpack_sequence_done(reply)
         if outcome == REFUSED:
@@ -144,10 +193,8 @@ class LocalFunction(Supervisor[WorkerConnection]):
             raise PlatformError(f"function {self.spec.function} {self._why_down}") from cause
 
     async def _ask(self, worker: WorkerConnection, frame: bytes, deadline: float) -> memoryview:
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[memoryview] = loop.create_future()
-        self._reply = reply
-        timer = loop.call_at(loop_time(deadline), self._late, worker)
+        reply = self.expect()
+        timer = asyncio.get_running_loop().call_at(loop_time(deadline), self._late, worker)
         try:
             worker.socket.send(frame)
             return await reply
@@ -173,11 +220,15 @@ class LocalFunction(Supervisor[WorkerConnection]):
         if not data:
             self._died(process)
         elif self._reply is not None and not self._reply.done():
-            if frames.kind_of(data) == frames.FAILED:
-                text, refused = frames.unpack_failed(memoryview(data))
-                self._reply.set_exception(_refused(text) if refused else self._failed(text))
-            else:
-                self._reply.set_result(memoryview(data))
+            self._answer(self._reply, memoryview(data))
+
+    def _answer(self, reply: asyncio.Future[memoryview], data: memoryview) -> None:
+        kind = frames.kind_of(data)
+        if kind == frames.FAILED:
+            text, refused = frames.unpack_failed(data)
+            reply.set_exception(_refused(text) if refused else self._failed(text))
+        elif kind != frames.PONG or frames.number_of(data) == self._expected:  # an answer had come before another one
+            reply.set_result(data)
 
     def _failed(self, text: str) -> DeploymentError:
         return DeploymentError(f"function {self.spec.function} failed: {' '.join(text.split())}")

@@ -1,66 +1,36 @@
-"""One request on the local transport: the places of its tensors in shared memory, and its frames."""
+"""One request on the local transport: its calls by themselves, in groups and in chains."""
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
-from mopar.bundle.call_plans import CallPlan, CallShapes, Made
-from mopar.bundle.call_shapes import Shape, check_bytes, tensor_bytes
+from mopar.bundle.call_plans import CallChain, CallPlan, Made
 from mopar.platforms.base import CallTiming
 from mopar.platforms.local.arena import Arena
+from mopar.platforms.local.chain import Chain
 from mopar.platforms.local.function import LocalFunction, SequenceResult
-from mopar.runtime.frames import NOWHERE, TensorRef, pack_run
-from mopar.runtime.sequence import ABORT, MAX_FLAGS, Step, pack_sequence
-from mopar.types import (
-    REQUEST,
-    DeploymentError,
-    MoparError,
-    Region,
-    TensorSpec,
-    TensorValue,
-    dtype_of_name,
-    element_count,
-)
-
-_FOREVER_S = 1e9
-"""Later than any machine's clock, and no more ns than a frame has room for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Places of a call's outputs (NOWHERE for those of unknown size), and its RUN frame."""
-
-    outputs: Sequence[TensorRef]
-    frame: bytes
+from mopar.platforms.local.places import Places
+from mopar.types import DeploymentError, TensorValue
 
 
 class LocalRequest:
-    """A request's tensors by (tensor, producing call), all in one arena.
-
-    Tensors of known size get their places before the call that produces them runs, and frames of upcoming calls are
-    made while their producers run, when the gateway is idle.
+    """A request in flight.
 
     Args:
         functions: by name.
-        arena: where its tensors go.
-        on_close: called with the arena, which the request does not use any more.
+        places: of its tensors, none yet.
+        on_close: called with the places' arena, which the request does not use any more.
     """
 
     def __init__(
-        self,
-        functions: Mapping[str, LocalFunction],
-        arena: Arena,
-        on_close: Callable[[Arena], None],
+        self, functions: Mapping[str, LocalFunction], places: Places, on_close: Callable[[Arena], None]
     ) -> None:
+        self.places = places
         self._functions = functions
-        self._arena = arena
+        self._arena = places.arena
         self._on_close = on_close
         self._abandoned = False
-        self._tensors: dict[Made, TensorRef] = {}
         self._timings: list[CallTiming] = []
-        self._ahead: dict[str, bytes] = {}
-        self._flags: list[TensorRef] = []
 
     @property
     def timings(self) -> Sequence[CallTiming]:
@@ -73,10 +43,9 @@ class LocalRequest:
         return self._abandoned
 
     def abandon(self) -> None:
-        """Start no further calls, and stop workers that wait for others."""
+        """Start no further calls, stop workers that wait for others, and have none pass a call on."""
         self._abandoned = True
-        for flags in self._flags:
-            self._arena.view(flags)[ABORT] = 1
+        self.places.abort()
 
     def close(self) -> None:
         """Return the arena for later requests. No call may be running."""
@@ -84,36 +53,23 @@ class LocalRequest:
         self._on_close(self._arena)
 
     def accept(self, values: Mapping[str, TensorValue], nbytes: int) -> None:
-        """Copy the request's inputs into shared memory, the only copy between HTTP body and engine.
-
-        Raises:
-            RequestError: the bytes of a value do not match its shape.
-            OverloadedError, DeploymentError: there is no room for ``nbytes``.
-        """
-        self._arena.reserve(nbytes)
-        for value in values.values():
-            check_bytes(value)
-            data = memoryview(value.data).cast("B")
-            ref = self._arena.place(dtype_of_name(value.dtype).code, value.shape, len(data))
-            if len(data):
-                self._arena.view(ref)[:] = data
-            self._tensors[value.name, REQUEST] = ref
+        """Copy the request's inputs into shared memory, where ``nbytes`` are taken. Raises as ``Places.accept``."""
+        self.places.accept(values, nbytes)
 
     def value(self, name: str, dtype: str, made: Made) -> TensorValue:
         """A tensor as a view of shared memory."""
-        ref = self._tensors[made]
-        return TensorValue(name, dtype, ref.shape, self._arena.view(ref))
+        return self.places.value(name, dtype, made)
 
     async def run(self, plan: CallPlan, upcoming: Sequence[CallPlan], deadline: float) -> None:
         """Run one call."""
-        frame = self.frame(plan)
+        frame = self.places.frame(plan)
         self._prepare_soon(upcoming)
-        result = await self._functions[plan.call.function].call(frame, self._arena, deadline)
-        placed = iter(result.placed)
+        await self._call(plan, frame, deadline)
+
+    async def _call(self, plan: CallPlan, frame: bytes, deadline: float, tried: int = 0) -> None:
         call = plan.call
-        for name in call.outputs:
-            if (name, call.id) not in self._tensors:
-                self._tensors[name, call.id] = next(placed)
+        result = await self._functions[call.function].call(frame, self._arena, deadline, tried)
+        self.places.placed_after(plan, result.placed)
         self._timings.append(CallTiming(call.id, call.function, result.held_ns, result.compute_ns, result.attempts))
 
     async def run_group(
@@ -124,7 +80,7 @@ class LocalRequest:
         deadline: float,
     ) -> bool:
         """Run sequences that wait for each other, one for each function."""
-        frames = self._sequences(plans, waits, deadline)
+        frames = self.places.sequences(plans, waits, deadline)
         if frames is None:
             return False
         self._prepare_soon(upcoming)
@@ -152,102 +108,39 @@ class LocalRequest:
             self.abandon()  # the others would wait for tensors that are never produced
             raise
 
-    def frame(self, plan: CallPlan) -> bytes:
-        """The call's RUN frame, made now unless it was made ahead.
+    async def run_chain(self, chain: CallChain, upcoming: Sequence[CallPlan], deadline: float) -> int:
+        """Run calls that workers pass on to each other: as many as have known sizes and fit into a frame."""
+        functions = [self._functions[plan.call.function] for plan in chain.plans]
+        if self._abandoned or not all(function.free() for function in functions):
+            return 0
+        prepared = self.places.chain(chain)
+        if prepared.count == 0:
+            return 0
+        if prepared.count == len(functions):
+            self._prepare_soon(upcoming)
+        running = Chain(functions[: prepared.count], deadline, self.places.abort)
+        try:
+            died = await running.run(prepared.frame, prepared.peers, self._arena)
+        finally:
+            self._record_chain(chain, running)
+        ended = len(running.times_ns)
+        if ended < prepared.count:
+            self.places.divide(chain, prepared)
+        if not died:
+            return ended
+        plan = chain.plans[ended]
+        await self._call(plan, self.places.frame(plan), deadline, tried=1)
+        return ended + 1
 
-        Raises:
-            RequestError: a tensor's shape does not fit the call, as the request's shapes do not fit the plan.
-            DeploymentError: the machine has no memory left, or the call has too many tensors.
-        """
-        return self._ahead.pop(plan.call.id, None) or self._prepared(plan).frame
+    def _record_chain(self, chain: CallChain, running: Chain) -> None:
+        """Record the times of calls of a chain that have ended."""
+        for plan, (held_ns, compute_ns) in zip(chain.plans, running.times_ns, strict=False):
+            self._timings.append(CallTiming(plan.call.id, plan.call.function, held_ns, compute_ns, attempts=1))
 
     def _prepare_soon(self, plans: Sequence[CallPlan]) -> None:
         """Make frames in the next turn of the event loop, when the current call has been sent."""
         if plans:
-            asyncio.get_running_loop().call_soon(self.look_ahead, plans)
-
-    def look_ahead(self, plans: Sequence[CallPlan]) -> None:
-        """Make frames of calls whose inputs have places already."""
-        for plan in plans:
-            known = all(made in self._tensors for made in plan.sources)
-            if known and plan.call.id not in self._ahead and not self._abandoned:
-                try:
-                    self._ahead[plan.call.id] = self.frame(plan)
-                except MoparError:
-                    return  # raised again when the call runs
-
-    def _prepared(self, plan: CallPlan) -> Prepared:
-        """Places and frame of a call: those of an earlier request whose inputs had the same places, or new ones."""
-        sources = tuple(self._tensors[made] for made in plan.sources)
-        prepared = self._arena.remember((plan.call.id, sources), lambda: self._prepare(plan, sources))
-        for name, ref in zip(plan.call.outputs, prepared.outputs, strict=True):
-            if ref.segment != NOWHERE:
-                self._tensors[name, plan.call.id] = ref
-        return prepared
-
-    def _prepare(self, plan: CallPlan, sources: Sequence[TensorRef]) -> Prepared:
-        shapes = plan.shapes({made: ref.shape for made, ref in self._tensors.items()})
-        inputs = [ref if part is None else region_of(ref, part) for ref, part in zip(sources, plan.taken, strict=True)]
-        outputs = self._outputs(plan, shapes)
-        try:
-            return Prepared(outputs, pack_run(plan.index, inputs, outputs))
-        except ValueError as cause:
-            raise DeploymentError(f"function {plan.call.function}: {cause}") from cause
-
-    def _outputs(self, plan: CallPlan, shapes: CallShapes) -> list[TensorRef]:
-        return [self._place(spec, shape) for spec, shape in zip(plan.graph.outputs, shapes.outputs, strict=True)]
-
-    def _place(self, spec: TensorSpec, shape: Shape | None) -> TensorRef:
-        code = dtype_of_name(spec.dtype).code
-        nbytes = None if shape is None else tensor_bytes(spec.dtype, shape)
-        if shape is None or nbytes is None:
-            return TensorRef(code, (), NOWHERE, 0, 0)
-        return self._arena.place(code, shape, nbytes)
-
-    def _sequences(
-        self, plans: Sequence[CallPlan], waits: Sequence[Sequence[int]], deadline: float
-    ) -> dict[str, bytes] | None:
-        """RUN_SEQUENCE for each function of calls that wait for each other.
-
-        Args:
-            plans: in an order in which they can run; what they read from other calls has its place already.
-            waits: for each, the places in ``plans`` of the calls to wait for.
-            deadline: when waiting ends, on the clock of ``time.monotonic``.
-
-        Returns:
-            None where an output's size is not known in advance, or the calls are too many for a frame.
-
-        Raises:
-            RequestError, DeploymentError: as from ``frame``.
-        """
-        for plan in plans:
-            if plan.call.id not in self._ahead:
-                self._ahead[plan.call.id] = self.frame(plan)
-            if any((name, plan.call.id) not in self._tensors for name in plan.call.outputs):
-                return None
-        steps: dict[str, list[Step]] = {}
-        for place, (plan, awaited) in enumerate(zip(plans, waits, strict=True)):
-            step = Step(self._ahead[plan.call.id], _flag(place), tuple(map(_flag, awaited)))
-            steps.setdefault(plan.call.function, []).append(step)
-        if _flag(len(plans)) > MAX_FLAGS:
-            return None
-        flags = self._cleared_flags(_flag(len(plans)))
-        deadline_ns = int(min(deadline, _FOREVER_S) * 1e9)
-        try:
-            return {
-                function: pack_sequence(runs, flags.segment, flags.offset, deadline_ns)
-                for function, runs in steps.items()
-            }
-        except ValueError:
-            return None
-
-    def _cleared_flags(self, count: int) -> TensorRef:
-        ref = self._arena.place(dtype_of_name("uint8").code, (count,), count)
-        self._arena.view(ref)[:] = bytes(count)
-        self._flags.append(ref)
-        if self._abandoned:
-            self.abandon()
-        return ref
+            asyncio.get_running_loop().call_soon(self.places.look_ahead, plans)
 
     def _record_sequences(self, plans: Sequence[CallPlan], results: Mapping[str, SequenceResult]) -> None:
         """Record the times of calls that ran in sequences, one for each function."""
@@ -261,17 +154,3 @@ class LocalRequest:
                 # A sequence is retried as a whole, so only its first call counts the attempts.
                 tried = attempts.pop(function, 1)
                 self._timings.append(CallTiming(plan.call.id, function, held_ns, compute_ns, tried, waiting_ns))
-
-
-def _flag(place: int) -> int:
-    """The flag of the call at a place in its group; the flag before all of them is ABORT."""
-    return place + ABORT + 1
-
-
-def region_of(ref: TensorRef, region: Region) -> TensorRef:
-    """A contiguous region of a tensor, which is not copied."""
-    assert element_count(ref.shape[: region.axis]) == 1, "a region that is not contiguous was not lowered"
-    stride = ref.nbytes // ref.shape[region.axis]
-    length = region.stop - region.start
-    shape = (*ref.shape[: region.axis], length, *ref.shape[region.axis + 1 :])
-    return TensorRef(ref.code, shape, ref.segment, ref.offset + region.start * stride, length * stride)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mopar.platforms.base import Budget, Unbounded
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.function import LocalFunction
+from mopar.platforms.local.places import Places
 from mopar.platforms.local.request import LocalRequest
 from mopar.types import TensorValue
 
@@ -26,6 +27,7 @@ class LocalTransport:
 
     def __init__(self, functions: Mapping[str, LocalFunction], budget: Budget | None = None) -> None:
         self._functions = functions
+        self._peers = {name: number for number, name in enumerate(functions)}
         self._budget: Budget = budget if budget is not None else Unbounded()
         self._arenas: list[tuple[Arena, float]] = []  # with the time of its last use, in that order
 
@@ -34,6 +36,11 @@ class LocalTransport:
         """Whether functions can wait for each other by flags: where the processor keeps stores in order."""
         return _ORDERED_STORES
 
+    @property
+    def runs_chains(self) -> bool:
+        """True: workers of one machine can send frames to each other."""
+        return True
+
     def ready(self) -> bool:
         """Whether every function would answer now."""
         return all(function.ready() for function in self._functions.values())
@@ -41,7 +48,7 @@ class LocalTransport:
     def open(self, inputs: Mapping[str, TensorValue], nbytes: int) -> LocalRequest:
         """Begin a request: its inputs are copied into shared memory."""
         arena = self._arenas.pop()[0] if self._arenas else Arena(self._budget)
-        request = LocalRequest(self._functions, arena, self._returned)
+        request = LocalRequest(self._functions, Places(arena, self._peers), self._returned)
         try:
             request.accept(inputs, nbytes)
         except BaseException:  # an interrupt too: its memory is given back

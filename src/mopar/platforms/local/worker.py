@@ -34,6 +34,7 @@ class WorkerConnection(ABC):
     def __init__(self, function: str, connected: socket.socket) -> None:
         self.function = function
         self.attached: set[int] = set()
+        self._peers: dict[int, WorkerConnection] = {}
         self.socket = connected
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
@@ -62,6 +63,17 @@ class WorkerConnection(ABC):
             self.attached.discard(number)
             with contextlib.suppress(OSError):
                 self.socket.send(frames.pack_detach(number))
+
+    def introduce(self, number: int, peer: "WorkerConnection") -> None:
+        """Let the worker send frames to another one, which it knows by a number from now on; unless it does already.
+
+        It gets a duplicate of the gateway's end of the peer's socket, so what it sends comes after what the gateway has
+        sent. The peer's socket stays open as long as one of its senders lives: none may be a peer of its peers.
+        """
+        if self._peers.get(number) is not peer:
+            frame = frames.pack_number(frames.PEER, number)
+            socket.send_fds(self.socket, [frame], [peer.socket.fileno()])
+            self._peers[number] = peer
 
     def ask(self, frame: bytes, timeout_s: float) -> memoryview:
         """Send a frame and wait for its answer.

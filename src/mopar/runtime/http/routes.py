@@ -52,7 +52,10 @@ def answer_simple(connection: "Connection", head: "Head", function: "Function") 
     status, body = _simple(head, function)
     # A body is not read here, so the connection is not used again after one.
     keep = head.keep and not head.length
-    connection.answer(status, b"" if head.method == "HEAD" else body, _headers(status), keep=keep)
+    headers = _headers(status)
+    if function.config.revision:
+        headers["Mopar-Revision"] = function.config.revision
+    connection.answer(status, b"" if head.method == "HEAD" else body, headers, keep=keep)
 
 
 def answer_refused(connection: "Connection", error: Exception) -> bool:

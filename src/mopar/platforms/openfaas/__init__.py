@@ -1,0 +1,1 @@
+"""OpenFaaS, on Kubernetes or faasd: each function of a plan is a function there."""
