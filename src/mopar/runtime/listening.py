@@ -16,6 +16,7 @@ from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 from mopar.runtime import frames
 from mopar.runtime.config import Config, ConfigError, read_config
 from mopar.runtime.engine import Engine, OrtError
+from mopar.runtime.pinning import pin_to_cores
 from mopar.runtime.privileges import give_up_privileges
 from mopar.runtime.report import BROKEN, WRONG_USE, end, say_ready
 from mopar.runtime.worker import Worker, serve
@@ -39,6 +40,7 @@ def main(make_engine: "MakeEngine" = Engine) -> None:
         if len(sys.argv) != 3:
             end(WRONG_USE, _USAGE)
         config = read_config(sys.argv[1])
+        pin_to_cores()
         worker.load(config)
         listener = _listening(sys.argv[2])
     except ConfigError as error:

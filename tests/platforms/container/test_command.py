@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mopar.platforms.container.command import CommandError, Commands
-from mopar.platforms.container.engine import Container, ContainerSpec
+from mopar.platforms.container.engine import Container
 from mopar.platforms.container.failures import why_it_ended, why_it_was_refused
 from mopar.platforms.container.labels import FUNCTION
 from mopar.platforms.container.options import ContainerOptions
+from mopar.platforms.container.specs import ContainerSpec
 from mopar.types import PlatformError, UsageError
 
 Script = Callable[[str], Commands]

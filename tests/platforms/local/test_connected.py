@@ -20,6 +20,7 @@ from mopar.platforms.local import Arena
 from mopar.platforms.local.connected import ConnectedFunction
 from mopar.runtime.environment import ENVIRONMENT
 from mopar.runtime.frames import pack_run
+from mopar.runtime.pinning import CORES
 from mopar.runtime.report import FAILED, READY
 from mopar.runtime.sequence import Step, pack_sequence
 from mopar.types import (
@@ -45,13 +46,14 @@ DIGEST = "5f1c"
 class Elsewhere:
     """A function's process that a test starts and restarts, as an engine would."""
 
-    def __init__(self, config: Path, path: Path) -> None:
+    def __init__(self, config: Path, path: Path, **variables: str) -> None:
         self.path = path
+        self._variables = ENVIRONMENT | variables
         self._command = [*command_of(sys.executable, ROOT, "mopar.runtime.listening"), str(config), str(path)]
         self.process = self.started()
 
     def started(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(self._command, env=ENVIRONMENT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        return subprocess.Popen(self._command, env=self._variables, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
     def said(self) -> str:
         assert self.process.stdout is not None
@@ -244,6 +246,16 @@ def test_a_function_of_another_bundle_is_refused(elsewhere: Elsewhere) -> None:
                 pass
 
     uvloop.run(main())
+
+
+def test_a_function_keeps_to_the_cores_that_its_environment_names(spin: Path, tmp_path: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    made = Elsewhere(spin, tmp_path / "f0.sock", **{CORES: str(core)})
+    try:
+        assert made.said() == READY
+        assert os.sched_getaffinity(made.process.pid) == {core}
+    finally:
+        made.close()
 
 
 def test_a_function_that_cannot_load_says_why(spin: Path, tmp_path: Path) -> None:

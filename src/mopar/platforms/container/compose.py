@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from mopar.bundle import Bundle
 from mopar.platforms.container.building import image_name
-from mopar.platforms.container.engine import ContainerSpec, Mount
 from mopar.platforms.container.images.image import Image
 from mopar.platforms.container.images.images import containerfile_name
 from mopar.platforms.container.images.paths import PORT
 from mopar.platforms.container.images.python import PYTHON
 from mopar.platforms.container.labels import FUNCTION
 from mopar.platforms.container.release import ReleasePlan
+from mopar.platforms.container.specs import ContainerSpec, Mount
 
 _HEALTH = (
     "import socket; s = socket.create_connection(('127.0.0.1', {port}), 5); "

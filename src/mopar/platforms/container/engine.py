@@ -1,12 +1,13 @@
 """A container engine, podman or docker, as deployments use it: a thin layer over its command line."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from mopar.platforms.container.command import CommandError, Commands
+from mopar.platforms.container.specs import ContainerSpec, label_words, run_words
 from mopar.types import PlatformError
 
 _KINDS = {
@@ -19,48 +20,6 @@ KINDS = tuple(_KINDS)
 """What a deployment is made of, in the order in which it can be removed."""
 _SHORT_S, _RUN_S, _BUILD_S = 60.0, 120.0, 900.0
 _STOP_S = 10
-_OPEN_FILES = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """A volume in a container."""
-
-    volume: str
-    path: str
-    read_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerSpec:
-    """A container to start.
-
-    Attributes:
-        name, image, labels: its own.
-        network: that it is in; None for the engine's own.
-        command: in place of the image's.
-        environment: beside the image's.
-        mounts: volumes.
-        alias: its name in ``network``.
-        publish: ``ADDRESS:PORT:PORT``, of the host and of the container.
-        memory_mib: limit; there is no swap beyond it.
-        cpu: limit, as a quota of each ``period_us``.
-        restarts: whether the engine starts it again when it ends.
-    """
-
-    name: str
-    image: str
-    labels: Mapping[str, str]
-    network: str | None = None
-    command: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    mounts: Sequence[Mount] = ()
-    alias: str | None = None
-    publish: str | None = None
-    memory_mib: int | None = None
-    cpu: float | None = None
-    period_us: int = 100_000
-    restarts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +84,7 @@ class Engine:
         times = (
             ["--timestamp", "0", "--layers=false"] if self.name == "podman" else ["--build-arg", "SOURCE_DATE_EPOCH=0"]
         )
-        words = ["build", *times, "--file", str(context / containerfile), "--tag", tag, *_labels(labels)]
+        words = ["build", *times, "--file", str(context / containerfile), "--tag", tag, *label_words(labels)]
         self._commands.ask([*words, str(context)], _BUILD_S)
 
     def tag(self, name: str, another: str) -> None:
@@ -159,11 +118,11 @@ class Engine:
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """A volume on this machine."""
-        self._ask("volume", "create", *_labels(labels), name)
+        self._ask("volume", "create", *label_words(labels), name)
 
     def create_network(self, name: str, labels: Mapping[str, str]) -> None:
         """A bridge of its own."""
-        self._ask("network", "create", *_labels(labels), name)
+        self._ask("network", "create", *label_words(labels), name)
 
     def run(self, spec: ContainerSpec) -> None:
         """Start a container. Raises CommandError."""
@@ -190,7 +149,7 @@ class Engine:
         self._commands.ask(["start", *names], _RUN_S)
 
     def _made(self, spec: ContainerSpec, how: Sequence[str], given: bytes | None = None) -> None:
-        words = ["run", *self._commands.when_made, *how, *_words(spec), spec.image, *spec.command]
+        words = ["run", *self._commands.when_made, *how, *run_words(spec), spec.image, *spec.command]
         self._commands.ask(words, _RUN_S, given)
 
     def _ask(self, *words: str) -> str:
@@ -198,26 +157,6 @@ class Engine:
 
     def _lines(self, *words: str) -> tuple[str, ...]:
         return tuple(line.strip() for line in self._ask(*words).splitlines() if line.strip())
-
-
-def _words(spec: ContainerSpec) -> list[str]:
-    """The options of ``run``."""
-    words = ["--name", spec.name, "--pull", "never", "--read-only", "--cap-drop", "all"]
-    words += ["--security-opt", "no-new-privileges", "--ulimit", f"nofile={_OPEN_FILES}:{_OPEN_FILES}"]
-    words += ["--restart", "unless-stopped"] if spec.restarts else ["--restart", "no"]
-    words += _labels(spec.labels)
-    for name, value in spec.environment.items():
-        words += ["--env", f"{name}={value}"]
-    for mount in spec.mounts:
-        words += ["--volume", f"{mount.volume}:{mount.path}{':ro' if mount.read_only else ''}"]
-    for flag, text in (("--network", spec.network), ("--network-alias", spec.alias), ("--publish", spec.publish)):
-        if text is not None:
-            words += [flag, text]
-    if spec.memory_mib is not None:
-        words += ["--memory", f"{spec.memory_mib}m", "--memory-swap", f"{spec.memory_mib}m"]
-    if spec.cpu is not None:
-        words += ["--cpu-period", str(spec.period_us), "--cpu-quota", str(round(spec.cpu * spec.period_us))]
-    return words
 
 
 def _container(found: _Inspected) -> Container:
@@ -233,10 +172,6 @@ def _container(found: _Inspected) -> Container:
         pid=state.Pid,
         started=state.StartedAt,
     )
-
-
-def _labels(labels: Mapping[str, str]) -> list[str]:
-    return [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
 
 
 def _filters(labels: Mapping[str, str]) -> list[str]:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from mopar.platforms.container.command import CommandError
-from mopar.platforms.container.engine import Container, ContainerSpec
+from mopar.platforms.container.engine import Container
 from mopar.platforms.container.labels import member_of
+from mopar.platforms.container.specs import ContainerSpec
 from mopar.runtime.report import FAILED
 from mopar.types import PlatformError
 

@@ -8,8 +8,9 @@ from mopar.bundle import Bundle
 from mopar.files import storage_error, swap_paths, temporary_folder
 from mopar.platforms.container.compose import compose_file
 from mopar.platforms.container.images.images import containerfile_name, function_images, gateway_image, write_context
+from mopar.platforms.container.layout import layout_of
 from mopar.platforms.container.options import ContainerOptions
-from mopar.platforms.container.planning import gateway_plan, layout_of, release_of
+from mopar.platforms.container.planning import gateway_plan, release_of
 from mopar.platforms.deploying import Tell
 from mopar.types import UsageError
 from mopar.types.deployed import Packaged, PackageItem

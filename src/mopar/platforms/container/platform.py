@@ -19,11 +19,12 @@ from mopar.platforms.container.found import (
     remove_images,
 )
 from mopar.platforms.container.images.images import GATEWAY, function_images, gateway_image
-from mopar.platforms.container.labels import labels_of
+from mopar.platforms.container.labels import URL, labels_of
+from mopar.platforms.container.layout import check_port, free_ports, layout_of
 from mopar.platforms.container.options import ContainerOptions
 from mopar.platforms.container.packaging import write_package
-from mopar.platforms.container.planning import free_port, gateway_plan, layout_of, release_of
-from mopar.platforms.container.release import Release, new_release
+from mopar.platforms.container.planning import gateway_plan, release_of
+from mopar.platforms.container.release import Release, new_release, wait_for_answers
 from mopar.platforms.container.secrets import feed_token, read_token
 from mopar.platforms.deploying import Tell
 from mopar.platforms.gateways import BackgroundGateways
@@ -89,7 +90,9 @@ def _deploy(
     if token is None and not options.on_loopback:
         tell(f"note: whoever reaches {options.host} may use the model: ask for a token with --token-file")
     held = earlier.port if earlier is not None else None
-    port = held if held is not None and options.port in {0, held} else free_port(options.host, options.port)
+    port = options.port or held or free_ports(options.host, 1)[0]
+    if port != held:
+        check_port(options.host, port)
     layout = layout_of(name, new_release(), bundle, options, port)
     try:
         images = (
@@ -126,6 +129,7 @@ def _undo(engine: Engine, release: Release, built: Built, earlier: Found | None,
     remove_images(engine, built.new)
     if earlier is not None and earlier.gateway is not None:
         engine.start([earlier.gateway.name])
+        wait_for_answers(earlier.gateway.labels[URL], release.plan.ready_s)
     return ", ".join(removed.left)
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mopar.platforms.container.command import CommandError
-from mopar.platforms.container.engine import Container, ContainerSpec, Engine
+from mopar.platforms.container.engine import Container, Engine
 from mopar.platforms.container.failures import why_it_ended, why_it_was_refused
 from mopar.platforms.container.labels import FUNCTION, member_of
+from mopar.platforms.container.specs import ContainerSpec
 from mopar.platforms.health import answers
 from mopar.runtime.report import READY
 from mopar.types import PlatformError
@@ -25,6 +26,13 @@ _LINES = 5
 def new_release() -> str:
     """A name that no other release has."""
     return os.urandom(3).hex()
+
+
+def wait_for_answers(url: str, timeout_s: float) -> None:
+    """Wait until a gateway that ran before answers again, or the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while not answers(url, _HEALTH_S) and time.monotonic() < deadline:
+        time.sleep(_LONGEST_PAUSE_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ import stat
 from pathlib import Path
 
 from mopar.files import read_bounded
-from mopar.platforms.container.engine import ContainerSpec, Engine, Mount
+from mopar.platforms.container.engine import Engine
 from mopar.platforms.container.images.paths import SECRETS, TOKEN
 from mopar.platforms.container.images.python import PYTHON
-from mopar.platforms.container.planning import Layout, secrets_volumes
+from mopar.platforms.container.layout import Layout
+from mopar.platforms.container.planning import secrets_volumes
+from mopar.platforms.container.specs import ContainerSpec, Mount
 from mopar.types import UsageError
 
 _MOST_BYTES = 4096

@@ -9,6 +9,7 @@ from mopar.runtime.config import ConfigError, read_config
 from mopar.runtime.engine import Engine, OrtError
 from mopar.runtime.http.door import Door
 from mopar.runtime.http.function import Function
+from mopar.runtime.pinning import pin_to_cores
 from mopar.runtime.privileges import give_up_privileges
 from mopar.runtime.report import BROKEN, WRONG_USE, end, say_ready
 
@@ -70,6 +71,7 @@ def main(make_engine: "MakeEngine" = Engine) -> None:
         door = Door(function, arguments.listening(), with_parent=arguments.with_parent)
         for number in (_signal.SIGTERM, _signal.SIGINT):
             _signal.signal(number, lambda *_: door.stop())
+        pin_to_cores()
         function.load()
     except (UsageError, ConfigError) as error:
         end(WRONG_USE, str(error))
