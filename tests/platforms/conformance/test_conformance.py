@@ -25,7 +25,7 @@ TOO_SMALL_MIB = 6
         "local",
         "local-http",
         pytest.param("container-socket", marks=pytest.mark.container),
-        pytest.param("container-http", marks=pytest.mark.container),
+        pytest.param("container-http", marks=[pytest.mark.container, pytest.mark.slow]),
         "openfaas",
     ]
 )

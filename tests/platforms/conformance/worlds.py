@@ -82,6 +82,8 @@ def fake_openfaas(folder: Path) -> Iterator[World]:
     password = folder / "password"
     password.write_text(f"{PASSWORD}\n")
     with openfaas(folder / "openfaas", detect_cgroups()) as fake:
-        options = OpenFaasOptions(gateway=fake.url, password_file=password, registry="registry.local:5000/team")
+        options = OpenFaasOptions(
+            gateway=fake.url, password_file=password, registry="registry.local:5000/team", ready_s=8.0
+        )
         images = FakeImages(fake.registry)
         yield OpenFaasWorld(OpenFaas(lambda _options: images), options, fake, images)
