@@ -18,7 +18,8 @@ from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array, from_array, to_array
 from mopar.gateway.executor import Executor
 from mopar.measurement.single import chain_bundle
-from mopar.platforms.local import LocalDeployment, places, process
+from mopar.platforms import function_process
+from mopar.platforms.local import LocalDeployment, places
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.chain import Chain
 from mopar.types import DeploymentError, EngineOptions, OutOfMemoryError, RequestError, TensorSpec
@@ -120,7 +121,7 @@ def stop_after_passing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calla
     """Has a function's present worker stop itself when it has passed a call on, before it says so."""
     folder = tmp_path / "stopping"
     folder.mkdir()
-    monkeypatch.setattr(process, "_BOOT", STOPPING.format(folder=folder))
+    monkeypatch.setattr(function_process, "_BOOT", STOPPING.format(folder=folder))
 
     def mark(served: Served, name: str) -> int:
         pid = served.functions[name].pid
