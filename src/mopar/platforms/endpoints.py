@@ -14,7 +14,7 @@ from mopar.files import from_json, read_json
 from mopar.types import Manifest, UsageError
 
 READY_S = 60.0
-VARIABLE = "MOPAR_FUNCTIONS"
+FUNCTIONS_VARIABLE = "MOPAR_FUNCTIONS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,19 @@ class Endpoints:
 
 
 def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
-    """The endpoints in a file, or those of the environment variable ``VARIABLE``, which a platform sets of an image.
+    """The endpoints in a file, or those of the environment variable ``FUNCTIONS_VARIABLE``, which platforms set.
 
     Raises:
         UsageError: the text is none, or lacks a function of the manifest's plan.
     """
-    text = os.environ.get(VARIABLE)
+    text = os.environ.get(FUNCTIONS_VARIABLE)
     if text is None:
         found = read_json(path, Endpoints, error=UsageError)
     else:
-        found = from_json(text.encode(), Endpoints, what=f"${VARIABLE}", error=UsageError)
+        found = from_json(text.encode(), Endpoints, what=f"${FUNCTIONS_VARIABLE}", error=UsageError)
     for function in manifest.plan.functions:
         if not found.functions.get(function.name):
-            raise UsageError(f"{path if text is None else f'${VARIABLE}'}: no address of function {function.name}")
+            raise UsageError(
+                f"{path if text is None else f'${FUNCTIONS_VARIABLE}'}: no address of function {function.name}"
+            )
     return found

@@ -3,8 +3,9 @@
 import http.client
 from urllib.parse import urlsplit
 
+from mopar.platforms.http.health import REVISION_HEADER
+
 _TIMEOUT_S = 5.0
-_REVISION = "Mopar-Revision"
 
 
 def answers(url: str, timeout_s: float = _TIMEOUT_S, revision: str = "") -> bool:
@@ -22,7 +23,7 @@ def answers(url: str, timeout_s: float = _TIMEOUT_S, revision: str = "") -> bool
     try:
         connection.request("GET", f"{path}/v2/health/ready")
         response = connection.getresponse()
-        return response.status == 200 and (not revision or response.getheader(_REVISION) == revision)
+        return response.status == 200 and (not revision or response.getheader(REVISION_HEADER) == revision)
     except (OSError, http.client.HTTPException):
         return False
     finally:

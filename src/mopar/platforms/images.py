@@ -10,14 +10,13 @@ from msgspec import Meta
 from mopar.bundle import Bundle
 from mopar.files import read_json
 from mopar.platforms.deploying import Tell
-from mopar.platforms.endpoints import VARIABLE
 from mopar.types import UsageError
 from mopar.types.deployed import PackageItem
 
 GATEWAY = "gateway"
 """The gateway's image among those of the functions. No function of a plan is called so."""
-REVISION_VARIABLE, FUNCTIONS_VARIABLE = "MOPAR_REVISION", VARIABLE
-"""Of the environment: what a function is deployed as; what a gateway calls, as JSON (``mopar.platforms.endpoints``)."""
+REVISION_VARIABLE = "MOPAR_REVISION"
+"""Of the environment: what a function is deployed as."""
 _REVISION_DIGITS = 16
 
 
@@ -25,8 +24,8 @@ class ImageBuilder(Protocol):
     """Makes the images of a bundle.
 
     A function's image serves HTTP on ``$PORT``, 8080 by default, as ``mopar.runtime.http`` does. The gateway's serves
-    the bundle on the same port, with the functions that ``FUNCTIONS_VARIABLE`` names. Both run as any user, on a
-    root file system that cannot be written.
+    the bundle on the same port, with the functions that ``FUNCTIONS_VARIABLE`` (``mopar.platforms.endpoints``) names. Both
+    run as any user, on a root file system that cannot be written.
     """
 
     def build(self, bundle: Bundle, deployment: str, registry: str, tell: Tell) -> Mapping[str, str]:

@@ -93,8 +93,6 @@ def test_a_killed_function_comes_back(world: World, bundle: Bundle, reference: C
 def test_a_function_with_too_little_memory_is_named(
     world: World, reference: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    if not world.limits_memory:
-        pytest.skip("this world sets no limits")
     model = load_model(reference(MODEL))
     build(model, chain(model, some_cuts(model, 2), TOO_SMALL_MIB), tmp_path / "small")
     with pytest.raises(PlatformError, match=r"function f\d.*memory.*6 MiB"):
@@ -106,8 +104,6 @@ def test_a_function_with_too_little_memory_is_named(
 def test_a_failed_update_leaves_what_ran(
     world: World, bundle: Bundle, reference: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    if not world.limits_memory:
-        pytest.skip("this world sets no limits")
     world.platform.deploy(bundle, NAME, world.options, tell)
     model = load_model(reference(MODEL))
     build(model, chain(model, some_cuts(model, 2), TOO_SMALL_MIB), tmp_path / "small")

@@ -23,10 +23,6 @@ class World(Protocol):
     def options(self) -> object:
         """Its options, as they are used here."""
 
-    @property
-    def limits_memory(self) -> bool:
-        """Whether functions run under limits of memory here."""
-
     def kill_a_function(self, name: str) -> None:
         """Kill the process of one of a deployment's functions, as the kernel does where memory runs out."""
 

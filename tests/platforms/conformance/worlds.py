@@ -31,7 +31,6 @@ class LocalWorld:
 
     options: LocalOptions
     platform: AnyPlatform = LOCAL
-    limits_memory: bool = True
 
     def kill_a_function(self, name: str) -> None:
         record = BackgroundGateways("local").find(name)
@@ -53,7 +52,6 @@ class ContainerWorld:
 
     options: ContainerOptions
     platform: AnyPlatform = CONTAINERS
-    limits_memory: bool = True
 
     def kill_a_function(self, name: str) -> None:
         first = next(container for container in engines.containers(name) if FUNCTION in container.labels)

@@ -37,10 +37,6 @@ class World:
     fake: FakeOpenFaas
     images: FakeImages
 
-    @property
-    def limits_memory(self) -> bool:
-        return self.fake.groups is not None
-
     def with_options(self, **changes: Any) -> "World":
         return replace(self, options=replace(self.options, **changes))
 

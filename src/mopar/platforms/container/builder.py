@@ -78,7 +78,7 @@ class EngineImages:
 
 
 def _told_later(bundle: Bundle) -> GatewayPlan:
-    """A gateway whose environment names the functions (``mopar.platforms.images.FUNCTIONS_VARIABLE``)."""
+    """A gateway whose environment names the functions (``mopar.platforms.endpoints.FUNCTIONS_VARIABLE``)."""
     unknown: dict[str, tuple[str, ...]] = {
         function.name: (f"http://{function.name}.invalid",) for function in bundle.manifest.plan.functions
     }

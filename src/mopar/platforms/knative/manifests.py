@@ -7,8 +7,8 @@ from urllib.parse import quote
 import msgspec
 
 from mopar.bundle import Bundle
-from mopar.platforms.endpoints import Endpoints
-from mopar.platforms.images import FUNCTIONS_VARIABLE, GATEWAY, REVISION_VARIABLE, revision_of
+from mopar.platforms.endpoints import FUNCTIONS_VARIABLE, Endpoints
+from mopar.platforms.images import GATEWAY, REVISION_VARIABLE, revision_of
 from mopar.platforms.knative.objects import (
     Capabilities,
     Container,

@@ -8,8 +8,8 @@ import msgspec
 
 from mopar.bundle import Bundle
 from mopar.files import JSON_ERRORS
-from mopar.platforms.endpoints import Endpoints
-from mopar.platforms.images import FUNCTIONS_VARIABLE, GATEWAY, REVISION_VARIABLE, revision_of
+from mopar.platforms.endpoints import FUNCTIONS_VARIABLE, Endpoints
+from mopar.platforms.images import GATEWAY, REVISION_VARIABLE, revision_of
 from mopar.platforms.names import DEPLOYMENT_LABEL, FUNCTION_LABEL, member_name
 from mopar.platforms.openfaas.options import OpenFaasOptions, called_at
 from mopar.platforms.openfaas.wire import FunctionSpec, FunctionStatus, Resources
