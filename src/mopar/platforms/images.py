@@ -24,8 +24,8 @@ class ImageBuilder(Protocol):
     """Makes the images of a bundle.
 
     A function's image serves HTTP on ``$PORT``, 8080 by default, as ``mopar.runtime.http`` does. The gateway's serves
-    the bundle on the same port, with the functions that ``FUNCTIONS_VARIABLE`` (``mopar.platforms.endpoints``) names. Both
-    run as any user, on a root file system that cannot be written.
+    the bundle on the same port, with the functions that ``FUNCTIONS_VARIABLE`` of ``endpoints.py`` names. Both run
+    as any user, on a root file system that cannot be written.
     """
 
     def build(self, bundle: Bundle, deployment: str, registry: str, tell: Tell) -> Mapping[str, str]:
