@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mopar.platforms.container.command import CommandError, Commands
-from mopar.platforms.container.engine import Container
-from mopar.platforms.container.failures import why_it_ended, why_it_was_refused
+from mopar.platforms.container.engine import Container, Engine
+from mopar.platforms.container.failures import why_it_ended
 from mopar.platforms.container.labels import FUNCTION
 from mopar.platforms.container.options import ContainerOptions
+from mopar.platforms.container.release import Release, ReleasePlan
 from mopar.platforms.container.specs import ContainerSpec
 from mopar.types import PlatformError, UsageError
 
@@ -38,6 +39,7 @@ def scripted(tmp_path: Path) -> Script:
     [
         ("Error: writing blob: no space left on device", "podman build: writing blob: .*: make room"),
         ("Error: crun: cgroups in hybrid mode not supported", "--runtime, such as runc"),
+        ("level=warning msg=cgroups-v1\nError: no such volume", "podman build: no such volume$"),
         ("Error: netavark: nftables error", "--network host"),
         ("building\nError: one\n two of no use", "podman build: one$"),
         ("", "podman build: exit status 3$"),
@@ -97,11 +99,19 @@ def test_why_a_function_ended_is_told(container: Container, said: tuple[str, ...
     assert str(why_it_ended(SPEC, container, said)).startswith(message)
 
 
-def test_a_limit_in_which_nothing_can_start_is_named() -> None:
-    error = CommandError(
-        "podman run: container init was OOM-killed", "container init was OOM-killed (memory limit too low?)"
-    )
-    assert "f1 ran out of memory at its limit of 33 MiB" in str(why_it_was_refused(SPEC, error))
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo 'container init was OOM-killed (memory limit too low?)' >&2; exit 126", "f1 ran out of memory at its"),
+        ('case "$*" in *"--memory 128m"*) exit 0;; esac; echo "runc start failed" >&2; exit 1', "f1 ran out of memory"),
+        ("echo 'no such image' >&2; exit 125", "f1 cannot be started: podman run: no such image"),
+    ],
+    ids=["told as such", "starts with more", "does not start with more"],
+)
+def test_a_limit_in_which_nothing_can_start_is_named(scripted: Script, script: str, message: str) -> None:
+    release = Release(Engine(scripted(script)), ReleasePlan({}, [SPEC], SPEC, "http://127.0.0.1:9", 1.0))
+    with pytest.raises(PlatformError, match=message):
+        release.start_functions(lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -159,5 +159,6 @@ def _without_prefix(line: str) -> str:
 
 
 def _hint(said: str) -> str:
-    lower = said.lower()
+    # Podman warns of cgroups v1 before whatever goes wrong.
+    lower = "\n".join(line for line in said.lower().splitlines() if "level=warning" not in line)
     return next((f": {hint}" for sign, hint in _HINTS if sign in lower), "")

@@ -21,11 +21,16 @@ _TOO_SMALL = (
 _ERROR = "error: "
 
 
-def why_it_was_refused(spec: ContainerSpec, error: CommandError) -> PlatformError:
-    """Why an engine would not start a container."""
-    if spec.memory_mib is not None and any(sign in error.text.lower() for sign in _TOO_SMALL):
+def why_it_was_refused(spec: ContainerSpec, error: CommandError, *, too_small: bool) -> PlatformError:
+    """Why an engine would not start a container; ``too_small``: its memory limit does not let it start."""
+    if too_small:
         return _too_small(spec)
     return PlatformError(f"{member_of(spec.labels)} cannot be started: {error}")
+
+
+def says_too_small(error: CommandError) -> bool:
+    """Whether an engine says that a container's start did not fit into its limit."""
+    return any(sign in error.text.lower() for sign in _TOO_SMALL)
 
 
 def why_it_ended(spec: ContainerSpec, container: Container | None, said: Sequence[str]) -> PlatformError | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from mopar.platforms.container.command import CommandError
 from mopar.platforms.container.engine import Container, Engine
-from mopar.platforms.container.failures import why_it_ended, why_it_was_refused
+from mopar.platforms.container.failures import says_too_small, why_it_ended, why_it_was_refused
 from mopar.platforms.container.labels import FUNCTION, member_of
 from mopar.platforms.container.specs import ContainerSpec
 from mopar.platforms.health import answers
@@ -21,6 +21,8 @@ from mopar.types import PlatformError
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.03, 0.25
 _HEALTH_S = 2.0
 _LINES = 5
+_ENOUGH_MIB = 128
+"""A memory limit in which every engine can start a container."""
 
 
 def new_release() -> str:
@@ -93,7 +95,25 @@ class Release:
         try:
             self.engine.run(spec)
         except CommandError as error:
-            raise why_it_was_refused(spec, error) from error
+            raise why_it_was_refused(spec, error, too_small=self._is_too_small(spec, error)) from error
+
+    def _is_too_small(self, spec: ContainerSpec, error: CommandError) -> bool:
+        """Whether a container was refused for its memory limit.
+
+        Memory may run out at any point of an engine's own start (runc needs 13 MiB), and few of them are told as such:
+        so it is tried with a limit that suffices.
+        """
+        if spec.memory_mib is None:
+            return False
+        if says_too_small(error) or spec.memory_mib >= _ENOUGH_MIB:
+            return says_too_small(error)
+        with contextlib.suppress(CommandError):
+            self.engine.remove("container", spec.name)
+        try:
+            self.engine.run(replace(spec, memory_mib=_ENOUGH_MIB, restarts=False))
+        except CommandError:
+            return False
+        return True
 
     def _says_ready(self, name: str) -> bool:
         return READY in self.engine.logs(name, _LINES)
