@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mopar.limits import Cgroup, Cgroups, detect_cgroups
+from mopar.limits import Cgroup, Cgroups, charge_foreign, detect_cgroups
 from mopar.limits.owner import is_stale, owned_name
 from mopar.types import PlatformError, UsageError
 
@@ -24,6 +24,16 @@ for mib in range(int(sys.argv[1])):
     held.append(bytearray(b"x") * (1 << 20))
 print("done", flush=True)
 sys.stdin.read()
+"""
+MAP = """
+import mmap, sys
+with open(sys.argv[1], "rb") as file:
+    pages = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+sum(pages[::4096])
+print("mapped", flush=True)
+sys.stdin.readline()
+held = bytearray(40 << 20)
+print("done", flush=True)
 """
 BURN = "import time\nend = time.monotonic() + float(__import__('sys').argv[1])\nwhile time.monotonic() < end: pass"
 
@@ -84,6 +94,28 @@ def test_a_quota_of_a_quarter_allows_a_quarter_of_the_time(group: Cgroup) -> Non
     finish(start(group, BURN, "0.6"))
     # The quota limits CPU time from above; how far below it stays depends on the machine's load.
     assert 0 < group.cpu_ns() < 0.35 * 0.6e9
+
+
+def test_pages_charged_to_others_are_taken_off_the_limit(groups: Cgroups, group: Cgroup, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.write_bytes(bytes(32 * MIB))
+    group.limit(64 * MIB, 1.0)
+    process = start(group, MAP, str(shared))
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"mapped\n"
+    held = groups.holding(process.pid)
+    assert held is not None
+    assert held.directories == group.directories
+    charge_foreign(held, process.pid)
+    limit = group.memory_limit()
+    assert limit is not None
+    assert limit <= 32 * MIB
+    assert process.communicate(b"\n", timeout=30)[0] == b""  # 40 MiB more fit beside none of the 32
+    assert group.oom_kills() == 1
+
+
+def test_a_process_of_no_group_of_ours_is_left_alone(groups: Cgroups) -> None:
+    assert groups.holding(os.getpid()) is None
 
 
 def test_page_cache_can_be_dropped(group: Cgroup, tmp_path: Path) -> None:

@@ -103,7 +103,10 @@ def test_v2_limits_and_figures_use_the_files_of_the_kernels_documentation(tree: 
     assert (group.directories[0] / "memory.max").read_text() == str(100 << 20)
     assert (group.directories[0] / "cpu.max").read_text() == "10000 20000"
     assert swap.read_text() == "0"
+    group.lower(50 << 20)
+    assert group.memory_limit() == 50 << 20
     group.limit(None, None)
+    assert group.memory_limit() is None
     assert (group.directories[0] / "memory.max").read_text() == "max"
     assert (group.directories[0] / "cpu.max").read_text() == "max 20000"
 

@@ -5,6 +5,7 @@ Standard library only; imported by what measures under limits and by platforms t
 
 from mopar.limits.cgroup import Cgroup, Cgroups, MemoryStat
 from mopar.limits.detect import detect_cgroups, why_unavailable
+from mopar.limits.foreign import charge_foreign, foreign_bytes
 from mopar.limits.pagecache import evict_files, read_files
 from mopar.limits.process import ResidentMemory, cpu_ns, major_faults, process_tree, resident_memory
 from mopar.limits.readahead import read_ahead_kib
@@ -14,9 +15,11 @@ __all__ = [
     "Cgroups",
     "MemoryStat",
     "ResidentMemory",
+    "charge_foreign",
     "cpu_ns",
     "detect_cgroups",
     "evict_files",
+    "foreign_bytes",
     "major_faults",
     "process_tree",
     "read_ahead_kib",

@@ -116,6 +116,18 @@ class Cgroup(Directories, ABC):
         """
 
     @abstractmethod
+    def lower(self, memory_bytes: int) -> None:
+        """Lower the memory limit, whatever the others are; the kernel makes room by reclaiming page cache.
+
+        Raises:
+            PlatformError: there is no room.
+        """
+
+    @abstractmethod
+    def memory_limit(self) -> int | None:
+        """The memory limit in bytes; None where there is none."""
+
+    @abstractmethod
     def usage_bytes(self) -> int:
         """Memory charged now, page cache included."""
 
@@ -155,6 +167,10 @@ class Cgroups(ABC):
         Raises:
             PlatformError: the kernel refuses.
         """
+
+    @abstractmethod
+    def holding(self, pid: int) -> Cgroup | None:
+        """The group that mopar made for a process; None where it is in another, or has ended."""
 
     @abstractmethod
     def sweep_stale(self) -> int:

@@ -1,4 +1,4 @@
-"""Where this process's cgroups are mounted: /proc/self/mountinfo joined with /proc/self/cgroup."""
+"""Where the cgroups of a process are mounted: /proc/self/mountinfo joined with /proc/<pid>/cgroup."""
 
 import re
 from dataclasses import dataclass
@@ -10,21 +10,22 @@ UNIFIED = ""
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """A mounted cgroup hierarchy: its mount point, and this process's group within it."""
+    """A mounted cgroup hierarchy: its mount point, and a process's own group within it."""
 
     mount: Path
     own: Path
 
 
-def hierarchies(root: Path = Path("/")) -> dict[str, Hierarchy]:
+def hierarchies(root: Path = Path("/"), pid: int | None = None) -> dict[str, Hierarchy]:
     """Every mounted hierarchy, by version 1 controller; version 2's under ``UNIFIED``.
 
     Args:
         root: directory that holds ``proc`` and the mount points; tests pass one of their own.
+        pid: the process whose groups are wanted; None for this one.
     """
     try:
         mountinfo = (root / "proc/self/mountinfo").read_text()
-        memberships = (root / "proc/self/cgroup").read_text()
+        memberships = (root / "proc" / ("self" if pid is None else str(pid)) / "cgroup").read_text()
     except OSError:
         return {}
     own = _own_paths(memberships)

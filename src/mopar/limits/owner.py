@@ -23,6 +23,11 @@ def owned_name(label: str) -> str:
     return f"mopar-{_namespace()}-{pid}-{_start_time(pid)}-{next(_serial)}-{label}"
 
 
+def is_owned(name: str) -> bool:
+    """Whether ``name`` is a group that mopar made."""
+    return _NAME.fullmatch(name) is not None
+
+
 def is_stale(name: str) -> bool:
     """Whether ``name`` is a mopar group that was created in this pid namespace by a process that is dead."""
     match = _NAME.fullmatch(name)

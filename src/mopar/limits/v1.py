@@ -5,13 +5,14 @@ import math
 from pathlib import Path
 
 from mopar.limits.cgroup import PERIOD_US, Cgroup, Cgroups, MemoryStat, read_int, read_table, write_value
-from mopar.limits.mounts import Hierarchy
-from mopar.limits.owner import owned_name
+from mopar.limits.mounts import Hierarchy, hierarchies
+from mopar.limits.owner import is_owned, owned_name
 from mopar.limits.sweep import sweep
 from mopar.types import PlatformError
 
 CONTROLLERS = ("memory", "cpu", "cpuacct")
 _MIN_QUOTA_US = 1000
+_UNLIMITED = 1 << 62
 
 
 class CgroupV1(Cgroup):
@@ -35,6 +36,18 @@ class CgroupV1(Cgroup):
         write_value(self._cpu / "cpu.cfs_period_us", str(period_us))
         quota = -1 if cpu is None else max(_MIN_QUOTA_US, math.floor(cpu * period_us))
         write_value(self._cpu / "cpu.cfs_quota_us", str(quota))
+
+    def lower(self, memory_bytes: int) -> None:
+        """Lower the memory limit."""
+        write_value(self._memory / "memory.limit_in_bytes", str(memory_bytes))
+        with_swap = self._memory / "memory.memsw.limit_in_bytes"
+        if with_swap.exists():
+            write_value(with_swap, str(memory_bytes))
+
+    def memory_limit(self) -> int | None:
+        """The memory limit."""
+        limit = read_int(self._memory / "memory.limit_in_bytes")
+        return limit if limit < _UNLIMITED else None
 
     def usage_bytes(self) -> int:
         """Memory charged now."""
@@ -91,6 +104,12 @@ class CgroupsV1(Cgroups):
                 group.remove()
                 raise PlatformError(f"cgroup: cannot make {path}: {cause.strerror}") from cause
         return group
+
+    def holding(self, pid: int) -> Cgroup | None:
+        """The group of a process."""
+        found = hierarchies(pid=pid)
+        paths = [found[name].own for name in CONTROLLERS if name in found and is_owned(found[name].own.name)]
+        return CgroupV1(*paths) if len(paths) == len(CONTROLLERS) else None
 
     def sweep_stale(self) -> int:
         """Remove groups whose creating process is dead."""

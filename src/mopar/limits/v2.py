@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from mopar.limits.cgroup import PERIOD_US, Cgroup, Cgroups, MemoryStat, read_int, read_table, write_value
-from mopar.limits.mounts import Hierarchy
-from mopar.limits.owner import owned_name
+from mopar.limits.mounts import UNIFIED, Hierarchy, hierarchies
+from mopar.limits.owner import is_owned, owned_name
 from mopar.limits.sweep import sweep
 from mopar.types import PlatformError
 
@@ -29,6 +29,15 @@ class CgroupV2(Cgroup):
             write_value(self._path / "memory.swap.max", "0")
         quota = "max" if cpu is None else str(max(_MIN_QUOTA_US, math.floor(cpu * period_us)))
         write_value(self._path / "cpu.max", f"{quota} {period_us}")
+
+    def lower(self, memory_bytes: int) -> None:
+        """Lower the memory limit."""
+        write_value(self._path / "memory.max", str(memory_bytes))
+
+    def memory_limit(self) -> int | None:
+        """The memory limit."""
+        text = (self._path / "memory.max").read_text().strip()
+        return None if text == "max" else int(text)
 
     def usage_bytes(self) -> int:
         """Memory charged now."""
@@ -106,6 +115,11 @@ class CgroupsV2(Cgroups):
         except OSError as cause:
             raise PlatformError(f"cgroup: cannot make {path}: {cause.strerror}") from cause
         return CgroupV2(path)
+
+    def holding(self, pid: int) -> Cgroup | None:
+        """The group of a process."""
+        found = hierarchies(pid=pid).get(UNIFIED)
+        return CgroupV2(found.own) if found is not None and is_owned(found.own.name) else None
 
     def sweep_stale(self) -> int:
         """Remove groups whose creating process is dead."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mopar.limits import Cgroup, Cgroups, evict_files, major_faults, resident_memory
+from mopar.limits import Cgroup, Cgroups, evict_files, foreign_bytes, major_faults
 from mopar.measurement.policy import MemoryPolicy
 from mopar.platforms.base import FunctionLaunch, FunctionRun
 from mopar.types import MoparError
@@ -118,7 +118,7 @@ def _serve(running: FunctionRun, policy: MemoryPolicy, slow_ms: float, latencies
 
 def _settled(group: Cgroup, pid: int, latencies: list[float], duration_s: float, floor: list[int]) -> Trial:
     """Read what the process holds now: after the last answer, before it ends."""
-    stat, resident = group.stat(), resident_memory(pid)
+    stat = group.stat()
     return Trial(
         latencies_ms=tuple(latencies),
         failure=None,
@@ -127,7 +127,7 @@ def _settled(group: Cgroup, pid: int, latencies: list[float], duration_s: float,
         floor_bytes=max(*floor, stat.unreclaimable),
         kept_bytes=stat.unreclaimable,
         settled_bytes=stat.anon + stat.kernel + max(stat.mapped, stat.shmem),
-        foreign_bytes=max(0, resident.file + resident.shmem - stat.mapped),
+        foreign_bytes=foreign_bytes(group, pid),
     )
 
 

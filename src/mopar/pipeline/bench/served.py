@@ -15,7 +15,7 @@ import numpy as np
 from mopar.bundle import Bundle, compare_all
 from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
-from mopar.limits import cpu_ns, process_tree, resident_memory
+from mopar.limits import charge_foreign, cpu_ns, detect_cgroups, process_tree, resident_memory
 from mopar.measurement.policy import LATENCY
 from mopar.platforms.base import Network
 from mopar.types import DeploymentError, PlatformError
@@ -135,6 +135,8 @@ def sample(
         for _ in range(LATENCY.served_warm_rounds):
             for server in servers:
                 server.client.infer(inputs)
+        for server in servers:
+            _as_billed(server.pid)
         before = [_cpu_of(server.pid) for server in servers]
         for number, order in enumerate(orders(len(bundles), requests)):
             for place in order:
@@ -167,6 +169,17 @@ def _invoke(server: Server, inputs: Mapping[str, Array], want: Mapping[str, Arra
         taken.held_ms.setdefault(function, []).append(parts["held"])
         taken.engine_ms.setdefault(function, []).append(parts["engine"])
         taken.waiting_ms.setdefault(function, []).append(parts["waiting"])
+
+
+def _as_billed(gateway: int) -> None:
+    """Lower the limits of a gateway's functions by what they map at the expense of other processes."""
+    groups = detect_cgroups()
+    if groups is None:
+        return
+    for process in process_tree(gateway)[1:]:
+        group = groups.holding(process)
+        if group is not None:
+            charge_foreign(group, process)
 
 
 def _resident_mib(pid: int) -> float:

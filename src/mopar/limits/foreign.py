@@ -1,0 +1,24 @@
+"""Pages that a process maps and that are charged to others: of libraries and shared memory that those touched first."""
+
+from mopar.limits.cgroup import Cgroup
+from mopar.limits.process import resident_memory
+
+
+def foreign_bytes(group: Cgroup, pid: int) -> int:
+    """What a process maps at the expense of other groups. Raises PlatformError where it has ended."""
+    resident = resident_memory(pid)
+    return max(0, resident.file + resident.shmem - group.stat().mapped)
+
+
+def charge_foreign(group: Cgroup, pid: int) -> None:
+    """Lower the limit of a process's group by what it maps at the expense of others.
+
+    Its limit is what it is billed for, and on an empty node all that it maps would count. For measurements: where a
+    neighbour's pages are dropped and read again, they count here, so a function that serves for long keeps its limit.
+
+    Raises:
+        PlatformError: the process has ended, or does not fit.
+    """
+    limit = group.memory_limit()
+    if limit is not None:
+        group.lower(limit - foreign_bytes(group, pid))
