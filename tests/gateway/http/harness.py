@@ -36,6 +36,7 @@ class EchoBackend:
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     closed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     calls: int = 0
+    maps_clients_memory: bool = False
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
@@ -46,9 +47,14 @@ class EchoBackend:
 
     @contextlib.asynccontextmanager
     async def infer(
-        self, inputs: Mapping[str, TensorValue], outputs: Sequence[str] | None, deadline_s: float
+        self,
+        inputs: Mapping[str, TensorValue],
+        outputs: Sequence[str] | None,
+        deadline_s: float,
+        homes: Mapping[str, Place] = NOWHERE,
     ) -> AsyncIterator[EchoAnswer]:
         assert deadline_s > 0
+        assert not homes, "it cannot use them"
         self.calls += 1
         self.arrived.release()
         if self.error is not None:
