@@ -13,9 +13,10 @@ OpenFaaS's. ``inside`` is the part that the function itself counts, which is bil
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import uvloop
@@ -24,16 +25,19 @@ from benchmarks.common import parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, open_bundle
 from mopar.bundle.call_plans import CallPlan, call_plans
 from mopar.gateway.arrays import from_array
+from mopar.platforms.books import load_limits
 from mopar.platforms.http import HttpTransport
 from mopar.platforms.openfaas.client import OpenFaasClient
 from mopar.platforms.openfaas.wire import FunctionSpec, Resources
 from mopar.platforms.rest import checked_url
+from mopar.types import PlatformLimits
 from tests.bundle.plans import built
 from tests.models.builder import Builder
 from tests.platforms.openfaas.fake import PASSWORD, USERNAME, openfaas
 from tests.platforms.openfaas.images import FakeImages
 
 FLOATS = {"1 KB": 250, "150 KB": 37_500, "3 MB": 750_000}
+_MIB = 1 << 20
 _WARM = 10
 _CALL_S = 30.0
 _START_S = 30.0
@@ -90,6 +94,32 @@ async def measured(urls: Mapping[str, str], plan: CallPlan, calls: int) -> dict[
     for transport in transports.values():
         await transport.close()
     return found
+
+
+def limits_here(calls: int) -> dict[str, PlatformLimits]:
+    """Limits with what a call costs on this machine: of functions called directly, and through the fake platform."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = echo_bundle(Path(folder) / "bundle")
+        (plan,) = call_plans(bundle.manifest)
+        with here(bundle) as urls:
+            found = uvloop.run(measured(urls, plan, calls))
+    return {place: _fitted([found[size, place] for size in FLOATS]) for place in urls}
+
+
+def _fitted(samples: Sequence[Samples]) -> PlatformLimits:
+    """The line through the smallest and the largest body, and the shares of both that the function counts."""
+    small, *_, large = [(median(one.latency_ms), median(one.inside_ms)) for one in samples]
+    few, *_, many = [4 * count / _MIB for count in FLOATS.values()]
+    per_mib = (large[0] - small[0]) / (2 * (many - few))
+    return replace(
+        load_limits("openfaas-direct"),
+        prices="paper",
+        max_functions=14,
+        hop_ms=small[0] - few * per_mib,
+        hop_ms_per_mib=per_mib,
+        hop_billed_share=small[1] / small[0],
+        wire_billed_share=(large[1] - small[1]) / (large[0] - small[0]),
+    )
 
 
 def main() -> None:
