@@ -113,10 +113,10 @@ def whole(
         targets = [Target(one.label, one.way, stack.enter_context(opened(one, name, home, options))) for one in served]
         want = targets[0].client.infer(inputs)
         taken = interleaved(targets, inputs, arguments.requests, want)
-        counted = {one: _counted_mib(engine_of(options), one.name(name)) for one in served}
+        counted = [_counted_mib(engine_of(options), one.name(name)) for one in served]
     print(f"{name}: medians [quartiles] of {arguments.requests} interleaved requests")
     columns = ("plan", "as", "functions", "ms", "predicted", "10%", "GB-s", "predicted", "MiB in cgroups", "equal")
-    table(columns, [_row(one, taken[one.label, one.way], counted[one]) for one in served])
+    table(columns, [_row(one, taken[one.label, one.way], mib) for one, mib in zip(served, counted, strict=True)])
     return {f"{label}, {way}": samples.latency_ms for (label, way), samples in taken.items()}
 
 
