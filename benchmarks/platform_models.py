@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from benchmarks.deployed import (
     HTTP,
@@ -122,7 +124,9 @@ def whole(
 
 def bundles_of(name: str, home: Path, limits: Mapping[str, PlatformLimits]) -> Iterator[Served]:
     """Mopar's plan for each way and the unsplit one."""
-    model, profile = measure_model(materialise(name))
+    request = home / f"{name}.npz"
+    np.savez(request, allow_pickle=False, **sample_inputs(name))
+    model, profile = measure_model(materialise(name), inputs=request)
     for way, costs in limits.items():
         for label, made in (("mopar", _split(profile, costs)), ("unsplit", _unsplit(profile, costs))):
             folder = home / f"{name}-{label}-{WAYS.index(way)}"
