@@ -85,14 +85,14 @@ async def requests_of(bundle: Bundle, inputs: Mapping[str, Array], count: int) -
     found = []
     async with TimedDeployment(bundle) as deployment:
         executor = Executor(bundle.manifest, deployment.transport())
-        for _ in range(LATENCY.served_warm_rounds + count):
+        for _ in range(LATENCY.settling_requests + count):
             deployment.clock.clear()
             async with executor.infer(values, None, _DEADLINE_S) as answer:
                 timings = list(answer.timings)
             held_ns, waiting_ns = (sum(getattr(one, name) for one in timings) for name in ("held_ns", "waiting_ns"))
             found.append(Request(sum(deployment.clock), held_ns / 1e6, waiting_ns / 1e6))
         await executor.close()
-    return found[LATENCY.served_warm_rounds :]
+    return found[LATENCY.settling_requests :]
 
 
 def measured(name: str, count: int) -> Iterator[tuple[str, int, list[Request]]]:

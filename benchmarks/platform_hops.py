@@ -1,21 +1,24 @@
 """What a call costs on its way to a function: directly, through a platform's gateway, and wherever one is deployed.
 
-    python -m benchmarks.platform_hops [--calls 200] [--json FILE]
+    python -m benchmarks.platform_hops [--calls 200] [--hot] [--json FILE]
     python -m benchmarks.platform_hops --write echo/ ; mopar deploy echo/ --name echo --platform NAME ..
     python -m benchmarks.platform_hops --url http://GATEWAY/function/echo-f0 [--url ..]
 
 A function that returns its input is called on a kept-alive connection with 1 KB, 150 KB and 3 MB both ways, the
-addresses interleaved. Without ``--url`` they are a function of this machine, and the same one through the test suite's
-fake of OpenFaaS, whose proxy is written in Python: its figures are an upper bound that shows the command at work, not
-OpenFaaS's. ``inside`` is the part that the function itself counts, which is billed.
+addresses interleaved. Before each call, memory is written that fills any cache, as other functions do whose turn it
+is: a call of a loop that does nothing else takes about half of the time (--hot). Without ``--url`` they are a
+function of this machine, and the same one through the test suite's fake of OpenFaaS, whose proxy is written in
+Python: its figures are an upper bound that shows the command at work, not OpenFaaS's. ``inside`` is the part that the
+function itself counts, which is billed.
 """
 
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import uvloop
@@ -24,17 +27,21 @@ from benchmarks.common import parser, say_where, spread, table, write_raw
 from mopar.bundle import Bundle, open_bundle
 from mopar.bundle.call_plans import CallPlan, call_plans
 from mopar.gateway.arrays import from_array
+from mopar.platforms.books import load_limits
 from mopar.platforms.http import HttpTransport
 from mopar.platforms.openfaas.client import OpenFaasClient
 from mopar.platforms.openfaas.wire import FunctionSpec, Resources
 from mopar.platforms.rest import checked_url
+from mopar.types import PlatformLimits
 from tests.bundle.plans import built
 from tests.models.builder import Builder
 from tests.platforms.openfaas.fake import PASSWORD, USERNAME, openfaas
 from tests.platforms.openfaas.images import FakeImages
 
 FLOATS = {"1 KB": 250, "150 KB": 37_500, "3 MB": 750_000}
+_MIB = 1 << 20
 _WARM = 10
+_OTHERS_BYTES = 128 << 20
 _CALL_S = 30.0
 _START_S = 30.0
 
@@ -70,8 +77,11 @@ def here(bundle: Bundle) -> Iterator[dict[str, str]]:
         yield {"directly": function.url, "fake OpenFaaS": f"{fake.url}/function/echo-f0"}
 
 
-async def measured(urls: Mapping[str, str], plan: CallPlan, calls: int) -> dict[tuple[str, str], Samples]:
-    """Samples of each address and size."""
+async def measured(
+    urls: Mapping[str, str], plan: CallPlan, calls: int, *, hot: bool = False
+) -> dict[tuple[str, str], Samples]:
+    """Samples of each address and size; ``hot`` where nothing happens between calls."""
+    others = np.zeros(_OTHERS_BYTES, np.uint8)
     found = {(size, place): Samples() for size in FLOATS for place in urls}
     transports = {place: HttpTransport({"f0": [url]}) for place, url in urls.items()}
     for size, count in FLOATS.items():
@@ -79,6 +89,8 @@ async def measured(urls: Mapping[str, str], plan: CallPlan, calls: int) -> dict[
         for number in range(calls + _WARM):
             for place, transport in transports.items():
                 request = transport.open({"x": value}, 0)
+                if not hot:
+                    others += 1
                 began = time.perf_counter()
                 await request.run(plan, (), time.monotonic() + _CALL_S)
                 took_ms = (time.perf_counter() - began) * 1e3
@@ -92,12 +104,39 @@ async def measured(urls: Mapping[str, str], plan: CallPlan, calls: int) -> dict[
     return found
 
 
+def limits_here(calls: int) -> dict[str, PlatformLimits]:
+    """Limits with what a call costs on this machine: of functions called directly, and through the fake platform."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = echo_bundle(Path(folder) / "bundle")
+        (plan,) = call_plans(bundle.manifest)
+        with here(bundle) as urls:
+            found = uvloop.run(measured(urls, plan, calls))
+    return {place: _fitted([found[size, place] for size in FLOATS]) for place in urls}
+
+
+def _fitted(samples: Sequence[Samples]) -> PlatformLimits:
+    """The line through the smallest and the largest body, and the shares of both that the function counts."""
+    small, *_, large = [(median(one.latency_ms), median(one.inside_ms)) for one in samples]
+    few, *_, many = [4 * count / _MIB for count in FLOATS.values()]
+    per_mib = (large[0] - small[0]) / (2 * (many - few))
+    return replace(
+        load_limits("openfaas-direct"),
+        prices="paper",
+        max_functions=14,
+        hop_ms=small[0] - few * per_mib,
+        hop_ms_per_mib=per_mib,
+        hop_billed_share=small[1] / small[0],
+        wire_billed_share=(large[1] - small[1]) / (large[0] - small[0]),
+    )
+
+
 def main() -> None:
     """Measure, or write the bundle."""
     options = parser(__doc__)
     options.add_argument("--calls", type=int, default=200)
     options.add_argument("--url", action="append", help="of a deployed function of the bundle that --write writes")
     options.add_argument("--write", type=Path, metavar="DIR", help="write the bundle and end")
+    options.add_argument("--hot", action="store_true", help="call in a loop that does nothing else")
     given = options.parse_args()
     if given.write is not None:
         echo_bundle(given.write)
@@ -107,7 +146,7 @@ def main() -> None:
         bundle = echo_bundle(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "bundle")
         urls = {url: checked_url(url, "--url") for url in given.url} if given.url else stack.enter_context(here(bundle))
         (plan,) = call_plans(open_bundle(bundle.root).manifest)
-        found = uvloop.run(measured(urls, plan, given.calls))
+        found = uvloop.run(measured(urls, plan, given.calls, hot=given.hot))
     rows = [
         (size, place, spread(samples.latency_ms).text(), spread(samples.inside_ms).text())
         for (size, place), samples in found.items()

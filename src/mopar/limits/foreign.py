@@ -2,6 +2,9 @@
 
 from mopar.limits.cgroup import Cgroup
 from mopar.limits.process import resident_memory
+from mopar.types import PlatformError
+
+_MIB = 1 << 20
 
 
 def foreign_bytes(group: Cgroup, pid: int) -> int:
@@ -20,5 +23,12 @@ def charge_foreign(group: Cgroup, pid: int) -> None:
         PlatformError: the process has ended, or does not fit.
     """
     limit = group.memory_limit()
-    if limit is not None:
-        group.lower(limit - foreign_bytes(group, pid))
+    if limit is None:
+        return
+    foreign = foreign_bytes(group, pid)
+    try:
+        group.lower(limit - foreign)
+    except PlatformError as cause:
+        raise PlatformError(
+            f"{limit / _MIB:.0f} MiB are too few on an empty node: {foreign / _MIB:.1f} MiB are charged to others"
+        ) from cause

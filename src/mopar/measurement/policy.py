@@ -79,8 +79,9 @@ class LatencyPolicy:
     call_s: float = 300.0
     """Deadline of one call or request: large models take seconds under small CPU shares."""
 
-    served_warm_rounds: int = 3
-    """Requests to a whole deployment before those that count: its functions were loaded and run once already."""
+    settling_requests: int = 6
+    """Before those that count, to a function under a limit or a deployment: after the first ones a worker drops pages
+    that only loading used."""
     served_ms: float = 1500.0
     """A deployment is measured for so long: twenty quick requests would all meet the same transient system noise."""
     served_rounds: int = 100

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mopar.bundle import Bundle
 from mopar.limits import charge_foreign, detect_cgroups
+from mopar.measurement.policy import LATENCY
 from mopar.measurement.recording import Recording
 from mopar.measurement.required_memory import required_memory
 from mopar.platforms import host_platform
@@ -97,10 +98,12 @@ def _under_limit(launch: PlannedLaunch, requests: int) -> LimitedRun:
         if group is not None:
             group.limit(function.memory_mib * _MIB, function.cpu, launch.period_us)
         with launch.calls.start(group) as running:
-            for number in range(requests):
+            for _ in range(LATENCY.settling_requests):
                 running.request()
-                if number == 0 and group is not None:
-                    charge_foreign(group, running.pid)
+            if group is not None:
+                charge_foreign(group, running.pid)
+            for _ in range(requests):
+                running.request()
                 samples.append(sum(timing.held_ns for timing in running.timings) / 1e6)
     except MoparError as error:
         killed = group is not None and group.oom_kills() > 0

@@ -156,7 +156,7 @@ async def _serve(bundle: Bundle, inputs: Inputs, rounds: int) -> tuple[float, di
     values = {name: from_array(name, value) for name, value in inputs.items()}
     samples: list[float] = []
     answers: dict[str, Array] = {}
-    least = LATENCY.served_warm_rounds + rounds
+    least = LATENCY.settling_requests + rounds
     async with host_platform().start(bundle) as deployment:
         executor = Executor(bundle.manifest, deployment.transport())
         while len(samples) < least or (sum(samples) < LATENCY.served_ms and len(samples) < LATENCY.served_rounds):
@@ -165,4 +165,4 @@ async def _serve(bundle: Bundle, inputs: Inputs, rounds: int) -> tuple[float, di
                 samples.append((time.perf_counter() - started) * 1e3)
                 answers = {value.name: to_array(value).copy() for value in answer.outputs}
         await executor.close()
-    return statistics.median(samples[LATENCY.served_warm_rounds :]), answers
+    return statistics.median(samples[LATENCY.settling_requests :]), answers

@@ -132,7 +132,7 @@ def sample(
         for bundle in bundles:
             servers.append(Server(bundle, transport, network))
             stack.callback(servers[-1].stop)
-        for _ in range(LATENCY.served_warm_rounds):
+        for _ in range(LATENCY.settling_requests):
             for server in servers:
                 server.client.infer(inputs)
         for server in servers:
