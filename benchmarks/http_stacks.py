@@ -221,7 +221,11 @@ async def gateway_server() -> None:
 
         @contextlib.asynccontextmanager
         async def infer(
-            self, inputs: Any, outputs: Any, deadline_s: float, homes: Any = NOWHERE  # noqa: ARG002
+            self,
+            inputs: Any,  # noqa: ARG002
+            outputs: Any,  # noqa: ARG002
+            deadline_s: float,  # noqa: ARG002
+            homes: Any = NOWHERE,  # noqa: ARG002
         ) -> AsyncIterator[_Answer]:
             yield _Answer(TensorValue("y", "float32", (256,), ANSWER))
 

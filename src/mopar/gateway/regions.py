@@ -148,7 +148,9 @@ def write(place: Place, data: bytes | bytearray | memoryview) -> None:
     """Copy bytes to a place. Raises RequestError where they are more than fit."""
     view = memoryview(data).cast("B")
     if len(view) > place.nbytes:
-        raise RequestError(f"an output of {len(view)} bytes does not fit into the {place.nbytes} that were given for it")
+        raise RequestError(
+            f"an output of {len(view)} bytes does not fit into the {place.nbytes} that were given for it"
+        )
     offset = place.offset
     while view:
         written = os.pwrite(place.segment.descriptor, view, offset)
@@ -173,7 +175,9 @@ def overlap(one: Place, other: Place) -> bool:
 
 def _of_this_machine(caller: int | None) -> int:
     if caller is None:
-        raise RequestError("shared memory is for clients on the gateway's own machine and network: send binary data", 403)
+        raise RequestError(
+            "shared memory is for clients on the gateway's own machine and network: send binary data", 403
+        )
     return caller
 
 
@@ -188,13 +192,7 @@ def _opened(key: str, offset: int, byte_size: int, owner: int) -> ClientMemory:
     except (OSError, UnicodeError) as cause:
         raise RequestError(f"shared memory {key[:200]} cannot be opened: it is not there, or not yours") from cause
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != owner:
-            raise RequestError(f"shared memory {key[:200]} cannot be opened: it is not there, or not yours")
-        if offset + byte_size > found.st_size:
-            raise RequestError(
-                f"shared memory {key[:200]} has {found.st_size} bytes: {byte_size} at {offset} reach past its end"
-            )
+        identity = _checked(descriptor, f"shared memory {key[:200]}", offset, byte_size, owner)
         # Pages that nobody has written yet would be charged to the function that writes them first.
         os.posix_fallocate(descriptor, offset, byte_size)
     except OSError as cause:
@@ -205,4 +203,14 @@ def _opened(key: str, offset: int, byte_size: int, owner: int) -> ClientMemory:
     except BaseException:
         os.close(descriptor)
         raise
-    return ClientMemory(descriptor, offset + byte_size, (found.st_dev, found.st_ino))
+    return ClientMemory(descriptor, offset + byte_size, identity)
+
+
+def _checked(descriptor: int, what: str, offset: int, byte_size: int, owner: int) -> tuple[int, int]:
+    """The identity of a file, once it is known to be the owner's, and large enough. Raises RequestError."""
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != owner:
+        raise RequestError(f"{what} cannot be opened: it is not there, or not yours")
+    if offset + byte_size > found.st_size:
+        raise RequestError(f"{what} has {found.st_size} bytes: {byte_size} at {offset} reach past its end")
+    return found.st_dev, found.st_ino

@@ -17,7 +17,6 @@ from mopar.limits import Cgroup
 from mopar.segments import Place
 from mopar.types import TensorValue, UsageError
 
-
 NO_HOMES: Mapping[Made, Place] = MappingProxyType({})
 
 

@@ -11,8 +11,10 @@ from typing import Any, Self
 
 import uvloop
 
+from mopar.gateway.backend import NOWHERE
 from mopar.gateway.http import Access, HttpLimits, serve
 from mopar.gateway.prometheus import Registry
+from mopar.segments import Place
 from mopar.types import TensorSpec, TensorValue
 
 PATIENCE_S = 20.0

@@ -1,11 +1,12 @@
 """Tensors in memory that clients share, by the extension's rules: copied here, since the backend can map none."""
 
-import contextlib
 import json
 import os
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing import shared_memory
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,13 +27,19 @@ def server() -> Iterator[Server]:
         yield server
 
 
+@dataclass(frozen=True)
+class Memory:
+    name: str
+    buf: memoryview
+
+
 @pytest.fixture
-def memory() -> Iterator[shared_memory.SharedMemory]:
+def memory() -> Iterator[Memory]:
     made = shared_memory.SharedMemory(create=True, size=4096)
-    yield made
+    assert made.buf is not None
+    yield Memory(made.name, made.buf)
     made.close()
-    with contextlib.suppress(FileNotFoundError):
-        made.unlink()
+    made.unlink()
 
 
 def ask(server: Server, request: bytes) -> Reply:
@@ -67,9 +74,7 @@ def request(
     return post(json.dumps({"inputs": inputs, "outputs": list(outputs)}).encode())
 
 
-def test_inputs_are_read_from_regions_and_outputs_written_to_them(
-    server: Server, memory: shared_memory.SharedMemory
-) -> None:
+def test_inputs_are_read_from_regions_and_outputs_written_to_them(server: Server, memory: Memory) -> None:
     memory.buf[100:116], memory.buf[200 : 200 + len(STRINGS)], memory.buf[300:302] = X, STRINGS, b"\1\1"
     assert register(server, "all", memory.name).status == 200
     outputs = [
@@ -90,7 +95,7 @@ def test_inputs_are_read_from_regions_and_outputs_written_to_them(
     assert bytes(memory.buf[1100 : 1100 + len(STRINGS)]) == STRINGS
 
 
-def test_regions_are_listed_and_forgotten(server: Server, memory: shared_memory.SharedMemory) -> None:
+def test_regions_are_listed_and_forgotten(server: Server, memory: Memory) -> None:
     for name, offset in (("one", 0), ("two", 1000)):
         assert register(server, name, memory.name, offset=offset, byte_size=1000).status == 200
     status = "/v2/systemsharedmemory/status"
@@ -123,20 +128,18 @@ def test_regions_are_listed_and_forgotten(server: Server, memory: shared_memory.
     ],
 )
 def test_what_cannot_be_registered_is_refused(
-    server: Server, memory: shared_memory.SharedMemory, changes: dict[str, Any], message: str
+    server: Server, memory: Memory, changes: dict[str, Any], message: str
 ) -> None:
     reply = register(server, "wrong", **{"key": memory.name, **changes})
     assert reply.status == 400
     assert message in reply.json()["error"]
 
 
-def test_a_link_a_folder_and_another_users_memory_are_refused(
-    server: Server, memory: shared_memory.SharedMemory
-) -> None:
+def test_a_link_a_folder_and_another_users_memory_are_refused(server: Server, memory: Memory) -> None:
     path = f"{FOLDER}/{memory.name}"
-    link, folder = f"{path}-link", f"{path}-folder"
-    os.symlink(path, link)
-    os.mkdir(folder)
+    link, folder = Path(f"{path}-link"), Path(f"{path}-folder")
+    link.symlink_to(path)
+    folder.mkdir()
     try:
         for key in (f"{memory.name}-link", f"{memory.name}-folder"):
             assert "cannot be opened" in register(server, "r", key).json()["error"]
@@ -144,8 +147,8 @@ def test_a_link_a_folder_and_another_users_memory_are_refused(
             os.chown(path, 65534, 65534)
             assert "not yours" in register(server, "r", memory.name).json()["error"]
     finally:
-        os.unlink(link)
-        os.rmdir(folder)
+        link.unlink()
+        folder.rmdir()
 
 
 @pytest.mark.parametrize(
@@ -160,18 +163,14 @@ def test_a_link_a_folder_and_another_users_memory_are_refused(
         ({"parameters": {"shared_memory_region": 3}}, "must be a region's name"),
     ],
 )
-def test_a_part_that_does_not_fit_is_refused(
-    server: Server, memory: shared_memory.SharedMemory, x: dict[str, Any], message: str
-) -> None:
+def test_a_part_that_does_not_fit_is_refused(server: Server, memory: Memory, x: dict[str, Any], message: str) -> None:
     register(server, "all", memory.name)
     reply = ask(server, request(x))
     assert reply.status == 400
     assert message in reply.json()["error"]
 
 
-def test_an_output_that_does_not_fit_and_memory_that_was_cut_short_are_told(
-    server: Server, memory: shared_memory.SharedMemory
-) -> None:
+def test_an_output_that_does_not_fit_and_memory_that_was_cut_short_are_told(server: Server, memory: Memory) -> None:
     register(server, "all", memory.name)
     small = ask(server, request({"data": [1, 2, 3, 4]}, outputs=[{"name": "x", **part("all", 0, 12)}]))
     assert small.status == 400
@@ -183,7 +182,7 @@ def test_an_output_that_does_not_fit_and_memory_that_was_cut_short_are_told(
     os.truncate(f"{FOLDER}/{memory.name}", 4096)
 
 
-def test_booleans_in_regions_are_checked(server: Server, memory: shared_memory.SharedMemory) -> None:
+def test_booleans_in_regions_are_checked(server: Server, memory: Memory) -> None:
     memory.buf[0:2] = b"\1\2"
     register(server, "all", memory.name)
     reply = ask(server, request({"data": [1, 2, 3, 4]}, b=part("all", 0, 2)))

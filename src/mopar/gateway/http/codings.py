@@ -24,7 +24,9 @@ def coding_of(header: str | None) -> str | None:
     if coding == "identity":
         return None
     if coding not in _WINDOWS:
-        raise RequestError(f"content-encoding {coding[:100]} is not accepted: send gzip, deflate or the plain body", 415)
+        raise RequestError(
+            f"content-encoding {coding[:100]} is not accepted: send gzip, deflate or the plain body", 415
+        )
     return coding
 
 

@@ -225,7 +225,7 @@ def _from_json(tensor: InputTensor, parts: Split | None, what: str, dtype: str, 
 def _from_region(
     tensor: InputTensor, clients: Clients, part: SharedPart, spec: TensorSpec, shape: tuple[int, ...]
 ) -> TensorValue:
-    """A tensor in the client's memory: copied where its elements are checked, or where functions cannot use it there."""
+    """A tensor in the client's memory: copied where its elements are checked, or functions cannot use it there."""
     what = f"input {tensor.name}"
     place = clients.place(part, what)
     if not (clients.mapped and aligned(place)) or spec.dtype in _CHECKED:

@@ -71,7 +71,10 @@ class HttpTransport:
         return all(function.ready() for function in self._functions.values())
 
     def open(
-        self, inputs: Mapping[str, TensorValue], nbytes: int, homes: Mapping[Made, Place] = NO_HOMES  # noqa: ARG002 - never any
+        self,
+        inputs: Mapping[str, TensorValue],
+        nbytes: int,
+        homes: Mapping[Made, Place] = NO_HOMES,  # noqa: ARG002 - never any
     ) -> HttpRequest:
         """Begin a request; its inputs are not copied."""
         request = HttpRequest(self._functions, self._budget)
