@@ -1,6 +1,7 @@
 """Triton's own client against the gateway: plain, binary, compressed, and in memory that both share."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -132,5 +133,25 @@ def test_an_output_may_take_the_place_of_an_input(client: Any, want: dict[str, A
         client.infer(name_of(client), inputs, outputs=[output])
         check({name: shm.get_contents_as_numpy(region, value.dtype, list(value.shape))}, {name: value})
         client.unregister_system_shared_memory()
+    finally:
+        shm.destroy_shared_memory_region(region)
+
+
+def test_memory_that_is_cut_short_fails_its_request_alone(client: Any, want: dict[str, Array]) -> None:
+    region = shm.create_shared_memory_region("cut", "/mopar-test-cut", 1 << 20)
+    try:
+        client.register_system_shared_memory("cut", "/mopar-test-cut", 1 << 20)
+        os.truncate("/dev/shm/mopar-test-cut", 0)
+        inputs, plain = [], []
+        for name, value in sample_inputs(MODEL).items():
+            inputs.append(given(name, value))
+            inputs[-1].set_shared_memory("cut", value.nbytes)
+            plain.append(given(name, value))
+            plain[-1].set_data_from_numpy(value)
+        with pytest.raises(InferenceServerException):
+            client.infer(name_of(client), inputs)
+        found = client.infer(name_of(client), plain)
+        check({name: found.as_numpy(name) for name in want}, want)
+        client.unregister_system_shared_memory("cut")
     finally:
         shm.destroy_shared_memory_region(region)
