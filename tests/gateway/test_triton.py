@@ -15,6 +15,7 @@ from tritonclient.utils import InferenceServerException
 
 from mopar.bundle import compare_all
 from mopar.gateway.arrays import Array
+from mopar.gateway.regions import FOLDER
 from mopar.pipeline.bench.served import Server
 from mopar.pipeline.reference import ReferenceModel
 from tests.bundle.plans import built
@@ -141,7 +142,7 @@ def test_memory_that_is_cut_short_fails_its_request_alone(client: Any, want: dic
     region = shm.create_shared_memory_region("cut", "/mopar-test-cut", 1 << 20)
     try:
         client.register_system_shared_memory("cut", "/mopar-test-cut", 1 << 20)
-        os.truncate("/dev/shm/mopar-test-cut", 0)
+        os.truncate(f"{FOLDER}/mopar-test-cut", 0)
         inputs, plain = [], []
         for name, value in sample_inputs(MODEL).items():
             inputs.append(given(name, value))
