@@ -204,6 +204,7 @@ class _Answer:
 
 async def gateway_server() -> None:
     """The gateway's own server, in front of a model that returns 1 KB for any request."""
+    from mopar.gateway.backend import NOWHERE
     from mopar.gateway.http import serve
     from mopar.gateway.prometheus import Registry
     from mopar.runtime.trim import tune_heap
@@ -213,12 +214,19 @@ async def gateway_server() -> None:
         name = "m"
         inputs = (TensorSpec("x", "float32", ("n",)),)
         outputs = (TensorSpec("y", "float32", (256,)),)
+        maps_clients_memory = False
 
         def ready(self) -> bool:
             return True
 
         @contextlib.asynccontextmanager
-        async def infer(self, inputs: Any, outputs: Any, deadline_s: float) -> AsyncIterator[_Answer]:  # noqa: ARG002
+        async def infer(
+            self,
+            inputs: Any,  # noqa: ARG002
+            outputs: Any,  # noqa: ARG002
+            deadline_s: float,  # noqa: ARG002
+            homes: Any = NOWHERE,  # noqa: ARG002
+        ) -> AsyncIterator[_Answer]:
             yield _Answer(TensorValue("y", "float32", (256,), ANSWER))
 
     imported = memory_mib()

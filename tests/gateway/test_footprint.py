@@ -35,7 +35,7 @@ def test_it_is_what_the_places_take(reference: Callable[[str], Path], tmp_path: 
     values = {key: from_array(key, value) for key, value in sample_inputs(name).items()}
     arena, needed = Arena(), Footprint(plans).bytes_of(values)
     places = Places(arena, {})
-    places.accept(values, needed)
+    places.accept(values, needed, {})
     for plan in plans:
         places.frame(plan)
     used = arena._used

@@ -50,7 +50,7 @@ def tensor_bytes(dtype: str, shape: Shape) -> int | None:
 
 def check_bytes(value: TensorValue) -> None:
     """Raise RequestError where an input's bytes do not match its shape."""
-    expected, given = tensor_bytes(value.dtype, value.shape), memoryview(value.data).nbytes
+    expected, given = tensor_bytes(value.dtype, value.shape), value.nbytes
     if expected is not None and expected != given:
         raise RequestError(f"input {value.name} has {given} bytes, its shape needs {expected}")
 

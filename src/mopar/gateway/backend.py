@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 from typing import Protocol
 
+from mopar.segments import Place
 from mopar.types import TensorSpec, TensorValue
+
+NOWHERE: Mapping[str, Place] = MappingProxyType({})
 
 
 class Answer(Protocol):
@@ -34,11 +38,19 @@ class Backend(Protocol):
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The outputs that an answer can have; dimensions may be symbolic."""
 
+    @property
+    def maps_clients_memory(self) -> bool:
+        """Whether inputs may be, and outputs be put, in memory that a client shares."""
+
     def ready(self) -> bool:
         """Whether a request can be answered now, without waiting for a function to start."""
 
     def infer(
-        self, inputs: Mapping[str, TensorValue], outputs: Sequence[str] | None, deadline_s: float
+        self,
+        inputs: Mapping[str, TensorValue],
+        outputs: Sequence[str] | None,
+        deadline_s: float,
+        homes: Mapping[str, Place] = NOWHERE,
     ) -> AbstractAsyncContextManager[Answer]:
         """Run one request.
 
@@ -49,6 +61,8 @@ class Backend(Protocol):
                 until the context ends.
             outputs: names of the outputs to return, in this order; None for all.
             deadline_s: time for the answer, in seconds from now.
+            homes: output -> place in the client's memory; an output that was made there has the place in its value.
+                Only where ``maps_clients_memory``; none overlaps another or an input.
 
         Raises:
             RequestError: the request cannot be answered as it is.

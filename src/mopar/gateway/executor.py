@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.bundle.call_plans import CallPlan, Made, call_plans
+from mopar.gateway.backend import NOWHERE
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.check import check_ranges, check_values
 from mopar.gateway.footprint import Footprint
@@ -14,7 +15,9 @@ from mopar.gateway.options import DEFAULT_QUEUE
 from mopar.gateway.schedule import Schedule, Unit
 from mopar.gateway.starving import Starving
 from mopar.platforms.base import CallTiming, OpenRequest, Transport
+from mopar.segments import Place
 from mopar.types import (
+    REQUEST,
     Manifest,
     OutOfMemoryError,
     OverloadedError,
@@ -86,13 +89,22 @@ class Executor:
         self._slots = asyncio.Semaphore(concurrency or len(manifest.plan.functions) + 1)
         self._stragglers: set[asyncio.Task[None]] = set()
 
+    @property
+    def maps_clients_memory(self) -> bool:
+        """Whether functions can use memory that clients share."""
+        return self._transport.maps_clients_memory
+
     def ready(self) -> bool:
         """Whether every function would answer now."""
         return self._transport.ready()
 
     @contextlib.asynccontextmanager
     async def infer(
-        self, inputs: Mapping[str, TensorValue], outputs: Sequence[str] | None, deadline_s: float
+        self,
+        inputs: Mapping[str, TensorValue],
+        outputs: Sequence[str] | None,
+        deadline_s: float,
+        homes: Mapping[str, Place] = NOWHERE,
     ) -> AsyncIterator[Answer]:
         """Answer one request; its outputs stay valid inside the ``async with`` block.
 
@@ -100,6 +112,7 @@ class Executor:
             inputs: one value for each input of the model.
             outputs: names of the outputs wanted; None for all.
             deadline_s: seconds from now.
+            homes: output -> place in the client's memory where it is to be made, if the transport can.
 
         Raises:
             RequestError: inputs do not fit the model.
@@ -117,7 +130,7 @@ class Executor:
         deadline = time.monotonic() + deadline_s
         await self._take_slot(deadline)
         try:
-            request = self._transport.open(inputs, needed)
+            request = self._transport.open(inputs, needed, self._made_at(homes))
         except BaseException:  # whatever it was, nobody else gives the slot back
             self._slots.release()
             raise
@@ -150,6 +163,10 @@ class Executor:
             if name not in self._dtypes:
                 raise RequestError(f"the model has no output {name}: it has {', '.join(self._dtypes)}")
         return [(name, self._dtypes[name], (name, self._makers[name])) for name in names]
+
+    def _made_at(self, homes: Mapping[str, Place]) -> Mapping[Made, Place]:
+        """The places by what is made there; outputs that are inputs are made nowhere."""
+        return {(name, self._makers[name]): home for name, home in homes.items() if self._makers[name] != REQUEST}
 
     async def _take_slot(self, deadline: float) -> None:
         if self._slots.locked() and self._waiting >= self._queue:

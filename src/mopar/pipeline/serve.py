@@ -14,6 +14,7 @@ from mopar.gateway.http import HttpLimits, access_for, is_loopback, serve
 from mopar.gateway.metrics import FunctionMetrics
 from mopar.gateway.options import ServeOptions
 from mopar.gateway.prometheus import Registry
+from mopar.gateway.regions import Regions
 from mopar.gateway.token import read_token
 from mopar.machine import available_bytes
 from mopar.platforms import host_platform
@@ -107,6 +108,7 @@ async def serve_settled(
                 deadline_s=options.deadline_s,
                 limits=_limits(options),
                 access=access_for(options.host, options.allow_hosts, token),
+                regions=Regions(budget),
             )
         finally:
             await executor.close()

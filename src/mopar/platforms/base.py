@@ -8,13 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Protocol, Self
 
 from mopar.bundle import Bundle
 from mopar.bundle.call_plans import CallChain, CallPlan, Made
 from mopar.limits import Cgroup
+from mopar.segments import Place
 from mopar.types import TensorValue, UsageError
+
+NO_HOMES: Mapping[Made, Place] = MappingProxyType({})
 
 
 class Budget(Protocol):
@@ -182,15 +185,23 @@ class Transport(Protocol):
     def runs_chains(self) -> bool:
         """Whether ``run_chain`` may be called."""
 
+    @property
+    def maps_clients_memory(self) -> bool:
+        """Whether functions can read and write tensors in memory that clients share with the gateway."""
+
     def ready(self) -> bool:
         """Whether every function would answer now."""
 
-    def open(self, inputs: Mapping[str, TensorValue], nbytes: int) -> OpenRequest:
+    def open(
+        self, inputs: Mapping[str, TensorValue], nbytes: int, homes: Mapping[Made, Place] = NO_HOMES
+    ) -> OpenRequest:
         """Begin a request.
 
         Args:
-            inputs: one value for each of the model's inputs.
+            inputs: one value for each of the model's inputs; with a place only where ``maps_clients_memory``.
             nbytes: of all its tensors whose size follows from the inputs' shapes.
+            homes: places in the client's memory where outputs are to be made, as far as their size is known before and
+                fits; the values of such have the place. None of them overlaps another or an input.
 
         Raises:
             RequestError: the bytes of a value do not match its shape, or the request needs too much memory.

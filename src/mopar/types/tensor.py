@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mopar.segments import Place
+
 Dim = int | str | None
 """A dimension: fixed, symbolic (the same name is the same size), or unknown."""
 
@@ -46,10 +48,17 @@ class TensorValue:
         dtype: a name of ``mopar.types.DTYPES``.
         shape: its dimensions.
         data: elements in C order, little endian; strings as the Open Inference Protocol's BYTES: for
-            each element its length (4 bytes, little endian), then its bytes.
+            each element its length (4 bytes, little endian), then its bytes. Empty where there is a place.
+        place: of the elements in memory that the client shares; None where they are ``data``.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     data: bytes | bytearray | memoryview
+    place: Place | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements."""
+        return memoryview(self.data).nbytes if self.place is None else self.place.nbytes

@@ -11,8 +11,10 @@ from typing import Any, Self
 
 import uvloop
 
+from mopar.gateway.backend import NOWHERE
 from mopar.gateway.http import Access, HttpLimits, serve
 from mopar.gateway.prometheus import Registry
+from mopar.segments import Place
 from mopar.types import TensorSpec, TensorValue
 
 PATIENCE_S = 20.0
@@ -36,6 +38,7 @@ class EchoBackend:
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     closed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     calls: int = 0
+    maps_clients_memory: bool = False
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
@@ -46,9 +49,14 @@ class EchoBackend:
 
     @contextlib.asynccontextmanager
     async def infer(
-        self, inputs: Mapping[str, TensorValue], outputs: Sequence[str] | None, deadline_s: float
+        self,
+        inputs: Mapping[str, TensorValue],
+        outputs: Sequence[str] | None,
+        deadline_s: float,
+        homes: Mapping[str, Place] = NOWHERE,
     ) -> AsyncIterator[EchoAnswer]:
         assert deadline_s > 0
+        assert not homes, "it cannot use them"
         self.calls += 1
         self.arrived.release()
         if self.error is not None:

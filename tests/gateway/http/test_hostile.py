@@ -239,7 +239,7 @@ def test_what_is_no_request_is_refused_and_the_connection_ends(server: Server, r
         (get("/v2", "DELETE"), 405),
         (post(b"{}", path="/v2/health/live"), 405),
         (post(b"{}", path="/v2/models/other/infer"), 404),
-        (post(b"x", "Content-Encoding: gzip"), 415),
+        (post(b"x", "Content-Encoding: br"), 415),
         (get("/v2/models/echo/infer", "POST"), 411),
     ],
 )

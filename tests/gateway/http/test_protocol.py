@@ -50,7 +50,7 @@ def test_metadata_names_the_tensors_and_shows_free_sizes_as_minus_one(server: Se
 def test_server_metadata_promises_only_what_is_there(server: Server) -> None:
     status, about = _json(server, get("/v2"))
     assert status == 200
-    assert about["extensions"] == ["binary_tensor_data"]
+    assert about["extensions"] == ["binary_tensor_data", "system_shared_memory"]
 
 
 def test_a_backend_that_is_not_ready_is_alive() -> None:

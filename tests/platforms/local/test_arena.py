@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mopar.gateway.budget import MemoryBudget
 from mopar.platforms.local import Arena, Segment
-from mopar.platforms.local.segments import live_segments
+from mopar.segments import live_segments
 from mopar.types import DeploymentError, OverloadedError, RequestError
 from tests.platforms.local.leftovers import segments_of
 

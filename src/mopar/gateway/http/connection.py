@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from mopar.gateway.http.caller import user_of
 from mopar.gateway.http.messages import Chunk, Handler, HttpLimits, Request, Response, error_response
 from mopar.gateway.http.metrics import HttpMetrics
 from mopar.gateway.http.parser import Budget, Gate, RequestParser
@@ -52,7 +53,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._parser = RequestParser(host.limits, host, host.access)
+        self._parser = RequestParser(host.limits, host, host.access, self._user)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
@@ -63,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._refusal: Response | None = None
         self._refused = self._ended = False
         self._sent = self._keep_alive = False
+        self._knows_user, self._found_user = False, cast("int | None", None)
 
     # --- asyncio's callbacks ---
 
@@ -119,6 +121,13 @@ class Connection(asyncio.Protocol):
         """The other end's address; empty where it is gone already."""
         peer = self._transport.get_extra_info("peername")
         return str(peer[0]) if peer else ""
+
+    def _user(self) -> int | None:
+        """The client's user on this machine, looked up once; None where it is on another."""
+        if not self._knows_user:
+            self._knows_user = True
+            self._found_user = user_of(self._transport.get_extra_info("socket"))
+        return self._found_user
 
     @property
     def idle(self) -> bool:

@@ -1,7 +1,8 @@
 """Decodes a request's body to checked tensors."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from mopar.buffers import Buffer
 from mopar.gateway.http.jsondata import JSON_TYPES, from_json_data, parse_json
@@ -10,13 +11,17 @@ from mopar.gateway.http.jsonscan import Split, blocks
 from mopar.gateway.http.schema import (
     InferRequest,
     InputTensor,
+    SharedPart,
     flag,
     parse_request,
     refuse_extensions,
     shape_of,
+    shared_part,
     size,
 )
+from mopar.gateway.regions import aligned, read
 from mopar.runtime.strings import count_strings
+from mopar.segments import Place
 from mopar.types import (
     Dim,
     RequestError,
@@ -29,6 +34,9 @@ from mopar.types import (
     oip_of,
 )
 
+_CHECKED = frozenset({"string", "bool"})
+"""Element types not every byte pattern of which is a value."""
+
 
 @dataclass(frozen=True, slots=True)
 class Inference:
@@ -39,16 +47,47 @@ class Inference:
         inputs: by name.
         outputs: requested names, in order; None for all.
         binary: names of the outputs to send as binary data.
+        shared: output -> the part of a region where it is to be put.
+        homes: the places of these.
     """
 
     id: str | None
     inputs: dict[str, TensorValue]
     outputs: tuple[str, ...] | None
     binary: frozenset[str]
+    shared: Mapping[str, SharedPart] = field(default_factory=dict)
+    homes: Mapping[str, Place] = field(default_factory=dict)
+
+
+class Clients(Protocol):
+    """The shared memory of a request's client."""
+
+    @property
+    def mapped(self) -> bool:
+        """Whether functions can use it in place."""
+
+    def place(self, part: SharedPart, what: str) -> Place:
+        """A part of a region of the client's. Raises RequestError."""
+
+
+class _Nobody:
+    """A client without shared memory."""
+
+    mapped = False
+
+    def place(self, part: SharedPart, what: str) -> Place:
+        raise RequestError(f"{what}: no region {part.region[:200]} of yours is registered")
+
+
+NOBODY: Clients = _Nobody()
 
 
 def decode(
-    body: memoryview, header_length: str | None, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+    body: memoryview,
+    header_length: str | None,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    clients: Clients = NOBODY,
 ) -> Inference:
     """Decode and check an inference request.
 
@@ -57,6 +96,7 @@ def decode(
         header_length: the header ``Inference-Header-Content-Length``; None where it is absent.
         inputs: of the model.
         outputs: of the model.
+        clients: the client's shared memory.
 
     Raises:
         RequestError: it is malformed, or does not fit the model.
@@ -64,10 +104,12 @@ def decode(
     split = json_length(header_length, len(body))
     request, parts = parse_request(body[:split])
     refuse_extensions(request.parameters, "the request")
-    values = _inputs(request, parts, body[split:], {spec.name: spec for spec in inputs})
+    values = _inputs(request, parts, body[split:], {spec.name: spec for spec in inputs}, clients)
     _check_symbols(values, inputs)
-    names, binary = _wanted(request, outputs)
-    return Inference(request.id, values, names, binary)
+    shared = _shared_outputs(request)
+    names, binary = _wanted(request, outputs, shared)
+    homes = {name: clients.place(part, f"output {name}") for name, part in shared.items()}
+    return Inference(request.id, values, names, binary, shared, homes)
 
 
 def json_length(header: str | None, length: int) -> int:
@@ -89,7 +131,11 @@ def json_length(header: str | None, length: int) -> int:
 
 
 def _inputs(
-    request: InferRequest, parts: Split | None, binary: memoryview, specs: dict[str, TensorSpec]
+    request: InferRequest,
+    parts: Split | None,
+    binary: memoryview,
+    specs: dict[str, TensorSpec],
+    clients: Clients,
 ) -> dict[str, TensorValue]:
     values: dict[str, TensorValue] = {}
     at = 0
@@ -108,6 +154,12 @@ def _inputs(
             raise RequestError(
                 f"{what}: binary_data_size {nbytes}, but {len(binary) - at} bytes of binary data are left"
             )
+        part = shared_part(tensor.parameters, what)
+        if part is not None:
+            if nbytes is not None:
+                raise RequestError(f"{what} has both binary_data_size and shared_memory_region")
+            values[tensor.name] = _from_region(tensor, clients, part, spec, shape)
+            continue
         if nbytes is None:
             data = _from_json(tensor, parts, what, spec.dtype, shape)
         else:
@@ -170,17 +222,40 @@ def _from_json(tensor: InputTensor, parts: Split | None, what: str, dtype: str, 
     return from_json_data(parse_json(text), tensor.name, dtype, shape)
 
 
+def _from_region(
+    tensor: InputTensor, clients: Clients, part: SharedPart, spec: TensorSpec, shape: tuple[int, ...]
+) -> TensorValue:
+    """A tensor in the client's memory: copied where its elements are checked, or functions cannot use it there."""
+    what = f"input {tensor.name}"
+    place = clients.place(part, what)
+    if not (clients.mapped and aligned(place)) or spec.dtype in _CHECKED:
+        data = _from_binary(tensor, read(place), what, spec.dtype, shape)
+        return TensorValue(tensor.name, spec.dtype, shape, data)
+    _refuse_data(tensor, what)
+    _check_bytes(place.nbytes, what, spec.dtype, shape)
+    return TensorValue(tensor.name, spec.dtype, shape, b"", place)
+
+
 def _from_binary(tensor: InputTensor, binary: memoryview, what: str, dtype: str, shape: tuple[int, ...]) -> Buffer:
-    if memoryview(tensor.data):
-        raise RequestError(f"{what} has both data and binary_data_size")
-    count = element_count(shape)
+    _refuse_data(tensor, what)
     if dtype == "string":
-        _check_strings(binary, count, what)
-    elif len(binary) != (need := dtype_of_name(dtype).nbytes(count)):
-        raise RequestError(f"{what}: {len(binary)} bytes of data, shape {format_shape(shape)} of {dtype} takes {need}")
+        _check_strings(binary, element_count(shape), what)
+    else:
+        _check_bytes(len(binary), what, dtype, shape)
     if dtype == "bool" and any(block.translate(None, b"\0\1") for block in blocks(binary)):
         raise RequestError(f"{what}: the bytes of a BOOL are 0 and 1")
     return binary
+
+
+def _refuse_data(tensor: InputTensor, what: str) -> None:
+    if memoryview(tensor.data):
+        raise RequestError(f"{what} has data, and binary_data_size or shared_memory_region beside them")
+
+
+def _check_bytes(nbytes: int, what: str, dtype: str, shape: tuple[int, ...]) -> None:
+    need = dtype_of_name(dtype).nbytes(element_count(shape))
+    if nbytes != need:
+        raise RequestError(f"{what}: {nbytes} bytes of data, shape {format_shape(shape)} of {dtype} takes {need}")
 
 
 def _check_strings(binary: memoryview, count: int, what: str) -> None:
@@ -192,7 +267,15 @@ def _check_strings(binary: memoryview, count: int, what: str) -> None:
         raise RequestError(f"{what}: {found} strings in its data, its shape holds {count}")
 
 
-def _wanted(request: InferRequest, specs: Sequence[TensorSpec]) -> tuple[tuple[str, ...] | None, frozenset[str]]:
+def _shared_outputs(request: InferRequest) -> dict[str, SharedPart]:
+    """Output -> the part of a region where it is to be put."""
+    parts = {output.name: shared_part(output.parameters, f"output {output.name}") for output in request.outputs}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _wanted(
+    request: InferRequest, specs: Sequence[TensorSpec], shared: Mapping[str, SharedPart]
+) -> tuple[tuple[str, ...] | None, frozenset[str]]:
     """The requested outputs, and which as binary data. What cannot be sent as JSON is refused before the model runs."""
     dtypes = {spec.name: spec.dtype for spec in specs}
     default = flag(request.parameters.binary_data_output, "binary_data_output", "the request") or False
@@ -207,9 +290,10 @@ def _wanted(request: InferRequest, specs: Sequence[TensorSpec]) -> tuple[tuple[s
         own = flag(output.parameters.binary_data, "binary_data", what)
         asked[output.name] = default if own is None else own
     for name, binary in asked.items():
-        if not binary and dtypes[name] not in JSON_TYPES:
+        if not binary and name not in shared and dtypes[name] not in JSON_TYPES:
             message = (
                 f"output {name}: {dtypes[name]} has no JSON form in the protocol: ask for it with binary_data true"
             )
             raise RequestError(message)
-    return tuple(asked) if request.outputs else None, frozenset(name for name, binary in asked.items() if binary)
+    sent = frozenset(name for name, binary in asked.items() if binary and name not in shared)
+    return tuple(asked) if request.outputs else None, sent

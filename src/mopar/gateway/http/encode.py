@@ -35,10 +35,18 @@ def encode(
     chunks: list[Chunk] = []
     for number, value in enumerate(outputs):
         text += b"," if number else b""
-        if value.name in inference.binary:
-            chunks.append(value.data)
-            parameters = {"binary_data_size": memoryview(value.data).nbytes}
+        if value.name in inference.shared:
+            part = inference.shared[value.name]
+            parameters: dict[str, object] = {
+                "shared_memory_region": part.region,
+                "shared_memory_offset": part.offset,
+                "shared_memory_byte_size": value.nbytes,
+            }
             text += msgspec.json.encode({**_heading(value), "parameters": parameters})
+        elif value.name in inference.binary:
+            chunks.append(value.data)
+            counted = {"binary_data_size": memoryview(value.data).nbytes}
+            text += msgspec.json.encode({**_heading(value), "parameters": counted})
         else:
             _add_data(text, value, max_json_bytes)
     text += b"]}"

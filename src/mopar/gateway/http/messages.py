@@ -51,13 +51,17 @@ class HttpLimits:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A whole request. ``headers`` has lower-case names; of a repeated one, the values joined by commas."""
+    """A whole request. ``headers`` has lower-case names; of a repeated one, the values joined by commas.
+
+    ``user`` returns the id of the client's user on this machine, None where it is on another.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: memoryview
     keep_alive: bool
+    user: Callable[[], int | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

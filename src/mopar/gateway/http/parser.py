@@ -1,7 +1,7 @@
 """Parses requests from a byte stream: httptools, with the limits that it lacks."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn, Protocol
 
 import httptools
@@ -38,13 +38,15 @@ class RequestParser:
         wants_continue: its sender waits for ``100 Continue``.
     """
 
-    def __init__(self, limits: HttpLimits, budget: Budget, gate: Gate) -> None:
+    def __init__(
+        self, limits: HttpLimits, budget: Budget, gate: Gate, user: Callable[[], int | None] = lambda: None
+    ) -> None:
         self.requests: deque[Request] = deque()
         self.reading_body = False
         self.begun = False
         self.announced = 0
         self.wants_continue = False
-        self._limits, self._budget, self._gate = limits, budget, gate
+        self._limits, self._budget, self._gate, self._user = limits, budget, gate, user
         self._parser = httptools.HttpRequestParser(self)
         self._refusal: RequestError | None = None
         self._progress, self._silent = False, 0
@@ -175,6 +177,6 @@ class RequestParser:
         # The version is part of keep-alive here: HTTP/1.0 connections are closed, as most servers do.
         keep = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
         method = self._parser.get_method().decode("ascii")
-        self.requests.append(Request(method, self._path, self._headers, self._body.view(), keep))
+        self.requests.append(Request(method, self._path, self._headers, self._body.view(), keep, self._user))
         self._held = 0
         self._body = Body(0)  # an idle connection must not hold its last request's body

@@ -1,5 +1,6 @@
 """The JSON form of an inference request."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -22,6 +23,8 @@ class Parameters(msgspec.Struct, frozen=True):
     binary_data: msgspec.Raw = _ABSENT
     binary_data_output: msgspec.Raw = _ABSENT
     shared_memory_region: msgspec.Raw = _ABSENT
+    shared_memory_offset: msgspec.Raw = _ABSENT
+    shared_memory_byte_size: msgspec.Raw = _ABSENT
     classification: msgspec.Raw = _ABSENT
 
 
@@ -142,8 +145,29 @@ def size(parameter: msgspec.Raw, name: str, what: str) -> int | None:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class SharedPart:
+    """Where parameters say that a tensor is, or is to be put: bytes of a registered region."""
+
+    region: str
+    offset: int
+    nbytes: int
+
+
+def shared_part(parameters: Parameters, what: str) -> SharedPart | None:
+    """The part of a region that parameters name; None where they name none. Raises RequestError."""
+    region = _value(parameters.shared_memory_region)
+    if region is None:
+        return None
+    if not isinstance(region, str):
+        raise RequestError(f"{what}: parameter shared_memory_region must be a region's name")
+    nbytes = size(parameters.shared_memory_byte_size, "shared_memory_byte_size", what)
+    if nbytes is None:
+        raise RequestError(f"{what}: shared_memory_region needs the parameter shared_memory_byte_size")
+    return SharedPart(region, size(parameters.shared_memory_offset, "shared_memory_offset", what) or 0, nbytes)
+
+
 def refuse_extensions(parameters: Parameters, what: str) -> None:
     """Refuse extensions that would change the answer and are not supported. Raises RequestError."""
-    for name in ("shared_memory_region", "classification"):
-        if memoryview(getattr(parameters, name)):
-            raise RequestError(f"{what}: the {name} extension is not offered here")
+    if memoryview(parameters.classification):
+        raise RequestError(f"{what}: the classification extension is not offered here")

@@ -9,17 +9,17 @@ from dataclasses import replace
 from mopar.gateway.backend import Backend
 from mopar.gateway.http.access import Access
 from mopar.gateway.http.aside import Aside, large_bodies
+from mopar.gateway.http.buffered import Buffered
 from mopar.gateway.http.connection import Connection
 from mopar.gateway.http.crowd import Crowd
 from mopar.gateway.http.messages import Handler, HttpLimits
 from mopar.gateway.http.metrics import HttpMetrics
 from mopar.gateway.http.routes import Routes
 from mopar.gateway.prometheus import Registry
+from mopar.gateway.regions import Regions
 from mopar.types import PlatformError
 
 _LAST_PORT = 65535
-_LARGE_BYTES = 256 << 10
-"""After bodies from this size on, freed memory is returned to the kernel."""
 _MANY = 64
 """With so many connections open, the same is done when one closes."""
 
@@ -28,27 +28,22 @@ class _Server:
     """What all connections share: their limits, their number, and the memory of their bodies."""
 
     def __init__(
-        self, limits: HttpLimits, metrics: HttpMetrics, handler: Handler, access: Access, aside: Aside
+        self,
+        limits: HttpLimits,
+        metrics: HttpMetrics,
+        handler: Handler,
+        access: Access,
+        aside: Aside,
+        buffered: Buffered,
     ) -> None:
         self.limits, self.metrics, self.handler, self.access = limits, metrics, handler, access
+        self.take, self.give = buffered.take, buffered.give
         self.stopping = False
         self._aside = aside
         self._connections: set[Connection] = set()
         self._crowd = Crowd(limits)
-        self._buffered = 0
         self._empty = asyncio.Event()
         self._empty.set()
-
-    def take(self, count: int) -> bool:
-        if self._buffered + count > self.limits.max_buffered_bytes:
-            return False
-        self._buffered += count
-        return True
-
-    def give(self, count: int) -> None:
-        self._buffered -= count
-        if count >= _LARGE_BYTES:
-            self._aside.trim_soon()
 
     def joined(self, connection: Connection) -> str | None:
         # A refused connection stays open until its client has read why; there may be as many of these as of others.
@@ -97,6 +92,7 @@ async def serve(
     deadline_s: float = 30.0,
     limits: HttpLimits | None = None,
     access: Access | None = None,
+    regions: Regions | None = None,
 ) -> None:
     """Serve a model until ``shutdown`` is set, then finish what is in flight.
 
@@ -111,6 +107,7 @@ async def serve(
         deadline_s: given to every inference.
         limits: of connections and transfers.
         access: which requests are allowed; None for all.
+        regions: where clients register memory that they share; by default their bytes have no bound.
 
     Raises:
         PlatformError: the address cannot be listened on.
@@ -120,8 +117,9 @@ async def serve(
         bounds = replace(bounds, max_body_bytes=max_body_bytes)
     metrics = HttpMetrics(registry)
     with large_bodies() as aside:
-        routes = Routes(backend, metrics, deadline_s, bounds, aside)
-        server = _Server(bounds, metrics, routes, access or Access(), aside)
+        buffered = Buffered(bounds.max_buffered_bytes, aside)
+        routes = Routes(backend, metrics, deadline_s, bounds, aside, buffered, regions or Regions())
+        server = _Server(bounds, metrics, routes, access or Access(), aside, buffered)
         listener = await _listen(server, host, port)
         try:
             on_ready(listener.sockets[0].getsockname()[1])

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from mopar.platforms.base import Budget, Network, Unbounded
+from mopar.bundle.call_plans import Made
+from mopar.platforms.base import NO_HOMES, Budget, Network, Unbounded
 from mopar.platforms.http.function import Payload, RemoteFunction
 from mopar.platforms.http.network import Direction
 from mopar.platforms.http.replica import Replica
 from mopar.platforms.http.request import HttpRequest
 from mopar.platforms.http.watch import Unwatched, Watch
+from mopar.segments import Place
 from mopar.types import TensorValue
 
 
@@ -50,6 +52,11 @@ class HttpTransport:
         return False
 
     @property
+    def maps_clients_memory(self) -> bool:
+        """False: functions may be on other machines."""
+        return False
+
+    @property
     def runs_chains(self) -> bool:
         """False: nor can they call each other."""
         return False
@@ -63,7 +70,12 @@ class HttpTransport:
         """Whether every function would answer now, as far as is known."""
         return all(function.ready() for function in self._functions.values())
 
-    def open(self, inputs: Mapping[str, TensorValue], nbytes: int) -> HttpRequest:
+    def open(
+        self,
+        inputs: Mapping[str, TensorValue],
+        nbytes: int,
+        homes: Mapping[Made, Place] = NO_HOMES,  # noqa: ARG002 - never any
+    ) -> HttpRequest:
         """Begin a request; its inputs are not copied."""
         request = HttpRequest(self._functions, self._budget)
         try:

@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 from mopar.platforms.base import Budget, Unbounded
 from mopar.platforms.local.segments import Segment, page_aligned
 from mopar.runtime.frames import TensorRef
+from mopar.segments import Place, SharedSegment
 
 _T = TypeVar("_T")
 _ALIGNMENT = 64
@@ -29,6 +30,7 @@ class Arena:
 
     def __init__(self, budget: Budget | None = None) -> None:
         self.segments: list[Segment] = []
+        self._lent: list[SharedSegment] = []
         self._budget: Budget = Unbounded() if budget is None else budget
         self._most_used, self._spare = 0, 0
         self._used = 0
@@ -63,6 +65,27 @@ class Arena:
             self._remembered[key] = made, self._used
         return made
 
+    def borrow(self, place: Place) -> None:
+        """Let the request's tensors be in a segment of somebody else's, until the next reset."""
+        if place.segment not in self._lent:
+            self._lent.append(place.segment)
+
+    def lent(self, place: Place, code: int, shape: tuple[int, ...], nbytes: int) -> TensorRef:
+        """A tensor in a segment that was borrowed."""
+        number, offset = place.segment.number, place.offset
+        return self.remember(
+            ("lent", number, offset, code, shape, nbytes), lambda: TensorRef(code, shape, number, offset, nbytes)
+        )
+
+    def borrowed(self, ref: TensorRef) -> Place | None:
+        """The place of a tensor in a segment that was borrowed; None where it is in the arena's own."""
+        owner = next((segment for segment in self._lent if segment.number == ref.segment), None)
+        return Place(owner, ref.offset, ref.nbytes) if owner is not None else None
+
+    def shared(self) -> list[SharedSegment]:
+        """All segments that the request's tensors are in."""
+        return [*self.segments, *self._lent]
+
     def view(self, ref: TensorRef) -> memoryview:
         """The bytes of a tensor."""
         segment = next(segment for segment in self.segments if segment.number == ref.segment)
@@ -71,6 +94,7 @@ class Arena:
     def reset(self) -> None:
         """Free all tensors. Several segments are released; one of their total size is allocated when it is needed."""
         used, self._used = self._used, 0
+        self._lent.clear()
         if len(self.segments) > 1:
             self._first_bytes = self._total()
             self.close()

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from mopar.limits import Cgroup
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.process import WorkerSpec
-from mopar.platforms.local.segments import live_segments
 from mopar.platforms.local.supervisor import Supervisor
 from mopar.platforms.local.worker import WorkerConnection, WorkerProcess
 from mopar.platforms.turns import Turns, loop_time, twice
 from mopar.runtime import frames
 from mopar.runtime.frames import TensorRef
 from mopar.runtime.sequence import ENDED, REFUSED, unpack_sequence_done
+from mopar.segments import live_segments
 from mopar.types import DeploymentError, PlatformError, RequestError
 
 _GRACE_S = 0.05
@@ -186,7 +186,7 @@ class LocalFunction(Supervisor[WorkerConnection]):
         try:
             for number in worker.attached - live_segments():
                 worker.detach(number)
-            for segment in arena.segments:
+            for segment in arena.shared():
                 worker.attach(segment)
         except OSError as cause:
             self._died(worker)

@@ -1,6 +1,6 @@
 """Places of a request's tensors in shared memory, and the frames that tell workers of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.bundle.call_plans import CallChain, CallPlan, CallShapes, Made
@@ -8,6 +8,7 @@ from mopar.bundle.call_shapes import Shape, check_bytes, tensor_bytes
 from mopar.platforms.local.arena import Arena
 from mopar.runtime.frames import CHAIN_BYTES, MAX_FRAME, NOWHERE, TensorRef, pack_chain, pack_run, unpack_chain
 from mopar.runtime.sequence import ABORT, MAX_FLAGS, Step, pack_sequence
+from mopar.segments import Place
 from mopar.types import (
     REQUEST,
     DeploymentError,
@@ -73,21 +74,37 @@ class Places:
         self.arena = arena
         self.tensors: dict[Made, TensorRef] = {}
         self._peers = peers
+        self._homes: dict[Made, Place] = {}
         self._ahead: dict[str, bytes] = {}
         self._flags: list[TensorRef] = []
         self._chain_abort: TensorRef | None = None
         self._aborted = False
 
-    def accept(self, values: Mapping[str, TensorValue], nbytes: int) -> None:
+    def accept(self, values: Mapping[str, TensorValue], nbytes: int, homes: Mapping[Made, Place]) -> None:
         """Copy the request's inputs into shared memory, the only copy between HTTP body and engine.
+
+        Those in memory that the client shares stay there, and are not copied.
+
+        Args:
+            values: the inputs.
+            nbytes: that the request needs.
+            homes: where outputs are to be put that fit and whose size is known before they are made.
 
         Raises:
             RequestError: the bytes of a value do not match its shape.
             OverloadedError, DeploymentError: there is no room for ``nbytes``.
         """
         self.arena.reserve(nbytes)
+        self._homes = dict(homes)
+        for home in homes.values():
+            self.arena.borrow(home)
         for value in values.values():
             check_bytes(value)
+            if value.place is not None:
+                self.arena.borrow(value.place)
+                code = dtype_of_name(value.dtype).code
+                self.tensors[value.name, REQUEST] = self.arena.lent(value.place, code, value.shape, value.nbytes)
+                continue
             data = memoryview(value.data).cast("B")
             ref = self.arena.place(dtype_of_name(value.dtype).code, value.shape, len(data))
             if len(data):
@@ -95,9 +112,10 @@ class Places:
             self.tensors[value.name, REQUEST] = ref
 
     def value(self, name: str, dtype: str, made: Made) -> TensorValue:
-        """A tensor as a view of shared memory."""
+        """A tensor as a view of shared memory, or its place in the client's."""
         ref = self.tensors[made]
-        return TensorValue(name, dtype, ref.shape, self.arena.view(ref))
+        place = self.arena.borrowed(ref)
+        return TensorValue(name, dtype, ref.shape, b"" if place else self.arena.view(ref), place)
 
     def placed_after(self, plan: CallPlan, outputs: Sequence[TensorRef]) -> None:
         """Note the places of a call's outputs that had none before it ran."""
@@ -179,7 +197,8 @@ class Places:
         abort = self._chain_abort
         ahead = tuple(self._ahead.get(plan.call.id) for plan in chain.plans) if self._ahead else ()
         sources = tuple(self.tensors[made] for made in chain.sources)
-        prepared = self.arena.remember((chain, sources, ahead, abort), lambda: self._prepare_chain(chain, abort))
+        homes = self._known_homes(self._homes)
+        prepared = self.arena.remember((chain, sources, ahead, abort, homes), lambda: self._prepare_chain(chain, abort))
         self.tensors.update(prepared.outputs)
         self._ahead.update(prepared.excluded)
         return prepared
@@ -223,11 +242,17 @@ class Places:
     def _prepared(self, plan: CallPlan) -> Prepared:
         """Places and frame of a call: those of an earlier request whose inputs had the same places, or new ones."""
         sources = tuple(self.tensors[made] for made in plan.sources)
-        prepared = self.arena.remember((plan.call.id, sources), lambda: self._prepare(plan, sources))
+        homes = self._known_homes(plan.made) if self._homes else ()
+        prepared = self.arena.remember((plan.call.id, sources, homes), lambda: self._prepare(plan, sources))
         for made, ref in zip(plan.made, prepared.outputs, strict=True):
             if ref.segment != NOWHERE:
                 self.tensors[made] = ref
         return prepared
+
+    def _known_homes(self, among: Iterable[Made]) -> tuple[tuple[Made, int, int, int], ...]:
+        """The places that the client has for outputs, by numbers alone: what is remembered keeps no memory of its."""
+        known = [(made, self._homes[made]) for made in among if made in self._homes]
+        return tuple((made, home.segment.number, home.offset, home.nbytes) for made, home in known)
 
     def _prepare(self, plan: CallPlan, sources: Sequence[TensorRef]) -> Prepared:
         shapes = plan.shapes({made: ref.shape for made, ref in self.tensors.items()})
@@ -239,13 +264,18 @@ class Places:
             raise DeploymentError(f"function {plan.call.function}: {cause}") from cause
 
     def _outputs(self, plan: CallPlan, shapes: CallShapes) -> list[TensorRef]:
-        return [self._place(spec, shape) for spec, shape in zip(plan.graph.outputs, shapes.outputs, strict=True)]
+        return [
+            self._place(spec, shape, self._homes.get(made))
+            for made, spec, shape in zip(plan.made, plan.graph.outputs, shapes.outputs, strict=True)
+        ]
 
-    def _place(self, spec: TensorSpec, shape: Shape | None) -> TensorRef:
+    def _place(self, spec: TensorSpec, shape: Shape | None, home: Place | None) -> TensorRef:
         code = dtype_of_name(spec.dtype).code
         nbytes = None if shape is None else tensor_bytes(spec.dtype, shape)
         if shape is None or nbytes is None:
             return TensorRef(code, (), NOWHERE, 0, 0)
+        if home is not None and nbytes <= home.nbytes:
+            return self.arena.lent(home, code, shape, nbytes)
         return self.arena.place(code, shape, nbytes)
 
 

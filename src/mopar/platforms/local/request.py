@@ -10,6 +10,7 @@ from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.chain import Chain
 from mopar.platforms.local.function import LocalFunction, SequenceResult
 from mopar.platforms.local.places import Places
+from mopar.segments import Place
 from mopar.types import DeploymentError, TensorValue
 
 
@@ -52,9 +53,9 @@ class LocalRequest:
         self.abandon()  # so that no more frames are made ahead
         self._on_close(self._arena)
 
-    def accept(self, values: Mapping[str, TensorValue], nbytes: int) -> None:
-        """Copy the request's inputs into shared memory, where ``nbytes`` are taken. Raises as ``Places.accept``."""
-        self.places.accept(values, nbytes)
+    def accept(self, values: Mapping[str, TensorValue], nbytes: int, homes: Mapping[Made, Place]) -> None:
+        """Copy the request's inputs into shared memory, where ``nbytes`` are taken. Arguments as ``Places.accept``."""
+        self.places.accept(values, nbytes, homes)
 
     def value(self, name: str, dtype: str, made: Made) -> TensorValue:
         """A tensor as a view of shared memory."""

@@ -7,19 +7,11 @@ counts them (docs/measuring.md).
 
 import contextlib
 import errno
-import itertools
 import mmap
 import os
 
+from mopar.segments import SharedSegment
 from mopar.types import DeploymentError
-
-_numbers = itertools.count(1)
-_live: set[int] = set()
-
-
-def live_segments() -> set[int]:
-    """Numbers of the segments that are not closed; a worker may forget all others."""
-    return _live
 
 
 def page_aligned(size: int) -> int:
@@ -27,7 +19,7 @@ def page_aligned(size: int) -> int:
     return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
-class Segment:
+class Segment(SharedSegment):
     """``size`` bytes that workers can map. ``view`` is the gateway's own mapping.
 
     Raises:
@@ -35,24 +27,22 @@ class Segment:
     """
 
     def __init__(self, size: int) -> None:
-        self.number = next(_numbers)
-        self.size = page_aligned(size)
-        self.descriptor = os.memfd_create("mopar", os.MFD_CLOEXEC)
+        size = page_aligned(size)
+        descriptor = os.memfd_create("mopar", os.MFD_CLOEXEC)
         try:
-            os.posix_fallocate(self.descriptor, 0, self.size)
-            self._memory = mmap.mmap(self.descriptor, self.size)
+            os.posix_fallocate(descriptor, 0, size)
+            self._memory = mmap.mmap(descriptor, size)
         except OSError as cause:
-            os.close(self.descriptor)
+            os.close(descriptor)
             if cause.errno in {errno.ENOMEM, errno.ENOSPC}:
-                raise DeploymentError(f"no memory left for a segment of {self.size} bytes") from cause
+                raise DeploymentError(f"no memory left for a segment of {size} bytes") from cause
             raise
+        super().__init__(descriptor, size)
         self.view = memoryview(self._memory)
-        _live.add(self.number)
 
     def close(self) -> None:
         """Release it; the memory is freed once no worker and no view uses it."""
-        _live.discard(self.number)
-        os.close(self.descriptor)
+        super().close()
         with contextlib.suppress(BufferError):  # a reply still reads from it: the mapping goes with its last view
             self.view.release()
             self._memory.close()

@@ -4,11 +4,13 @@ import os
 import time
 from collections.abc import Mapping
 
-from mopar.platforms.base import Budget, Unbounded
+from mopar.bundle.call_plans import Made
+from mopar.platforms.base import NO_HOMES, Budget, Unbounded
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.function import LocalFunction
 from mopar.platforms.local.places import Places
 from mopar.platforms.local.request import LocalRequest
+from mopar.segments import Place
 from mopar.types import TensorValue
 
 _ORDERED_STORES = os.uname().machine in {"x86_64", "AMD64", "i686"}
@@ -37,6 +39,11 @@ class LocalTransport:
         return _ORDERED_STORES
 
     @property
+    def maps_clients_memory(self) -> bool:
+        """True: workers map what the gateway has open."""
+        return True
+
+    @property
     def runs_chains(self) -> bool:
         """True: workers of one machine can send frames to each other."""
         return True
@@ -45,12 +52,14 @@ class LocalTransport:
         """Whether every function would answer now."""
         return all(function.ready() for function in self._functions.values())
 
-    def open(self, inputs: Mapping[str, TensorValue], nbytes: int) -> LocalRequest:
-        """Begin a request: its inputs are copied into shared memory."""
+    def open(
+        self, inputs: Mapping[str, TensorValue], nbytes: int, homes: Mapping[Made, Place] = NO_HOMES
+    ) -> LocalRequest:
+        """Begin a request: its inputs are copied into shared memory, unless they are in the client's."""
         arena = self._arenas.pop()[0] if self._arenas else Arena(self._budget)
         request = LocalRequest(self._functions, Places(arena, self._peers), self._returned)
         try:
-            request.accept(inputs, nbytes)
+            request.accept(inputs, nbytes, homes)
         except BaseException:  # an interrupt too: its memory is given back
             request.close()
             raise

@@ -10,8 +10,8 @@ from mopar.limits import Cgroup
 from mopar.platforms.function_process import load_flags
 from mopar.platforms.local.library import engine_library
 from mopar.platforms.local.process import FunctionProcess, WorkerSpec
-from mopar.platforms.local.segments import Segment
 from mopar.runtime import frames
+from mopar.segments import SharedSegment
 from mopar.types import EngineError, PlatformError
 
 _SEND_BUFFER_BYTES = 1 << 20
@@ -50,7 +50,7 @@ class WorkerConnection(ABC):
     def stop(self) -> None:
         """Close the connection, and end a worker that is ours."""
 
-    def attach(self, segment: Segment) -> None:
+    def attach(self, segment: SharedSegment) -> None:
         """Share a segment with the worker, unless it has it already."""
         if segment.number not in self.attached:
             frame = frames.pack_attach(segment.number, segment.size)
