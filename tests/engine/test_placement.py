@@ -10,6 +10,7 @@ import pytest
 from mopar.engine import placement
 from mopar.engine.packed import PACKED_KEY, packed_blobs
 from mopar.engine.prepack import pack_graph
+from mopar.runtime.mapped import TABLES
 from mopar.types import PACKED_OPTIONS
 from tests.models.builder import Builder
 
@@ -40,7 +41,7 @@ def answer(path: Path) -> np.ndarray:
 def test_what_is_read_comes_first_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = model_of(tmp_path / "model.onnx")
     placed, weights = pack_graph(source, tmp_path / "placed" / "model.onnx", PACKED_OPTIONS)
-    monkeypatch.setattr(placement, "place_read_first", lambda *_: None)
+    monkeypatch.setattr(placement, "place_read_first", lambda _graph, *weights: weights)
     written, _ = pack_graph(source, tmp_path / "written" / "model.onnx", PACKED_OPTIONS)
     np.testing.assert_array_equal(answer(placed), answer(written))
 
@@ -59,3 +60,31 @@ def test_what_is_read_comes_first_in_order(tmp_path: Path, monkeypatch: pytest.M
     unread = [offset for name, offset in originals.items() if name != table]
     assert max(originals[table], packed[table], *places) < min(unread)
     assert weights.stat().st_size == max(unread) + 4 * WIDTH * WIDTH
+
+
+ROWS = 5000
+"""Rows of a table of more than 1 MiB."""
+
+
+def lookups_of(path: Path) -> Path:
+    """A table that is looked up by rows alone, one by columns, and one that a matrix is multiplied by too."""
+    g = Builder("lookups")
+    x, row = g.input("x", [1, WIDTH]), g.input("row", [1], onnx.TensorProto.INT64)
+    by_row, by_column, shared = g.weight(ROWS, WIDTH), g.weight(WIDTH, ROWS), g.weight(WIDTH, ROWS)
+    column = g.add("Transpose", g.add("Gather", by_column, row, axis=1), perm=[1, 0])
+    product = g.add("ReduceSum", g.add("MatMul", x, shared))
+    of_shared = g.add("ReduceSum", g.add("Gather", shared, row, axis=0))
+    total = g.add("Add", g.add("Gather", by_row, row, axis=0), column)
+    g.add("Add", total, g.add("Add", product, of_shared), output="y")
+    g.output("y", [1, WIDTH])
+    g.save(path)
+    return path
+
+
+def test_tables_of_rows_are_in_a_file_of_their_own(tmp_path: Path) -> None:
+    source = lookups_of(tmp_path / "model.onnx")
+    packed, weights, tables = pack_graph(source, tmp_path / "packed" / "model.onnx", PACKED_OPTIONS)
+    assert tables.name.endswith(TABLES)
+    assert tables.stat().st_size == 4 * ROWS * WIDTH
+    assert weights.stat().st_size >= 2 * 4 * ROWS * WIDTH
+    np.testing.assert_allclose(answer(packed), answer(source), rtol=1e-4)

@@ -6,12 +6,14 @@ import mmap
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mopar.measurement.recording import record
 from mopar.platforms.local.launch import WorkerLaunch
 from mopar.runtime import mapped
 from tests.bundle.plans import built
+from tests.engine.test_placement import WIDTH, lookups_of
 from tests.models import sample_inputs
 
 Segment = tuple[str, str, int]
@@ -113,3 +115,27 @@ def test_a_worker_keeps_the_library_pages_that_its_calls_use(reference: Callable
         for _ in range(4):
             worker.request()
         assert library_kib(worker.pid) < first / 2
+
+
+@pytest.mark.native
+def test_rows_of_a_table_are_not_read_ahead(tmp_path: Path) -> None:
+    bundle = built(lookups_of(tmp_path / "lookups.onnx"), tmp_path / "bundle", pieces=1)
+    inputs = {"x": np.zeros((1, WIDTH), np.float32), "row": np.array([7])}
+    calls = record(bundle, inputs).calls["f0"]
+    with WorkerLaunch.of(bundle, "f0", calls).start(None) as worker:
+        found = [flags for name, flags in flags_of(worker.pid) if name.endswith(mapped.TABLES)]
+        assert found
+        assert all("rr" in flags for flags in found)  # MADV_RANDOM, before the first call
+        assert not any("rr" in flags for name, flags in flags_of(worker.pid) if name.endswith(".data"))
+
+
+def flags_of(pid: int) -> list[tuple[str, list[str]]]:
+    """File and flags of each mapping of a process."""
+    found, file = [], ""
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        fields = line.split()
+        if fields[0] == "VmFlags:":
+            found.append((file, fields[1:]))
+        elif not fields[0].endswith(":"):
+            file = fields[-1]
+    return found

@@ -19,7 +19,8 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
 
     Args:
         source: the portable ONNX file.
-        target: the ONNX file to write; its weights go beside it, with ``.data`` appended.
+        target: the ONNX file to write; its weights go beside it, with ``.data`` appended, and tables of which
+            requests look up rows with ``.data.tables``.
         options: of the session that will load it.
         threads: that it will run with.
 
@@ -62,10 +63,9 @@ def pack_graph(source: Path, target: Path, options: EngineOptions, threads: int 
         return (target,)
     try:
         leave_plain(target)
-        place_read_first(target, weights)
+        return target, *place_read_first(target, weights)
     except EngineError as cause:
         raise BundleError(f"{source.name}: {cause}") from cause
-    return target, weights
 
 
 def packed_entry(cpu_kind: str, options: EngineOptions, files: tuple[FileEntry, ...]) -> PackedEntry:

@@ -12,6 +12,8 @@ TYPE_CHECKING = False  # typing and collections cost memory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+TABLES = ".tables"
+"""The end of the name of a file with tables, of which calls look up rows."""
 _advise = ctypes.CDLL(None).madvise
 _advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _RANDOM, _WILL_NEED, _DONT_NEED, _DONT_DUMP, _DO_DUMP, _COLD = 1, 3, 4, 16, 17, 20
@@ -44,6 +46,8 @@ class MappedFiles:
         """
         self._graphs += 1
         self._calls = 0
+        for start, length, _ in _file_mappings(TABLES):
+            _advise(start, length, _RANDOM)  # as much as a disk reads ahead is read for each row else
         self._drop()
 
     def called(self) -> None:
@@ -128,13 +132,18 @@ def _entries(pagemap: int, start: int, length: int) -> "memoryview[int]":
     return memoryview(os.pread(pagemap, length // _PAGE * _ENTRY_BYTES, start // _PAGE * _ENTRY_BYTES)).cast("Q")
 
 
-def _file_mappings() -> "Iterator[tuple[int, int, bool]]":
-    """Start and length of each private mapping of a file, and whether it is the program's or a library's."""
+def _file_mappings(ending: str = "") -> "Iterator[tuple[int, int, bool]]":
+    """Start and length of each private mapping of a file, and whether it is the program's or a library's.
+
+    Args:
+        ending: of the file's name, where others are of no interest.
+    """
+    end = os.fsencode(ending) + b"\n"
     program = _program()
     with open("/proc/self/maps", "rb") as lines:  # noqa: PTH123 - pathlib costs every function 1 MiB
         for line in lines:
             span, permissions, rest = line.split(maxsplit=2)
-            if b"/" in rest and permissions.endswith(b"p"):
+            if b"/" in rest and permissions.endswith(b"p") and rest.endswith(end):
                 low, _, high = span.partition(b"-")
                 yield int(low, 16), int(high, 16) - int(low, 16), _is_library(rest, program)
 
