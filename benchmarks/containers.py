@@ -85,10 +85,15 @@ def _arguments() -> argparse.Namespace:
     made = parser(__doc__)
     made.add_argument("--models", default="resnet50,minilm,vgg16", metavar="NAMES")
     made.add_argument("--requests", type=int, default=200, metavar="N")
+    add_engine_arguments(made)
+    return made.parse_args()
+
+
+def add_engine_arguments(made: argparse.ArgumentParser) -> None:
+    """``--engine``, ``--runtime`` and ``--network``, as ``mopar deploy --platform container`` takes them."""
     made.add_argument("--engine", metavar="NAME")
     made.add_argument("--runtime", metavar="NAME")
     made.add_argument("--network", default="bridge", metavar="NAME")
-    return made.parse_args()
 
 
 def hops(home: Path, options: ContainerOptions, requests: int) -> dict[str, dict[str, list[float]]]:
@@ -254,13 +259,14 @@ def _keeping(options: ContainerOptions) -> ContainerOptions:
     return ContainerOptions(engine=options.engine, runtime=options.runtime, network=options.network, keep_images=True)
 
 
-def _engine(options: ContainerOptions) -> Engine:
+def engine_of(options: ContainerOptions) -> Engine:
+    """What containers are looked at with."""
     return Engine(Commands(options.engine, options.runtime))
 
 
 def _cold_start(options: ContainerOptions) -> tuple[float, float]:
     """Seconds from starting a stopped function to its ready line, and of those after its process began."""
-    engine, commands = _engine(options), Commands(options.engine, options.runtime)
+    engine, commands = engine_of(options), Commands(options.engine, options.runtime)
     (function,) = _functions(engine, _STARTED)
     engine.stop([function.name])
     began = ready = time.time()
@@ -302,7 +308,7 @@ def whole(name: str, home: Path, options: ContainerOptions, requests: int) -> di
         ]
         want = targets[0].client.infer(inputs)
         taken = interleaved(targets, inputs, requests, want)
-        counted = {label: _counted_mib(_engine(options), f"{label}-{name}") for label in bundles}
+        counted = {label: _counted_mib(engine_of(options), f"{label}-{name}") for label in bundles}
     rows = []
     for (label, way), samples in taken.items():
         plan = bundles[label].manifest.plan
