@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SHARED = {"__main__", "attack_requests", "buffers", "common", "layers", "paper_tables", "zoo_torch"}
+SHARED = {"__main__", "attack_requests", "buffers", "common", "layers", "load", "paper_tables", "zoo_torch"}
 
 
 def listed() -> dict[str, str]:

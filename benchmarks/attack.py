@@ -22,13 +22,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.attack_requests import Attack, answered, head, large_json, meaning, mutated, sent
 from benchmarks.common import met, parser, say_where, table, write_raw
-from benchmarks.soak import Question, Scenario, Tally, ask, kill_now_and_then, prepared, workers_of
+from benchmarks.load import Question, Tally, ask, ask_for, killing
+from benchmarks.soak import Scenario, next_worker, prepared, workers_of
 from mopar.bundle import compare_all
 from mopar.gateway.client import Client
 from mopar.limits import resident_memory
@@ -241,18 +243,9 @@ def crowd(server: Server, questions: Sequence[Question], options: argparse.Names
 
 def killed(server: Server, questions: Sequence[Question], options: argparse.Namespace) -> Iterator[Row]:
     """Kill a worker each second while requests run."""
-    tally, over, endless = Tally(), threading.Event(), 1 << 60
-    killer = threading.Thread(target=kill_now_and_then, args=(server.pid, tally, over))
-    killer.start()
-    with ThreadPoolExecutor(options.concurrency) as pool:
-        clients = [pool.submit(ask, server.client.url, questions, endless, tally) for _ in range(options.concurrency)]
-        time.sleep(options.seconds)
-        with tally.lock:
-            tally.begun = endless
-        for client in clients:
-            client.result()
-    over.set()
-    killer.join()
+    tally = Tally()
+    with killing(partial(next_worker, server.pid), tally):
+        ask_for(server.client.url, questions, options.concurrency, options.seconds, tally)
     yield good_row(f"a worker killed each second for {options.seconds:g} s", tally)
 
 

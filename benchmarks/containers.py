@@ -66,7 +66,9 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    return with_engine(parser(__doc__), 200).parse_args()
+    made = parser(__doc__)
+    made.add_argument("--requests", type=int, default=200, metavar="N")
+    return with_engine(made).parse_args()
 
 
 def hops(home: Path, options: ContainerOptions, requests: int) -> dict[str, dict[str, list[float]]]:

@@ -34,9 +34,8 @@ class Target:
     client: Client
 
 
-def with_engine(parser: argparse.ArgumentParser, requests: int) -> argparse.ArgumentParser:
-    """Arguments of all benchmarks of containers, added to those of ``parser``."""
-    parser.add_argument("--requests", type=int, default=requests, metavar="N")
+def with_engine(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """``--engine``, ``--runtime`` and ``--network`` too, as ``mopar deploy --platform container`` takes them."""
     parser.add_argument("--engine", metavar="NAME")
     parser.add_argument("--runtime", metavar="NAME")
     parser.add_argument("--network", default="bridge", metavar="NAME")

@@ -89,7 +89,8 @@ def main() -> None:
     """Measure all models."""
     made = parser(__doc__)
     made.add_argument("--models", default="resnet50,minilm,vgg16", metavar="NAMES")
-    arguments = with_engine(made, 60).parse_args()
+    made.add_argument("--requests", type=int, default=60, metavar="N")
+    arguments = with_engine(made).parse_args()
     say_where(0)
     costs = limits_here(_HOP_CALLS)
     print("What a call adds on its way, ms, and ms for each MiB and direction")

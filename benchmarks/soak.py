@@ -9,32 +9,30 @@ must be retried, or answered with an error that says so; without kills every req
 """
 
 import argparse
-import os
-import signal
+import contextlib
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.common import counters, met, parser, say_where, spread, table, write_raw
-from mopar.bundle import Bundle, build, compare_all, open_bundle
+from benchmarks.load import Question, Tally, ask, killing
+from mopar.bundle import Bundle, build, open_bundle
 from mopar.gateway.arrays import Array
-from mopar.gateway.client import Client
 from mopar.pipeline.bench.served import Server
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
-from mopar.types import MoparError, Plan, Profile
+from mopar.types import Plan, Profile
 from tests.models import materialise
 
-QUESTIONS, SLICES, TIMEOUT_S, KILL_EVERY_S = 32, 3, 60.0, 1.0
+QUESTIONS, SLICES = 32, 3
 SLOWER = 1000.0
 SHARE_ANSWERED = 0.99
 RANGES: Mapping[str, Mapping[str, str]] = {
@@ -45,8 +43,6 @@ RANGES: Mapping[str, Mapping[str, str]] = {
 """The models, each with the sizes of its inputs; other models have fixed sizes."""
 KINDS = ("slices", "parts", "slices, workers killed")
 TOO_SMALL_FOR_PARTS = ("symbolic",)
-
-Question = tuple[Mapping[str, Array], Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
@@ -64,27 +60,6 @@ class Scenario:
         return "killed" in self.kind
 
 
-@dataclass
-class Tally:
-    """Results of the requests, and counts of kills, retries and restarts."""
-
-    begun: int = 0
-    unequal: int = 0
-    kills: int = 0
-    seconds: float = 0.0
-    restarts: float = 0.0
-    retries: float = 0.0
-    functions: int = 0
-    latency_ms: list[float] = field(default_factory=list)
-    errors: Counter[str] = field(default_factory=Counter)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def answered(self) -> int:
-        """How many requests succeeded."""
-        return len(self.latency_ms)
-
-
 def workers_of(gateway: int) -> list[int]:
     """Process ids of the gateway's workers: its children."""
     found = []
@@ -99,36 +74,10 @@ def workers_of(gateway: int) -> list[int]:
     return found
 
 
-def ask(url: str, questions: Sequence[Question], requests: int, tally: Tally) -> None:
-    """One client: send requests until all are taken."""
-    with Client(url, timeout_s=TIMEOUT_S) as client:
-        while True:
-            with tally.lock:
-                number, tally.begun = tally.begun, tally.begun + 1
-            if number >= requests:
-                return
-            inputs, want = questions[number % len(questions)]
-            started = time.perf_counter()
-            try:
-                got = client.infer(inputs)
-            except MoparError as error:
-                with tally.lock:
-                    tally.errors[f"{type(error).__name__}: {error}"] += 1
-                continue
-            latency_ms = (time.perf_counter() - started) * 1e3
-            equal = all(difference.equal for difference in compare_all(got, want))
-            with tally.lock:
-                tally.latency_ms.append(latency_ms)
-                tally.unequal += not equal
-
-
-def kill_now_and_then(gateway: int, tally: Tally, ended: threading.Event) -> None:
-    """Send SIGKILL to one of the gateway's workers after the other, until the requests are done."""
-    while not ended.wait(KILL_EVERY_S):
-        workers = workers_of(gateway)
-        if workers:
-            os.kill(workers[tally.kills % len(workers)], signal.SIGKILL)
-            tally.kills += 1
+def next_worker(gateway: int, number: int) -> int | None:
+    """The process id of the gateway's worker that is killed as the ``number``-th; None while there is none."""
+    workers = workers_of(gateway)
+    return workers[number % len(workers)] if workers else None
 
 
 def planned(profile: Profile, kind: str) -> Plan:
@@ -175,29 +124,24 @@ def prepared(scenario: Scenario, folder: Path) -> tuple[Bundle, list[Question]]:
 
 def soak(scenario: Scenario) -> Tally:
     """Serve a scenario's bundle and send all requests."""
-    tally, ended = Tally(), threading.Event()
+    tally = Tally()
     with tempfile.TemporaryDirectory(prefix="mopar-soak-") as folder:
         bundle, questions = prepared(scenario, Path(folder))
         tally.functions = len(bundle.manifest.plan.functions)
         server = Server(bundle)
-        killer = threading.Thread(target=kill_now_and_then, args=(server.pid, tally, ended))
         try:
-            started = time.perf_counter()
-            if scenario.kills:
-                killer.start()
-            with ThreadPoolExecutor(scenario.concurrency) as pool:
-                clients = [
-                    pool.submit(ask, server.client.url, questions, scenario.requests, tally)
-                    for _ in range(scenario.concurrency)
-                ]
-                for client in clients:
-                    client.result()
-            tally.seconds = time.perf_counter() - started
-            counted = counters(server.client.url)
+            with killing(partial(next_worker, server.pid), tally) if scenario.kills else contextlib.nullcontext():
+                started = time.perf_counter()
+                with ThreadPoolExecutor(scenario.concurrency) as pool:
+                    clients = [
+                        pool.submit(ask, server.client.url, questions, scenario.requests, tally)
+                        for _ in range(scenario.concurrency)
+                    ]
+                    for client in clients:
+                        client.result()
+                tally.seconds = time.perf_counter() - started
+                counted = counters(server.client.url)
         finally:
-            ended.set()
-            if scenario.kills:
-                killer.join()
             server.stop()
     tally.retries, tally.restarts = counted["retries"], counted["restarts"]
     return tally

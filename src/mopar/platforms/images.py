@@ -9,8 +9,9 @@ from msgspec import Meta
 
 from mopar.bundle import Bundle
 from mopar.files import read_json
+from mopar.platforms.books import load_limits
 from mopar.platforms.deploying import Tell
-from mopar.types import UsageError
+from mopar.types import PlatformError, UsageError
 from mopar.types.deployed import PackageItem
 
 GATEWAY = "gateway"
@@ -18,6 +19,7 @@ GATEWAY = "gateway"
 REVISION_VARIABLE = "MOPAR_REVISION"
 """Of the environment: what a function is deployed as."""
 _REVISION_DIGITS = 16
+_MIB = 1 << 20
 
 
 class ImageBuilder(Protocol):
@@ -46,6 +48,9 @@ class ImageBuilder(Protocol):
 
     def push(self, images: Mapping[str, str], tell: Tell) -> None:
         """Send built images to their registry. Raises PlatformError."""
+
+    def sizes(self, images: Mapping[str, str]) -> Mapping[str, int]:
+        """Bytes of built images, unpacked, as far as they are known here. Raises PlatformError."""
 
     def references(self, bundle: Bundle, deployment: str, registry: str) -> Mapping[str, str]:
         """What ``build`` would return, without building. Raises UsageError."""
@@ -85,6 +90,10 @@ class GivenImages:
     def push(self, images: Mapping[str, str], tell: Tell) -> None:
         """Nothing: whoever built them did."""
 
+    def sizes(self, images: Mapping[str, str]) -> Mapping[str, int]:  # noqa: ARG002 - of the Protocol
+        """None: they are not here."""
+        return {}
+
     def contexts(self, bundle: Bundle, deployment: str, into: Path, tell: Tell) -> tuple[PackageItem, ...]:  # noqa: ARG002 - of the Protocol
         """None."""
         return ()
@@ -115,6 +124,23 @@ def chosen_images(options: ImageOptions) -> ImageBuilder:
     from mopar.platforms.container.builder import EngineImages  # not for platforms whose images exist
 
     return EngineImages(options)
+
+
+def push_what_fits(builder: ImageBuilder, images: Mapping[str, str], platform: str, tell: Tell) -> None:
+    """Send built images to their registry, unless one is larger than the platform's limits state.
+
+    Raises:
+        PlatformError: an image is too large, or cannot be pushed; names it.
+    """
+    most = load_limits(platform).package_bytes
+    if most is not None:
+        for name, size in builder.sizes(images).items():
+            if size > most:
+                raise PlatformError(
+                    f"the image of {name} has {size / _MIB:.1f} MiB, and {platform} takes {most / _MIB:.1f} MiB: "
+                    "plan more, smaller functions"
+                )
+    builder.push(images, tell)
 
 
 def revision_of(bundle: Bundle, function: str, image: str) -> str:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import pytest
 
@@ -15,7 +16,7 @@ from mopar.platforms.container.labels import labels_of
 from mopar.platforms.container.options import ContainerOptions
 
 NEED_CONTAINERS = "MOPAR_TESTS_NEED_CONTAINERS"
-"""Set to 1 by ``.ci/run``, which installs an engine."""
+"""Set to 1 by ``.ci/run``, which installs an engine and a registry."""
 
 
 @functools.cache
@@ -38,9 +39,18 @@ def require_containers_for(test: pytest.Item) -> None:
     """Skip a test that needs an engine where there is none, or fail it where it must be."""
     if test.get_closest_marker("container") is None or (why := why_no_engine()) is None:
         return
+    _missing("container engine", why)
+
+
+def registry_program() -> str:
+    """Debian's ``docker-registry``; without it the test is skipped, or fails where it must be there."""
+    return shutil.which("docker-registry") or _missing("registry", "docker-registry is not installed")
+
+
+def _missing(what: str, why: str) -> NoReturn:
     if os.environ.get(NEED_CONTAINERS) == "1":
-        pytest.fail(f"{NEED_CONTAINERS} is 1, but there is no container engine: {why}", pytrace=False)
-    pytest.skip(f"no container engine: {why}")
+        pytest.fail(f"{NEED_CONTAINERS} is 1, but there is no {what}: {why}", pytrace=False)
+    pytest.skip(f"no {what}: {why}")
 
 
 def options(transport: str = "socket", **others: object) -> ContainerOptions:

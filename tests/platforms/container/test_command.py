@@ -6,17 +6,23 @@ Engines here are scripts: a real one cannot be made to fail in these ways.
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from mopar.platforms.container.builder import EngineImages
+from mopar.platforms.container.building import build_images
 from mopar.platforms.container.command import CommandError, Commands
 from mopar.platforms.container.engine import Container, Engine
 from mopar.platforms.container.failures import why_it_ended
+from mopar.platforms.container.images.image import Image
+from mopar.platforms.container.images.layers import Layer
 from mopar.platforms.container.labels import FUNCTION
 from mopar.platforms.container.options import ContainerOptions
 from mopar.platforms.container.release import Release, ReleasePlan
 from mopar.platforms.container.specs import ContainerSpec
-from mopar.types import PlatformError, UsageError
+from mopar.platforms.images import ImageOptions
+from mopar.types import MoparError, PlatformError, UsageError
 
 Script = Callable[[str], Commands]
 
@@ -50,6 +56,76 @@ def test_the_last_error_is_named_with_what_would_do(scripted: Script, said: str,
     with pytest.raises(CommandError, match=message) as caught:
         engine.ask(["build"], 20.0)
     assert "\n" not in str(caught.value)
+
+
+PUSHED = "127.0.0.1:5000/team/m-f0:1"
+BLOB = "Error: writing blob: uploading layer chunked: "
+MANIFEST = f"Error: writing manifest: uploading manifest 1 to {PUSHED}: "
+
+
+@pytest.mark.parametrize(
+    ("said", "would_do"),
+    [
+        (f'{BLOB}StatusCode: 413, "<html>"', "smaller functions, raise its limit, or choose another --registry"),
+        (f"{MANIFEST}StatusCode: 413, x", "smaller functions, raise its limit, or choose another --registry"),
+        (f"{BLOB}size invalid: layer too large", "takes nothing that large"),
+        (f"{BLOB}denied: Quota exceeded: 10 MiB", "remove images there, plan smaller functions"),
+        (f"{MANIFEST}denied: will exceed the configured upper limit of 1 GiB", "remove images there"),
+        (f"{BLOB}received unexpected HTTP status: 507 Insufficient Storage", "remove images there"),
+        (f"{BLOB}received unexpected HTTP status: 500 Internal Server Error", "its disk may be full: look at its log"),
+        (
+            "Error: write /var/tmp/layer: no space left on device",
+            "of this machine or of the registry is full: make room",
+        ),
+        (f"{BLOB}unauthorized", "podman login"),
+        ("Error: pinging: http: server gave HTTP response to HTTPS client", "list it as insecure"),
+    ],
+)
+def test_an_image_that_cannot_be_pushed_is_named_with_what_would_do(
+    scripted: Script, tmp_path: Path, said: str, would_do: str
+) -> None:
+    """What podman printed for registries that refused, with and without a body of their own, and for full disks."""
+    scripted(f"echo '{said}' >&2; exit 125")
+    with pytest.raises(PlatformError) as caught:
+        EngineImages(ImageOptions(engine=str(tmp_path / "podman"))).push({"f0": PUSHED}, lambda _: None)
+    message = str(caught.value)
+    assert message.startswith(f"the image of f0 cannot be pushed to {PUSHED}: podman push: ")
+    assert would_do in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("said", [None, "Error: committing: " + "x" * 3000 + ": write /layer: no space left on device"])
+def test_a_full_disk_names_the_image_that_was_built(
+    scripted: Script, monkeypatch: pytest.MonkeyPatch, said: str | None
+) -> None:
+    """The engine's disk, or the one of the build context, which is written first."""
+    engine = scripted("exit 0" if said is None else f"case $3 in build) echo '{said}' >&2; exit 1;; esac")
+    if said is None:
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    image = Image("f7", (Layer("own", "digest", 1, Path.mkdir),), {}, ("run",), None, "")
+    with pytest.raises(
+        MoparError, match=r"^the image of f7 cannot be built: .*[Nn]o space left on device: .*make room"
+    ):
+        build_images(Engine(engine), "m", [image], lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("image", "plain"),
+    [
+        ("127.0.0.1:5000/m-f0:1", True),
+        ("localhost:5000/team/m-f0:1", True),
+        ("[::1]:5000/m-f0:1", True),
+        ("registry.local:5000/m-f0:1", False),
+        ("127.example.com/m-f0:1", False),
+        ("docker.io/127.0.0.1/m-f0:1", False),
+    ],
+)
+def test_only_a_registry_on_loopback_may_do_without_https(
+    scripted: Script, tmp_path: Path, image: str, plain: bool
+) -> None:
+    Engine(scripted(f'echo "$@" > {tmp_path}/words')).push(image)
+    flag = " --tls-verify=false" if plain else ""
+    assert (tmp_path / "words").read_text() == f"--runtime runc push{flag} {image}\n"
 
 
 def test_the_runtime_is_named_before_each_command_of_podman(scripted: Script) -> None:

@@ -12,11 +12,14 @@ import pytest
 from mopar.bundle import Bundle, prepare
 from mopar.cli.gateway import ServeJob
 from mopar.files import cache_directory
+from mopar.platforms.container.builder import EngineImages
 from mopar.platforms.container.images.gateway import GatewayPlan
 from mopar.platforms.container.images.images import function_images, gateway_image, write_context
 from mopar.platforms.container.images.layers import Layer
 from mopar.platforms.endpoints import Endpoints
+from mopar.platforms.images import ImageOptions
 from mopar.runtime.config import read_config
+from mopar.types import UsageError
 from tests.bundle.plans import built
 
 pytestmark = pytest.mark.native  # images hold the Python that runs here
@@ -107,3 +110,12 @@ def test_a_name_that_is_none_writes_nothing_outside(bundle: Bundle) -> None:
     plan = replace(bundle.manifest.plan, functions=(replace(first, name="../f0"), *others))
     with pytest.raises(BundleError, match=r"\.\./f0"):
         function_images(replace(bundle, manifest=replace(bundle.manifest, plan=plan)), None, lambda _: None)
+
+
+@pytest.mark.parametrize("registry", ["", "http://127.0.0.1:5000", "registry.local/Team", "--all", "a b"])
+def test_a_registry_that_is_none_is_named_before_anything_is_built(
+    bundle: Bundle, tmp_path: Path, registry: str
+) -> None:
+    images = EngineImages(ImageOptions(engine=str(tmp_path / "nowhere")))
+    with pytest.raises(UsageError, match=f"--registry {registry or 'is missing'}.*registry.local:5000/team"):
+        images.build(bundle, "m", registry, lambda _: None)

@@ -21,6 +21,9 @@ class NoImages:
         tell("building")
         return self.references(bundle, deployment, registry)
 
+    def sizes(self, images: Mapping[str, str]) -> Mapping[str, int]:
+        return dict.fromkeys(images, len(self.tag))
+
     def references(self, bundle: Bundle, deployment: str, registry: str) -> Mapping[str, str]:
         names = [function.name for function in bundle.manifest.plan.functions]
         return {name: f"{registry}/{deployment}-{name}:{self.tag}" for name in [*names, GATEWAY]}

@@ -48,6 +48,9 @@ class FakeImages:
         self.add(images[GATEWAY], Image(bundle=str(bundle.root)))
         return images
 
+    def sizes(self, images: Mapping[str, str]) -> Mapping[str, int]:
+        return {name: path_of(self.folder, reference).stat().st_size for name, reference in images.items()}
+
     def references(self, bundle: Bundle, deployment: str, registry: str) -> Mapping[str, str]:
         tag = hashlib.sha256((bundle.root / MANIFEST).read_bytes()).hexdigest()[:8]
         names = [function.name for function in bundle.manifest.plan.functions]

@@ -1,6 +1,7 @@
 """A bundle on OpenFaaS answers as the model does, and a change of it is whole or none: a fake around real processes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.graph import load_model
+from mopar.platforms.books import load_limits
 from mopar.platforms.endpoints import read_endpoints
 from mopar.platforms.gateways import BackgroundGateways
 from mopar.platforms.health import answers
@@ -52,6 +54,19 @@ def test_a_deployment_answers_whatever_is_killed_until_it_is_removed(
         assert world.platform.status(NAME, world.options).ready
     with pytest.raises(UsageError, match=f"nothing is deployed to openfaas at http://.* as {NAME}"):
         world.platform.status(NAME, world.options)
+
+
+def test_images_larger_than_the_platform_takes_are_not_pushed(
+    world: World, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = replace(load_limits("openfaas"), package_bytes=10)
+    monkeypatch.setattr("mopar.platforms.images.load_limits", {"openfaas": limits}.__getitem__)
+    with pytest.raises(
+        PlatformError, match=r"the image of f0 has .* MiB, and openfaas takes 0\.0 MiB: plan more, smal"
+    ):
+        world.deploy(bundle)
+    assert world.images.pushed == []
+    assert world.leftovers(NAME) == []
 
 
 def test_what_is_sent_says_what_it_is_and_holds_no_password(world: World, bundle: Bundle) -> None:

@@ -1,5 +1,6 @@
 """Images for platforms that pull them from a registry: built, tagged and pushed by the engine of this machine."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from mopar.types import PlatformError, UsageError
 from mopar.types.deployed import PackageItem
 
 _FILE = "Dockerfile"
+_REGISTRY = re.compile(
+    r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:[0-9]+)?"  # host and port
+    r"(/[a-z0-9]+([._-]+[a-z0-9]+)*)*/?"
+)
 
 
 class EngineImages:
@@ -32,6 +37,7 @@ class EngineImages:
 
     def build(self, bundle: Bundle, deployment: str, registry: str, tell: Tell) -> Mapping[str, str]:
         """Build the images, and tag them for the registry."""
+        _check_registry(registry)
         engine = self._engine()
         images = self._images(bundle, tell)
         built = build_images(engine, deployment, images, tell)
@@ -50,8 +56,14 @@ class EngineImages:
             except PlatformError as cause:
                 raise PlatformError(f"the image of {name} cannot be pushed to {reference}: {cause}") from cause
 
+    def sizes(self, images: Mapping[str, str]) -> Mapping[str, int]:
+        """What the engine says of them."""
+        engine = self._engine()
+        return {name: engine.size_bytes(reference) for name, reference in images.items()}
+
     def references(self, bundle: Bundle, deployment: str, registry: str) -> Mapping[str, str]:
         """What ``build`` would return."""
+        _check_registry(registry)
         return _references(self._images(bundle, lambda _stage: None), deployment, registry)
 
     def contexts(self, bundle: Bundle, deployment: str, into: Path, tell: Tell) -> tuple[PackageItem, ...]:
@@ -87,7 +99,16 @@ def _told_later(bundle: Bundle) -> GatewayPlan:
 
 def _references(images: Sequence[Image], deployment: str, registry: str) -> dict[str, str]:
     """Name of a function, or ``gateway`` -> its image's name in the registry, with a tag that says what is in it."""
-    if not registry:
-        raise UsageError("--registry is missing: where images are pushed to, such as registry.local:5000/team")
     prefix = registry.rstrip("/")
     return {image.name: f"{prefix}/{deployment}-{image.name.lower()}:{image.tag}" for image in images}
+
+
+def _check_registry(registry: str) -> None:
+    """Raise UsageError where no image's name can begin so."""
+    if not registry:
+        raise UsageError("--registry is missing: where images are pushed to, such as registry.local:5000/team")
+    if not _REGISTRY.fullmatch(registry):
+        raise UsageError(
+            f"--registry {registry}: write HOST:PORT/PATH, such as registry.local:5000/team, "
+            "in lower case and without http://"
+        )

@@ -12,7 +12,7 @@ from mopar.platforms.container.images.image import Image, layer_file, tag_of
 from mopar.platforms.container.images.images import write_context
 from mopar.platforms.container.images.layers import Layer
 from mopar.platforms.container.labels import SHARED, labels_of
-from mopar.types import PlatformError
+from mopar.types import PlatformError, StorageError
 
 _PREFIX = "localhost/mopar"
 _FILE = "Containerfile"
@@ -87,6 +87,6 @@ def _failing_as(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as cause:
-        raise storage_error(cause) from cause
+        raise StorageError(f"{what} cannot be built: {storage_error(cause)}") from cause
     except PlatformError as cause:
         raise PlatformError(f"{what} cannot be built: {cause}") from cause

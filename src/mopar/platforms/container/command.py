@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from mopar.files import state_directory
+from mopar.platforms.container.hints import hint_of
 from mopar.types import PlatformError, UsageError
 
 ENGINES = ("podman", "docker")
@@ -17,20 +18,7 @@ _MOST_BYTES = 8 << 20
 _STOP_S = 5.0
 _LET_END_S = 30.0
 """How long a command may still take after an interrupt."""
-_HINTS = (
-    ("no space left", "the disk where the engine keeps images is full: make room, or remove images"),
-    ("disk quota exceeded", "the disk where the engine keeps images is full: make room, or remove images"),
-    ("address already in use", "choose another --port"),
-    ("port is already allocated", "choose another --port"),
-    ("cgroup", "the engine cannot set limits here: try another --runtime, such as runc, or another engine"),
-    ("cannot connect to the docker daemon", "start docker, or use --engine podman"),
-    ("permission denied while trying to connect", "join the group docker, or use --engine podman"),
-    ("netavark", "the engine's bridges do not work here (they may need nftables): use --network host"),
-    ("nft", "the engine's bridges do not work here (they may need nftables): use --network host"),
-    ("unable to find user", "the base image must be for Linux"),
-    ("pull access denied", "the base image is not there: look at --base-image"),
-    ("manifest unknown", "the base image is not there: look at --base-image"),
-)
+_MOST_CHARACTERS = 500
 
 
 class CommandError(PlatformError):
@@ -87,7 +75,7 @@ class Commands:
             what = f"{self.name} {words[0]}"
             lines = [line for line in (said + "\n" + printed).splitlines() if line.strip()]
             last = lines[-1].strip() if lines else f"exit status {status}"
-            raise CommandError(f"{what}: {_without_prefix(_last_of(said, last))}{_hint(said)}", said)
+            raise CommandError(f"{what}: {_without_prefix(_last_of(said, last))}{hint_of(words[0], said)}", said)
         return printed + said if both else printed
 
     def _run(
@@ -155,10 +143,7 @@ def _last_of(said: str, otherwise: str) -> str:
 def _without_prefix(line: str) -> str:
     for prefix in ("Error: ", "ERROR: ", "error: "):
         line = line.removeprefix(prefix)
-    return " ".join(line.split())[:500]
-
-
-def _hint(said: str) -> str:
-    # Podman warns of cgroups v1 before whatever goes wrong.
-    lower = "\n".join(line for line in said.lower().splitlines() if "level=warning" not in line)
-    return next((f": {hint}" for sign, hint in _HINTS if sign in lower), "")
+    text = " ".join(line.split())
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    return f"{text[: _MOST_CHARACTERS // 2]} .. {text[-_MOST_CHARACTERS // 2 :]}"  # the cause comes last

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mopar.bundle import Bundle
 from mopar.platforms.deploying import Tell
-from mopar.platforms.images import GATEWAY, ImageBuilder, ImageOptions, chosen_images
+from mopar.platforms.images import GATEWAY, ImageBuilder, ImageOptions, chosen_images, push_what_fits
 from mopar.platforms.knative.cluster import Cluster
 from mopar.platforms.knative.found import deployed_of
 from mopar.platforms.knative.live import Live, Reference, reference_of
@@ -52,7 +52,7 @@ class Kubernetes:
             before = objects_of(cluster, name)
             builder = self._images(options)
             images = builder.build(bundle, name, options.registry, tell)
-            builder.push(images, tell)
+            push_what_fits(builder, images, self.name, tell)
             manifests = kubernetes_manifests(bundle, name, images, options)
             rollout = Rollout(cluster, name, tell)
             try:

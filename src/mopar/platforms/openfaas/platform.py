@@ -8,7 +8,7 @@ from mopar.bundle import Bundle
 from mopar.platforms.deploying import Tell
 from mopar.platforms.gateways import BackgroundGateways
 from mopar.platforms.health import answers
-from mopar.platforms.images import GATEWAY, ImageBuilder, ImageOptions, chosen_images
+from mopar.platforms.images import GATEWAY, ImageBuilder, ImageOptions, chosen_images, push_what_fits
 from mopar.platforms.names import FUNCTION_LABEL
 from mopar.platforms.openfaas.client import OpenFaasClient
 from mopar.platforms.openfaas.credentials import credentials_for
@@ -76,7 +76,7 @@ class OpenFaas:
             work = Deploying(client, gateways, bundle, name, options, tell)
             builder = self._images(options)
             images = builder.build(bundle, name, options.registry, tell)
-            builder.push(images, tell)
+            push_what_fits(builder, images, self.name, tell)
             work.run(images)
         return self._found(name, options, client, gateways, began)
 
