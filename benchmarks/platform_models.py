@@ -6,8 +6,8 @@
 Mopar's plan for each platform and the unsplit one, both with processes, with containers that share memory, with
 containers over HTTP, and through the test suite's fake of OpenFaaS, which runs processes behind a proxy written in
 Python: latency, and billed time times memory, predicted beside measured; and memory as each container's cgroup counts
-it after the last request. Requests to all eight are interleaved. Containers over HTTP are planned with the figures of
-``openfaas-direct``, and the fake with what its proxy is found to cost before. Goals: equal answers, and latency within
+it after the last request. Requests to all eight are interleaved. What a call over HTTP and one through the fake costs
+is measured before, and both are planned with it. Goals: equal answers, and latency within
 10% of the prediction.
 """
 
