@@ -128,7 +128,7 @@ def test_limits_must_be_dated(tmp_path: Path) -> None:
     ],
 )
 def test_calls_are_measured_or_stated(tmp_path: Path, lines: str, named: str) -> None:
-    """Where functions share memory on the profile's host a call was measured there; else the platform states its cost."""
+    """Where functions share memory on the profile's host a call was measured; else the platform states its cost."""
     path = tmp_path / "far.toml"
     path.write_text(f'date = "2026-01-01"\nsource = "x"\nprices = "paper"\npayload_factor = 1.0\n{lines}\n')
     with pytest.raises(UsageError, match=r"far\.toml: .*shares_host") as caught:

@@ -92,7 +92,7 @@ def _check_hops(limits: PlatformLimits, path: Path) -> None:
     stated = [key for key in _HOPS if key in _read(path)]
     if len(stated) < len(_HOPS) and (stated or not limits.shares_host):
         missing = next(key for key in _HOPS if key not in stated)
-        raise UsageError(f"{path}: {missing} is missing: only with shares_host, and neither of the two, is a call as measured")
+        raise UsageError(f"{path}: {missing} is missing: with shares_host alone a call is as measured")
 
 
 def _names(folder: Path) -> tuple[str, ...]:
