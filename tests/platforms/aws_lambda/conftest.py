@@ -26,6 +26,17 @@ class Aws:
 
     def __init__(self) -> None:
         self.functions: Any = None
+        self.answers: dict[str, dict[str, Any]] = {
+            "GetAccountSettings": {
+                "AccountLimit": {
+                    "TotalCodeSize": 80 << 30,
+                    "ConcurrentExecutions": 1000,
+                    "UnreservedConcurrentExecutions": 1000,
+                },
+                "AccountUsage": {"TotalCodeSize": 0},
+            }
+        }
+        """Operation that moto has not -> its answer."""
         self.errors: dict[str, dict[str, Any]] = {}
         """Function -> the error that it answers."""
 
@@ -33,6 +44,7 @@ class Aws:
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Aws]:
     import boto3
+    from botocore.client import BaseClient
     from moto import mock_aws
     from moto.awslambda_simple.models import LambdaSimpleBackend
 
@@ -57,6 +69,12 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Aws]:
         return json.dumps(account.functions(name, qualifier or version, json.loads(body))).encode()
 
     monkeypatch.setattr(LambdaSimpleBackend, "invoke", invoke)
+    real = BaseClient._make_api_call
+
+    def ask(self: Any, operation: str, parameters: dict[str, Any]) -> Any:
+        return account.answers.get(operation) or real(self, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", ask)
     config: Any = {"lambda": {"use_docker": False}, "stepfunctions": {"execute_state_machine": True}}
     with mock_aws(config=config):
         boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})

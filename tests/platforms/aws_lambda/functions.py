@@ -1,7 +1,6 @@
 """Functions as Lambda would run them: the envelope's messages around ONNX Runtime, tensors in a bucket."""
 
 import base64
-import json
 from collections.abc import Mapping
 from typing import Any
 

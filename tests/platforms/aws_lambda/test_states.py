@@ -49,9 +49,9 @@ class Machine:
         targets = Targets(arns, BUCKET, "mopar/demo/tensors/", "aws", 60)
         self._client = boto3.client("stepfunctions")
         self.definition = state_machine(bundle.manifest, targets).decode()
-        self._arn = self._client.create_state_machine(
-            name="demo", definition=self.definition, roleArn=role["Arn"]
-        )["stateMachineArn"]
+        self._arn = self._client.create_state_machine(name="demo", definition=self.definition, roleArn=role["Arn"])[
+            "stateMachineArn"
+        ]
 
     def run(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """The execution as it ended; moto has standard ones only."""

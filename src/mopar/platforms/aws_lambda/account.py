@@ -96,7 +96,7 @@ class Account:
             yield msgspec.convert(page, kind, strict=False)
 
     def body(self, service: str, operation: str, what: str, field: str, **parameters: object) -> tuple[bytes, str]:
-        """The bytes of an answer's stream, and the answer's ``FunctionError`` or an empty text. Raises PlatformError."""
+        """The bytes of an answer's stream, and its ``FunctionError`` or an empty text. Raises PlatformError."""
         answer = self._answer(service, operation, what, parameters)
         return answer[field].read(), str(answer.get("FunctionError", ""))
 

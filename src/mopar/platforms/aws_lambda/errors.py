@@ -10,7 +10,7 @@ NOT_FOUND = frozenset(
     {
         "ResourceNotFoundException", "NoSuchEntity", "NoSuchEntityException", "StateMachineDoesNotExist", "404",
         "NoSuchBucket", "NoSuchKey", "NoSuchLifecycleConfiguration", "ProvisionedConcurrencyConfigNotFoundException",
-        "RepositoryNotFoundException",
+        "RepositoryNotFoundException", "ImageNotFoundException",
     }
 )  # fmt: skip
 TRANSIENT = frozenset(
@@ -25,14 +25,14 @@ TRANSIENT = frozenset(
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"})
 _UNKNOWN_KEYS = frozenset(
     {
-        "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "AuthFailure", "InvalidSignatureException",
-        "SignatureDoesNotMatch", "IncompleteSignature", "InvalidToken",
+        "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "AuthFailure", "InvalidToken",
+        "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature",
     }
 )  # fmt: skip
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z*]+)")
 _MEMORY = re.compile(r"MemorySize.*less than or equal to (\d+)", re.DOTALL)
-_ROLE = "cannot be assumed by Lambda"
+_ROLES = ("cannot be assumed by Lambda", "to assume the provided role")
 _ANSWERS: Mapping[str, str] = {
     "CodeStorageExceededException": "the account's room for functions is full: remove old versions, or ask for more at "
     "Service Quotas",
@@ -68,29 +68,32 @@ def refused(code: str, message: str, service: str, operation: str, what: str) ->
         operation: that was asked for, such as ``CreateFunction``.
         what: it was about, such as ``function f0``.
     """
-    text = one_line(message)
+    text, error = one_line(message), f"{what}: {service}:{operation} is refused ({code}): {one_line(message)}"
     if code in NOT_FOUND and code not in _ANSWERS:
         return NotFoundError(f"{what}: {service} knows nothing of it: {text}")
     if code in TRANSIENT:
         return TransientError(f"{what}: {service} is busy ({code}): {text}")
-    if code in _UNKNOWN_KEYS:  # what the service says of signatures is long, and none of a terminal's business
-        return UsageError(f"AWS does not take the credentials ({code}): look at --profile, or $AWS_ACCESS_KEY_ID")
-    if code in _EXPIRED:
-        return UsageError(f"the credentials have expired ({code}): get new ones, such as by aws sso login")
+    if code in _UNKNOWN_KEYS or code in _EXPIRED:
+        return _wrong_credentials(code)
+    if any(sign in message for sign in _ROLES):
+        return RoleNotReadyError(f"{what}: its role cannot be assumed: the role must trust {service}.amazonaws.com")
     if code in _DENIED:
         found = _ACTION.search(message)
         action = found[1] if found else f"{service}:{operation}"
         return PlatformError(f"{what}: you may not {action}: have it allowed for the role or user of --profile")
-    if _ROLE in message:
-        return RoleNotReadyError(f"{what}: its role cannot be assumed by Lambda: it must trust lambda.amazonaws.com")
     if quota := _MEMORY.search(message):
         return PlatformError(
             f"{what} needs more memory than the account's quota, {quota[1]} MB: ask for more at Service Quotas "
             "(Lambda), or plan with a price book whose memory_max_mib is that"
         )
-    if code in _ANSWERS:
-        return PlatformError(f"{what}: {_ANSWERS[code]} ({text})")
-    return PlatformError(f"{what}: {service}:{operation} is refused ({code}): {text}{_hint(message)}")
+    return PlatformError(f"{what}: {_ANSWERS[code]} ({text})" if code in _ANSWERS else f"{error}{_hint(message)}")
+
+
+def _wrong_credentials(code: str) -> UsageError:
+    """What services say of signatures is long, and none of a terminal's business."""
+    if code in _EXPIRED:
+        return UsageError(f"the credentials have expired ({code}): get new ones, such as by aws sso login")
+    return UsageError(f"AWS does not take the credentials ({code}): look at --profile, or $AWS_ACCESS_KEY_ID")
 
 
 def _hint(message: str) -> str:
@@ -108,5 +111,3 @@ def one_line(text: str) -> str:
     """A text without line breaks, of bounded length."""
     plain = " ".join(text.split())
     return plain if len(plain) <= _MOST_TEXT else f"{plain[:_MOST_TEXT]}.."
-
-

@@ -58,7 +58,9 @@ def check_package(package: FunctionPackage, options: LambdaOptions, *, direct: b
     """Raise PlatformError where Lambda does not take a package; ``direct`` if it is sent by nobody else."""
     name = package.function
     if package.kind == "image" and package.unpacked_bytes > IMAGE_BYTES:
-        raise _too_large(name, "image", package.unpacked_bytes, IMAGE_BYTES, "plan with --platform aws-lambda, which cuts")
+        raise _too_large(
+            name, "image", package.unpacked_bytes, IMAGE_BYTES, "plan with --platform aws-lambda, which cuts"
+        )
     if package.kind == "zip" and package.unpacked_bytes > UNZIPPED_BYTES:
         what = "--package-kind image, or plan with --platform aws-lambda, which cuts the model"
         raise _too_large(name, "unzipped archive", package.unpacked_bytes, UNZIPPED_BYTES, what)
@@ -76,7 +78,8 @@ def _check_environment(name: str, variables: Mapping[str, str]) -> None:
     held = sum(len(key.encode()) + len(value.encode()) for key, value in variables.items())
     if held > ENVIRONMENT_BYTES:
         raise PlatformError(
-            f"function {name} has {held} bytes of environment variables, and Lambda takes {ENVIRONMENT_BYTES}: shorten them"
+            f"function {name} has {held} bytes of environment variables, and Lambda takes {ENVIRONMENT_BYTES}: "
+            "shorten them"
         )
 
 
@@ -106,9 +109,7 @@ def needing_store(calls: Sequence[CallBytes], payload_factor: float) -> frozense
     return frozenset(
         call.function
         for call in calls
-        if call.read is None
-        or call.made is None
-        or _encoded(max(call.read, call.made), payload_factor) > PAYLOAD_BYTES
+        if call.read is None or call.made is None or _encoded(max(call.read, call.made), payload_factor) > PAYLOAD_BYTES
     )
 
 

@@ -7,8 +7,10 @@ from mopar.platforms.aws_lambda.limits import check_name
 from mopar.platforms.names import member_name
 from mopar.types import PlatformError
 
-DEPLOYMENT_TAG, FUNCTION_TAG, MODEL_TAG = "mopar:deployment", "mopar:function", "mopar:model"
+DEPLOYMENT_TAG, FUNCTION_TAG = "mopar:deployment", "mopar:function"
 """Tags by which all that belongs to a deployment is found again."""
+ALIAS_TAG, MODEL_TAG = "mopar:alias", "mopar:model"
+"""Tags of a function and of the state machine, for ``status``."""
 STATES = "states"
 """What stands for the state machine among the functions' names."""
 _ROLE_CHARACTERS = 64
@@ -86,6 +88,11 @@ def log_group_name(member: str) -> str:
 def package_key(deployment: str, sha256: str) -> str:
     """The object by which a large archive is sent."""
     return f"mopar/{deployment}/packages/{sha256}.zip"
+
+
+def weights_prefix(deployment: str) -> str:
+    """Before the objects of a deployment's weights."""
+    return f"mopar/{deployment}/weights/"
 
 
 def tensors_prefix(deployment: str) -> str:

@@ -45,6 +45,12 @@ class LambdaOptions(ImageOptions):
     package_kind: Annotated[
         str, Meta(description="zip, image, or auto, the default: an image where a zip would be too large")
     ] = "auto"
+    cpu_kind: Annotated[
+        str, Meta(description="kind of processors that packed graphs are added for; default: none, Lambda's vary")
+    ] = ""
+    weights_in_bucket: Annotated[
+        bool, Meta(description="functions fetch their weights from --bucket when they start, packages have none")
+    ] = False
     orchestration: Annotated[
         str, Meta(description="what runs the plan: gateway (mopar's own, the default) or step-functions")
     ] = "gateway"
@@ -53,7 +59,7 @@ class LambdaOptions(ImageOptions):
     timeout_s: Annotated[int, Meta(ge=1, le=900, description="most seconds of a call")] = 60
     ephemeral_mib: Annotated[int, Meta(ge=512, le=10240, description="size of /tmp; 512, the default, is free")] = 512
     reserved_concurrency: Annotated[
-        int | None, Meta(ge=0, description="of each function: taken from the account's, and its limit; default: none")
+        int | None, Meta(ge=1, description="of each function: taken from the account's, and its limit; default: none")
     ] = None
     provisioned_concurrency: Annotated[
         int, Meta(ge=0, description="instances of each function that are kept ready, and billed; default: 0")
@@ -122,14 +128,19 @@ def _check_tags(options: LambdaOptions) -> None:
 def _check_together(options: LambdaOptions) -> None:
     if options.states_role and not options.by_step_functions:
         raise UsageError("--states-role is the state machine's: leave it out, or add --orchestration step-functions")
+    if options.weights_in_bucket and not options.bucket:
+        raise UsageError("--weights-in-bucket needs a bucket: name it with --bucket")
     if options.snap_start and options.provisioned_concurrency:
         raise UsageError("--snap-start and --provisioned-concurrency exclude each other on Lambda: leave one out")
     if options.snap_start and options.ephemeral_mib > 512:
-        raise UsageError(f"--snap-start takes 512 MiB of ephemeral storage, --ephemeral-mib says {options.ephemeral_mib}")
+        raise UsageError(
+            f"--snap-start takes 512 MiB of ephemeral storage, --ephemeral-mib says {options.ephemeral_mib}"
+        )
     if options.snap_start and options.package_kind == "image":
         raise UsageError("--snap-start is for zips on a managed runtime: leave it out, or --package-kind zip")
     reserved = options.reserved_concurrency
     if reserved is not None and options.provisioned_concurrency > reserved:
         raise UsageError(
-            f"--provisioned-concurrency {options.provisioned_concurrency} is more than --reserved-concurrency {reserved}"
+            f"--provisioned-concurrency {options.provisioned_concurrency} is more than --reserved-concurrency "
+            f"{reserved}"
         )

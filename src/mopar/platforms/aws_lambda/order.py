@@ -23,7 +23,9 @@ class Sequential:
         """All calls, those of branches too."""
         found: list[CallPlan] = []
         for stage in self.stages:
-            inner = [stage] if isinstance(stage, CallPlan) else [plan for part in stage.branches for plan in part.calls()]
+            inner = (
+                [stage] if isinstance(stage, CallPlan) else [plan for part in stage.branches for plan in part.calls()]
+            )
             found += inner
         return tuple(found)
 

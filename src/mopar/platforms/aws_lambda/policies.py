@@ -83,7 +83,9 @@ def states_statements(place: Place, members: Sequence[str]) -> tuple[Statement, 
     """What the state machine may do: call the versions of these functions."""
     versions = tuple(f"{place.function(member)}:*" for member in members)
     return (
-        Statement("CallItsFunctions", ("lambda:InvokeFunction",), versions, "each call of the plan is one of a version"),
+        Statement(
+            "CallItsFunctions", ("lambda:InvokeFunction",), versions, "each call of the plan is one of a version"
+        ),
     )
 
 

@@ -5,8 +5,15 @@ from dataclasses import dataclass
 
 from mopar.bundle import Bundle
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
-from mopar.platforms.aws_lambda.limits import bytes_of_calls, check_function, check_package, check_payloads, needing_store
+from mopar.platforms.aws_lambda.limits import (
+    bytes_of_calls,
+    check_function,
+    check_package,
+    check_payloads,
+    needing_store,
+)
 from mopar.platforms.aws_lambda.naming import (
+    ALIAS_TAG,
     DEPLOYMENT_TAG,
     FUNCTION_TAG,
     MODEL_TAG,
@@ -68,8 +75,8 @@ class Stack:
 
     def tags(self, function: str = "") -> dict[str, str]:
         """Of everything that is made; ``function`` is whose it is, if of one alone."""
-        own = {DEPLOYMENT_TAG: self.name, **({FUNCTION_TAG: function} if function else {})}
-        return {**self.options.tags, **own}
+        own = {FUNCTION_TAG: function, ALIAS_TAG: self.options.alias} if function else {}
+        return {**self.options.tags, DEPLOYMENT_TAG: self.name, **own}
 
     def machine_tags(self) -> dict[str, str]:
         """Of the state machine."""

@@ -132,9 +132,7 @@ def _sizes(stack: Stack) -> Json:
     if options.reserved_concurrency is not None:
         found["ReservedConcurrentExecutions"] = options.reserved_concurrency
     if options.provisioned_concurrency:
-        found["ProvisionedConcurrencyConfig"] = {
-            "ProvisionedConcurrentExecutions": options.provisioned_concurrency
-        }
+        found["ProvisionedConcurrencyConfig"] = {"ProvisionedConcurrentExecutions": options.provisioned_concurrency}
     if options.snap_start:
         found["SnapStart"] = {"ApplyOn": "PublishedVersions"}
     return found

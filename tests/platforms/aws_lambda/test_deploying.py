@@ -1,0 +1,233 @@
+"""Deploying to AWS as moto has it: all of it, or what was there before."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from mopar.bundle import Bundle
+from mopar.platforms.aws_lambda.options import LambdaOptions
+from mopar.types import MoparError, PlatformError, UsageError
+from tests.bundle.plans import built
+from tests.platforms.aws_lambda.conftest import BUCKET, REGION, Aws
+from tests.platforms.aws_lambda.deployed import aliases, everything, platform, quiet
+from tests.platforms.aws_lambda.faults import failing
+
+OPTIONS = LambdaOptions(region=REGION, ready_s=2.0)
+
+
+@pytest.fixture(scope="session")
+def bundle(reference: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Three functions; tests leave it as it is."""
+    return built(reference("skip"), tmp_path_factory.mktemp("lambda") / "bundle")
+
+
+def test_deploying_updating_and_removing(bundle: Bundle, aws: Aws) -> None:  # noqa: ARG001 - the account
+    made = platform().deploy(bundle, "demo", OPTIONS, quiet)
+    assert made.ready
+    assert [function.name for function in made.functions] == ["f0", "f1", "f2"]
+    assert {function.memory_mib for function in made.functions} == {400}
+    assert aliases() == {"demo-f0": "1", "demo-f1": "1", "demo-f2": "1"}
+    updated = platform("2").deploy(bundle, "demo", replace(OPTIONS, tag=("team=vision",)), quiet)
+    assert updated.ready
+    assert aliases() == {"demo-f0": "2", "demo-f1": "2", "demo-f2": "2"}
+    tags = boto3.client("lambda").get_function(FunctionName="demo-f1")["Tags"]
+    assert tags == {"team": "vision", "mopar:deployment": "demo", "mopar:function": "f1", "mopar:alias": "live"}
+    assert platform().status("demo", OPTIONS).ready
+    removed = platform().remove("demo", OPTIONS, quiet)
+    assert removed.left == ()
+    assert {kind for kind, there in everything().items() if there} == set()
+    with pytest.raises(UsageError, match="nothing is deployed to account 123456789012 in eu-central-1 as demo"):
+        platform().status("demo", OPTIONS)
+
+
+STATES = replace(OPTIONS, orchestration="step-functions", bucket=BUCKET)
+
+
+@pytest.fixture(scope="session")
+def small(reference: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Two functions."""
+    return built(reference("skip"), tmp_path_factory.mktemp("lambda") / "bundle", 2)
+
+
+def test_with_a_state_machine_that_calls_versions(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+    platform().deploy(small, "demo", STATES, quiet)
+    platform("2").deploy(small, "demo", STATES, quiet)
+    client = boto3.client("stepfunctions")
+    (machine,) = client.list_state_machines()["stateMachines"]
+    definition = client.describe_state_machine(stateMachineArn=machine["stateMachineArn"])["definition"]
+    called = [state["Parameters"]["FunctionName"] for state in _states(definition) if state["Type"] == "Task"]
+    assert called == [f"arn:aws:lambda:{REGION}:123456789012:function:demo-f{place}:2" for place in range(2)]
+    rules = boto3.client("s3").get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    assert [rule["Filter"]["Prefix"] for rule in rules] == ["mopar/demo/tensors/"]
+    # Without one again: what only it needed goes.
+    platform("3").deploy(small, "demo", OPTIONS, quiet)
+    assert not everything()["machines"]
+    assert everything()["roles"] == [f"demo-f{place}-{REGION}" for place in range(2)]
+    platform().remove("demo", STATES, quiet)
+    assert {kind for kind, there in everything().items() if there} == set()
+
+
+def test_functions_that_a_new_plan_has_not_are_removed(bundle: Bundle, small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+    platform().deploy(bundle, "demo", OPTIONS, quiet)
+    assert len(platform().deploy(small, "demo", OPTIONS, quiet).functions) == 2
+    there = everything()
+    assert there["functions"] == ["demo-f0", "demo-f1"]
+    assert there["logs"] == ["/aws/lambda/demo-f0", "/aws/lambda/demo-f1"]
+    assert len(there["roles"]) == 2
+
+
+def test_the_version_before_is_kept_and_older_ones_are_not(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+    for text in ("1", "2", "3"):
+        platform(text).deploy(small, "demo", OPTIONS, quiet)
+    assert [name for name in everything()["versions"] if name.startswith("demo-f0")] == [
+        "demo-f0:$LATEST", "demo-f0:2", "demo-f0:3",
+    ]  # fmt: skip
+
+
+def test_a_large_archive_goes_through_the_bucket(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+    large = platform(packed_bytes=60 << 20)
+    with pytest.raises(PlatformError, match=r"function f0: its archive, sent directly, has 60.0 MB.* 50 MB.*--bucket"):
+        large.deploy(small, "demo", OPTIONS, quiet)
+    with failing("CreateFunction", "Never", first=1000) as seen:
+        large.deploy(small, "demo", replace(OPTIONS, bucket=BUCKET), quiet)
+    assert [set(request["Code"]) for request in seen] == [{"S3Bucket", "S3Key"}] * 2
+    assert everything()["objects"] == []
+
+
+_MADE = {
+    "GetBucketLifecycleConfiguration": "AccessDenied",
+    "PutBucketLifecycleConfiguration": "AccessDenied",
+    "CreateRole": "LimitExceeded",
+    "PutRolePolicy": "MalformedPolicyDocument",
+    "CreateLogGroup": "LimitExceededException",
+    "PutRetentionPolicy": "InvalidParameterException",
+    "CreateFunction": "CodeStorageExceededException",
+    "PublishVersion": "ResourceConflictException",
+    "Invoke": "InvalidRuntimeException",
+    "CreateAlias": "ResourceConflictException",
+    "PutProvisionedConcurrencyConfig": "InvalidParameterValueException",
+    "CreateStateMachine": "StateMachineLimitExceeded",
+}
+
+
+@pytest.mark.parametrize(("operation", "code"), _MADE.items())
+def test_a_failed_deployment_leaves_nothing(operation: str, code: str, small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+    options = replace(STATES, provisioned_concurrency=1)
+    with failing(operation, code, first=2 if operation not in _ONCE else 1), pytest.raises(MoparError) as caught:
+        platform().deploy(small, "demo", options, quiet)
+    assert "\n" not in str(caught.value)
+    assert "may be left" not in str(caught.value)
+    assert {kind for kind, there in everything().items() if there} == set()
+    with pytest.raises(boto3.client("s3").exceptions.ClientError, match="NoSuchLifecycleConfiguration"):
+        boto3.client("s3").get_bucket_lifecycle_configuration(Bucket=BUCKET)
+
+
+_ONCE = {"GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration", "CreateStateMachine"}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "UpdateFunctionConfiguration",
+        "UpdateFunctionCode",
+        "PublishVersion",
+        "Invoke",
+        "UpdateAlias",
+        "UpdateStateMachine",
+    ],
+)
+def test_a_failed_update_leaves_what_answered(operation: str, small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+    platform().deploy(small, "demo", STATES, quiet)
+    before = everything() | {"definition": [_definition()]}
+    first = 1 if operation in _ONCE | {"UpdateStateMachine"} else 2
+    with (
+        failing(operation, "InvalidParameterValueException", first=first, last=first),
+        pytest.raises(PlatformError, match="demo runs as it did before"),
+    ):
+        platform("2").deploy(small, "demo", replace(STATES, tag=("a=b",), log_retention_days=3), quiet)
+    assert everything() | {"definition": [_definition()]} == before
+    (group, _) = boto3.client("logs").describe_log_groups()["logGroups"]
+    assert group["retentionInDays"] == 14
+    assert "a" not in boto3.client("lambda").get_function(FunctionName="demo-f0")["Tags"]
+
+
+def test_a_function_that_dies_in_its_initialisation_is_named(small: Bundle, aws: Aws) -> None:
+    aws.errors["demo-f1"] = {
+        "errorType": "Runtime.ExitError",
+        "errorMessage": "RequestId: 1 Error: Runtime exited with error: signal: killed",
+    }
+    with pytest.raises(PlatformError) as caught:
+        platform().deploy(small, "demo", OPTIONS, quiet)
+    assert str(caught.value) == (
+        "function f1 does not start: Runtime.ExitError RequestId: 1 Error: Runtime exited with error: signal: killed: "
+        "its memory, 400 MB, is too small: plan again, or see its log /aws/lambda/demo-f1"
+    )
+    assert {kind for kind, there in everything().items() if there} == set()
+
+
+def test_a_failed_state_is_told_with_its_reason(small: Bundle, aws: Aws) -> None:
+    aws.answers["GetFunctionConfiguration"] = {
+        "FunctionName": "demo-f0", "State": "Failed", "StateReason": "the image's architecture does not fit",
+    }  # fmt: skip
+    with pytest.raises(PlatformError, match=r"^function f0 failed: the image's architecture does not fit$"):
+        platform().deploy(small, "demo", OPTIONS, quiet)
+    assert everything()["functions"] == []
+
+
+def test_a_new_role_is_waited_for_and_no_longer_than_the_deadline(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+    says = "The role defined for the function cannot be assumed by Lambda."
+    with failing("CreateFunction", "InvalidParameterValueException", says, last=1):
+        assert platform().deploy(small, "demo", OPTIONS, quiet).ready
+    platform().remove("demo", OPTIONS, quiet)
+    short = replace(OPTIONS, ready_s=0.6)
+    with (
+        failing("CreateFunction", "InvalidParameterValueException", says),
+        pytest.raises(PlatformError, match=r"function f0: its role cannot be assumed.*lambda.amazonaws.com \(tried"),
+    ):
+        platform().deploy(small, "demo", short, quiet)
+
+
+def test_what_is_somebody_elses_is_left_alone(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+    platform().deploy(small, "demo", OPTIONS, quiet)
+    arn = boto3.client("lambda").get_function(FunctionName="demo-f1")["Configuration"]["FunctionArn"]
+    boto3.client("lambda").untag_resource(Resource=arn, TagKeys=["mopar:deployment"])
+    before = everything()
+    with pytest.raises(UsageError, match=r"function demo-f1 has no tag mopar:deployment=demo.*choose another --name"):
+        platform("2").deploy(small, "demo", OPTIONS, quiet)
+    assert everything() == before
+
+
+def test_rules_and_log_groups_of_others_stay_as_they_are(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+    other = {"ID": "other", "Status": "Enabled", "Filter": {"Prefix": "a/"}, "Expiration": {"Days": 9}}
+    client = boto3.client("s3")
+    client.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [other]})
+    boto3.client("logs").create_log_group(logGroupName="/aws/lambda/demo-f0")
+    platform().deploy(small, "demo", STATES, quiet)
+    platform().remove("demo", STATES, quiet)
+    assert client.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"] == [other]
+    assert everything()["logs"] == ["/aws/lambda/demo-f0"]
+
+
+def test_what_cannot_be_removed_is_named_and_the_rest_is(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+    platform().deploy(small, "demo", OPTIONS, quiet)
+    with failing("DeleteFunction", "AccessDeniedException", FunctionName="demo-f1"):
+        removed = platform().remove("demo", OPTIONS, quiet)
+    assert removed.left == ("function demo-f1",)
+    assert everything()["functions"] == ["demo-f1"]
+    assert platform().remove("demo", OPTIONS, quiet).left == ()
+
+
+def _definition() -> str:
+    client = boto3.client("stepfunctions")
+    (machine,) = client.list_state_machines()["stateMachines"]
+    found: str = client.describe_state_machine(stateMachineArn=machine["stateMachineArn"])["definition"]
+    return found
+
+
+def _states(definition: str) -> list[dict[str, Any]]:
+    return list(json.loads(definition)["States"].values())
