@@ -2,12 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.platforms.aws_lambda.provisioned import ProvisionedConcurrency
 
 NEED_AWS = "MOPAR_TESTS_NEED_AWS"
 REGION, BUCKET = "eu-central-1", "the-tensors"
@@ -26,23 +28,31 @@ class Aws:
 
     def __init__(self) -> None:
         self.functions: Any = None
-        self.answers: dict[str, dict[str, Any]] = {
-            "GetAccountSettings": {
-                "AccountLimit": {
-                    "TotalCodeSize": 80 << 30,
-                    "ConcurrentExecutions": 1000,
-                    "UnreservedConcurrentExecutions": 1000,
-                },
-                "AccountUsage": {"TotalCodeSize": 0},
-            }
+        self.limits = {
+            "TotalCodeSize": 80 << 30, "ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000,
+        }  # fmt: skip
+        self.provisioned = ProvisionedConcurrency()
+        self.answers: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "GetAccountSettings": lambda _: {"AccountLimit": self.limits, "AccountUsage": {"TotalCodeSize": 0}},
+            "PutProvisionedConcurrencyConfig": self.provisioned.put,
+            "GetProvisionedConcurrencyConfig": self.provisioned.get,
+            "DeleteProvisionedConcurrencyConfig": self.provisioned.delete,
         }
-        """Operation that moto has not -> its answer."""
+        """Operation that moto has not -> what answers it."""
         self.errors: dict[str, dict[str, Any]] = {}
         """Function -> the error that it answers."""
 
 
+@pytest.fixture(scope="session")
+def service_models() -> Any:
+    """The SDK's descriptions of services: each session reads megabytes of them again otherwise."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
+
+
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Aws]:
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service_models: Any) -> Iterator[Aws]:
     import boto3
     from botocore.client import BaseClient
     from moto import mock_aws
@@ -72,9 +82,11 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Aws]:
     real = BaseClient._make_api_call
 
     def ask(self: Any, operation: str, parameters: dict[str, Any]) -> Any:
-        return account.answers.get(operation) or real(self, operation, parameters)
+        known = account.answers.get(operation)
+        return real(self, operation, parameters) if known is None else known(parameters)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", ask)
+    monkeypatch.setattr("botocore.session.create_loader", lambda _path=None: service_models)
     config: Any = {"lambda": {"use_docker": False}, "stepfunctions": {"execute_state_machine": True}}
     with mock_aws(config=config):
         boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})

@@ -10,6 +10,7 @@ import boto3
 import pytest
 
 from mopar.bundle import Bundle
+from mopar.platforms.aws_lambda.function_package import StoredFile
 from mopar.platforms.aws_lambda.options import LambdaOptions
 from mopar.types import MoparError, PlatformError, UsageError
 from tests.bundle.plans import built
@@ -89,6 +90,16 @@ def test_the_version_before_is_kept_and_older_ones_are_not(small: Bundle, aws: A
     ]  # fmt: skip
 
 
+def test_instances_are_kept_ready_of_the_version_that_answers_alone(small: Bundle, aws: Aws) -> None:
+    kept = replace(OPTIONS, provisioned_concurrency=2)
+    platform("1").deploy(small, "demo", kept, quiet)
+    made = platform("2").deploy(small, "demo", kept, quiet)
+    assert [function.replicas for function in made.functions] == [2, 2]
+    assert aws.provisioned.configs == {("demo-f0", "2"): 2, ("demo-f1", "2"): 2}
+    platform("3").deploy(small, "demo", OPTIONS, quiet)
+    assert aws.provisioned.configs == {}
+
+
 def test_a_large_archive_goes_through_the_bucket(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
     large = platform(packed_bytes=60 << 20)
     with pytest.raises(PlatformError, match=r"function f0: its archive, sent directly, has 60.0 MB.* 50 MB.*--bucket"):
@@ -113,47 +124,59 @@ _MADE = {
     "PutProvisionedConcurrencyConfig": "InvalidParameterValueException",
     "CreateStateMachine": "StateMachineLimitExceeded",
 }
+_ONCE = {
+    "GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration", "CreateStateMachine", "UpdateStateMachine",
+}  # fmt: skip
+"""Of the others the second request is refused, of the second function."""
 
 
-@pytest.mark.parametrize(("operation", "code"), _MADE.items())
-def test_a_failed_deployment_leaves_nothing(operation: str, code: str, small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+def test_a_failed_deployment_leaves_nothing(small: Bundle, aws: Aws) -> None:
+    """At whatever request: as each failure leaves nothing, one account serves for all."""
     options = replace(STATES, provisioned_concurrency=1)
-    with failing(operation, code, first=2 if operation not in _ONCE else 1), pytest.raises(MoparError) as caught:
-        platform().deploy(small, "demo", options, quiet)
-    assert "\n" not in str(caught.value)
-    assert "may be left" not in str(caught.value)
-    assert {kind for kind, there in everything().items() if there} == set()
-    with pytest.raises(boto3.client("s3").exceptions.ClientError, match="NoSuchLifecycleConfiguration"):
-        boto3.client("s3").get_bucket_lifecycle_configuration(Bucket=BUCKET)
+    for operation, code in _MADE.items():
+        first = 1 if operation in _ONCE else 2
+        with failing(operation, code, first=first) as seen, pytest.raises(MoparError) as caught:
+            platform().deploy(small, "demo", options, quiet)
+        assert len(seen) >= first, f"{operation} is refused before its turn: {caught.value}"
+        assert "\n" not in str(caught.value), operation
+        assert "may be left" not in str(caught.value), operation
+        assert {kind for kind, there in everything().items() if there} == set(), operation
+        assert not aws.provisioned.configs, operation
+        with pytest.raises(boto3.client("s3").exceptions.ClientError, match="NoSuchLifecycleConfiguration"):
+            boto3.client("s3").get_bucket_lifecycle_configuration(Bucket=BUCKET)
 
 
-_ONCE = {"GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration", "CreateStateMachine"}
+_CHANGED = (
+    "PutRolePolicy", "PutRetentionPolicy", "UpdateFunctionConfiguration", "UpdateFunctionCode", "TagResource",
+    "PublishVersion", "Invoke", "UpdateAlias", "UpdateStateMachine",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "operation",
-    [
-        "UpdateFunctionConfiguration",
-        "UpdateFunctionCode",
-        "PublishVersion",
-        "Invoke",
-        "UpdateAlias",
-        "UpdateStateMachine",
-    ],
-)
-def test_a_failed_update_leaves_what_answered(operation: str, small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+def test_a_failed_update_leaves_what_answered(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+    """At whatever request: what answered, with which rights and tags, is the same afterwards."""
+    platform().deploy(small, "demo", OPTIONS, quiet)
     platform().deploy(small, "demo", STATES, quiet)
     before = everything() | {"definition": [_definition()]}
-    first = 1 if operation in _ONCE | {"UpdateStateMachine"} else 2
-    with (
-        failing(operation, "InvalidParameterValueException", first=first, last=first),
-        pytest.raises(PlatformError, match="demo runs as it did before"),
-    ):
-        platform("2").deploy(small, "demo", replace(STATES, tag=("a=b",), log_retention_days=3), quiet)
-    assert everything() | {"definition": [_definition()]} == before
-    (group, _) = boto3.client("logs").describe_log_groups()["logGroups"]
-    assert group["retentionInDays"] == 14
-    assert "a" not in boto3.client("lambda").get_function(FunctionName="demo-f0")["Tags"]
+    changed = replace(STATES, tag=("a=b",), log_retention_days=3)
+    with_weights = platform("2", stored=(_stored(small),))
+    for operation in _CHANGED:
+        first = 1 if operation in _ONCE else 2
+        with (
+            failing(operation, "InvalidParameterValueException", first=first, last=first) as seen,
+            pytest.raises(PlatformError, match="demo runs as it did before"),
+        ):
+            with_weights.deploy(small, "demo", changed, quiet)
+        assert len(seen) >= first, operation
+        assert everything() | {"definition": [_definition()]} == before, operation
+        (group, _) = boto3.client("logs").describe_log_groups()["logGroups"]
+        assert group["retentionInDays"] == 14, operation
+        assert "a" not in boto3.client("lambda").get_function(FunctionName="demo-f0")["Tags"], operation
+
+
+def _stored(bundle: Bundle) -> StoredFile:
+    """Weights in the bucket, which a function needs a right to read."""
+    path = bundle.root / bundle.manifest.graphs[0].files[0].path
+    return StoredFile(path, "mopar/demo/weights/a", path.stat().st_size, "0" * 64)
 
 
 def test_a_function_that_dies_in_its_initialisation_is_named(small: Bundle, aws: Aws) -> None:
@@ -171,7 +194,7 @@ def test_a_function_that_dies_in_its_initialisation_is_named(small: Bundle, aws:
 
 
 def test_a_failed_state_is_told_with_its_reason(small: Bundle, aws: Aws) -> None:
-    aws.answers["GetFunctionConfiguration"] = {
+    aws.answers["GetFunctionConfiguration"] = lambda _: {
         "FunctionName": "demo-f0", "State": "Failed", "StateReason": "the image's architecture does not fit",
     }  # fmt: skip
     with pytest.raises(PlatformError, match=r"^function f0 failed: the image's architecture does not fit$"):

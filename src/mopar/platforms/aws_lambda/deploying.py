@@ -82,8 +82,12 @@ class Deploying:
             self._tell(f"trying {version.member.name}")
             self._functions.try_out(version.member, version.number)
         for version in versions if kept_ready else ():
-            self._tell(f"keeping {kept_ready} instances of {version.member.name} ready")
-            self._functions.provision(version.member, version.number, kept_ready)
+            name, number = version.member.name, version.number
+            self._tell(f"keeping {kept_ready} instances of {name} ready")
+            earlier = self._functions.provisioned(name, number).requested_provisioned_concurrent_executions
+            back = partial(self._functions.provision, name, number, earlier)
+            self._changes.note(f"instances of {name} that are kept ready", back)
+            self._functions.provision(name, number, kept_ready)
         return versions
 
     def _switch(self, versions: Sequence[Version]) -> None:
@@ -122,10 +126,7 @@ class Deploying:
         for key in self._maker.sent:
             steps.note(f"object {key}", partial(self._bucket.delete, key))
         for version in versions:
-            name = version.member.name
-            for number in self._functions.versions(name):
-                if number not in {version.number, version.earlier}:
-                    steps.note(f"version {number} of {name}", partial(self._functions.delete, name, number))
+            self._tidy_versions(version, steps)
         for name in sorted(before - {member.name for member in stack.members}):
             self._tell(f"removing {name}")
             drop_function(account, stack.name, name, steps)
@@ -133,6 +134,17 @@ class Deploying:
             drop_machine(account, stack.name, stack.options.ready_s, steps)
         if left := steps.take_back():
             self._tell(f"left, and of no use: {', '.join(left)}")
+
+    def _tidy_versions(self, version: Version, steps: Changes) -> None:
+        name, functions = version.member.name, self._functions
+        for number in functions.versions(name):
+            answers = number == version.number
+            if not answers and number != version.earlier:
+                steps.note(f"version {number} of {name}", partial(functions.delete, name, number))
+            elif not (answers and self._stack.options.provisioned_concurrency):
+                if functions.provisioned(name, number).status:
+                    what = f"instances of {name}:{number} that are kept ready"
+                    steps.note(what, partial(functions.provision, name, number, 0))
 
     def _taken_back(self, was_there: bool) -> str:
         """Take changes back; what to add to the message of the error."""

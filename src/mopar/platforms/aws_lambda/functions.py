@@ -164,23 +164,19 @@ class LambdaFunctions:
             ReservedConcurrentExecutions=executions,
         )
 
-    def provision(self, member: Member, version: str, executions: int) -> None:
-        """Keep instances of a version ready, and wait until they are. Raises PlatformError."""
-        what, place = f"function {member.function}", {"FunctionName": member.name, "Qualifier": version}
-        self._account.ask(
-            _LAMBDA,
-            "put_provisioned_concurrency_config",
-            what,
-            Nothing,
-            **place,
-            ProvisionedConcurrentExecutions=executions,
-        )
+    def provision(self, name: str, version: str, executions: int) -> None:
+        """Keep instances of a version ready, and wait until they are; 0 for none. Raises PlatformError."""
+        what, place = f"function {name}", {"FunctionName": name, "Qualifier": version}
+        if not executions:
+            self._account.ask(_LAMBDA, "delete_provisioned_concurrency_config", what, Nothing, **place)
+            return
+        wanted = {"ProvisionedConcurrentExecutions": executions}
+        self._account.ask(_LAMBDA, "put_provisioned_concurrency_config", what, Nothing, **place, **wanted)
         deadline, pause_s = time.monotonic() + self._ready_s, _FIRST_PAUSE_S
-        while (found := self.provisioned(member.name, version)).status != "READY":
+        while (found := self.provisioned(name, version)).status != "READY":
             if found.status == "FAILED":
-                raise PlatformError(
-                    f"{what}: {executions} instances cannot be kept ready: {found.status_reason or 'no reason is told'}"
-                )
+                reason = found.status_reason or "no reason is told"
+                raise PlatformError(f"{what}: {executions} instances cannot be kept ready: {reason}")
             if time.monotonic() + pause_s > deadline:
                 raise PlatformError(f"{what}: {executions} instances were not ready within {self._ready_s:g} s")
             time.sleep(pause_s)
