@@ -79,6 +79,7 @@ def _function_resources(stack: Stack, member: Member, image: str, code: str) -> 
                 "RetentionInDays": options.log_retention_days,
                 "Tags": _tags(tags),
             },
+            holds_data=True,
         )
     }
     if not options.role:
@@ -200,6 +201,7 @@ def _bucket(stack: Stack) -> Json:
             "LifecycleConfiguration": {"Rules": [expiring]},
             "Tags": _tags(stack.tags()),
         },
+        holds_data=True,
     )
 
 
@@ -218,8 +220,10 @@ def _outputs(stack: Stack) -> Json:
     return found
 
 
-def _resource(kind: str, properties: Json) -> Json:
-    return {"Type": kind, "Properties": properties}
+def _resource(kind: str, properties: Json, *, holds_data: bool = False) -> Json:
+    """A resource; what holds data says outright that it goes with the stack."""
+    policy = dict.fromkeys(("DeletionPolicy", "UpdateReplacePolicy"), "Delete") if holds_data else {}
+    return {"Type": kind, **policy, "Properties": properties}
 
 
 def _tags(tags: Mapping[str, str]) -> list[Json]:
