@@ -6,7 +6,3 @@
 Lambda's own runtime client is not needed: it imports what ``mopar.runtime.http`` avoids, and holds a message several
 times (docs/decisions/lambda-handler.md has the figures).
 """
-
-from mopar.runtime.aws_lambda.start import main
-
-__all__ = ["main"]

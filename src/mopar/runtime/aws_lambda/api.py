@@ -79,7 +79,7 @@ class RuntimeApi:
         """Let Lambda take its snapshot; returns in each process that is restored from it. Raises ApiError."""
         self._send(f"GET {_VERSION}restore/next", 0, ())
         self._body(self._head()[1])
-        self._close()  # what the snapshot holds of a connection is no connection any more
+        self.close()  # what the snapshot holds of a connection is no connection any more
 
     def _report(self, path: str, kind: str, text: str) -> None:
         body = f'{{"errorMessage":{quoted(text)},"errorType":{quoted(kind)},"stackTrace":[]}}'.encode()
@@ -112,7 +112,8 @@ class RuntimeApi:
         made.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         return made
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the connection; the next call makes another."""
         if self._socket is not None:
             self._socket.close()
         self._socket = None

@@ -67,11 +67,6 @@ def decode_into(text: "memoryview | bytes", place: memoryview) -> None:
         raise ValueError("base64 with padding inside")
 
 
-def encoded_bytes(nbytes: int) -> int:
-    """How long the base64 text of so many bytes is."""
-    return (nbytes + 2) // 3 * 4
-
-
 def encode_pieces(data: "memoryview | bytes") -> "Iterator[bytes]":
     """The base64 text of data, piece by piece."""
     for start in range(0, len(data), _PIECE):

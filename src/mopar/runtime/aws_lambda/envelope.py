@@ -13,7 +13,8 @@ with their lengths before them. ``store`` may be absent; it has the objects of i
 that of an error is a success too; an invocation fails where the process is broken.
 """
 
-from mopar.runtime.aws_lambda.base64text import Span, decoded_bytes, encode_pieces, encoded_bytes, parse_without_long
+from mopar.runtime.aws_lambda.base64text import Span, decoded_bytes, encode_pieces, parse_without_long
+from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES, encoded_bytes
 from mopar.runtime.engine import STRING, packed_bytes
 from mopar.runtime.jsontext import quoted
 from mopar.runtime.request import RefusedError, inputs_of
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from mopar.runtime.config import Graph, Port
     from mopar.runtime.engine import Tensor
 
-MOST_BODY_BYTES = 6_291_556
-"""Of a message, by Lambda's limit of synchronous calls; the runtime interface emulator cuts off what is longer."""
-REFUSED, MEMORY, FAILED = "refused", "memory", "failed"
-"""Kinds of errors: the request's fault, too little memory, and anything else."""
 _MOST_TEXT_BYTES = 1024
 _TIMES = '],"held_ns":%15d,"compute_ns":%15d}'
 """Of a fixed length, since times are known when most of an answer has been sent already."""

@@ -3,16 +3,8 @@
 from time import perf_counter_ns
 
 from mopar.runtime.aws_lambda.base64text import decode_into
-from mopar.runtime.aws_lambda.envelope import (
-    FAILED,
-    MEMORY,
-    MOST_BODY_BYTES,
-    REFUSED,
-    Answer,
-    object_key,
-    read_request,
-    write_error,
-)
+from mopar.runtime.aws_lambda.envelope import Answer, object_key, read_request, write_error
+from mopar.runtime.aws_lambda.wire import FAILED, MEMORY, MOST_BODY_BYTES, REFUSED
 from mopar.runtime.function import Room
 from mopar.runtime.request import RefusedError, sized_tensor
 

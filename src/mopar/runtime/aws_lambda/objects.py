@@ -109,10 +109,10 @@ class ObjectStore:
                 raise StoreError(f"S3 does not say how long object {key} is")  # noqa: TRY301 - and close it below
             return take(answer, answer.length)
         except http.client.HTTPException as cause:
-            self._close()
+            self.close()
             raise StoreError(f"object {key}: {cause}") from cause
         except BaseException:
-            self._close()  # data that were not read would be taken for the next answer
+            self.close()  # data that were not read would be taken for the next answer
             raise
 
     def _answered(self, method: str, key: str, data: "memoryview | bytes | None" = None) -> http.client.HTTPResponse:
@@ -123,13 +123,13 @@ class ObjectStore:
             try:
                 answer = self._asked(method, key, data)
             except (OSError, http.client.HTTPException) as cause:
-                self._close()  # it may have been closed while the function was frozen
+                self.close()  # it may have been closed while the function was frozen
                 reason = str(cause) or type(cause).__name__
                 continue
             if answer.status in {200, 204}:
                 return answer
             reason = f"{answer.status} {_code_of(answer)}"
-            self._close()
+            self.close()
             if answer.status not in _AGAIN:
                 break
         raise StoreError(f"S3 does not {method} object {key} of bucket {self._bucket}: {reason}")
@@ -145,7 +145,8 @@ class ObjectStore:
         self._connection.request(method, path, data, headers)
         return self._connection.getresponse()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the connection; the next request makes another."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None

@@ -8,11 +8,11 @@ TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
     from mopar.runtime.config import Config, Graph
 
-_FOLDER = "/tmp/mopar-weights"  # noqa: S108 - the only place where a function on Lambda may write, and its own
+_TEMPORARY = "/tmp"  # noqa: S108 - where a function on Lambda may write, and nobody else can
 _PIECE_BYTES = 1 << 20
 
 
-def fetch_weights(config: "Config", folder: str = _FOLDER) -> None:
+def fetch_weights(config: "Config") -> None:
     """Fetch the files of all graphs, and have those graphs loaded from where they are.
 
     ONNX Runtime looks for weights beside the graph, so the graph is copied there.
@@ -21,6 +21,7 @@ def fetch_weights(config: "Config", folder: str = _FOLDER) -> None:
         ConfigError: a file's name is none.
         OSError: it cannot be fetched or written.
     """
+    folder = f"{os.environ.get('TMPDIR', _TEMPORARY)}/mopar-weights"
     for number, graph in enumerate(config.graphs):
         if graph.weights:
             _fetch(graph, f"{folder}/{number}")
