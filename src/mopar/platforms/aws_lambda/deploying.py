@@ -141,10 +141,11 @@ class Deploying:
             answers = number == version.number
             if not answers and number != version.earlier:
                 steps.note(f"version {number} of {name}", partial(functions.delete, name, number))
-            elif not (answers and self._stack.options.provisioned_concurrency):
-                if functions.provisioned(name, number).status:
-                    what = f"instances of {name}:{number} that are kept ready"
-                    steps.note(what, partial(functions.provision, name, number, 0))
+                continue
+            kept_ready = answers and self._stack.options.provisioned_concurrency
+            if not kept_ready and functions.provisioned(name, number).status:
+                what = f"instances of {name}:{number} that are kept ready"
+                steps.note(what, partial(functions.provision, name, number, 0))
 
     def _taken_back(self, was_there: bool) -> str:
         """Take changes back; what to add to the message of the error."""
