@@ -30,7 +30,10 @@ def failing(
         if name == operation and all(parameters.get(key) == value for key, value in expected.items()):
             seen.append(parameters)
             if first <= len(seen) <= last:
-                answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+                answer: Any = {
+                    "Error": {"Code": code, "Message": message},
+                    "ResponseMetadata": {"HTTPStatusCode": 400, "RequestId": "r"},
+                }
                 raise ClientError(answer, name)
         return real(self, name, parameters)
 

@@ -27,7 +27,8 @@ def bundle(reference: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
     return built(reference("skip"), tmp_path_factory.mktemp("lambda") / "bundle")
 
 
-def test_deploying_updating_and_removing(bundle: Bundle, aws: Aws) -> None:  # noqa: ARG001 - the account
+@pytest.mark.usefixtures("aws")
+def test_deploying_updating_and_removing(bundle: Bundle) -> None:
     made = platform().deploy(bundle, "demo", OPTIONS, quiet)
     assert made.ready
     assert [function.name for function in made.functions] == ["f0", "f1", "f2"]
@@ -55,7 +56,8 @@ def small(reference: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
     return built(reference("skip"), tmp_path_factory.mktemp("lambda") / "bundle", 2)
 
 
-def test_with_a_state_machine_that_calls_versions(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("aws")
+def test_with_a_state_machine_that_calls_versions(small: Bundle) -> None:
     platform().deploy(small, "demo", STATES, quiet)
     platform("2").deploy(small, "demo", STATES, quiet)
     client = boto3.client("stepfunctions")
@@ -73,7 +75,8 @@ def test_with_a_state_machine_that_calls_versions(small: Bundle, aws: Aws) -> No
     assert {kind for kind, there in everything().items() if there} == set()
 
 
-def test_functions_that_a_new_plan_has_not_are_removed(bundle: Bundle, small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("aws")
+def test_functions_that_a_new_plan_has_not_are_removed(bundle: Bundle, small: Bundle) -> None:
     platform().deploy(bundle, "demo", OPTIONS, quiet)
     assert len(platform().deploy(small, "demo", OPTIONS, quiet).functions) == 2
     there = everything()
@@ -82,7 +85,8 @@ def test_functions_that_a_new_plan_has_not_are_removed(bundle: Bundle, small: Bu
     assert len(there["roles"]) == 2
 
 
-def test_the_version_before_is_kept_and_older_ones_are_not(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("aws")
+def test_the_version_before_is_kept_and_older_ones_are_not(small: Bundle) -> None:
     for text in ("1", "2", "3"):
         platform(text).deploy(small, "demo", OPTIONS, quiet)
     assert [name for name in everything()["versions"] if name.startswith("demo-f0")] == [
@@ -100,7 +104,8 @@ def test_instances_are_kept_ready_of_the_version_that_answers_alone(small: Bundl
     assert aws.provisioned.configs == {}
 
 
-def test_a_large_archive_goes_through_the_bucket(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("aws")
+def test_a_large_archive_goes_through_the_bucket(small: Bundle) -> None:
     large = platform(packed_bytes=60 << 20)
     with pytest.raises(PlatformError, match=r"function f0: its archive, sent directly, has 60.0 MB.* 50 MB.*--bucket"):
         large.deploy(small, "demo", OPTIONS, quiet)
@@ -152,7 +157,8 @@ _CHANGED = (
 )  # fmt: skip
 
 
-def test_a_failed_update_leaves_what_answered(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("aws")
+def test_a_failed_update_leaves_what_answered(small: Bundle) -> None:
     """At whatever request: what answered, with which rights and tags, is the same afterwards."""
     platform().deploy(small, "demo", OPTIONS, quiet)
     platform().deploy(small, "demo", STATES, quiet)
@@ -202,7 +208,8 @@ def test_a_failed_state_is_told_with_its_reason(small: Bundle, aws: Aws) -> None
     assert everything()["functions"] == []
 
 
-def test_a_new_role_is_waited_for_and_no_longer_than_the_deadline(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("aws")
+def test_a_new_role_is_waited_for_and_no_longer_than_the_deadline(small: Bundle) -> None:
     says = "The role defined for the function cannot be assumed by Lambda."
     with failing("CreateFunction", "InvalidParameterValueException", says, last=1):
         assert platform().deploy(small, "demo", OPTIONS, quiet).ready
@@ -215,7 +222,8 @@ def test_a_new_role_is_waited_for_and_no_longer_than_the_deadline(small: Bundle,
         platform().deploy(small, "demo", short, quiet)
 
 
-def test_what_is_somebody_elses_is_left_alone(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("aws")
+def test_what_is_somebody_elses_is_left_alone(small: Bundle) -> None:
     platform().deploy(small, "demo", OPTIONS, quiet)
     arn = boto3.client("lambda").get_function(FunctionName="demo-f1")["Configuration"]["FunctionArn"]
     boto3.client("lambda").untag_resource(Resource=arn, TagKeys=["mopar:deployment"])
@@ -225,7 +233,8 @@ def test_what_is_somebody_elses_is_left_alone(small: Bundle, aws: Aws) -> None: 
     assert everything() == before
 
 
-def test_rules_and_log_groups_of_others_stay_as_they_are(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("aws")
+def test_rules_and_log_groups_of_others_stay_as_they_are(small: Bundle) -> None:
     other = {"ID": "other", "Status": "Enabled", "Filter": {"Prefix": "a/"}, "Expiration": {"Days": 9}}
     client = boto3.client("s3")
     client.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [other]})
@@ -236,7 +245,23 @@ def test_rules_and_log_groups_of_others_stay_as_they_are(small: Bundle, aws: Aws
     assert everything()["logs"] == ["/aws/lambda/demo-f0"]
 
 
-def test_what_cannot_be_removed_is_named_and_the_rest_is(small: Bundle, aws: Aws) -> None:  # noqa: ARG001
+def test_more_concurrency_than_the_account_has_is_told(small: Bundle, aws: Aws) -> None:
+    """New accounts have less of it."""
+    aws.limits |= {"ConcurrentExecutions": 110, "UnreservedConcurrentExecutions": 110}
+    with pytest.raises(PlatformError, match=r"reserved-concurrency 6 for 2 functions needs 12 .* has 10 to reserve"):
+        platform().deploy(small, "demo", replace(OPTIONS, reserved_concurrency=6), quiet)
+    platform().deploy(small, "demo", replace(OPTIONS, reserved_concurrency=5), quiet)
+    aws.limits |= {"UnreservedConcurrentExecutions": 100}
+    platform().deploy(small, "demo", replace(OPTIONS, reserved_concurrency=5), quiet)
+    found = boto3.client("lambda").get_function_concurrency(FunctionName="demo-f0")
+    assert found["ReservedConcurrentExecutions"] == 5
+    aws.limits |= {"TotalCodeSize": 100}
+    with pytest.raises(PlatformError, match="the archives have 0 MB, and the account has room for 0 MB"):
+        platform().deploy(small, "demo", OPTIONS, quiet)
+
+
+@pytest.mark.usefixtures("aws")
+def test_what_cannot_be_removed_is_named_and_the_rest_is(small: Bundle) -> None:
     platform().deploy(small, "demo", OPTIONS, quiet)
     with failing("DeleteFunction", "AccessDeniedException", FunctionName="demo-f1"):
         removed = platform().remove("demo", OPTIONS, quiet)

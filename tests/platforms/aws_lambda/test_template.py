@@ -65,7 +65,8 @@ def written(bundle: Bundle, into: Path, options: LambdaOptions) -> tuple[Path, d
 @pytest.mark.parametrize(
     "options", [PLAIN, STATES, pytest.param(GIVEN, marks=pytest.mark.slow)], ids=["plain", "states", "given"]
 )
-def test_linters_find_nothing(options: LambdaOptions, bundle: Bundle, tmp_path: Path, aws: object) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("aws")
+def test_linters_find_nothing(options: LambdaOptions, bundle: Bundle, tmp_path: Path) -> None:
     """In the template as it is written, and as CloudFormation gets it, the state machine's definition included."""
     folder, _ = written(bundle, tmp_path / "package", options)
     document = translated(folder)
@@ -74,7 +75,8 @@ def test_linters_find_nothing(options: LambdaOptions, bundle: Bundle, tmp_path: 
     assert policy_findings(document) == []
 
 
-def test_the_linters_see_what_is_wrong(bundle: Bundle, tmp_path: Path, aws: object) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("aws")
+def test_the_linters_see_what_is_wrong(bundle: Bundle, tmp_path: Path) -> None:
     document = translated(written(bundle, tmp_path / "package", STATES)[0])
     resources = document["Resources"]
     resources["F0Function"]["Properties"]["Timeout"] = 901

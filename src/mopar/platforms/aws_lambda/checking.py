@@ -71,9 +71,9 @@ def _check_function(stack: Stack, member: Member, there: FoundFunction) -> None:
 def _check_concurrency(stack: Stack, found: FoundFunctions, settings: Settings) -> None:
     """New accounts have fewer concurrent executions."""
     each, limit = stack.options.reserved_concurrency, settings.account_limit
-    if each is None:
+    if not each:
         return
-    held = sum(there.concurrency.reserved_concurrent_executions or 0 for there in found.values() if there is not None)
+    held = sum(there.concurrency.reserved_concurrent_executions for there in found.values() if there is not None)
     spare = max(limit.unreserved_concurrent_executions + held - _UNRESERVED, 0)
     wanted = each * len(stack.members)
     if wanted > spare:

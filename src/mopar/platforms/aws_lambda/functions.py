@@ -149,10 +149,10 @@ class LambdaFunctions:
         if failed:
             raise PlatformError(f"function {member.function} does not start: {_why(answer, member)}")
 
-    def reserve(self, name: str, executions: int | None) -> None:
-        """Reserve concurrency, or none. Raises PlatformError."""
+    def reserve(self, name: str, executions: int) -> None:
+        """Reserve concurrency; 0 for none. Raises PlatformError."""
         what = f"function {name}"
-        if executions is None:
+        if not executions:
             self._account.ask(_LAMBDA, "delete_function_concurrency", what, Nothing, FunctionName=name)
             return
         self._account.ask(

@@ -59,8 +59,9 @@ class LambdaOptions(ImageOptions):
     timeout_s: Annotated[int, Meta(ge=1, le=900, description="most seconds of a call")] = 60
     ephemeral_mib: Annotated[int, Meta(ge=512, le=10240, description="size of /tmp; 512, the default, is free")] = 512
     reserved_concurrency: Annotated[
-        int | None, Meta(ge=1, description="of each function: taken from the account's, and its limit; default: none")
-    ] = None
+        int,
+        Meta(ge=0, description="of each function: taken from the account's, and its limit; 0, the default, for none"),
+    ] = 0
     provisioned_concurrency: Annotated[
         int, Meta(ge=0, description="instances of each function that are kept ready, and billed; default: 0")
     ] = 0
@@ -139,7 +140,7 @@ def _check_together(options: LambdaOptions) -> None:
     if options.snap_start and options.package_kind == "image":
         raise UsageError("--snap-start is for zips on a managed runtime: leave it out, or --package-kind zip")
     reserved = options.reserved_concurrency
-    if reserved is not None and options.provisioned_concurrency > reserved:
+    if reserved and options.provisioned_concurrency > reserved:
         raise UsageError(
             f"--provisioned-concurrency {options.provisioned_concurrency} is more than --reserved-concurrency "
             f"{reserved}"

@@ -130,7 +130,7 @@ def _sizes(stack: Stack) -> Json:
     found: dict[str, object] = {}
     if options.ephemeral_mib > 512:
         found["EphemeralStorage"] = {"Size": options.ephemeral_mib}
-    if options.reserved_concurrency is not None:
+    if options.reserved_concurrency:
         found["ReservedConcurrentExecutions"] = options.reserved_concurrency
     if options.provisioned_concurrency:
         found["ProvisionedConcurrencyConfig"] = {"ProvisionedConcurrentExecutions": options.provisioned_concurrency}

@@ -127,7 +127,7 @@ class VersionMaker:
         self._functions.tag(arn, tags, gone)
 
     def _reserve(self, member: Member, there: FoundFunction | None) -> None:
-        earlier = there.concurrency.reserved_concurrent_executions if there is not None else None
+        earlier = there.concurrency.reserved_concurrent_executions if there is not None else 0
         wanted = self._stack.options.reserved_concurrency
         if wanted != earlier:
             take_back = partial(self._functions.reserve, member.name, earlier)

@@ -20,7 +20,7 @@ class FunctionConfiguration(msgspec.Struct, rename="pascal"):
 class Reserved(msgspec.Struct, rename="pascal"):
     """What a function takes of the account's concurrency."""
 
-    reserved_concurrent_executions: int | None = None
+    reserved_concurrent_executions: int = 0
 
 
 class FoundFunction(msgspec.Struct, rename="pascal"):
