@@ -113,16 +113,16 @@ def test_messages_that_lambda_does_not_pass_need_a_bucket(bundle: Bundle) -> Non
     assert first.read == (3 * 96 * 96 + 512) * 4
     assert first.made is not None
     assert second.read is not None
-    check_payloads(calls, 4 / 3, PLAIN)
-    assert needing_store(calls, 4 / 3) == frozenset()
-    with pytest.raises(
-        PlatformError, match=r"function f0 is sent \d+\.\d MB in call c0, and Lambda passes 6.3 MB: .*--bucket"
-    ):
-        check_payloads(calls, 4 / 3 * 50, PLAIN)
-    check_payloads(calls, 4 / 3 * 50, replace(PLAIN, bucket="b-b"))
-    assert needing_store(calls, 4 / 3 * 50) == {"f0"}
+    check_payloads(calls, PLAIN)
+    assert needing_store(calls) == frozenset()
+    large = (replace(first, read=first.read * 50), second)
+    with pytest.raises(PlatformError, match=r"f0 is sent 7.5 MB in call c0, and Lambda passes 6.3 MB: .*--bucket"):
+        check_payloads(large, PLAIN)
+    check_payloads(large, replace(PLAIN, bucket="b-b"))
+    assert needing_store(large) == {"f0"}
     unknown = replace(first, made=None)
-    assert needing_store((unknown, second), 4 / 3) == {"f0"}
+    check_payloads((unknown, second), PLAIN)
+    assert needing_store((unknown, second)) == {"f0"}
 
 
 def test_names_that_are_too_long() -> None:

@@ -11,6 +11,7 @@ from mopar.bundle.call_plans import Made, call_plans
 from mopar.bundle.call_shapes import Shape, resolve_shape, tensor_bytes
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.options import LambdaOptions
+from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES, encoded_bytes
 from mopar.types import REQUEST, Function, Manifest, PlatformError, TensorSpec
 
 MEMORY_MIN_MIB, MEMORY_MAX_MIB = 128, 10240
@@ -18,8 +19,6 @@ DIRECT_ZIP_BYTES = 50 << 20
 UNZIPPED_BYTES = 250 << 20
 IMAGE_BYTES = 10 << 30
 ENVIRONMENT_BYTES = 4 << 10
-PAYLOAD_BYTES = 6_291_556
-"""Of a request or an answer. Longer ones are cut by the emulator, and refused by Lambda."""
 _OF_ENVELOPE = 4096
 """What a message holds beside its tensors: names and shapes."""
 _NAME = re.compile(r"[A-Za-z0-9-_]{1,64}")
@@ -83,33 +82,27 @@ def _check_environment(name: str, variables: Mapping[str, str]) -> None:
         )
 
 
-def check_payloads(calls: Sequence[CallBytes], payload_factor: float, options: LambdaOptions) -> None:
-    """Raise PlatformError where a call of the largest request does not fit into a message, and there is no bucket.
-
-    Args:
-        calls: of the plan.
-        payload_factor: encoded bytes for each byte of tensor.
-        options: of the platform.
-    """
+def check_payloads(calls: Sequence[CallBytes], options: LambdaOptions) -> None:
+    """Raise PlatformError where a call of the largest request does not fit into a message, and there is no bucket."""
     if options.bucket:
         return
     for call in calls:
         for what, nbytes in (("is sent", call.read), ("answers", call.made)):
-            encoded = _encoded(nbytes or 0, payload_factor)
-            if encoded > PAYLOAD_BYTES:
+            encoded = _message_bytes(nbytes or 0)
+            if encoded > MOST_BODY_BYTES:
                 raise PlatformError(
                     f"function {call.function} {what} {encoded / 1e6:.1f} MB in call {call.id}, and Lambda passes "
-                    f"{PAYLOAD_BYTES / 1e6:.1f} MB: name a bucket for larger tensors, --bucket, or plan with "
+                    f"{MOST_BODY_BYTES / 1e6:.1f} MB: name a bucket for larger tensors, --bucket, or plan with "
                     "--platform aws-lambda"
                 )
 
 
-def needing_store(calls: Sequence[CallBytes], payload_factor: float) -> frozenset[str]:
+def needing_store(calls: Sequence[CallBytes]) -> frozenset[str]:
     """The functions with a call that may not fit into a message."""
     return frozenset(
         call.function
         for call in calls
-        if call.read is None or call.made is None or _encoded(max(call.read, call.made), payload_factor) > PAYLOAD_BYTES
+        if call.read is None or call.made is None or _message_bytes(max(call.read, call.made)) > MOST_BODY_BYTES
     )
 
 
@@ -138,8 +131,8 @@ def _largest(manifest: Manifest) -> dict[str, Shape | None]:
     return {spec.name: ranges.get(spec.name, resolve_shape(spec, {})) for spec in manifest.inputs}
 
 
-def _encoded(nbytes: int, payload_factor: float) -> int:
-    return round(nbytes * payload_factor) + _OF_ENVELOPE
+def _message_bytes(nbytes: int) -> int:
+    return encoded_bytes(nbytes) + _OF_ENVELOPE
 
 
 def _too_large(name: str, what: str, nbytes: int, limit: int, would_do: str) -> PlatformError:

@@ -24,10 +24,8 @@ from mopar.platforms.aws_lambda.naming import (
 from mopar.platforms.aws_lambda.options import LambdaOptions
 from mopar.platforms.aws_lambda.policies import Statement, function_statements
 from mopar.platforms.aws_lambda.states import EXPRESS_S, Targets, state_machine
-from mopar.platforms.books import load_limits
 from mopar.types import Manifest, UsageError
 
-LIMITS = "aws-lambda"
 _MIB_PER_VCPU = 1769.0
 _MOST_VCPUS = 6.0
 
@@ -108,7 +106,7 @@ def check_plan(bundle: Bundle, name: str, options: LambdaOptions) -> None:
     if options.by_step_functions and options.timeout_s > EXPRESS_S:
         raise UsageError(f"--timeout-s {options.timeout_s}: an Express workflow ends after {EXPRESS_S} s")
     if not options.by_step_functions:
-        check_payloads(bytes_of_calls(bundle.manifest), load_limits(LIMITS).payload_factor, options)
+        check_payloads(bytes_of_calls(bundle.manifest), options)
 
 
 def stack_of(
@@ -130,11 +128,7 @@ def stack_of(
     names = function_names(name, [function.name for function in manifest.plan.functions])
     for package in packages:
         check_package(package, options, direct=direct)
-    storing = (
-        frozenset(names)
-        if options.by_step_functions
-        else needing_store(bytes_of_calls(manifest), load_limits(LIMITS).payload_factor)
-    )
+    storing = frozenset(names) if options.by_step_functions else needing_store(bytes_of_calls(manifest))
     has_bucket = bool(options.bucket) or options.by_step_functions
     members = tuple(
         Member(names[package.function], package, has_bucket and package.function in storing) for package in packages
