@@ -95,5 +95,7 @@ clean:
 	$(PIP) install $(CONSTRAINTS) -e '.[dev]'
 	# Pins an old click; the part that the tests hold the planner against needs none of what it depends on but pulp.
 	$(PIP) install $(CONSTRAINTS) --no-deps slambuc
-	$(PIP) download --no-deps --ignore-requires-python -d $(WHEELS) rapidocr-onnxruntime==1.4.4 silero-vad==6.2.3
+	$(PIP) download --no-deps --ignore-requires-python -d $(WHEELS) rapidocr-onnxruntime==1.4.4 silero-vad==6.2.3 \
+		aws-sam-cli==1.170.0
+	$(BIN)/python tools/runtime_emulator.py $(WHEELS)
 	@touch $@ .venv/.demo

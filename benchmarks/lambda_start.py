@@ -109,12 +109,12 @@ def measure(
         function = EmulatedFunction(
             replace(made, memory_mib=memory_mib), folder, cgroups, command=commands(python)[way]
         )
-        files = [*_files(folder), *_of_python(python)]
+        shared = _of_python(python)
         try:
             for number in range(2 * starts):
                 is_cold = number % 2 == 0
                 if is_cold:
-                    evict_files(files)
+                    evict_files([*_files(folder), *shared])
                 answers = [function.invoke(message) for _ in range(calls + 1)]
                 (cold if is_cold else warm).append(answers[0].init_ms)
                 first.append(answers[0].duration_ms)

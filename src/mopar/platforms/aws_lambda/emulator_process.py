@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -141,8 +142,9 @@ class EmulatorProcess:
 
 
 def find_emulator() -> Path:
-    """The emulator's program: on the PATH, or in the package aws-sam-cli. Raises PlatformError: there is none."""
-    program = shutil.which(_PROGRAM)
+    """The emulator's program: on the PATH, beside this Python, or in aws-sam-cli. Raises PlatformError: there is none."""
+    scripts = os.fspath(Path(sys.executable).parent)
+    program = shutil.which(_PROGRAM) or shutil.which(_PROGRAM, path=scripts)
     if program is not None:
         return Path(program)
     found = importlib.util.find_spec("samcli")
