@@ -58,7 +58,7 @@ check: .venv/.dev
 fuzz: .venv/.dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest $(or $(TESTS),tests/sharding tests/planning tests/runtime)
 
-slow: .venv/.dev
+slow: .venv/.dev .venv/.sam
 	$(BIN)/python -m pytest -m slow $(TESTS)
 
 avx2: .venv/.dev
@@ -99,3 +99,9 @@ clean:
 		aws-sam-cli==1.170.0
 	$(BIN)/python tools/runtime_emulator.py $(WHEELS)
 	@touch $@ .venv/.demo
+
+# In a place of its own: it pins old versions of what others need new.
+.venv/.sam: .venv/.dev
+	$(PYTHON) -m venv .venv/share/sam
+	.venv/share/sam/bin/python -m pip --disable-pip-version-check install aws-sam-cli==1.170.0
+	@touch $@

@@ -90,8 +90,8 @@ def sam() -> str:
         if found is not None and Path(found).is_file():
             return str(found)
     if os.environ.get(NEED_AWS) == "1":
-        pytest.fail("the SAM CLI is not there: make .venv/.sam")
-    pytest.skip("needs the SAM CLI: make .venv/.sam")
+        pytest.fail("the SAM CLI is not there: make slow")
+    pytest.skip("needs the SAM CLI: make slow")
 
 
 def _resolved(value: Any) -> Any:
