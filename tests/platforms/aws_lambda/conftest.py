@@ -9,24 +9,22 @@ from typing import Any
 
 import pytest
 
-from tests.platforms.aws_lambda.provisioned import ProvisionedConcurrency
-
 NEED_AWS = "MOPAR_TESTS_NEED_AWS"
 REGION, BUCKET = "eu-central-1", "the-tensors"
+_ASKING_AWS = ("account", "deploying", "registry", "states", "states_emulated", "template")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that ask AWS are skipped without moto; CI installs it."""
-    if find_spec("moto") is None and os.environ.get(NEED_AWS) != "1":
-        for item in items:
-            if "aws" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.skip(reason='needs moto: pip install -e ".[dev]"'))
+if find_spec("moto") is None and os.environ.get(NEED_AWS) != "1":
+    # They import what is not there: pip install -e ".[dev]".
+    collect_ignore = [f"test_{name}.py" for name in _ASKING_AWS]
 
 
 class Aws:
     """An account; ``functions`` answers invocations, and says nothing where there is none."""
 
     def __init__(self) -> None:
+        from tests.platforms.aws_lambda.provisioned import ProvisionedConcurrency
+
         self.functions: Any = None
         self.limits = {
             "TotalCodeSize": 80 << 30, "ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000,
@@ -44,15 +42,26 @@ class Aws:
 
 
 @pytest.fixture(scope="session")
-def service_models() -> Any:
-    """The SDK's descriptions of services: each session reads megabytes of them again otherwise."""
-    from botocore.loaders import create_loader
+def clients() -> Callable[[Any, str, dict[str, Any]], Any]:
+    """Makes the SDK's clients, each once: it reads megabytes of descriptions for every one otherwise."""
+    from boto3.session import Session
 
-    return create_loader()
+    real, made = Session.client, dict[tuple[str, ...], Any]()
+
+    def client(session: Any, service: str, options: dict[str, Any]) -> Any:
+        variables = (os.environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL"))
+        key = (service, options.get("region_name") or session.region_name or "", *variables)
+        if key not in made:
+            made[key] = real(session, service, **options)
+        return made[key]
+
+    return client
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service_models: Any) -> Iterator[Aws]:
+def aws(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clients: Callable[[Any, str, dict[str, Any]], Any]
+) -> Iterator[Aws]:
     import boto3
     from botocore.client import BaseClient
     from moto import mock_aws
@@ -86,8 +95,15 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service_models: Any) ->
         return real(self, operation, parameters) if known is None else known(parameters)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", ask)
-    monkeypatch.setattr("botocore.session.create_loader", lambda _path=None: service_models)
+
+    def client(session: Any, service_name: str, **options: Any) -> Any:
+        return clients(session, service_name, options)
+
+    monkeypatch.setattr("boto3.session.Session.client", client)
+    for module in ("account", "functions"):
+        monkeypatch.setattr(f"mopar.platforms.aws_lambda.{module}._FIRST_PAUSE_S", 0.01)
     config: Any = {"lambda": {"use_docker": False}, "stepfunctions": {"execute_state_machine": True}}
     with mock_aws(config=config):
+        boto3.setup_default_session()
         boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
         yield account

@@ -103,6 +103,15 @@ def test_what_aws_refuses(code: str, message: str, says: str) -> None:
 
 
 @pytest.mark.usefixtures("aws")
+def test_a_right_that_is_missing_is_called_by_its_name() -> None:
+    with (
+        failing("HeadBucket", "403", "Forbidden"),
+        pytest.raises(PlatformError, match=r"^b: you may not s3:ListBucket"),
+    ):
+        Account(REGION, "").ask("s3", "head_bucket", "b", Nothing, Bucket="the-tensors")
+
+
+@pytest.mark.usefixtures("aws")
 def test_throttling_is_waited_out_within_a_deadline() -> None:
     with failing("GetAccountSettings", "TooManyRequestsException", "Rate exceeded", last=1) as seen:
         ask(Account(REGION, ""))

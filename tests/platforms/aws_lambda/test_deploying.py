@@ -214,7 +214,7 @@ def test_a_new_role_is_waited_for_and_no_longer_than_the_deadline(small: Bundle)
     with failing("CreateFunction", "InvalidParameterValueException", says, last=1):
         assert platform().deploy(small, "demo", OPTIONS, quiet).ready
     platform().remove("demo", OPTIONS, quiet)
-    short = replace(OPTIONS, ready_s=0.6)
+    short = replace(OPTIONS, ready_s=0.1)
     with (
         failing("CreateFunction", "InvalidParameterValueException", says),
         pytest.raises(PlatformError, match=r"function f0: its role cannot be assumed.*lambda.amazonaws.com \(tried"),

@@ -183,8 +183,8 @@ def test_what_a_function_refuses_is_told_with_its_name(chained: Machine, aws: Aw
 def test_a_function_that_dies_fails_the_execution_with_its_name(chained: Machine, aws: Aws) -> None:
     aws.errors["demo-f2"] = {"errorType": "Runtime.ExitError", "errorMessage": "signal: killed"}
     error, cause = _failure(chained, _given())
-    assert error == "Runtime.ExitError"
-    assert cause.startswith("function f2, call c2: ")
+    assert error == "Mopar.CallFailed"
+    assert cause.startswith("function f2, call c2: Runtime.ExitError: ")
     assert "signal: killed" in cause
 
 
@@ -195,8 +195,8 @@ def test_throttled_calls_are_tried_again_and_others_are_not(
     no_pause = SimpleNamespace(sleep=lambda _seconds: None)
     monkeypatch.setattr("moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time", no_pause)
     with failing("Invoke", code) as seen:
-        error, _ = _failure(chained, _given())
-    assert error == f"Lambda.{code}"
+        _, cause = _failure(chained, _given())
+    assert cause.startswith(f"function f0, call c0: Lambda.{code}: ")
     assert len(seen) == tries
 
 
@@ -205,8 +205,8 @@ def test_a_branch_that_fails_ends_the_execution_with_its_error(tmp_path: Path, a
     machine = Machine(bundle, aws)
     aws.errors["demo-f1"] = {"errorType": "Runtime.ExitError", "errorMessage": "signal: killed"}
     error, cause = _failure(machine, entries(bundle, sample(1)))
-    assert error == "Runtime.ExitError"
-    assert cause.startswith("function f1, call c1: ")
+    assert error == "Mopar.CallFailed"
+    assert cause.startswith("function f1, call c1: Runtime.ExitError: ")
 
 
 def test_plans_that_read_regions_of_tensors_are_refused(reference: Callable[[str], Path], tmp_path: Path) -> None:

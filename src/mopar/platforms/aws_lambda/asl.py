@@ -61,7 +61,6 @@ class Fail(msgspec.Struct, frozen=True, rename="pascal", tag_field="Type", tag="
 
     error: str = ""
     cause: str = ""
-    error_path: str = ""
     cause_path: str = ""
 
 

@@ -31,6 +31,17 @@ _UNKNOWN_KEYS = frozenset(
 )  # fmt: skip
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z*]+)")
+_ACTIONS = {
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "ListObjectsV2": "ListBucket",
+    "DeleteObjects": "DeleteObject",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
+    "Invoke": "InvokeFunction",
+}
+"""Operations whose right is called otherwise. What is refused without a message is an operation of S3."""
 _MEMORY = re.compile(r"MemorySize.*less than or equal to (\d+)", re.DOTALL)
 _ROLES = ("cannot be assumed by Lambda", "to assume the provided role")
 _ANSWERS: Mapping[str, str] = {
@@ -79,7 +90,7 @@ def refused(code: str, message: str, service: str, operation: str, what: str) ->
         return RoleNotReadyError(f"{what}: its role cannot be assumed: the role must trust {service}.amazonaws.com")
     if code in _DENIED:
         found = _ACTION.search(message)
-        action = found[1] if found else f"{service}:{operation}"
+        action = found[1] if found else f"{service}:{_ACTIONS.get(operation, operation)}"
         return PlatformError(f"{what}: you may not {action}: have it allowed for the role or user of --profile")
     if quota := _MEMORY.search(message):
         return PlatformError(

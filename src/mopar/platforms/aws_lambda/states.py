@@ -40,6 +40,7 @@ _MOST_INLINE_BYTES = 32 << 10
 _TRANSIENT = ("Lambda.ServiceException", "Lambda.TooManyRequestsException", "Lambda.SdkClientException")
 _RETRY = Retry(_TRANSIENT, interval_seconds=1, max_attempts=3, backoff_rate=2.0)
 _WRONG_INPUTS, _CALL_FAILED = "Mopar.WrongInputs", "Mopar.CallFailed"
+"""A state may not fail with an error's name that begins with ``States.``, so what was caught stands in the cause."""
 _FAILURE = "$.failure"
 _NAME_CHARACTERS = 60
 """Of a state's name, with what is added to it; 80 are the most."""
@@ -181,11 +182,12 @@ class _Writer:
             catch=(Catch(("States.ALL",), _FAILURE, f"{name} failed"),),
             next=f"{name} answered",
         )
-        outputs, said = f"$.{key}.answer.outputs", f"'function {_escaped(function)}, call {key}: {{}}'"
+        outputs, said = f"$.{key}.answer.outputs", f"function {_escaped(function)}, call {key}"
         states[f"{name} answered"] = Choice((Rule(next=then, variable=outputs, is_present=True),), f"{name} refused")
         answer = f"States.JsonToString($.{key}.answer)"
-        states[f"{name} refused"] = Fail(_CALL_FAILED, cause_path=f"States.Format({said}, {answer})")
-        states[f"{name} failed"] = _failing(f"States.Format({said}, {_FAILURE}.Cause)")
+        error = f"{_FAILURE}.Error, {_FAILURE}.Cause"
+        states[f"{name} refused"] = Fail(_CALL_FAILED, cause_path=f"States.Format('{said}: {{}}', {answer})")
+        states[f"{name} failed"] = Fail(_CALL_FAILED, cause_path=f"States.Format('{said}: {{}}: {{}}', {error})")
         return {made: f"{outputs}[{place}]" for place, made in enumerate(plan.made)}
 
     def _inputs(self, plan: CallPlan, where: "_Paths") -> str:
@@ -213,7 +215,7 @@ class _Writer:
             found |= {made: f"{result}.b{number}.t{place}" for place, made in enumerate(passed)}
         catch = Catch(("States.ALL",), _FAILURE, f"{name} failed")
         states[name] = ParallelState(tuple(branches), selected, result, (catch,), then)
-        states[f"{name} failed"] = _failing(f"{_FAILURE}.Cause")
+        states[f"{name} failed"] = Fail(_CALL_FAILED, cause_path=f"{_FAILURE}.Cause")
         return found
 
     def _is_read_beside(self, made: Made, calls: set[str]) -> bool:
@@ -223,10 +225,6 @@ class _Writer:
 
 _Paths = dict[Made, str]
 """Tensor -> its path in the state."""
-
-
-def _failing(cause_path: str) -> Fail:
-    return Fail(error_path=f"{_FAILURE}.Error", cause_path=cause_path)
 
 
 def _readers(plans: Sequence[CallPlan]) -> Mapping[Made, set[str]]:

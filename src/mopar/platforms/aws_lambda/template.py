@@ -22,7 +22,7 @@ from mopar.platforms.aws_lambda.stack import Member, Stack
 TEMPLATE, STATES = "template.yaml", "states.asl.json"
 _HEADER = """\
 # {name}: {functions} functions of the model {model}, written by mopar package --platform aws-lambda.
-# Nothing here has a public URL. Each role has the rights that its statements' Sids say, and no others.
+# Nothing here has a public URL. Each role has the rights of its statements, and no others:
 """
 _BUCKET = "TensorsBucket"
 _MACHINE = "StateMachine"
@@ -53,7 +53,8 @@ def template(stack: Stack, images: Mapping[str, str], codes: Mapping[str, str]) 
     }
     model = " ".join(stack.manifest.name.split())
     header = _HEADER.format(name=stack.name, functions=len(stack.members), model=model)
-    return header.encode() + msgspec.yaml.encode(document)
+    reasons = "".join(f"#   {sid}: {why}\n" for sid, why in _reasons(stack).items())
+    return (header + reasons).encode() + msgspec.yaml.encode(document)
 
 
 def definition(stack: Stack) -> bytes:
@@ -66,6 +67,15 @@ def logical(function: str) -> str:
     """A function's name among the template's resources, which are of letters and digits."""
     plain = re.sub(r"[^A-Za-z0-9]", lambda found: f"x{ord(found[0]):02x}", function)
     return plain[:1].upper() + plain[1:]
+
+
+def _reasons(stack: Stack) -> dict[str, str]:
+    """Each statement's Sid, and why it is needed."""
+    bucket = stack.options.bucket or _BUCKET
+    found = [item for member in stack.members for item in stack.statements(member, ANYWHERE, bucket)]
+    if stack.options.by_step_functions:
+        found += states_statements(ANYWHERE, [member.name for member in stack.members])
+    return {statement.sid: statement.why for statement in found}
 
 
 def _function_resources(stack: Stack, member: Member, image: str, code: str) -> dict[str, object]:

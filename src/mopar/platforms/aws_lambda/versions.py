@@ -105,7 +105,8 @@ class VersionMaker:
 
     def _settings(self, member: Member, role: str) -> dict[str, object]:
         options, package = self._stack.options, member.package
-        zipped = {"Runtime": package.runtime, "Handler": package.handler} if package.kind == "zip" else {}
+        snap_start = {"ApplyOn": "PublishedVersions" if options.snap_start else "None"}
+        zipped = {"Runtime": package.runtime, "Handler": package.handler, "SnapStart": snap_start}
         return {
             "Role": role,
             "MemorySize": package.memory_mib,
@@ -113,8 +114,7 @@ class VersionMaker:
             "Description": f"function {member.function} of {self._stack.name}",
             "Environment": {"Variables": dict(package.environment)},
             "EphemeralStorage": {"Size": options.ephemeral_mib},
-            "SnapStart": {"ApplyOn": "PublishedVersions" if options.snap_start else "None"},
-            **zipped,
+            **(zipped if package.kind == "zip" else {}),
         }
 
     def _retag(self, there: FoundFunction, tags: Mapping[str, str]) -> None:
