@@ -1,10 +1,14 @@
 """Pages that a process maps and that are charged to others: of libraries and shared memory that those touched first."""
 
+import time
+
 from mopar.limits.cgroup import Cgroup
 from mopar.limits.process import resident_memory
 from mopar.types import PlatformError
 
 _MIB = 1 << 20
+_RECLAIM_S, _PAUSE_S = 1.0, 0.02
+"""Version 1 of cgroups refuses as soon as one pass of reclaim finds nothing, as pages that are being read are."""
 
 
 def foreign_bytes(group: Cgroup, pid: int) -> int:
@@ -26,9 +30,13 @@ def charge_foreign(group: Cgroup, pid: int) -> None:
     if limit is None:
         return
     foreign = foreign_bytes(group, pid)
-    try:
-        group.lower(limit - foreign)
-    except PlatformError as cause:
-        raise PlatformError(
-            f"{limit / _MIB:.0f} MiB are too few on an empty node: {foreign / _MIB:.1f} MiB are charged to others"
-        ) from cause
+    until = time.monotonic() + _RECLAIM_S
+    while True:
+        try:
+            group.lower(limit - foreign)
+            return
+        except PlatformError as cause:
+            if time.monotonic() > until:
+                needs = f"{foreign / _MIB:.1f} of them are charged to others"
+                raise PlatformError(f"{limit / _MIB:.0f} MiB are too few on an empty node: {needs}") from cause
+        time.sleep(_PAUSE_S)
