@@ -26,11 +26,13 @@ from mopar.platforms.aws_lambda.function_files import Weights
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.messages import StoredValue, StorePlace, invoke_message, read_answer
 from mopar.platforms.aws_lambda.packages import PackageSettings, make_packages
+from mopar.platforms.container.labels import labels_of
 from mopar.types import REQUEST, DeploymentError, MoparError, OutOfMemoryError, PlatformError, RequestError, TensorValue
 from tests.bundle.plans import built
 from tests.graph.composed import run_file
 from tests.models import sample_inputs
 from tests.platforms.aws_lambda.s3 import BUCKET, S3, serving
+from tests.platforms.container import engines
 from tests.platforms.local import graphs
 from tests.platforms.local.leftovers import is_dead, nothing_left, workers_of
 
@@ -306,12 +308,52 @@ def test_weights_and_tensors_pass_through_a_bucket(
         assert_close(found, want[name])
 
 
+@pytest.mark.container
+def test_a_container_of_the_image_answers_as_an_archive(
+    bundle: Bundle, packages: tuple[FunctionPackage, ...], tmp_path: Path
+) -> None:
+    """Lambda sets the address of its API, and runs the entry point."""
+    image = make_packages(bundle, PackageSettings(kind="image"), tmp_path / "images", lambda _: None)[0]
+    tag, labels = "localhost/mopar/lambda-tested:1", labels_of("lambda-tested")
+    found = engines.runtime()
+    program = [engines.engine().name, *([] if found is None else ["--runtime", found])]
+    variables = [word for name in ("RUNTIME_API", "FUNCTION_MEMORY_SIZE") for word in ("-e", f"AWS_LAMBDA_{name}")]
+
+    def in_container(_: Path) -> list[str]:
+        return [
+            *program,
+            "run",
+            "--rm",
+            "--read-only",
+            "--network=host",
+            *variables,
+            tag,
+        ]
+
+    with engines.removed_afterwards("lambda-tested"):
+        engines.engine().build(image.path, "Containerfile", tag, labels)
+        with running(packages[0], tmp_path / "archive") as function:
+            want = json.loads(function.invoke(first_call(bundle)).body)["outputs"]
+        with running(image, tmp_path / "image", command=in_container, variables=dict(os.environ)) as function:
+            assert json.loads(function.invoke(first_call(bundle)).body)["outputs"] == want
+        code = "import ssl; print(ssl.create_default_context().cert_store_stats()['x509_ca'])"
+        python = ["--entrypoint", "/opt/python/bin/python3", tag, "-I", "-S", "-c", code]
+        done = subprocess.run(
+            [*program, "run", "--rm", "--network=host", *python],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        assert int(done.stdout) > 20, "authorities by which S3 is known"
+
+
+def first_call(bundle: Bundle) -> bytes:
+    """The message of the first function's call."""
+    return invoke_message(bundle.graphs_of("f0")[0].id, [from_array("x", FEEDS["x"])])
+
+
 def test_an_image_answers_as_an_archive(bundle: Bundle, packages: tuple[FunctionPackage, ...], tmp_path: Path) -> None:
     image = make_packages(bundle, PackageSettings(kind="image"), tmp_path / "images", lambda _: None)[0]
-    value = from_array("x", FEEDS["x"])
-    message = invoke_message(bundle.graphs_of("f0")[0].id, [value])
     found = []
     for number, package in enumerate((packages[0], image)):
         with running(package, tmp_path / str(number)) as function:
-            found.append(json.loads(function.invoke(message).body)["outputs"])
+            found.append(json.loads(function.invoke(first_call(bundle)).body)["outputs"])
     assert found[0] == found[1]
