@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from onnx import helper
 
 from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array, from_array, to_array
@@ -35,6 +36,7 @@ from tests.platforms.aws_lambda.s3 import BUCKET, S3, serving
 from tests.platforms.container import engines
 from tests.platforms.local import graphs
 from tests.platforms.local.leftovers import is_dead, nothing_left, workers_of
+from tests.runtime.running import save
 
 pytestmark = [pytest.mark.aws, pytest.mark.native, pytest.mark.usefixtures("nothing_left")]
 __all__ = ["nothing_left"]
@@ -357,3 +359,24 @@ def test_an_image_answers_as_an_archive(bundle: Bundle, packages: tuple[Function
         with running(package, tmp_path / str(number)) as function:
             found.append(json.loads(function.invoke(first_call(bundle)).body)["outputs"])
     assert found[0] == found[1]
+
+
+@pytest.mark.cgroup
+def test_a_message_is_held_once_and_its_tensors_once(tmp_path: Path) -> None:
+    """4.4 MiB of tensors are 5.9 of text: both at once while they are decoded, and an answer piece by piece."""
+    node = helper.make_node("Mul", ["x", "y"], ["z"])
+    x, y = ("x", "float32", (1, 1155000)), ("y", "float32", (1,))
+    made = built(save(tmp_path / "m.onnx", [node], [x, y], [("z", "float32", (1, 1155000))]), tmp_path / "bundle", 1)
+    (package,) = make_packages(made, PackageSettings(), tmp_path / "packages", lambda _: None)
+    cgroups = detect_cgroups()
+    assert cgroups is not None
+    graph = made.graphs_of("f0")[0].id
+    inputs = [from_array("x", np.ones((1, 1155000), np.float32)), from_array("y", np.ones(1, np.float32))]
+    message = invoke_message(graph, inputs)
+    with running(package, tmp_path, cgroups) as function:
+        function.start()
+        assert function.cgroup is not None
+        before = function.cgroup.stat().unreclaimable
+        assert len(function.invoke(message).body) > 6_100_000
+        # The message, its input, and its output: of the message, the output takes the place once it is decoded.
+        assert function.cgroup.peak_bytes() - before < len(message) + 1.2 * 4 * 1155000 + (4 << 20)
