@@ -39,7 +39,7 @@ def check_function(function: Function) -> None:
     """Raise PlatformError where Lambda sells no function of this size."""
     if not MEMORY_MIN_MIB <= function.memory_mib <= MEMORY_MAX_MIB:
         raise PlatformError(
-            f"function {function.name} has {function.memory_mib} MiB, and Lambda sells {MEMORY_MIN_MIB} to "
+            f"function {function.name} has a memory of {function.memory_mib} MiB, and Lambda sells {MEMORY_MIN_MIB} to "
             f"{MEMORY_MAX_MIB} MB: plan with --platform aws-lambda"
         )
 

@@ -8,6 +8,7 @@ from typing import cast
 import httptools
 
 from mopar.buffers import fresh_bytes
+from mopar.platforms.base import Bill
 from mopar.platforms.http.network import Direction
 from mopar.types import DeploymentError
 
@@ -25,11 +26,12 @@ class BrokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer; the names of its headers are in lower case."""
+    """An answer; the names of its headers are in lower case. ``bill`` is what its platform bills, if that is known."""
 
     status: int
     headers: Mapping[str, str]
     body: memoryview
+    bill: Bill | None = None
 
 
 class Connection(asyncio.BufferedProtocol):

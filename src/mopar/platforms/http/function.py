@@ -60,7 +60,8 @@ class RemoteFunction:
             before: the replica that ran earlier calls of the request.
 
         Returns:
-            An answer with outputs, or with an error that the function tells in its place, the attempts that it took, and the replica that gave it.
+            An answer with outputs, or with an error that the function tells in its place, the attempts that it took,
+            and the replica that gave it.
 
         Raises:
             RequestError: the graph refused the inputs.

@@ -16,7 +16,7 @@ from mopar.platforms.http.messages import (
     request_body,
     request_head,
 )
-from mopar.platforms.http.wire import CallAnswer, Claim, LaterError, LostError, Parts, taken_inputs
+from mopar.platforms.http.wire import CallAnswer, Claim, LaterError, LostError, Parts, taken_input
 from mopar.types import DeploymentError, RequestError, TensorValue
 
 _BUSY = frozenset({429, 503})
@@ -65,7 +65,8 @@ class OipCalls:
 
     async def written(self, plan: CallPlan, values: Mapping[Made, TensorValue], deadline: float) -> Parts:  # noqa: ARG002 - of the Protocol
         """JSON and views of the inputs' data."""
-        return request_body(taken_inputs(plan, values))
+        read = zip(plan.graph.inputs, plan.sources, plan.taken, strict=True)
+        return request_body([taken_input(spec, values[made], region) for spec, made, region in read])
 
     def most_bytes(self, plan: CallPlan, shapes: CallShapes) -> int | None:
         """Of all outputs, and their JSON."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 from mopar.platforms.http.connection import Admit, BrokenError, Reply
 from mopar.platforms.http.network import Direction
@@ -78,7 +79,8 @@ class Replica:
             self.missing_since = None
             raise
         self.missing_since = None
-        return reply
+        bill = await self.watch.bill()
+        return reply if bill is None else replace(reply, bill=bill)
 
     def failed(self, why: str) -> DeploymentError:
         """An error of this replica, with its function's name and its address."""

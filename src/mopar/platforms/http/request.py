@@ -97,7 +97,8 @@ class HttpRequest:
             self._shapes[made.name, call.id] = shape
         for value in answer.values:
             self._keep(value, call.id)
-        self._timings.append(CallTiming(call.id, call.function, answer.held_ns, answer.compute_ns, attempts))
+        times_ns = answer.held_ns, answer.compute_ns
+        self._timings.append(CallTiming(call.id, call.function, *times_ns, attempts, bill=reply.bill))
 
     async def run_group(
         self,

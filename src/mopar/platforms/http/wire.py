@@ -8,7 +8,7 @@ from mopar.bundle.call_plans import CallPlan, CallShapes, Made
 from mopar.bundle.call_shapes import Shape, region_value
 from mopar.platforms.http.address import Address
 from mopar.platforms.http.connection import Reply
-from mopar.types import TensorValue
+from mopar.types import Region, TensorSpec, TensorValue
 
 Parts = Sequence[bytes | memoryview]
 """A body, in parts that are not copied."""
@@ -115,10 +115,6 @@ class Wire(Protocol):
         """Release what is kept for later requests. All requests are closed."""
 
 
-def taken_inputs(plan: CallPlan, values: Mapping[Made, TensorValue]) -> list[TensorValue]:
-    """A call's inputs, as views of the tensors that it reads."""
-    pairs = zip(plan.graph.inputs, plan.sources, plan.taken, strict=True)
-    return [
-        region_value(TensorValue(spec.name, spec.dtype, values[made].shape, values[made].data), region)
-        for spec, made, region in pairs
-    ]
+def taken_input(spec: TensorSpec, value: TensorValue, region: Region | None) -> TensorValue:
+    """What a call reads of a tensor, under the name that its graph has for it, as a view."""
+    return region_value(TensorValue(spec.name, spec.dtype, value.shape, value.data), region)
