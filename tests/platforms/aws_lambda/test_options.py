@@ -68,7 +68,7 @@ def sized(bundle: Bundle, memory_mib: int) -> Bundle:
 @pytest.mark.parametrize("memory_mib", [33, 127, 10241])
 def test_memory_that_lambda_does_not_sell(bundle: Bundle, memory_mib: int) -> None:
     with pytest.raises(
-        PlatformError, match=rf"function f1 has {memory_mib} MiB.*128 to 10240 MB: plan with --platform"
+        PlatformError, match=rf"function f1 has a memory of {memory_mib} MiB.*128 to 10240 MB: plan with --platform"
     ):
         check_plan(sized(bundle, memory_mib), "demo", PLAIN)
 

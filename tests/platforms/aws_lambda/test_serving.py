@@ -94,6 +94,7 @@ def test_a_deployment_answers_at_its_gateway_until_it_is_removed(
         platform().status("demo", OPTIONS)
 
 
+@pytest.mark.slow
 def test_what_fails_leaves_the_gateway_as_it_was(
     bundle: Bundle, service: Service, reference: Callable[[str], Path]
 ) -> None:

@@ -23,6 +23,8 @@ _INHERITED = (
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL",
 )  # fmt: skip
 """What functions need of this process's environment where tensors pass through a bucket."""
+_ANSWER_S = 0.2
+"""How long an emulator may take to say what became of a call after its function has ended."""
 _MIB = 1 << 20
 
 
@@ -80,7 +82,10 @@ class InstanceSupervisor(WatchedFunction[Instance]):
         return Instance(self.spec, self._folder, self._port, cgroup, self._variables)
 
     def _heard(self, process: Instance) -> None:
-        self._died(process)
+        """Let the emulator answer a call that the function has died in: it knows where that was a time-out."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(process)
+        loop.call_later(_ANSWER_S, self._died, process)
 
 
 class EmulatedDeployment:
