@@ -1,9 +1,12 @@
 """Lambda's API by protocol: invocations of functions that run what packages hold, in this process."""
 
 import contextlib
+import datetime as dt
 import http.server
+import ipaddress
 import json
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -79,14 +82,43 @@ def refusal(status: int, code: str, text: str = "so it is") -> Reply:
     return status, {"x-amzn-ErrorType": f"{code}:http://internal"}, json.dumps({"Message": text}).encode()
 
 
+def own_certificate(folder: Path) -> Path:
+    """A certificate for loopback that nobody has signed, with its key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + secret)
+    return path
+
+
 class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
 
 @contextlib.contextmanager
-def lambda_service(answers: Answers, region: str = "eu-central-1") -> Iterator[str]:
-    """The URL of a service that answers what is signed with ``SECRET`` alone."""
+def lambda_service(answers: Answers, region: str = "eu-central-1", certificate: Path | None = None) -> Iterator[str]:
+    """The URL of a service that answers what is signed with ``SECRET`` alone; with a ``certificate``, over TLS."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -109,10 +141,14 @@ def lambda_service(answers: Answers, region: str = "eu-central-1") -> Iterator[s
         def log_message(self, *_: object) -> None: ...
 
     server = _Server(("127.0.0.1", 0), Handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http{'s' if certificate is not None else ''}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

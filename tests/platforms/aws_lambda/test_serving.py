@@ -20,7 +20,7 @@ from tests.models import sample_inputs
 from tests.platforms.aws_lambda.conftest import REGION, Aws
 from tests.platforms.aws_lambda.deployed import aliases, everything, platform, quiet
 from tests.platforms.aws_lambda.faults import failing
-from tests.platforms.aws_lambda.lambda_service import SECRET, Handlers, Reply, fault, lambda_service
+from tests.platforms.aws_lambda.lambda_service import SECRET, Handlers, Reply, fault, lambda_service, own_certificate
 
 OPTIONS = LambdaOptions(region=REGION, ready_s=5.0)
 FEEDS = sample_inputs("skip")
@@ -59,8 +59,9 @@ def service(
     monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")  # for the SDK, which moto answers
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")  # moto has its own
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    made = Service(bundle, tmp_path / "functions")
-    with lambda_service(made, REGION) as url:
+    made, certificate = Service(bundle, tmp_path / "functions"), own_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # over TLS, as Lambda itself
+    with lambda_service(made, REGION, certificate) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", url)
         yield made
         gateways = BackgroundGateways("aws-lambda")

@@ -2,10 +2,8 @@
 
 import collections
 import contextlib
-import importlib.util
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -157,6 +155,9 @@ class EmulatorProcess:
 
 def find_emulator() -> Path:
     """The emulator's program: on the PATH, beside this Python, or aws-sam-cli's. Raises PlatformError without one."""
+    import importlib.util  # a gateway that runs emulators is told where theirs is
+    import shutil
+
     scripts = os.fspath(Path(sys.executable).parent)
     program = shutil.which(_PROGRAM) or shutil.which(_PROGRAM, path=scripts)
     if program is not None:
