@@ -154,7 +154,7 @@ class EmulatorProcess:
 
 
 def find_emulator() -> Path:
-    """The emulator's program: on the PATH, beside this Python, or aws-sam-cli's. Raises PlatformError without one."""
+    """The emulator's program: on the PATH, beside this Python, or in aws-sam-cli. Raises PlatformError."""
     import importlib.util  # a gateway that runs emulators is told where theirs is
     import shutil
 

@@ -41,14 +41,17 @@ class LambdaOptions(ImageOptions):
         str, Meta(description="ARN of the state machine's role with step-functions; default: one is made")
     ] = ""
     bucket: Annotated[
-        str, Meta(description="S3 bucket for zips over 50 MB, and for tensors that no call's 6 MB hold")
+        str, Meta(description="S3 bucket for zips over 50 MB, and for tensors that exceed a call's 6 MB")
     ] = ""
     architecture: Annotated[str, Meta(description="x86_64, the default, or arm64")] = "x86_64"
     package_kind: Annotated[
         str, Meta(description="zip, image, or auto, the default: an image where a zip would be too large")
     ] = "auto"
     cpu_kind: Annotated[
-        str, Meta(description="kind of processors that packed graphs are added for; default: none, Lambda's vary")
+        str,
+        Meta(
+            description="add graphs packed for this kind of processor: a folder in the bundle's packed/; default: none"
+        ),
     ] = ""
     weights_in_bucket: Annotated[
         bool, Meta(description="functions fetch their weights from --bucket when they start, packages have none")
@@ -56,9 +59,9 @@ class LambdaOptions(ImageOptions):
     orchestration: Annotated[
         str, Meta(description="what runs the plan: gateway (mopar's own, the default) or step-functions")
     ] = "gateway"
-    alias: Annotated[str, Meta(description="of the version that answers")] = "live"
-    log_retention_days: Annotated[int, Meta(description="after which log events are deleted")] = 14
-    timeout_s: Annotated[int, Meta(ge=1, le=900, description="most seconds of a call")] = 60
+    alias: Annotated[str, Meta(description="that points to the version that answers; default: live")] = "live"
+    log_retention_days: Annotated[int, Meta(description="after which log events are deleted; default: 14")] = 14
+    timeout_s: Annotated[int, Meta(ge=1, le=900, description="most seconds of a call; default: 60")] = 60
     ephemeral_mib: Annotated[int, Meta(ge=512, le=10240, description="size of /tmp; 512, the default, is free")] = 512
     reserved_concurrency: Annotated[
         int,
@@ -87,7 +90,8 @@ class LambdaOptions(ImageOptions):
     ] = 0
     token_file: Annotated[Path | None, Meta(description="file with the token that its requests must send")] = None
     ready_s: Annotated[
-        float, Meta(gt=0, le=3600, description="seconds that each step may take until functions are ready")
+        float,
+        Meta(gt=0, le=3600, description="seconds that each step may take until functions are ready; default: 300"),
     ] = 300.0
 
     @property
