@@ -122,7 +122,10 @@ def test_messages_that_lambda_does_not_pass_need_a_bucket(bundle: Bundle) -> Non
     assert needing_store(large) == {"f0"}
     unknown = replace(first, made=None)
     check_payloads((unknown, second), PLAIN)
-    assert needing_store((unknown, second)) == {"f0"}
+    assert needing_store((unknown, second)) == {"f0", "f1"}, "the second reads what the first may have stored"
+    alone = replace(first, read=1 << 23)
+    assert needing_store((alone, replace(second, sources=()))) == {"f0"}
+    assert needing_store((alone, replace(second, sources=first.sources))) == {"f0", "f1"}, "it may be stored already"
 
 
 def test_names_that_are_too_long() -> None:
