@@ -60,10 +60,10 @@ class AwsLambda:
                 "--orchestration step-functions passes tensors through S3, as a state machine holds 256 KiB: name a "
                 "bucket with --bucket"
             )
-        if options.starts_gateway:
-            check_credentials(options)
         account = Account(options.region, options.profile)
         tell(f"deploying to account {account.place.account} in {account.region}")
+        if options.starts_gateway:
+            check_credentials(options)
         gateways = BackgroundGateways(self.name)
         with gateways.changing(name), temporary_folder("mopar-lambda-") as making:
             packages = self._packager(bundle, name, Path(making), options, tell)
