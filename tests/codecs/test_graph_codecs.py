@@ -1,0 +1,131 @@
+"""What is decoded is close to what was encoded, by graphs that the engine runs, for any values and sizes."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+
+from mopar.codecs import Fitted, codec_of
+from mopar.codecs.nodes import Nodes
+from mopar.types import Dim, TensorSpec, UsageError, dtype_of_name
+
+Floats = NDArray[np.float32]
+OPSETS = (13, 17, 18, 21)
+SHAPES: tuple[tuple[Dim, ...], ...] = ((1, 32, 14, 14), ("n", "s", 48), (1, 64), (7,), ())
+
+
+def spec_of(shape: tuple[Dim, ...]) -> TensorSpec:
+    return TensorSpec("t", "float32", shape)
+
+
+def sample(shape: tuple[Dim, ...], seed: int = 0) -> Floats:
+    """Values of which few directions explain most, with ranges that differ by channel."""
+    sizes = [dim if isinstance(dim, int) else 3 + 5 * place for place, dim in enumerate(shape)]
+    random = np.random.default_rng(seed)
+    axis = min(1, len(sizes) - 1) if len(sizes) > 3 else len(sizes) - 1
+    if len(sizes) < 2:
+        return np.asarray(random.normal(size=sizes), np.float32)
+    channels, rank = sizes[axis], max(sizes[axis] // 8, 1)
+    mixing = np.random.default_rng(9).normal(size=(rank, channels)) * np.logspace(-2, 1, channels)
+    places = random.normal(size=[*sizes[:axis], *sizes[axis + 1 :], rank]) @ mixing
+    return np.moveaxis(places, -1, axis).astype(np.float32)
+
+
+def sent_and_back(fitted: Fitted, spec: TensorSpec, values: Floats, opset: int = 17) -> tuple[list[NDArray[Any]], Floats]:
+    """The codes of a tensor, and the tensor decoded, each by a session of its own."""
+    codec = codec_of(fitted.text)
+    declared = codec.codes(fitted, spec)
+    x = ir.Value(name="t", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(spec.shape))
+    encoder = ir.Graph([x], [], nodes=[], opset_imports={"": opset}, name="encoder")
+    nodes = Nodes(encoder, "t/encoder")
+    codes = codec.encode(nodes, x, fitted)
+    encoder.extend(nodes.made)
+    encoder.outputs.extend(codes)
+    found = run(encoder, [values])
+    given_codes = [
+        ir.Value(
+            name=f"code{number}",
+            type=ir.TensorType(ir.DataType(dtype_of_name(code.dtype).code)),
+            shape=ir.Shape(code.shape or ()),
+        )
+        for number, code in enumerate(declared)
+    ]
+    decoder = ir.Graph(given_codes, [], nodes=[], opset_imports={"": opset}, name="decoder")
+    nodes = Nodes(decoder, "t/decoder")
+    value = codec.decode(nodes, given_codes, fitted)
+    decoder.extend(nodes.made)
+    decoder.outputs.append(value)
+    return found, run(decoder, found)[0]
+
+
+def run(graph: ir.Graph, values: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    model = ir.to_proto(ir.Model(graph, ir_version=8)).SerializeToString()
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    given_values = [ort.OrtValue.ortvalue_from_numpy(value) if not isinstance(value, ort.OrtValue) else value for value in values]
+    feeds = dict(zip([item.name for item in session.get_inputs()], given_values, strict=True))
+    found = session.run_with_ort_values(None, feeds)
+    return [item if item.element_type() == 16 else item.numpy() for item in found]  # numpy has no bfloat16
+
+
+def error(got: Floats, want: Floats) -> float:
+    return float(np.max(np.abs(got - want), initial=0.0) / max(np.max(np.abs(want), initial=0.0), 1e-30))
+
+
+@pytest.mark.parametrize(("opset", "shape"), list(itertools.product(OPSETS, SHAPES)))
+def test_every_codec_that_is_offered_keeps_values(opset: int, shape: tuple[Dim, ...]) -> None:
+    spec = spec_of(shape)
+    samples = [sample(shape, seed) for seed in range(3)]
+    values = sample(shape, 7)
+    tolerance = {"fp16": 1e-3, "bf16": 8e-3, "int8": 5e-3, "int8-static": 0.2, "linear": 0.2}
+    offered = 0
+    for name, most in tolerance.items():
+        codec = codec_of(name)
+        for text in codec.offers(spec, samples):
+            offered += 1
+            fitted = codec.fit(text, spec, samples)
+            codes, got = sent_and_back(fitted, spec, values, opset)
+            assert got.shape == values.shape
+            assert error(got, values) <= most, text
+            for code, sent in zip(codec.codes(fitted, spec), codes, strict=True):
+                shape_sent = sent.shape() if isinstance(sent, ort.OrtValue) else sent.shape
+                assert len(shape_sent) == len(code.shape or ())
+    assert offered >= 4
+
+
+@settings(deadline=None, max_examples=150)
+@given(arrays(np.float32, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5),
+              elements=st.floats(-1e4, 1e4, width=32)))  # fmt: skip
+def test_ranges_are_found_in_any_values(values: Floats) -> None:
+    spec = spec_of(values.shape)
+    codec = codec_of("int8")
+    fitted = codec.fit("int8", spec, [values])
+    (_, scale, _), got = sent_and_back(fitted, spec, values)
+    steps = np.max(scale, initial=0.0)
+    assert got.shape == values.shape
+    assert np.max(np.abs(got - values), initial=0.0) <= steps * 1.01 + 1e-30
+
+
+def test_a_linear_code_of_all_that_varies_loses_only_what_rounding_does() -> None:
+    shape: tuple[Dim, ...] = (1, 32, 14, 14)
+    samples = [sample(shape, seed) for seed in range(4)]
+    codec = codec_of("linear")
+    errors = []
+    for text in codec.offers(spec_of(shape), samples):
+        fitted = codec.fit(text, spec_of(shape), samples)
+        errors.append(error(sent_and_back(fitted, spec_of(shape), samples[0])[1], samples[0]))
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.02  # 4 of 32 directions are all that varies
+
+
+def test_a_codec_that_is_not_there_is_named() -> None:
+    for text in ("zip", "linear:x", ""):
+        with pytest.raises(UsageError, match="choose from fp16"):
+            codec_of(text)
