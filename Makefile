@@ -58,7 +58,7 @@ check: .venv/.dev
 fuzz: .venv/.dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest $(or $(TESTS),tests/sharding tests/planning tests/runtime)
 
-slow: .venv/.dev
+slow: .venv/.dev .venv/.sam
 	$(BIN)/python -m pytest -m slow $(TESTS)
 
 avx2: .venv/.dev
@@ -95,5 +95,13 @@ clean:
 	$(PIP) install $(CONSTRAINTS) -e '.[dev]'
 	# Pins an old click; the part that the tests hold the planner against needs none of what it depends on but pulp.
 	$(PIP) install $(CONSTRAINTS) --no-deps slambuc
-	$(PIP) download --no-deps --ignore-requires-python -d $(WHEELS) rapidocr-onnxruntime==1.4.4 silero-vad==6.2.3
+	$(PIP) download --no-deps --ignore-requires-python -d $(WHEELS) rapidocr-onnxruntime==1.4.4 silero-vad==6.2.3 \
+		aws-sam-cli==1.170.0
+	$(BIN)/python tools/runtime_emulator.py $(WHEELS)
 	@touch $@ .venv/.demo
+
+# In a place of its own: it pins old versions of what others need new.
+.venv/.sam: .venv/.dev
+	$(PYTHON) -m venv .venv/share/sam
+	.venv/share/sam/bin/python -m pip --disable-pip-version-check install aws-sam-cli==1.170.0
+	@touch $@

@@ -41,7 +41,7 @@ import sys
 sys.path[:0] = sys.argv[1].split(":")
 from mopar.runtime.engine import Engine
 from mopar.runtime.config import read_config
-from mopar.runtime.http.function import Function, Room
+from mopar.runtime.function import Function, Room
 from mopar.runtime.http.oip import read_inference, write_answer
 function = Function(read_config(sys.argv[2]), Engine)
 graph, room, number = function.graphs["g0"], Room(), int(sys.argv[3])

@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from tests.cgroups import require_cgroups_for
 from tests.models import materialise
+from tests.platforms.aws_lambda.emulators import require_emulator_for
 from tests.platforms.container.engines import require_containers_for
 
 # Hypothesis examples are the same in every run, so that a failure is due to a change; `make fuzz` draws new ones.
@@ -28,9 +29,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked ``cgroup`` or ``container`` do not run where there are none."""
+    """Tests marked ``cgroup``, ``container`` or ``aws`` do not run where there are none."""
     require_cgroups_for(item)
     require_containers_for(item)
+    require_emulator_for(item)
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def test_known_prices() -> None:
     assert load_book("paper").billing_unit_ms == 0
     assert load_limits("local").max_functions == 14
     assert load_limits("aws-lambda").hop_ms_per_mib > 0
-    assert [name for name in limit_names() if load_limits(name).shares_host] == ["container", "local"]
+    assert [name for name in limit_names() if load_limits(name).shares_memory] == ["container", "local"]
 
 
 def test_a_users_own_file(tmp_path: Path) -> None:
@@ -124,11 +124,11 @@ def test_limits_must_be_dated(tmp_path: Path) -> None:
     [
         ("hop_ms = 1.0", "hop_ms_per_mib is missing"),
         ("", "hop_ms is missing"),
-        ("shares_host = true\nhop_ms = 1", "hop_ms"),
+        ("shares_host = true\nhop_ms = 1", "hop_ms_per_mib is missing"),
     ],
 )
 def test_calls_are_measured_or_stated(tmp_path: Path, lines: str, named: str) -> None:
-    """Where functions share the profile's host a call was measured there; otherwise the platform states its cost."""
+    """Where functions share memory on the profile's host a call was measured; else the platform states its cost."""
     path = tmp_path / "far.toml"
     path.write_text(f'date = "2026-01-01"\nsource = "x"\nprices = "paper"\npayload_factor = 1.0\n{lines}\n')
     with pytest.raises(UsageError, match=r"far\.toml: .*shares_host") as caught:

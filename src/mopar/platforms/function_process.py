@@ -27,12 +27,31 @@ def command_of(python: str, root: str, module: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchedFile:
+    """A file beside a graph's, by ``name``, that a function fetches from a bucket; it checks its bytes and digest."""
+
+    name: str
+    bucket: str
+    key: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class GraphForm:
-    """A file of a graph and how it is loaded; ``cpu_kind`` is the only kind of CPU that can load it, None for any."""
+    """A file of a graph and how it is loaded.
+
+    Attributes:
+        path: of the file.
+        options: of the session.
+        cpu_kind: the only kind of CPU that can load it; None for any.
+        weights: files that it needs and that are fetched first.
+    """
 
     path: str
     options: EngineOptions
     cpu_kind: str | None = None
+    weights: tuple[FetchedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +112,8 @@ def _graph(graph: ServedGraph) -> dict[str, object]:
 
 
 def _form(form: GraphForm) -> dict[str, object]:
-    return {"path": form.path, "flags": load_flags(form.options)}
+    weights = {"weights": form.weights} if form.weights else {}
+    return {"path": form.path, "flags": load_flags(form.options), **weights}
 
 
 def _port(spec: TensorSpec) -> dict[str, str | int]:

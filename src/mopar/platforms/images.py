@@ -1,6 +1,6 @@
 """Images of a bundle's functions and gateway, as platforms that take images use them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -81,10 +81,14 @@ class GivenImages:
 
     def references(self, bundle: Bundle, deployment: str, registry: str) -> Mapping[str, str]:  # noqa: ARG002 - of the Protocol
         """The same."""
+        return self.chosen([function.name for function in bundle.manifest.plan.functions])
+
+    def chosen(self, functions: Sequence[str]) -> Mapping[str, str]:
+        """The references in the file. Raises UsageError where one of these functions has none."""
         found = read_json(self.path, dict[str, str], error=UsageError)
-        for function in bundle.manifest.plan.functions:
-            if not found.get(function.name):
-                raise UsageError(f"--images {self.path}: there is no image of function {function.name}")
+        for function in functions:
+            if not found.get(function):
+                raise UsageError(f"--images {self.path}: there is no image of function {function}")
         return found
 
     def push(self, images: Mapping[str, str], tell: Tell) -> None:

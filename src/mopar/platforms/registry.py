@@ -12,6 +12,7 @@ from mopar.types import UsageError
 
 _GROUP = "mopar.platforms"
 _OWN = {
+    "aws-lambda": "mopar.platforms.aws_lambda.platform:PLATFORM",
     "container": "mopar.platforms.container.platform:PLATFORM",
     "local": "mopar.platforms.local.background:PLATFORM",
     "cloud-run": "mopar.platforms.knative.packaging:CLOUD_RUN",

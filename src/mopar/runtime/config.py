@@ -9,6 +9,10 @@
 name of an element type, and ``code`` ONNX's number of it. Relative paths are relative to the file. ``packed`` may be
 absent; it is what is loaded where the CPU is of that kind. ``digest`` may be absent; a gateway can check it.
 
+On Lambda, ``threads`` may be 0: as many as the function's memory buys CPUs. Either form of a graph may have ``weights``
+there, files beside the graph's that the function fetches before it loads:
+``[{"name": "g0.weights", "bucket": "b", "key": "k", "bytes": 123, "sha256": "5f1c.."}]``.
+
 The environment variable ``MOPAR_REVISION`` says what the function was deployed as; its health answers repeat it.
 """
 
@@ -34,10 +38,21 @@ class Port:
         self.code = _number(item, "code")
 
 
+class Weights:
+    """A file in a bucket: its name beside the graph, its object, and its bytes and digest."""
+
+    __slots__ = ("bucket", "key", "name", "nbytes", "sha256")
+
+    def __init__(self, item: "dict[object, object]") -> None:
+        self.name, self.bucket = _text(item, "name"), _text(item, "bucket")
+        self.key, self.sha256 = _text(item, "key"), _text(item, "sha256")
+        self.nbytes = _number(item, "bytes")
+
+
 class Graph:
     """A graph and how it is loaded on this machine."""
 
-    __slots__ = ("digest", "flags", "id", "inputs", "outputs", "path")
+    __slots__ = ("digest", "flags", "id", "inputs", "outputs", "path", "weights")
 
     def __init__(self, item: "dict[object, object]", folder: str) -> None:
         self.id = _text(item, "id")
@@ -45,6 +60,7 @@ class Graph:
         form = _form(item)
         self.path = os.path.join(folder, _text(form, "path"))  # noqa: PTH118 - pathlib costs every function 1 MiB
         self.flags = _number(form, "flags")
+        self.weights = [Weights(file) for file in _objects(form, "weights")] if "weights" in form else []
         self.inputs = [Port(port) for port in _objects(item, "inputs")]
         self.outputs = [Port(port) for port in _objects(item, "outputs")]
 

@@ -6,6 +6,10 @@ do not find it, and raise SystemError.
 
 from _json import encode_basestring_ascii, make_scanner
 
+TYPE_CHECKING = False  # typing and collections cost memory
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _BLANKS = " \t\r\n"
 
 
@@ -19,17 +23,24 @@ class _Rules:
     strict = True
     object_hook = object_pairs_hook = None
     parse_float, parse_int = float, int
-    parse_constant = staticmethod(_refuse_constant)
+
+    def __init__(self, constant: "Callable[[str], object]") -> None:
+        self.parse_constant = constant
 
 
-_scan = make_scanner(_Rules)  # type: ignore[arg-type]  # anything with these attributes will do
+def parse(data: "bytes | bytearray | memoryview", constant: "Callable[[str], object]" = _refuse_constant) -> object:
+    """The value of a JSON text.
 
+    Args:
+        data: in UTF-8.
+        constant: the value of a name that JSON does not have, such as ``NaN``; all are refused by default.
 
-def parse(data: "bytes | bytearray | memoryview") -> object:
-    """The value of a JSON text. Raises ValueError where it is none."""
+    Raises:
+        ValueError: it is no JSON.
+    """
     text = str(data, "utf-8").strip(_BLANKS)
     try:
-        value, end = _scan(text, 0)
+        value, end = make_scanner(_Rules(constant))(text, 0)  # type: ignore[arg-type]  # anything with these attributes will do
     except (StopIteration, RecursionError, SystemError) as cause:
         raise ValueError("not valid JSON") from cause
     if end != len(text):

@@ -63,10 +63,9 @@ class PlatformLimits:
         payload_bytes: largest encoded body of one call, all its tensors together.
         payload_factor: encoded bytes per tensor byte (base64: 4/3).
         package_bytes: largest total size of one function's files.
-        shares_host: whether functions run on the profile's own host, so that its measurement of a call applies (one
-            machine, shared memory). Where they do not, ``hop_ms`` and ``hop_ms_per_mib`` state what a call adds.
-        hop_ms, hop_ms_per_mib: latency that a call, and each MiB of it in each direction, adds; 0 where the profile
-            states it.
+        shares_host: whether functions run on the profile's own host, where they share cores and caches.
+        hop_ms, hop_ms_per_mib: latency that a call, and each MiB of it in each direction, adds. Both are 0 on the
+            profile's own host where calls are made as it measures them (frames, and shared memory).
         hop_billed_share, wire_billed_share: share of the two that passes inside the function and is billed; the
             rest is latency only.
         package_base_bytes: size of the runtime, which is part of ``package_bytes``.
@@ -84,3 +83,8 @@ class PlatformLimits:
     hop_billed_share: float = 0.5
     wire_billed_share: float = 1.0
     package_base_bytes: int = 0
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether functions pass tensors and wait for each other in memory that they share, as the profile measures."""
+        return self.shares_host and not self.hop_ms and not self.hop_ms_per_mib

@@ -52,19 +52,19 @@ class CallCosts:
 
 
 def call_costs(runtime: RuntimeCosts, limits: PlatformLimits) -> CallCosts:
-    """The costs of a call: as measured where functions share the profile's host, otherwise the platform's figures.
+    """The costs of a call: as measured where functions share memory on the profile's host, else the platform's figures.
 
     The profile measures a tensor that crosses, written by one function and read by the next: each of the two is charged
     half. A platform's figure counts for each direction, since a body is transferred both ways. Functions share cores,
     and so find their caches cold and cores idle, only on a host that they share.
     """
     here = limits.shares_host
-    if here:
+    if limits.shares_memory:
         inside_ms, outside_ms = runtime.hop_billed_ms, runtime.hop_ms - runtime.hop_billed_ms
     else:
         inside_ms = limits.hop_ms * limits.hop_billed_share
         outside_ms = limits.hop_ms - inside_ms
-    per_mib = runtime.wire_ms_per_mib / 2 if here else limits.hop_ms_per_mib
+    per_mib = runtime.wire_ms_per_mib / 2 if limits.shares_memory else limits.hop_ms_per_mib
     wire = WireCosts(per_mib * limits.wire_billed_share, per_mib * (1 - limits.wire_billed_share))
     return CallCosts(
         inside_ms=inside_ms,
@@ -80,11 +80,11 @@ def call_costs(runtime: RuntimeCosts, limits: PlatformLimits) -> CallCosts:
 def step_costs(runtime: RuntimeCosts, limits: PlatformLimits) -> CallCosts:
     """The costs of a further step of functions that compute a slice in parallel.
 
-    On a shared host they exchange tensors without a call in between, and their cores do not idle; otherwise each step
-    is a call.
+    Where they share memory they exchange tensors without a call in between, and their cores do not idle; otherwise each
+    step is a call.
     """
     costs = call_costs(runtime, limits)
-    if not limits.shares_host or runtime.exchange_ms is None:
+    if not limits.shares_memory or runtime.exchange_ms is None:
         return costs
     return replace(costs, inside_ms=0.0, outside_ms=runtime.exchange_ms, cold_call_ms=0.0, cold_ms=0.0, wake_ms=0.0)
 

@@ -65,7 +65,7 @@ class CostModel:
             parts_ms=tuple(beside_ms(profile, shares_host=limits.shares_host)),
             cut_ms={cut.index: cut.overhead_ms for cut in profile.cut_positions},
             two_threads=has_two_threads(profile),
-            parts_wait=limits.shares_host and profile.runtime.exchange_ms is not None,
+            parts_wait=limits.shares_memory and profile.runtime.exchange_ms is not None,
             _loading_ms_per_byte=loading_ms / file_bytes if file_bytes else 0.0,
         )
 

@@ -1,6 +1,7 @@
 """Commands of a container engine: run with a deadline, with bounded output, and errors in one line."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +15,8 @@ from mopar.platforms.container.hints import hint_of
 from mopar.types import PlatformError, UsageError
 
 ENGINES = ("podman", "docker")
+_ENVIRONMENT = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+"""Docker adds to an image when and where it was built otherwise, in a form that Lambda refuses."""
 _MOST_BYTES = 8 << 20
 _STOP_S = 5.0
 _LET_END_S = 30.0
@@ -86,7 +89,13 @@ class Commands:
         try:
             # A session of its own: Ctrl-C is ours to handle, and the engine goes on cleaning up until it is told.
             process = subprocess.Popen(
-                command, stdin=stdin, stdout=output, stderr=errors, cwd=_home(), start_new_session=True
+                command,
+                stdin=stdin,
+                stdout=output,
+                stderr=errors,
+                cwd=_home(),
+                env={**os.environ, **_ENVIRONMENT},
+                start_new_session=True,
             )
         except OSError as cause:
             raise PlatformError(f"{self._program} cannot be started: {cause.strerror}") from cause

@@ -81,17 +81,25 @@ class Engine:
         """``podman`` or ``docker``."""
         return self._commands.name
 
-    def build(self, context: Path, containerfile: str, tag: str, labels: Mapping[str, str]) -> None:
-        """Build an image. Raises CommandError."""
+    def build(
+        self, context: Path, containerfile: str, tag: str, labels: Mapping[str, str], platform: str | None = None
+    ) -> None:
+        """Build an image, for another ``platform`` such as ``linux/arm64`` if one is named. Raises CommandError."""
         times = (
             ["--timestamp", "0", "--layers=false"] if self.name == "podman" else ["--build-arg", "SOURCE_DATE_EPOCH=0"]
         )
         words = ["build", *times, "--file", str(context / containerfile), "--tag", tag, *label_words(labels)]
+        words += [] if platform is None else ["--platform", platform]
         self._commands.ask([*words, str(context)], _BUILD_S)
 
     def tag(self, name: str, another: str) -> None:
         """Give an image another name. Raises CommandError."""
         self._ask("tag", name, another)
+
+    def log_in(self, registry: str, user: str, password: str) -> None:
+        """Have the engine send a password to a registry from now on; it goes through a pipe. Raises CommandError."""
+        words = ["login", "--username", user, "--password-stdin", registry]
+        self._commands.ask(words, _SHORT_S, password.encode())
 
     def push(self, name: str) -> None:
         """Send an image to the registry that its name begins with. Raises CommandError.

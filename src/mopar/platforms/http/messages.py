@@ -5,11 +5,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from mopar.bundle.call_shapes import Shape, tensor_bytes
+from mopar.bundle.call_shapes import Shape
 from mopar.files import JSON_ERRORS
 from mopar.platforms.http.connection import Reply
-from mopar.runtime.strings import count_strings
-from mopar.types import TensorSpec, TensorValue, dtype_of_name, element_count, format_shape, oip_of
+from mopar.platforms.outputs import MalformedError, checked_output
+from mopar.types import TensorSpec, TensorValue, dtype_of_name, oip_of
 
 MAX_JSON_BYTES = 1 << 20
 """Of an answer: more than the outputs of any function need."""
@@ -32,10 +32,6 @@ class _Answer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
-
-
-class MalformedError(Exception):
-    """An answer does not fit the graph's outputs."""
 
 
 def infer_path(graph: str) -> str:
@@ -94,7 +90,7 @@ def read_outputs(reply: Reply, specs: Sequence[TensorSpec], shapes: Sequence[Sha
         size = tensor.parameters.binary_data_size
         if not 0 <= size <= len(reply.body) - at:
             raise MalformedError(f"output {spec.name} reaches past the body's end")
-        values.append(_checked(tensor, spec, shape, reply.body[at : at + size]))
+        values.append(checked_output(tensor.datatype, tensor.shape, spec, shape, reply.body[at : at + size]))
         at += size
     if at != len(reply.body):
         raise MalformedError(f"{len(reply.body) - at} bytes belong to no output")
@@ -123,37 +119,3 @@ def error_text(reply: Reply) -> str:
     own = own_error(reply)
     text = bytes(reply.body[:200]).decode(errors="replace") if own is None else own
     return " ".join(text.split()) or f"status {reply.status}"
-
-
-def _checked(tensor: _Tensor, spec: TensorSpec, shape: Shape | None, data: memoryview) -> TensorValue:
-    dtype, got = dtype_of_name(spec.dtype), tuple(tensor.shape)
-    if tensor.datatype != oip_of(dtype):
-        raise MalformedError(f"output {spec.name} is {tensor.datatype[:20]}, not {oip_of(dtype)}")
-    if any(dim < 0 for dim in got) or not _fits(got, spec, shape):
-        expected = format_shape(spec.shape if shape is None else shape)
-        raise MalformedError(f"output {spec.name} has shape {format_shape(got)}, not {expected}")
-    needed = tensor_bytes(spec.dtype, got)
-    if needed is None:
-        _check_strings(spec.name, data, element_count(got))
-    elif needed != len(data):
-        raise MalformedError(f"output {spec.name} has {len(data)} bytes, its shape needs {needed}")
-    return TensorValue(spec.name, spec.dtype, got, data)
-
-
-def _fits(got: Shape, spec: TensorSpec, shape: Shape | None) -> bool:
-    if shape is not None:
-        return got == shape
-    if spec.shape is None:
-        return True
-    return len(got) == len(spec.shape) and all(
-        dim == size for dim, size in zip(spec.shape, got, strict=True) if isinstance(dim, int)
-    )
-
-
-def _check_strings(name: str, data: memoryview, count: int) -> None:
-    try:
-        found = count_strings(data)
-    except ValueError as cause:
-        raise MalformedError(f"output {name}: {cause}") from cause
-    if found != count:
-        raise MalformedError(f"output {name} has {found} strings, its shape holds {count}")

@@ -6,8 +6,9 @@ from mopar.bundle.call_plans import CallChain, CallPlan, CallShapes, Made, sizes
 from mopar.bundle.call_shapes import check_bytes, region_value, tensor_bytes
 from mopar.platforms.base import Budget, CallTiming
 from mopar.platforms.http.function import RemoteFunction
-from mopar.platforms.http.messages import MAX_JSON_BYTES, MalformedError, number, read_outputs, request_body
+from mopar.platforms.http.messages import MAX_JSON_BYTES, number, read_outputs, request_body
 from mopar.platforms.http.replica import Replica
+from mopar.platforms.outputs import MalformedError
 from mopar.types import REQUEST, DeploymentError, TensorValue
 
 

@@ -4,7 +4,8 @@ import select
 from _socket import SHUT_WR
 from time import monotonic
 
-from mopar.runtime.http.head import RefusedError, answer_head, take_head
+from mopar.runtime.http.head import answer_head, take_head
+from mopar.runtime.request import RefusedError
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:

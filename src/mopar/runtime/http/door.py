@@ -13,13 +13,14 @@ from _thread import start_new_thread
 from time import monotonic
 
 from mopar.runtime.http.connection import Connection
-from mopar.runtime.http.head import Head, RefusedError
+from mopar.runtime.http.head import Head
 from mopar.runtime.http.inference import Inferences
 from mopar.runtime.http.routes import answer_refused, answer_simple, wants_inference
+from mopar.runtime.request import RefusedError
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
-    from mopar.runtime.http.function import Function
+    from mopar.runtime.function import Function
 
 _MOST_CONNECTIONS = 32
 _MOST_WAITING = 16

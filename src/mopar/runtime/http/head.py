@@ -1,5 +1,7 @@
 """Strict parsing of requests' heads: what is not clearly valid HTTP/1.1 or 1.0 is refused."""
 
+from mopar.runtime.request import RefusedError
+
 MAX_HEAD_BYTES = 32 << 10
 _END = b"\r\n\r\n"
 _DIGITS = frozenset(b"0123456789")
@@ -13,14 +15,6 @@ REASONS = {
     431: "Request Header Fields Too Large", 500: "Internal Server Error", 503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }  # fmt: skip
-
-
-class RefusedError(Exception):
-    """A request is refused, with a status and one line of text."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 class Head:

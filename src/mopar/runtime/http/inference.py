@@ -2,15 +2,16 @@
 
 from time import perf_counter_ns
 
-from mopar.runtime.http.function import Room
-from mopar.runtime.http.head import RefusedError, answer_head
+from mopar.runtime.function import Room
+from mopar.runtime.http.head import answer_head
 from mopar.runtime.http.oip import read_inference, write_answer
 from mopar.runtime.http.routes import graph_asked
+from mopar.runtime.request import RefusedError
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
+    from mopar.runtime.function import Function, Run
     from mopar.runtime.http.connection import Connection
-    from mopar.runtime.http.function import Function, Run
     from mopar.runtime.http.head import Head
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

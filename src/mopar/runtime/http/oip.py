@@ -1,15 +1,12 @@
 """The Open Inference Protocol's inference messages: the JSON before a body's binary tensors."""
 
-from mopar.runtime.engine import STRING, Tensor, element_count, packed_bytes
-from mopar.runtime.http.head import RefusedError
 from mopar.runtime.jsontext import parse, quoted
+from mopar.runtime.request import RefusedError, inputs_of, objects_of, sized_tensor
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
     from mopar.runtime.config import Graph, Port
-
-_MOST_ELEMENTS = 1 << 48
-"""Where one dimension is 0 there are no data that would bound the others; no engine can address such sizes."""
+    from mopar.runtime.engine import Tensor
 
 
 class Inference:
@@ -49,10 +46,10 @@ def read_inference(text: "bytes | bytearray | memoryview", graph: "Graph", binar
     name = request.get("id")
     if name is not None and not isinstance(name, str):
         raise RefusedError(400, "id must be text")
-    ports = {port.name: index for index, port in enumerate(graph.inputs)}
-    inputs = [_input(item, ports, graph) for item in _objects(request, "inputs")]
-    if sorted(index for index, _ in inputs) != list(range(len(graph.inputs))):
-        raise RefusedError(400, f"the graph takes each of {', '.join(ports) or 'no inputs'} once")
+    inputs = [
+        (index, sized_tensor(port, shape, _binary_bytes(port, item)))
+        for index, port, shape, item in inputs_of(request, graph)
+    ]
     given = sum(tensor.nbytes for _, tensor in inputs)
     if given != binary_bytes:
         raise RefusedError(400, f"the inputs have {given} bytes, {binary_bytes} follow the JSON")
@@ -82,7 +79,7 @@ def write_error(text: str) -> bytes:
     return f'{{"error":{quoted(" ".join(text.split()))}}}'.encode()
 
 
-def _described(port: "Port", tensor: Tensor) -> str:
+def _described(port: "Port", tensor: "Tensor") -> str:
     shape = ",".join(map(str, tensor.shape))
     return (
         f'{{"name":{quoted(port.name)},"datatype":{quoted(port.datatype)},"shape":[{shape}],'
@@ -90,26 +87,11 @@ def _described(port: "Port", tensor: Tensor) -> str:
     )
 
 
-def _input(item: "dict[object, object]", ports: "dict[str, int]", graph: "Graph") -> "tuple[int, Tensor]":
-    name, shape = item.get("name"), item.get("shape")
-    index = ports.get(name) if isinstance(name, str) else None
-    if index is None:
-        raise RefusedError(400, f"an input is unknown: the graph takes {', '.join(ports) or 'none'}")
-    port = graph.inputs[index]
-    if not isinstance(shape, list) or not all(type(dim) is int and dim >= 0 for dim in shape):
-        raise RefusedError(400, f"input {name}: shape must be a list of sizes")
-    if item.get("datatype") != port.datatype:
-        raise RefusedError(400, f"input {name} must be {port.datatype}")
-    if element_count(tuple(max(dim, 1) for dim in shape)) >= _MOST_ELEMENTS:
-        raise RefusedError(400, f"input {name}: no tensor can have this shape")
+def _binary_bytes(port: "Port", item: "dict[object, object]") -> int:
     size = _parameters(item).get("binary_data_size")
     if type(size) is not int or size < 0:
-        raise RefusedError(400, f"input {name}: send its data with the binary tensor extension (binary_data_size)")
-    if port.code != STRING and size != packed_bytes(port.code, tuple(shape)):
-        raise RefusedError(
-            400, f"input {name} has {size} bytes, its shape needs {packed_bytes(port.code, tuple(shape))}"
-        )
-    return index, Tensor(port.code, tuple(shape), 0, size)
+        raise RefusedError(400, f"input {port.name}: send its data with the binary tensor extension (binary_data_size)")
+    return size
 
 
 def _outputs(request: "dict[object, object]", graph: "Graph") -> "list[int]":
@@ -118,7 +100,7 @@ def _outputs(request: "dict[object, object]", graph: "Graph") -> "list[int]":
     ports = {port.name: index for index, port in enumerate(graph.outputs)}
     everything: list[dict[object, object]] = [{"name": name} for name in ports]
     found = []
-    for item in _objects(request, "outputs") or everything:
+    for item in objects_of(request, "outputs") or everything:
         name = item.get("name")
         if not isinstance(name, str) or name not in ports or ports[name] in found:
             raise RefusedError(400, f"an output is unknown, or asked for twice: the graph gives {', '.join(ports)}")
@@ -126,13 +108,6 @@ def _outputs(request: "dict[object, object]", graph: "Graph") -> "list[int]":
             raise RefusedError(400, f"output {name}: ask for it with the binary tensor extension (binary_data_output)")
         found.append(ports[name])
     return found
-
-
-def _objects(item: "dict[object, object]", key: str) -> "list[dict[object, object]]":
-    value = item.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise RefusedError(400, f"{key} must be a list of objects")
-    return value
 
 
 def _parameters(item: "dict[object, object]") -> "dict[object, object]":

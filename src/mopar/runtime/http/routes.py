@@ -1,13 +1,13 @@
 """Separates inferences from other requests, and answers the others."""
 
 from mopar.runtime.http.connection import GoneError
-from mopar.runtime.http.head import RefusedError
 from mopar.runtime.http.oip import write_error, write_metadata
+from mopar.runtime.request import RefusedError
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
+    from mopar.runtime.function import Function
     from mopar.runtime.http.connection import Connection
-    from mopar.runtime.http.function import Function
     from mopar.runtime.http.head import Head
 
 _LIVE = "/v2/health/live"

@@ -7,8 +7,8 @@ from _socket import AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, so
 
 from mopar.runtime.config import ConfigError, read_config
 from mopar.runtime.engine import Engine, OrtError
+from mopar.runtime.function import Function
 from mopar.runtime.http.door import Door
-from mopar.runtime.http.function import Function
 from mopar.runtime.pinning import pin_to_cores
 from mopar.runtime.privileges import give_up_privileges
 from mopar.runtime.report import BROKEN, WRONG_USE, end, say_ready

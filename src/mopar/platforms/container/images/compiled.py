@@ -23,8 +23,8 @@ for folder, names, files in os.walk(tree):
 """A file that is not valid is left as it is: what does not import it does not mind."""
 
 
-def compile_tree(tree: Path) -> None:
-    """Compile every Python file of an image's tree.
+def compile_tree(tree: Path, python: str = sys.executable) -> None:
+    """Compile every Python file of an image's tree, for the Python that does it.
 
     The compiled files hold no time, and name their sources as they are called in the image. A process of its own makes
     them, with hashes that are the same each time, since they depend on what else an interpreter has loaded.
@@ -32,7 +32,7 @@ def compile_tree(tree: Path) -> None:
     Raises:
         PlatformError: it failed.
     """
-    command = [sys.executable, "-S", "-s", "-c", _COMPILE, str(tree)]
+    command = [python, "-S", "-s", "-c", _COMPILE, str(tree)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env={"PYTHONHASHSEED": "0"}
     )

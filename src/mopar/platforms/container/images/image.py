@@ -27,6 +27,7 @@ class Image:
         command: what runs unless something else is asked for.
         base: image to build upon; None for none.
         comment: for readers of the Containerfile.
+        entrypoint: whether ``command`` runs whatever else is asked for, as Lambda needs it, where nothing listens.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Image:
     command: tuple[str, ...]
     base: str | None
     comment: str
+    entrypoint: bool = False
 
     def containerfile(self, upon: str | None = None) -> str:
         """How podman or docker build it, in a context with its layers.
@@ -48,10 +50,10 @@ class Image:
             f"FROM {upon or self.base or 'scratch'}",
             f"ENV {variables}",
             f"USER {USER}:{USER}",
-            f"EXPOSE {PORT}",
+            *([] if self.entrypoint else [f"EXPOSE {PORT}"]),
             "STOPSIGNAL SIGTERM",
             "WORKDIR /",
-            f"CMD {json.dumps(list(self.command))}",
+            f"{'ENTRYPOINT' if self.entrypoint else 'CMD'} {json.dumps(list(self.command))}",
             *map(_copy, self.layers if upon is None else self.layers[-1:]),
         ]
         return "\n".join(lines) + "\n"

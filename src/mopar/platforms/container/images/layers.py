@@ -53,6 +53,13 @@ def cached_layer(name: str, facts: Sequence[object], make: Callable[[Path], None
         PlatformError: ``make`` raises it.
         OSError: a file cannot be read or written.
     """
+    tree = cached_tree(name, facts, make)
+    index = read_json(tree.parent / _INDEX, _Index, error=PlatformError)
+    return Layer(name, index.digest, index.bytes, lambda into: copy_tree(tree, into))
+
+
+def cached_tree(name: str, facts: Sequence[object], make: Callable[[Path], None]) -> Path:
+    """The folder of a cached layer; arguments and errors as of ``cached_layer``."""
     recipes = stamps_of(sorted(Path(__file__).parent.glob("*.py")))
     key = hashlib.sha256(repr((*recipes, *facts)).encode()).hexdigest()[:24]
     home = cache_directory() / "layers" / f"{name}-{key}"
@@ -66,8 +73,7 @@ def cached_layer(name: str, facts: Sequence[object], make: Callable[[Path], None
             write_whole(staging / _INDEX, to_json(_Index(digest_of(tree), _bytes_of(tree))))
             shutil.rmtree(home, ignore_errors=True)  # an incomplete one
             staging.rename(home)
-    index = read_json(home / _INDEX, _Index, error=PlatformError)
-    return Layer(name, index.digest, index.bytes, lambda into: copy_tree(home / "tree", into))
+    return home / "tree"
 
 
 def copy_tree(source: Path, into: Path) -> None:

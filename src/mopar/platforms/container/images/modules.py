@@ -15,7 +15,7 @@ from mopar.types import PlatformError
 _HOME = Path(mopar.__file__).parent
 _IN_FUNCTIONS = ("__init__.py", "runtime")
 _IN_GATEWAY = (
-    "__init__.py", "buffers.py", "bundle", "cli", "files.py", "gateway", "limits", "machine.py",
+    "__init__.py", "buffers.py", "bundle", "cli", "files.py", "gateway", "limits", "machine.py", "segments.py",
     "pipeline/__init__.py", "pipeline/serve.py", "platforms", "runtime", "types",
 )  # fmt: skip
 _PACKAGES = ("httptools", "msgspec", "uvloop")

@@ -20,14 +20,19 @@ _LEFT_OUT = {
     "msilib", "turtle.py", "doctest.py", "pydoc.py", "pdb.py", "antigravity.py", "this.py", "sitecustomize.py",
 }  # fmt: skip
 _LEFT_OUT_PREFIXES = ("config-", "_test", "_ctypes_test", "xx", "_xx", "_tkinter", "_curses", "_sqlite3", "_dbm",
-                      "_gdbm", "readline", "_ssl", "_hashlib", "ossaudiodev", "nis.", "_codecs_")  # fmt: skip
-"""Of the standard library, what neither a function nor the gateway imports. OpenSSL alone would be 6 MiB."""
+                      "_gdbm", "readline", "ossaudiodev", "nis.", "_codecs_")  # fmt: skip
+"""Of the standard library, what neither a function nor the gateway imports."""
+_TLS = ("_ssl", "_hashlib")
+"""Modules of OpenSSL, which takes 6 MiB."""
 _PASSWD = f"root:x:0:0:root:/:/sbin/nologin\nmopar:x:{USER}:{USER}:mopar:/:/sbin/nologin\n"
 _GROUP = f"root:x:0:\nmopar:x:{USER}:\n"
 
 
-def python_layer() -> Layer:
+def python_layer(*, tls: bool = False) -> Layer:
     """This machine's Python, without what no function needs.
+
+    Args:
+        tls: whether functions speak TLS.
 
     Raises:
         PlatformError: it cannot be taken apart; the message says what would do.
@@ -37,9 +42,9 @@ def python_layer() -> Layer:
     library = Path(sysconfig.get_path("stdlib"))
     if not (library / "os.py").is_file():
         raise PlatformError(f"{library} is no folder of Python's standard library: use --base-image python:3-slim")
-    files = sorted(_kept(library))
+    files = sorted(_kept(library, _LEFT_OUT_PREFIXES if tls else (*_LEFT_OUT_PREFIXES, *_TLS)))
     modules = [path for path in files if path.suffix == ".so"]
-    facts = [sys.version, str(library), *stamps_of([program, engine_library(), *files])]
+    facts = [tls, sys.version, str(library), *stamps_of([program, engine_library(), *files])]
 
     def make(tree: Path) -> None:
         loader = loader_of(program)
@@ -59,11 +64,11 @@ def python_layer() -> Layer:
     return cached_layer("python", facts, make)
 
 
-def _kept(folder: Path) -> Iterator[Path]:
+def _kept(folder: Path, left_out: tuple[str, ...]) -> Iterator[Path]:
     for path in folder.iterdir():
-        if path.name in _LEFT_OUT or path.name.startswith(_LEFT_OUT_PREFIXES):
+        if path.name in _LEFT_OUT or path.name.startswith(left_out):
             continue
         if path.is_dir():
-            yield from _kept(path)
+            yield from _kept(path, left_out)
         elif path.suffix in {".py", ".so"} and path.is_file():  # a link may lead nowhere
             yield path

@@ -6,7 +6,7 @@ from time import perf_counter_ns
 
 from mopar.runtime.engine import STRING, OrtError, Tensor
 from mopar.runtime.graphs import lacked_memory, load_graph
-from mopar.runtime.http.head import RefusedError
+from mopar.runtime.request import RefusedError
 from mopar.runtime.trim import trim_heap
 
 TYPE_CHECKING = False  # typing costs memory

@@ -1,0 +1,141 @@
+"""Lambda's limits, held before anything is sent: each message names the function, the limit and what would do.
+
+Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, read 2026-11-28.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mopar.bundle.call_plans import Made, call_plans
+from mopar.bundle.call_shapes import Shape, resolve_shape, tensor_bytes
+from mopar.platforms.aws_lambda.function_package import FunctionPackage
+from mopar.platforms.aws_lambda.options import LambdaOptions
+from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES, encoded_bytes
+from mopar.types import REQUEST, Function, Manifest, PlatformError, TensorSpec
+
+MEMORY_MIN_MIB, MEMORY_MAX_MIB = 128, 10240
+DIRECT_ZIP_BYTES = 50 << 20
+UNZIPPED_BYTES = 250 << 20
+IMAGE_BYTES = 10 << 30
+ENVIRONMENT_BYTES = 4 << 10
+_OF_ENVELOPE = 4096
+"""What a message holds beside its tensors: names and shapes."""
+_NAME = re.compile(r"[A-Za-z0-9-_]{1,64}")
+_MB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CallBytes:
+    """Bytes of the tensors that a call reads and makes; None where they do not follow from the request's shapes."""
+
+    id: str
+    function: str
+    read: int | None
+    made: int | None
+
+
+def check_function(function: Function) -> None:
+    """Raise PlatformError where Lambda sells no function of this size."""
+    if not MEMORY_MIN_MIB <= function.memory_mib <= MEMORY_MAX_MIB:
+        raise PlatformError(
+            f"function {function.name} has {function.memory_mib} MiB, and Lambda sells {MEMORY_MIN_MIB} to "
+            f"{MEMORY_MAX_MIB} MB: plan with --platform aws-lambda"
+        )
+
+
+def check_name(function: str, name: str) -> None:
+    """Raise PlatformError where Lambda takes no function of this name."""
+    if not _NAME.fullmatch(name):
+        raise PlatformError(
+            f"function {function} would be called {name!r}, and Lambda takes 64 letters, digits, hyphens and "
+            "underscores: choose a shorter --name"
+        )
+
+
+def check_package(package: FunctionPackage, options: LambdaOptions, *, direct: bool) -> None:
+    """Raise PlatformError where Lambda does not take a package; ``direct`` if it is sent by nobody else."""
+    name = package.function
+    if package.kind == "image" and package.unpacked_bytes > IMAGE_BYTES:
+        raise _too_large(
+            name, "image", package.unpacked_bytes, IMAGE_BYTES, "plan with --platform aws-lambda, which cuts"
+        )
+    if package.kind == "zip" and package.unpacked_bytes > UNZIPPED_BYTES:
+        what = "--package-kind image, or plan with --platform aws-lambda, which cuts the model"
+        raise _too_large(name, "unzipped archive", package.unpacked_bytes, UNZIPPED_BYTES, what)
+    if package.kind == "zip" and package.packed_bytes > DIRECT_ZIP_BYTES and direct and not options.bucket:
+        what = "name a bucket to send it through, --bucket, or --package-kind image"
+        raise _too_large(name, "archive, sent directly,", package.packed_bytes, DIRECT_ZIP_BYTES, what)
+    if package.stored and not options.bucket:
+        raise PlatformError(f"function {name} fetches its weights from a bucket: name it with --bucket")
+    if options.snap_start and package.kind == "image":
+        raise PlatformError(f"function {name} is an image, which has no SnapStart: leave out --snap-start")
+    _check_environment(name, package.environment)
+
+
+def _check_environment(name: str, variables: Mapping[str, str]) -> None:
+    held = sum(len(key.encode()) + len(value.encode()) for key, value in variables.items())
+    if held > ENVIRONMENT_BYTES:
+        raise PlatformError(
+            f"function {name} has {held} bytes of environment variables, and Lambda takes {ENVIRONMENT_BYTES}: "
+            "shorten them"
+        )
+
+
+def check_payloads(calls: Sequence[CallBytes], options: LambdaOptions) -> None:
+    """Raise PlatformError where a call of the largest request does not fit into a message, and there is no bucket."""
+    if options.bucket:
+        return
+    for call in calls:
+        for what, nbytes in (("is sent", call.read), ("answers", call.made)):
+            encoded = _message_bytes(nbytes or 0)
+            if encoded > MOST_BODY_BYTES:
+                raise PlatformError(
+                    f"function {call.function} {what} {encoded / 1e6:.1f} MB in call {call.id}, and Lambda passes "
+                    f"{MOST_BODY_BYTES / 1e6:.1f} MB: name a bucket for larger tensors, --bucket, or plan with "
+                    "--platform aws-lambda"
+                )
+
+
+def needing_store(calls: Sequence[CallBytes]) -> frozenset[str]:
+    """The functions with a call that may not fit into a message."""
+    return frozenset(
+        call.function
+        for call in calls
+        if call.read is None or call.made is None or _message_bytes(max(call.read, call.made)) > MOST_BODY_BYTES
+    )
+
+
+def bytes_of_calls(manifest: Manifest) -> tuple[CallBytes, ...]:
+    """The calls of the largest request that the plan answers."""
+    shapes: dict[Made, Shape | None] = {(name, REQUEST): shape for name, shape in _largest(manifest).items()}
+    found = []
+    for plan in call_plans(manifest):
+        known = plan.shapes(shapes)
+        pairs = zip(plan.graph.outputs, known.outputs, strict=True)
+        shapes |= {(spec.name, plan.call.id): shape for spec, shape in pairs}
+        read, made = _total(plan.graph.inputs, known.inputs), _total(plan.graph.outputs, known.outputs)
+        found.append(CallBytes(plan.call.id, plan.call.function, read, made))
+    return tuple(found)
+
+
+def _total(specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]) -> int | None:
+    pairs = zip(specs, shapes, strict=True)
+    sizes = [None if shape is None else tensor_bytes(spec.dtype, shape) for spec, shape in pairs]
+    return None if None in sizes else sum(size or 0 for size in sizes)
+
+
+def _largest(manifest: Manifest) -> dict[str, Shape | None]:
+    """The largest shape of each of the model's inputs; None where it is not known."""
+    ranges = {item.name: item.largest for item in manifest.plan.ranges}
+    return {spec.name: ranges.get(spec.name, resolve_shape(spec, {})) for spec in manifest.inputs}
+
+
+def _message_bytes(nbytes: int) -> int:
+    return encoded_bytes(nbytes) + _OF_ENVELOPE
+
+
+def _too_large(name: str, what: str, nbytes: int, limit: int, would_do: str) -> PlatformError:
+    return PlatformError(
+        f"function {name}: its {what} has {nbytes / _MB:.1f} MB, and Lambda takes {limit / _MB:.0f} MB: {would_do}"
+    )

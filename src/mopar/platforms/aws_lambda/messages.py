@@ -1,0 +1,169 @@
+"""Messages to functions on Lambda (``mopar.runtime.aws_lambda.envelope``), as a client writes and reads them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from mopar.bundle.call_shapes import Shape
+from mopar.files import JSON_ERRORS
+from mopar.platforms.outputs import MalformedError, checked_output, checked_shape
+from mopar.runtime.aws_lambda.wire import MEMORY, MOST_BODY_BYTES, REFUSED, encoded_bytes
+from mopar.types import (
+    DeploymentError,
+    MoparError,
+    OutOfMemoryError,
+    RequestError,
+    TensorSpec,
+    TensorValue,
+    dtype_of_name,
+    oip_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValue:
+    """A tensor whose data are an object of the store; otherwise as ``TensorValue``."""
+
+    name: str
+    dtype: str
+    shape: Shape
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlace:
+    """Where a function finds and puts objects.
+
+    Attributes:
+        bucket: its name.
+        prefix: of new keys.
+        above_bytes: outputs of more bytes become objects; None for those that an answer has no room for.
+    """
+
+    bucket: str
+    prefix: str
+    above_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeAnswer:
+    """Outputs in the graph's order, and what a call took inside the function and inside the engine."""
+
+    outputs: tuple[TensorValue | StoredValue, ...]
+    held_ns: int
+    compute_ns: int
+
+
+class _Output(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: bytes | None = None
+    object: str | None = None
+
+
+class _Error(msgspec.Struct):
+    kind: str
+    message: str
+
+
+class _Answer(msgspec.Struct):
+    outputs: list[_Output] | None = None
+    held_ns: int = 0
+    compute_ns: int = 0
+    error: _Error | None = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+def invoke_message(graph: str, inputs: Sequence[TensorValue | StoredValue], store: StorePlace | None = None) -> bytes:
+    """The message that has a function run a graph.
+
+    Args:
+        graph: its name.
+        inputs: its tensors.
+        store: where objects are; None where nothing may become one.
+
+    Raises:
+        RequestError: Lambda takes no message of this size (413).
+    """
+    needed = sum(encoded_bytes(_nbytes(value)) for value in inputs if isinstance(value, TensorValue))
+    if needed > MOST_BODY_BYTES:
+        raise _too_large(graph, inputs, needed)
+    document: dict[str, object] = {"graph": graph, "inputs": [_input(value) for value in inputs]}
+    if store is not None:
+        above = {} if store.above_bytes is None else {"above_bytes": store.above_bytes}
+        document["store"] = {"bucket": store.bucket, "prefix": store.prefix, **above}
+    message = msgspec.json.encode(document)
+    if len(message) > MOST_BODY_BYTES:
+        raise _too_large(graph, inputs, len(message))
+    return message
+
+
+def read_answer(
+    function: str, body: bytes, specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]
+) -> InvokeAnswer:
+    """The outputs in an answer.
+
+    Args:
+        function: its name, for errors.
+        body: the answer.
+        specs: the graph's outputs, in order.
+        shapes: of each; None where it does not follow from the inputs' shapes.
+
+    Raises:
+        RequestError: the function refused the request.
+        OutOfMemoryError: it had too little memory for it.
+        DeploymentError: it failed in another way.
+        MalformedError: the answer does not fit the graph's outputs.
+    """
+    try:
+        answer = _decode(body)
+    except JSON_ERRORS as cause:
+        raise MalformedError(f"it is no answer of a function's: {cause}") from cause
+    if answer.error is not None:
+        raise _told(function, answer.error)
+    outputs = answer.outputs or []
+    if [output.name for output in outputs] != [spec.name for spec in specs]:
+        raise MalformedError(f"it gives the outputs {', '.join(output.name for output in outputs)[:200]}")
+    values = tuple(_output(*item) for item in zip(outputs, specs, shapes, strict=True))
+    return InvokeAnswer(values, answer.held_ns, answer.compute_ns)
+
+
+def _input(value: TensorValue | StoredValue) -> dict[str, object]:
+    source = {"data": memoryview(value.data)} if isinstance(value, TensorValue) else {"object": value.key}
+    return {"name": value.name, "datatype": oip_of(dtype_of_name(value.dtype)), "shape": value.shape, **source}
+
+
+def _output(output: _Output, spec: TensorSpec, shape: Shape | None) -> TensorValue | StoredValue:
+    if (output.data is None) == (output.object is None):
+        raise MalformedError(f"output {spec.name} has no data, or an object beside them")
+    if output.data is not None:
+        return checked_output(output.datatype, output.shape, spec, shape, output.data)
+    assert output.object is not None, "compared above"
+    return StoredValue(spec.name, spec.dtype, checked_shape(output.datatype, output.shape, spec, shape), output.object)
+
+
+def _nbytes(value: TensorValue) -> int:
+    return memoryview(value.data).nbytes
+
+
+def _too_large(graph: str, inputs: Sequence[TensorValue | StoredValue], nbytes: int) -> RequestError:
+    largest = max((value for value in inputs if isinstance(value, TensorValue)), key=_nbytes, default=None)
+    named = "" if largest is None else f"; {largest.name} has {_nbytes(largest)}"
+    return RequestError(
+        f"graph {graph}: its inputs make a message of {nbytes} bytes, where Lambda takes {MOST_BODY_BYTES}{named}: "
+        "deploy with --bucket, which such tensors pass through",
+        413,
+    )
+
+
+def _told(function: str, error: _Error) -> MoparError:
+    text = f"function {function}: {' '.join(error.message.split())[:2000]}"
+    if error.kind == REFUSED:
+        return RequestError(text)
+    if error.kind == MEMORY:
+        return OutOfMemoryError(text)
+    return DeploymentError(text)

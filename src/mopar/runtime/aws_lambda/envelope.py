@@ -1,0 +1,206 @@
+"""The messages between a function on Lambda and who invokes it: JSON, with tensors in base64 or as objects of S3.
+
+    {"graph": NAME, "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": BASE64},
+                               {"name": "y", "datatype": "FP32", "shape": [9], "object": KEY}],
+     "store": {"bucket": NAME, "prefix": TEXT, "above_bytes": NUMBER}}
+
+    {"outputs": [the same form], "held_ns": NUMBER, "compute_ns": NUMBER}
+    {"error": {"kind": "refused" | "memory" | "failed", "message": ONE LINE}}
+
+Datatypes and binary forms are those of the Open Inference Protocol: elements in row-major order, little endian, strings
+with their lengths before them. ``store`` may be absent; it has the objects of inputs, and takes outputs of more than
+``above_bytes``, and those that an answer has no room for. Lambda bills and retries by the status of an invocation, so
+that of an error is a success too; an invocation fails where the process is broken.
+"""
+
+from mopar.runtime.aws_lambda.base64text import Span, decoded_bytes, encode_pieces, parse_without_long
+from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES, encoded_bytes
+from mopar.runtime.engine import STRING, packed_bytes
+from mopar.runtime.jsontext import quoted
+from mopar.runtime.request import RefusedError, inputs_of
+
+TYPE_CHECKING = False  # typing and collections cost memory
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mopar.runtime.config import Graph, Port
+    from mopar.runtime.engine import Tensor
+
+_MOST_TEXT_BYTES = 1024
+_TIMES = '],"held_ns":%15d,"compute_ns":%15d}'
+"""Of a fixed length, since times are known when most of an answer has been sent already."""
+
+
+class Store:
+    """Where objects are: ``bucket``, the ``prefix`` of new keys, and ``above_bytes``, the size of larger outputs."""
+
+    __slots__ = ("above_bytes", "bucket", "prefix")
+
+    def __init__(self, item: "dict[object, object]") -> None:
+        self.bucket = _text(item, "bucket")
+        self.prefix = _text(item, "prefix")
+        above = item.get("above_bytes", MOST_BODY_BYTES)
+        if type(above) is not int or above < 0 or not self.bucket:
+            raise RefusedError(400, "store needs a bucket, a prefix and a number as above_bytes")
+        self.above_bytes = above
+
+
+class Source:
+    """An input's data: ``text`` in base64, or an object's ``key``.
+
+    Attributes:
+        index, port, shape: of the input.
+        nbytes: of its data; None where only the object tells.
+    """
+
+    __slots__ = ("index", "key", "nbytes", "port", "shape", "text")
+
+    def __init__(self, index: int, port: "Port", shape: "tuple[int, ...]", text: "memoryview | None", key: str) -> None:
+        self.index = index
+        self.port = port
+        self.shape = shape
+        self.text = text
+        self.key = key
+        self.nbytes: int | None = None
+        if text is not None:
+            self.nbytes = _decoded_bytes(port, text)
+        elif port.code != STRING:
+            self.nbytes = packed_bytes(port.code, shape)
+
+
+class Request:
+    """A parsed message; the sources of its inputs are views of the message itself."""
+
+    __slots__ = ("graph", "sources", "store")
+
+    def __init__(self, graph: "Graph", sources: "list[Source]", store: "Store | None") -> None:
+        self.graph = graph
+        self.sources = sources
+        self.store = store
+
+
+def read_request(body: bytearray, graphs: "dict[str, Graph]") -> Request:
+    """The request in a message.
+
+    Args:
+        body: the message.
+        graphs: of the function, by name.
+
+    Raises:
+        RefusedError: it is malformed, or does not fit the graph.
+    """
+    if len(body) > MOST_BODY_BYTES:
+        raise RefusedError(413, f"a message of {len(body)} bytes: Lambda's limit is {MOST_BODY_BYTES}")
+    try:
+        item = parse_without_long(body)
+    except ValueError as cause:
+        cut = ", cut off at Lambda's limit" if len(body) == MOST_BODY_BYTES else ""
+        raise RefusedError(400, f"the message is not valid JSON{cut}: {cause}") from cause
+    if not isinstance(item, dict):
+        raise RefusedError(400, "the message must be an object of JSON")
+    name, store = item.get("graph"), item.get("store")
+    graph = graphs.get(name) if isinstance(name, str) else None
+    if graph is None:
+        raise RefusedError(404, f"the message's graph must be one of {', '.join(graphs)}")
+    if store is not None and not isinstance(store, dict):
+        raise RefusedError(400, "store must be an object of JSON")
+    where = None if store is None else Store(store)
+    view = memoryview(body)
+    return Request(graph, [_source(*found, view, where) for found in inputs_of(item, graph)], where)
+
+
+class Answer:
+    """An answer that is sent piece by piece: base64 is made of outputs while they are sent.
+
+    Args:
+        outputs: port, tensor, and data or an object's key of each.
+
+    Attributes:
+        length: of the whole answer in bytes.
+    """
+
+    def __init__(self, outputs: "list[tuple[Port, Tensor, memoryview | bytes | str]]") -> None:
+        self._outputs = outputs
+        self.length = len('{"outputs":[') + len(_times(0, 0)) + max(len(outputs) - 1, 0)
+        for port, tensor, data in outputs:
+            self.length += len(_described(port, tensor, data)) + (0 if isinstance(data, str) else 2 + _text_bytes(data))
+
+    def pieces(self, compute_ns: int, held_ns: "Callable[[], int]") -> "Iterator[bytes]":
+        """The answer's bytes.
+
+        Args:
+            compute_ns: time inside the engine.
+            held_ns: returns the time since the message arrived; called when everything else was sent.
+        """
+        before = '{"outputs":['
+        for port, tensor, data in self._outputs:
+            if isinstance(data, str):
+                yield (before + _described(port, tensor, data)).encode()
+            else:
+                yield (before + _described(port, tensor, data)[:-1] + '"').encode()
+                yield from encode_pieces(data)
+                yield b'"}'
+            before = ","
+        yield ("" if self._outputs else before).encode() + _times(held_ns(), compute_ns)
+
+
+def write_error(kind: str, text: str) -> bytes:
+    """The message of an error: one line."""
+    return f'{{"error":{{"kind":{quoted(kind)},"message":{quoted(" ".join(text.split()))}}}}}'.encode()
+
+
+def object_key(store: Store, request: str, index: int, name: str) -> str:
+    """The key of an output's object: the output's name in characters that any tool takes, after its number."""
+    plain = "".join([character if character.isascii() and character.isalnum() else "-" for character in name])
+    return f"{store.prefix}{request}/{index}-{plain[:100]}"
+
+
+def _times(held_ns: int, compute_ns: int) -> bytes:
+    return (_TIMES % (held_ns, compute_ns)).encode()
+
+
+def _described(port: "Port", tensor: "Tensor", data: "memoryview | bytes | str") -> str:
+    """An output's JSON; of data, what comes before and after them."""
+    shape = ",".join(map(str, tensor.shape))
+    value = f'"object":{quoted(data)}' if isinstance(data, str) else '"data":'
+    return f'{{"name":{quoted(port.name)},"datatype":{quoted(port.datatype)},"shape":[{shape}],{value}}}'
+
+
+def _text_bytes(data: "memoryview | bytes") -> int:
+    return encoded_bytes(len(data))
+
+
+def _source(
+    index: int,
+    port: "Port",
+    shape: "tuple[int, ...]",
+    item: "dict[object, object]",
+    view: memoryview,
+    store: "Store | None",
+) -> Source:
+    data, key = item.get("data"), item.get("object")
+    if isinstance(data, Span):
+        text: memoryview | None = view[data.start : data.end]
+    elif isinstance(data, str) and data.isascii():
+        text = memoryview(data.encode())
+    else:
+        text = None
+    if (text is None) == (key is None) or not (key is None or isinstance(key, str)):
+        raise RefusedError(400, f"input {port.name} needs data in base64, or else the key of an object")
+    if key is not None and store is None:
+        raise RefusedError(400, f"input {port.name} is an object: say in which store")
+    return Source(index, port, shape, text, key or "")
+
+
+def _decoded_bytes(port: "Port", text: memoryview) -> int:
+    try:
+        return decoded_bytes(text)
+    except ValueError as cause:
+        raise RefusedError(400, f"input {port.name}: {cause}") from cause
+
+
+def _text(item: "dict[object, object]", key: str) -> str:
+    value = item.get(key, "")
+    if not isinstance(value, str) or len(value) > _MOST_TEXT_BYTES:
+        raise RefusedError(400, f"store's {key} must be text")
+    return value
