@@ -31,7 +31,7 @@ def code_name(tensor: str, suffix: str) -> str:
 
 
 def form_of(item: CallInput, codes: Codes) -> CallInput:
-    """An input without its producers, but with the tensors that are sent encoded: calls of equal forms share a graph."""
+    """An input without its producers, but with tensors that are sent encoded: calls of equal forms share a graph."""
     sources = tuple(
         Source(ENCODED, source.tensor, source.region)
         if source.tensor in codes

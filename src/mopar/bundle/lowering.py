@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from mopar.bundle.calls import ENCODED, Codes, assembled_inputs, form_of, part_name
 from mopar.bundle.codes import Codings, decoder
-from mopar.types import BundleError, Call, CallInput, Region, Source, TensorSpec, dtype_of_name, format_shape
+from mopar.types import BundleError, Call, CallInput, Region, TensorSpec, dtype_of_name, format_shape
 
 _SLICE_TAKES_INPUTS = 10
 """The opset from which on Slice takes its bounds as inputs; before, they were attributes."""

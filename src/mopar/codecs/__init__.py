@@ -1,7 +1,7 @@
 """Codecs: forms in which a tensor takes fewer bytes between functions.
 
-Lossy ones are nodes of the slices' own graphs: the producer's graph ends with the encoder, and each consumer's begins with
-the decoder, so that what runs in a function needs nothing for them. CONTRIBUTING.md says how to add one.
+Lossy ones are nodes of the slices' own graphs: the producer's graph ends with the encoder, and each consumer's begins
+with the decoder, so that what runs in a function needs nothing for them. CONTRIBUTING.md says how to add one.
 """
 
 from mopar.codecs.codec import Code, Fitted, GraphCodec, Samples

@@ -11,7 +11,7 @@ _LEAST_RANK = 3
 
 
 def channel_axis(spec: TensorSpec, samples: Samples) -> int | None:
-    """The axis of fixed size along which separate ranges leave the smallest error; None where one range does as well."""
+    """The axis of fixed size along which separate ranges leave the least error; None where one range does as well."""
     if spec.shape is None or len(spec.shape) < _LEAST_RANK:
         return None
     axes = [axis for axis in sorted({1, len(spec.shape) - 1}) if isinstance(spec.shape[axis], int)]
@@ -38,4 +38,5 @@ def rows(samples: Samples, axis: int) -> NDArray[np.float32]:
 def _error(samples: Samples, axis: int | None) -> float:
     """The mean squared error of rounding, up to a factor: ranges that follow the values are small."""
     low, high = ranges(samples, axis)
-    return float(np.mean(np.square(high.astype(np.float64) - low)))
+    widths = high.astype(np.float64) - low
+    return float(np.sum(np.square(widths)) / max(widths.size, 1))

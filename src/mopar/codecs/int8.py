@@ -78,16 +78,12 @@ class Int8:
             scale, zero = (nodes.constant(fitted.arrays[name]) for name in ("scale", "zero"))
         else:
             scale, zero = codes[1:]
-        return nodes.add("DequantizeLinear", codes[0], scale, zero, rank=fitted.rank, **_along(fitted.axis))
+        return nodes.add("DequantizeLinear", codes[0], scale, zero, rank=fitted.rank, axis=fitted.axis)
 
 
 def _quantised(nodes: Nodes, value: ir.Value, scale: ir.Value, zero: ir.Value, fitted: Fitted) -> ir.Value:
     kind = ir.DataType.UINT8
-    return nodes.add("QuantizeLinear", value, scale, zero, dtype=kind, rank=fitted.rank, **_along(fitted.axis))
-
-
-def _along(axis: int | None) -> dict[str, int]:
-    return {} if axis is None else {"axis": axis}
+    return nodes.add("QuantizeLinear", value, scale, zero, dtype=kind, rank=fitted.rank, axis=fitted.axis)
 
 
 def _scale_and_zero(

@@ -58,7 +58,9 @@ class Linear:
         directions *= np.sign(directions[np.argmax(np.abs(directions), axis=0), np.arange(rank)])  # else arbitrary
         scale = np.maximum(np.max(np.abs(centred @ directions), axis=0) * _MARGIN / _LARGEST, _SMALLEST)
         arrays = {"mean": mean, "directions": directions, "scale": scale}
-        return Fitted(text, len(spec.shape or ()), axis, {name: array.astype(np.float32) for name, array in arrays.items()})
+        return Fitted(
+            text, len(spec.shape or ()), axis, {name: array.astype(np.float32) for name, array in arrays.items()}
+        )
 
     def codes(self, fitted: Fitted, spec: TensorSpec) -> tuple[Code, ...]:
         """The code, with its own channels in place of the tensor's."""
@@ -75,9 +77,7 @@ class Linear:
         code = _mixed(nodes, value, directions, bias.astype(np.float32), rank, fitted.axis)
         scale, zero = self._quantisation(nodes, fitted)
         assert fitted.axis is not None
-        return (
-            nodes.add("QuantizeLinear", code, scale, zero, dtype=ir.DataType.INT8, rank=rank, axis=fitted.axis),
-        )
+        return (nodes.add("QuantizeLinear", code, scale, zero, dtype=ir.DataType.INT8, rank=rank, axis=fitted.axis),)
 
     def decode(self, nodes: Nodes, codes: Sequence[ir.Value], fitted: Fitted) -> ir.Value:
         """The same backwards."""
@@ -97,8 +97,8 @@ class Linear:
 def _mixed(
     nodes: Nodes,
     value: ir.Value,
-    matrix: NDArray[np.generic],
-    bias: NDArray[np.generic],
+    matrix: NDArray[np.float32],
+    bias: NDArray[np.float32],
     rank: int,
     axis: int | None,
 ) -> ir.Value:

@@ -35,7 +35,8 @@ class Nodes:
         dtype: ir.DataType = ir.DataType.FLOAT,
         rank: int | None = None,
         name: str | None = None,
-        **attributes: int | float | str | Sequence[int],
+        axis: int | None = None,
+        **attributes: float | str | Sequence[int],
     ) -> ir.Value:
         """Add a node of one output.
 
@@ -45,10 +46,12 @@ class Nodes:
             dtype: of its output.
             rank: of its output; None where it is not known.
             name: of its output; by default one of its own.
+            axis: an attribute; None where the node has none.
             attributes: of the node.
         """
         own = name or f"{self._name}/{operator}{len(self._made)}"
-        node = ir.node(operator, inputs, attributes, name=own)
+        given = attributes if axis is None else {**attributes, "axis": axis}
+        node = ir.node(operator, inputs, given, name=own)
         made = node.outputs[0]
         made.name, made.type = own, ir.TensorType(dtype)
         made.shape = None if rank is None else ir.Shape([None] * rank)

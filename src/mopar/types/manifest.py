@@ -73,8 +73,8 @@ class Manifest:
     ``inputs`` and ``outputs`` are those of the unsplit model, with symbolic dimensions. ``calls`` are the plan's
     calls in the form that workers take: each input has one source, and a region only where that region is
     contiguous in memory; their graphs are ids of ``graphs``. ``allocator`` is what functions do with freed memory, one
-    of ``mopar.runtime.environment.ALLOCATORS``. ``codes`` has, for each tensor that is sent encoded, the ends of the names
-    of the tensors that are sent in its place.
+    of ``mopar.runtime.environment.ALLOCATORS``. ``codes`` has, for each tensor that is sent encoded, the ends of the
+    names of the tensors that are sent in its place.
     """
 
     name: str
