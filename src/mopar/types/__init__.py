@@ -3,6 +3,7 @@
 model -> graph -> Profile -> Plan -> Manifest (bundle) -> deployment -> answers
 """
 
+from mopar.types.codings import TensorCoding
 from mopar.types.dtypes import DTYPES, DType, dtype_of_code, dtype_of_name, dtype_of_oip, oip_of
 from mopar.types.errors import (
     BundleError,
@@ -126,6 +127,7 @@ __all__ = [
     "Source",
     "StatedShape",
     "StorageError",
+    "TensorCoding",
     "TensorProfile",
     "TensorSpec",
     "TensorValue",

@@ -1,0 +1,45 @@
+"""Which codecs are worth their time on a platform: those with which a tensor takes less time to reach a reader.
+
+A tensor's codec is chosen by that alone. Whether the tensor crosses a cut at all then follows from the search, which
+counts it encoded.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mopar.planning.model.calls import CallCosts, call_costs, crossing_time
+from mopar.planning.model.codings import RAW, Codings
+from mopar.planning.numbers import MIB
+from mopar.types import PlatformLimits, RuntimeCosts, TensorCoding
+
+Offers = Mapping[str, Sequence[TensorCoding]]
+"""Tensor -> the codecs that it may be sent with."""
+
+
+def worthwhile(runtime: RuntimeCosts, limits: PlatformLimits, offers: Offers) -> dict[str, tuple[TensorCoding, ...]]:
+    """The offered codecs of each tensor that beat sending it as it is, from the least added latency on.
+
+    Args:
+        runtime: what calls cost on the profile's machine.
+        limits: the platform's costs of a call.
+        offers: the codecs of each tensor; tensors of which none is worthwhile are left out.
+    """
+    costs = call_costs(runtime, limits)
+    raw_ms = crossing_ms_per_mib(costs, RAW)
+    found = {}
+    for tensor, codings in offers.items():
+        timed = sorted((crossing_ms_per_mib(costs, coding), coding.text, coding) for coding in codings)
+        better = tuple(coding for ms, _, coding in timed if ms < raw_ms)
+        if better:
+            found[tensor] = better
+    return found
+
+
+def crossing_ms_per_mib(costs: CallCosts, coding: TensorCoding) -> float:
+    """Time from a producer to one reader that a MiB of a tensor adds, encoding and decoding included."""
+    sides = (crossing_time(costs, MIB, "producer", coding), crossing_time(costs, MIB, "consumer", coding))
+    return sum(time.inside_ms + time.outside_ms for time in sides)
+
+
+def cheapest(choices: Mapping[str, Sequence[TensorCoding]]) -> Codings:
+    """The first codec of each tensor."""
+    return {tensor: codings[0] for tensor, codings in choices.items() if codings}
