@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
@@ -13,9 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from mopar.codecs import Fitted, codec_of
-from mopar.codecs.nodes import Nodes
-from mopar.types import Dim, TensorSpec, UsageError, dtype_of_name
+from mopar.codecs import Fitted, code_bytes, codec_of, coder_models, pair_model
+from mopar.types import Dim, TensorSpec, UsageError
 
 Floats = NDArray[np.float32]
 OPSETS = (13, 17, 18, 21)
@@ -43,33 +41,13 @@ def sent_and_back(
     fitted: Fitted, spec: TensorSpec, values: Floats, opset: int = 17
 ) -> tuple[list[NDArray[Any]], Floats]:
     """The codes of a tensor, and the tensor decoded, each by a session of its own."""
-    codec = codec_of(fitted.text)
-    declared = codec.codes(fitted, spec)
-    x = ir.Value(name="t", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(spec.shape or ()))
-    encoder = ir.Graph([x], [], nodes=[], opset_imports={"": opset}, name="encoder")
-    nodes = Nodes(encoder, "t/encoder")
-    codes = codec.encode(nodes, x, fitted)
-    encoder.extend(nodes.made)
-    encoder.outputs.extend(codes)
+    encoder, decoder = coder_models(fitted, opset)
     found = run(encoder, [values])
-    given_codes = [
-        ir.Value(
-            name=f"code{number}",
-            type=ir.TensorType(ir.DataType(dtype_of_name(code.dtype).code)),
-            shape=ir.Shape(code.shape or ()),
-        )
-        for number, code in enumerate(declared)
-    ]
-    decoder = ir.Graph(given_codes, [], nodes=[], opset_imports={"": opset}, name="decoder")
-    nodes = Nodes(decoder, "t/decoder")
-    value = codec.decode(nodes, given_codes, fitted)
-    decoder.extend(nodes.made)
-    decoder.outputs.append(value)
+    assert len(found) == len(codec_of(fitted.text).codes(fitted, spec))
     return found, run(decoder, found)[0]
 
 
-def run(graph: ir.Graph, values: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    model = ir.to_proto(ir.Model(graph, ir_version=8)).SerializeToString()
+def run(model: bytes, values: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     given_values = [
         ort.OrtValue.ortvalue_from_numpy(value) if not isinstance(value, ort.OrtValue) else value for value in values
@@ -100,6 +78,8 @@ def test_every_codec_that_is_offered_keeps_values(opset: int, shape: tuple[Dim, 
             assert got.shape == values.shape
             if ":" not in text or fitted.parameter >= sample(shape).shape[fitted.axis or 0] // 8:
                 assert error(got, values) <= most * max(1.0, largest / np.max(np.abs(values))), text
+            assert codec.codes(codec.unfitted(text, spec, samples), spec) == codec.codes(fitted, spec)
+            np.testing.assert_array_equal(run(pair_model(fitted, opset), [values])[0], got)
             for code, sent in zip(codec.codes(fitted, spec), codes, strict=True):
                 shape_sent = sent.shape() if isinstance(sent, ort.OrtValue) else sent.shape
                 assert len(shape_sent) == len(code.shape or ())
@@ -129,6 +109,15 @@ def test_a_linear_code_of_all_that_varies_loses_only_what_rounding_does() -> Non
         errors.append(error(sent_and_back(fitted, spec_of(shape), samples[0])[1], samples[0]))
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.02  # 4 of 32 directions are all that varies
+
+
+def test_bytes_of_codes() -> None:
+    spec = spec_of((1, 32, 14, 14))
+    samples, elements = [sample(spec.shape or ())], 32 * 14 * 14
+    found = {}
+    for name, text in (("fp16", "fp16"), ("int8", "int8"), ("int8-static", "int8-static"), ("linear", "linear:4")):
+        found[name] = code_bytes(codec_of(name).codes(codec_of(name).unfitted(text, spec, samples), spec))
+    assert found == {"fp16": 2 * elements, "int8": elements + 32 * 5, "int8-static": elements, "linear": elements // 8}
 
 
 def test_a_codec_that_is_not_there_is_named() -> None:

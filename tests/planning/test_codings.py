@@ -20,6 +20,7 @@ from tests.planning.test_optimum import SLACK, random_questions
 from tests.profiles import FREE, MIB, PAPER, STRICT, chain
 
 WIRE = replace(FREE, hop_ms=1.0, hop_ms_per_mib=40.0)
+ROOMY = replace(PAPER, memory_max_mib=1024, memory_step_mib=64)
 HALF = TensorCoding("fp16", 0.5, 0.4, 0.3)
 
 
@@ -67,11 +68,11 @@ def test_no_other_codecs_make_any_plan_faster(count: int, data: st.DataObject) -
     limit = replace(WIRE, hop_ms_per_mib=data.draw(st.sampled_from([0.5, 8.0, 84.0])))
     offers = {tensor.name: data.draw(_offers()) for tensor in tensors[1:]}
     chosen = cheapest(worthwhile(profile.runtime, limit, offers))
-    found = plan(profile, PAPER, limit, objective="latency", policy=STRICT, codings=chosen)
-    forced = plan_cuts(profile, PAPER, limit, [1], objective="latency", codings=chosen)
+    found = plan(profile, ROOMY, limit, objective="latency", policy=STRICT, codings=chosen)
+    forced = plan_cuts(profile, ROOMY, limit, [1], objective="latency", codings=chosen)
     least_ms = least_forced_ms = float("inf")
     for codings in assignments(offers):
-        for one in candidates(profile, PAPER, limit, codings):
+        for one in candidates(profile, ROOMY, limit, codings):
             least_ms = min(least_ms, one.predicted.latency_ms)
             if one.cuts == (1,):
                 least_forced_ms = min(least_forced_ms, one.predicted.latency_ms)

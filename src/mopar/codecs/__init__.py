@@ -4,7 +4,18 @@ Lossy ones are nodes of the slices' own graphs: the producer's graph ends with t
 with the decoder, so that what runs in a function needs nothing for them. CONTRIBUTING.md says how to add one.
 """
 
-from mopar.codecs.codec import Code, Fitted, GraphCodec, Samples
+from mopar.codecs.alone import coder_models, pair_model
+from mopar.codecs.codec import Code, Fitted, GraphCodec, Samples, code_bytes
 from mopar.codecs.registry import codec_names, codec_of
 
-__all__ = ["Code", "Fitted", "GraphCodec", "Samples", "codec_names", "codec_of"]
+__all__ = [
+    "Code",
+    "Fitted",
+    "GraphCodec",
+    "Samples",
+    "code_bytes",
+    "codec_names",
+    "codec_of",
+    "coder_models",
+    "pair_model",
+]

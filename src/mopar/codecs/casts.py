@@ -34,9 +34,11 @@ class Cast:
         fits = all(not sample.size or float(np.max(np.abs(sample))) <= self.largest for sample in samples)
         return (self.name,) if spec.dtype == "float32" and spec.shape is not None and fits else ()
 
-    def fit(self, text: str, spec: TensorSpec, samples: Samples) -> Fitted:  # noqa: ARG002 - nothing is fitted
+    def unfitted(self, text: str, spec: TensorSpec, samples: Samples) -> Fitted:  # noqa: ARG002 - nothing is fitted
         """Nothing depends on samples."""
         return Fitted(text, len(spec.shape or ()))
+
+    fit = unfitted
 
     def codes(self, fitted: Fitted, spec: TensorSpec) -> tuple[Code, ...]:  # noqa: ARG002 - as above
         """The tensor in the other type."""

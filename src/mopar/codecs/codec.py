@@ -9,7 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from mopar.codecs.nodes import Nodes
-from mopar.types import Dim, TensorSpec
+from mopar.types import Dim, TensorSpec, dtype_of_name, element_count
 
 Samples = Sequence[NDArray[np.float32]]
 """Values of one tensor in several requests."""
@@ -60,6 +60,17 @@ class Fitted:
         return TensorSpec(tensor, "float32", (None,) * self.rank)
 
 
+def code_bytes(codes: Sequence[Code]) -> int:
+    """Bytes of codes of fixed sizes."""
+    total = 0
+    for code in codes:
+        sizes = [dim for dim in code.shape or () if isinstance(dim, int)]
+        assert code.shape is not None
+        assert len(sizes) == len(code.shape)
+        total += dtype_of_name(code.dtype).nbytes(element_count(sizes))
+    return total
+
+
 class GraphCodec(Protocol):
     """A lossy codec of float32 tensors, as nodes of graphs."""
 
@@ -73,6 +84,9 @@ class GraphCodec(Protocol):
 
     def offers(self, spec: TensorSpec, samples: Samples) -> Iterable[str]:
         """The codec's texts for a tensor, from those that send the fewest bytes on; none where it does not apply."""
+
+    def unfitted(self, text: str, spec: TensorSpec, samples: Samples) -> Fitted:
+        """What ``codes`` needs to know of a tensor: ``fit`` without what takes time."""
 
     def fit(self, text: str, spec: TensorSpec, samples: Samples) -> Fitted:
         """Fit it to samples; the same samples give the same result.

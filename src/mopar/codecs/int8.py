@@ -1,7 +1,7 @@
 """A quarter of the bytes: integers of 8 bits, with a range for each channel."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -36,14 +36,18 @@ class Int8:
         """Its name, where the rank is known."""
         return (self.name,) if spec.dtype == "float32" and spec.shape is not None else ()
 
+    def unfitted(self, text: str, spec: TensorSpec, samples: Samples) -> Fitted:
+        """Choose the channels' axis."""
+        return Fitted(text, len(spec.shape or ()), channel_axis(spec, samples))
+
     def fit(self, text: str, spec: TensorSpec, samples: Samples) -> Fitted:
         """Choose the channels' axis, and ranges where they are fixed."""
-        axis, rank = channel_axis(spec, samples), len(spec.shape or ())
+        found = self.unfitted(text, spec, samples)
         if not self.fixed:
-            return Fitted(text, rank, axis)
-        low, high = ranges(samples, axis)
+            return found
+        low, high = ranges(samples, found.axis)
         scale, zero = _scale_and_zero(_MARGIN * low, _MARGIN * high)
-        return Fitted(text, rank, axis, {"scale": scale, "zero": zero})
+        return replace(found, arrays={"scale": scale, "zero": zero})
 
     def codes(self, fitted: Fitted, spec: TensorSpec) -> tuple[Code, ...]:
         """The codes, with scales and zeros unless they are fixed."""

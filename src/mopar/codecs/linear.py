@@ -6,7 +6,7 @@ error; the decoder is its transpose.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -45,22 +45,24 @@ class Linear:
         for share in _SHARES:
             yield f"{self.name}:{channels // share}"
 
+    def unfitted(self, text: str, spec: TensorSpec, samples: Samples) -> Fitted:
+        """Choose the channels' axis."""
+        return Fitted(text, len(spec.shape or ()), _axis(spec, samples))
+
     def fit(self, text: str, spec: TensorSpec, samples: Samples) -> Fitted:
         """The projection, by an eigendecomposition of the channels' covariance."""
-        axis = _axis(spec, samples)
-        assert axis is not None, "it was offered"
-        places = rows(samples, axis).astype(np.float64)
+        found = self.unfitted(text, spec, samples)
+        assert found.axis is not None, "it was offered"
+        places = rows(samples, found.axis).astype(np.float64)
         mean = places.mean(axis=0)
         centred = places - mean
         _, vectors = np.linalg.eigh(centred.T @ centred / len(places))
-        rank = int(text.partition(":")[2])
+        rank = found.parameter
         directions = vectors[:, ::-1][:, :rank]
         directions *= np.sign(directions[np.argmax(np.abs(directions), axis=0), np.arange(rank)])  # else arbitrary
         scale = np.maximum(np.max(np.abs(centred @ directions), axis=0) * _MARGIN / _LARGEST, _SMALLEST)
         arrays = {"mean": mean, "directions": directions, "scale": scale}
-        return Fitted(
-            text, len(spec.shape or ()), axis, {name: array.astype(np.float32) for name, array in arrays.items()}
-        )
+        return replace(found, arrays={name: array.astype(np.float32) for name, array in arrays.items()})
 
     def codes(self, fitted: Fitted, spec: TensorSpec) -> tuple[Code, ...]:
         """The code, with its own channels in place of the tensor's."""

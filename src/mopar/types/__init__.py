@@ -33,6 +33,7 @@ from mopar.types.patterns import (
 )
 from mopar.types.plan import (
     REQUEST,
+    Accuracy,
     Call,
     CallInput,
     CutReason,
@@ -40,6 +41,7 @@ from mopar.types.plan import (
     Graph,
     LargerRequest,
     Plan,
+    PlanCoding,
     Predicted,
     PredictedFunction,
     RefineTry,
@@ -67,6 +69,7 @@ __all__ = [
     "DTYPES",
     "PACKED_OPTIONS",
     "REQUEST",
+    "Accuracy",
     "BundleError",
     "Call",
     "CallInput",
@@ -107,6 +110,7 @@ __all__ = [
     "PartProfile",
     "Patterns",
     "Plan",
+    "PlanCoding",
     "PlatformError",
     "PlatformLimits",
     "Predicted",

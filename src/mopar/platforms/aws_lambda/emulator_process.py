@@ -142,7 +142,7 @@ class EmulatorProcess:
 
 
 def find_emulator() -> Path:
-    """The emulator's program: on the PATH, beside this Python, or in aws-sam-cli. Raises PlatformError: there is none."""
+    """The emulator's program: on the PATH, beside this Python, or in aws-sam-cli. Raises PlatformError."""
     scripts = os.fspath(Path(sys.executable).parent)
     program = shutil.which(_PROGRAM) or shutil.which(_PROGRAM, path=scripts)
     if program is not None:
