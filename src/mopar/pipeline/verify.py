@@ -153,7 +153,7 @@ def _about_limits(runs: Sequence[LimitedRun], *, measured_memory: bool) -> tuple
 
 
 def _missed(functions: Sequence[VerifiedFunction], latency: PredictedMeasured, others_busy: float) -> tuple[str, ...]:
-    """Predictions that missed by more than 15%, and what speaks against the measurement."""
+    """Predictions that missed by more than 15%, limits that are too small, and what speaks against the measurement."""
     figures = [("latency of a request", latency.predicted, latency.measured, "ms")]
     for function in functions:
         figures.append((f"memory of {function.name}", function.predicted_mib, function.measured_mib, "MiB"))
@@ -162,6 +162,12 @@ def _missed(functions: Sequence[VerifiedFunction], latency: PredictedMeasured, o
         f"{what}: predicted {predicted:.2f} {unit}, measured {measured:.2f}, {measured / predicted - 1:+.0%}"
         for what, predicted, measured, unit in figures
         if measured is not None and predicted > 0 and abs(measured / predicted - 1) > _MISS_SHARE
+    ]
+    notes += [
+        f"{function.name} needs {function.measured_mib:.1f} MiB, more than its limit of {function.limit_mib}: on an "
+        "empty node it reads pages again and again; plan with --refine, which measures"
+        for function in functions
+        if function.measured_mib is not None and function.measured_mib > function.limit_mib
     ]
     load = MachineLoad(others_busy=others_busy)
     if notes and is_busy(load):

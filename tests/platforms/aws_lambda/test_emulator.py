@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from onnx import helper
 
 from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array, from_array, to_array
@@ -26,13 +27,16 @@ from mopar.platforms.aws_lambda.function_files import Weights
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.messages import StoredValue, StorePlace, invoke_message, read_answer
 from mopar.platforms.aws_lambda.packages import PackageSettings, make_packages
+from mopar.platforms.container.labels import labels_of
 from mopar.types import REQUEST, DeploymentError, MoparError, OutOfMemoryError, PlatformError, RequestError, TensorValue
 from tests.bundle.plans import built
 from tests.graph.composed import run_file
 from tests.models import sample_inputs
 from tests.platforms.aws_lambda.s3 import BUCKET, S3, serving
+from tests.platforms.container import engines
 from tests.platforms.local import graphs
 from tests.platforms.local.leftovers import is_dead, nothing_left, workers_of
+from tests.runtime.running import save
 
 pytestmark = [pytest.mark.aws, pytest.mark.native, pytest.mark.usefixtures("nothing_left")]
 __all__ = ["nothing_left"]
@@ -306,12 +310,73 @@ def test_weights_and_tensors_pass_through_a_bucket(
         assert_close(found, want[name])
 
 
+@pytest.mark.container
+def test_a_container_of_the_image_answers_as_an_archive(
+    bundle: Bundle, packages: tuple[FunctionPackage, ...], tmp_path: Path
+) -> None:
+    """Lambda sets the address of its API, and runs the entry point."""
+    image = make_packages(bundle, PackageSettings(kind="image"), tmp_path / "images", lambda _: None)[0]
+    tag, labels = "localhost/mopar/lambda-tested:1", labels_of("lambda-tested")
+    found = engines.runtime()
+    program = [engines.engine().name, *([] if found is None else ["--runtime", found])]
+    variables = [word for name in ("RUNTIME_API", "FUNCTION_MEMORY_SIZE") for word in ("-e", f"AWS_LAMBDA_{name}")]
+
+    def in_container(_: Path) -> list[str]:
+        return [
+            *program,
+            "run",
+            "--rm",
+            "--read-only",
+            "--network=host",
+            *variables,
+            tag,
+        ]
+
+    with engines.removed_afterwards("lambda-tested"):
+        engines.engine().build(image.path, "Containerfile", tag, labels)
+        with running(packages[0], tmp_path / "archive") as function:
+            want = json.loads(function.invoke(first_call(bundle)).body)["outputs"]
+        with running(image, tmp_path / "image", command=in_container, variables=dict(os.environ)) as function:
+            assert json.loads(function.invoke(first_call(bundle)).body)["outputs"] == want
+        code = "import ssl; print(ssl.create_default_context().cert_store_stats()['x509_ca'])"
+        python = ["--entrypoint", "/opt/python/bin/python3", tag, "-I", "-S", "-c", code]
+        done = subprocess.run(
+            [*program, "run", "--rm", "--network=host", *python],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        assert int(done.stdout) > 20, "authorities by which S3 is known"
+
+
+def first_call(bundle: Bundle) -> bytes:
+    """The message of the first function's call."""
+    return invoke_message(bundle.graphs_of("f0")[0].id, [from_array("x", FEEDS["x"])])
+
+
 def test_an_image_answers_as_an_archive(bundle: Bundle, packages: tuple[FunctionPackage, ...], tmp_path: Path) -> None:
     image = make_packages(bundle, PackageSettings(kind="image"), tmp_path / "images", lambda _: None)[0]
-    value = from_array("x", FEEDS["x"])
-    message = invoke_message(bundle.graphs_of("f0")[0].id, [value])
     found = []
     for number, package in enumerate((packages[0], image)):
         with running(package, tmp_path / str(number)) as function:
-            found.append(json.loads(function.invoke(message).body)["outputs"])
+            found.append(json.loads(function.invoke(first_call(bundle)).body)["outputs"])
     assert found[0] == found[1]
+
+
+@pytest.mark.cgroup
+def test_a_message_is_held_once_and_its_tensors_once(tmp_path: Path) -> None:
+    """4.4 MiB of tensors are 5.9 of text: both at once while they are decoded, and an answer piece by piece."""
+    node = helper.make_node("Mul", ["x", "y"], ["z"])
+    x, y = ("x", "float32", (1, 1155000)), ("y", "float32", (1,))
+    made = built(save(tmp_path / "m.onnx", [node], [x, y], [("z", "float32", (1, 1155000))]), tmp_path / "bundle", 1)
+    (package,) = make_packages(made, PackageSettings(), tmp_path / "packages", lambda _: None)
+    cgroups = detect_cgroups()
+    assert cgroups is not None
+    graph = made.graphs_of("f0")[0].id
+    inputs = [from_array("x", np.ones((1, 1155000), np.float32)), from_array("y", np.ones(1, np.float32))]
+    message = invoke_message(graph, inputs)
+    with running(package, tmp_path, cgroups) as function:
+        function.start()
+        assert function.cgroup is not None
+        before = function.cgroup.stat().unreclaimable
+        assert len(function.invoke(message).body) > 6_100_000
+        # The message, its input, and its output: of the message, the output takes the place once it is decoded.
+        assert function.cgroup.peak_bytes() - before < len(message) + 1.2 * 4 * 1155000 + (4 << 20)

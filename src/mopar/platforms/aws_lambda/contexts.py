@@ -82,6 +82,7 @@ def write_image(
         architecture=target.architecture,
         runtime="",
         handler="",
+        environment=variables,
         memory_mib=function.memory_mib,
         stored=files.stored,
     )

@@ -70,3 +70,4 @@ def _serve(api: RuntimeApi, make_engine: "MakeEngine") -> None:
         except MemoryError:
             api.fail(invocation.id, "MemoryError", "the handler has no memory left")
             end(BROKEN, "the handler has no memory left")
+        del invocation  # with its message, of which there would be two when the next one arrives
