@@ -17,7 +17,7 @@ from mopar.codecs.codec import Code, Fitted, Samples
 from mopar.codecs.nodes import Nodes
 from mopar.types import TensorSpec
 
-_SHARES = (16, 8, 4, 2)
+_SHARES = (16, 12, 8, 6, 4, 3, 2)
 """Codes of so many times fewer channels are offered."""
 _LEAST_CHANNELS = 16
 _LARGEST = 127
@@ -73,27 +73,18 @@ class Linear:
 
     def encode(self, nodes: Nodes, value: ir.Value, fitted: Fitted) -> Sequence[ir.Value]:
         """A convolution by 1 or a product, and one pass for the codes."""
-        rank = fitted.rank
-        directions = fitted.arrays["directions"]
+        directions = fitted.arrays["directions"] / fitted.arrays["scale"]
         bias = -(fitted.arrays["mean"] @ directions)
-        code = _mixed(nodes, value, directions, bias.astype(np.float32), rank, fitted.axis)
-        scale, zero = self._quantisation(nodes, fitted)
-        assert fitted.axis is not None
-        return (nodes.add("QuantizeLinear", code, scale, zero, dtype=ir.DataType.INT8, rank=rank, axis=fitted.axis),)
+        code = _mixed(nodes, value, directions, bias, fitted)
+        # Scales are part of the matrix: the engine's kernel takes one scale much quicker than one for each channel.
+        one, zero = nodes.constant(np.array(1, np.float32)), nodes.constant(np.array(0, np.int8))
+        return (nodes.add("QuantizeLinear", code, one, zero, dtype=ir.DataType.INT8, rank=fitted.rank),)
 
     def decode(self, nodes: Nodes, codes: Sequence[ir.Value], fitted: Fitted) -> ir.Value:
         """The same backwards."""
-        rank = fitted.rank
-        scale, zero = self._quantisation(nodes, fitted)
-        assert fitted.axis is not None
-        code = nodes.add("DequantizeLinear", codes[0], scale, zero, rank=rank, axis=fitted.axis)
-        back = np.ascontiguousarray(fitted.arrays["directions"].T)
-        return _mixed(nodes, code, back, fitted.arrays["mean"], rank, fitted.axis)
-
-    @staticmethod
-    def _quantisation(nodes: Nodes, fitted: Fitted) -> tuple[ir.Value, ir.Value]:
-        scale = fitted.arrays["scale"]
-        return nodes.constant(scale), nodes.constant(np.zeros(scale.shape, np.int8))
+        code = nodes.add("Cast", codes[0], rank=fitted.rank, to=int(ir.DataType.FLOAT))
+        back = (fitted.arrays["directions"] * fitted.arrays["scale"]).T
+        return _mixed(nodes, code, back, fitted.arrays["mean"], fitted)
 
 
 def _mixed(
@@ -101,11 +92,11 @@ def _mixed(
     value: ir.Value,
     matrix: NDArray[np.float32],
     bias: NDArray[np.float32],
-    rank: int,
-    axis: int | None,
+    fitted: Fitted,
 ) -> ir.Value:
     """Each place's channels multiplied by a matrix, from its rows to its columns, plus a bias."""
-    if axis == _CHANNELS_FIRST and rank > 2:
+    rank, matrix = fitted.rank, np.ascontiguousarray(matrix)
+    if fitted.axis == _CHANNELS_FIRST and rank > 2:
         kernel = np.ascontiguousarray(matrix.T).reshape(*matrix.T.shape, *[1] * (rank - 2))
         return nodes.add("Conv", value, nodes.constant(kernel), nodes.constant(bias), rank=rank)
     product = nodes.add("MatMul", value, nodes.constant(matrix), rank=rank)
