@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from mopar.codecs.codec import Samples
 from mopar.types import TensorSpec
 
+_LARGEST = 1e30
 _LEAST_RANK = 3
 """A matrix of one row per request has one value per channel, which is no range."""
 
@@ -18,6 +19,11 @@ def channel_axis(spec: TensorSpec, samples: Samples) -> int | None:
     found = {axis: _error(samples, axis) for axis in axes}
     best = min(found, key=lambda axis: found[axis], default=None)
     return None if best is None or found[best] >= _error(samples, None) else best
+
+
+def is_moderate(samples: Samples) -> bool:
+    """Whether all values are far from the largest of their type, which masks have."""
+    return all(not sample.size or float(np.max(np.abs(sample))) <= _LARGEST for sample in samples)
 
 
 def ranges(samples: Samples, axis: int | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

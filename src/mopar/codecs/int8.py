@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from mopar.codecs.channels import channel_axis, ranges
+from mopar.codecs.channels import channel_axis, is_moderate, ranges
 from mopar.codecs.codec import Code, Fitted, Samples
 from mopar.codecs.nodes import Nodes
 from mopar.types import TensorSpec
@@ -15,7 +15,6 @@ from mopar.types import TensorSpec
 _STEPS = 255
 _SMALLEST = 1e-30
 """Of a step: a channel that is 0 throughout must not divide by 0."""
-_LARGEST = 1e30
 _MARGIN = 1.1
 """By which fixed ranges exceed those of the samples."""
 
@@ -35,8 +34,7 @@ class Int8:
 
     def offers(self, spec: TensorSpec, samples: Samples) -> Iterable[str]:
         """Its name, where the rank is known and no value is near the largest, as those that mask others are."""
-        moderate = all(not sample.size or float(np.max(np.abs(sample))) <= _LARGEST for sample in samples)
-        return (self.name,) if spec.dtype == "float32" and spec.shape is not None and moderate else ()
+        return (self.name,) if spec.dtype == "float32" and spec.shape is not None and is_moderate(samples) else ()
 
     def unfitted(self, text: str, spec: TensorSpec, samples: Samples) -> Fitted:
         """Choose the channels' axis."""

@@ -58,13 +58,13 @@ class Nodes:
         self._made.append(node)
         return made
 
-    def reduce(self, operator: str, value: ir.Value, axes: Sequence[int], rank: int) -> ir.Value:
-        """A reduction over axes, which are dropped; over all where there are none."""
+    def reduce(self, operator: str, value: ir.Value, axes: Sequence[int], rank: int, *, keep: bool = False) -> ir.Value:
+        """A reduction over axes, which are dropped unless they are to ``keep``; over all where there are none."""
         if not axes:
-            return self.add(operator, value, rank=0, keepdims=0)
+            return self.add(operator, value, rank=rank if keep else 0, keepdims=int(keep))
         if self.opset >= _AXES_ARE_INPUTS:
-            return self.add(operator, value, self.constant(np.array(axes, np.int64)), rank=rank, keepdims=0)
-        return self.add(operator, value, rank=rank, axes=tuple(axes), keepdims=0)
+            return self.add(operator, value, self.constant(np.array(axes, np.int64)), rank=rank, keepdims=int(keep))
+        return self.add(operator, value, rank=rank, axes=tuple(axes), keepdims=int(keep))
 
     def constant(self, array: NDArray[np.generic]) -> ir.Value:
         """An initializer of the graph."""

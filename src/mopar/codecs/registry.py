@@ -9,12 +9,13 @@ from importlib.metadata import entry_points
 
 from mopar.codecs.casts import BF16, FP16
 from mopar.codecs.codec import GraphCodec
+from mopar.codecs.int4 import INT4
 from mopar.codecs.int8 import INT8, INT8_STATIC
 from mopar.codecs.linear import LINEAR
 from mopar.types import UsageError
 
 _GROUP = "mopar.codecs"
-_OWN: tuple[GraphCodec, ...] = (FP16, BF16, INT8, INT8_STATIC, LINEAR)
+_OWN: tuple[GraphCodec, ...] = (FP16, BF16, INT8, INT8_STATIC, INT4, LINEAR)
 
 
 def codec_names() -> tuple[str, ...]:

@@ -26,7 +26,7 @@ SLOW = PlanOptions(platform="container-http", network=Network(20.0), cuts=(1,), 
 COSTS = CodecCosts(
     tuple(
         CodecCost(codec, parameter, rank, 0.5, 0.4)
-        for codec in ("fp16", "bf16", "int8", "int8-static", "linear")
+        for codec in ("fp16", "bf16", "int8", "int8-static", "int4", "linear")
         for parameter in ((4, 64) if codec == "linear" else (0,))
         for rank in (3, 4)
     )
