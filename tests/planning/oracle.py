@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, slice_memory_mib, with_headroom
+from mopar.planning.model.codings import NO_CODINGS, RAW, Codings
 from mopar.types import CpuSize, PlatformLimits, Predicted, PriceBook, Profile
 
 
@@ -17,25 +18,27 @@ class Candidate:
     predicted: Predicted
 
 
-def candidates(profile: Profile, book: PriceBook, limits: PlatformLimits) -> Iterator[Candidate]:
+def candidates(
+    profile: Profile, book: PriceBook, limits: PlatformLimits, codings: Codings = NO_CODINGS
+) -> Iterator[Candidate]:
     """Every plan of slices within the limits."""
     count, positions = len(profile.layers), [cut.index for cut in profile.cut_positions]
     most = limits.max_functions or count
     for number in range(min(len(positions), most - 1) + 1):
         for cuts in combinations(positions, number):
             spans = list(zip((0, *cuts), (*cuts, count), strict=True))
-            sizes = [sizes_of(profile, book, span) for span in spans]
+            sizes = [sizes_of(profile, book, span, codings) for span in spans]
             for chosen in product(*sizes):
                 shape = chain_shape(
                     profile,
                     [Slice(start, stop, size) for (start, stop), size in zip(spans, chosen, strict=True)],
                 )
-                if keeps(profile, limits, shape):
-                    yield Candidate(cuts, evaluate(profile, book, limits, shape))
+                if keeps(profile, limits, shape, codings):
+                    yield Candidate(cuts, evaluate(profile, book, limits, shape, codings))
 
 
-def sizes_of(profile: Profile, book: PriceBook, span: tuple[int, int]) -> list[Size]:
-    need = with_headroom(slice_memory_mib(profile, *span))
+def sizes_of(profile: Profile, book: PriceBook, span: tuple[int, int], codings: Codings = NO_CODINGS) -> list[Size]:
+    need = with_headroom(slice_memory_mib(profile, *span, codings))
     everything = range(book.memory_min_mib, book.memory_max_mib + 1, book.memory_step_mib)
     enough = [size for size in everything if size >= need - 1e-6]
     most = 1 if any(layer.two_threads is None for layer in profile.layers) else 2
@@ -54,8 +57,8 @@ def sizes_of(profile: Profile, book: PriceBook, span: tuple[int, int]) -> list[S
     ]
 
 
-def keeps(profile: Profile, limits: PlatformLimits, shape: PlanShape) -> bool:
-    sizes = {tensor.name: tensor.bytes for tensor in profile.tensors}
+def keeps(profile: Profile, limits: PlatformLimits, shape: PlanShape, codings: Codings = NO_CODINGS) -> bool:
+    sizes = {tensor.name: tensor.bytes * codings.get(tensor.name, RAW).ratio for tensor in profile.tensors}
     for graph in shape.graphs:
         for side in (graph.inputs, graph.outputs):
             body = sum(sizes[name] for name in side) * limits.payload_factor

@@ -2,13 +2,15 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx_ir as ir
 
 from mopar import __version__
-from mopar.bundle.calls import graph_name, part_name
+from mopar.bundle.calls import ENCODED, graph_name, output_names, part_name
+from mopar.bundle.codes import Codings, code_suffixes, codes_of, encode_outputs, encoded_tensors
 from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
 from mopar.bundle.residuals import read_residuals_in_blocks
@@ -36,11 +38,26 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Progress = Callable[[str, float | None], None]
 
 
-def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _stage, _share: None) -> Manifest:
+def build(
+    model: Model,
+    plan: Plan,
+    out: Path,
+    *,
+    codings: Codings = MappingProxyType({}),
+    progress: Progress = lambda _stage, _share: None,
+) -> Manifest:
     """Write the bundle of ``plan`` to ``out``, replacing a bundle that exists there.
 
+    Args:
+        model: whose slices it has.
+        plan: of the model.
+        out: the folder.
+        codings: the fitted codecs of the tensors that the plan sends encoded.
+        progress: called with each stage and the share that is done.
+
     Raises:
-        BundleError: the plan belongs to another model, or ``out`` exists and is not a bundle.
+        BundleError: the plan belongs to another model, a codec is missing or does not fit the model's operators, or
+            ``out`` exists and is not a bundle.
         UsageError: the plan contradicts itself.
         ModelError: a boundary value is not a tensor of a known element type.
         StorageError: ``out`` cannot be written, or the model's weights cannot be read.
@@ -52,7 +69,7 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(f".{target.name}.", target.parent) as staging:
-            manifest = _write(model, plan, staging, progress)
+            manifest = _write(model, plan, encoded_tensors(plan, codings), staging, progress)
             write_whole(staging / MANIFEST, to_json(manifest))
             staging.chmod(0o755)
             replace_folder(staging, target)
@@ -61,23 +78,27 @@ def build(model: Model, plan: Plan, out: Path, *, progress: Progress = lambda _s
     return manifest
 
 
-def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest:
+def _write(model: Model, plan: Plan, codings: Codings, root: Path, progress: Progress) -> Manifest:
     layers = layers_of(model)
     _check_names(plan)
     check_plan(plan, len(layers))
     graphs = {graph.id: graph for graph in plan.graphs}
+    codes = code_suffixes(codings)
     entries: dict[tuple[str, str, tuple[object, ...]], GraphEntry] = {}
     calls: list[Call] = []
     for number, call in enumerate(plan.calls):
         progress("building", number / len(plan.calls))
         graph = graphs[call.graph]
         inputs, outputs = _checked_boundary(model, layers, graph)
-        lowered = lower_call(call, {spec.name: spec for spec in inputs})
+        lowered = lower_call(call, {spec.name: spec for spec in inputs}, codes)
         key = call.function, call.graph, lowered.form
         if key not in entries:
             name = graph_name(call.function, call.graph, len(entries) if lowered.form else None)
-            entries[key] = _write_graph(model, layers, graph, lowered, name, (inputs, outputs), root)
-        calls.append(Call(call.id, call.function, entries[key].id, lowered.call.inputs, call.outputs))
+            made = graph_model(model, layers, graph, lowered, codings)
+            given = encode_outputs(made, _in_order(outputs, call.outputs), codings, output_names(plan))
+            entries[key] = _write_graph(made, lowered, name, (_taken(inputs, lowered, codings), given), root)
+        sent = tuple(spec.name for spec in entries[key].outputs)
+        calls.append(Call(call.id, call.function, entries[key].id, lowered.call.inputs, sent))
     return Manifest(
         name=model.name,
         plan=plan,
@@ -86,6 +107,7 @@ def _write(model: Model, plan: Plan, root: Path, progress: Progress) -> Manifest
         graphs=tuple(entries.values()),
         calls=tuple(calls),
         mopar=__version__,
+        codes=codes,
     )
 
 
@@ -112,7 +134,13 @@ def _checked_boundary(
     return shared_specs(inputs, graph.part.inputs), shared_specs(outputs, graph.part.outputs)
 
 
-def graph_model(model: Model, layers: tuple[Layer, ...], graph: Graph, lowered: LoweredCall) -> ir.Model:
+def graph_model(
+    model: Model,
+    layers: tuple[Layer, ...],
+    graph: Graph,
+    lowered: LoweredCall,
+    codings: Codings = MappingProxyType({}),
+) -> ir.Model:
     """The model that a function loads for a graph: its layers, reduced to its part, with the lowered call's inputs.
 
     Raises:
@@ -122,32 +150,44 @@ def graph_model(model: Model, layers: tuple[Layer, ...], graph: Graph, lowered: 
     if graph.part is not None:
         cut_part(made, graph)
     read_residuals_in_blocks(made)
-    apply_form(made, lowered.form)
+    apply_form(made, lowered.form, codings)
     return made
 
 
+def _in_order(specs: Sequence[TensorSpec], names: Sequence[str]) -> list[TensorSpec]:
+    by_name = {spec.name: spec for spec in specs}
+    return [by_name[name] for name in names]
+
+
+def _taken(specs: Sequence[TensorSpec], lowered: LoweredCall, codings: Codings) -> tuple[TensorSpec, ...]:
+    """The inputs that a graph takes for a lowered call: sources and codes of what it assembles are of any size."""
+    by_name = {spec.name: spec for spec in specs}
+    for item in lowered.form:
+        whole = by_name[item.tensor]
+        shape = None if whole.shape is None else (None,) * len(whole.shape)
+        for index, source in enumerate(item.sources):
+            name = part_name(item.tensor, index)
+            found = [TensorSpec(name, whole.dtype, shape)]
+            if source.producer == ENCODED:
+                fitted = codings[source.tensor]
+                found = [code.spec(name) for code in codes_of(fitted, fitted.any_size(name))]
+            by_name |= {spec.name: spec for spec in found}
+    return tuple(by_name[item.tensor] for item in lowered.call.inputs)
+
+
 def _write_graph(
-    model: Model,
-    layers: tuple[Layer, ...],
-    graph: Graph,
+    model: ir.Model,
     lowered: LoweredCall,
     name: str,
     specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
     root: Path,
 ) -> GraphEntry:
-    files = save_model(graph_model(model, layers, graph, lowered), root / "graphs" / f"{name}.onnx")
-    by_name = {spec.name: spec for spec in specs[0]}
-    for item in lowered.form:
-        whole = by_name[item.tensor]
-        shape = None if whole.shape is None else (None,) * len(whole.shape)
-        for index in range(len(item.sources)):
-            part_spec = TensorSpec(part_name(item.tensor, index), whole.dtype, shape)
-            by_name[part_spec.name] = part_spec
+    files = save_model(model, root / "graphs" / f"{name}.onnx")
     return GraphEntry(
         id=name,
         function=lowered.call.function,
-        inputs=tuple(by_name[item.tensor] for item in lowered.call.inputs),
-        outputs=tuple(spec for output in lowered.call.outputs for spec in specs[1] if spec.name == output),
+        inputs=specs[0],
+        outputs=specs[1],
         files=file_entries(root, files),
         options=EngineOptions(),
         packed=_pack(root, files[0], name),

@@ -1,7 +1,16 @@
-"""The correspondence of a manifest's calls to its plan's: in a manifest each input is one contiguous range of bytes."""
+"""The correspondence of a manifest's calls to its plan's: in a manifest each input is one contiguous range of bytes.
 
-from mopar.types import BundleError, Call, CallInput, Manifest, Source
+Tensors that are sent encoded are several there: their codes.
+"""
 
+from collections.abc import Mapping
+
+from mopar.types import BundleError, Call, CallInput, Manifest, Plan, Source
+
+Codes = Mapping[str, tuple[str, ...]]
+"""Tensor that is sent encoded -> the ends of its codes' names."""
+ENCODED = "encoded"
+"""In a form, the producer of a source whose tensor is sent encoded."""
 Form = tuple[CallInput, ...]
 """Inputs that a graph assembles of several sources itself, independent of their producers."""
 
@@ -16,10 +25,48 @@ def graph_name(function: str, graph: str, form: int | None) -> str:
     return f"{function}-{graph}" + ("" if form is None else f"-form{form}")
 
 
-def form_of(item: CallInput) -> CallInput:
-    """An input without its producers: two calls with equal forms share a graph."""
-    sources = tuple(Source("", item.tensor, source.region) for source in item.sources)
+def code_name(tensor: str, suffix: str) -> str:
+    """Name of one of a tensor's codes."""
+    return f"{tensor}/{suffix}"
+
+
+def form_of(item: CallInput, codes: Codes) -> CallInput:
+    """An input without its producers, but with tensors that are sent encoded: calls of equal forms share a graph."""
+    sources = tuple(
+        Source(ENCODED, source.tensor, source.region)
+        if source.tensor in codes
+        else Source("", item.tensor, source.region)
+        for source in item.sources
+    )
     return CallInput(item.tensor, sources, item.combine, item.axis)
+
+
+def assembled_inputs(item: CallInput, codes: Codes) -> tuple[CallInput, ...]:
+    """The inputs of a graph that assembles an input itself: one for each source, or for each of its codes."""
+    found = []
+    for index, source in enumerate(item.sources):
+        name = part_name(item.tensor, index)
+        if source.tensor not in codes:
+            found.append(CallInput(name, (Source(source.producer, source.tensor),)))
+        for suffix in codes.get(source.tensor, ()):
+            sent = Source(source.producer, code_name(source.tensor, suffix))
+            found.append(CallInput(code_name(name, suffix), (sent,)))
+    return tuple(found)
+
+
+def output_names(plan: Plan) -> frozenset[str]:
+    """Names of the model's own outputs, which are always given as they are."""
+    return frozenset(tensor for tensor, _ in plan.outputs)
+
+
+def sent_outputs(call: Call, codes: Codes, kept: frozenset[str]) -> tuple[str, ...]:
+    """What a call's graph gives: codes in place of tensors, and those of the names ``kept`` as they are, too."""
+    found: list[str] = []
+    for name in call.outputs:
+        if name not in codes or name in kept:
+            found.append(name)
+        found += [code_name(name, suffix) for suffix in codes.get(name, ())]
+    return tuple(found)
 
 
 def check_calls(manifest: Manifest) -> None:
@@ -32,8 +79,9 @@ def check_calls(manifest: Manifest) -> None:
     """
     names: dict[tuple[str, str, Form], str] = {}
     for call, planned in zip(manifest.calls, manifest.plan.calls, strict=True):
-        inputs, form = _lowered(call, planned)
-        if (call.function, call.inputs, call.outputs) != (planned.function, inputs, planned.outputs):
+        inputs, form = _lowered(call, planned, manifest.codes)
+        outputs = sent_outputs(planned, manifest.codes, output_names(manifest.plan))
+        if (call.function, call.inputs, call.outputs) != (planned.function, inputs, outputs):
             raise BundleError(f"call {call.id} is not the plan's")
         key = planned.function, planned.graph, form
         number = len(names) if form else None
@@ -49,7 +97,7 @@ def check_calls(manifest: Manifest) -> None:
             raise BundleError(f"function {function.name} is never called")
 
 
-def _lowered(call: Call, planned: Call) -> tuple[tuple[CallInput, ...], Form]:
+def _lowered(call: Call, planned: Call, codes: Codes) -> tuple[tuple[CallInput, ...], Form]:
     """The inputs of the planned call after lowering, and the form: inputs that the graph of ``call`` assembles."""
     inputs: list[CallInput] = []
     form: list[CallInput] = []
@@ -57,7 +105,6 @@ def _lowered(call: Call, planned: Call) -> tuple[tuple[CallInput, ...], Form]:
         if item in call.inputs:
             inputs.append(item)
             continue
-        form.append(form_of(item))
-        for index, source in enumerate(item.sources):
-            inputs.append(CallInput(part_name(item.tensor, index), (Source(source.producer, source.tensor),)))
+        form.append(form_of(item, codes))
+        inputs += assembled_inputs(item, codes)
     return tuple(inputs), tuple(form)

@@ -79,9 +79,11 @@ def _check_calls(manifest: Manifest) -> None:
         for item in (*call.inputs, *planned.inputs):
             if not {(source.tensor, source.producer) for source in item.sources} <= made:
                 raise BundleError(f"call {call.id} takes {item.tensor} from where it is not made before")
-        made.update((name, call.id) for name in call.outputs)
+        made.update((name, call.id) for name in (*call.outputs, *planned.outputs))
+    sent = {(name, call.id) for call in manifest.calls for name in call.outputs}
+    sent |= {(spec.name, REQUEST) for spec in manifest.inputs}
     for tensor, producer in manifest.plan.outputs:
-        if (tensor, producer) not in made:
+        if (tensor, producer) not in sent:
             raise BundleError(f"output {tensor} is not made by {producer}")
 
 

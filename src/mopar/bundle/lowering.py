@@ -7,12 +7,14 @@ so that no other process has to copy.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
 
-from mopar.bundle.calls import form_of, part_name
-from mopar.types import BundleError, Call, CallInput, Region, Source, TensorSpec, dtype_of_name, format_shape
+from mopar.bundle.calls import ENCODED, Codes, assembled_inputs, form_of, part_name
+from mopar.bundle.codes import Codings, decoder
+from mopar.types import BundleError, Call, CallInput, Region, TensorSpec, dtype_of_name, format_shape
 
 _SLICE_TAKES_INPUTS = 10
 """The opset from which on Slice takes its bounds as inputs; before, they were attributes."""
@@ -22,18 +24,19 @@ _BITS_OF_A_BYTE = 8
 
 @dataclass(frozen=True, slots=True)
 class LoweredCall:
-    """A call whose inputs have one source each, and the form: the inputs that its graph must assemble."""
+    """A call whose inputs have one source each, and the form: the inputs that its graph must assemble or decode."""
 
     call: Call
     form: tuple[CallInput, ...]
 
 
-def lower_call(call: Call, specs: Mapping[str, TensorSpec]) -> LoweredCall:
-    """Split joined inputs into one input per source.
+def lower_call(call: Call, specs: Mapping[str, TensorSpec], codes: Codes = MappingProxyType({})) -> LoweredCall:
+    """Split joined inputs into one input per source, and encoded ones into their codes.
 
     Args:
         call: a call of a plan.
         specs: the graph's tensors by name.
+        codes: of the tensors that are sent encoded.
 
     Returns:
         The call with plain inputs; ``form`` lists the inputs that ``apply_form`` must rewrite.
@@ -47,22 +50,20 @@ def lower_call(call: Call, specs: Mapping[str, TensorSpec]) -> LoweredCall:
         for source in item.sources:
             _check_region(source.region, specs[item.tensor], whole=item.combine == "none")
         in_place = item.combine == "none" and _contiguous(item.sources[0].region, specs[item.tensor])
-        if in_place:
+        if in_place and item.sources[0].tensor not in codes:
             inputs.append(item)
             continue
-        form.append(form_of(item))
-        for index, source in enumerate(item.sources):
-            name = part_name(item.tensor, index)
-            inputs.append(CallInput(tensor=name, sources=(Source(source.producer, source.tensor),)))
+        form.append(form_of(item, codes))
+        inputs += assembled_inputs(item, codes)
     plain = Call(call.id, call.function, call.graph, tuple(inputs), call.outputs)
     return LoweredCall(plain, tuple(form))
 
 
-def apply_form(model: ir.Model, form: tuple[CallInput, ...]) -> None:
-    """Rewrite a graph's inputs in place: regions become Slice, joins become Concat or Sum.
+def apply_form(model: ir.Model, form: tuple[CallInput, ...], codings: Codings = MappingProxyType({})) -> None:
+    """Rewrite a graph's inputs in place: codes are decoded, regions become Slice, joins become Concat or Sum.
 
     Raises:
-        BundleError: the graph has no such input, or ``combine`` is unknown.
+        BundleError: the graph has no such input, ``combine`` is unknown, or its operators are too old for a codec.
     """
     graph = model.graph
     by_name = {value.name: value for value in graph.inputs}
@@ -70,33 +71,43 @@ def apply_form(model: ir.Model, form: tuple[CallInput, ...]) -> None:
         value = by_name.get(item.tensor)
         if value is None:
             raise BundleError(f"{item.tensor} is no input of graph {graph.name}")
-        parts = [_part(graph, value, item, index) for index in range(len(item.sources))]
+        parts = [_part(graph, value, item, index, codings) for index in range(len(item.sources))]
         joined = _join(graph, item, parts)
         if joined.producer() is not None:
             joined.shape = value.shape
         value.replace_all_uses_with(joined)
         position = list(graph.inputs).index(value)
-        graph.inputs[position : position + 1] = [part for part, _ in parts]
+        graph.inputs[position : position + 1] = [part for taken, _ in parts for part in taken]
 
 
-def _part(graph: ir.Graph, value: ir.Value, item: CallInput, index: int) -> tuple[ir.Value, ir.Value]:
-    """Add a graph input for one source; returns it and the region of it that is used."""
-    region = item.sources[index].region
+def _part(
+    graph: ir.Graph, value: ir.Value, item: CallInput, index: int, codings: Codings
+) -> tuple[list[ir.Value], ir.Value]:
+    """Make the graph inputs for one source; returns them and the region of the tensor that is used."""
+    source = item.sources[index]
+    region = source.region
     rank = len(value.shape) if value.shape is not None else None
     shape = None if rank is None else ir.Shape([None] * rank)
-    part = ir.Value(name=part_name(item.tensor, index), type=value.type, shape=shape)
+    name = part_name(item.tensor, index)
+    if source.producer == ENCODED:
+        fitted = codings[source.tensor]
+        inputs, part, nodes = decoder(graph, name, fitted)
+        _place_first(graph, nodes.made)
+    else:
+        part = ir.Value(name=name, type=value.type, shape=shape)
+        inputs = [part]
     if region is None:
-        return part, part
+        return inputs, part
     bounds = {"starts": region.start, "ends": region.stop, "axes": region.axis}
     name = f"{part.name}/region"
     if graph.opset_imports.get("", 1) < _SLICE_TAKES_INPUTS:
         lists = [ir.AttrInt64s(key, [bound]) for key, bound in bounds.items()]
-        return part, _prepend(graph, "Slice", [part], name, value.type, lists)
+        return inputs, _prepend(graph, "Slice", [part], name, value.type, lists)
     constants = [_constant(graph, f"{part.name}/{key}", np.array([bound])) for key, bound in bounds.items()]
-    return part, _prepend(graph, "Slice", [part, *constants], name, value.type)
+    return inputs, _prepend(graph, "Slice", [part, *constants], name, value.type)
 
 
-def _join(graph: ir.Graph, item: CallInput, parts: list[tuple[ir.Value, ir.Value]]) -> ir.Value:
+def _join(graph: ir.Graph, item: CallInput, parts: list[tuple[list[ir.Value], ir.Value]]) -> ir.Value:
     taken = [value for _, value in parts]
     if item.combine == "none":
         return taken[0]
@@ -125,16 +136,21 @@ def _prepend(
     node = ir.Node("", op_type, inputs, attributes, name=name)
     node.outputs[0].name = name
     node.outputs[0].type = kind
-    # After the nodes that were prepended earlier, so that a join follows its regions.
-    ours = [n for n in graph if n.metadata_props.get("mopar.form")]
-    node.metadata_props["mopar.form"] = "1"
-    if ours:
-        graph.insert_after(ours[-1], node)
-    elif len(graph):
-        graph.insert_before(graph[0], node)
-    else:
-        graph.append(node)
+    _place_first(graph, [node])
     return node.outputs[0]
+
+
+def _place_first(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
+    """Put nodes at the beginning, after those that were put there earlier: a join follows its regions and decoders."""
+    ours = [node for node in graph if node.metadata_props.get("mopar.form")]
+    for node in nodes:
+        node.metadata_props["mopar.form"] = "1"
+    if ours:
+        graph.insert_after(ours[-1], nodes)
+    elif len(graph):
+        graph.insert_before(graph[0], nodes)
+    else:
+        graph.extend(nodes)
 
 
 def _contiguous(region: Region | None, spec: TensorSpec) -> bool:

@@ -27,13 +27,15 @@ def command(
         from mopar.bundle import build
         from mopar.files import check_output, read_json
         from mopar.graph import load_model
+        from mopar.pipeline.codecs.file import codecs_path, read_codecs
         from mopar.pipeline.stages import checked_plan
         from mopar.types import Plan, UsageError
 
         check_output(output, folder=True)
         made = checked_plan(read_json(plan, Plan, error=UsageError))
+        codings = read_codecs(codecs_path(plan), made)
         out.progress("reading the model")
-        manifest = build(load_model(model), made, output, progress=out.progress)
+        manifest = build(load_model(model), made, output, codings=codings, progress=out.progress)
         size = sum(entry.bytes for graph in manifest.graphs for entry in graph.files)
         note_sizes(out, made)
 

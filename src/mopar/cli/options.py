@@ -77,12 +77,19 @@ RttMs = Annotated[
 
 def network_of(transport: str, bandwidth_mbit: float | None, rtt_ms: float | None) -> "Network | None":
     """The network to emulate; None where neither option was given. Raises UsageError."""
-    from mopar.platforms.base import Network, check_transport  # with numpy and more, which --help needs not
+    from mopar.platforms.base import check_transport  # with numpy and more, which --help needs not
 
-    asked = bandwidth_mbit is not None or rtt_ms is not None
-    network = Network(bandwidth_mbit, rtt_ms or 0.0) if asked else None
+    network = network_between(bandwidth_mbit, rtt_ms)
     check_transport(transport, network)
     return network
+
+
+def network_between(bandwidth_mbit: float | None, rtt_ms: float | None) -> "Network | None":
+    """The network that two options describe; None where neither was given."""
+    from mopar.platforms.base import Network
+
+    asked = bandwidth_mbit is not None or rtt_ms is not None
+    return Network(bandwidth_mbit, rtt_ms or 0.0) if asked else None
 
 
 def shapes_of(arguments: Sequence[InputArg]) -> dict[str, StatedShape]:

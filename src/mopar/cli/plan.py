@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from mopar.cli.codecs import Calibrated, codec_request, codecs_text, planned_with_codecs
 from mopar.cli.machine_load import note_load
 from mopar.cli.options import (
     Json,
@@ -18,6 +19,7 @@ from mopar.cli.options import (
     Prices,
     Quiet,
     Slo,
+    network_between,
     parse_cuts,
     parse_slo,
 )
@@ -47,8 +49,28 @@ def command(
         float | None,
         typer.Option(metavar="USD", help="With --objective latency: largest cost of a million requests."),
     ] = None,
+    bandwidth_mbit: Annotated[
+        float | None,
+        typer.Option("--bandwidth-mbit", metavar="X", help="To functions over a network: 10^6 bits per second."),
+    ] = None,
+    rtt_ms: Annotated[
+        float | None, typer.Option("--rtt-ms", metavar="Y", help="Round trip of that network, in ms.")
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(metavar="R", help="Requests per second: also size the replicas of each function.")
+    ] = None,
+    accuracy_budget: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, max=100, help="Send tensors with lossy codecs: most points of 100 to lose."),
+    ] = None,
+    calibration: Calibrated = None,
+    model: Annotated[Path | None, typer.Option("--model", metavar="MODEL.onnx", help="With codecs: the model.")] = None,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option("--codec", metavar="TENSOR=NAME", help="Force a codec: of a tensor, all=NAME, or none."),
+    ] = None,
+    accuracy_metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="top1, argmax, cosine, relative or equal; default: what suits.")
     ] = None,
     pareto: Annotated[bool, typer.Option("--pareto", help="Also print the Pareto front.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Search every cut position, even of a large model.")] = False,
@@ -70,6 +92,7 @@ def command(
         from mopar.pipeline.stages import PlanOptions, make_front, make_plan
         from mopar.planning import scaled
         from mopar.profiling.document import read_profile
+        from mopar.types import UsageError
 
         check_output(output)
         options = PlanOptions(
@@ -84,10 +107,19 @@ def command(
             exact=exact,
             max_parts=parts,
             max_cpu=max_cpu,
+            network=network_between(bandwidth_mbit, rtt_ms),
         )
+        encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model)
+        if encoded is not None and (pareto or refine is not None):
+            raise UsageError("--pareto and --refine plan without codecs: leave out --accuracy-budget and --codec")
         out.progress("planning")
         known = read_profile(profile)
-        made = make_plan(known, options) if refine is None else _refined(refine, known, options, tries, out)
+        if encoded is not None:
+            made = planned_with_codecs(out, encoded, known, options, output)
+        elif refine is not None:
+            made = _refined(refine, known, options, tries, out)
+        else:
+            made = make_plan(known, options)
         if rate is not None:
             made = scaled(made, rate)
         note_sizes(out, made)
@@ -135,7 +167,10 @@ def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int
 
 
 def plan_document(plan: Plan) -> dict[str, object]:
-    """The ``--json`` document of a plan: each function with its layers, and ``text``, the one-line form."""
+    """The ``--json`` document of a plan: each function with its layers, and ``text``, the one-line form.
+
+    ``coding`` is in it where tensors are sent with lossy codecs.
+    """
     from mopar.planning import plan_text
 
     graphs = {graph.id: graph for graph in plan.graphs}
@@ -151,7 +186,8 @@ def plan_document(plan: Plan) -> dict[str, object]:
         }
         for function in plan.functions
     ]
-    fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name != "functions"}
+    left_out = {"functions"} if plan.coding is not None else {"functions", "coding"}
+    fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name not in left_out}
     return {**fields, "functions": functions, "text": plan_text(plan)}
 
 
@@ -207,6 +243,8 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
         for name, part in (("this plan", plan.predicted), ("unsplit", plan.unsplit))
     ]
     console.print(table(None, columns, lines))
+    for line in codecs_text(plan):
+        console.print(line, highlight=False, soft_wrap=True)
     if plan.scale is not None:
         _render_scale(console, plan.scale)
     for tried in plan.tries:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from mopar.cli.codecs import Calibrated
 from mopar.cli.options import BundlePath, InputsFile, InputShapes, Json, Quiet, parse_inputs, shapes_of
 from mopar.cli.output import Output, run, say_next, table
 
 if TYPE_CHECKING:
+    from mopar.types import Accuracy
     from mopar.types.reports import Verification, VerifiedFunction
 
 
@@ -18,6 +20,7 @@ def command(
     against: Annotated[Path, typer.Option("--against", metavar="MODEL.onnx", help="The model it was built from.")],
     inputs: InputsFile = None,
     input_shapes: InputShapes = None,
+    calibration: Calibrated = None,
     memory: Annotated[bool, typer.Option(help="Measure each function's required memory (slower).")] = True,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -31,6 +34,7 @@ def command(
 
     def verb(out: Output) -> int:
         from mopar.bundle import open_bundle
+        from mopar.pipeline.codecs.calibration import load_calibration
         from mopar.pipeline.reference import ReferenceModel
         from mopar.pipeline.stages import requests_for
         from mopar.pipeline.verify import verify
@@ -39,8 +43,16 @@ def command(
         shapes = shapes_of(parse_inputs(input_shapes))
         plan = opened.manifest.plan
         requests = requests_for(opened.manifest.inputs, plan.recipes, inputs=inputs, shapes=shapes, ranges=plan.ranges)
+        held_apart = () if calibration is None else load_calibration(calibration, opened.manifest.inputs).held_apart
         out.progress("reading the model")
-        found = verify(opened, ReferenceModel(against), requests, measure_memory=memory, progress=out.progress)
+        found = verify(
+            opened,
+            ReferenceModel(against),
+            requests,
+            measure_memory=memory,
+            held_apart=held_apart,
+            progress=out.progress,
+        )
         for note in found.notes:
             out.notice(note)
 
@@ -58,6 +70,8 @@ def command(
 def render_verification(console: Console, found: "Verification") -> None:
     """Print the verification as a table, predicted beside measured."""
     word = "equal" if found.equal else "NOT EQUAL"
+    if found.accuracy is not None:
+        word = _accuracy_text(console, found.accuracy)
     console.print(
         f"{word} on {found.inputs} requests: largest relative error {_figure(found.max_rel_error, '.2g')}, "
         f"tolerance {found.tolerance:.2g}",
@@ -85,6 +99,14 @@ def render_verification(console: Console, found: "Verification") -> None:
         f"latency: predicted {latency.predicted:.2f} ms, measured {_figure(latency.measured, '.2f')} ms",
         highlight=False,
     )
+
+
+def _accuracy_text(console: Console, accuracy: "Accuracy") -> str:
+    """Print what lossy codecs lose; returns how answers compare with the model's."""
+    budget = "" if accuracy.budget is None else f", {accuracy.budget:g} may be"
+    verdict = "within its accuracy budget" if accuracy.kept else "OVER its accuracy budget"
+    console.print(f"{verdict}: {accuracy.measured:.3g} points lost by {accuracy.metric}{budget}", highlight=False)
+    return "encoded"
 
 
 def _survival(function: "VerifiedFunction") -> str:

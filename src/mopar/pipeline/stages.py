@@ -7,11 +7,13 @@ from typing import Literal
 
 from mopar.gateway.arrays import Array
 from mopar.pipeline.profile import Shapes
-from mopar.planning import FrontPoint, check_plan, plan, plan_cuts, plan_front, plan_uniform
+from mopar.planning import NO_CODINGS, Codings, FrontPoint, check_plan, plan, plan_cuts, plan_front, plan_uniform
+from mopar.platforms.base import Network
 from mopar.platforms.books import load_book, load_limits
+from mopar.platforms.networks import behind
 from mopar.profiling import load_inputs, resized_inputs, sample_inputs
 from mopar.shapes import parse_shapes
-from mopar.types import InputRange, InputRecipe, Plan, Profile, TensorSpec, UsageError
+from mopar.types import InputRange, InputRecipe, Plan, PlatformLimits, Profile, TensorSpec, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class PlanOptions:
 
     ``max_parts`` is of functions that compute a slice side by side, of the planner's own plans;
     ``budget_usd`` is of a million requests; ``exact`` looks at every cut position of a large model; ``max_cpu`` is of a
-    function.
+    function; ``network`` lies between the gateway and the functions.
     """
 
     platform: str = "local"
@@ -34,10 +36,16 @@ class PlanOptions:
     exact: bool = False
     max_parts: int | None = None
     max_cpu: float | None = None
+    network: Network | None = None
 
 
-def make_plan(profile: Profile, options: PlanOptions) -> Plan:
-    """The plan that the options ask for.
+def limits_of(options: PlanOptions) -> PlatformLimits:
+    """The platform's limits and its costs of calls, the network's included. Raises UsageError."""
+    return behind(load_limits(options.platform), options.network)
+
+
+def make_plan(profile: Profile, options: PlanOptions, codings: Codings = NO_CODINGS) -> Plan:
+    """The plan that the options ask for, of tensors that are sent encoded.
 
     Raises:
         UsageError, InfeasibleError.
@@ -48,7 +56,7 @@ def make_plan(profile: Profile, options: PlanOptions) -> Plan:
         raise UsageError("--budget-usd goes with neither --cuts nor --uniform: it is for the planner's own cuts")
     if options.max_parts is not None and (options.cuts is not None or options.uniform is not None):
         raise UsageError("--parts goes with neither --cuts nor --uniform: their slices are one function each")
-    limits = load_limits(options.platform)
+    limits = limits_of(options)
     book = load_book(options.prices or limits.prices)
     if options.cuts is not None:
         return plan_cuts(
@@ -59,6 +67,7 @@ def make_plan(profile: Profile, options: PlanOptions) -> Plan:
             slo_ms=options.slo_ms,
             max_functions=options.max_functions,
             max_cpu=options.max_cpu,
+            codings=codings,
         )
     if options.uniform is not None:
         return plan_uniform(
@@ -69,6 +78,7 @@ def make_plan(profile: Profile, options: PlanOptions) -> Plan:
             slo_ms=options.slo_ms,
             max_functions=options.max_functions,
             max_cpu=options.max_cpu,
+            codings=codings,
         )
     return plan(
         profile,
@@ -81,6 +91,7 @@ def make_plan(profile: Profile, options: PlanOptions) -> Plan:
         max_parts=options.max_parts,
         max_cpu=options.max_cpu,
         exact=options.exact,
+        codings=codings,
     )
 
 
@@ -90,7 +101,7 @@ def make_front(profile: Profile, options: PlanOptions) -> tuple[FrontPoint, ...]
     Raises:
         UsageError, InfeasibleError.
     """
-    limits = load_limits(options.platform)
+    limits = limits_of(options)
     return plan_front(
         profile,
         load_book(options.prices or limits.prices),

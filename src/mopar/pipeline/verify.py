@@ -15,12 +15,13 @@ from mopar.gateway.executor import Executor
 from mopar.limits import why_unavailable
 from mopar.measurement.policy import LATENCY, MEMORY
 from mopar.measurement.recording import Recording, record
+from mopar.pipeline.codecs.accuracy import loss_of
 from mopar.pipeline.limited import LimitedRun, PlannedLaunch, launches_of, measure_needs, run_under_limits
 from mopar.pipeline.reference import ReferenceModel
 from mopar.platforms import host_platform
 from mopar.profiling import Progress
 from mopar.profiling.machine_load import Watch, busy_text, is_busy
-from mopar.types import MachineLoad
+from mopar.types import Accuracy, MachineLoad
 from mopar.types.reports import PredictedMeasured, Verification, VerifiedFunction
 
 _MISS_SHARE = 0.15
@@ -36,6 +37,7 @@ def verify(
     *,
     measure_memory: bool = True,
     rounds: int = MEMORY.requests,
+    held_apart: Sequence[Inputs] = (),
     progress: Progress = lambda _stage, _share: None,
 ) -> Verification:
     """Hold a bundle against its model.
@@ -46,6 +48,7 @@ def verify(
         requests: inputs to compare; time is measured on the first, memory on the largest.
         measure_memory: whether to search each function's required memory, independently of its limit.
         rounds: requests in a row that every function must survive under its limit.
+        held_apart: inputs on which a plan's lossy codecs are measured; by default ``requests``.
         progress: called with each stage, and the share of all that is done.
 
     Raises:
@@ -63,18 +66,20 @@ def verify(
         with Watch(None) as watch:
             latency_ms, served = uvloop.run(_serve(bundle, requests[0], rounds))
         differences += compare_all(served, reference.infer(requests[0]))
+    accuracy = _accuracy(bundle, reference, held_apart or requests, progress)
     needs = measure_needs(launches, progress) if measure_memory else [None] * len(launches)
     functions = tuple(map(_verified, launches, runs, needs))
     latency = PredictedMeasured(bundle.manifest.plan.predicted.latency_ms, latency_ms)
     worst = max(differences, key=lambda difference: (not difference.equal, difference.max_rel_error))
     return Verification(
-        equal=worst.equal,
+        equal=worst.equal if accuracy is None else accuracy.kept,
         max_abs_error=_finite(max(difference.max_abs_error for difference in differences)),
         max_rel_error=_finite(worst.max_rel_error),
         tolerance=worst.tolerance,
         inputs=len(requests),
         functions=functions,
         latency_ms=latency,
+        accuracy=accuracy,
         notes=(
             *_about_limits(runs, measured_memory=measure_memory),
             *_missed(functions, latency, 0.0 if watch is None else watch.others_busy),
@@ -93,6 +98,19 @@ def _compared(
         recordings.append(record(bundle, inputs))
         differences += compare_all(recordings[-1].outputs, reference.infer(inputs))
     return recordings, differences
+
+
+def _accuracy(
+    bundle: Bundle, reference: ReferenceModel, requests: Sequence[Inputs], progress: Progress
+) -> Accuracy | None:
+    """What a bundle with lossy codecs loses; None for others."""
+    planned = bundle.manifest.plan.coding
+    if planned is None:
+        return None
+    progress("measuring accuracy", None)
+    got = uvloop.run(_answers(bundle, requests))
+    metric, lost = loss_of(got, [reference.infer(request) for request in requests], planned.accuracy.metric)
+    return Accuracy(metric, lost, planned.accuracy.budget)
 
 
 def _limited_runs(
@@ -155,6 +173,19 @@ def _missed(functions: Sequence[VerifiedFunction], latency: PredictedMeasured, o
     if notes and is_busy(load):
         notes.append(f"the machine was busy meanwhile ({busy_text(load)}): verify again when nothing else runs")
     return tuple(notes)
+
+
+async def _answers(bundle: Bundle, requests: Sequence[Inputs]) -> list[dict[str, Array]]:
+    """The answers to requests, by functions without limits."""
+    found = []
+    async with host_platform().start(bundle, limits=False) as deployment:
+        executor = Executor(bundle.manifest, deployment.transport())
+        for inputs in requests:
+            values = {name: from_array(name, value) for name, value in inputs.items()}
+            async with executor.infer(values, None, LATENCY.call_s) as answer:
+                found.append({value.name: to_array(value).copy() for value in answer.outputs})
+        await executor.close()
+    return found
 
 
 async def _serve(bundle: Bundle, inputs: Inputs, rounds: int) -> tuple[float, dict[str, Array]]:

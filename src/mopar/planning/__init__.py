@@ -1,6 +1,8 @@
 """Decides how to cut a model: pure functions over a profile, a price book and a platform's limits."""
 
+from mopar.planning.codecs import cheapest, crossing_ms, worthwhile
 from mopar.planning.given import plan_cuts, plan_uniform, plan_unsplit
+from mopar.planning.model.codings import NO_CODINGS, Codings
 from mopar.planning.model.evaluate import evaluate
 from mopar.planning.model.function_memory import slice_memory_mib
 from mopar.planning.model.prices import HEADROOM_MIN_MIB, HEADROOM_SHARE, with_headroom
@@ -18,8 +20,10 @@ from mopar.planning.validate.plan import check_plan
 __all__ = [
     "HEADROOM_MIN_MIB",
     "HEADROOM_SHARE",
+    "NO_CODINGS",
     "OBJECTIVES",
     "SLO_SLACK",
+    "Codings",
     "FrontPoint",
     "PlanShape",
     "PlanText",
@@ -27,7 +31,9 @@ __all__ = [
     "Size",
     "Slice",
     "chain_shape",
+    "cheapest",
     "check_plan",
+    "crossing_ms",
     "evaluate",
     "layers_text",
     "parse_plan",
@@ -41,4 +47,5 @@ __all__ = [
     "shape_of",
     "slice_memory_mib",
     "with_headroom",
+    "worthwhile",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mopar.planning.choice import choose
+from mopar.planning.model.codings import NO_CODINGS, Codings
 from mopar.planning.model.prices import HEADROOM_MIN_MIB, HEADROOM_SHARE, Headroom
 from mopar.planning.result.plan import written
 from mopar.planning.slo import Slo, resolved_slo
@@ -26,6 +27,7 @@ def plan_cuts(
     max_cpu: float | None = None,
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
+    codings: Codings = NO_CODINGS,
 ) -> Plan:
     """The plan with exactly these cuts; only sizes are chosen. Arguments and errors as for ``plan``.
 
@@ -42,6 +44,7 @@ def plan_cuts(
         cpu=cpu,
         max_cpu=max_cpu,
         headroom=Headroom(headroom_share, headroom_min_mib),
+        codings=codings,
     )
     chosen = sorted(set(cuts))
     _require_cuts(question, cuts)
@@ -62,6 +65,7 @@ def plan_uniform(
     max_cpu: float | None = None,
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
+    codings: Codings = NO_CODINGS,
 ) -> Plan:
     """The plan with ``k`` slices of times as equal as the cut positions allow; otherwise like ``plan_cuts``.
 
@@ -79,6 +83,7 @@ def plan_uniform(
         cpu=cpu,
         max_cpu=max_cpu,
         headroom=Headroom(headroom_share, headroom_min_mib),
+        codings=codings,
     )
     most = len(question.cut_positions) + 1
     count = min(k, most)

@@ -7,6 +7,7 @@ do not wait for each other the prediction, which follows the calls, can only be 
 from dataclasses import replace
 
 from mopar.planning.choice import choose, fastest
+from mopar.planning.model.codings import NO_CODINGS, Codings
 from mopar.planning.model.evaluate import predict
 from mopar.planning.model.prices import HEADROOM_MIN_MIB, HEADROOM_SHARE, Headroom
 from mopar.planning.numbers import up_to
@@ -43,6 +44,7 @@ def plan(
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
     policy: SearchPolicy = DEFAULT,
+    codings: Codings = NO_CODINGS,
 ) -> Plan:
     """The best plan over all cuts and sizes.
 
@@ -69,6 +71,7 @@ def plan(
         headroom_share: of required memory, added to it.
         headroom_min_mib: added at least.
         policy: the extent of the search.
+        codings: of tensors that are sent encoded where they pass between functions. A slice is then one function.
 
     Raises:
         InfeasibleError: no plan keeps the limits; names the limit, its value and the nearest feasible value.
@@ -88,6 +91,7 @@ def plan(
         max_cpu=max_cpu,
         headroom=Headroom(headroom_share, headroom_min_mib),
         policy=policy.exact() if exact else policy,
+        codings=codings,
     )
     problem = _free(question)
     slo, note = _free_slo(problem, slo_ms)
@@ -157,6 +161,7 @@ def plan_front(
     headroom_share: float = HEADROOM_SHARE,
     headroom_min_mib: float = HEADROOM_MIN_MIB,
     policy: SearchPolicy = DEFAULT,
+    codings: Codings = NO_CODINGS,
 ) -> tuple[FrontPoint, ...]:
     """Plans that no other one beats in latency, cost and memory at once; arguments and errors as for ``plan``."""
     check_profile(profile)
@@ -170,5 +175,6 @@ def plan_front(
         max_cpu=max_cpu,
         headroom=Headroom(headroom_share, headroom_min_mib),
         policy=policy.exact() if exact else policy,
+        codings=codings,
     )
     return front(_free(question), resolved_slo(slo_ms, None))

@@ -71,6 +71,11 @@ def check_transport(transport: str, network: Network | None) -> None:
         return
     if transport != "http":
         raise UsageError("--bandwidth-mbit and --rtt-ms emulate a network: add --transport http")
+    check_network(network)
+
+
+def check_network(network: Network) -> None:
+    """Raise UsageError where a network's figures make no sense."""
     if network.bandwidth_mbit is not None and not 0 < network.bandwidth_mbit < inf:
         raise UsageError(f"--bandwidth-mbit {network.bandwidth_mbit}: write 10^6 bits per second, above 0")
     if not 0 <= network.rtt_ms < inf:

@@ -3,6 +3,7 @@
 model -> graph -> Profile -> Plan -> Manifest (bundle) -> deployment -> answers
 """
 
+from mopar.types.codings import TensorCoding
 from mopar.types.dtypes import DTYPES, DType, dtype_of_code, dtype_of_name, dtype_of_oip, oip_of
 from mopar.types.errors import (
     BundleError,
@@ -32,6 +33,7 @@ from mopar.types.patterns import (
 )
 from mopar.types.plan import (
     REQUEST,
+    Accuracy,
     Call,
     CallInput,
     CutReason,
@@ -39,6 +41,7 @@ from mopar.types.plan import (
     Graph,
     LargerRequest,
     Plan,
+    PlanCoding,
     Predicted,
     PredictedFunction,
     RefineTry,
@@ -66,6 +69,7 @@ __all__ = [
     "DTYPES",
     "PACKED_OPTIONS",
     "REQUEST",
+    "Accuracy",
     "BundleError",
     "Call",
     "CallInput",
@@ -106,6 +110,7 @@ __all__ = [
     "PartProfile",
     "Patterns",
     "Plan",
+    "PlanCoding",
     "PlatformError",
     "PlatformLimits",
     "Predicted",
@@ -126,6 +131,7 @@ __all__ = [
     "Source",
     "StatedShape",
     "StorageError",
+    "TensorCoding",
     "TensorProfile",
     "TensorSpec",
     "TensorValue",

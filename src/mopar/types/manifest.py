@@ -1,6 +1,6 @@
 """The manifest of a bundle: its plan, its files with their digests, and the interface of each graph."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mopar.types.plan import Call, Plan
 from mopar.types.tensor import TensorSpec
@@ -73,7 +73,8 @@ class Manifest:
     ``inputs`` and ``outputs`` are those of the unsplit model, with symbolic dimensions. ``calls`` are the plan's
     calls in the form that workers take: each input has one source, and a region only where that region is
     contiguous in memory; their graphs are ids of ``graphs``. ``allocator`` is what functions do with freed memory, one
-    of ``mopar.runtime.environment.ALLOCATORS``.
+    of ``mopar.runtime.environment.ALLOCATORS``. ``codes`` has, for each tensor that is sent encoded, the ends of the
+    names of the tensors that are sent in its place.
     """
 
     name: str
@@ -84,4 +85,5 @@ class Manifest:
     calls: tuple[Call, ...]
     mopar: str
     allocator: str = "keeping"
+    codes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     schema: int = MANIFEST_SCHEMA

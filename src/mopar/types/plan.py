@@ -192,6 +192,39 @@ class LargerRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What a plan's codecs lose, on inputs held apart from those that they were fitted to.
+
+    Attributes:
+        metric: ``top1`` or ``argmax`` agreement, ``cosine``, ``equal``, or ``relative`` error.
+        measured: points lost, of a hundred.
+        budget: most points that may be lost; None where codecs were forced, whatever they lose.
+    """
+
+    metric: str
+    measured: float
+    budget: float | None
+
+    @property
+    def kept(self) -> bool:
+        """Whether no more is lost than may be."""
+        return self.budget is None or self.measured <= self.budget
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCoding:
+    """Of a plan that sends tensors with lossy codecs.
+
+    Attributes:
+        sha256: digest of the file beside the plan with what the codecs were fitted to be.
+        accuracy: what all of them together lose.
+    """
+
+    sha256: str
+    accuracy: Accuracy
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Functions and calls; the calls are in topological order.
 
@@ -211,6 +244,7 @@ class Plan:
         tries: the plans that ``--refine`` measured, this plan last; empty without ``--refine``.
         quota_period_ms: period of the quotas by which the platform limits functions' CPU.
         scale: what a rate of requests needs, where one was stated.
+        coding: of lossy ``codecs``; None where there are none.
     """
 
     model: str
@@ -235,6 +269,7 @@ class Plan:
     beyond: LargerRequest | None = None
     quota_period_ms: float = 20.0
     scale: Scale | None = None
+    coding: PlanCoding | None = None
     schema: int = PLAN_SCHEMA
 
     @property

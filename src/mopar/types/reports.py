@@ -1,7 +1,8 @@
 """What was found: a bundle held against its model, and a model measured in several configurations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from mopar.types.plan import Accuracy
 from mopar.types.profile import Machine
 
 VERIFICATION_SCHEMA = 2
@@ -46,13 +47,15 @@ class Verification:
     """What ``mopar verify`` found.
 
     Attributes:
-        equal: whether every answer is the model's, within the tolerance.
+        equal: whether every answer is the model's, within the tolerance; of a plan with lossy codecs, whether no more
+            is lost than its accuracy budget.
         max_abs_error, max_rel_error: the largest over all outputs; None where an output differs in shape, in type or in
             where it is not finite, so that no number tells how far off it is.
         tolerance: of the output that is furthest off.
         inputs: how many requests were compared.
         functions: in the plan's order.
         latency_ms: of a request.
+        accuracy: of a plan with lossy codecs, as measured here; None for others.
         notes: predictions that missed, what could not be measured, and whether others used the machine meanwhile.
     """
 
@@ -63,6 +66,7 @@ class Verification:
     inputs: int
     functions: tuple[VerifiedFunction, ...]
     latency_ms: PredictedMeasured
+    accuracy: Accuracy | None = None
     notes: tuple[str, ...] = ()
     schema: int = VERIFICATION_SCHEMA
 
@@ -125,6 +129,7 @@ class BenchRow:
         held_ms: median held time of each function, which is billed.
         waiting_ms: of that, the median of waiting for functions that compute other parts of the same slice.
         samples_ms: every request's latency.
+        codecs: of the tensors that are sent encoded.
     """
 
     config: str
@@ -154,6 +159,7 @@ class BenchRow:
     held_ms: tuple[float, ...]
     waiting_ms: tuple[float, ...]
     samples_ms: tuple[float, ...]
+    codecs: dict[str, str] = field(default_factory=dict)
 
     @property
     def waiting_gb_s(self) -> float:

@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from mopar.pipeline.stages import PlanOptions
+from mopar.pipeline.stages import PlanOptions, limits_of
 from mopar.planning import Size, Slice, chain_shape, evaluate
 from mopar.planning.model.prices import bought_mib
-from mopar.platforms.books import load_book, load_limits
+from mopar.platforms.books import load_book
 from mopar.types import Plan, Profile
 
 TUNED = "ort-tuned-unsplit"
@@ -47,7 +47,7 @@ def with_cpus(profile: Profile, options: PlanOptions, unsplit: Plan, cpus: int) 
 
     Profiles know times with one thread and with two: what is predicted for more is the time with two.
     """
-    limits = load_limits(options.platform)
+    limits = limits_of(options)
     book = load_book(options.prices or limits.prices)
     (function,) = unsplit.functions
     memory_mib = max(function.memory_mib, round(bought_mib(book, cpus * (book.mib_per_vcpu or 0.0))))

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -133,7 +133,9 @@ def _configs(model: Model, profile: Profile, options: BenchOptions, root: Path, 
     if options.torch is not None:
         configs.append(torch_module(model, options.torch, root))
     names = tuple(BENCH_BASELINES[name] for name in ("ort-tuned", "uniform") if name in options.baselines)
-    return configs + planned(model, profile, options.plan, (*names, *_OWN), root, lambda line: progress(line, None))
+    shared = load_limits(options.plan.platform).shares_memory
+    asked = options.plan if shared else replace(options.plan, network=options.network)
+    return configs + planned(model, profile, asked, (*names, *_OWN), root, lambda line: progress(line, None))
 
 
 def _row(
@@ -179,6 +181,7 @@ def _row(
         held_ms=tuple(held_ms),
         waiting_ms=tuple(waiting_ms),
         samples_ms=tuple(taken.latency_ms),
+        codecs=config.bundle.manifest.plan.codecs,
     )
 
 

@@ -7,8 +7,9 @@ Outside is transfer. The formulas are written once, for numbers and for arrays o
 from dataclasses import dataclass, replace
 from typing import Generic, Literal
 
+from mopar.planning.model.codings import RAW
 from mopar.planning.numbers import MIB, Num
-from mopar.types import PlatformLimits, RuntimeCosts
+from mopar.types import PlatformLimits, RuntimeCosts, TensorCoding
 from mopar.types.profile import COLD_HALF_MS, IDLE_HALF_MS
 
 Side = Literal["consumer", "producer"]
@@ -89,17 +90,25 @@ def step_costs(runtime: RuntimeCosts, limits: PlatformLimits) -> CallCosts:
     return replace(costs, inside_ms=0.0, outside_ms=runtime.exchange_ms, cold_call_ms=0.0, cold_ms=0.0, wake_ms=0.0)
 
 
-def crossing_time(costs: CallCosts, size_bytes: Num, side: Side) -> CallTime[Num]:
+def crossing_time(costs: CallCosts, size_bytes: Num, side: Side, coding: TensorCoding = RAW) -> CallTime[Num]:
     """Time that one tensor that crosses a cut adds to a call: the only place that prices a crossing tensor.
+
+    Encoding is part of its producer's time inside, decoding part of every reader's.
 
     Args:
         costs: of the transport.
         size_bytes: of the tensor, or of the share of it that crosses.
         side: whether the call reads or produces it.
+        coding: of the tensor.
     """
-    wire = costs.consumer if side == "consumer" else costs.producer
+    reads = side == "consumer"
+    wire = costs.consumer if reads else costs.producer
+    coding_ms_per_mib = coding.decode_ms_per_mib if reads else coding.encode_ms_per_mib
     size_mib = size_bytes / MIB
-    return CallTime(size_mib * wire.inside_ms_per_mib, size_mib * wire.outside_ms_per_mib)
+    sent_mib = size_mib * coding.ratio
+    return CallTime(
+        sent_mib * wire.inside_ms_per_mib + size_mib * coding_ms_per_mib, sent_mib * wire.outside_ms_per_mib
+    )
 
 
 def cold_cache_penalty(costs: CallCosts, compute_ms: Num, whole_ms: float) -> CallTime[Num]:

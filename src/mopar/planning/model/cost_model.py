@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Generic
 
 from mopar.planning.model.calls import CallCosts, CallTime, call_costs, call_time, step_costs
+from mopar.planning.model.codings import NO_CODINGS, RAW, Codings, between_functions
 from mopar.planning.model.times import beside_ms, elapsed_ms, has_two_threads
 from mopar.planning.numbers import Num
-from mopar.types import PlatformLimits, PriceBook, Profile
+from mopar.types import CutPosition, PlatformLimits, PriceBook, Profile, TensorCoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class CostModel:
         two_threads: whether times with two threads are known.
         parts_wait: whether functions that compute a slice in parallel wait for each other inside one call each, and are
             held meanwhile; otherwise each step is a call of its own.
+        codings: of the tensors that are sent encoded where they pass between functions.
     """
 
     profile: Profile
@@ -47,10 +49,13 @@ class CostModel:
     cut_ms: Mapping[int, float]
     two_threads: bool
     parts_wait: bool
+    codings: Codings
     _loading_ms_per_byte: float
 
     @classmethod
-    def of(cls, profile: Profile, book: PriceBook, limits: PlatformLimits) -> "CostModel":
+    def of(
+        cls, profile: Profile, book: PriceBook, limits: PlatformLimits, codings: Codings = NO_CODINGS
+    ) -> "CostModel":
         """Make a cost model for a profile and a platform. Linear in the profile's size."""
         file_bytes = sum(weight.file_bytes for weight in profile.weights)
         loading_ms = max(profile.whole.init_ms - profile.runtime.init_ms, 0.0)
@@ -66,6 +71,7 @@ class CostModel:
             cut_ms={cut.index: cut.overhead_ms for cut in profile.cut_positions},
             two_threads=has_two_threads(profile),
             parts_wait=limits.shares_memory and profile.runtime.exchange_ms is not None,
+            codings=between_functions(profile, codings),
             _loading_ms_per_byte=loading_ms / file_bytes if file_bytes else 0.0,
         )
 
@@ -73,6 +79,17 @@ class CostModel:
     def layers(self) -> int:
         """Number of layers."""
         return len(self.profile.layers)
+
+    def coding(self, tensor: str) -> TensorCoding:
+        """How a tensor is sent."""
+        return self.codings.get(tensor, RAW)
+
+    def sent_bytes(self, cut: CutPosition) -> float:
+        """Bytes across a cut position, as they are sent."""
+        if not self.codings:
+            return cut.bytes
+        crossing = (tensor for tensor in self.profile.tensors if tensor.name in set(cut.tensors))
+        return sum(tensor.bytes * self.coding(tensor.name).ratio for tensor in crossing)
 
     def times(self, costs: CallCosts, one_ms: Num, two_ms: Num, crossing: CallTime[Num]) -> ThreadTimes[Num]:
         """A call's times from its computing time with one thread and with two, and from the tensors that cross."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.planning.model.calls import CallCosts, CallTime, crossing_time
+from mopar.planning.model.codings import NO_CODINGS, Codings
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.function_memory import FunctionMemory, parts_of
 from mopar.planning.model.prices import billed_ms, calls_usd
@@ -52,9 +53,11 @@ class _Timed:
         return self.time.inside_ms + self.time.outside_ms
 
 
-def evaluate(profile: Profile, book: PriceBook, limits: PlatformLimits, shape: PlanShape) -> Predicted:
-    """Like ``predict``, for a profile, prices and limits without a cost model."""
-    return predict(CostModel.of(profile, book, limits), shape)
+def evaluate(
+    profile: Profile, book: PriceBook, limits: PlatformLimits, shape: PlanShape, codings: Codings = NO_CODINGS
+) -> Predicted:
+    """Like ``predict``, for a profile, prices, limits and codings without a cost model."""
+    return predict(CostModel.of(profile, book, limits, codings), shape)
 
 
 def predict(model: CostModel, shape: PlanShape) -> Predicted:
@@ -73,7 +76,7 @@ def predict(model: CostModel, shape: PlanShape) -> Predicted:
     per_function: dict[str, list[_Timed]] = defaultdict(list)
     for call in shape.calls:
         per_function[call.function].append(timed[call.id])
-    memory = FunctionMemory(model.profile)
+    memory = FunctionMemory(model.profile, codings=model.codings)
     waits = _waiting(shape, graphs, timed, begins) if model.parts_wait else {}
     predicted = tuple(
         _function(
@@ -174,10 +177,15 @@ class _Timing:
 
     def _crossing(self, call: Call, graph: Graph, costs: CallCosts) -> CallTime[float]:
         """Time that all tensors which a call reads and produces add to it."""
-        read = [crossing_time(costs, size, "consumer") for item in call.inputs for size in self._read(item)]
+        coding = self._model.coding
+        read = [
+            crossing_time(costs, size, "consumer", coding(item.tensor))
+            for item in call.inputs
+            for size in self._read(item)
+        ]
         shares = (self._made[call.id, name] for name in call.outputs)
-        charged = (made_bytes(self._tensors[share.tensor], share, graph.part) for share in shares)
-        both = [*read, *(crossing_time(costs, size, "producer") for size in charged)]
+        charged = ((share.tensor, made_bytes(self._tensors[share.tensor], share, graph.part)) for share in shares)
+        both = [*read, *(crossing_time(costs, size, "producer", coding(name)) for name, size in charged)]
         return CallTime(sum(one.inside_ms for one in both), sum(one.outside_ms for one in both))
 
     def _read(self, item: CallInput) -> Iterator[float]:

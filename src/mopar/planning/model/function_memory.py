@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mopar.planning.model.at_size import at_largest
+from mopar.planning.model.codings import NO_CODINGS, Codings, slice_code_bytes
 from mopar.planning.model.memory import WeightBytes, active_bytes, required_mib, weight_bytes
 from mopar.planning.model.overhead import RuntimeOverhead
 from mopar.types import Graph, GraphPart, PartProfile, Profile
@@ -16,9 +17,9 @@ def parts_of(profile: Profile) -> dict[Place, PartProfile]:
     return {(step.start, step.stop, part.part): part for step in profile.shards for part in step.parts}
 
 
-def slice_memory_mib(profile: Profile, start: int, stop: int) -> float:
+def slice_memory_mib(profile: Profile, start: int, stop: int, codings: Codings = NO_CODINGS) -> float:
     """Predicted required memory, before headroom, of a function that holds layers ``start`` to ``stop`` alone."""
-    return FunctionMemory(profile).memory_mib([Graph("", start, stop, (), ())])
+    return FunctionMemory(profile, codings=codings).memory_mib([Graph("", start, stop, (), ())])
 
 
 class FunctionMemory:
@@ -27,9 +28,11 @@ class FunctionMemory:
     Args:
         profile: gives the overhead beyond weights and tensors.
         sized: the same with the bytes of other sizes; by default those of the largest sizes of the range.
+        codings: of tensors that are sent encoded, whose codes are held beside them.
     """
 
-    def __init__(self, profile: Profile, sized: Profile | None = None) -> None:
+    def __init__(self, profile: Profile, sized: Profile | None = None, codings: Codings = NO_CODINGS) -> None:
+        self._codings = codings
         self._profile = at_largest(profile) if sized is None else sized
         self._parts = parts_of(self._profile)
         self._overhead = RuntimeOverhead(profile)
@@ -38,7 +41,7 @@ class FunctionMemory:
         """Predicted required memory of a function, before headroom; one of its graphs is active at a time."""
         whole, parts = self._divided(graphs)
         resident = self._weight_bytes(whole, "resident_bytes") + sum(part.resident_bytes for part in parts)
-        active = [active_bytes(self._profile, graph.start, graph.stop) for graph in whole]
+        active = [self._active_bytes(graph.start, graph.stop) for graph in whole]
         active += [part.activation_bytes for part in parts]
         overhead_mib = max((self._overhead.of(graph.start, graph.stop) for graph in graphs), default=0.0)
         return required_mib(self._profile.runtime.base_mib, float(resident + max(active, default=0)), overhead_mib)
@@ -47,6 +50,10 @@ class FunctionMemory:
         """Bytes of the weights in a function's built files."""
         whole, parts = self._divided(graphs)
         return self._weight_bytes(whole, "file_bytes") + sum(part.file_bytes for part in parts)
+
+    def _active_bytes(self, start: int, stop: int) -> float:
+        codes = slice_code_bytes(self._codings, self._profile.tensors, start, stop)
+        return active_bytes(self._profile, start, stop) + codes
 
     def _divided(self, graphs: Sequence[Graph]) -> tuple[list[Graph], list[PartProfile]]:
         whole = [graph for graph in graphs if graph.part is None]

@@ -12,12 +12,13 @@ import numpy as np
 
 from mopar.planning.model.at_size import at_largest
 from mopar.planning.model.calls import CallTime, Side, crossing_time
+from mopar.planning.model.codings import code_bytes
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.memory import WeightBytes, required_mib
 from mopar.planning.model.overhead import RuntimeOverhead
 from mopar.planning.model.slice_tensors import SliceTensors
 from mopar.planning.numbers import Floats, Indices
-from mopar.types import Profile, TensorProfile
+from mopar.types import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class SliceNeeds:
         resident_bytes, file_bytes: of the weights, in memory and in the built files.
         active_bytes: peak bytes of live tensors, at the largest sizes.
         overhead_mib: see ``RuntimeOverhead``.
-        input_bytes, output_bytes: of a call's tensors at the largest sizes, not encoded.
+        input_bytes, output_bytes: of a call's tensors at the largest sizes, as they are sent.
         crossing: time that a call's tensors add to it.
     """
 
@@ -100,29 +101,34 @@ def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
     profile, points = model.profile, np.array(positions)
     sized = at_largest(profile)
     tensors = SliceTensors(sized)
-    inputs, *entering = tensors.entering(positions, crossing_figures(model, sized, tensors.used, "consumer"))
-    outputs, *leaving = tensors.leaving(positions, crossing_figures(model, sized, tensors.used, "producer"))
+    inputs, read, read_codes, *entering = tensors.entering(
+        positions, crossing_figures(model, sized, tensors.used, "consumer")
+    )
+    _, made, made_codes, *leaving = tensors.leaving(positions, crossing_figures(model, sized, tensors.used, "producer"))
     active = np.array([tensors.active_bytes(start, positions) for start in positions])
     live = np.array([tensors.live_bytes(start) for start in positions])
     return SliceNeeds(
         resident_bytes=_weights(profile, points, "resident_bytes"),
         file_bytes=_weights(profile, points, "file_bytes"),
         # Tensors that are live at a slice's start either enter the slice or pass over it.
-        active_bytes=np.maximum(active - (live[:, None] - inputs), 0.0),
+        active_bytes=np.maximum(active - (live[:, None] - inputs), 0.0) + (read_codes + made_codes),
         overhead_mib=RuntimeOverhead(profile).table(points),
-        input_bytes=inputs,
-        output_bytes=outputs,
+        input_bytes=read,
+        output_bytes=made,
         crossing=CallTime(entering[0] + leaving[0], entering[1] + leaving[1]),
     )
 
 
 def crossing_figures(model: CostModel, sized: Profile, used: Sequence[int], side: Side) -> Floats:
-    """For each used tensor: its bytes at the sizes of ``sized``, and the time inside and outside of its crossing."""
-    here: Sequence[TensorProfile] = model.profile.tensors
-    measured = np.array([float(here[number].bytes) for number in used])
-    largest = np.array([float(sized.tensors[number].bytes) for number in used])
-    crossing = crossing_time(model.call, measured, side)
-    return np.stack([largest, crossing.inside_ms, crossing.outside_ms], axis=1)
+    """For each used tensor: its bytes at the sizes of ``sized``, as sent and of its code, and its crossing's times."""
+    found = []
+    for number in used:
+        here, largest = model.profile.tensors[number], sized.tensors[number]
+        coding = model.coding(here.name)
+        time = crossing_time(model.call, float(here.bytes), side, coding)
+        sent, codes = largest.bytes * coding.ratio, code_bytes(model.codings, largest)
+        found.append((float(largest.bytes), sent, codes, time.inside_ms, time.outside_ms))
+    return np.array(found).reshape(len(found), 5)
 
 
 def table_of(

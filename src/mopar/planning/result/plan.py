@@ -2,6 +2,7 @@
 
 from mopar.planning.choice import choose_unsplit
 from mopar.planning.model.at_size import beyond_range
+from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.evaluate import predict
 from mopar.planning.model.function_memory import FunctionMemory
 from mopar.planning.model.shape import PlanShape
@@ -9,7 +10,7 @@ from mopar.planning.result.chain import solution_shape
 from mopar.planning.result.remarks import burst_remark, one_function_remark
 from mopar.planning.space.problem import Problem, unlimited_whole
 from mopar.planning.space.solution import Solution
-from mopar.types import CutReason, LargerRequest, Plan, Profile
+from mopar.types import CutReason, LargerRequest, Plan
 
 
 def written(
@@ -47,24 +48,32 @@ def written(
         functions=shape.functions,
         graphs=shape.graphs,
         calls=shape.calls,
+        codecs=_codecs(model, shape),
         outputs=shape.outputs,
         predicted=predicted,
         unsplit=predict(model, unsplit),
         slo_ms=slo_ms,
         recipes=model.profile.recipes,
         ranges=model.profile.ranges,
-        beyond=_beyond(model.profile, shape),
+        beyond=_beyond(model, shape),
         cuts=cuts,
         quota_period_ms=model.book.quota_period_ms,
     )
 
 
-def _beyond(profile: Profile, shape: PlanShape) -> LargerRequest | None:
+def _codecs(model: CostModel, shape: PlanShape) -> dict[str, str]:
+    """The codecs of the tensors that some call reads from another."""
+    read = {source.tensor for call in shape.calls for item in call.inputs for source in item.sources}
+    return {name: coding.text for name, coding in model.codings.items() if name in read}
+
+
+def _beyond(model: CostModel, shape: PlanShape) -> LargerRequest | None:
     """Memory that a plan's functions would need for larger requests, where no range is stated."""
+    profile = model.profile
     grown = beyond_range(profile)
     if grown is None or profile.beyond is None:
         return None
-    memory = FunctionMemory(profile, grown)
+    memory = FunctionMemory(profile, grown, model.codings)
     graphs = {graph.id: graph for graph in shape.graphs}
     needs = (memory.memory_mib([graphs[name] for name in function.graphs]) for function in shape.functions)
     return LargerRequest(profile.beyond.shapes, tuple(needs))

@@ -37,7 +37,7 @@ def downsampled(question: Question, positions: list[int], most: int | None = Non
 def _gathered(question: Question, positions: list[int], most: int) -> list[int]:
     """The ends of groups of layers with about equal shares."""
     policy, load = question.policy, load_before(question)
-    bytes_across = {cut.index: cut.bytes for cut in question.model.profile.cut_positions}
+    bytes_across = {cut.index: question.model.sent_bytes(cut) for cut in question.model.profile.cut_positions}
     differs = _difference(question)
     kept: list[int] = []
     share, begin = 2.0 / (most * (1 - policy.look_back)), 0

@@ -86,9 +86,10 @@ def groups_of(question: Question, table: SliceTable) -> tuple[Group, ...]:
     """Groups of every number of parts that the profile has and the question allows.
 
     Each part gets a whole CPU, so there are no groups where functions are given less; where functions share the
-    profile's host, there are at most as many parts as cores.
+    profile's host, there are at most as many parts as cores. Nor are there any where tensors are sent encoded: parts
+    read regions of tensors, of which a code would be read whole.
     """
-    if question.cpu is not None and question.cpu < 1:
+    if question.model.codings or (question.cpu is not None and question.cpu < 1):
         return ()
     most = [number for number in (question.max_functions, question.max_parts) if number is not None]
     if question.model.limits.shares_host:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
 
+from mopar.planning.model.codings import NO_CODINGS, Codings
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.prices import Headroom, bought_mib, with_headroom
 from mopar.planning.model.quota import TWO_CPUS
@@ -93,6 +94,7 @@ def make_question(
     max_cpu: float | None = None,
     headroom: Headroom | None = None,
     policy: SearchPolicy = DEFAULT,
+    codings: Codings = NO_CODINGS,
 ) -> Question:
     """Check the arguments and make a question; ``max_functions`` overrides the platform's, the budget is per million.
 
@@ -109,7 +111,7 @@ def make_question(
     _check_cpu(book, cpu)
     _check_max_cpu(book, max_cpu)
     return Question(
-        model=CostModel.of(profile, book, limits),
+        model=CostModel.of(profile, book, limits, codings),
         objective=objective,
         cpu=cpu,
         max_cpu=max_cpu,

@@ -1,0 +1,21 @@
+"""Codecs: forms in which a tensor takes fewer bytes between functions.
+
+Lossy ones are nodes of the slices' own graphs: the producer's graph ends with the encoder, and each consumer's begins
+with the decoder, so that what runs in a function needs nothing for them. CONTRIBUTING.md says how to add one.
+"""
+
+from mopar.codecs.alone import coder_models, pair_model
+from mopar.codecs.codec import Code, Fitted, GraphCodec, Samples, code_bytes
+from mopar.codecs.registry import codec_names, codec_of
+
+__all__ = [
+    "Code",
+    "Fitted",
+    "GraphCodec",
+    "Samples",
+    "code_bytes",
+    "codec_names",
+    "codec_of",
+    "coder_models",
+    "pair_model",
+]

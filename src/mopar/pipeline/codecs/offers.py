@@ -1,0 +1,78 @@
+"""What codecs could do for each tensor of a model, and how they are fitted."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from mopar.codecs import Fitted, code_bytes, codec_names, codec_of
+from mopar.gateway.arrays import Array
+from mopar.graph import Layer, Model, tensor_shapes
+from mopar.measurement.codec_costs import CodecCosts
+from mopar.pipeline.codecs.calibration import Request
+from mopar.pipeline.codecs.engine import SAMPLE_BYTES, tensor_values
+from mopar.types import Profile, TensorCoding, TensorSpec
+
+_GLANCE_BYTES = 16 << 20
+"""Of the values of one tensor that show which codecs apply to it."""
+
+Wanted = Callable[[str, str], bool]
+"""Whether a tensor may be sent with the codec of some text."""
+
+
+class Boundary:
+    """The tensors of a model that may be sent encoded: floats that layers make, and only layers read.
+
+    Args:
+        model: they are of.
+        layers: of the model.
+        profile: of the model.
+        requests: of real inputs.
+    """
+
+    def __init__(self, model: Model, layers: Sequence[Layer], profile: Profile, requests: Sequence[Request]) -> None:
+        self._model, self._layers, self._requests = model, layers, requests
+        outputs = {spec.name for spec in profile.outputs}
+        self._tensors = {
+            tensor.name: tensor
+            for tensor in profile.tensors
+            if tensor.producer >= 0 and tensor.dtype == "float32" and tensor.name not in outputs and tensor.bytes
+        }
+        self._specs = tensor_shapes(model)
+        self._fitted: dict[tuple[str, str], Fitted] = {}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each, at the profile's point."""
+        return {name: tensor.bytes for name, tensor in self._tensors.items()}
+
+    def offers(self, costs: CodecCosts, wanted: Wanted) -> dict[str, list[TensorCoding]]:
+        """What each wanted codec would do for each tensor."""
+        return {
+            name: [coding for codec in codec_names() for coding in self._codings(name, codec, samples, costs, wanted)]
+            for name, samples in self._values(self._tensors, _GLANCE_BYTES)
+        }
+
+    def fit(self, codecs: Mapping[str, str]) -> dict[str, Fitted]:
+        """Fit each tensor's codec; what was fitted before is kept."""
+        new = [name for name, text in codecs.items() if (name, text) not in self._fitted]
+        for name, samples in self._values(new):
+            text = codecs[name]
+            self._fitted[name, text] = codec_of(text).fit(text, self._specs[name], samples)
+        return {name: self._fitted[name, text] for name, text in codecs.items()}
+
+    def _values(self, names: Iterable[str], most_bytes: int = SAMPLE_BYTES) -> Iterator[tuple[str, list[Array]]]:
+        sizes = {name: self._tensors[name].bytes for name in names}
+        return tensor_values(self._model, self._layers, sizes, self._requests, most_bytes)
+
+    def _codings(
+        self, name: str, codec_name: str, samples: Sequence[Array], costs: CodecCosts, wanted: Wanted
+    ) -> Iterator[TensorCoding]:
+        """What a codec would do for a tensor, with each parameter that it offers."""
+        tensor, codec = self._tensors[name], codec_of(codec_name)
+        texts = [text for text in codec.offers(self._specs[name], samples) if wanted(name, text)]
+        if not texts:
+            return
+        sized = TensorSpec(name, tensor.dtype, tensor.shape)
+        unfitted = codec.unfitted(texts[0], self._specs[name], samples)
+        for text in texts:
+            sent = code_bytes(codec.codes(replace(unfitted, text=text), sized))
+            yield TensorCoding(text, sent / tensor.bytes, *costs.of(text, len(tensor.shape)))

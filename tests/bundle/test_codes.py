@@ -1,0 +1,98 @@
+"""Bundles whose tensors are sent encoded answer as the whole model does, within what each codec loses."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mopar.bundle import Bundle, build, open_bundle
+from mopar.bundle.codes import Codings
+from mopar.codecs import codec_of
+from mopar.gateway.arrays import Array
+from mopar.graph import Model, load_model
+from mopar.measurement.recording import Recording, record
+from mopar.pipeline.profile import predict_model
+from mopar.pipeline.stages import PlanOptions, make_plan
+from mopar.types import REQUEST, BundleError, Plan, TensorSpec
+from tests.bundle.plans import chain, some_cuts
+from tests.models import materialise, sample_inputs
+from tests.models.answers import change
+
+MODELS = ("skip", "conv_chain", "two_input", "symbolic", "multi_output")
+TOLERANCE = {"fp16": 2e-3, "bf16": 2e-2, "int8": 5e-2, "int8-static": 0.1, "int4": 0.2, "linear": 0.5}
+
+
+def samples_of(plan: Plan, recordings: Sequence[Recording]) -> dict[str, list[Array]]:
+    """Values of every tensor that passes between functions."""
+    from mopar.gateway.arrays import to_array
+
+    read = {
+        source.tensor for call in plan.calls for item in call.inputs for source in item.sources
+        if source.producer != REQUEST
+    }  # fmt: skip
+    found: dict[str, list[Array]] = {}
+    for recording in recordings:
+        for calls in recording.calls.values():
+            for call in calls:
+                for value in call.outputs:
+                    if value.name in read and value.dtype == "float32":
+                        found.setdefault(value.name, []).append(to_array(value))
+    return found
+
+
+def fitted(codec: str, specs: Mapping[str, TensorSpec], samples: Mapping[str, Sequence[Array]]) -> Codings:
+    """The codec's best text for each tensor, where it is offered any."""
+    found = {}
+    for name, values in samples.items():
+        texts = list(codec_of(codec).offers(specs[name], values))
+        if texts:
+            found[name] = codec_of(codec).fit(texts[-1], specs[name], values)
+    return found
+
+
+def encoded(model: Model, plan: Plan, codec: str, folder: Path, inputs: Sequence[Mapping[str, Array]]) -> Bundle:
+    build(model, plan, folder / "plain")
+    plain = open_bundle(folder / "plain")
+    specs = {spec.name: spec for graph in plain.manifest.graphs for spec in graph.outputs}
+    codings = fitted(codec, specs, samples_of(plan, [record(plain, one) for one in inputs]))
+    build(model, replace(plan, codecs={name: one.text for name, one in codings.items()}), folder / "coded",
+          codings=codings)  # fmt: skip
+    return open_bundle(folder / "coded")
+
+
+@pytest.mark.parametrize("codec", sorted(TOLERANCE))
+@pytest.mark.parametrize("name", MODELS)
+def test_answers_are_close(name: str, codec: str, tmp_path: Path) -> None:
+    model = load_model(materialise(name))
+    plan = chain(model, some_cuts(model, 2))
+    inputs = [sample_inputs(name, seed) for seed in range(3)]
+    bundle = encoded(model, plan, codec, tmp_path, inputs)
+    plain, coded = (record(open_bundle(tmp_path / kind), inputs[0]) for kind in ("plain", "coded"))
+    assert bundle.manifest.codes or codec == "linear"
+    names = list(plain.outputs)
+    off = change([plain.outputs[one] for one in names], [coded.outputs[one] for one in names])
+    assert off <= TOLERANCE[codec]
+    assert coded.bytes < plain.bytes or not bundle.manifest.codes
+
+
+@pytest.mark.models
+def test_parts_give_encoded_shares(tmp_path: Path) -> None:
+    model, profile = predict_model(materialise("resnet50"))
+    plan = make_plan(profile, PlanOptions(objective="latency", max_functions=4, slo_ms=None))
+    assert any(graph.part is not None for graph in plan.graphs)
+    inputs = [sample_inputs("resnet50", seed) for seed in range(2)]
+    bundle = encoded(model, plan, "int8", tmp_path, inputs)
+    assert any(len(item.sources) > 1 and item.sources[0].tensor in bundle.manifest.codes
+               for call in plan.calls for item in call.inputs)  # fmt: skip
+    plain, coded = (record(open_bundle(tmp_path / kind), inputs[0]) for kind in ("plain", "coded"))
+    names = list(plain.outputs)
+    assert change([plain.outputs[one] for one in names], [coded.outputs[one] for one in names]) <= TOLERANCE["int8"]
+
+
+def test_a_codec_that_was_not_fitted_is_named(tmp_path: Path) -> None:
+    model = load_model(materialise("skip"))
+    plan = chain(model, some_cuts(model, 1))
+    tensor = plan.graphs[0].outputs[0]
+    with pytest.raises(BundleError, match=f"the plan encodes {tensor} with int8"):
+        build(model, replace(plan, codecs={tensor: "int8"}), tmp_path / "bundle")

@@ -1,0 +1,62 @@
+"""Codecs by the command line: planned, built and verified, on a small model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tests.cli.harness import Pipeline, mopar
+
+
+def test_codecs_from_plan_to_verification(made: Pipeline, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    calibration = tmp_path / "calibration.npz"
+    values = {"user": draw.standard_normal((8, 16)), "item": draw.standard_normal((8, 24))}
+    floats = {name: value.astype(np.float32) for name, value in values.items()}
+    np.savez(calibration, allow_pickle=False, **floats)
+    (cut,) = (graph["start"] for graph in json.loads(made.plan.read_bytes())["graphs"][1:])
+    plan, bundle = tmp_path / "plan.json", tmp_path / "bundle"
+    asked = [
+        "--platform",
+        "container-http",
+        "--bandwidth-mbit",
+        "10",
+        "--cuts",
+        str(cut),
+        "--accuracy-metric",
+        "relative",
+    ]
+    codecs = ["--codec", "all=int8", "--calibration", str(calibration), "--model", str(made.model)]
+    done = mopar("plan", made.profile, *asked, *codecs, "-o", plan, "--json", cache=made.cache)
+    assert done.code == 0, done.stderr
+    planned = done.document["coding"]["accuracy"]
+    assert set(done.document["codecs"].values()) == {"int8"}
+    assert planned["metric"] == "relative"
+    assert 0 < planned["measured"] < 5
+    built = mopar("build", made.model, plan, "-o", bundle, "--json", cache=made.cache)
+    assert built.code == 0, built.stderr
+    assert built.document["plan"]["coding"] == done.document["coding"]
+    against = ["--against", made.model, "--no-memory", "--json"]
+    verified = mopar("verify", bundle, *against, "--calibration", calibration, cache=made.cache)
+    assert verified.code == 0, verified.stderr
+    assert verified.document["equal"]
+    assert verified.document["max_rel_error"] > verified.document["tolerance"]
+    found = verified.document["accuracy"]
+    assert abs(found["measured"] - planned["measured"]) < 0.05 * planned["measured"]
+    assert (found["metric"], found["budget"]) == ("relative", None)
+    _tighten(bundle, planned["measured"] / 2)
+    over = mopar("verify", bundle, *against, "--calibration", calibration, cache=made.cache)
+    assert over.code == 1
+    assert not over.document["equal"]
+    (tmp_path / "plan.json.codecs.npz").unlink()
+    refused = mopar("build", made.model, plan, "-o", tmp_path / "again", cache=made.cache)
+    assert refused.code == 2
+    assert "plan.json.codecs.npz: No such file or directory; the plan's codecs are in it" in refused.stderr
+
+
+def _tighten(bundle: Path, budget: float) -> None:
+    """Give a bundle a budget that it does not keep."""
+    manifest = bundle / "manifest.json"
+    document = json.loads(manifest.read_bytes())
+    document["plan"]["coding"]["accuracy"]["budget"] = budget
+    manifest.write_text(json.dumps(document))

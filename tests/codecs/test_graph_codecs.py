@@ -1,0 +1,136 @@
+"""What is decoded is close to what was encoded, by graphs that the engine runs, for any values and sizes."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+
+from mopar.codecs import Fitted, code_bytes, codec_of, coder_models, pair_model
+from mopar.types import Dim, TensorSpec, UsageError
+
+Floats = NDArray[np.float32]
+OPSETS = (13, 17, 18, 21)
+SHAPES: tuple[tuple[Dim, ...], ...] = ((1, 32, 14, 14), ("n", "s", 48), (1, 64), (7,), ())
+
+
+def spec_of(shape: tuple[Dim, ...]) -> TensorSpec:
+    return TensorSpec("t", "float32", shape)
+
+
+def sample(shape: tuple[Dim, ...], seed: int = 0) -> Floats:
+    """Values of which few directions explain most, with ranges that differ by channel."""
+    sizes = [dim if isinstance(dim, int) else 3 + 5 * place for place, dim in enumerate(shape)]
+    random = np.random.default_rng(seed)
+    axis = min(1, len(sizes) - 1) if len(sizes) > 3 else len(sizes) - 1
+    if len(sizes) < 2:
+        return np.asarray(random.normal(size=sizes), np.float32)
+    channels, rank = sizes[axis], max(sizes[axis] // 8, 1)
+    mixing = np.random.default_rng(9).normal(size=(rank, channels)) * np.logspace(-2, 1, channels)
+    places = random.normal(size=[*sizes[:axis], *sizes[axis + 1 :], rank]) @ mixing
+    return np.moveaxis(places, -1, axis).astype(np.float32)
+
+
+def sent_and_back(
+    fitted: Fitted, spec: TensorSpec, values: Floats, opset: int = 17
+) -> tuple[list[NDArray[Any]], Floats]:
+    """The codes of a tensor, and the tensor decoded, each by a session of its own."""
+    encoder, decoder = coder_models(fitted, opset)
+    found = run(encoder, [values])
+    assert len(found) == len(codec_of(fitted.text).codes(fitted, spec))
+    return found, run(decoder, found)[0]
+
+
+def run(model: bytes, values: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    given_values = [
+        ort.OrtValue.ortvalue_from_numpy(value) if not isinstance(value, ort.OrtValue) else value for value in values
+    ]
+    feeds = dict(zip([item.name for item in session.get_inputs()], given_values, strict=True))
+    found = session.run_with_ort_values(None, feeds)
+    return [item if item.element_type() == 16 else item.numpy() for item in found]  # numpy has no bfloat16
+
+
+def error(got: Floats, want: Floats) -> float:
+    return float(np.max(np.abs(got - want), initial=0.0) / max(np.max(np.abs(want), initial=0.0), 1e-30))
+
+
+@pytest.mark.parametrize(("opset", "shape"), list(itertools.product(OPSETS, SHAPES)))
+def test_every_codec_that_is_offered_keeps_values(opset: int, shape: tuple[Dim, ...]) -> None:
+    spec = spec_of(shape)
+    samples = [sample(shape, seed) for seed in range(3)]
+    values = sample(shape, 7)
+    largest = max(float(np.max(np.abs(value))) for value in samples)
+    tolerance = {"fp16": 1e-3, "bf16": 8e-3, "int8": 5e-3, "int8-static": 0.2, "int4": 0.08, "linear": 0.2}
+    offered = 0
+    for name, most in tolerance.items():
+        codec = codec_of(name)
+        if opset < codec.least_opset:
+            continue
+        for text in codec.offers(spec, samples):
+            offered += 1
+            fitted = codec.fit(text, spec, samples)
+            codes, got = sent_and_back(fitted, spec, values, opset)
+            assert got.shape == values.shape
+            if ":" not in text or fitted.parameter >= sample(shape).shape[fitted.axis or 0] // 8:
+                assert error(got, values) <= most * max(1.0, largest / np.max(np.abs(values))), text
+            assert codec.codes(codec.unfitted(text, spec, samples), spec) == codec.codes(fitted, spec)
+            np.testing.assert_array_equal(run(pair_model(fitted, opset), [values])[0], got)
+            for code, sent in zip(codec.codes(fitted, spec), codes, strict=True):
+                shape_sent = sent.shape() if isinstance(sent, ort.OrtValue) else sent.shape
+                assert len(shape_sent) == len(code.shape or ())
+    assert offered >= 4
+
+
+@settings(deadline=None, max_examples=150)
+@given(arrays(np.float32, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5),
+              elements=st.floats(-1e4, 1e4, width=32)))  # fmt: skip
+def test_ranges_are_found_in_any_values(values: Floats) -> None:
+    spec = spec_of(values.shape)
+    for name in ("int8", "int4"):
+        fitted = codec_of(name).fit(name, spec, [values])
+        (_, scale, *_), got = sent_and_back(fitted, spec, values)
+        steps = np.max(scale, initial=0.0)
+        assert got.shape == values.shape
+        assert np.max(np.abs(got - values), initial=0.0) <= steps * 1.01 + 1e-30
+
+
+def test_a_linear_code_of_all_that_varies_loses_only_what_rounding_does() -> None:
+    shape: tuple[Dim, ...] = (1, 32, 14, 14)
+    samples = [sample(shape, seed) for seed in range(4)]
+    codec = codec_of("linear")
+    errors = []
+    for text in codec.offers(spec_of(shape), samples):
+        fitted = codec.fit(text, spec_of(shape), samples)
+        errors.append(error(sent_and_back(fitted, spec_of(shape), samples[0])[1], samples[0]))
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.02  # 4 of 32 directions are all that varies
+
+
+def test_bytes_of_codes() -> None:
+    spec = spec_of((1, 32, 14, 14))
+    samples, elements = [sample(spec.shape or ())], 32 * 14 * 14
+    found = {}
+    for name, text in (
+        ("fp16", "fp16"),
+        ("int8", "int8"),
+        ("int8-static", "int8-static"),
+        ("int4", "int4"),
+        ("linear", "linear:4"),
+    ):
+        found[name] = code_bytes(codec_of(name).codes(codec_of(name).unfitted(text, spec, samples), spec))
+    assert found.pop("int8") == elements + 32 * 5
+    assert found.pop("int4") == elements // 2 + 32 * 8 + 4 * 8
+    assert found == {"fp16": 2 * elements, "int8-static": elements, "linear": elements // 8}
+
+
+def test_a_codec_that_is_not_there_is_named() -> None:
+    for text in ("zip", "linear:x", ""):
+        with pytest.raises(UsageError, match="choose from fp16"):
+            codec_of(text)
