@@ -9,6 +9,8 @@ from types import ModuleType
 import pytest
 
 HEAVY = {"numpy", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "rich", "torch", "transformers", "typer", "uvicorn"}
+UNWANTED = {"click", "email", "hashlib", "prometheus_client", "shutil", "ssl", "tempfile"}
+"""What a gateway has no use for."""
 
 
 def loaded_by(module: str, first: str = "") -> set[str]:
@@ -48,8 +50,14 @@ def test_the_gateway_loads_what_serving_needs_alone() -> None:
     first = "import mopar.cli.loop; mopar.cli.loop.uvloop_without_openssl()"
     loaded = loaded_by("mopar.cli.foreground", first)
     assert {"uvloop", "msgspec", "httptools", "asyncio"} <= loaded
-    unwanted = {"click", "email", "hashlib", "prometheus_client", "shutil", "ssl", "tempfile"}
-    assert loaded & (HEAVY | unwanted) == set()
+    assert loaded & (HEAVY | UNWANTED) == set()
+
+
+def test_a_gateway_that_runs_emulators_needs_little_more() -> None:
+    """Neither signatures nor TLS, which calls of Lambda itself need."""
+    first = "import mopar.cli.loop; mopar.cli.loop.uvloop_without_openssl(); import mopar.cli.foreground"
+    loaded = loaded_by("mopar.platforms.aws_lambda.instances", first)
+    assert loaded & (HEAVY | UNWANTED | {"boto3", "botocore", "configparser", "hmac", "http.client"}) == set()
 
 
 @pytest.mark.parametrize("module", ["bundle", "limits"])

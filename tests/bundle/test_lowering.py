@@ -92,13 +92,13 @@ def assert_in_order(path: Path) -> None:
         known.update(node.output)
 
 
-def rows(path: Path, opset: int = 20) -> Path:
+def rows(path: Path, opset: int = 20, shape: tuple[int | str, int | str] = ("batch", "width")) -> Path:
     """Two layers with independent rows; ``wide`` is elementwise, so that its columns are independent too."""
     g = Builder("rows")
-    x = g.add("Tanh", g.input("x", ["batch", "width"]), output="wide")
+    x = g.add("Tanh", g.input("x", list(shape)), output="wide")
     x = g.add("Relu", g.add("MatMul", x, g.weight(16, 12)), output="middle")
     g.add("MatMul", x, g.weight(12, 4), output="y")
-    g.output("y", ["batch", 4])
+    g.output("y", [shape[0], 4])
     model = g.model()
     model.opset_import[0].version = opset
     path.write_bytes(model.SerializeToString())

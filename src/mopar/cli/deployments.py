@@ -33,8 +33,10 @@ class OnPlatform(TyperCommand):
                     formatter.write_dl(rows)
 
 
-DeployedName = Annotated[str, typer.Argument(metavar="NAME", help="What it was deployed as.")]
-PlatformName = Annotated[str, typer.Option("--platform", metavar="NAME", help="Where; its own options come last.")]
+DeployedName = Annotated[str, typer.Argument(metavar="NAME", help="Of the deployment.")]
+PlatformName = Annotated[
+    str, typer.Option("--platform", metavar="NAME", help="The platform; its own options come last.")
+]
 NameOption = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="Of the deployment; default: the model's name.")
 ]

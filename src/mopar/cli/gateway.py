@@ -73,14 +73,23 @@ def main() -> NoReturn:
 
     def work() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-        from mopar.cli.loop import uvloop_without_openssl
+        from mopar.cli.loop import uvloop_for
 
-        uvloop = uvloop_without_openssl()
+        uvloop = uvloop_for(tls=_needs_tls(job))
         from mopar.cli.foreground import serve_until_signal
 
         uvloop.run(serve_until_signal(job, output))
 
     sys.exit(outcome(work, output.fail))
+
+
+def _needs_tls(job: ServeJob) -> bool:
+    """Whether functions are called over encrypted connections."""
+    if job.options.functions is None:
+        return False
+    from mopar.platforms.endpoints import read_endpoints
+
+    return read_endpoints(job.options.functions, job.bundle.manifest).needs_tls
 
 
 def _received(document: str) -> ServeJob:

@@ -1,10 +1,19 @@
-"""uvloop without OpenSSL, which the gateway has no use for (docs/decisions/gateway-memory.md)."""
+"""uvloop without OpenSSL, for which a gateway has a use only where it calls AWS (docs/decisions/gateway-memory.md)."""
 
 import sys
 from types import ModuleType
 
 _OPENSSL = ("ssl", "_ssl", "_hashlib")
 """Modules that load its libraries. A Python can be built without them: asyncio and hashlib do without."""
+
+
+def uvloop_for(*, tls: bool) -> ModuleType:
+    """Uvloop. Without ``tls`` it is ``uvloop_without_openssl``'s."""
+    if not tls:
+        return uvloop_without_openssl()
+    import uvloop
+
+    return uvloop
 
 
 def uvloop_without_openssl() -> ModuleType:

@@ -38,22 +38,27 @@ def command(
     ] = 8,
     max_request_mib: Annotated[
         int | None,
-        typer.Option(min=1, help="Most shared memory per request; default: that of the largest planned request."),
+        typer.Option(min=1, help="Most shared memory of a request; default: what the largest planned request takes."),
     ] = None,
     max_memory_mib: Annotated[
-        int | None, typer.Option(min=1, help="Most shared memory for all requests; default: half of what is free.")
+        int | None,
+        typer.Option(min=1, help="Most shared memory of all requests; default: half of what is free at the start."),
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A host name that requests and web pages may use.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name that requests may use in Host and Origin; repeatable."),
     ] = None,
     token_file: TokenFile = None,
-    limits: Annotated[bool, typer.Option(help="Limit functions to the plan's memory and CPU.")] = True,
+    limits: Annotated[bool, typer.Option(help="Limit functions to the plan's memory and CPU, by cgroups.")] = True,
     transport: TransportName = "local",
     bandwidth_mbit: BandwidthMbit = None,
     rtt_ms: RttMs = None,
     functions: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.json", help="Addresses of functions that run elsewhere; none is started here."),
+        typer.Option(
+            metavar="FILE.json",
+            help="JSON file of addresses of functions that run elsewhere; none is started here.",
+        ),
     ] = None,
     worker: Annotated[str | None, typer.Option(hidden=True, help="Module that runs in the functions.")] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input closes.")] = False,

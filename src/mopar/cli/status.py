@@ -14,7 +14,7 @@ def command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show a deployment: its functions, and whether they would answer. Exit code 1: not ready.
+    """Show a deployment: its functions, its address, and whether they answer. Exit code 1: not ready.
 
     Example: mopar status resnet50 --platform container
     """

@@ -36,13 +36,21 @@ class Answer:
 
     @property
     def server_timing(self) -> str:
-        """For each call, the function's held time and the parts of it in the engine and waiting for others, in ms."""
-        return ", ".join(
+        """For each call, the function's held time and the parts of it in the engine and waiting for others, in ms.
+
+        Where a platform bills it, also what is billed, and the price of the request in dollars.
+        """
+        entries = [
             f"{timing.function}{part};dur={ns / 1e6:.4f}"
             for timing in self.timings
             for part, ns in (("", timing.held_ns), ("-engine", timing.compute_ns), ("-waiting", timing.waiting_ns))
             if ns or not part
-        )
+        ]
+        bills = [(timing.function, timing.bill) for timing in self.timings if timing.bill is not None]
+        entries += [f"{function}-billed;dur={bill.ms:g}" for function, bill in bills]
+        if bills:
+            entries.append(f'cost;desc="{sum(bill.usd for _, bill in bills):.9f} USD"')
+        return ", ".join(entries)
 
 
 class Executor:

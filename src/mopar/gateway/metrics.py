@@ -1,7 +1,7 @@
 """Prometheus metrics of each function."""
 
 from mopar.gateway.prometheus import Counter, Histogram, Registry
-from mopar.platforms.base import CallTiming
+from mopar.platforms.base import CALLS, COST_DOLLARS, INVOICED_SECONDS, CallTiming
 
 _BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _BY = ("function",)
@@ -11,19 +11,24 @@ class FunctionMetrics:
     """Calls, time and restarts by function."""
 
     def __init__(self, registry: Registry) -> None:
-        self._calls = Counter("mopar_function_calls_total", "Calls answered.", _BY)
+        self._calls = Counter(CALLS, "Calls answered.", _BY)
         self._retries = Counter("mopar_function_retries_total", "Calls tried again because the worker died.", _BY)
         self._restarts = Counter("mopar_function_restarts_total", "Workers started again.", _BY)
         self._billed = Histogram(
             "mopar_function_billed_seconds", "From a call's arrival at the function to its answer.", _BY, _BOUNDS_S
         )
-        registry.add(self._calls, self._retries, self._restarts, self._billed)
+        self._invoiced = Counter(INVOICED_SECONDS, "Duration that the functions' platform bills.", _BY)
+        self._cost = Counter(COST_DOLLARS, "Price of the calls, by the platform's price book.", _BY)
+        registry.add(self._calls, self._retries, self._restarts, self._billed, self._invoiced, self._cost)
 
     def observe(self, timing: CallTiming) -> None:
         """Count a call."""
         self._calls.add(timing.function)
         self._retries.add(timing.function, by=timing.attempts - 1)
         self._billed.observe(timing.held_ns / 1e9, timing.function)
+        if timing.bill is not None:
+            self._invoiced.add(timing.function, by=timing.bill.ms / 1e3)
+            self._cost.add(timing.function, by=timing.bill.usd)
 
     def restarted(self, function: str) -> None:
         """Count a restart of a worker."""

@@ -7,7 +7,7 @@ a file short at any time, and whoever then reads a mapping of it dies. Functions
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from mopar.buffers import fresh_bytes
@@ -34,32 +34,39 @@ class ClientMemory(SharedSegment):
 
 
 @dataclass(frozen=True, slots=True)
+class FilePart:
+    """``byte_size`` bytes at ``offset`` of the shared memory ``key``, as ``shm_open`` takes it."""
+
+    key: str
+    offset: int
+    byte_size: int
+
+
+Beside = Callable[[Callable[[FilePart, int], ClientMemory], FilePart, int], Awaitable[ClientMemory]]
+
+
+@dataclass(frozen=True, slots=True)
 class Region:
     """A registered region.
 
     Attributes:
         name: that requests give.
-        key: of the file, as ``shm_open`` takes it.
-        offset: in the file, in bytes.
-        byte_size: of the region.
+        part: of a file.
         owner: user id of the client that registered it, and of the file.
         memory: the file.
     """
 
     name: str
-    key: str
-    offset: int
-    byte_size: int
+    part: FilePart
     owner: int
     memory: ClientMemory
 
     def place(self, offset: int, nbytes: int, what: str) -> Place:
         """Bytes of the region. Raises RequestError where they are not all inside it."""
-        if offset + nbytes > self.byte_size:
-            raise RequestError(
-                f"{what}: {nbytes} bytes at {offset} reach past region {self.name}, which has {self.byte_size}"
-            )
-        return Place(self.memory, self.offset + offset, nbytes)
+        size = self.part.byte_size
+        if offset + nbytes > size:
+            raise RequestError(f"{what}: {nbytes} bytes at {offset} reach past region {self.name}, which has {size}")
+        return Place(self.memory, self.part.offset + offset, nbytes)
 
 
 @dataclass(slots=True)
@@ -72,43 +79,46 @@ class Regions:
 
     budget: MemoryBudget | None = None
     _known: dict[str, Region] = field(default_factory=dict)
+    _opening: set[str] = field(default_factory=set)
 
-    def register(self, name: str, key: str, offset: int, byte_size: int, caller: int | None) -> None:
+    async def register(self, name: str, part: FilePart, caller: int | None, beside: Beside) -> None:
         """Register a region.
 
         Args:
             name: not in use.
-            key: of the file, with or without a slash before it.
-            offset: of the region in the file.
-            byte_size: at least 1.
+            part: the region.
             caller: user id of the client; None for one of another machine.
+            beside: calls a function in another thread: memory behind a large region takes long to allocate.
 
         Raises:
             RequestError: it is wrong, not there or not the client's.
             OverloadedError: there are too many, or too large ones.
         """
         owner = _of_this_machine(caller)
-        if name in self._known:
+        if name in self._known or name in self._opening:
             raise RequestError(f"region {name[:200]} is registered already: unregister it first")
-        if not 0 < len(name) <= _LONGEST_NAME or byte_size < 1:
+        if not 0 < len(name) <= _LONGEST_NAME or part.byte_size < 1:
             raise RequestError(f"a region has a name of at most {_LONGEST_NAME} characters, and at least 1 byte")
-        if len(self._known) >= _MOST_REGIONS:
+        if len(self._known) + len(self._opening) >= _MOST_REGIONS:
             raise OverloadedError(f"{_MOST_REGIONS} regions are registered: unregister some")
         if self.budget is not None:
-            self.budget.take(byte_size)
+            self.budget.take(part.byte_size)
+        self._opening.add(name)
         try:
-            memory = _opened(key, offset, byte_size, owner)
-        except BaseException:  # an interrupt too: its bytes are not in use
-            self._give(byte_size)
+            memory = await beside(_opened, part, owner)
+        except BaseException:  # a cancellation too: its bytes are not in use
+            self._give(part.byte_size)
             raise
-        self._known[name] = Region(name, key, offset, byte_size, owner, memory)
+        finally:
+            self._opening.discard(name)
+        self._known[name] = Region(name, part, owner, memory)
 
     def unregister(self, name: str, caller: int | None) -> None:
         """Forget a region; nothing where there is none of that name. Raises RequestError: it is somebody else's."""
         owner = _of_this_machine(caller)
         if name in self._known:
             self._of(name, owner)
-            self._give(self._known.pop(name).byte_size)
+            self._give(self._known.pop(name).part.byte_size)
 
     def unregister_all(self, caller: int | None) -> None:
         """Forget all regions of the client's user."""
@@ -181,8 +191,9 @@ def _of_this_machine(caller: int | None) -> int:
     return caller
 
 
-def _opened(key: str, offset: int, byte_size: int, owner: int) -> ClientMemory:
+def _opened(part: FilePart, owner: int) -> ClientMemory:
     """The file of a key, with memory behind all of the region."""
+    key, offset, byte_size = part.key, part.offset, part.byte_size
     name = key.removeprefix("/")
     if not 0 < len(name) <= _LONGEST_NAME or "/" in name or "\0" in name or name in {".", ".."}:
         raise RequestError(f"key {key[:200]!r} is no name of shared memory")

@@ -75,8 +75,10 @@ async def serve_settled(
 
     budget = memory_budget(bundle.manifest, options)
     started: Deployment
+    concurrency = len(bundle.manifest.plan.functions) + 1
     if options.functions is not None:
         endpoints = read_endpoints(options.functions, bundle.manifest)
+        concurrency = max(concurrency, endpoints.concurrency)
         started = functions_elsewhere(endpoints, bundle.manifest, restarted)
     else:
         started = host_platform().start(
@@ -92,6 +94,7 @@ async def serve_settled(
             bundle.manifest,
             deployment.transport(budget),
             name=options.name,
+            concurrency=concurrency,
             queue=options.queue,
             limited=deployment.limited,
             budget=budget,

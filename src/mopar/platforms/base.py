@@ -82,6 +82,27 @@ def check_network(network: Network) -> None:
         raise UsageError(f"--rtt-ms {network.rtt_ms}: write milliseconds, 0 or more")
 
 
+CALLS, INVOICED_SECONDS, COST_DOLLARS = (
+    "mopar_function_calls_total",
+    "mopar_function_platform_billed_seconds_total",
+    "mopar_function_platform_cost_dollars_total",
+)
+"""Metrics of a gateway, by function, that also tell what a deployment costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a platform bills for a call.
+
+    Attributes:
+        ms: duration, rounded up as the platform does; with the initialisation before the call, where that is billed.
+        usd: price of it, and of the call itself.
+    """
+
+    ms: float
+    usd: float
+
+
 @dataclass(frozen=True, slots=True)
 class CallTiming:
     """Time of one call, in ns.
@@ -92,6 +113,7 @@ class CallTiming:
         compute_ns: of that, in the engine.
         attempts: how often it was sent.
         waiting_ns: of ``held_ns``, waiting for calls of other functions.
+        bill: what its platform bills, where that is known.
     """
 
     call: str
@@ -100,6 +122,7 @@ class CallTiming:
     compute_ns: int
     attempts: int
     waiting_ns: int = 0
+    bill: Bill | None = None
 
 
 class OpenRequest(Protocol):

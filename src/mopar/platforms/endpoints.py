@@ -2,6 +2,9 @@
 
     {"transport": "http", "functions": {"f0": ["http://10.0.0.5:8080"], "f1": ["http://10.0.0.6:8080/base"]}}
 
+    {"transport": "aws-lambda", "functions": {"f0": ["resnet50-f0:live"]}, "concurrency": 100,
+     "aws": {"region": "eu-central-1", "bucket": "my-models", "prefix": "mopar/resnet50/tensors/"}}
+
 ``mopar serve BUNDLE --functions FILE.json`` serves with them. A function's addresses are its replicas; where a platform
 runs several behind one address, it is there as often.
 """
@@ -18,22 +21,52 @@ FUNCTIONS_VARIABLE = "MOPAR_FUNCTIONS"
 
 
 @dataclass(frozen=True, slots=True)
+class AwsPlace:
+    """What is to be known of functions on Lambda beside their names.
+
+    Attributes:
+        region: of the functions and the bucket; empty for that of the environment.
+        profile: of the credentials; empty for the environment's.
+        bucket: for tensors that no message holds; empty for none.
+        prefix: of their keys, with a slash at its end.
+    """
+
+    region: str = ""
+    profile: str = ""
+    bucket: str = ""
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoints:
     """Where a deployment's functions are.
 
     Attributes:
         functions: function -> addresses of its replicas, at least one.
-        transport: ``http``, with base URLs; or ``socket``, with paths of sockets in a folder that this machine's
-            containers share.
+        transport: ``http``, with base URLs; ``socket``, with paths of sockets in a folder that this machine's
+            containers share; ``aws-lambda``, with names or ARNs of functions of AWS Lambda, or URLs of emulators; or
+            ``aws-lambda-emulated``, with folders of functions that the gateway runs on emulators of its own.
         ready_s: how long to wait until all of them answer.
         revisions: function -> what it must say that it was deployed as, so that none answers for its predecessor or
             its successor; without an entry it may say anything.
+        concurrency: calls at a time of each replica, over HTTP and on Lambda.
+        aws: where functions on Lambda are.
     """
 
     functions: dict[str, tuple[str, ...]]
     transport: str = "http"
     ready_s: float = READY_S
     revisions: dict[str, str] = field(default_factory=dict)
+    concurrency: int = 1
+    aws: AwsPlace = field(default_factory=AwsPlace)
+
+    @property
+    def needs_tls(self) -> bool:
+        """Whether connections may be encrypted."""
+        if not self.transport.startswith("aws-lambda"):
+            return False
+        named = any("://" not in place for places in self.functions.values() for place in places)
+        return bool(self.aws.bucket) or (named and self.transport == "aws-lambda")
 
 
 def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
@@ -47,6 +80,8 @@ def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
         found = read_json(path, Endpoints, error=UsageError)
     else:
         found = from_json(text.encode(), Endpoints, what=f"${FUNCTIONS_VARIABLE}", error=UsageError)
+    if found.concurrency < 1:
+        raise UsageError(f"{path}: concurrency {found.concurrency}: write 1 or more")
     for function in manifest.plan.functions:
         if not found.functions.get(function.name):
             raise UsageError(

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import select
+import shutil
 import signal
 import sys
 import time
@@ -90,6 +91,10 @@ class BackgroundGateways:
         """Where a gateway's addresses of functions are that run elsewhere (``mopar.platforms.endpoints``)."""
         return self._home / f"{name}.functions"
 
+    def files(self, name: str) -> Path:
+        """The folder of what else a deployment has here."""
+        return self._home / f"{name}.files"
+
     @contextlib.contextmanager
     def changing(self, name: str) -> Iterator[None]:
         """Keep other commands from changing a deployment meanwhile. Raises UsageError where one does already."""
@@ -137,9 +142,10 @@ class BackgroundGateways:
             _end(record.pid, record.started)
 
     def forget(self, name: str) -> None:
-        """Remove a gateway's record, its messages and its addresses of functions."""
+        """Remove a gateway's record, its messages, its addresses of functions and its files."""
         for path in (self._home / f"{name}.json", self.log(name), self.functions_file(name)):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.files(name), ignore_errors=True)
 
     def _address(self, pipe: RawIOBase, name: str) -> str:
         """What the gateway prints when it is ready. Raises PlatformError."""

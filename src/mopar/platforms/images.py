@@ -111,9 +111,11 @@ class ImageOptions:
         Path | None,
         Meta(description='JSON file of images that exist: {"f0": "registry/name-f0:tag", ..}; default: they are built'),
     ] = None
-    registry: Annotated[str, Meta(description="that built images are pushed to, such as registry.local:5000/team")] = ""
+    registry: Annotated[str, Meta(description="where built images are pushed to, such as registry.local:5000/team")] = (
+        ""
+    )
     engine: Annotated[
-        str | None, Meta(description="builds images: podman, docker or a path; default: which is found")
+        str | None, Meta(description="builds images: podman, docker or a path; default: podman, or else docker")
     ] = None
     runtime: Annotated[str | None, Meta(description="the engine's own --runtime, such as runc")] = None
     base_image: Annotated[

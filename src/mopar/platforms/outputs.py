@@ -36,13 +36,17 @@ def checked_output(
     datatype: str, dims: Sequence[int], spec: TensorSpec, shape: Shape | None, data: bytes | memoryview
 ) -> TensorValue:
     """An output with its data; arguments and errors as of ``checked_shape``."""
-    got = checked_shape(datatype, dims, spec, shape)
-    needed = tensor_bytes(spec.dtype, got)
+    return checked_data(TensorValue(spec.name, spec.dtype, checked_shape(datatype, dims, spec, shape), data))
+
+
+def checked_data(value: TensorValue) -> TensorValue:
+    """An output whose data fit its shape. Raises MalformedError where they do not."""
+    needed, data = tensor_bytes(value.dtype, value.shape), value.data
     if needed is None:
-        _check_strings(spec.name, data, element_count(got))
+        _check_strings(value.name, data, element_count(value.shape))
     elif needed != len(data):
-        raise MalformedError(f"output {spec.name} has {len(data)} bytes, its shape needs {needed}")
-    return TensorValue(spec.name, spec.dtype, got, data)
+        raise MalformedError(f"output {value.name} has {len(data)} bytes, its shape needs {needed}")
+    return value
 
 
 def _fits(got: Shape, spec: TensorSpec, shape: Shape | None) -> bool:
@@ -55,7 +59,7 @@ def _fits(got: Shape, spec: TensorSpec, shape: Shape | None) -> bool:
     )
 
 
-def _check_strings(name: str, data: bytes | memoryview, count: int) -> None:
+def _check_strings(name: str, data: bytes | bytearray | memoryview, count: int) -> None:
     try:
         found = count_strings(data)
     except ValueError as cause:

@@ -7,9 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mopar.platforms.base import Budget, Transport
+from mopar.platforms.base import Budget, Deployment, Transport
 from mopar.platforms.endpoints import Endpoints
 from mopar.platforms.http import HttpTransport, Polled
+from mopar.platforms.http.wire import Wire
 from mopar.types import Manifest, PlatformError, UsageError
 
 
@@ -55,7 +56,9 @@ class HttpElsewhere(RemoteDeployment):
 
     def transport(self, budget: Budget | None = None) -> HttpTransport:
         """What carries calls to the functions."""
-        return HttpTransport(self.endpoints.functions, budget, watches=self._watches)
+        return HttpTransport(
+            self.endpoints.functions, budget, watches=self._watches, concurrency=self.endpoints.concurrency
+        )
 
     async def __aenter__(self) -> Self:
         """Wait until all functions answer."""
@@ -74,6 +77,48 @@ class HttpElsewhere(RemoteDeployment):
         """Ask for nobody's health any more; the transport closes its connections."""
         for watch in self._watches.values():
             await watch.close()
+
+
+class LambdaElsewhere(RemoteDeployment):
+    """Functions of AWS Lambda, or emulators of it at URLs.
+
+    Args:
+        endpoints: where they are.
+        manifest: whose functions they are.
+
+    Raises:
+        UsageError: an address names no function, or no region is named.
+    """
+
+    def __init__(self, endpoints: Endpoints, manifest: Manifest) -> None:
+        super().__init__(endpoints)
+        self._outputs = frozenset(manifest.plan.outputs)
+        wire = self._wire()
+        for place in (place for places in endpoints.functions.values() for place in places):
+            wire.address(place)
+
+    def transport(self, budget: Budget | None = None) -> HttpTransport:
+        """What carries calls to the functions."""
+        return HttpTransport(
+            self.endpoints.functions, budget, concurrency=self.endpoints.concurrency, wire=self._wire()
+        )
+
+    async def __aenter__(self) -> Self:
+        """Call every function once, so that it is initialised."""
+        from mopar.platforms.aws_lambda.trying import first_answers
+
+        await first_answers(self.endpoints.functions, self._wire(), self.endpoints.ready_s)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing: the transport closes its connections."""
+
+    def _wire(self) -> Wire:
+        from mopar.platforms.aws_lambda.transport import lambda_wire  # other transports do without
+
+        return lambda_wire(self.endpoints.functions, self.endpoints.aws, self._outputs)
 
 
 class SocketsElsewhere(RemoteDeployment):
@@ -126,9 +171,7 @@ class SocketsElsewhere(RemoteDeployment):
         await asyncio.gather(*(function.close() for function in self._functions.values()))
 
 
-def functions_elsewhere(
-    endpoints: Endpoints, manifest: Manifest, on_restart: Callable[[str], None]
-) -> RemoteDeployment:
+def functions_elsewhere(endpoints: Endpoints, manifest: Manifest, on_restart: Callable[[str], None]) -> Deployment:
     """The functions of a manifest at their addresses.
 
     Args:
@@ -143,4 +186,10 @@ def functions_elsewhere(
         return HttpElsewhere(endpoints)
     if endpoints.transport == "socket":
         return SocketsElsewhere(endpoints, manifest, on_restart)
-    raise UsageError(f"functions elsewhere are called by http or socket, not by {endpoints.transport!r}")
+    if endpoints.transport == "aws-lambda":
+        return LambdaElsewhere(endpoints, manifest)
+    if endpoints.transport == "aws-lambda-emulated":
+        from mopar.platforms.aws_lambda.instances import EmulatedDeployment  # other transports do without
+
+        return EmulatedDeployment(endpoints, manifest, on_restart)
+    raise UsageError(f"functions elsewhere are called by http, socket or aws-lambda, not by {endpoints.transport!r}")

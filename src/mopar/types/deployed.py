@@ -13,6 +13,21 @@ class GatewayAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class Billed:
+    """What a platform has billed for a function's calls, or would bill where it is emulated.
+
+    Attributes:
+        calls: that were answered.
+        duration_ms: billed, initialisations included.
+        cost_usd: price of both.
+    """
+
+    calls: int
+    duration_ms: float
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class DeployedFunction:
     """A function as the platform runs it.
 
@@ -22,6 +37,7 @@ class DeployedFunction:
         memory_mib, cpu: its limits.
         replicas: how many run.
         ready: whether it would answer now.
+        billed: since its gateway was started; None where that is not counted.
     """
 
     name: str
@@ -30,6 +46,7 @@ class DeployedFunction:
     cpu: float
     replicas: int
     ready: bool
+    billed: Billed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import uvloop
 from mopar.gateway.backend import NOWHERE
 from mopar.gateway.http import Access, HttpLimits, serve
 from mopar.gateway.prometheus import Registry
+from mopar.gateway.regions import Regions
 from mopar.segments import Place
 from mopar.types import TensorSpec, TensorValue
 
@@ -110,7 +111,11 @@ class Server:
 
 @contextlib.contextmanager
 def running(
-    backend: EchoBackend, limits: HttpLimits | None = None, *, access: Access | None = None
+    backend: EchoBackend,
+    limits: HttpLimits | None = None,
+    *,
+    access: Access | None = None,
+    regions: Regions | None = None,
 ) -> Iterator[Server]:
     """Run the server on a free port; stop it, and check that it has stopped, at the end."""
     registry, started = Registry(), threading.Event()
@@ -132,6 +137,7 @@ def running(
                     on_ready=on_ready,
                     limits=limits,
                     access=access,
+                    regions=regions,
                 )
             )
 

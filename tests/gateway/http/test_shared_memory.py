@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.http.caller import user_of
-from mopar.gateway.regions import FOLDER
+from mopar.gateway.regions import FOLDER, Regions
 from mopar.types import TensorSpec
 from tests.gateway.http.harness import EchoBackend, Reply, Server, Wire, get, post, running
 
@@ -180,6 +181,24 @@ def test_an_output_that_does_not_fit_and_memory_that_was_cut_short_are_told(serv
     assert cut.status == 400
     assert "shorter than it was" in cut.json()["error"]
     os.truncate(f"{FOLDER}/{memory.name}", 4096)
+
+
+def test_memory_of_regions_counts_and_is_given_back() -> None:
+    budget = MemoryBudget(1 << 20, 1 << 20)
+    memory = shared_memory.SharedMemory(create=True, size=4096)
+    specs = (TensorSpec("x", "float32", (4,)),)
+    try:
+        with running(EchoBackend(specs), regions=Regions(budget)) as server:
+            assert register(server, "r", memory.name).status == 200
+            assert register(server, "r", memory.name).status == 400
+            assert register(server, "wrong", "not-there").status == 400
+            assert register(server, "huge", memory.name, byte_size=1 << 20).status == 503
+            assert budget.held == 4096
+            assert ask(server, post(b"", path="/v2/systemsharedmemory/unregister")).status == 200
+            assert budget.held == 0
+    finally:
+        memory.close()
+        memory.unlink()
 
 
 def test_booleans_in_regions_are_checked(server: Server, memory: Memory) -> None:

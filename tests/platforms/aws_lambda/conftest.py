@@ -11,7 +11,7 @@ import pytest
 
 NEED_AWS = "MOPAR_TESTS_NEED_AWS"
 REGION, BUCKET = "eu-central-1", "the-tensors"
-_ASKING_AWS = ("account", "deploying", "registry", "states", "states_emulated", "template")
+_ASKING_AWS = ("account", "deploying", "registry", "serving", "states", "states_emulated", "template")
 
 
 if find_spec("moto") is None and os.environ.get(NEED_AWS) != "1":

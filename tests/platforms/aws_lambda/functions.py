@@ -59,6 +59,8 @@ def _array(entry: Mapping[str, Any], store: Mapping[str, Any]) -> "np.ndarray[An
     if "object" in entry:
         found = boto3.client("s3").get_object(Bucket=store["bucket"], Key=entry["object"])
         data = found["Body"].read()
+        if "offset" in entry:
+            data = data[entry["offset"] : entry["offset"] + entry["bytes"]]
     else:
         data = base64.b64decode(entry["data"], validate=True)
     return np.frombuffer(data, _KINDS[entry["datatype"]]).reshape(entry["shape"])

@@ -18,7 +18,7 @@ from tests.platforms.aws_lambda.conftest import BUCKET, REGION, Aws
 from tests.platforms.aws_lambda.deployed import aliases, everything, platform, quiet
 from tests.platforms.aws_lambda.faults import failing
 
-OPTIONS = LambdaOptions(region=REGION, ready_s=2.0)
+OPTIONS = LambdaOptions(region=REGION, ready_s=2.0, functions_only=True)
 
 
 @pytest.fixture(scope="session")

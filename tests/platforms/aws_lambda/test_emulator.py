@@ -378,5 +378,6 @@ def test_a_message_is_held_once_and_its_tensors_once(tmp_path: Path) -> None:
         assert function.cgroup is not None
         before = function.cgroup.stat().unreclaimable
         assert len(function.invoke(message).body) > 6_100_000
+        files = function.cgroup.stat().file  # libraries that nobody had read before are charged to it too
         # The message, its input, and its output: of the message, the output takes the place once it is decoded.
-        assert function.cgroup.peak_bytes() - before < len(message) + 1.2 * 4 * 1155000 + (4 << 20)
+        assert function.cgroup.peak_bytes() - files - before < len(message) + 1.2 * 4 * 1155000 + (4 << 20)

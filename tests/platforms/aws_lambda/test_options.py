@@ -68,7 +68,7 @@ def sized(bundle: Bundle, memory_mib: int) -> Bundle:
 @pytest.mark.parametrize("memory_mib", [33, 127, 10241])
 def test_memory_that_lambda_does_not_sell(bundle: Bundle, memory_mib: int) -> None:
     with pytest.raises(
-        PlatformError, match=rf"function f1 has {memory_mib} MiB.*128 to 10240 MB: plan with --platform"
+        PlatformError, match=rf"function f1 has a memory of {memory_mib} MiB.*128 to 10240 MB: plan with --platform"
     ):
         check_plan(sized(bundle, memory_mib), "demo", PLAIN)
 
@@ -122,7 +122,10 @@ def test_messages_that_lambda_does_not_pass_need_a_bucket(bundle: Bundle) -> Non
     assert needing_store(large) == {"f0"}
     unknown = replace(first, made=None)
     check_payloads((unknown, second), PLAIN)
-    assert needing_store((unknown, second)) == {"f0"}
+    assert needing_store((unknown, second)) == {"f0", "f1"}, "the second reads what the first may have stored"
+    alone = replace(first, read=1 << 23)
+    assert needing_store((alone, replace(second, sources=()))) == {"f0"}
+    assert needing_store((alone, replace(second, sources=first.sources))) == {"f0", "f1"}, "it may be stored already"
 
 
 def test_names_that_are_too_long() -> None:

@@ -41,7 +41,14 @@ def small(reference: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
 
 
 def options(engine: Path) -> LambdaOptions:
-    return LambdaOptions(region=REGION, ready_s=2.0, engine=str(engine), registry=f"{HOST}/team", architecture="arm64")
+    return LambdaOptions(
+        region=REGION,
+        ready_s=2.0,
+        engine=str(engine),
+        registry=f"{HOST}/team",
+        architecture="arm64",
+        functions_only=True,
+    )
 
 
 def images(sha256: str = "ab" * 32) -> AwsLambda:

@@ -13,13 +13,15 @@ import boto3
 import numpy as np
 import pytest
 
-from mopar.bundle import Bundle
+from mopar.bundle import Bundle, build, open_bundle
 from mopar.gateway.arrays import Array
+from mopar.graph import load_model
 from mopar.platforms.aws_lambda import states
 from mopar.platforms.aws_lambda.states import Targets, inline_bytes, state_machine
 from mopar.types import Manifest, PlatformError, Region
 from tests.bundle.plans import built
 from tests.bundle.steps import stepped
+from tests.bundle.test_lowering import halves_of, rows
 from tests.gateway.test_exchange import GIVEN, MADE, STEPS, sample, wanted, write
 from tests.graph.composed import run_file
 from tests.models import sample_inputs
@@ -209,15 +211,34 @@ def test_a_branch_that_fails_ends_the_execution_with_its_error(tmp_path: Path, a
     assert cause.startswith("function f1, call c1: Runtime.ExitError: ")
 
 
-def test_plans_that_read_regions_of_tensors_are_refused(reference: Callable[[str], Path], tmp_path: Path) -> None:
+def test_regions_of_tensors_are_ranges_of_objects(tmp_path: Path, aws: Aws) -> None:
+    """Of what was given and of what a call has made, which is stored for it however small it is."""
+    fixed = rows(tmp_path / "rows.onnx", shape=("batch", 16))
+    model = load_model(fixed)
+    plan = halves_of(model, "middle", 0, (1, 3, 2))
+    build(model, plan, tmp_path / "b")
+    bundle, given = open_bundle(tmp_path / "b"), np.random.default_rng(0).standard_normal((6, 16)).astype(np.float32)
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="given", Body=given.tobytes())
+    machine = Machine(bundle, aws)
+    outputs = machine.outputs([{"name": "x", "datatype": "FP32", "shape": [6, 16], "object": "given"}])
+    assert_equals(bundle, outputs, run_file(fixed, {"x": given}))
+
+
+def test_regions_whose_place_is_not_known_beforehand_are_refused(
+    reference: Callable[[str], Path], tmp_path: Path
+) -> None:
     bundle = built(reference("mlp"), tmp_path / "bundle", 2)
     first, second = bundle.manifest.calls
     (item,) = second.inputs
-    source = replace(item.sources[0], region=Region(1, 0, 8))
+    source = replace(item.sources[0], region=Region(0, 0, 1))
     calls = (first, replace(second, inputs=(replace(item, sources=(source,)),)))
+    graphs = tuple(
+        replace(graph, outputs=tuple(replace(spec, shape=(1, "n")) for spec in graph.outputs))
+        for graph in bundle.manifest.graphs
+    )
     targets = Targets({"f0": "a", "f1": "b"}, BUCKET, "p/", "aws", 60)
     with pytest.raises(PlatformError, match=r"call c1 of function f1 reads a region.*--orchestration gateway"):
-        state_machine(replace(bundle.manifest, calls=calls), targets)
+        state_machine(replace(bundle.manifest, calls=calls, graphs=graphs), targets)
 
 
 def test_what_is_passed_in_a_state_fits_into_it() -> None:

@@ -27,6 +27,7 @@ TOO_SMALL_MIB = 6
         pytest.param("container-socket", marks=pytest.mark.container),
         pytest.param("container-http", marks=[pytest.mark.container, pytest.mark.slow]),
         "openfaas",
+        pytest.param("aws-lambda", marks=pytest.mark.aws),
     ]
 )
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mopar.limits import detect_cgroups
+from mopar.platforms.aws_lambda.emulated import TRANSPORT as EMULATED
+from mopar.platforms.aws_lambda.options import LambdaOptions
+from mopar.platforms.aws_lambda.platform import PLATFORM as AWS_LAMBDA
 from mopar.platforms.container.labels import FUNCTION
 from mopar.platforms.container.options import ContainerOptions
 from mopar.platforms.container.platform import PLATFORM as CONTAINERS
@@ -61,6 +64,43 @@ class ContainerWorld:
         return engines.leftovers(name)
 
 
+@dataclass(frozen=True)
+class EmulatedWorld:
+    """AWS Lambda by Amazon's emulator, on this machine."""
+
+    options: LambdaOptions
+    platform: AnyPlatform = AWS_LAMBDA
+
+    def kill_a_function(self, name: str) -> None:
+        folder = self._gateways.files(name)
+        first = min(pid for pid in self._processes() if str(folder) in _words_of(pid) and "rie" not in _words_of(pid))
+        os.kill(first, signal.SIGKILL)
+
+    def leftovers(self, name: str) -> Sequence[str]:
+        gateways = self._gateways
+        record, files = gateways.find(name), gateways.files(name)
+        found = [str(path) for path in files.parent.glob(f"{name}.*") if path.suffix != ".lock"]
+        found += [f"process {pid}" for pid in self._processes() if str(files) in _words_of(pid)]
+        if record is not None and not is_dead(record.pid):
+            found += [f"process {record.pid}", *cgroups_of(record.pid)]
+        return found
+
+    @property
+    def _gateways(self) -> BackgroundGateways:
+        return BackgroundGateways(EMULATED)
+
+    def _processes(self) -> list[int]:
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def _words_of(pid: int) -> str:
+    """A process's command line; empty where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
 @contextlib.contextmanager
 def opened_world(kind: str, folder: Path) -> Iterator[World]:
     """A platform that is tested, by its name and transport."""
@@ -69,6 +109,8 @@ def opened_world(kind: str, folder: Path) -> Iterator[World]:
         yield LocalWorld(LocalOptions(transport=transport or "local"))
     elif platform == "container":
         yield ContainerWorld(engines.options(transport))
+    elif kind == "aws-lambda":
+        yield EmulatedWorld(LambdaOptions(emulate=True))
     else:
         with fake_openfaas(folder) as world:
             yield world

@@ -63,7 +63,7 @@ def test_what_is_sent_is_a_request_of_the_protocol(plan: CallPlan) -> None:
             inference = decode(memoryview(seen.bodies[0]), length, plan.graph.inputs, plan.graph.outputs)
             assert bytes(inference.inputs["x"].data) == FEEDS["x"].tobytes()
             assert inference.binary == {"y"}
-            assert len(transport._functions["f0"].replicas[0]._idle) == 1
+            assert len(transport._functions["f0"].replicas[0].connections.idle) == 1
             payload = transport.payloads["f0"]
             assert (payload.calls, payload.sent_bytes) == (2, 2 * len(seen.bodies[0]))
 
@@ -203,7 +203,7 @@ def test_a_kept_connection_holds_nothing_of_its_last_call(plan: CallPlan) -> Non
     async def main() -> None:
         async with answering(lambda _number: RIGHT) as (url, _), asking(url, FEEDS) as (request, transport):
             await request.run(plan, (), time.monotonic() + PATIENCE_S)
-            (kept,) = transport._functions["f0"].replicas[0]._idle
+            (kept,) = transport._functions["f0"].replicas[0].connections.idle
             assert (kept._body, kept._parser, kept._reply) == (None, None, None)
 
     async def early() -> None:
@@ -217,7 +217,7 @@ def test_a_kept_connection_holds_nothing_of_its_last_call(plan: CallPlan) -> Non
         url, slow = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", Network(0.01, 50.0)
         async with server, asking(url, FEEDS, network=slow) as (request, transport):
             await request.run(plan, (), time.monotonic() + PATIENCE_S)
-            assert transport._functions["f0"].replicas[0]._idle == []
+            assert transport._functions["f0"].replicas[0].connections.idle == []
         await asyncio.sleep(0.01)  # for the handler, which ends with its connection
 
     uvloop.run(main())

@@ -81,7 +81,7 @@ class Calls:
 
     def under_way(self) -> bool:
         """Whether the kept connection is in use by a call."""
-        return not self.transport._functions["f0"].replicas[0]._idle
+        return not self.transport._functions["f0"].replicas[0].connections.idle
 
     def cpu_ticks(self) -> int:
         """CPU time of the process in hundredths of a second."""

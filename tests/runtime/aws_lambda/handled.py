@@ -47,7 +47,7 @@ class Handled:
         self._outputs = tuple(TensorSpec(name, dtype, None) for name, dtype in outputs.items())
         self._api = Sent()
         changes = {"max_body_bytes": 64 << 20, **changes}
-        function = Function(read_config(str(config(folder, graph, inputs, outputs, **changes))), _engine)
+        function = Function(read_config(str(config(folder, graph, inputs, outputs, **changes))), make_engine)
         function.load()
         self._invocations = Invocations(self._api, function)
 
@@ -73,7 +73,7 @@ class Handled:
         return read_answer("f0", body, self._outputs, [None] * len(self._outputs))
 
 
-def _engine(library: str, threads: int) -> "Engine":
+def make_engine(library: str, threads: int) -> "Engine":
     before = os.sched_getaffinity(0)
     engine = Engine(library, threads)
     os.sched_setaffinity(0, before)

@@ -122,6 +122,11 @@ def message(**changes: object) -> bytes:
     return json.dumps(document).encode()
 
 
+def stored(**changes: object) -> bytes:
+    """A message whose input is an object."""
+    return message(data=None, object="k", **changes).replace(b'"graph"', b'"store":{"bucket":"b","prefix":""},"graph"')
+
+
 HOSTILE = {
     "nothing": b"",
     "no JSON": b"{",
@@ -152,6 +157,10 @@ HOSTILE = {
     "data of another kind": message(data=7),
     "data and object": message(object="k"),
     "an object without a store": message(data=None, object="k"),
+    "an offset of data": message(offset=0, bytes=4),
+    "an offset without bytes": stored(offset=0),
+    "an offset below the object": stored(offset=-1, bytes=4),
+    "an offset that is no number": stored(offset=True, bytes=4),
     "a store that is none": GOOD.replace(b'"graph"', b'"store":1,"graph"'),
     "a store without a bucket": GOOD.replace(b'"graph"', b'"store":{"prefix":"p"},"graph"'),
     "a store of odd types": GOOD.replace(b'"graph"', b'"store":{"bucket":["b"],"prefix":"p"},"graph"'),

@@ -144,7 +144,7 @@ class Keeping(http.server.BaseHTTPRequestHandler):
     busy: ClassVar[list[int]] = []
 
     def do_GET(self) -> None:
-        self.connections.add(id(self))
+        self.connections.add(self.client_address[1])
         data = b"12" if self.path.endswith("small") else bytes(1 << 20)
         if self.busy:
             self.send_error(self.busy.pop())
@@ -268,6 +268,21 @@ def test_an_object_that_is_missing_or_of_another_size_fails_the_call_alone(s3: S
     with pytest.raises(RequestError, match="object short has 2 bytes, its shape needs 3"):
         copying.call([StoredValue("x", "uint8", (3,), "short")], StorePlace(BUCKET, ""))
     copying.call([StoredValue("x", "uint8", (2,), "short")], StorePlace(BUCKET, ""))
+
+
+def test_a_range_of_an_object_is_read_alone(s3: S3, copying: Handled) -> None:
+    data, place = bytes(range(100)), StorePlace(BUCKET, "")
+    s3.put("whole", data)
+    for offset, count in ((0, 100), (7, 9), (99, 1), (40, 0)):
+        (output,) = copying.call([StoredValue("x", "uint8", (count,), "whole", offset, count)], place).outputs
+        assert isinstance(output, TensorValue)
+        assert output.data == data[offset : offset + count]
+    with pytest.raises(DeploymentError, match=r"does not GET object whole.*416.*it ends before"):
+        copying.call([StoredValue("x", "uint8", (3,), "whole", 100, 3)], place)
+    with pytest.raises(RequestError, match="object whole has 2 bytes, its shape needs 3"):
+        copying.call([StoredValue("x", "uint8", (3,), "whole", 98, 3)], place)
+    with pytest.raises(RequestError, match="of as many bytes as its shape has"):
+        copying.call([StoredValue("x", "uint8", (3,), "whole", 0, 4)], place)
 
 
 def weights_of(folder: Path, data: bytes, **changes: object) -> Path:

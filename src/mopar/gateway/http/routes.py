@@ -30,7 +30,7 @@ _INLINE_BYTES = 64 << 10
 """More JSON than this is read and written in the thread beside the event loop."""
 
 
-_OfRegion = Callable[[Request, str | None], Response]
+_OfRegion = Callable[[Request, str | None], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Routes:
             ("v2", "health", "ready"): _Route("ready", get, _fixed(self._ready)),
             ("v2", "repository", "index"): _Route("index", ("POST",), _fixed(self._index)),
         }
-        shared = SharedMemoryPaths(regions)
+        shared = SharedMemoryPaths(regions, aside.run)
         self._shared: dict[tuple[str, ...], tuple[str, tuple[str, ...], _OfRegion]] = {
             ("status",): ("shared_memory_status", get, shared.status),
             ("register",): ("shared_memory_register", ("POST",), shared.register),
@@ -142,7 +142,7 @@ class Routes:
             raise RequestError(f"no such path: {path[:200]}", 404)
 
         async def answer(request: Request, send: Send) -> int:
-            return await _send(send, make(request, region))
+            return await _send(send, await make(request, region))
 
         return _Route(name, methods, answer)
 

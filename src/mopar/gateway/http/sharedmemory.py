@@ -10,7 +10,7 @@ from mopar.files import JSON_ERRORS
 from mopar.gateway.http.decode import Inference
 from mopar.gateway.http.messages import JSON, Request, Response, json_response
 from mopar.gateway.http.schema import SharedPart
-from mopar.gateway.regions import Regions, aligned, overlap, read, write
+from mopar.gateway.regions import Beside, FilePart, Regions, aligned, overlap, read, write
 from mopar.segments import Place
 from mopar.types import RequestError, TensorValue
 
@@ -33,24 +33,30 @@ class SharedMemoryPaths:
 
     Args:
         regions: what is registered.
+        beside: calls a function in another thread.
     """
 
-    def __init__(self, regions: Regions) -> None:
-        self._regions = regions
+    def __init__(self, regions: Regions, beside: Beside) -> None:
+        self._regions, self._beside = regions, beside
 
-    def status(self, request: Request, name: str | None) -> Response:
+    async def status(self, request: Request, name: str | None) -> Response:
         """The regions of the client's, or one of them."""
         user = request.user()
         found = self._regions.of(user).values() if name is None else [self._regions.get(name, user)]
         return json_response(
             200,
             [
-                {"name": region.name, "key": region.key, "offset": region.offset, "byte_size": region.byte_size}
+                {
+                    "name": region.name,
+                    "key": region.part.key,
+                    "offset": region.part.offset,
+                    "byte_size": region.part.byte_size,
+                }
                 for region in found
             ],
         )
 
-    def register(self, request: Request, name: str | None) -> Response:
+    async def register(self, request: Request, name: str | None) -> Response:
         """Register a region. Raises RequestError."""
         if name is None:
             raise RequestError("no such path: name the region", 404)
@@ -60,10 +66,11 @@ class SharedMemoryPaths:
             asked = _REGISTRATION.decode(request.body)
         except JSON_ERRORS as cause:
             raise RequestError(f"the registration is malformed: {cause}") from cause
-        self._regions.register(name, asked.key, asked.offset, asked.byte_size, request.user())
+        part = FilePart(asked.key, asked.offset, asked.byte_size)
+        await self._regions.register(name, part, request.user(), self._beside)
         return Response(200, [], JSON)
 
-    def unregister(self, request: Request, name: str | None) -> Response:
+    async def unregister(self, request: Request, name: str | None) -> Response:
         """Forget a region, or all of the client's."""
         if name is None:
             self._regions.unregister_all(request.user())

@@ -18,6 +18,7 @@ from mopar.platforms.aws_lambda.naming import STATES, role_name
 from mopar.platforms.aws_lambda.policies import states_statements, states_trust
 from mopar.platforms.aws_lambda.removing import drop_function, drop_machine
 from mopar.platforms.aws_lambda.roles import LambdaRoles
+from mopar.platforms.aws_lambda.serving import LambdaGateway
 from mopar.platforms.aws_lambda.stack import Stack
 from mopar.platforms.aws_lambda.versions import Version, VersionMaker
 from mopar.platforms.deploying import Tell
@@ -34,13 +35,17 @@ class Deploying:
         account: that it is deployed to.
         stack: what is to be there.
         push_images: sends images to their registry.
+        gateway: of this machine.
         tell: is told each stage.
     """
 
-    def __init__(self, account: Account, stack: Stack, push_images: PushImages, tell: Tell) -> None:
+    def __init__(
+        self, account: Account, stack: Stack, push_images: PushImages, gateway: LambdaGateway, tell: Tell
+    ) -> None:
         self._account = account
         self._stack = stack
         self._push_images = push_images
+        self._gateway = gateway
         self._tell = tell
         self._changes = Changes()
         self._functions = LambdaFunctions(account, stack.options.ready_s)
@@ -102,6 +107,11 @@ class Deploying:
                 self._functions.move_alias(name, alias, number, earlier)
         if self._stack.options.by_step_functions:
             self._put_machine(versions)
+        if self._stack.options.starts_gateway:
+            # It calls versions: one that is not restarted yet would meet functions of two deployments otherwise.
+            called = {version.member.function: f"{version.member.name}:{version.number}" for version in versions}
+            bucket = self._stack.options.bucket if self._stack.uses_store else ""
+            self._gateway.switch(called, self._account.region, bucket, self._changes)
 
     def _put_machine(self, versions: Sequence[Version]) -> None:
         stack, place = self._stack, self._account.place
@@ -130,6 +140,8 @@ class Deploying:
         for name in sorted(before - {member.name for member in stack.members}):
             self._tell(f"removing {name}")
             drop_function(account, stack.name, name, steps)
+        if not stack.options.starts_gateway:
+            steps.note(f"the gateway of {stack.name}", self._gateway.drop)
         if not stack.options.by_step_functions:
             drop_machine(account, stack.name, stack.options.ready_s, steps)
         if left := steps.take_back():

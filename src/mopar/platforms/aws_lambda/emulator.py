@@ -8,11 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from mopar.files import JSON_ERRORS
 from mopar.limits import Cgroup, Cgroups
 from mopar.platforms.aws_lambda.emulator_process import EmulatorProcess, find_emulator
+from mopar.platforms.aws_lambda.faults import fault_of
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.runtime_files import handler_command
 from mopar.platforms.aws_lambda.target import lambda_python
@@ -47,13 +45,6 @@ class Invoked:
     def billed_ms(self) -> int:
         """What Lambda bills: both together, rounded up to 1 ms."""
         return math.ceil(self.init_ms + self.duration_ms)
-
-
-class _Fault(msgspec.Struct):
-    """What Lambda answers where a function does not."""
-
-    errorType: str = ""  # noqa: N815 - Lambda's names
-    errorMessage: str = ""  # noqa: N815 - the same
 
 
 class EmulatedFunction:
@@ -93,8 +84,8 @@ class EmulatedFunction:
         self._root, self._temporary = folder / "task", folder / "tmp"
         self._temporary.mkdir(parents=True)
         unpack(package, self._root)
-        self._command = command or _own_command
-        self._variables = self._environment(variables or {})
+        self._command = command or own_command
+        self._variables = instance_environment(package, self._temporary, timeout_s) | dict(variables or {})
         self._lock = threading.Lock()
         self._process: EmulatorProcess | None = None
         self._cgroup: Cgroup | None = None
@@ -129,7 +120,7 @@ class EmulatedFunction:
             kills = self._oom_kills()
             try:
                 answer = self._post(process, body)
-                fault = _fault_of(answer)
+                fault = fault_of(answer)
                 if fault is None:
                     report = process.report()
                     return Invoked(answer, report.init_ms, report.duration_ms)
@@ -159,19 +150,6 @@ class EmulatedFunction:
     @property
     def _name(self) -> str:
         return f"function {self.package.function}"
-
-    def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        own = {name: value for name, value in self.package.environment.items() if name != "AWS_LAMBDA_EXEC_WRAPPER"}
-        return {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            **own,
-            "TMPDIR": str(self._temporary),
-            "AWS_REGION": "us-east-1",
-            **variables,
-            "AWS_LAMBDA_FUNCTION_NAME": self.package.function,
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.package.memory_mib),
-            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(self._timeout_s),
-        }
 
     def _running(self) -> EmulatorProcess:
         if self._process is not None and not self._process.alive():
@@ -226,15 +204,26 @@ class EmulatedFunction:
         self._cgroup = None
 
 
-def _fault_of(answer: bytes) -> str | None:
-    """Why an answer is none of the function's own; None where it is one."""
-    try:
-        found = msgspec.json.decode(answer, type=_Fault)
-    except JSON_ERRORS:
-        return answer[:200].decode(errors="replace") or "an empty answer"
-    return found.errorMessage or found.errorType or None if found.errorType or found.errorMessage else None
+def instance_environment(package: FunctionPackage, temporary: Path, timeout_s: int) -> dict[str, str]:
+    """The environment of an emulated function.
+
+    Args:
+        package: of the function.
+        temporary: a folder that it may write to.
+        timeout_s: of an invocation.
+    """
+    own = {name: value for name, value in package.environment.items() if name != "AWS_LAMBDA_EXEC_WRAPPER"}
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        **own,
+        "TMPDIR": str(temporary),
+        "AWS_REGION": "us-east-1",
+        "AWS_LAMBDA_FUNCTION_NAME": package.function,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(package.memory_mib),
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_s),
+    }
 
 
-def _own_command(root: Path) -> list[str]:
+def own_command(root: Path) -> list[str]:
     """By a Python of Lambda's version, or else by this one."""
     return handler_command(lambda_python() or sys.executable, str(root))

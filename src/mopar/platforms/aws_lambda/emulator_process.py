@@ -2,10 +2,8 @@
 
 import collections
 import contextlib
-import importlib.util
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -50,13 +48,22 @@ class EmulatorProcess:
         command: that runs the function.
         variables: of the environment of both.
         folder: that they are started in.
+        port: where it is called; None for any.
 
     Raises:
         PlatformError: it does not start.
     """
 
-    def __init__(self, emulator: Path, command: Sequence[str], variables: Mapping[str, str], folder: Path) -> None:
-        ports = _free_ports(2)
+    def __init__(
+        self,
+        emulator: Path,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        folder: Path,
+        port: int | None = None,
+    ) -> None:
+        ports = free_ports(2)
+        ports[0] = port or ports[0]
         self.address = (_HOST, ports[0])
         self._lines: collections.deque[str] = collections.deque(maxlen=_LINES_KEPT)
         self._said: collections.deque[str] = collections.deque(maxlen=_LINES_KEPT)
@@ -82,6 +89,11 @@ class EmulatorProcess:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._await_listening()
+
+    @property
+    def pid(self) -> int:
+        """Of a shell around it."""
+        return self._process.pid
 
     def alive(self) -> bool:
         """Whether it runs."""
@@ -143,6 +155,9 @@ class EmulatorProcess:
 
 def find_emulator() -> Path:
     """The emulator's program: on the PATH, beside this Python, or in aws-sam-cli. Raises PlatformError."""
+    import importlib.util  # a gateway that runs emulators is told where theirs is
+    import shutil
+
     scripts = os.fspath(Path(sys.executable).parent)
     program = shutil.which(_PROGRAM) or shutil.which(_PROGRAM, path=scripts)
     if program is not None:
@@ -156,6 +171,7 @@ def find_emulator() -> Path:
     raise PlatformError(_MISSING)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback address that nobody listens on now."""
     with contextlib.ExitStack() as held:
         return [held.enter_context(socket.create_server((_HOST, 0))).getsockname()[1] for _ in range(count)]

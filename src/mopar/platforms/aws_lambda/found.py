@@ -8,7 +8,7 @@ from mopar.platforms.aws_lambda.functions import LambdaFunctions, is_ready
 from mopar.platforms.aws_lambda.naming import ALIAS_TAG, DEPLOYMENT_TAG, FUNCTION_TAG
 from mopar.platforms.aws_lambda.stack import vcpus_of
 from mopar.platforms.aws_lambda.wire import FunctionList, Tags
-from mopar.types.deployed import Deployed, DeployedFunction
+from mopar.types.deployed import Deployed, DeployedFunction, GatewayAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,14 @@ def present_functions(account: Account, deployment: str) -> tuple[Present, ...]:
 
 
 def deployed_of(
-    account: Account, name: str, present: tuple[Present, ...], ready_s: float, began: float, *, answers: bool
+    account: Account,
+    name: str,
+    present: tuple[Present, ...],
+    ready_s: float,
+    began: float,
+    *,
+    answers: bool,
+    gateway: GatewayAddress | None,
 ) -> Deployed:
     """The deployment that some functions make up.
 
@@ -52,6 +59,7 @@ def deployed_of(
         ready_s: how long anything may take.
         began: when the verb did, on the clock of ``time.monotonic``.
         answers: whether what runs the plan is there, too.
+        gateway: of this machine, if it has one.
 
     Raises:
         PlatformError: AWS cannot be asked.
@@ -59,7 +67,7 @@ def deployed_of(
     functions = LambdaFunctions(account, ready_s)
     rows = tuple(_deployed(functions, account, item) for item in present)
     ready = answers and bool(rows) and all(row.ready for row in rows)
-    return Deployed("aws-lambda", name, ready, None, rows, round(time.monotonic() - began, 3))
+    return Deployed("aws-lambda", name, ready, gateway, rows, round(time.monotonic() - began, 3))
 
 
 def _deployed(functions: LambdaFunctions, account: Account, item: Present) -> DeployedFunction:

@@ -27,19 +27,26 @@ _MB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class CallBytes:
-    """Bytes of the tensors that a call reads and makes; None where they do not follow from the request's shapes."""
+    """What a call passes in messages.
+
+    Attributes:
+        id, function: of the call.
+        read, made: bytes of the tensors that it reads and makes; None where they do not follow from the request.
+        sources: the tensors that it reads, or reads regions of.
+    """
 
     id: str
     function: str
     read: int | None
     made: int | None
+    sources: tuple[Made, ...] = ()
 
 
 def check_function(function: Function) -> None:
     """Raise PlatformError where Lambda sells no function of this size."""
     if not MEMORY_MIN_MIB <= function.memory_mib <= MEMORY_MAX_MIB:
         raise PlatformError(
-            f"function {function.name} has {function.memory_mib} MiB, and Lambda sells {MEMORY_MIN_MIB} to "
+            f"function {function.name} has a memory of {function.memory_mib} MiB, and Lambda sells {MEMORY_MIN_MIB} to "
             f"{MEMORY_MAX_MIB} MB: plan with --platform aws-lambda"
         )
 
@@ -98,11 +105,15 @@ def check_payloads(calls: Sequence[CallBytes], options: LambdaOptions) -> None:
 
 
 def needing_store(calls: Sequence[CallBytes]) -> frozenset[str]:
-    """The functions with a call that may not fit into a message."""
+    """The functions with a call that may not fit into a message, or that reads what another may have stored."""
+    made = {call.id for call in calls if _may_exceed(call.made)}
+    read = {source for call in calls if _may_exceed(call.read) for source in call.sources}
     return frozenset(
         call.function
         for call in calls
-        if call.read is None or call.made is None or _message_bytes(max(call.read, call.made)) > MOST_BODY_BYTES
+        if call.id in made
+        or _may_exceed(call.read)
+        or any(source in read or source[1] in made for source in call.sources)
     )
 
 
@@ -115,7 +126,7 @@ def bytes_of_calls(manifest: Manifest) -> tuple[CallBytes, ...]:
         pairs = zip(plan.graph.outputs, known.outputs, strict=True)
         shapes |= {(spec.name, plan.call.id): shape for spec, shape in pairs}
         read, made = _total(plan.graph.inputs, known.inputs), _total(plan.graph.outputs, known.outputs)
-        found.append(CallBytes(plan.call.id, plan.call.function, read, made))
+        found.append(CallBytes(plan.call.id, plan.call.function, read, made, plan.sources))
     return tuple(found)
 
 
@@ -129,6 +140,10 @@ def _largest(manifest: Manifest) -> dict[str, Shape | None]:
     """The largest shape of each of the model's inputs; None where it is not known."""
     ranges = {item.name: item.largest for item in manifest.plan.ranges}
     return {spec.name: ranges.get(spec.name, resolve_shape(spec, {})) for spec in manifest.inputs}
+
+
+def _may_exceed(nbytes: int | None) -> bool:
+    return nbytes is None or _message_bytes(nbytes) > MOST_BODY_BYTES
 
 
 def _message_bytes(nbytes: int) -> int:

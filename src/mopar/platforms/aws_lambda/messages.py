@@ -23,12 +23,19 @@ from mopar.types import (
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """A tensor whose data are an object of the store; otherwise as ``TensorValue``."""
+    """A tensor whose data are an object of the store, or a range of it; otherwise as ``TensorValue``.
+
+    Attributes:
+        offset: where its data begin in the object; None where they are all of it.
+        nbytes: of the range.
+    """
 
     name: str
     dtype: str
     shape: Shape
     key: str
+    offset: int | None = None
+    nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +96,24 @@ def invoke_message(graph: str, inputs: Sequence[TensorValue | StoredValue], stor
     Raises:
         RequestError: Lambda takes no message of this size (413).
     """
-    needed = sum(encoded_bytes(_nbytes(value)) for value in inputs if isinstance(value, TensorValue))
+    needed = message_bytes(graph, inputs, store)
     if needed > MOST_BODY_BYTES:
         raise _too_large(graph, inputs, needed)
-    document: dict[str, object] = {"graph": graph, "inputs": [_input(value) for value in inputs]}
-    if store is not None:
-        above = {} if store.above_bytes is None else {"above_bytes": store.above_bytes}
-        document["store"] = {"bucket": store.bucket, "prefix": store.prefix, **above}
-    message = msgspec.json.encode(document)
-    if len(message) > MOST_BODY_BYTES:
-        raise _too_large(graph, inputs, len(message))
-    return message
+    return msgspec.json.encode(_document(graph, [_input(value) for value in inputs], store))
+
+
+def message_bytes(graph: str, inputs: Sequence[TensorValue | StoredValue], store: StorePlace | None = None) -> int:
+    """The size of the message that ``invoke_message`` makes of the same, whether Lambda takes it or not."""
+    data = sum(encoded_bytes(_nbytes(value)) for value in inputs if isinstance(value, TensorValue))
+    described = [
+        _input(TensorValue(value.name, value.dtype, value.shape, b"") if isinstance(value, TensorValue) else value)
+        for value in inputs
+    ]
+    return data + len(msgspec.json.encode(_document(graph, described, store)))
 
 
 def read_answer(
-    function: str, body: bytes, specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]
+    function: str, body: bytes | memoryview, specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]
 ) -> InvokeAnswer:
     """The outputs in an answer.
 
@@ -132,8 +142,21 @@ def read_answer(
     return InvokeAnswer(values, answer.held_ns, answer.compute_ns)
 
 
+def _document(graph: str, inputs: Sequence[dict[str, object]], store: StorePlace | None) -> dict[str, object]:
+    document: dict[str, object] = {"graph": graph, "inputs": inputs}
+    if store is not None:
+        above = {} if store.above_bytes is None else {"above_bytes": store.above_bytes}
+        document["store"] = {"bucket": store.bucket, "prefix": store.prefix, **above}
+    return document
+
+
 def _input(value: TensorValue | StoredValue) -> dict[str, object]:
-    source = {"data": memoryview(value.data)} if isinstance(value, TensorValue) else {"object": value.key}
+    source: dict[str, object]
+    if isinstance(value, TensorValue):
+        source = {"data": memoryview(value.data)}
+    else:
+        part = {} if value.offset is None else {"offset": value.offset, "bytes": value.nbytes}
+        source = {"object": value.key, **part}
     return {"name": value.name, "datatype": oip_of(dtype_of_name(value.dtype)), "shape": value.shape, **source}
 
 

@@ -1,7 +1,9 @@
 """Options of deployments to AWS Lambda."""
 
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
@@ -39,14 +41,17 @@ class LambdaOptions(ImageOptions):
         str, Meta(description="ARN of the state machine's role with step-functions; default: one is made")
     ] = ""
     bucket: Annotated[
-        str, Meta(description="S3 bucket for zips over 50 MB, and for tensors that no call's 6 MB hold")
+        str, Meta(description="S3 bucket for zips over 50 MB, and for tensors that exceed a call's 6 MB")
     ] = ""
     architecture: Annotated[str, Meta(description="x86_64, the default, or arm64")] = "x86_64"
     package_kind: Annotated[
         str, Meta(description="zip, image, or auto, the default: an image where a zip would be too large")
     ] = "auto"
     cpu_kind: Annotated[
-        str, Meta(description="kind of processors that packed graphs are added for; default: none, Lambda's vary")
+        str,
+        Meta(
+            description="add graphs packed for this kind of processor: a folder in the bundle's packed/; default: none"
+        ),
     ] = ""
     weights_in_bucket: Annotated[
         bool, Meta(description="functions fetch their weights from --bucket when they start, packages have none")
@@ -54,9 +59,9 @@ class LambdaOptions(ImageOptions):
     orchestration: Annotated[
         str, Meta(description="what runs the plan: gateway (mopar's own, the default) or step-functions")
     ] = "gateway"
-    alias: Annotated[str, Meta(description="of the version that answers")] = "live"
-    log_retention_days: Annotated[int, Meta(description="after which log events are deleted")] = 14
-    timeout_s: Annotated[int, Meta(ge=1, le=900, description="most seconds of a call")] = 60
+    alias: Annotated[str, Meta(description="that points to the version that answers; default: live")] = "live"
+    log_retention_days: Annotated[int, Meta(description="after which log events are deleted; default: 14")] = 14
+    timeout_s: Annotated[int, Meta(ge=1, le=900, description="most seconds of a call; default: 60")] = 60
     ephemeral_mib: Annotated[int, Meta(ge=512, le=10240, description="size of /tmp; 512, the default, is free")] = 512
     reserved_concurrency: Annotated[
         int,
@@ -72,8 +77,21 @@ class LambdaOptions(ImageOptions):
     template_only: Annotated[
         bool, Meta(description="package: write the template and the state machine, without archives and contexts")
     ] = False
+    emulate: Annotated[
+        bool, Meta(description="run the functions on this machine, each on Amazon's emulator under what it buys")
+    ] = False
+    functions_only: Annotated[bool, Meta(description="start no gateway here that calls the functions")] = False
+    concurrency: Annotated[
+        int, Meta(ge=1, le=10000, description="calls of each function that the gateway makes at a time")
+    ] = 100
+    host: Annotated[str, Meta(description="address that the gateway in the background listens on")] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="its port; 0, the default, for any, or the earlier one's")
+    ] = 0
+    token_file: Annotated[Path | None, Meta(description="file with the token that its requests must send")] = None
     ready_s: Annotated[
-        float, Meta(gt=0, le=3600, description="seconds that each step may take until functions are ready")
+        float,
+        Meta(gt=0, le=3600, description="seconds that each step may take until functions are ready; default: 300"),
     ] = 300.0
 
     @property
@@ -81,6 +99,11 @@ class LambdaOptions(ImageOptions):
         """The user's own tags."""
         pairs = (text.partition("=") for text in self.tag)
         return {key: value for key, _, value in pairs}
+
+    @property
+    def starts_gateway(self) -> bool:
+        """Whether mopar's gateway is started, in the background of this machine."""
+        return self.emulate or not (self.by_step_functions or self.functions_only)
 
     @property
     def by_step_functions(self) -> bool:
@@ -129,6 +152,8 @@ def _check_tags(options: LambdaOptions) -> None:
 def _check_together(options: LambdaOptions) -> None:
     if options.states_role and not options.by_step_functions:
         raise UsageError("--states-role is the state machine's: leave it out, or add --orchestration step-functions")
+    if options.emulate:
+        _check_emulated(options)
     if options.weights_in_bucket and not options.bucket:
         raise UsageError("--weights-in-bucket needs a bucket: name it with --bucket")
     if options.snap_start and options.provisioned_concurrency:
@@ -145,3 +170,17 @@ def _check_together(options: LambdaOptions) -> None:
             f"--provisioned-concurrency {options.provisioned_concurrency} is more than --reserved-concurrency "
             f"{reserved}"
         )
+
+
+def _check_emulated(options: LambdaOptions) -> None:
+    """Raise UsageError where an option is for Lambda itself."""
+    for flag, given in (
+        ("--orchestration step-functions", options.by_step_functions),
+        ("--functions-only", options.functions_only),
+        ("--weights-in-bucket", options.weights_in_bucket),
+    ):
+        if given:
+            raise UsageError(f"{flag} is for functions on Lambda itself: leave it out with --emulate")
+    own = "arm64" if os.uname().machine == "aarch64" else "x86_64"
+    if options.architecture != own:
+        raise UsageError(f"--architecture {options.architecture}: this machine, which emulates, is {own}")

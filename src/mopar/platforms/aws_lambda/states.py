@@ -4,7 +4,7 @@
     {"outputs": [..]}                                                                    the same
 
 A state holds 256 KiB at most, so tensors above a threshold, which follows from the plan, are objects below
-``PREFIX/EXECUTION/CALL/``. Queries are JSONPath.
+``PREFIX/EXECUTION/CALL/``, and so are those of which calls read regions. Queries are JSONPath.
 """
 
 import re
@@ -28,6 +28,7 @@ from mopar.platforms.aws_lambda.asl import (
     Task,
 )
 from mopar.platforms.aws_lambda.order import Parallel, Sequential, ordered
+from mopar.platforms.aws_lambda.views import views_of
 from mopar.types import REQUEST, Manifest, PlatformError
 
 EXPRESS_S = 300
@@ -72,12 +73,6 @@ def state_machine(manifest: Manifest, targets: Targets) -> bytes:
         PlatformError: the plan cannot be run by Step Functions; says what would do.
     """
     plans = call_plans(manifest)
-    for plan in plans:
-        if any(region is not None for region in plan.taken):
-            raise PlatformError(
-                f"call {plan.call.id} of function {plan.call.function} reads a region of a tensor, and a state machine "
-                "passes whole ones: use --orchestration gateway, or plan with --parts 1"
-            )
     machine = _Writer(manifest, plans, targets).machine(ordered(plans))
     return msgspec.json.format(msgspec.json.encode(machine), indent=2) + b"\n"
 
@@ -104,7 +99,15 @@ class _Writer:
         self._keys = {plan.call.id: f"c{number}" for number, plan in enumerate(plans)}
         self._readers = _readers(plans)
         self._kept = set(manifest.plan.outputs)
-        self._renamed = {name: f"n{number}" for number, name in enumerate(_new_names(plans))}
+        views = views_of(manifest, plans)
+        self._views = {view: f"v{number}" for number, view in enumerate(dict.fromkeys(views.values()))}
+        self._seen_as = views
+        self._stored_whole = {
+            made[1]
+            for plan in plans
+            for made, region in zip(plan.sources, plan.taken, strict=True)
+            if region is not None
+        }
         self._groups = 0
 
     def machine(self, order: Sequential) -> Machine:
@@ -119,7 +122,7 @@ class _Writer:
     def _begin(self, then: str) -> dict[str, State]:
         """Inputs are told by their places, so those in other places must not pass for them.
 
-        With them go the names that graphs have for tensors which their producers call otherwise.
+        With them goes what graphs see of tensors in another way than their producers.
         """
         names = [spec.name for spec in self._manifest.inputs]
         there = tuple(Rule(variable=f"$.inputs[{place}]", is_present=True) for place in range(len(names)))
@@ -128,7 +131,7 @@ class _Writer:
             variable = f"$.given.i{place}.name"
             rules += [Rule(variable=variable, is_present=True), Rule(variable=variable, string_equals=name)]
         given: dict[str, object] = {f"i{place}.$": f"$.inputs[{place}]" for place in range(len(names))}
-        given |= {key: {"name": name} for name, key in self._renamed.items()}
+        given |= {key: view.entry() for view, key in self._views.items()}
         wrong = "wrong inputs"
         return {
             "inputs": Choice((Rule(next="given", and_=there),), wrong),
@@ -169,7 +172,7 @@ class _Writer:
         store = {
             "bucket": self._targets.bucket,
             "prefix.$": f"States.Format('{prefix}', $$.Execution.Name)",
-            "above_bytes": self._inline_bytes,
+            "above_bytes": 0 if plan.call.id in self._stored_whole else self._inline_bytes,
         }
         payload = {"graph": plan.graph.id, "inputs.$": self._inputs(plan, where), "store": store}
         states[name] = Task(
@@ -191,13 +194,13 @@ class _Writer:
         return {made: f"{outputs}[{place}]" for place, made in enumerate(plan.made)}
 
     def _inputs(self, plan: CallPlan, where: "_Paths") -> str:
-        """The tensors that a call reads, under the names that its graph has for them."""
-        return _array(
-            where[made]
-            if made[0] == spec.name
-            else f"States.JsonMerge({where[made]}, $.given.{self._renamed[spec.name]}, false)"
-            for made, spec in zip(plan.sources, plan.graph.inputs, strict=True)
-        )
+        """The tensors that a call reads, as its graph sees them."""
+        found = []
+        for place, made in enumerate(plan.sources):
+            view = self._seen_as.get((plan.call.id, place))
+            path = where[made]
+            found.append(path if view is None else f"States.JsonMerge({path}, $.given.{self._views[view]}, false)")
+        return _array(found)
 
     def _parallel(self, group: Parallel, name: str, where: "_Paths", states: dict[str, State], then: str) -> "_Paths":
         """Branches end in what others read of them alone: each has all of the state in its output otherwise."""
@@ -234,12 +237,6 @@ def _readers(plans: Sequence[CallPlan]) -> Mapping[Made, set[str]]:
         for made in plan.sources:
             found.setdefault(made, set()).add(plan.call.id)
     return found
-
-
-def _new_names(plans: Sequence[CallPlan]) -> list[str]:
-    """The names that graphs have for tensors that their producers call otherwise."""
-    pairs = [pair for plan in plans for pair in zip(plan.sources, plan.graph.inputs, strict=True)]
-    return list(dict.fromkeys(spec.name for made, spec in pairs if made[0] != spec.name))
 
 
 def _escaped(text: str) -> str:

@@ -16,24 +16,24 @@ NETWORKS = ("bridge", "host")
 class ContainerOptions:
     """Options of deployments to containers of this machine."""
 
-    engine: Annotated[str | None, Meta(description="podman or docker, or a path; default: which is found")] = None
+    engine: Annotated[str | None, Meta(description="podman, docker or a path; default: podman, or else docker")] = None
     runtime: Annotated[str | None, Meta(description="the engine's own --runtime, such as runc")] = None
     base_image: Annotated[
         str | None, Meta(description="image with python3 to build functions upon; default: this machine's own Python")
     ] = None
-    transport: Annotated[str, Meta(description="to the functions: socket (shared memory, the default) or http")] = (
-        "socket"
-    )
+    transport: Annotated[
+        str, Meta(description="how functions are called: socket (shared memory, the default) or http")
+    ] = "socket"
     network: Annotated[str, Meta(description="bridge (the default), or host where the engine has no bridges")] = (
         "bridge"
     )
-    host: Annotated[str, Meta(description="address that the gateway is published on")] = "127.0.0.1"
+    host: Annotated[str, Meta(description="address that the gateway is published on; default: 127.0.0.1")] = "127.0.0.1"
     port: Annotated[
         int, Meta(ge=0, le=65535, description="its port; 0, the default, for any, or the earlier one's")
     ] = 0
     token_file: Annotated[Path | None, Meta(description="file with the token that requests must send")] = None
-    ready_s: Annotated[float, Meta(gt=0, description="how long it may take until it answers")] = 60.0
-    keep_images: Annotated[bool, Meta(description="remove no images with the deployment")] = False
+    ready_s: Annotated[float, Meta(gt=0, description="seconds that it may take until it answers; default: 60")] = 60.0
+    keep_images: Annotated[bool, Meta(description="remove: leave the images")] = False
 
     @property
     def on_loopback(self) -> bool:

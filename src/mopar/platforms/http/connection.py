@@ -8,6 +8,7 @@ from typing import cast
 import httptools
 
 from mopar.buffers import fresh_bytes
+from mopar.platforms.base import Bill
 from mopar.platforms.http.network import Direction
 from mopar.types import DeploymentError
 
@@ -25,28 +26,34 @@ class BrokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer; the names of its headers are in lower case."""
+    """An answer; the names of its headers are in lower case. ``bill`` is what its platform bills, if that is known."""
 
     status: int
     headers: Mapping[str, str]
     body: memoryview
+    bill: Bill | None = None
 
 
 class Connection(asyncio.BufferedProtocol):
     """A connection for one call at a time.
 
+    Args:
+        most_unannounced_bytes: largest answer that does not say its size beforehand; 0 where each must.
+
     Attributes:
         usable: whether it may be used for another call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_unannounced_bytes: int = 0) -> None:
         self.usable = False
+        self._most_unannounced_bytes = most_unannounced_bytes
         self._transport: asyncio.Transport | None = None
         self._incoming = memoryview(bytearray(_HEAD_BYTES))
         self._reply: asyncio.Future[Reply] | None = None
         self._parser: httptools.HttpResponseParser | None
         self._admit: Admit
         self._body: memoryview | None
+        self._pieces: bytearray | None
         self._forget()
 
     async def ask(
@@ -118,6 +125,7 @@ class Connection(asyncio.BufferedProtocol):
         self._keep = False
         self._body = None
         self._filled = 0
+        self._pieces = None
 
     # --- asyncio's callbacks ---
 
@@ -151,7 +159,7 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(error.__context__ if isinstance(error.__context__, Exception) else _no_http(error))
             return
         self._head_bytes += nbytes
-        if self._body is None and self._head_bytes > _MAX_HEAD_BYTES:
+        if self._body is None and self._pieces is None and self._head_bytes > _MAX_HEAD_BYTES:
             self._fail(DeploymentError("it answers with a head that does not end"))
         self._finish_if_whole()
 
@@ -169,8 +177,10 @@ class Connection(asyncio.BufferedProtocol):
             self._headers = {}
             return
         self._keep = self._parser.should_keep_alive()
-        text = self._headers.get("content-length", "")
-        length = int(text) if text.isascii() and text.isdecimal() else None
+        length = self._announced()
+        if length is None and self._most_unannounced_bytes and "chunked" in self._headers.get("transfer-encoding", ""):
+            self._pieces = bytearray()
+            return
         if self._status == 200:
             if length is None:
                 raise DeploymentError("it answers without a Content-Length")
@@ -180,10 +190,28 @@ class Connection(asyncio.BufferedProtocol):
         self._body = fresh_bytes(length)
 
     def on_body(self, data: bytes) -> None:
-        """The part of the body that arrived together with the head."""
-        if self._body is not None and self._filled + len(data) <= len(self._body):
+        """The part of the body that arrived together with the head, or any of an unannounced size."""
+        if self._pieces is not None:
+            if len(self._pieces) + len(data) > self._most_unannounced_bytes:
+                raise DeploymentError(f"it answers with more than {self._most_unannounced_bytes} bytes")
+            self._pieces += data
+        elif self._body is not None and self._filled + len(data) <= len(self._body):
             self._body[self._filled : self._filled + len(data)] = data
             self._filled += len(data)
+
+    def on_message_complete(self) -> None:
+        """The end of a body of an unannounced size."""
+        if self._pieces is not None:
+            if self._status == 200:
+                self._admit(len(self._pieces))
+            self._body, self._filled = memoryview(self._pieces), len(self._pieces)
+
+    def _announced(self) -> int | None:
+        """The size of the body; None where the head does not say it."""
+        if self._status == 204:
+            return 0
+        text = self._headers.get("content-length", "")
+        return int(text) if text.isascii() and text.isdecimal() else None
 
     def _finish_if_whole(self) -> None:
         if self._body is None or self._filled < len(self._body):

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mopar.platforms.http.connection import Admit, Reply
-from mopar.platforms.http.replica import LaterError, Replica, Waiting
+from mopar.platforms.http.replica import Replica, Waiting
+from mopar.platforms.http.wire import LaterError, Parts
 from mopar.platforms.turns import Turns, twice
 from mopar.types import PlatformError
 
@@ -44,8 +45,7 @@ class RemoteFunction:
     async def call(
         self,
         graph: str,
-        text: bytes,
-        views: Sequence[memoryview],
+        parts: Parts,
         admit: Admit,
         deadline: float,
         before: Replica | None = None,
@@ -54,14 +54,14 @@ class RemoteFunction:
 
         Args:
             graph: its name.
-            text: the request's JSON.
-            views: the data that follow it.
+            parts: of the request's body.
             admit: called with the size of the answer's body before memory is allocated for it.
             deadline: on the clock of ``time.monotonic``.
             before: the replica that ran earlier calls of the request.
 
         Returns:
-            An answer of status 200, the attempts that it took, and the replica that gave it.
+            An answer with outputs, or with an error that the function tells in its place, the attempts that it took,
+            and the replica that gave it.
 
         Raises:
             RequestError: the graph refused the inputs.
@@ -76,7 +76,7 @@ class RemoteFunction:
                 replica = self._chosen(before)
                 await replica.watch.until_ready(deadline)
                 try:
-                    return await replica.ask(graph, text, views, admit, deadline), replica
+                    return await replica.ask(graph, parts, admit, deadline), replica
                 except LaterError as error:
                     if all(other.missing_since is not None for other in self.replicas) or replica.missing_since is None:
                         await waiting.pause(replica, error)
@@ -87,7 +87,7 @@ class RemoteFunction:
         async with self._turns.take(deadline):
             (reply, replica), attempts = await twice(answered)
         self.payload.calls += 1
-        self.payload.sent_bytes += len(text) + sum(map(len, views))
+        self.payload.sent_bytes += sum(map(len, parts))
         self.payload.received_bytes += len(reply.body)
         return reply, attempts, replica
 

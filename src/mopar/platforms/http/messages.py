@@ -39,9 +39,10 @@ def infer_path(graph: str) -> str:
     return f"/v2/models/{quote(graph, safe='')}/infer"
 
 
-def request_body(inputs: Sequence[TensorValue]) -> tuple[bytes, list[memoryview]]:
+def request_body(inputs: Sequence[TensorValue]) -> list[bytes | memoryview]:
     """The JSON of a request for all outputs, and the data that follow it, as views of the inputs' data."""
-    tensors, views = [], []
+    tensors: list[dict[str, object]] = []
+    views: list[bytes | memoryview] = []
     for value in inputs:
         view = memoryview(value.data).cast("B")
         views.append(view)
@@ -53,15 +54,14 @@ def request_body(inputs: Sequence[TensorValue]) -> tuple[bytes, list[memoryview]
                 "parameters": {"binary_data_size": len(view)},
             }
         )
-    return msgspec.json.encode({"inputs": tensors, "parameters": {"binary_data_output": True}}), views
+    return [msgspec.json.encode({"inputs": tensors, "parameters": {"binary_data_output": True}}), *views]
 
 
-def request_head(path: str, host: str, text: bytes, views: Sequence[memoryview]) -> bytes:
-    """The head of a request with this body."""
-    length = len(text) + sum(map(len, views))
+def request_head(path: str, host: str, parts: Sequence[bytes | memoryview]) -> bytes:
+    """The head of a request with this body, of which the first part is the JSON."""
     return (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/octet-stream\r\n"
-        f"Content-Length: {length}\r\nInference-Header-Content-Length: {len(text)}\r\n\r\n"
+        f"Content-Length: {sum(map(len, parts))}\r\nInference-Header-Content-Length: {len(parts[0])}\r\n\r\n"
     ).encode()
 
 

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 
+from mopar.platforms.base import Bill
 from mopar.platforms.http.address import address_of
 from mopar.platforms.http.health import Health, health_at
 from mopar.platforms.http.watch import Fate
@@ -59,6 +60,10 @@ class Polled:
 
     def late(self) -> None:
         """Nothing: its process is not managed here."""
+
+    async def bill(self) -> Bill | None:
+        """Not known."""
+        return None
 
     async def first_answers(self, timeout_s: float) -> str:
         """Wait until all replicas are ready.

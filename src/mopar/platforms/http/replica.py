@@ -1,28 +1,18 @@
-"""One replica of a function at a URL: its connections, and what its answers mean."""
+"""One replica of a function: its connections, and what its answers mean."""
 
 import asyncio
-import socket
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 
-from mopar.platforms.http.address import address_of
-from mopar.platforms.http.connection import Admit, BrokenError, Connection, Reply
-from mopar.platforms.http.messages import error_text, infer_path, own_error, request_head
+from mopar.platforms.http.connection import Admit, BrokenError, Reply
 from mopar.platforms.http.network import Direction
+from mopar.platforms.http.pool import Connections
 from mopar.platforms.http.watch import Watch
-from mopar.platforms.turns import StarvedError, loop_time
-from mopar.types import DeploymentError, OverloadedError, PlatformError, RequestError
+from mopar.platforms.http.wire import LaterError, LostError, Parts, SlowError, Wire
+from mopar.platforms.turns import StarvedError
+from mopar.types import DeploymentError, OverloadedError, PlatformError
 
-_CONNECT_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
-_BUSY = frozenset({429, 503})
-_REFUSED = frozenset({400, 413, 422})
-_UNREACHED = frozenset({500, 502, 503, 504})
-"""Where the answer is no function's own, a proxy before the function did not reach it, or lost it during the call."""
-
-
-class LaterError(Exception):
-    """The replica cannot be reached, or is busy: the call may be tried again."""
 
 
 class Replica:
@@ -30,33 +20,35 @@ class Replica:
 
     Args:
         name: of the function.
-        url: ``http://HOST:PORT``, optionally with a path.
+        place: that names it, such as ``http://HOST:PORT``, optionally with a path.
         watch: reports the state of its process.
         network: to and from it, where one is emulated.
+        wire: what it speaks.
 
     Attributes:
         running: calls in flight.
         missing_since: on the clock of ``time.monotonic``; None while it can be reached.
 
     Raises:
-        UsageError: the URL is not of that form.
+        UsageError: the place names none.
     """
 
-    def __init__(self, name: str, url: str, watch: Watch, network: tuple[Direction, Direction] | None) -> None:
+    def __init__(
+        self, name: str, place: str, watch: Watch, network: tuple[Direction, Direction] | None, wire: Wire
+    ) -> None:
         self.name = name
-        self.url = url
+        self.place = place
         self.watch = watch
         self.running = 0
         self.missing_since: float | None = None
-        self._address = address_of(url)
-        self._network = network
-        self._idle: list[Connection] = []
+        self._wire = wire
+        self.connections = Connections(wire.address(place), network, wire.most_unannounced_bytes)
 
-    async def ask(self, graph: str, text: bytes, views: Sequence[memoryview], admit: Admit, deadline: float) -> Reply:
+    async def ask(self, graph: str, parts: Parts, admit: Admit, deadline: float) -> Reply:
         """Run an inference, once.
 
         Returns:
-            An answer of status 200.
+            An answer with outputs, or with an error that the function tells in its place.
 
         Raises:
             LaterError: it is busy or cannot be reached; nothing has run.
@@ -64,51 +56,50 @@ class Replica:
             RequestError: the graph refused the inputs.
             DeploymentError: it failed, or did not answer in time.
         """
-        head = request_head(self._address.path + infer_path(graph), self._address.netloc, text, views)
+        head = self._wire.head(self.connections.address, graph, parts)
         self.running += 1
         try:
-            reply = await self._exchange(head, [text, *views], admit, deadline)
+            reply = await self._exchange(head, parts, admit, deadline)
         except LaterError:
             self.missing_since = time.monotonic()
             raise
         finally:
             self.running -= 1
-        if reply.status in _UNREACHED and own_error(reply) is None:
-            await self.watch.broke()
-            raise PlatformError(self._unreached(reply))
+        try:
+            self._wire.judge(self.name, reply)
+        except LostError as error:
+            raise await self._lost(f"at {self.place} {error}", starved=error.starved) from error
+        except SlowError as error:
+            self.watch.late()
+            raise self.failed(str(error)) from error
+        except DeploymentError as error:
+            self.missing_since = None
+            raise self.failed(str(error)) from error
+        except BaseException:
+            self.missing_since = None
+            raise
         self.missing_since = None
-        if reply.status in _BUSY:
-            raise LaterError(error_text(reply))
-        return self._judged(reply)
+        bill = await self.watch.bill()
+        return reply if bill is None else replace(reply, bill=bill)
 
     def failed(self, why: str) -> DeploymentError:
         """An error of this replica, with its function's name and its address."""
-        return DeploymentError(f"function {self.name} at {self.url}: {why}")
+        return DeploymentError(f"function {self.name} at {self.place}: {why}")
 
     def close(self) -> None:
         """Close its connections. No call may be running."""
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
+        self.connections.close()
 
-    def _unreached(self, reply: Reply) -> str:
-        """What a proxy's answer means; behind one it is not known why a function ended."""
-        said = f"a proxy answered {reply.status}: {error_text(reply)}"
-        return f"function {self.name} at {self.url} was not there ({said}; it may have run out of memory)"
+    async def _lost(self, why: str, *, starved: bool) -> PlatformError:
+        """The error of a call during which the function was lost, as its answer says or as is known of its process."""
+        fate = await self.watch.broke()
+        if fate.starved:
+            return StarvedError(f"function {self.name} {fate.why}")
+        return (StarvedError if starved else PlatformError)(f"function {self.name} {why}")
 
-    def _judged(self, reply: Reply) -> Reply:
-        if reply.status == 200:
-            return reply
-        text = error_text(reply)
-        if reply.status in _REFUSED:
-            raise RequestError(f"the model refused these inputs: {text}", reply.status)
-        raise self.failed(f"it answered {reply.status}: {text}")
-
-    async def _exchange(self, head: bytes, parts: Sequence[bytes | memoryview], admit: Admit, deadline: float) -> Reply:
-        connection = await self._connection(deadline)
+    async def _exchange(self, head: bytes, parts: Parts, admit: Admit, deadline: float) -> Reply:
         try:
-            async with asyncio.timeout_at(loop_time(deadline)):
-                return await connection.ask(head, parts, admit, self._network)
+            return await self.connections.ask(head, parts, admit, deadline)
         except TimeoutError as cause:
             self.watch.late()
             raise self.failed("it did not answer before the deadline") from cause
@@ -118,29 +109,6 @@ class Replica:
             raise error(f"function {self.name} {fate.why}") from cause
         except DeploymentError as error:
             raise self.failed(str(error)) from error
-        finally:
-            if connection.usable:
-                self._idle.append(connection)
-            else:
-                connection.close()
-
-    async def _connection(self, deadline: float) -> Connection:
-        """An idle connection, or a new one. Raises LaterError, DeploymentError."""
-        while self._idle:
-            kept = self._idle.pop()
-            if kept.usable:
-                return kept
-        loop = asyncio.get_running_loop()
-        until = min(deadline, time.monotonic() + _CONNECT_S)
-        try:
-            async with asyncio.timeout_at(loop_time(until)):
-                return (await loop.create_connection(Connection, self._address.host, self._address.port))[1]
-        except socket.gaierror as cause:  # where containers have names, also one that is being restarted
-            raise LaterError(f"its host is unknown: {cause.strerror}") from cause
-        except TimeoutError as cause:
-            raise LaterError("it does not take connections") from cause
-        except OSError as cause:
-            raise LaterError(f"it cannot be reached: {cause.strerror or cause}") from cause
 
 
 class Waiting:
@@ -153,7 +121,7 @@ class Waiting:
     async def pause(self, replica: Replica, error: LaterError) -> None:
         """Wait before the next try. Raises OverloadedError where the deadline would pass."""
         if time.monotonic() + self._pause_s > self._deadline:
-            where = f"function {replica.name} at {replica.url}"
+            where = f"function {replica.name} at {replica.place}"
             raise OverloadedError(f"{where} was not there until the deadline: {error}") from error
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from mopar.bundle.call_plans import CallChain, CallPlan, CallShapes, Made, sizes_of
-from mopar.bundle.call_shapes import check_bytes, region_value, tensor_bytes
+from mopar.bundle.call_plans import CallChain, CallPlan, Made
+from mopar.bundle.call_shapes import Shape, check_bytes
 from mopar.platforms.base import Budget, CallTiming
 from mopar.platforms.http.function import RemoteFunction
-from mopar.platforms.http.messages import MAX_JSON_BYTES, number, read_outputs, request_body
 from mopar.platforms.http.replica import Replica
+from mopar.platforms.http.wire import Wire
 from mopar.platforms.outputs import MalformedError
 from mopar.types import REQUEST, DeploymentError, TensorValue
 
@@ -18,12 +18,15 @@ class HttpRequest:
     Args:
         functions: by name.
         budget: bounds the bytes of all bodies.
+        wire: what the functions speak.
     """
 
-    def __init__(self, functions: Mapping[str, RemoteFunction], budget: Budget) -> None:
+    def __init__(self, functions: Mapping[str, RemoteFunction], budget: Budget, wire: Wire) -> None:
         self._functions = functions
         self._budget = budget
+        self._wire = wire.open(self._claim)
         self._values: dict[Made, TensorValue] = {}
+        self._shapes: dict[Made, Shape | None] = {}
         self._timings: list[CallTiming] = []
         self._replicas: dict[str, Replica] = {}
         self._abandoned = False
@@ -46,6 +49,7 @@ class HttpRequest:
     def close(self) -> None:
         """Release the tensors."""
         self.abandon()
+        self._wire.close()
         self._values.clear()
         self._budget.give(self._reserved)
         self._reserved = 0
@@ -59,7 +63,7 @@ class HttpRequest:
         """
         for value in values.values():
             check_bytes(value)
-            self._values[value.name, REQUEST] = value
+            self._keep(value, REQUEST)
         self._budget.check(nbytes)
         self._budget.take(nbytes)
         self._reserved = nbytes
@@ -73,13 +77,9 @@ class HttpRequest:
     async def run(self, plan: CallPlan, upcoming: Sequence[CallPlan], deadline: float) -> None:  # noqa: ARG002 - nothing can be prepared of them
         """Run one call."""
         call, function = plan.call, self._functions[plan.call.function]
-        shapes = plan.shapes({made: value.shape for made, value in self._values.items()})
-        inputs = [
-            region_value(self.value(spec.name, spec.dtype, made), region)
-            for spec, made, region in zip(plan.graph.inputs, plan.sources, plan.taken, strict=True)
-        ]
-        text, views = request_body(inputs)
-        most = _most_bytes(plan, shapes)
+        shapes = plan.shapes(self._shapes)
+        parts = await self._wire.written(plan, self._values, deadline)
+        most = self._wire.most_bytes(plan, shapes)
 
         def admit(length: int) -> None:
             if most is not None and length > most:
@@ -87,16 +87,18 @@ class HttpRequest:
             self._claim(length)
 
         before = self._replicas.get(function.name)
-        reply, attempts, replica = await function.call(plan.graph.id, text, views, admit, deadline, before)
+        reply, attempts, replica = await function.call(plan.graph.id, parts, admit, deadline, before)
         self._replicas[function.name] = replica
         try:
-            values = read_outputs(reply, plan.graph.outputs, shapes.outputs)
-            times_ns = number(reply, "mopar-held-ns"), number(reply, "mopar-compute-ns")
+            answer = await self._wire.read(plan, shapes, reply, deadline)
         except MalformedError as cause:
             raise replica.failed(f"its answer cannot be used: {cause}") from cause
-        for value in values:
-            self._values[value.name, call.id] = value
-        self._timings.append(CallTiming(call.id, call.function, *times_ns, attempts))
+        for made, shape in zip(plan.graph.outputs, answer.shapes, strict=True):
+            self._shapes[made.name, call.id] = shape
+        for value in answer.values:
+            self._keep(value, call.id)
+        times_ns = answer.held_ns, answer.compute_ns
+        self._timings.append(CallTiming(call.id, call.function, *times_ns, attempts, bill=reply.bill))
 
     async def run_group(
         self,
@@ -114,6 +116,10 @@ class HttpRequest:
         """Never called: functions behind HTTP do not hear of each other."""
         raise AssertionError(f"a chain of {len(chain.plans)} calls on a transport that runs none: {upcoming, deadline}")
 
+    def _keep(self, value: TensorValue, producer: str) -> None:
+        self._values[value.name, producer] = value
+        self._shapes[value.name, producer] = value.shape
+
     def _claim(self, nbytes: int) -> None:
         """Count a body's memory as part of the reservation, which grows where it is used up."""
         self._used += nbytes
@@ -122,11 +128,3 @@ class HttpRequest:
             self._budget.check(self._used)
             self._budget.take(more)
             self._reserved = self._used
-
-
-def _most_bytes(plan: CallPlan, shapes: CallShapes) -> int | None:
-    """The most bytes that a call's answer may have; None where an output's size is not known before the run."""
-    for spec, shape in zip(plan.graph.outputs, shapes.outputs, strict=True):
-        if shape is None or tensor_bytes(spec.dtype, shape) is None:
-            return None
-    return sum(sizes_of(plan.graph.outputs, shapes.outputs)) + MAX_JSON_BYTES

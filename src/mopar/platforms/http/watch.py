@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from mopar.platforms.base import Bill
+
 _END_S = 0.05
 """How long the end of a killed process may take."""
 
@@ -41,6 +43,9 @@ class Watch(Protocol):
     def late(self) -> None:
         """Report that a call was not answered in time: the function may never finish it."""
 
+    async def bill(self) -> Bill | None:
+        """What is billed for the call that has just been answered, if that is known."""
+
 
 class Unwatched:
     """For a function of which only the address is known."""
@@ -63,3 +68,7 @@ class Unwatched:
 
     def late(self) -> None:
         """Nothing: its process is not managed here."""
+
+    async def bill(self) -> Bill | None:
+        """Not known."""
+        return None

@@ -42,7 +42,8 @@ class CloudRunOptions(ReplicatedOptions):
     """What ``--platform cloud-run`` takes."""
 
     address: Annotated[
-        str, Meta(description="URL by which a gateway reaches a function, {name} for its name; writes functions.json")
+        str,
+        Meta(description="package: write functions.json for mopar serve; URL of a function, with {name} for its name"),
     ] = ""
 
 
@@ -51,15 +52,19 @@ class KubernetesOptions(ReplicatedOptions):
     """What ``--platform knative`` takes."""
 
     context: Annotated[str, Meta(description="of the kubeconfig; default: its current one")] = ""
-    namespace: Annotated[str, Meta(description="of all objects")] = "default"
-    kind: Annotated[str, Meta(description="of functions: knative (services), or deployment (of plain Kubernetes)")] = (
-        KNATIVE
+    namespace: Annotated[str, Meta(description="of all objects; default: default")] = "default"
+    kind: Annotated[
+        str, Meta(description="functions are Knative services (knative, the default) or plain Deployments (deployment)")
+    ] = KNATIVE
+    pull_secret: Annotated[str, Meta(description="the namespace's secret that images are pulled with")] = ""
+    cluster_domain: Annotated[str, Meta(description="the cluster's DNS domain; default: cluster.local")] = (
+        "cluster.local"
     )
-    pull_secret: Annotated[str, Meta(description="secret of the namespace that images are pulled with")] = ""
-    cluster_domain: Annotated[str, Meta(description="of the cluster's names")] = "cluster.local"
-    gateway_memory: Annotated[str, Meta(description="limit of the gateway")] = "128Mi"
-    gateway_cpu: Annotated[str, Meta(description="limit of the gateway")] = "1"
-    ready_s: Annotated[float, Meta(gt=0, le=3600, description="seconds to wait until all objects are ready")] = 300.0
+    gateway_memory: Annotated[str, Meta(description="limit of the gateway; default: 128Mi")] = "128Mi"
+    gateway_cpu: Annotated[str, Meta(description="limit of the gateway; default: 1")] = "1"
+    ready_s: Annotated[
+        float, Meta(gt=0, le=3600, description="seconds to wait until all objects are ready; default: 300")
+    ] = 300.0
 
 
 def check_kubernetes(options: KubernetesOptions) -> None:

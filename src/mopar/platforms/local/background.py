@@ -19,11 +19,13 @@ from mopar.types.deployed import Deployed, DeployedFunction, GatewayAddress, Pac
 class LocalOptions:
     """Options of deployments on this machine."""
 
-    host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
+    host: Annotated[str, Meta(description="address to listen on; default: 127.0.0.1")] = "127.0.0.1"
     port: Annotated[
         int, Meta(ge=0, le=65535, description="port to listen on; 0, the default, for any, or the earlier one's")
     ] = 0
-    transport: Annotated[str, Meta(description="to the functions: local (shared memory) or http")] = "local"
+    transport: Annotated[
+        str, Meta(description="how functions are called: local (shared memory, the default) or http")
+    ] = "local"
     token_file: Annotated[Path | None, Meta(description="file with the token that requests must send")] = None
 
 

@@ -15,6 +15,7 @@ from mopar.platforms.local.function import LocalFunction
 from mopar.platforms.local.library import engine_library
 from mopar.platforms.local.process import GraphFile, WorkerSpec
 from mopar.platforms.local.supervisor import Supervisor
+from mopar.platforms.local.together import close_all, start_all
 from mopar.platforms.local.transport import LocalTransport
 from mopar.types import Function, PlatformError
 
@@ -105,21 +106,11 @@ class HostDeployment(ABC, Generic[_F]):
         # The gateway reads the engine's library first, and is charged for it: functions close to their limits would
         # start slowly if each had to read it from disk.
         await asyncio.to_thread(read_files, [engine_library()])
-        starts = [asyncio.create_task(function.start()) for function in self.functions.values()]
-        try:
-            done = await asyncio.gather(*starts, return_exceptions=True)
-        except asyncio.CancelledError:
-            await asyncio.gather(*starts, return_exceptions=True)  # they were cancelled with this task
-            await self.close()
-            raise
-        failures = [outcome for outcome in done if isinstance(outcome, BaseException)]
-        if failures:
-            await self.close()
-            raise failures[0]
+        await start_all(self.functions.values())
 
     async def close(self) -> None:
         """Stop all functions."""
-        await asyncio.gather(*(function.close() for function in self.functions.values()))
+        await close_all(self.functions.values())
 
     async def __aenter__(self) -> Self:
         await self.start()

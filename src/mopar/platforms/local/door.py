@@ -1,6 +1,5 @@
 """A function of this machine with an HTTP server of its own, whose address stays when it is restarted."""
 
-import asyncio
 import contextlib
 import os
 import select
@@ -12,11 +11,9 @@ from dataclasses import dataclass, replace
 
 from mopar.limits import Cgroup
 from mopar.platforms.function_process import GraphForm, ServedGraph, config_of
-from mopar.platforms.http import Fate
 from mopar.platforms.local.library import engine_library
 from mopar.platforms.local.process import FunctionProcess, WorkerSpec
-from mopar.platforms.local.supervisor import Supervisor
-from mopar.platforms.turns import StarvedError
+from mopar.platforms.local.watched import WatchedFunction
 from mopar.runtime.report import FAILED, READY
 from mopar.types import EngineError, GraphEntry, PlatformError
 
@@ -26,8 +23,6 @@ _BACKLOG = 32
 _OUTPUT_BYTES = 1 << 16
 _READY = f"{READY}\n".encode()
 _HEALTH = b"GET /v2/health/ready HTTP/1.1\r\nHost: function\r\nConnection: close\r\n\r\n"
-_EXIT_S = 0.5
-"""How long after a broken connection to wait for the notice that the process died, since its end causes both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +117,7 @@ class DoorProcess(FunctionProcess):
             raise PlatformError(f"function {self.spec.function} says that it is not ready")
 
 
-class HttpFunction(Supervisor[DoorProcess]):
+class HttpFunction(WatchedFunction[DoorProcess]):
     """Supervises a function's process with an HTTP server, and reports its state to the transport (``Watch``).
 
     Args:
@@ -142,8 +137,6 @@ class HttpFunction(Supervisor[DoorProcess]):
         super().__init__(spec.worker.function, make_cgroup, on_restart, memory_mib)
         self._spec = spec
         self._listener: socket.socket | None = None
-        self._down = asyncio.Event()
-        self._fate = Fate(self._why_down)
 
     @property
     def url(self) -> str:
@@ -157,28 +150,12 @@ class HttpFunction(Supervisor[DoorProcess]):
         if self._listener is not None:
             self._listener.close()
 
-    async def broke(self) -> Fate:
-        """Why a connection broke: waits a moment for the notice that the process died, or else names no reason."""
-        if self.ready():
-            try:
-                async with asyncio.timeout(_EXIT_S):
-                    await self._down.wait()
-            except TimeoutError:
-                return Fate("closed its connection")
-        return self._fate
-
-    def late(self) -> None:
-        """A run cannot be interrupted, only its process replaced."""
-        if self._process is not None:
-            self._died(self._process, "did not answer before the deadline")
-
     def _launched(self, cgroup: Cgroup | None) -> DoorProcess:
         if self._listener is None:
             try:
                 self._listener = socket.create_server((_HOST, 0), backlog=_BACKLOG)
             except OSError as cause:
                 raise PlatformError(f"function {self.name} cannot listen: {cause.strerror}") from cause
-        self._down.clear()
         return DoorProcess(self._spec, self._listener, cgroup)
 
     def _heard(self, process: DoorProcess) -> None:
@@ -187,7 +164,3 @@ class HttpFunction(Supervisor[DoorProcess]):
             output = os.read(process.fileno(), _OUTPUT_BYTES)
         if not output:
             self._died(process)
-
-    def _tell(self, error: PlatformError) -> None:
-        self._fate = Fate(self._why_down, isinstance(error, StarvedError))
-        self._down.set()

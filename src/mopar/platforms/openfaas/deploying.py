@@ -1,17 +1,10 @@
 """One deployment of a bundle to OpenFaaS: all of it, or what was there before."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-import msgspec
-
-from mopar.bundle import MANIFEST, Bundle
-from mopar.files import read_bounded, to_json, write_whole
+from mopar.bundle import Bundle
 from mopar.platforms.deploying import Tell
-from mopar.platforms.endpoints import Endpoints
-from mopar.platforms.gateways import BackgroundGateways, GatewayRecord
+from mopar.platforms.gateways import BackgroundGateways
 from mopar.platforms.names import DEPLOYMENT_LABEL
 from mopar.platforms.openfaas.client import OpenFaasClient, names_of
 from mopar.platforms.openfaas.members import (
@@ -25,22 +18,8 @@ from mopar.platforms.openfaas.members import (
 )
 from mopar.platforms.openfaas.options import OpenFaasOptions, invoked_at
 from mopar.platforms.openfaas.rollout import Rollout, await_ready
+from mopar.platforms.served import EarlierGateway, ServedGateway
 from mopar.types import MoparError, PlatformError, UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class _Earlier:
-    """The gateway in the background as it was: its record, and the addresses that it served with."""
-
-    record: GatewayRecord
-    endpoints: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """What a record of a gateway keeps: the manifest of the bundle that it serves."""
-
-    manifest_sha256: str
 
 
 class Deploying:
@@ -72,6 +51,7 @@ class Deploying:
     ) -> None:
         self._client = client
         self._gateways = gateways
+        self._gateway = ServedGateway(gateways, bundle, name, options, tell)
         self._bundle = bundle
         self._name = name
         self._options = options
@@ -96,17 +76,17 @@ class Deploying:
 
     def run(self, images: Mapping[str, str]) -> None:
         """Change it. Raises PlatformError; then all is as it was, or the message says what is not."""
-        earlier = self._stop_gateway()
+        earlier = self._gateway.stop()
         rollout = Rollout(self._client, self._tell)
         try:
-            self._change(rollout, images, self._port(earlier))
+            self._change(rollout, images, earlier)
         except MoparError as error:
             raise PlatformError(f"{error}{self._take_back(rollout, earlier)}") from error
         except BaseException:  # an interrupt too
             self._take_back(rollout, earlier)
             raise
 
-    def _change(self, rollout: Rollout, images: Mapping[str, str], port: int) -> None:
+    def _change(self, rollout: Rollout, images: Mapping[str, str], earlier: EarlierGateway | None) -> None:
         members = function_members(self._bundle, self._name, images, self._options)
         kept = {member.name for member in members}
         for status in self._present.values():
@@ -123,7 +103,7 @@ class Deploying:
             self._await((gateway,))
             self._gateways.forget(self._name)
         else:
-            self._start_gateway(endpoints, port)
+            self._gateway.start(endpoints, earlier)
 
     def _await(self, members: tuple[Member, ...]) -> None:
         self._tell("waiting until the functions answer" if len(members) > 1 else f"waiting for {members[0].name}")
@@ -140,31 +120,7 @@ class Deploying:
             if status is not None and status.replicas < member.replicas:
                 self._client.scale(member.name, member.replicas)
 
-    # --- the gateway in the background ---
-
-    def _stop_gateway(self) -> _Earlier | None:
-        record = self._gateways.find(self._name)
-        if record is None or not record.alive():
-            return None
-        self._tell(f"stopping the gateway of {self._name} as it was")
-        self._gateways.stop(record)
-        return _Earlier(record, self._gateways.functions_file(self._name).read_bytes())
-
-    def _port(self, earlier: _Earlier | None) -> int:
-        """The port that is asked for; clients find an earlier gateway's successor where it was."""
-        return earlier.record.port() if earlier is not None and not self._options.port else self._options.port
-
-    def _start_gateway(self, endpoints: Endpoints, port: int) -> None:
-        self._tell(f"starting the gateway of {self._name}")
-        path, host = self._gateways.functions_file(self._name), self._options.host
-        write_whole(path, to_json(endpoints))
-        words = [str(self._bundle.root.resolve()), f"--host={host}", f"--port={port}", f"--functions={path}"]
-        if self._options.token_file is not None:
-            words.append(f"--token-file={self._options.token_file.resolve()}")
-        served = msgspec.json.encode(_Served(_manifest_sha256(self._bundle.root))).decode()
-        self._gateways.start(self._name, words, served)
-
-    def _take_back(self, rollout: Rollout, earlier: _Earlier | None) -> str:
+    def _take_back(self, rollout: Rollout, earlier: EarlierGateway | None) -> str:
         """Take changes back; what to add to the message of the error."""
         left = rollout.undo()
         if left:
@@ -174,25 +130,9 @@ class Deploying:
             return ""
         try:
             if earlier is not None:
-                self._restart(earlier)
+                self._gateway.restart(earlier)
             else:
                 self._await(tuple(member_of(status) for status in self._present.values()))
         except MoparError as error:
             return f"; {self._name} is as it was before, but does not answer: {error}"
         return f"; {self._name} runs as it did before"
-
-    def _restart(self, earlier: _Earlier) -> None:
-        record = earlier.record
-        served = msgspec.json.decode(record.document, type=_Served)
-        root = Path(record.words[0])
-        if _manifest_sha256(root) != served.manifest_sha256:
-            raise PlatformError(f"the bundle that it served, {root}, has changed")
-        write_whole(self._gateways.functions_file(self._name), earlier.endpoints)
-        self._gateways.start(self._name, record.words_again(), record.document)
-
-
-def _manifest_sha256(root: Path) -> str:
-    try:
-        return hashlib.sha256(read_bounded(root / MANIFEST)).hexdigest()
-    except OSError as cause:
-        raise PlatformError(f"{root}: {cause.strerror or cause}") from cause

@@ -20,8 +20,10 @@ _PLACE = "{name}"
 class OpenFaasOptions(ImageOptions):
     """What ``mopar deploy --platform openfaas`` takes."""
 
-    gateway: Annotated[str, Meta(description="URL of the OpenFaaS gateway")] = "http://127.0.0.1:8080"
-    username: Annotated[str, Meta(description="of its basic authentication")] = "admin"
+    gateway: Annotated[str, Meta(description="URL of the OpenFaaS gateway; default: http://127.0.0.1:8080")] = (
+        "http://127.0.0.1:8080"
+    )
+    username: Annotated[str, Meta(description="of its basic authentication; default: admin")] = "admin"
     password_file: Annotated[
         Path | None,
         Meta(description="file with the password; default: $OPENFAAS_PASSWORD, or that of faas-cli login"),
@@ -30,9 +32,11 @@ class OpenFaasOptions(ImageOptions):
     secret: Annotated[tuple[str, ...], Meta(description="secret of the platform that functions get; repeatable")] = ()
     replicas: Annotated[int, Meta(ge=0, description="of each function; 0, the default, for the plan's")] = 0
     max_functions: Annotated[
-        int, Meta(ge=1, description="most functions that the platform takes; the Community Edition takes 15")
+        int, Meta(ge=1, description="most functions that the platform takes; default: 15, as the Community Edition")
     ] = 15
-    invoke: Annotated[str, Meta(description="how functions are called: gateway, or direct")] = "gateway"
+    invoke: Annotated[
+        str, Meta(description="how functions are called: gateway (by OpenFaaS's, the default), or direct")
+    ] = "gateway"
     address: Annotated[str, Meta(description="with direct: a function's URL, {name} for its name")] = (
         "http://{name}.openfaas-fn.svc.cluster.local:8080"
     )
@@ -42,14 +46,18 @@ class OpenFaasOptions(ImageOptions):
     inner_gateway: Annotated[
         str, Meta(description="with --gateway-function: URL of the OpenFaaS gateway as functions reach it")
     ] = "http://gateway.openfaas.svc.cluster.local:8080"
-    gateway_memory: Annotated[str, Meta(description="limit of --gateway-function")] = "128Mi"
-    gateway_cpu: Annotated[str, Meta(description="limit of --gateway-function")] = "1"
-    host: Annotated[str, Meta(description="address that the gateway in the background listens on")] = "127.0.0.1"
+    gateway_memory: Annotated[str, Meta(description="limit of --gateway-function; default: 128Mi")] = "128Mi"
+    gateway_cpu: Annotated[str, Meta(description="limit of --gateway-function; default: 1")] = "1"
+    host: Annotated[
+        str, Meta(description="address that the gateway in the background listens on; default: 127.0.0.1")
+    ] = "127.0.0.1"
     port: Annotated[
         int, Meta(ge=0, le=65535, description="its port; 0, the default, for any, or the earlier one's")
     ] = 0
     token_file: Annotated[Path | None, Meta(description="file with the token that its requests must send")] = None
-    ready_s: Annotated[float, Meta(gt=0, le=3600, description="seconds to wait until all functions answer")] = 120.0
+    ready_s: Annotated[
+        float, Meta(gt=0, le=3600, description="seconds to wait until all functions answer; default: 120")
+    ] = 120.0
 
 
 def check_options(options: OpenFaasOptions) -> OpenFaasOptions:

@@ -1,16 +1,17 @@
 """The messages between a function on Lambda and who invokes it: JSON, with tensors in base64 or as objects of S3.
 
     {"graph": NAME, "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": BASE64},
-                               {"name": "y", "datatype": "FP32", "shape": [9], "object": KEY}],
+                               {"name": "y", "datatype": "FP32", "shape": [9], "object": KEY},
+                               {"name": "z", "datatype": "FP32", "shape": [2], "object": KEY, "offset": 4, "bytes": 8}],
      "store": {"bucket": NAME, "prefix": TEXT, "above_bytes": NUMBER}}
 
     {"outputs": [the same form], "held_ns": NUMBER, "compute_ns": NUMBER}
     {"error": {"kind": "refused" | "memory" | "failed", "message": ONE LINE}}
 
 Datatypes and binary forms are those of the Open Inference Protocol: elements in row-major order, little endian, strings
-with their lengths before them. ``store`` may be absent; it has the objects of inputs, and takes outputs of more than
-``above_bytes``, and those that an answer has no room for. Lambda bills and retries by the status of an invocation, so
-that of an error is a success too; an invocation fails where the process is broken.
+with their lengths before them. ``store`` may be absent; it has the objects of inputs, of which one may be a range, and
+takes outputs of more than ``above_bytes``, and those that an answer has no room for. Lambda bills and retries by the
+status of an invocation, so that of an error is a success too; an invocation fails where the process is broken.
 """
 
 from mopar.runtime.aws_lambda.base64text import Span, decoded_bytes, encode_pieces, parse_without_long
@@ -51,16 +52,26 @@ class Source:
     Attributes:
         index, port, shape: of the input.
         nbytes: of its data; None where only the object tells.
+        offset: where they begin in the object; None where they are all of it.
     """
 
-    __slots__ = ("index", "key", "nbytes", "port", "shape", "text")
+    __slots__ = ("index", "key", "nbytes", "offset", "port", "shape", "text")
 
-    def __init__(self, index: int, port: "Port", shape: "tuple[int, ...]", text: "memoryview | None", key: str) -> None:
+    def __init__(
+        self,
+        index: int,
+        port: "Port",
+        shape: "tuple[int, ...]",
+        text: "memoryview | None",
+        key: str,
+        offset: "int | None" = None,
+    ) -> None:
         self.index = index
         self.port = port
         self.shape = shape
         self.text = text
         self.key = key
+        self.offset = offset
         self.nbytes: int | None = None
         if text is not None:
             self.nbytes = _decoded_bytes(port, text)
@@ -189,7 +200,22 @@ def _source(
         raise RefusedError(400, f"input {port.name} needs data in base64, or else the key of an object")
     if key is not None and store is None:
         raise RefusedError(400, f"input {port.name} is an object: say in which store")
-    return Source(index, port, shape, text, key or "")
+    source = Source(index, port, shape, text, key or "", _offset(port, item))
+    if source.offset is not None and (text is not None or source.nbytes != item["bytes"]):
+        raise RefusedError(
+            400, f"input {port.name}: offset and bytes are for objects, of as many bytes as its shape has"
+        )
+    return source
+
+
+def _offset(port: "Port", item: "dict[object, object]") -> "int | None":
+    """Where an input begins in its object; None where it is all of it."""
+    offset, count = item.get("offset"), item.get("bytes")
+    if offset is None and count is None:
+        return None
+    if type(offset) is not int or type(count) is not int or offset < 0:
+        raise RefusedError(400, f"input {port.name} needs both offset and bytes, or none")
+    return offset
 
 
 def _decoded_bytes(port: "Port", text: memoryview) -> int:

@@ -104,7 +104,7 @@ class Invocations:
                 _decode(source, view)
             else:
                 assert request.store is not None, "an object without a store"
-                self._bucket(request.store.bucket).get_into(source.key, view)
+                self._bucket(request.store.bucket).get_into(source.key, view, source.offset)
         return [(source.index, tensor) for source, tensor in zip(request.sources, tensors, strict=True)]
 
     def _fetched(self, request: "Request", source: "Source") -> bytes:

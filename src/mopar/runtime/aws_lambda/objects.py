@@ -8,7 +8,7 @@ import http.client
 import os
 import time
 
-from mopar.runtime.aws_lambda.signing import own_credentials, quoted_path, signed_headers
+from mopar.runtime.aws_lambda.signing import bucket_address, own_credentials, quoted_path, signed_headers
 from mopar.runtime.request import RefusedError
 
 TYPE_CHECKING = False  # typing and collections cost memory
@@ -23,7 +23,7 @@ _TRIES, _PAUSE_S = 4, 0.1
 _AGAIN = frozenset((408, 429, 500, 502, 503, 504))
 _PIECE_BYTES = 256 << 10
 _MOST_ERROR_BYTES = 4096
-_REASONS = {403: "the function's role has no right to it", 404: "there is none"}
+_REASONS = {403: "the function's role has no right to it", 404: "there is none", 416: "it ends before"}
 
 
 class StoreError(OSError):
@@ -44,7 +44,10 @@ class ObjectStore:
         self._bucket = bucket
         self._region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-        self._tls, self._host, self._root = _address(given, bucket, self._region)
+        try:
+            self._tls, self._host, self._root = bucket_address(given, bucket, self._region)
+        except ValueError as cause:
+            raise StoreError(str(cause)) from cause
         self._connection: http.client.HTTPConnection | None = None
 
     def get(self, key: str, most_bytes: int) -> bytes:
@@ -60,8 +63,8 @@ class ObjectStore:
 
         return self._fetched(key, take)
 
-    def get_into(self, key: str, place: memoryview) -> None:
-        """Read an object into memory of its size. Raises RefusedError, StoreError."""
+    def get_into(self, key: str, place: memoryview, offset: "int | None" = None) -> None:
+        """Read an object into memory of its size, or what begins at an offset. Raises RefusedError, StoreError."""
 
         def take(answer: http.client.HTTPResponse, nbytes: int) -> None:
             if nbytes != len(place):
@@ -71,7 +74,8 @@ class ObjectStore:
                 at += _received(key, answer, place[at:])
             answer.read()  # its end
 
-        self._fetched(key, take)
+        if offset is None or len(place) > 0:
+            self._fetched(key, take, None if offset is None else (offset, offset + len(place) - 1))
 
     def download(self, key: str, file: "BinaryIO", nbytes: int, sha256: str) -> None:
         """Write an object of a known size and digest to a file. Raises RefusedError, StoreError, OSError."""
@@ -101,9 +105,14 @@ class ObjectStore:
         """Delete an object, which may not be there. Raises StoreError."""
         self._answered("DELETE", key).read()
 
-    def _fetched(self, key: str, take: "Callable[[http.client.HTTPResponse, int], Taken]") -> "Taken":
-        """What ``take`` makes of an object's data and length."""
-        answer = self._answered("GET", key)
+    def _fetched(
+        self,
+        key: str,
+        take: "Callable[[http.client.HTTPResponse, int], Taken]",
+        part: "tuple[int, int] | None" = None,
+    ) -> "Taken":
+        """What ``take`` makes of an object's data and length, or of those from one byte to another."""
+        answer = self._answered("GET", key, None, {} if part is None else {"range": f"bytes={part[0]}-{part[1]}"})
         try:
             if answer.length is None:
                 raise StoreError(f"S3 does not say how long object {key} is")  # noqa: TRY301 - and close it below
@@ -115,18 +124,24 @@ class ObjectStore:
             self.close()  # data that were not read would be taken for the next answer
             raise
 
-    def _answered(self, method: str, key: str, data: "memoryview | bytes | None" = None) -> http.client.HTTPResponse:
+    def _answered(
+        self,
+        method: str,
+        key: str,
+        data: "memoryview | bytes | None" = None,
+        more: "dict[str, str] | None" = None,
+    ) -> http.client.HTTPResponse:
         """S3's answer to a request; what may be over in a moment is tried again."""
         reason = ""
         for attempt in range(_TRIES):
             time.sleep(_PAUSE_S * (2**attempt - 1))
             try:
-                answer = self._asked(method, key, data)
+                answer = self._asked(method, key, data, more or {})
             except (OSError, http.client.HTTPException) as cause:
                 self.close()  # it may have been closed while the function was frozen
                 reason = str(cause) or type(cause).__name__
                 continue
-            if answer.status in {200, 204}:
+            if answer.status in {200, 204, 206}:
                 return answer
             reason = f"{answer.status} {_code_of(answer)}"
             self.close()
@@ -134,12 +149,14 @@ class ObjectStore:
                 break
         raise StoreError(f"S3 does not {method} object {key} of bucket {self._bucket}: {reason}")
 
-    def _asked(self, method: str, key: str, data: "memoryview | bytes | None") -> http.client.HTTPResponse:
+    def _asked(
+        self, method: str, key: str, data: "memoryview | bytes | None", more: "dict[str, str]"
+    ) -> http.client.HTTPResponse:
         if self._connection is None:
             kind = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
             self._connection = kind(self._host, timeout=_TIMEOUT_S)
         path = quoted_path(f"{self._root}/{key}")
-        headers = signed_headers(method, self._host, path, self._region, own_credentials())
+        headers = signed_headers(method, self._host, path, self._region, own_credentials()) | more
         if data is not None:
             headers["content-length"] = str(len(data))
         self._connection.request(method, path, data, headers)
@@ -150,19 +167,6 @@ class ObjectStore:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
-
-
-def _address(given: str, bucket: str, region: str) -> tuple[bool, str, str]:
-    """Whether TLS is spoken, the host, and what comes before a key."""
-    if given:
-        scheme, _, rest = given.rstrip("/").partition("://")
-        host, slash, path = rest.partition("/")
-        if scheme not in {"http", "https"} or not host:
-            raise StoreError(f"AWS_ENDPOINT_URL_S3 {given}: write http:// or https:// and a host")
-        return scheme == "https", host, f"{slash}{path}/{bucket}"
-    domain = f"s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
-    # A certificate is for one label before the domain, so a bucket with a dot in its name is part of the path.
-    return (True, domain, f"/{bucket}") if "." in bucket else (True, f"{bucket}.{domain}", "")
 
 
 def _received(key: str, answer: http.client.HTTPResponse, place: memoryview) -> int:

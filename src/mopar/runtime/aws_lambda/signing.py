@@ -1,4 +1,4 @@
-"""Signature Version 4 of requests to S3, and the credentials that Lambda gives to functions."""
+"""Signature Version 4 of requests to AWS, where S3 is, and the credentials that Lambda gives to functions."""
 
 import hashlib
 import hmac
@@ -7,10 +7,10 @@ import time
 
 from mopar.runtime.jsontext import parse
 
-_SERVICE, _ALGORITHM = "s3", "AWS4-HMAC-SHA256"
+_S3, _ALGORITHM = "s3", "AWS4-HMAC-SHA256"
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/")
 UNSIGNED = "UNSIGNED-PAYLOAD"
-"""In place of a body's digest, which would take 5 ms of a CPU per MiB: TLS has its own."""
+"""In place of a body's digest, which would take 5 ms of a CPU per MiB: TLS has its own. S3 alone takes it."""
 
 
 class Credentials:
@@ -53,26 +53,39 @@ def quoted_path(path: str) -> str:
 
 
 def signed_headers(
-    method: str, host: str, path: str, region: str, credentials: Credentials, now_s: float | None = None
+    method: str,
+    host: str,
+    path: str,
+    region: str,
+    credentials: Credentials,
+    now_s: float | None = None,
+    *,
+    service: str = _S3,
+    query: str = "",
+    digest: str = UNSIGNED,
 ) -> dict[str, str]:
-    """The headers of a request to S3 without a query, its signature among them.
+    """The headers of a request, its signature among them.
 
     Args:
         method: of the request.
         host: as the request names it.
         path: with percent-encoding.
-        region: of the bucket.
+        region: of the service.
         credentials: to sign with.
         now_s: time since the epoch; now by default.
+        service: that is asked.
+        query: with percent-encoding, its parameters in the order of their names; empty for none.
+        digest: of the body, SHA-256 in hexadecimal digits.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_s))
-    scope = f"{stamp[:8]}/{region}/{_SERVICE}/aws4_request"
-    headers = {"host": host, "x-amz-content-sha256": UNSIGNED, "x-amz-date": stamp}
+    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
+    headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": stamp}
     if credentials.token:
         headers["x-amz-security-token"] = credentials.token
     lines = "".join([f"{name}:{value}\n" for name, value in headers.items()])
     names = ";".join(headers)
-    request = f"{method}\n{path}\n\n{lines}\n{names}\n{UNSIGNED}"
+    signed = path if service == _S3 else quoted_path(path)  # S3 alone takes paths as they are
+    request = f"{method}\n{signed}\n{query}\n{lines}\n{names}\n{digest}"
     text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     key = f"AWS4{credentials.secret_key}".encode()
     for part in (*scope.split("/"), text):
@@ -81,3 +94,25 @@ def signed_headers(
         f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
     )
     return headers
+
+
+def bucket_address(given: str, bucket: str, region: str) -> tuple[bool, str, str]:
+    """Where a bucket is: whether TLS is spoken, the host, and what comes before a key.
+
+    Args:
+        given: URL of what speaks as S3; empty for Amazon's.
+        bucket: its name.
+        region: of the bucket.
+
+    Raises:
+        ValueError: it is no URL.
+    """
+    if given:
+        scheme, _, rest = given.rstrip("/").partition("://")
+        host, slash, path = rest.partition("/")
+        if scheme not in {"http", "https"} or not host:
+            raise ValueError(f"AWS_ENDPOINT_URL_S3 {given}: write http:// or https:// and a host")
+        return scheme == "https", host, f"{slash}{path}/{bucket}"
+    domain = f"s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+    # A certificate is for one label before the domain, so a bucket with a dot in its name is part of the path.
+    return (True, domain, f"/{bucket}") if "." in bucket else (True, f"{bucket}.{domain}", "")

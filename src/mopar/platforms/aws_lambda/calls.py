@@ -1,0 +1,125 @@
+"""The calls of one request to functions on Lambda: tensors in messages, and those that no message holds in a bucket."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mopar.bundle.call_plans import CallPlan, CallShapes, Made
+from mopar.bundle.call_shapes import Shape, region_shape, tensor_bytes
+from mopar.platforms.aws_lambda.messages import StoredValue, StorePlace, invoke_message, message_bytes, read_answer
+from mopar.platforms.http.connection import Reply
+from mopar.platforms.http.wire import CallAnswer, Claim, Parts, taken_input
+from mopar.platforms.outputs import MalformedError, checked_data
+from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES
+from mopar.types import DeploymentError, Region, TensorValue
+
+if TYPE_CHECKING:
+    from mopar.platforms.aws_lambda.tensors import TensorStore
+
+
+class LambdaCalls:
+    """Implements ``CallWire``.
+
+    A tensor that a function has put into the bucket is read there by the functions that need it. The gateway gets the
+    request's outputs alone.
+
+    Args:
+        store: for tensors that no message holds; None for none.
+        wanted: tensors that leave the functions.
+        claim: counts what is kept here.
+    """
+
+    def __init__(self, store: "TensorStore | None", wanted: frozenset[Made], claim: Claim) -> None:
+        self._store = store
+        self._wanted = wanted
+        self._claim = claim
+        self._prefix = "" if store is None else store.new_prefix()
+        self._stored: dict[Made, StoredValue] = {}
+        self._keys: list[str] = []
+        self._storing = asyncio.Lock()
+
+    async def written(self, plan: CallPlan, values: Mapping[Made, TensorValue], deadline: float) -> Parts:
+        """The message of a call; the largest of its tensors are stored until the others fit into it."""
+        inputs = self._inputs(plan, values)
+        if self._store is None:
+            return [invoke_message(plan.graph.id, inputs)]
+        place = StorePlace(self._store.bucket, self._prefix)
+        while message_bytes(plan.graph.id, inputs, place) > MOST_BODY_BYTES:
+            sizes = [value.nbytes if isinstance(value, TensorValue) else 0 for value in inputs]
+            if not any(sizes):
+                break
+            await self._put(plan.sources[sizes.index(max(sizes))], values, deadline)
+            inputs = self._inputs(plan, values)
+        return [invoke_message(plan.graph.id, inputs, place)]
+
+    def most_bytes(self, plan: CallPlan, shapes: CallShapes) -> int:  # noqa: ARG002 - of the Protocol
+        """Lambda's limit, with room for an emulator's own words."""
+        return MOST_BODY_BYTES
+
+    async def read(self, plan: CallPlan, shapes: CallShapes, reply: Reply, deadline: float) -> CallAnswer:
+        """Outputs decoded from the answer, or got from the bucket where they leave the functions."""
+        answer = read_answer(plan.call.function, reply.body, plan.graph.outputs, shapes.outputs)
+        found = []
+        for value in answer.outputs:
+            made = (value.name, plan.call.id)
+            if isinstance(value, TensorValue):
+                found.append(value)
+                continue
+            self._stored[made] = value
+            self._keys.append(value.key)
+            if made in self._wanted:
+                found.append(await self._got(value, deadline))
+        shapes_made = tuple(value.shape for value in answer.outputs)
+        return CallAnswer(shapes_made, tuple(found), answer.held_ns, answer.compute_ns)
+
+    def close(self) -> None:
+        """Have the request's objects deleted."""
+        if self._store is not None and self._keys:
+            self._store.delete_soon(tuple(self._keys))
+        self._keys.clear()
+
+    def _inputs(self, plan: CallPlan, values: Mapping[Made, TensorValue]) -> list[TensorValue | StoredValue]:
+        found: list[TensorValue | StoredValue] = []
+        for spec, made, region in zip(plan.graph.inputs, plan.sources, plan.taken, strict=True):
+            stored = self._stored.get(made)
+            if stored is not None:
+                found.append(_part(StoredValue(spec.name, spec.dtype, stored.shape, stored.key), region))
+            else:
+                found.append(taken_input(spec, values[made], region))
+        return found
+
+    async def _put(self, made: Made, values: Mapping[Made, TensorValue], deadline: float) -> None:
+        """Store a whole tensor, of which others may read other regions."""
+        assert self._store is not None, "compared before"
+        async with self._storing:
+            if made in self._stored:  # by another call meanwhile
+                return
+            value, key = values[made], f"{self._prefix}{len(self._keys)}"
+            self._keys.append(key)
+            await self._store.put(key, memoryview(value.data).cast("B"), deadline)
+            self._stored[made] = StoredValue(value.name, value.dtype, value.shape, key)
+
+    async def _got(self, value: StoredValue, deadline: float) -> TensorValue:
+        if self._store is None:
+            raise MalformedError(f"output {value.name} is an object, and there is no bucket")
+        needed = tensor_bytes(value.dtype, value.shape)
+
+        def admit(length: int) -> None:
+            if needed is not None and length != needed:
+                raise DeploymentError(f"object {value.key} has {length} bytes, its shape needs {needed}")
+            self._claim(length)
+
+        data = await self._store.get(value.key, admit, deadline)
+        return checked_data(TensorValue(value.name, value.dtype, value.shape, data))
+
+
+def _part(value: StoredValue, region: Region | None) -> StoredValue:
+    """A contiguous region of a stored tensor."""
+    if region is None:
+        return value
+    shape: Shape = region_shape(value.name, value.shape, region)
+    whole = tensor_bytes(value.dtype, value.shape)
+    assert whole is not None, "a region of strings is not contiguous"
+    stride = whole // value.shape[region.axis]
+    size = region.stop - region.start
+    return StoredValue(value.name, value.dtype, shape, value.key, region.start * stride, size * stride)

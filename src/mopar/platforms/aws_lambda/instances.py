@@ -1,0 +1,134 @@
+"""Emulated functions of a gateway: an instance of each, started again when it dies, and what its calls would cost."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mopar.files import read_json
+from mopar.limits import Cgroup, Cgroups, detect_cgroups
+from mopar.platforms.aws_lambda.emulator_process import free_ports
+from mopar.platforms.aws_lambda.instance import HOST, SPEC, Instance, InstanceSpec
+from mopar.platforms.aws_lambda.transport import lambda_wire
+from mopar.platforms.base import Bill, Budget
+from mopar.platforms.endpoints import Endpoints
+from mopar.platforms.http import HttpTransport
+from mopar.platforms.local.together import close_all, start_all
+from mopar.platforms.local.watched import WatchedFunction
+from mopar.types import Manifest, PlatformError
+
+_INHERITED = (
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL",
+)  # fmt: skip
+"""What functions need of this process's environment where tensors pass through a bucket."""
+_ANSWER_S = 0.2
+"""How long an emulator may take to say what became of a call after its function has ended."""
+_MIB = 1 << 20
+
+
+class InstanceSupervisor(WatchedFunction[Instance]):
+    """Supervises an instance, and tells what its calls cost.
+
+    Args:
+        folder: of the function.
+        port: where it is called; it stays the same when the function is started again.
+        cgroups: to limit it with; None for no limits.
+        variables: of its environment.
+        on_restart: called with its name each time it is restarted.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        cgroups: Cgroups | None,
+        variables: Mapping[str, str],
+        on_restart: Callable[[str], None],
+    ) -> None:
+        self.spec = read_json(folder / SPEC, InstanceSpec, error=PlatformError)
+        make = None if cgroups is None else lambda: self._limited(cgroups)
+        super().__init__(self.spec.function, make, on_restart, self.spec.memory_mib)
+        self._folder = folder
+        self._variables = variables
+        self._port = port
+
+    @property
+    def url(self) -> str:
+        """Where the function is called."""
+        return f"http://{HOST}:{self._port}"
+
+    async def bill(self) -> Bill | None:
+        """By the emulator's own report."""
+        process = self._process
+        if process is None:
+            return None
+        try:
+            return self.spec.bill(await asyncio.to_thread(process.duration_ms))
+        except PlatformError:  # it died after its answer
+            return None
+
+    def _limited(self, cgroups: Cgroups) -> Cgroup:
+        cgroup = cgroups.create(f"lambda-{self.spec.function}"[:64])
+        try:
+            cgroup.limit(self.spec.memory_mib * _MIB, self.spec.vcpus)
+        except PlatformError:
+            cgroup.remove()
+            raise
+        return cgroup
+
+    def _launched(self, cgroup: Cgroup | None) -> Instance:
+        return Instance(self.spec, self._folder, self._port, cgroup, self._variables)
+
+    def _heard(self, process: Instance) -> None:
+        """Let the emulator answer a call that the function has died in: it knows where that was a time-out."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(process)
+        loop.call_later(_ANSWER_S, self._died, process)
+
+
+class EmulatedDeployment:
+    """Functions on emulators of this process. Use it as an async context manager.
+
+    Args:
+        endpoints: function -> its folder.
+        manifest: whose functions they are.
+        on_restart: called with a function's name each time it is restarted.
+
+    Raises:
+        PlatformError: a folder has no function.
+    """
+
+    def __init__(self, endpoints: Endpoints, manifest: Manifest, on_restart: Callable[[str], None]) -> None:
+        self._place = endpoints.aws
+        self._outputs = frozenset(manifest.plan.outputs)
+        cgroups = detect_cgroups()
+        if cgroups is not None:
+            cgroups.sweep_stale()
+        self.limited = cgroups is not None
+        """Whether functions run under limits."""
+        variables = {name: os.environ[name] for name in _INHERITED if endpoints.aws.bucket and name in os.environ}
+        if endpoints.aws.bucket:
+            variables["AWS_REGION"] = endpoints.aws.region
+        ports = free_ports(len(endpoints.functions))
+        self.functions = {
+            name: InstanceSupervisor(Path(places[0]), port, cgroups, variables, on_restart)
+            for (name, places), port in zip(endpoints.functions.items(), ports, strict=True)
+        }
+
+    def transport(self, budget: Budget | None = None) -> HttpTransport:
+        """What carries calls to the functions, one at a time to each."""
+        urls = {name: [function.url] for name, function in self.functions.items()}
+        return HttpTransport(urls, budget, watches=self.functions, wire=lambda_wire(urls, self._place, self._outputs))
+
+    async def __aenter__(self) -> Self:
+        """Start all functions; where one fails, none is left. Raises PlatformError."""
+        await start_all(self.functions.values())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop all functions."""
+        await close_all(self.functions.values())

@@ -1,0 +1,40 @@
+"""Calls of functions on Lambda, or on emulators of it: the transport's parts for one deployment."""
+
+from collections.abc import Mapping, Sequence
+
+from mopar.bundle.call_plans import Made
+from mopar.platforms.aws_lambda.service import EmulatorWire, Invoking, ServiceWire
+from mopar.platforms.endpoints import AwsPlace
+from mopar.types import UsageError
+
+
+def lambda_wire(functions: Mapping[str, Sequence[str]], place: AwsPlace, wanted: frozenset[Made]) -> Invoking:
+    """What the functions of a deployment speak.
+
+    Args:
+        functions: function -> its name or ARN, or URLs of emulators.
+        place: where they are.
+        wanted: tensors that leave the functions: the plan's outputs.
+
+    Raises:
+        UsageError: some are emulators and others are not, or no region is named.
+    """
+    emulated = {is_emulator(place) for places in functions.values() for place in places}
+    if len(emulated) > 1:
+        raise UsageError("functions on Lambda and emulators do not go together: name URLs for all, or for none")
+    if emulated == {True} and not place.bucket:
+        return EmulatorWire(None, wanted)
+    from mopar.platforms.aws_lambda.credentials import OwnCredentials  # digests and signatures: emulators do without
+    from mopar.platforms.aws_lambda.signed import Signer, lambda_address, region_of
+    from mopar.platforms.aws_lambda.tensors import TensorStore
+
+    credentials, region = OwnCredentials(place.profile), region_of(place.region)
+    store = TensorStore(place, region, credentials) if place.bucket else None
+    if emulated == {True}:
+        return EmulatorWire(store, wanted)
+    return ServiceWire(lambda_address(region), Signer("lambda", region, credentials), store, wanted)
+
+
+def is_emulator(place: str) -> bool:
+    """Whether a function is called at a URL, and not by its name."""
+    return "://" in place
