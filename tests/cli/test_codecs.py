@@ -36,7 +36,7 @@ def test_codecs_from_plan_to_verification(made: Pipeline, tmp_path: Path) -> Non
     built = mopar("build", made.model, plan, "-o", bundle, "--json", cache=made.cache)
     assert built.code == 0, built.stderr
     assert built.document["plan"]["coding"] == done.document["coding"]
-    against = ["--against", made.model, "--no-memory", "--json"]
+    against: list[str | Path] = ["--against", made.model, "--no-memory", "--json"]
     verified = mopar("verify", bundle, *against, "--calibration", calibration, cache=made.cache)
     assert verified.code == 0, verified.stderr
     assert verified.document["equal"]

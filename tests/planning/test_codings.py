@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from mopar.planning import Slice, chain_shape, check_plan, evaluate, plan, plan_cuts, shape_of, slice_memory_mib
 from mopar.planning.codecs import cheapest, worthwhile
 from mopar.planning.model.codings import Codings, between_functions
+from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.shape import Size
+from mopar.planning.model.table import slice_table
 from mopar.planning.policy import DEFAULT
 from mopar.types import InfeasibleError, PlatformLimits, PriceBook, Profile, TensorCoding
 from tests.planning.oracle import candidates
@@ -92,6 +94,18 @@ def assignments(offers: Mapping[str, Sequence[TensorCoding]]) -> list[Codings]:
     names = list(offers)[:-1]
     found = product(*([None, *offers[name]] for name in names))
     return [{name: one for name, one in zip(names, each, strict=True) if one is not None} for each in found]
+
+
+@random_questions
+@given(profiles(most_layers=5), limits(), st.data())
+def test_codes_are_in_the_memory_of_every_slice(profile: Profile, limit: PlatformLimits, data: st.DataObject) -> None:
+    codings = between_functions(profile, data.draw(codings_of(profile)))
+    positions = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
+    table = slice_table(CostModel.of(profile, PAPER, limit, codings), positions)
+    for row, start in enumerate(positions):
+        for column, stop in list(enumerate(positions))[row + 1 :]:
+            expected = slice_memory_mib(profile, start, stop, codings)
+            assert table.memory_mib[row, column] == pytest.approx(expected)
 
 
 def test_figures_of_an_encoded_tensor() -> None:
