@@ -12,7 +12,10 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SHARED = {"__main__", "attack_requests", "buffers", "common", "layers", "load", "paper_tables", "zoo_torch"}
+SHARED = {
+    "__main__", "attack_requests", "buffers", "common", "deployed", "layers", "load", "paper_tables", "real_inputs",
+    "zoo_torch",
+}  # fmt: skip
 
 
 def listed() -> dict[str, str]:
