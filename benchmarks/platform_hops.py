@@ -107,7 +107,7 @@ async def measured(
 def limits_here(calls: int) -> dict[str, PlatformLimits]:
     """Limits with what a call costs on this machine: of functions called directly, and through the fake platform.
 
-    Hot, since the planner adds what functions of one host find cold.
+    Measured with nothing between calls, since the planner adds the cold-cache penalty of functions that share a host.
     """
     with tempfile.TemporaryDirectory() as folder:
         bundle = echo_bundle(Path(folder) / "bundle")

@@ -211,7 +211,7 @@ def _opened(part: FilePart, owner: int) -> ClientMemory:
         if cause.errno in {errno.ENOMEM, errno.ENOSPC}:
             raise OverloadedError(f"there is no memory left behind shared memory {key[:200]}") from cause
         raise RequestError(f"shared memory {key[:200]} cannot be used: {cause.strerror}") from cause
-    except BaseException:
+    except BaseException:  # a refusal, or an interrupt: nobody else closes it
         os.close(descriptor)
         raise
     return ClientMemory(descriptor, offset + byte_size, identity)

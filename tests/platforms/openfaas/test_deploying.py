@@ -180,6 +180,7 @@ def test_a_function_that_heeds_no_sigterm_is_removed_all_the_same(world: World, 
             "skip-f2", "stubborn", LIMITS, LIMITS, labels=spec["labels"], annotations=spec["annotations"]
         )
         client(world).update(request)
+    assert not world.fake.specs
 
 
 def test_the_gateway_as_a_function(world: World, bundle: Bundle, reference: Callable[[str], Path]) -> None:

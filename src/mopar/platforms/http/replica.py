@@ -75,7 +75,7 @@ class Replica:
         except DeploymentError as error:
             self.missing_since = None
             raise self.failed(str(error)) from error
-        except BaseException:
+        except BaseException:  # it answered, or the call was cancelled: neither says that it cannot be reached
             self.missing_since = None
             raise
         self.missing_since = None
