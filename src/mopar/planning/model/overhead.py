@@ -17,12 +17,12 @@ class RuntimeOverhead:
 
     It consists of the engine's objects, kernels' code, fragmentation of the heap, and pages kept by read-ahead on
     faults. It cannot be computed, so it is measured, for the unsplit model and for a few slices. A layer's part in the
-    model is the mean of its shares of time and of resident weights. A slice's prediction is the mean over the measured
-    slices that it overlaps, weighted by the overlapping part; for a slice larger than they are, it approaches the
-    unsplit model's the larger the slice is.
+    model is the mean of its shares of time and of the weights that are read. A slice's prediction is the mean over the
+    measured slices that it overlaps, weighted by the overlapping part; for a slice larger than they are, it approaches
+    the unsplit model's the larger the slice is.
 
     A measured slice that needs far less beyond its weights than the others does not read all of them (a table of which
-    requests gather some rows): the difference is subtracted from its layers, by their weights.
+    requests gather some rows): the difference, at most its weights, is subtracted from its layers, by their weights.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -36,14 +36,15 @@ class RuntimeOverhead:
         per_layer, unread = np.zeros(count), np.zeros(count)
         for sample, mib in beyond.items():
             span = slice(sample.start, sample.stop)
-            plain = mib >= _LEAST_OF_USUAL * usual
-            per_layer[span] = mib if plain else usual
-            if not plain and resident[span].sum() > 0:
-                unread[span] = (usual - mib) * resident[span] / resident[span].sum()
+            held = resident[span].sum()
+            missing = 0.0 if mib >= _LEAST_OF_USUAL * usual else min(usual - mib, held)
+            per_layer[span] = mib + missing
+            if missing:
+                unread[span] = missing * resident[span] / held
         self._whole = _beyond(profile, 0, count, profile.whole.memory_mib) + unread.sum()
         if not profile.samples:
             per_layer[:] = self._whole
-        part = _parts(profile, resident)
+        part = _parts(profile, resident - unread)
         # Prefix sums over layers of the terms that a slice's figure consists of.
         per_position = np.cumsum(np.stack([part, part * per_layer, unread]), axis=1)
         self._upto: Floats = np.concatenate([np.zeros((3, 1)), per_position], axis=1)
@@ -63,11 +64,11 @@ class RuntimeOverhead:
         return overhead
 
 
-def _parts(profile: Profile, resident: Floats) -> Floats:
-    """Each layer's part in the model; they add up to 1."""
+def _parts(profile: Profile, read: Floats) -> Floats:
+    """Each layer's part in the model, by its time and the weights that it reads; they add up to 1."""
     time = np.diff(np.array(elapsed_ms(profile)))
-    shares = [values / values.sum() for values in (time, resident) if values.sum() > 0]
-    parts: Floats = sum(shares, np.zeros(len(resident))) / max(len(shares), 1)
+    shares = [values / values.sum() for values in (time, read) if values.sum() > 0]
+    parts: Floats = sum(shares, np.zeros(len(read))) / max(len(shares), 1)
     return parts
 
 
