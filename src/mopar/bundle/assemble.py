@@ -22,9 +22,9 @@ from mopar.machine import machine_facts
 from mopar.planning.validate.plan import check_plan
 from mopar.types import (
     PACKED_OPTIONS,
+    PORTABLE_OPTIONS,
     BundleError,
     Call,
-    EngineOptions,
     Graph,
     GraphEntry,
     Manifest,
@@ -189,7 +189,7 @@ def _write_graph(
         inputs=specs[0],
         outputs=specs[1],
         files=file_entries(root, files),
-        options=EngineOptions(),
+        options=PORTABLE_OPTIONS,
         packed=_pack(root, files[0], name),
     )
 

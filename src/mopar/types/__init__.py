@@ -22,7 +22,15 @@ from mopar.types.errors import (
     UsageError,
 )
 from mopar.types.layers import CutPosition, LayerProfile, TensorProfile, WeightProfile
-from mopar.types.manifest import PACKED_OPTIONS, EngineOptions, FileEntry, GraphEntry, Manifest, PackedEntry
+from mopar.types.manifest import (
+    PACKED_OPTIONS,
+    PORTABLE_OPTIONS,
+    EngineOptions,
+    FileEntry,
+    GraphEntry,
+    Manifest,
+    PackedEntry,
+)
 from mopar.types.patterns import (
     GlobalDifferences,
     LayerRun,
@@ -68,6 +76,7 @@ from mopar.types.tensor import Dim, TensorSpec, TensorValue, element_count, form
 __all__ = [
     "DTYPES",
     "PACKED_OPTIONS",
+    "PORTABLE_OPTIONS",
     "REQUEST",
     "Accuracy",
     "BundleError",

@@ -37,6 +37,8 @@ class EngineOptions:
 PACKED_OPTIONS = EngineOptions(optimize="none", prepack=True, arena=False, memory_pattern=False)
 """Options for a prepacked graph. Arena and memory pattern are off because both round allocations up; with the
 allocator settings of ``mopar.runtime.environment`` a worker is as fast without them."""
+PORTABLE_OPTIONS = EngineOptions(optimize="all", prepack=True, arena=False, memory_pattern=False)
+"""Options for a portable graph, which is optimised and packed while it is loaded."""
 
 
 @dataclass(frozen=True, slots=True)

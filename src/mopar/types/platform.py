@@ -69,6 +69,7 @@ class PlatformLimits:
         hop_billed_share, wire_billed_share: share of the two that passes inside the function and is billed; the
             rest is latency only.
         package_base_bytes: size of the runtime, which is part of ``package_bytes``.
+        portable_graphs: whether functions load portable graphs, because the kind of their CPU is not known.
     """
 
     name: str
@@ -83,6 +84,7 @@ class PlatformLimits:
     hop_billed_share: float = 0.5
     wire_billed_share: float = 1.0
     package_base_bytes: int = 0
+    portable_graphs: bool = False
 
     @property
     def shares_memory(self) -> bool:

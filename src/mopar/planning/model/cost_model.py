@@ -6,6 +6,7 @@ from typing import Generic
 
 from mopar.planning.model.calls import CallCosts, CallTime, call_costs, call_time, step_costs
 from mopar.planning.model.codings import NO_CODINGS, RAW, Codings, between_functions
+from mopar.planning.model.portable import loaded_portable
 from mopar.planning.model.times import beside_ms, elapsed_ms, has_two_threads
 from mopar.planning.numbers import Num
 from mopar.types import CutPosition, PlatformLimits, PriceBook, Profile, TensorCoding
@@ -25,7 +26,7 @@ class CostModel:
     """A profile with the prices and limits that its plans have.
 
     Attributes:
-        profile: what was measured of the model.
+        profile: what was measured of the model, as of the graphs that the platform's functions load.
         book: prices, sizes and the billing unit.
         limits: the platform's limits, and the costs of its calls.
         call, step: costs of a call, and of a further step of functions that compute a slice in parallel.
@@ -57,6 +58,8 @@ class CostModel:
         cls, profile: Profile, book: PriceBook, limits: PlatformLimits, codings: Codings = NO_CODINGS
     ) -> "CostModel":
         """Make a cost model for a profile and a platform. Linear in the profile's size."""
+        if limits.portable_graphs:
+            profile = loaded_portable(profile)
         file_bytes = sum(weight.file_bytes for weight in profile.weights)
         loading_ms = max(profile.whole.init_ms - profile.runtime.init_ms, 0.0)
         return cls(
