@@ -1,6 +1,7 @@
 """Shared fixtures: reference models by name."""
 
 import os
+import uuid
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +40,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def reference() -> Callable[[str], Path]:
     """The ONNX file of a reference model; built once for each version of its recipe and cached in ``.cache``."""
     return materialise
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deployments of one test are unknown to others, to other runs and to the user."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state" / uuid.uuid4().hex))
 
 
 @pytest.fixture(autouse=True)

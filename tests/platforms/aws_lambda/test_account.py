@@ -155,7 +155,6 @@ def test_the_command_line_tells_an_error_in_one_line(
     from tests.bundle.plans import built
 
     bundle = built(reference("mlp"), tmp_path / "bundle", 2)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     output, errors = io.StringIO(), io.StringIO()
     words = ["mopar", "deploy", str(bundle.root), "--platform", "aws-lambda", "--profile", "nobody"]
     monkeypatch.setattr("sys.argv", words)

@@ -39,9 +39,8 @@ GB_S_USD, REQUEST_USD = 0.0000166667, 0.0000002
 
 
 @pytest.fixture
-def deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Bundle, LambdaOptions], Deployed]]:
+def deploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Bundle, LambdaOptions], Deployed]]:
     """Deploys as a user without an account."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "PROFILE", "ENDPOINT_URL", "ENDPOINT_URL_S3"):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     yield lambda bundle, options: PLATFORM.deploy(bundle, NAME, options, quiet)

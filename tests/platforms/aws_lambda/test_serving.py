@@ -55,7 +55,6 @@ def service(
     aws: Aws,  # noqa: ARG001 - answers the SDK
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Service]:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")  # for the SDK, which moto answers
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")  # moto has its own
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)

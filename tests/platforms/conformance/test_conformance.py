@@ -30,8 +30,7 @@ TOO_SMALL_MIB = 6
         pytest.param("aws-lambda", marks=pytest.mark.aws),
     ]
 )
-def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     with opened_world(request.param, tmp_path) as made, removed_afterwards(made, NAME):
         yield made
 

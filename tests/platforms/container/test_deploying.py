@@ -67,8 +67,7 @@ def shared_layers(bundle: Bundle) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+def nothing_remains() -> Iterator[None]:
     with removed_afterwards(NAME):
         yield
 

@@ -20,7 +20,6 @@ __all__ = ["nothing_left"]
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_left: None) -> Iterator[World]:  # noqa: ARG001 - checked last
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("OPENFAAS_CONFIG", str(tmp_path / "nobody"))
     monkeypatch.delenv("OPENFAAS_PASSWORD", raising=False)
     password = tmp_path / "password"
