@@ -1,6 +1,7 @@
 """Shared fixtures: reference models by name."""
 
 import os
+import signal
 import uuid
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -19,6 +20,12 @@ from tests.platforms.container.engines import require_containers_for
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("fuzz", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+def pytest_configure() -> None:
+    """Commands that tests start can be interrupted, also where a shell runs pytest in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -59,6 +59,11 @@ class InstanceSupervisor(WatchedFunction[Instance]):
         """Where the function is called."""
         return f"http://{HOST}:{self._port}"
 
+    @property
+    def init_ms(self) -> float:
+        """Of its initialisation, until a call was billed; 0 where it does not run."""
+        return 0.0 if self._process is None else self._process.init_ms
+
     async def bill(self) -> Bill | None:
         """By the emulator's own report."""
         process = self._process

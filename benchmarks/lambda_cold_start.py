@@ -1,0 +1,164 @@
+"""Cold start of a model on AWS Lambda: as one image, and cut into archives whose functions start side by side.
+
+    python -m benchmarks.lambda_cold_start [--model vgg16] [--starts 5] [--json FILE]
+
+Whole is the unsplit model at its best size, which has to be an image where an archive would exceed 250 MB. Cut is what
+`mopar plan --platform aws-lambda` advises within that limit, in archives. Both run on Amazon's emulator with the
+memory and the share of CPU that each function buys. Before each start Python, ONNX Runtime and all files of the
+functions are evicted from the page cache. An answer counts from the start of all functions at once to the end of the
+first request; billed are initialisations and calls, by the emulator's durations. What fetching an image or an archive
+takes on Lambda is not in it. Goal: the first answer of the cut model within 0.6 of the whole one's time.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnxruntime
+import uvloop
+
+from benchmarks.common import met, parser, say_where, spread, table, write_raw
+from benchmarks.verdicts import profile_of
+from mopar.bundle import Bundle, build, compare_all, open_bundle
+from mopar.files import from_json, read_bounded
+from mopar.gateway.arrays import Array, from_array, to_array
+from mopar.gateway.executor import Executor
+from mopar.graph import load_model
+from mopar.limits import detect_cgroups, evict_files, why_unavailable
+from mopar.pipeline.reference import ReferenceModel
+from mopar.planning import plan
+from mopar.platforms.aws_lambda.emulated import TRANSPORT
+from mopar.platforms.aws_lambda.instances import EmulatedDeployment
+from mopar.platforms.aws_lambda.options import LambdaOptions
+from mopar.platforms.aws_lambda.platform import PLATFORM
+from mopar.platforms.books import load_book, load_limits
+from mopar.platforms.endpoints import Endpoints
+from mopar.platforms.gateways import BackgroundGateways
+from mopar.types import Plan, PlatformError, Profile
+from tests.models import materialise, sample_inputs
+
+GOAL = 0.6
+WHOLE, CUT = "whole, an image", "cut, archives"
+_DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A cold start and the first request.
+
+    Attributes:
+        first_answer_ms: from the start of all functions.
+        init_ms: of each function's initialisation, by its name.
+        usd: billed for initialisations and calls.
+    """
+
+    first_answer_ms: float
+    init_ms: Mapping[str, float]
+    usd: float
+
+
+def plans(profile: Profile) -> dict[str, tuple[Plan, str]]:
+    """The unsplit plan and the advice, each with the kind of its packages."""
+    limits = load_limits("aws-lambda")
+    book = load_book(limits.prices)
+    whole = plan(profile, book, replace(limits, package_bytes=None), max_functions=1, max_parts=1)
+    return {WHOLE: (whole, "image"), CUT: (plan(profile, book, limits), "zip")}
+
+
+@contextmanager
+def emulated(bundle: Bundle, name: str, kind: str) -> Iterator[Endpoints]:
+    """The folders of a bundle's emulated functions, none of which runs."""
+    options = LambdaOptions(emulate=True, package_kind=kind)
+    PLATFORM.deploy(bundle, name, options, lambda _stage: None)
+    try:
+        gateways = BackgroundGateways(TRANSPORT)
+        path = gateways.functions_file(name)
+        endpoints = from_json(read_bounded(path), Endpoints, what=str(path), error=PlatformError)
+        record = gateways.find(name)
+        assert record is not None, "it was deployed"
+        gateways.stop(record)
+        yield endpoints
+    finally:
+        PLATFORM.remove(name, options, lambda _stage: None)
+
+
+async def started(
+    bundle: Bundle, endpoints: Endpoints, inputs: Mapping[str, Array], want: Mapping[str, Array]
+) -> Start:
+    """Start all functions with nothing in the page cache, and send a request."""
+    values = {name: from_array(name, value) for name, value in inputs.items()}
+    evict_files(_files(endpoints))
+    began = time.perf_counter()
+    async with EmulatedDeployment(endpoints, bundle.manifest, lambda _name: None) as deployment:
+        init_ms = {name: one.init_ms for name, one in deployment.functions.items()}
+        executor = Executor(bundle.manifest, deployment.transport())
+        async with executor.infer(values, None, _DEADLINE_S) as answer:
+            first_answer_ms = (time.perf_counter() - began) * 1e3
+            got = {value.name: to_array(value).copy() for value in answer.outputs}
+            usd = sum(timing.bill.usd for timing in answer.timings if timing.bill is not None)
+        await executor.close()
+    assert all(one.equal for one in compare_all(got, want)), "the answer is another one"
+    return Start(first_answer_ms, init_ms, usd)
+
+
+def _files(endpoints: Endpoints) -> list[Path]:
+    """What the functions read when they start: their own files, Python and ONNX Runtime."""
+    roots = [Path(folder) for places in endpoints.functions.values() for folder in places]
+    roots += [Path(onnxruntime.__file__).parent, Path(os.__file__).parent]
+    found = [path for root in roots for path in root.rglob("*") if path.is_file()]
+    return [*found, Path(sys.executable).resolve()]
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--model", default="vgg16")
+    arguments.add_argument("--starts", type=int, default=5)
+    options = arguments.parse_args()
+    say_where(0)
+    if detect_cgroups() is None:
+        raise SystemExit(str(why_unavailable()))
+    found = measured(options.model, options.starts)
+    rows = []
+    for what, (made, starts) in found.items():
+        inits = [max(start.init_ms.values()) for start in starts]
+        rows.append(
+            (
+                what,
+                " ".join(str(function.memory_mib) for function in made.functions),
+                spread(inits).text(".0f"),
+                spread([start.first_answer_ms for start in starts]).text(".0f"),
+                f"{statistics.median(start.usd for start in starts) * 1e6:.1f}",
+            )
+        )
+    print(f"{options.model}, {options.starts} starts")
+    table(("", "MB of each function", "longest init, ms", "first answer, ms", "USD per million starts"), rows)
+    whole, cut = (statistics.median(one.first_answer_ms for one in starts) for _, starts in found.values())
+    print(f"\nfirst answer cut / whole: {cut / whole:.2f}x, goal {GOAL}: {met(cut / whole <= GOAL)}")
+    write_raw(options.json, "lambda_cold_start", {"starts": {what: starts for what, (_, starts) in found.items()}})
+
+
+def measured(name: str, starts: int) -> dict[str, tuple[Plan, list[Start]]]:
+    """The starts of each plan."""
+    profile, model = profile_of(name), load_model(materialise(name))
+    inputs = sample_inputs(name)
+    want = ReferenceModel(materialise(name)).infer(inputs)
+    found: dict[str, tuple[Plan, list[Start]]] = {}
+    with tempfile.TemporaryDirectory(prefix="mopar-lambda-start-") as home:
+        for number, (what, (made, kind)) in enumerate(plans(profile).items()):
+            root = Path(home) / str(number)
+            build(model, made, root)
+            bundle = open_bundle(root)
+            with emulated(bundle, f"start-{number}", kind) as endpoints:
+                taken = [uvloop.run(started(bundle, endpoints, inputs, want)) for _ in range(starts)]
+            found[what] = made, taken
+    return found
+
+
+if __name__ == "__main__":
+    main()
