@@ -44,7 +44,8 @@ class Client:
         self._connection = _connection(url, timeout_s)
         self._used = False
         self.timings: dict[str, dict[str, float]] = {}
-        """Of the last answer: function -> billed and engine time in ms, all its calls together."""
+        """Of the last answer: function -> ``held``, ``engine`` and ``waiting`` time in ms, all its calls together; and
+        ``billed``, where its platform bills it."""
         before, found, model = urlsplit(url).path.rstrip("/").partition("/v2/models/")
         self._prefix = before.removesuffix("/v2")
         self._model = unquote(model) if found else None
@@ -200,8 +201,7 @@ def _timings(header: str) -> dict[str, dict[str, float]]:
         if found:
             function, _, part = name.partition("-")
             parts = timings.setdefault(function, {"held": 0.0, "engine": 0.0, "waiting": 0.0})
-            if (part or "held") in parts:
-                parts[part or "held"] += float(duration)
+            parts[part or "held"] = parts.get(part or "held", 0.0) + float(duration)
     return timings
 
 
