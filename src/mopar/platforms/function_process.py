@@ -69,7 +69,14 @@ class ServedGraph:
     packed: GraphForm | None = None
 
 
-def config_of(function: str, library: str, threads: int, max_body_bytes: int, graphs: Sequence[ServedGraph]) -> bytes:
+def config_of(
+    function: str,
+    library: str,
+    threads: int,
+    max_body_bytes: int,
+    graphs: Sequence[ServedGraph],
+    lossless: str | None = None,
+) -> bytes:
     """The configuration of a function (``mopar.runtime.config``).
 
     Args:
@@ -78,12 +85,15 @@ def config_of(function: str, library: str, threads: int, max_body_bytes: int, gr
         threads: of an operator.
         max_body_bytes: of a request over HTTP.
         graphs: in the order in which calls number them.
+        lossless: path of the library that decodes and encodes its tensors; None where none is encoded.
     """
+    codecs = {} if lossless is None else {"lossless": lossless}
     document = {
         "function": function,
         "library": library,
         "threads": threads,
         "max_body_bytes": max_body_bytes,
+        **codecs,
         "graphs": [_graph(graph) for graph in graphs],
     }
     return msgspec.json.encode(document)

@@ -8,8 +8,10 @@ from types import TracebackType
 from typing import Self
 
 from mopar.platforms.base import Budget, Deployment, Transport
+from mopar.platforms.codes import NO_CODES, PlanCodes
 from mopar.platforms.endpoints import Endpoints
 from mopar.platforms.http import HttpTransport, Polled
+from mopar.platforms.http.oip import OipWire
 from mopar.platforms.http.wire import Wire
 from mopar.types import Manifest, PlatformError, UsageError
 
@@ -45,11 +47,17 @@ class RemoteDeployment(ABC):
 
 
 class HttpElsewhere(RemoteDeployment):
-    """Functions at URLs."""
+    """Functions at URLs.
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    Args:
+        endpoints: where they are.
+        codes: which tensors are sent encoded.
+    """
+
+    def __init__(self, endpoints: Endpoints, codes: PlanCodes = NO_CODES) -> None:
         """Raises UsageError where an address is malformed."""
         super().__init__(endpoints)
+        self._codes = codes
         self._watches = {
             name: Polled(name, urls, endpoints.revisions.get(name, "")) for name, urls in endpoints.functions.items()
         }
@@ -57,7 +65,11 @@ class HttpElsewhere(RemoteDeployment):
     def transport(self, budget: Budget | None = None) -> HttpTransport:
         """What carries calls to the functions."""
         return HttpTransport(
-            self.endpoints.functions, budget, watches=self._watches, concurrency=self.endpoints.concurrency
+            self.endpoints.functions,
+            budget,
+            watches=self._watches,
+            concurrency=self.endpoints.concurrency,
+            wire=OipWire(self._codes),
         )
 
     async def __aenter__(self) -> Self:
@@ -181,9 +193,10 @@ def functions_elsewhere(endpoints: Endpoints, manifest: Manifest, on_restart: Ca
 
     Raises:
         UsageError: no such transport.
+        PlatformError: the gateway has to encode tensors, and lacks the library.
     """
     if endpoints.transport == "http":
-        return HttpElsewhere(endpoints)
+        return HttpElsewhere(endpoints, PlanCodes.of(manifest))
     if endpoints.transport == "socket":
         return SocketsElsewhere(endpoints, manifest, on_restart)
     if endpoints.transport == "aws-lambda":
