@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.planning import Slice, chain_shape, check_plan, evaluate, plan, plan_cuts, shape_of, slice_memory_mib
-from mopar.planning.codecs import cheapest, worthwhile
-from mopar.planning.model.codings import Codings, between_functions
+from mopar.planning.codecs import cheapest, sides_of, usable, worthwhile
+from mopar.planning.model.codings import Codings, applied
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.shape import Size
 from mopar.planning.model.table import slice_table
@@ -29,7 +29,12 @@ HALF = TensorCoding("fp16", 0.5, 0.4, 0.3)
 def codings_of(profile: Profile) -> st.SearchStrategy[dict[str, TensorCoding]]:
     names = [tensor.name for tensor in profile.tensors]
     time = st.floats(0.0, 20.0)
-    one = st.builds(TensorCoding, st.just("int8"), st.sampled_from([0.05, 0.25, 0.5]), time, time)
+    graphs = st.builds(TensorCoding, st.just("int8"), st.sampled_from([0.05, 0.25, 0.5]), time, time)
+    messages = st.builds(
+        TensorCoding, st.just("blosc2"), st.sampled_from([0.3, 0.6]), time, time,
+        most_ratio=st.sampled_from([0.7, 1.0]), library_mib=st.just(2.0), by_gateway=st.just(True),
+    )  # fmt: skip
+    one = graphs | messages
     return st.dictionaries(st.sampled_from(names), one, max_size=len(names))
 
 
@@ -39,7 +44,7 @@ def test_the_best_cuts_of_encoded_tensors(
     profile: Profile, book: PriceBook, limit: PlatformLimits, data: st.DataObject
 ) -> None:
     drawn = data.draw(codings_of(profile))
-    codings = between_functions(profile, drawn)
+    codings = applied(profile, drawn)
     everything = list(candidates(profile, book, limit, codings))
     if not everything:
         with pytest.raises(InfeasibleError):
@@ -51,6 +56,7 @@ def test_the_best_cuts_of_encoded_tensors(
     best = min(one.predicted.cost_per_million_usd for one in everything)
     assert found.predicted.cost_per_million_usd == pytest.approx(best, rel=SLACK)
     crossing = {name for graph in found.graphs for name in graph.inputs if name in codings}
+    crossing |= {name for name, _ in found.outputs if name in codings}
     assert found.codecs == {name: codings[name].text for name in crossing}
     quick = plan(profile, book, limit, objective="latency", codings=drawn)
     least_ms = min(one.predicted.latency_ms for one in everything)
@@ -99,7 +105,7 @@ def assignments(offers: Mapping[str, Sequence[TensorCoding]]) -> list[Codings]:
 @random_questions
 @given(profiles(most_layers=5), limits(), st.data())
 def test_codes_are_in_the_memory_of_every_slice(profile: Profile, limit: PlatformLimits, data: st.DataObject) -> None:
-    codings = between_functions(profile, data.draw(codings_of(profile)))
+    codings = applied(profile, data.draw(codings_of(profile)))
     positions = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
     table = slice_table(CostModel.of(profile, PAPER, limit, codings), positions)
     for row, start in enumerate(positions):
@@ -134,3 +140,40 @@ def test_nothing_is_worthwhile_in_shared_memory() -> None:
     runtime = chain(2).runtime
     assert not worthwhile(runtime, FREE, {"t0": [HALF]})
     assert worthwhile(runtime, WIRE, {"t0": [HALF, TensorCoding("slow", 0.1, 90.0, 90.0)]}) == {"t0": (HALF,)}
+
+
+MESSAGES = TensorCoding("blosc2", 0.5, 0.4, 0.3, most_ratio=0.75, library_mib=2.0, by_gateway=True)
+
+
+def test_figures_of_the_models_own_tensors() -> None:
+    """The gateway encodes an input of 4 MiB for 1.6 ms, and decodes an output for 1.2: latency that is not billed."""
+    profile = chain(2, activation=4 * MIB)
+    shape = chain_shape(profile, [Slice(0, 1, Size(512, 1.0, 1)), Slice(1, 2, Size(512, 1.0, 1))])
+    raw, ends = (evaluate(profile, PAPER, WIRE, shape, codings) for codings in ({}, {"x": MESSAGES, "t1": MESSAGES}))
+    assert raw.latency_ms - ends.latency_ms == pytest.approx(2 * (2 * 40.0 - 4 * (0.4 + 0.3)))
+    for first, second, own_ms in zip(raw.functions, ends.functions, (4 * 0.3, 4 * 0.4), strict=True):
+        sent_ms = 2 * 40.0 * WIRE.wire_billed_share
+        assert second.latency_ms - first.latency_ms == pytest.approx(own_ms - sent_ms)
+
+
+def test_a_function_holds_the_codes_as_they_may_be_and_their_library_once() -> None:
+    """Of 4 MiB at most 3: one code in the first slice of two, and two in the second; 2 MiB of library in each."""
+    profile = chain(2, activation=4 * MIB)
+    codings = {"t0": MESSAGES, "t1": MESSAGES}
+    for start, stop, codes in ((0, 1, 1), (1, 2, 2), (0, 2, 1)):
+        more = slice_memory_mib(profile, start, stop, codings) - slice_memory_mib(profile, start, stop)
+        assert more == pytest.approx(codes * 3.0 + 2.0)
+
+
+def test_codecs_of_the_models_own_tensors_count_the_side_that_they_cross() -> None:
+    """To encode and decode takes 26 ms/MiB: less than 40 of the wire, twice a half MiB, and more than 20 one way."""
+    profile = chain(2, activation=4 * MIB)
+    slow = replace(MESSAGES, encode_ms_per_mib=13.0, decode_ms_per_mib=13.0)
+    offers = usable(profile, {"x": [MESSAGES, slow], "t0": [slow, HALF], "t1": [HALF]})
+    assert [one.text for one in offers["x"]] == ["blosc2", "blosc2"]
+    assert offers["t1"] == []
+    found = worthwhile(profile.runtime, WIRE, offers, sides=sides_of(profile))
+    assert {name: [one.text for one in codings] for name, codings in found.items()} == {
+        "x": ["blosc2"],
+        "t0": ["fp16", "blosc2"],
+    }

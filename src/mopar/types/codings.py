@@ -12,9 +12,26 @@ class TensorCoding:
         ratio: bytes that are sent, per byte of the tensor.
         encode_ms_per_mib: CPU time of its producer, per MiB of the tensor.
         decode_ms_per_mib: CPU time of each function that reads it.
+        most_ratio: bytes that are sent at most, per byte, which memory and limits on payloads are held to; None for
+            ``ratio``, where that does not depend on values.
+        library_mib: memory that a function holds for this codec and all others of its kind.
+        by_gateway: whether the gateway can encode and decode too, so that it applies to the model's own inputs and
+            outputs.
+        gateway_encode_ms_per_mib, gateway_decode_ms_per_mib: time of the gateway, before each call that reads the
+            tensor, and after the call that makes it.
     """
 
     text: str
     ratio: float
     encode_ms_per_mib: float
     decode_ms_per_mib: float
+    most_ratio: float | None = None
+    library_mib: float = 0.0
+    by_gateway: bool = False
+    gateway_encode_ms_per_mib: float = 0.0
+    gateway_decode_ms_per_mib: float = 0.0
+
+    @property
+    def bound_ratio(self) -> float:
+        """Bytes that are sent at most, per byte of the tensor."""
+        return self.ratio if self.most_ratio is None else self.most_ratio

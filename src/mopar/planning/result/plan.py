@@ -62,8 +62,9 @@ def written(
 
 
 def _codecs(model: CostModel, shape: PlanShape) -> dict[str, str]:
-    """The codecs of the tensors that some call reads from another."""
+    """The codecs of the tensors that some call reads, or that leave the functions."""
     read = {source.tensor for call in shape.calls for item in call.inputs for source in item.sources}
+    read |= {tensor for tensor, _ in shape.outputs}
     return {name: coding.text for name, coding in model.codings.items() if name in read}
 
 
