@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.codecs import Calibrated, codec_request, codecs_text, planned_with_codecs
+from mopar.cli.codecs import Calibrated, codec_request, codecs_text, planned_with_codecs, refuse_codecs
 from mopar.cli.machine_load import note_load
 from mopar.cli.options import (
     Json,
@@ -64,7 +64,10 @@ def command(
         typer.Option(metavar="X", min=0, max=100, help="Send tensors with lossy codecs: most points of 100 to lose."),
     ] = None,
     calibration: Calibrated = None,
-    model: Annotated[Path | None, typer.Option("--model", metavar="MODEL.onnx", help="With codecs: the model.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="MODEL.onnx", help="The model, whose tensors are measured for codecs."),
+    ] = None,
     codec: Annotated[
         list[str] | None,
         typer.Option("--codec", metavar="TENSOR=NAME", help="Force a codec: of a tensor, all=NAME, or none."),
@@ -92,7 +95,6 @@ def command(
         from mopar.pipeline.stages import PlanOptions, make_front, make_plan
         from mopar.planning import scaled
         from mopar.profiling.document import read_profile
-        from mopar.types import UsageError
 
         check_output(output)
         options = PlanOptions(
@@ -110,12 +112,13 @@ def command(
             network=network_between(bandwidth_mbit, rtt_ms),
         )
         encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model)
-        if encoded is not None and (pareto or refine is not None):
-            raise UsageError("--pareto and --refine plan without codecs: leave out --accuracy-budget and --codec")
+        if pareto or refine is not None:
+            refuse_codecs(encoded)
+            encoded = None
         out.progress("planning")
         known = read_profile(profile)
         if encoded is not None:
-            made = planned_with_codecs(out, encoded, known, options, output)
+            made = planned_with_codecs(out, encoded, known, options, (profile, output))
         elif refine is not None:
             made = _refined(refine, known, options, tries, out)
         else:

@@ -1,29 +1,33 @@
 """Which codec each tensor is sent with: as short a way as possible within an accuracy budget, together with the cuts.
 
-Every tensor begins with the codec that takes it to its readers soonest. The planner cuts the model with those, codecs
-of tensors that cross are fitted, and the plan as a whole is measured on requests held apart. While it loses more than
-the budget, tensors that lose most for the time that their codecs save get their next best codec, and the model is
-planned again.
+Every tensor begins with the codec that takes it to its readers soonest; without a budget only codecs of messages are
+considered, which lose nothing. The planner cuts the model with those, codecs of tensors that cross are fitted, and the
+plan as a whole is measured on requests held apart. While it loses more than the budget, tensors that lose most for the
+time that their codecs save get their next best codec, and the model is planned again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mopar.bundle.sent_codecs import is_lossless
 from mopar.codecs import Fitted
 from mopar.graph import Model, extract, layers_of
 from mopar.measurement.codec_costs import CodecCosts
 from mopar.pipeline.codecs.accuracy import Answers, loss_of, relative_error
 from mopar.pipeline.codecs.calibration import Calibration
 from mopar.pipeline.codecs.engine import SlicedModel, session_of
+from mopar.pipeline.codecs.messages import MessageCodecs
 from mopar.pipeline.codecs.offers import Boundary
 from mopar.pipeline.codecs.preferred import preferred
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
-from mopar.planning import NO_CODINGS, crossing_ms, worthwhile
+from mopar.planning import NO_CODINGS, crossing_ms, sides_of, usable, worthwhile
 from mopar.profiling import Progress
 from mopar.types import Accuracy, InfeasibleError, Plan, Profile, TensorCoding, UsageError
 
 _MOST_ROUNDS = 15
 ALL, NONE = "all", "none"
+FAMILY = "blosc2"
+"""Before the colon of codecs of messages: any of them."""
 _TIE = 1e-3
 """What a relative error counts beside points lost: it orders tensors that lose the same by themselves."""
 
@@ -43,6 +47,12 @@ class CodecOptions:
     metric: str | None = None
     forced: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def loses(self) -> bool:
+        """Whether codecs that lose something are considered."""
+        named = self.forced.values()
+        return self.budget > 0 or any(text not in {NONE, FAMILY} and not is_lossless(text) for text in named)
+
     def allows(self, tensor: str, text: str) -> bool:
         """Whether a tensor may have a codec."""
         if not self.forced:
@@ -57,8 +67,8 @@ class Chosen:
 
     Attributes:
         plan: with ``codecs``, but without ``coding``, which names the file that they are written to.
-        codings: what was fitted.
-        accuracy: of the plan; None where nothing is sent encoded.
+        codings: what was fitted, of codecs that lose something.
+        accuracy: of the plan; None where nothing is lost.
         tried: points lost by each plan that was measured.
     """
 
@@ -74,8 +84,9 @@ def choose(
     options: PlanOptions,
     calibration: Calibration,
     codecs: CodecOptions,
-    costs: CodecCosts,
+    costs: CodecCosts | None = None,
     progress: Progress = lambda _stage, _share: None,
+    messages: MessageCodecs | None = None,
 ) -> Chosen:
     """Plan a model with codecs; without any where none is worth its time, or none keeps the budget.
 
@@ -85,8 +96,9 @@ def choose(
         options: of the plan.
         calibration: requests of real inputs.
         codecs: what may be lost.
-        costs: of codecs on this machine.
+        costs: of codecs that lose something, on this machine; None where none is to be considered.
         progress: called with each stage.
+        messages: measures codecs that lose nothing; None where none is to be considered.
 
     Raises:
         InfeasibleError: no plan keeps the limits, encoded or not.
@@ -97,14 +109,13 @@ def choose(
         raw: Plan | InfeasibleError = make_plan(profile, options)
     except InfeasibleError as error:
         raw = error
-    progress("fitting codecs", None)
     boundary = Boundary(model, layers_of(model), profile, calibration.fitted)
-    offered = {name: found for name, found in boundary.offers(costs, codecs.allows).items() if found}
+    offered = _offered(profile, boundary, codecs, costs, messages, progress)
     _check_forced(codecs, boundary, offered)
     limits = limits_of(options)
-    choices = worthwhile(profile.runtime, limits, offered, all_of_them=bool(codecs.forced))
+    choices = worthwhile(profile.runtime, limits, offered, all_of_them=bool(codecs.forced), sides=sides_of(profile))
     search = _Search(model, profile, options, calibration, codecs, boundary, choices)
-    found = search.run(progress) if choices and (codecs.budget > 0 or codecs.forced) else None
+    found = search.run(progress) if choices else None
     if found is None or not (codecs.forced or isinstance(raw, InfeasibleError) or preferred(found.plan, raw)):
         if isinstance(raw, InfeasibleError):
             raise raw
@@ -112,12 +123,31 @@ def choose(
     return found
 
 
+def _offered(
+    profile: Profile,
+    boundary: Boundary,
+    codecs: CodecOptions,
+    costs: CodecCosts | None,
+    messages: MessageCodecs | None,
+    progress: Progress,
+) -> dict[str, list[TensorCoding]]:
+    """The codecs that each tensor may have."""
+    found: dict[str, list[TensorCoding]] = {}
+    if costs is not None and codecs.loses:
+        progress("fitting codecs", None)
+        found = boundary.offers(costs, codecs.allows)
+    if messages is not None:
+        progress("compressing tensors", None)
+        for name, codings in boundary.message_offers(messages, codecs.allows).items():
+            found[name] = [*found.get(name, ()), *codings]
+    return {name: codings for name, codings in usable(profile, found).items() if codings}
+
+
 def _check_forced(codecs: CodecOptions, boundary: Boundary, offered: Collection[str]) -> None:
     for name, text in codecs.forced.items():
-        if name != ALL and name not in boundary.sizes:
+        if name != ALL and name not in boundary.names:
             raise UsageError(
-                f"--codec {name}={text}: no such tensor passes between layers as float32; "
-                "`mopar profile --json` lists those that do"
+                f"--codec {name}={text}: no such tensor passes between layers: `mopar profile --json` lists them"
             )
         if text != NONE and name not in offered and not (name == ALL and offered):
             raise UsageError(f"--codec {name}={text}: the codec does not apply: docs/codecs.md says where each does")
@@ -147,7 +177,7 @@ class _Search:
 
     def run(self, progress: Progress) -> Chosen | None:
         """The first plan that keeps the budget, or any plan where codecs are forced; None where there is none."""
-        want = self._wanted()
+        want: Answers | None = None
         for number in range(_MOST_ROUNDS):
             codings = {tensor: left[0] for tensor, left in self._left.items() if left}
             try:
@@ -156,7 +186,11 @@ class _Search:
                 return None
             if not plan.codecs:
                 return None
-            fitted = self._boundary.fit(plan.codecs)
+            fitted = self._boundary.fit({name: text for name, text in plan.codecs.items() if not is_lossless(text)})
+            if not fitted:
+                progress(f"plan {number + 1}: {len(plan.codecs)} tensors encoded without loss", None)
+                return Chosen(plan, {}, None, tuple(self.tried))
+            want = self._wanted() if want is None else want
             self._sliced.cut(plan)
             metric, lost = loss_of(self._sliced.answers(plan, fitted, self._held), want, self._codecs.metric)
             self.tried.append(lost)

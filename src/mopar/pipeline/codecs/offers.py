@@ -1,5 +1,6 @@
 """What codecs could do for each tensor of a model, and how they are fitted."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -9,17 +10,25 @@ from mopar.graph import Layer, Model, tensor_shapes
 from mopar.measurement.codec_costs import CodecCosts
 from mopar.pipeline.codecs.calibration import Request
 from mopar.pipeline.codecs.engine import SAMPLE_BYTES, tensor_values
+from mopar.pipeline.codecs.messages import SAMPLE_REQUESTS, MessageCodecs
 from mopar.types import Profile, TensorCoding, TensorSpec
 
 _GLANCE_BYTES = 16 << 20
 """Of the values of one tensor that show which codecs apply to it."""
+
+_IN_NUMPY = frozenset({"bool", "float16", "float32", "float64"}) | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+}
+"""Types whose values can be had from the engine here."""
 
 Wanted = Callable[[str, str], bool]
 """Whether a tensor may be sent with the codec of some text."""
 
 
 class Boundary:
-    """The tensors of a model that may be sent encoded: floats that layers make, and only layers read.
+    """The tensors of a model that may be sent encoded.
+
+    By graphs those are floats that layers make, and only layers read; by messages any that are no strings.
 
     Args:
         model: they are of.
@@ -36,6 +45,11 @@ class Boundary:
             for tensor in profile.tensors
             if tensor.producer >= 0 and tensor.dtype == "float32" and tensor.name not in outputs and tensor.bytes
         }
+        self._sent = {
+            tensor.name: tensor
+            for tensor in profile.tensors
+            if tensor.consumers and tensor.bytes and tensor.dtype in _IN_NUMPY
+        }
         self._specs = tensor_shapes(model)
         self._fitted: dict[tuple[str, str], Fitted] = {}
 
@@ -44,12 +58,27 @@ class Boundary:
         """Bytes of each, at the profile's point."""
         return {name: tensor.bytes for name, tensor in self._tensors.items()}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The tensors that some codec may apply to."""
+        return frozenset(self._tensors.keys() | self._sent.keys())
+
     def offers(self, costs: CodecCosts, wanted: Wanted) -> dict[str, list[TensorCoding]]:
         """What each wanted codec would do for each tensor."""
         return {
             name: [coding for codec in codec_names() for coding in self._codings(name, codec, samples, costs, wanted)]
             for name, samples in self._values(self._tensors, _GLANCE_BYTES)
         }
+
+    def message_offers(self, codecs: MessageCodecs, wanted: Wanted) -> dict[str, list[TensorCoding]]:
+        """What each wanted codec of messages would do for each tensor, the model's own inputs and outputs included."""
+        requests = self._requests[:SAMPLE_REQUESTS]
+        made = {name: tensor.bytes for name, tensor in self._sent.items() if tensor.producer >= 0}
+        found = {
+            name: [request[name] for request in requests] for name, tensor in self._sent.items() if tensor.producer < 0
+        }
+        values = itertools.chain(found.items(), tensor_values(self._model, self._layers, made, requests, SAMPLE_BYTES))
+        return {name: [one for one in codecs.codings(samples) if wanted(name, one.text)] for name, samples in values}
 
     def fit(self, codecs: Mapping[str, str]) -> dict[str, Fitted]:
         """Fit each tensor's codec; what was fitted before is kept."""
