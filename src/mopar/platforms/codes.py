@@ -15,12 +15,12 @@ from typing import ParamSpec, TypeVar
 
 from mopar.buffers import fresh_bytes
 from mopar.bundle.call_plans import Made
-from mopar.bundle.call_shapes import Shape, tensor_bytes
+from mopar.bundle.call_shapes import Shape, region_value, tensor_bytes
 from mopar.bundle.sent_codecs import sent_codecs
 from mopar.platforms.outputs import MalformedError, checked_data, checked_shape
 from mopar.runtime.lossless import LEAST_BYTES, LibraryError, Lossless, why_no_code
 from mopar.runtime.variants import VARIANTS, DamagedError
-from mopar.types import REQUEST, Manifest, PlatformError, TensorSpec, TensorValue, dtype_of_name
+from mopar.types import REQUEST, Manifest, PlatformError, Region, TensorSpec, TensorValue, dtype_of_name
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -147,6 +147,23 @@ class RequestCodes:
                     else:
                         self._codes[made] = found
         return self._codes.get(made)
+
+    async def sent(
+        self, spec: TensorSpec, made: Made, region: Region | None, values: Mapping[Made, TensorValue]
+    ) -> TensorValue | EncodedValue:
+        """What a call reads under the name that its graph has for it: the code where there is one, else a view.
+
+        Args:
+            spec: of the graph's input.
+            made: the tensor.
+            region: that is read of it; None for all of it, since of a code no region can be sent.
+            values: the request's tensors that are here as they are.
+        """
+        code = await self.code(made, values) if region is None else None
+        if code is not None:
+            return replace(code, name=spec.name)
+        value = values[made] if made in values else await self.decoded(made)
+        return region_value(TensorValue(spec.name, spec.dtype, value.shape, value.data), region)
 
     async def decoded(self, made: Made) -> TensorValue:
         """A tensor of which the code is here. Raises MalformedError where it is damaged."""

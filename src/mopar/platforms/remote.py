@@ -104,7 +104,7 @@ class LambdaElsewhere(RemoteDeployment):
 
     def __init__(self, endpoints: Endpoints, manifest: Manifest) -> None:
         super().__init__(endpoints)
-        self._outputs = frozenset(manifest.plan.outputs)
+        self._codes = PlanCodes.of(manifest)
         wire = self._wire()
         for place in (place for places in endpoints.functions.values() for place in places):
             wire.address(place)
@@ -130,7 +130,7 @@ class LambdaElsewhere(RemoteDeployment):
     def _wire(self) -> Wire:
         from mopar.platforms.aws_lambda.transport import lambda_wire  # other transports do without
 
-        return lambda_wire(self.endpoints.functions, self.endpoints.aws, self._outputs)
+        return lambda_wire(self.endpoints.functions, self.endpoints.aws, self._codes)
 
 
 class SocketsElsewhere(RemoteDeployment):

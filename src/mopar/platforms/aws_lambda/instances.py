@@ -13,6 +13,7 @@ from mopar.platforms.aws_lambda.emulator_process import free_ports
 from mopar.platforms.aws_lambda.instance import HOST, SPEC, Instance, InstanceSpec
 from mopar.platforms.aws_lambda.transport import lambda_wire
 from mopar.platforms.base import Bill, Budget
+from mopar.platforms.codes import PlanCodes
 from mopar.platforms.endpoints import Endpoints
 from mopar.platforms.http import HttpTransport
 from mopar.platforms.local.together import close_all, start_all
@@ -102,7 +103,7 @@ class EmulatedDeployment:
 
     def __init__(self, endpoints: Endpoints, manifest: Manifest, on_restart: Callable[[str], None]) -> None:
         self._place = endpoints.aws
-        self._outputs = frozenset(manifest.plan.outputs)
+        self._codes = PlanCodes.of(manifest)
         cgroups = detect_cgroups()
         if cgroups is not None:
             cgroups.sweep_stale()
@@ -120,7 +121,7 @@ class EmulatedDeployment:
     def transport(self, budget: Budget | None = None) -> HttpTransport:
         """What carries calls to the functions, one at a time to each."""
         urls = {name: [function.url] for name, function in self.functions.items()}
-        return HttpTransport(urls, budget, watches=self.functions, wire=lambda_wire(urls, self._place, self._outputs))
+        return HttpTransport(urls, budget, watches=self.functions, wire=lambda_wire(urls, self._place, self._codes))
 
     async def __aenter__(self) -> Self:
         """Start all functions; where one fails, none is left. Raises PlatformError."""

@@ -1,7 +1,8 @@
 """Packages of a bundle's functions: zip archives, or build contexts of container images.
 
 Both have the same files in the same folder, ``/var/task``: ``function.json``, the graphs by their paths in the bundle,
-``mopar/runtime``, ONNX Runtime's library, and, of an archive, the ``bootstrap`` that starts them.
+``mopar/runtime``, ONNX Runtime's library, Blosc2's where tensors are sent encoded, and, of an archive, the
+``bootstrap`` that starts them.
 """
 
 import shlex
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mopar.bundle import Bundle
+from mopar.bundle.sent_codecs import functions_that_encode
 from mopar.files import require_room, sha256_of, storage_error, whole_file
 from mopar.platforms.aws_lambda.archive import unpacked_bytes, write_archive
 from mopar.platforms.aws_lambda.contexts import TASK_ROOT, write_image
@@ -86,7 +88,8 @@ def _package(
     tell: Callable[[str], None],
 ) -> FunctionPackage:
     tell(f"packaging {function.name}")
-    files = function_files(bundle, function, target.library.name, settings.cpu_kind, settings.weights)
+    codecs = target.codecs() if function.name in functions_that_encode(bundle.manifest) else None
+    files = function_files(bundle, function, target.library.name, settings.cpu_kind, settings.weights, codecs)
     variables = environment_of(bundle.manifest.allocator)
     require_room(into, files.bytes)
     if settings.kind == "image":

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mopar.bundle.call_plans import Made
 from mopar.files import JSON_ERRORS
 from mopar.platforms.aws_lambda.calls import LambdaCalls
 from mopar.platforms.aws_lambda.errors import one_line, refused
 from mopar.platforms.aws_lambda.faults import fault_of, text_of
 from mopar.platforms.aws_lambda.place import PATH, function_path
+from mopar.platforms.codes import PlanCodes
 from mopar.platforms.http.address import Address, address_of
 from mopar.platforms.http.connection import Reply
 from mopar.platforms.http.wire import Claim, LaterError, LostError, Parts, SlowError
@@ -45,14 +45,14 @@ class Invoking(ABC):
 
     Args:
         store: for tensors that no message holds; None for none.
-        wanted: tensors that leave the functions: the plan's outputs.
+        codes: which tensors are sent encoded, and which leave the functions.
     """
 
     most_unannounced_bytes = MOST_BODY_BYTES + _MOST_FAULT_BYTES
 
-    def __init__(self, store: "TensorStore | None", wanted: frozenset[Made]) -> None:
+    def __init__(self, store: "TensorStore | None", codes: PlanCodes) -> None:
         self._store = store
-        self._wanted = wanted
+        self._codes = codes
 
     @abstractmethod
     def address(self, place: str) -> Address:
@@ -68,7 +68,7 @@ class Invoking(ABC):
 
     def open(self, claim: Claim) -> LambdaCalls:
         """For the calls of one request."""
-        return LambdaCalls(self._store, self._wanted, claim)
+        return LambdaCalls(self._store, self._codes, claim)
 
     async def close(self) -> None:
         """End what is being deleted."""
@@ -108,13 +108,11 @@ class ServiceWire(Invoking):
         service: where Lambda is asked.
         signer: signs for it.
         store: for tensors that no message holds; None for none.
-        wanted: the plan's outputs.
+        codes: of the plan.
     """
 
-    def __init__(
-        self, service: Address, signer: "Signer", store: "TensorStore | None", wanted: frozenset[Made]
-    ) -> None:
-        super().__init__(store, wanted)
+    def __init__(self, service: Address, signer: "Signer", store: "TensorStore | None", codes: PlanCodes) -> None:
+        super().__init__(store, codes)
         self._service = service
         self._signer = signer
 

@@ -1,7 +1,6 @@
 """Functions that speak the Open Inference Protocol with binary tensors, which ``mopar.runtime.http`` serves."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from mopar.bundle.call_plans import CallPlan, CallShapes, Made, sizes_of
 from mopar.bundle.call_shapes import tensor_bytes
@@ -18,8 +17,8 @@ from mopar.platforms.http.messages import (
     request_body,
     request_head,
 )
-from mopar.platforms.http.wire import CallAnswer, Claim, LaterError, LostError, Parts, taken_input
-from mopar.types import DeploymentError, Region, RequestError, TensorSpec, TensorValue
+from mopar.platforms.http.wire import CallAnswer, Claim, LaterError, LostError, Parts
+from mopar.types import DeploymentError, RequestError, TensorValue
 
 _BUSY = frozenset({429, 503})
 _REFUSED = frozenset({400, 413, 422})
@@ -82,7 +81,7 @@ class OipCalls:
     async def written(self, plan: CallPlan, values: Mapping[Made, TensorValue], deadline: float) -> Parts:  # noqa: ARG002 - of the Protocol
         """JSON and views of the inputs' data, or of their codes."""
         read = zip(plan.graph.inputs, plan.sources, plan.taken, strict=True)
-        inputs = [await self._input(spec, made, region, values) for spec, made, region in read]
+        inputs = [await self._codes.sent(spec, made, region, values) for spec, made, region in read]
         return request_body(inputs, self._texts(plan))
 
     def most_bytes(self, plan: CallPlan, shapes: CallShapes) -> int | None:
@@ -110,13 +109,3 @@ class OipCalls:
     def _texts(self, plan: CallPlan) -> dict[str, str | None]:
         """The codecs of a call's outputs."""
         return {spec.name: self._codes.text(spec.name) for spec in plan.graph.outputs}
-
-    async def _input(
-        self, spec: TensorSpec, made: Made, region: Region | None, values: Mapping[Made, TensorValue]
-    ) -> TensorValue | EncodedValue:
-        """What a call reads: the code where there is one, of a region of it the tensor's own data."""
-        code = await self._codes.code(made, values) if region is None else None
-        if code is not None:
-            return replace(code, name=spec.name)
-        value = values[made] if made in values else await self._codes.decoded(made)
-        return taken_input(spec, value, region)

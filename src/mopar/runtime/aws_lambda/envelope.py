@@ -3,19 +3,22 @@
     {"graph": NAME, "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": BASE64},
                                {"name": "y", "datatype": "FP32", "shape": [9], "object": KEY},
                                {"name": "z", "datatype": "FP32", "shape": [2], "object": KEY, "offset": 4, "bytes": 8}],
-     "store": {"bucket": NAME, "prefix": TEXT, "above_bytes": NUMBER}}
+     "store": {"bucket": NAME, "prefix": TEXT, "above_bytes": NUMBER}, "encodings": {"y": "blosc2:lz4-shuffle"}}
 
     {"outputs": [the same form], "held_ns": NUMBER, "compute_ns": NUMBER}
     {"error": {"kind": "refused" | "memory" | "failed", "message": ONE LINE}}
 
 Datatypes and binary forms are those of the Open Inference Protocol: elements in row-major order, little endian, strings
 with their lengths before them. ``store`` may be absent; it has the objects of inputs, of which one may be a range, and
-takes outputs of more than ``above_bytes``, and those that an answer has no room for. Lambda bills and retries by the
-status of an invocation, so that of an error is a success too; an invocation fails where the process is broken.
+takes outputs of more than ``above_bytes``, and those that an answer has no room for. ``encodings`` may be absent: it
+has the codecs of outputs that are to be encoded. Data that are encoded, which objects never are, have the members of
+``mopar.runtime.encoded`` beside them. Lambda bills and retries by the status of an invocation, so that of an error is
+a success too; an invocation fails where the process is broken.
 """
 
 from mopar.runtime.aws_lambda.base64text import Span, decoded_bytes, encode_pieces, parse_without_long
 from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES, encoded_bytes
+from mopar.runtime.encoded import known_encoding
 from mopar.runtime.engine import STRING, packed_bytes
 from mopar.runtime.jsontext import quoted
 from mopar.runtime.request import RefusedError, inputs_of
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mopar.runtime.config import Graph, Port
+    from mopar.runtime.encoded import Encoding
     from mopar.runtime.engine import Tensor
+
+    Output = tuple[Port, Tensor, memoryview | bytes | str, Encoding | None]
 
 _MOST_TEXT_BYTES = 1024
 _TIMES = '],"held_ns":%15d,"compute_ns":%15d}'
@@ -53,9 +59,10 @@ class Source:
         index, port, shape: of the input.
         nbytes: of its data; None where only the object tells.
         offset: where they begin in the object; None where they are all of it.
+        item: has the members of encoded data.
     """
 
-    __slots__ = ("index", "key", "nbytes", "offset", "port", "shape", "text")
+    __slots__ = ("index", "item", "key", "nbytes", "offset", "port", "shape", "text")
 
     def __init__(
         self,
@@ -64,9 +71,11 @@ class Source:
         shape: "tuple[int, ...]",
         text: "memoryview | None",
         key: str,
-        offset: "int | None" = None,
+        offset: "int | None",
+        item: "dict[object, object]",
     ) -> None:
         self.index = index
+        self.item = item
         self.port = port
         self.shape = shape
         self.text = text
@@ -82,9 +91,12 @@ class Source:
 class Request:
     """A parsed message; the sources of its inputs are views of the message itself."""
 
-    __slots__ = ("graph", "sources", "store")
+    __slots__ = ("encodings", "graph", "sources", "store")
 
-    def __init__(self, graph: "Graph", sources: "list[Source]", store: "Store | None") -> None:
+    def __init__(
+        self, graph: "Graph", sources: "list[Source]", store: "Store | None", encodings: "list[str | None]"
+    ) -> None:
+        self.encodings = encodings
         self.graph = graph
         self.sources = sources
         self.store = store
@@ -117,24 +129,26 @@ def read_request(body: bytearray, graphs: "dict[str, Graph]") -> Request:
         raise RefusedError(400, "store must be an object of JSON")
     where = None if store is None else Store(store)
     view = memoryview(body)
-    return Request(graph, [_source(*found, view, where) for found in inputs_of(item, graph)], where)
+    sources = [_source(*found, view, where) for found in inputs_of(item, graph)]
+    return Request(graph, sources, where, _encodings(item, graph))
 
 
 class Answer:
     """An answer that is sent piece by piece: base64 is made of outputs while they are sent.
 
     Args:
-        outputs: port, tensor, and data or an object's key of each.
+        outputs: port, tensor, data or an object's key, and how the data are encoded, of each.
 
     Attributes:
         length: of the whole answer in bytes.
     """
 
-    def __init__(self, outputs: "list[tuple[Port, Tensor, memoryview | bytes | str]]") -> None:
+    def __init__(self, outputs: "list[Output]") -> None:
         self._outputs = outputs
         self.length = len('{"outputs":[') + len(_times(0, 0)) + max(len(outputs) - 1, 0)
-        for port, tensor, data in outputs:
-            self.length += len(_described(port, tensor, data)) + (0 if isinstance(data, str) else 2 + _text_bytes(data))
+        for output in outputs:
+            data = output[2]
+            self.length += len(_described(output)) + (0 if isinstance(data, str) else 2 + _text_bytes(data))
 
     def pieces(self, compute_ns: int, held_ns: "Callable[[], int]") -> "Iterator[bytes]":
         """The answer's bytes.
@@ -144,11 +158,12 @@ class Answer:
             held_ns: returns the time since the message arrived; called when everything else was sent.
         """
         before = '{"outputs":['
-        for port, tensor, data in self._outputs:
+        for output in self._outputs:
+            data = output[2]
             if isinstance(data, str):
-                yield (before + _described(port, tensor, data)).encode()
+                yield (before + _described(output)).encode()
             else:
-                yield (before + _described(port, tensor, data)[:-1] + '"').encode()
+                yield (before + _described(output)[:-1] + '"').encode()
                 yield from encode_pieces(data)
                 yield b'"}'
             before = ","
@@ -170,10 +185,12 @@ def _times(held_ns: int, compute_ns: int) -> bytes:
     return (_TIMES % (held_ns, compute_ns)).encode()
 
 
-def _described(port: "Port", tensor: "Tensor", data: "memoryview | bytes | str") -> str:
+def _described(output: "Output") -> str:
     """An output's JSON; of data, what comes before and after them."""
+    port, tensor, data, encoding = output
     shape = ",".join(map(str, tensor.shape))
-    value = f'"object":{quoted(data)}' if isinstance(data, str) else '"data":'
+    how = "" if encoding is None else f"{encoding.described(tensor.nbytes)},"
+    value = f'"object":{quoted(data)}' if isinstance(data, str) else f'{how}"data":'
     return f'{{"name":{quoted(port.name)},"datatype":{quoted(port.datatype)},"shape":[{shape}],{value}}}'
 
 
@@ -200,12 +217,24 @@ def _source(
         raise RefusedError(400, f"input {port.name} needs data in base64, or else the key of an object")
     if key is not None and store is None:
         raise RefusedError(400, f"input {port.name} is an object: say in which store")
-    source = Source(index, port, shape, text, key or "", _offset(port, item))
+    if key is not None and item.get("encoding") is not None:
+        raise RefusedError(400, f"input {port.name} is an object, which is never encoded")
+    source = Source(index, port, shape, text, key or "", _offset(port, item), item)
     if source.offset is not None and (text is not None or source.nbytes != item["bytes"]):
         raise RefusedError(
             400, f"input {port.name}: offset and bytes are for objects, of as many bytes as its shape has"
         )
     return source
+
+
+def _encodings(item: "dict[object, object]", graph: "Graph") -> "list[str | None]":
+    """The codec of each output; None where it is to be sent as it is."""
+    found = item.get("encodings", {})
+    if not isinstance(found, dict):
+        raise RefusedError(400, "encodings must be an object of JSON")
+    texts = [found.get(port.name) for port in graph.outputs]
+    named = zip(graph.outputs, texts, strict=True)
+    return [None if text is None else known_encoding(f"output {port.name}", text) for port, text in named]
 
 
 def _offset(port: "Port", item: "dict[object, object]") -> "int | None":
