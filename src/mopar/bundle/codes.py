@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from mopar.bundle.calls import code_name
-from mopar.bundle.sent_codecs import is_lossless
+from mopar.bundle.sent_codecs import in_graphs
 from mopar.codecs import Code, Fitted, codec_of
 from mopar.codecs.nodes import Nodes
 from mopar.types import BundleError, Plan, TensorSpec, dtype_of_name
@@ -17,7 +17,7 @@ Codings = Mapping[str, Fitted]
 def encoded_tensors(plan: Plan, codings: Codings) -> dict[str, Fitted]:
     """The tensors of a plan that graphs read encoded. Raises BundleError where a codec was not fitted."""
     read = {source.tensor for call in plan.calls for item in call.inputs for source in item.sources}
-    read = {name for name in read if name in plan.codecs and not is_lossless(plan.codecs[name])}
+    read = {name for name in read if name in plan.codecs and in_graphs(plan.codecs[name])}
     missing = [name for name in plan.codecs if name in read and name not in codings]
     if missing:
         raise BundleError(

@@ -1,17 +1,23 @@
-"""Tensors that messages carry encoded without loss, as a plan says: no graph changes, so bundles are the same.
+"""Which of a plan's codecs are of messages, and which of graphs.
 
-Functions that share memory pass such tensors as they are.
+Codecs of messages lose nothing, and change no graph; a store of objects changes nothing at all. Functions that share
+memory pass such tensors as they are.
 """
 
 from collections.abc import Mapping
 
 from mopar.runtime.variants import VARIANTS
-from mopar.types import Manifest, Plan
+from mopar.types import OBJECT_STORE, Manifest, Plan
 
 
 def is_lossless(text: str) -> bool:
     """Whether a codec of a plan encodes messages, and is none of graphs."""
     return text in VARIANTS
+
+
+def in_graphs(text: str) -> bool:
+    """Whether a codec of a plan is nodes of graphs, and fitted."""
+    return text not in VARIANTS and text != OBJECT_STORE
 
 
 def sent_codecs(plan: Plan) -> Mapping[str, str]:
@@ -27,3 +33,18 @@ def functions_that_encode(manifest: Manifest) -> frozenset[str]:
         for call in manifest.calls
         if codecs.keys() & {*call.outputs, *(source.tensor for item in call.inputs for source in item.sources)}
     )
+
+
+def lossy_parameters(plan: Plan) -> Mapping[str, str | float]:
+    """What a plan's lossy codecs lose, as the parameters of a model's metadata; empty where nothing is lost."""
+    if plan.coding is None:
+        return {}
+    accuracy = plan.coding.accuracy
+    texts = sorted({text for text in plan.codecs.values() if in_graphs(text)})
+    budget = {} if accuracy.budget is None else {"accuracy_budget": accuracy.budget}
+    return {
+        "lossy_codecs": ",".join(texts),
+        "accuracy_metric": accuracy.metric,
+        "accuracy_points_lost": accuracy.measured,
+        **budget,
+    }

@@ -125,6 +125,7 @@ def _chosen(
     messages: "MessageCodecs | None",
     output: Path,
 ) -> Plan:
+    from mopar.bundle.sent_codecs import is_lossless
     from mopar.measurement.codec_costs import codec_costs
     from mopar.pipeline.codecs.calibration import Calibration, load_calibration
     from mopar.pipeline.codecs.choose import choose
@@ -140,7 +141,7 @@ def _chosen(
     lossy = request.codecs.loses
     costs = codec_costs(progress=out.progress) if lossy else None
     chosen = choose(model, profile, options, calibration, request.codecs, costs, out.progress, messages)
-    if chosen.plan.codecs and request.calibration is None:
+    if request.calibration is None and any(map(is_lossless, chosen.plan.codecs.values())):
         out.notice("how well tensors compress was measured on generated inputs: name real ones with --calibration")
     if lossy and chosen.accuracy is None:
         lost = f"; the plans that were tried lose {min(chosen.tried):.3g} points or more" if chosen.tried else ""

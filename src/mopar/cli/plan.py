@@ -75,6 +75,9 @@ def command(
     accuracy_metric: Annotated[
         str | None, typer.Option(metavar="NAME", help="top1, argmax, cosine, relative or equal; default: what suits.")
     ] = None,
+    object_store: Annotated[
+        bool, typer.Option("--object-store", help="Allow tensors that no message holds: deployed with a bucket.")
+    ] = False,
     pareto: Annotated[bool, typer.Option("--pareto", help="Also print the Pareto front.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Search every cut position, even of a large model.")] = False,
     refine: Annotated[
@@ -110,6 +113,7 @@ def command(
             max_parts=parts,
             max_cpu=max_cpu,
             network=network_between(bandwidth_mbit, rtt_ms),
+            object_store=object_store,
         )
         encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model)
         if pareto or refine is not None:
@@ -172,7 +176,7 @@ def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int
 def plan_document(plan: Plan) -> dict[str, object]:
     """The ``--json`` document of a plan: each function with its layers, and ``text``, the one-line form.
 
-    ``coding`` is in it where tensors are sent with lossy codecs.
+    ``coding`` is in it where tensors are sent with lossy codecs, ``code_ratios`` where codes depend on values.
     """
     from mopar.planning import plan_text
 
@@ -189,7 +193,7 @@ def plan_document(plan: Plan) -> dict[str, object]:
         }
         for function in plan.functions
     ]
-    left_out = {"functions"} if plan.coding is not None else {"functions", "coding"}
+    left_out = {"functions"} | {name for name in ("coding", "code_ratios") if not getattr(plan, name)}
     fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name not in left_out}
     return {**fields, "functions": functions, "text": plan_text(plan)}
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.bundle.call_plans import CallPlan, Made, call_plans
+from mopar.bundle.sent_codecs import lossy_parameters
 from mopar.gateway.backend import NOWHERE
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.check import check_ranges, check_values
@@ -82,6 +83,7 @@ class Executor:
         self.name = name or manifest.name
         self.inputs: tuple[TensorSpec, ...] = manifest.inputs
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
+        self.parameters = lossy_parameters(manifest.plan)
         self._transport = transport
         self._ranges = manifest.plan.ranges
         plans = call_plans(manifest, limited=limited)

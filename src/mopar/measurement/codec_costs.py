@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -69,9 +70,14 @@ class CodecCosts:
         )
 
 
+def costs_file() -> Path:
+    """Where the costs are kept."""
+    return cache_directory() / "runtime" / f"codecs-{cache_key([machine_facts(), codec_names(), SHAPES])}.json"
+
+
 def codec_costs(*, use_cache: bool = True, progress: Callable[[str], None] = lambda _line: None) -> CodecCosts:
     """The costs of all codecs on this machine: measured once, then kept beside its other constants."""
-    path = cache_directory() / "runtime" / f"codecs-{cache_key([machine_facts(), codec_names(), SHAPES])}.json"
+    path = costs_file()
     if use_cache:
         with contextlib.suppress(OSError, ProfileError):
             return from_json(read_bounded(path), CodecCosts, what=str(path), error=ProfileError)

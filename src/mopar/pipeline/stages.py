@@ -6,14 +6,25 @@ from pathlib import Path
 from typing import Literal
 
 from mopar.gateway.arrays import Array
+from mopar.pipeline.codecs.preferred import preferred
 from mopar.pipeline.profile import Shapes
-from mopar.planning import NO_CODINGS, Codings, FrontPoint, check_plan, plan, plan_cuts, plan_front, plan_uniform
+from mopar.planning import (
+    NO_CODINGS,
+    Codings,
+    FrontPoint,
+    check_plan,
+    plan,
+    plan_cuts,
+    plan_front,
+    plan_uniform,
+    stored,
+)
 from mopar.platforms.base import Network
 from mopar.platforms.books import load_book, load_limits
 from mopar.platforms.networks import behind
 from mopar.profiling import load_inputs, resized_inputs, sample_inputs
 from mopar.shapes import parse_shapes
-from mopar.types import InputRange, InputRecipe, Plan, PlatformLimits, Profile, TensorSpec, UsageError
+from mopar.types import InfeasibleError, InputRange, InputRecipe, Plan, PlatformLimits, Profile, TensorSpec, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +33,8 @@ class PlanOptions:
 
     ``max_parts`` is of functions that compute a slice side by side, of the planner's own plans;
     ``budget_usd`` is of a million requests; ``exact`` looks at every cut position of a large model; ``max_cpu`` is of a
-    function; ``network`` lies between the gateway and the functions.
+    function; ``network`` lies between the gateway and the functions; with ``object_store``, tensors that no message
+    holds may pass through one.
     """
 
     platform: str = "local"
@@ -37,6 +49,7 @@ class PlanOptions:
     max_parts: int | None = None
     max_cpu: float | None = None
     network: Network | None = None
+    object_store: bool = False
 
 
 def limits_of(options: PlanOptions) -> PlatformLimits:
@@ -47,9 +60,23 @@ def limits_of(options: PlanOptions) -> PlatformLimits:
 def make_plan(profile: Profile, options: PlanOptions, codings: Codings = NO_CODINGS) -> Plan:
     """The plan that the options ask for, of tensors that are sent encoded.
 
+    A store is used where the plan is then the better one.
+
     Raises:
         UsageError, InfeasibleError.
     """
+    objects = stored(profile, limits_of(options)) if options.object_store else {}
+    if not objects:
+        return _made(profile, options, codings)
+    with_store = _made(profile, options, {**objects, **codings})
+    try:
+        without = _made(profile, options, codings)
+    except InfeasibleError:
+        return with_store
+    return with_store if preferred(with_store, without) else without
+
+
+def _made(profile: Profile, options: PlanOptions, codings: Codings) -> Plan:
     if options.cuts is not None and options.uniform is not None:
         raise UsageError("--cuts and --uniform exclude each other: each says where to cut")
     if options.budget_usd is not None and (options.cuts is not None or options.uniform is not None):

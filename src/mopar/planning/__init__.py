@@ -1,6 +1,6 @@
 """Decides how to cut a model: pure functions over a profile, a price book and a platform's limits."""
 
-from mopar.planning.codecs import Sides, cheapest, crossing_ms, sides_of, usable, worthwhile
+from mopar.planning.codecs import cheapest, crossing_ms, stored, worthwhile
 from mopar.planning.given import plan_cuts, plan_uniform, plan_unsplit
 from mopar.planning.model.codings import NO_CODINGS, Codings
 from mopar.planning.model.evaluate import evaluate
@@ -28,7 +28,6 @@ __all__ = [
     "PlanShape",
     "PlanText",
     "SearchPolicy",
-    "Sides",
     "Size",
     "Slice",
     "chain_shape",
@@ -46,9 +45,8 @@ __all__ = [
     "plan_unsplit",
     "scaled",
     "shape_of",
-    "sides_of",
     "slice_memory_mib",
-    "usable",
+    "stored",
     "with_headroom",
     "worthwhile",
 ]

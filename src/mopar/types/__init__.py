@@ -3,7 +3,7 @@
 model -> graph -> Profile -> Plan -> Manifest (bundle) -> deployment -> answers
 """
 
-from mopar.types.codings import TensorCoding
+from mopar.types.codings import OBJECT_STORE, TensorCoding
 from mopar.types.dtypes import DTYPES, DType, dtype_of_code, dtype_of_name, dtype_of_oip, oip_of
 from mopar.types.errors import (
     BundleError,
@@ -67,6 +67,7 @@ from mopar.types.tensor import Dim, TensorSpec, TensorValue, element_count, form
 
 __all__ = [
     "DTYPES",
+    "OBJECT_STORE",
     "PACKED_OPTIONS",
     "REQUEST",
     "Accuracy",

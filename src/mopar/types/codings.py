@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+OBJECT_STORE = "object-store"
+"""In place of a codec: a tensor that passes through a store of objects, since no message holds it."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorCoding:
@@ -17,8 +20,8 @@ class TensorCoding:
         library_mib: memory that a function holds for this codec and all others of its kind.
         by_gateway: whether the gateway can encode and decode too, so that it applies to the model's own inputs and
             outputs.
-        gateway_encode_ms_per_mib, gateway_decode_ms_per_mib: time of the gateway, before each call that reads the
-            tensor, and after the call that makes it.
+        read_ms_per_mib, made_ms_per_mib: latency beside that, of each call that reads the tensor, and of the call that
+            makes it.
     """
 
     text: str
@@ -28,8 +31,8 @@ class TensorCoding:
     most_ratio: float | None = None
     library_mib: float = 0.0
     by_gateway: bool = False
-    gateway_encode_ms_per_mib: float = 0.0
-    gateway_decode_ms_per_mib: float = 0.0
+    read_ms_per_mib: float = 0.0
+    made_ms_per_mib: float = 0.0
 
     @property
     def bound_ratio(self) -> float:

@@ -235,7 +235,9 @@ class Plan:
         objective: ``cost``, ``latency``, ``balanced``, ``uniform`` or ``cuts``.
         verdict: ``split`` or ``unsplit``; ``reason`` says why in one line.
         outputs: the model's outputs, each as (tensor, call id or ``REQUEST``).
-        codecs: tensor -> codec; a tensor without an entry is transferred unencoded.
+        codecs: tensor -> codec, or ``object-store`` where it passes through one; a tensor without an entry is
+            transferred as it is.
+        code_ratios: tensor -> most bytes that are sent of it, per byte, where its codec's code depends on values.
         predicted: figures of this plan; ``unsplit`` those of the unsplit plan.
         recipes: how the inputs of the measured request were made; latency is predicted for this request.
         ranges: the range of sizes of each input that is answered; memory is predicted for the largest sizes.
@@ -261,6 +263,7 @@ class Plan:
     predicted: Predicted
     unsplit: Predicted
     codecs: dict[str, str] = field(default_factory=dict)
+    code_ratios: dict[str, float] = field(default_factory=dict)
     slo_ms: float | None = None
     recipes: tuple[InputRecipe, ...] = ()
     cuts: tuple[CutReason, ...] = ()

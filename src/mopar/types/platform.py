@@ -69,6 +69,9 @@ class PlatformLimits:
         hop_billed_share, wire_billed_share: share of the two that passes inside the function and is billed; the
             rest is latency only.
         package_base_bytes: size of the runtime, which is part of ``package_bytes``.
+        store_ms, store_ms_per_mib: latency of putting an object into the store that functions share, and of getting it,
+            each, and per MiB of it; ``store_ms`` is None where they have none.
+        store_mib: memory of a function that does.
     """
 
     name: str
@@ -83,6 +86,9 @@ class PlatformLimits:
     hop_billed_share: float = 0.5
     wire_billed_share: float = 1.0
     package_base_bytes: int = 0
+    store_ms: float | None = None
+    store_ms_per_mib: float = 0.0
+    store_mib: float = 0.0
 
     @property
     def shares_memory(self) -> bool:

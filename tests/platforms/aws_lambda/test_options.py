@@ -107,6 +107,21 @@ def test_a_package_at_the_limits() -> None:
     check_package(package(packed_bytes=60 << 20), PLAIN, direct=False)
 
 
+def test_codes_count_as_large_as_the_plan_expects_them(bundle: Bundle) -> None:
+    """Of the first call's tensors half of one, and a quarter of all that it makes, which the second reads."""
+    first, _ = bundle.manifest.plan.calls
+    ratios = {first.inputs[0].tensor: 0.5, **dict.fromkeys(first.outputs, 0.25)}
+    plan = replace(bundle.manifest.plan, code_ratios=ratios)
+    plain, coded = (bytes_of_calls(replace(bundle.manifest, plan=one)) for one in (bundle.manifest.plan, plan))
+    assert (plain[0].read_saved, plain[0].made_saved) == (0, 0)
+    assert 0 < coded[0].read_saved < (coded[0].read or 0)
+    assert coded[0].made is not None
+    assert coded[0].made_saved == coded[0].made * 3 // 4
+    assert coded[1].read_saved == (coded[1].read or 0) * 3 // 4
+    assert [call.read for call in coded] == [call.read for call in plain]
+    assert needing_store(coded) == needing_store(plain)
+
+
 def test_messages_that_lambda_does_not_pass_need_a_bucket(bundle: Bundle) -> None:
     calls = bytes_of_calls(bundle.manifest)
     (first, second) = calls
@@ -118,6 +133,7 @@ def test_messages_that_lambda_does_not_pass_need_a_bucket(bundle: Bundle) -> Non
     large = (replace(first, read=first.read * 50), second)
     with pytest.raises(PlatformError, match=r"f0 is sent 7.5 MB in call c0, and Lambda passes 6.3 MB: .*--bucket"):
         check_payloads(large, PLAIN)
+    check_payloads((replace(large[0], read_saved=3 << 20), second), PLAIN)
     check_payloads(large, replace(PLAIN, bucket="b-b"))
     assert needing_store(large) == {"f0"}
     unknown = replace(first, made=None)

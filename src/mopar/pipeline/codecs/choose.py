@@ -9,7 +9,7 @@ time that their codecs save get their next best codec, and the model is planned 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mopar.bundle.sent_codecs import is_lossless
+from mopar.bundle.sent_codecs import in_graphs
 from mopar.codecs import Fitted
 from mopar.graph import Model, extract, layers_of
 from mopar.measurement.codec_costs import CodecCosts
@@ -20,7 +20,7 @@ from mopar.pipeline.codecs.messages import MessageCodecs
 from mopar.pipeline.codecs.offers import Boundary
 from mopar.pipeline.codecs.preferred import preferred
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
-from mopar.planning import NO_CODINGS, crossing_ms, sides_of, usable, worthwhile
+from mopar.planning import NO_CODINGS, crossing_ms, stored, worthwhile
 from mopar.profiling import Progress
 from mopar.types import Accuracy, InfeasibleError, Plan, Profile, TensorCoding, UsageError
 
@@ -51,7 +51,7 @@ class CodecOptions:
     def loses(self) -> bool:
         """Whether codecs that lose something are considered."""
         named = self.forced.values()
-        return self.budget > 0 or any(text not in {NONE, FAMILY} and not is_lossless(text) for text in named)
+        return self.budget > 0 or any(text not in {NONE, FAMILY} and in_graphs(text) for text in named)
 
     def allows(self, tensor: str, text: str) -> bool:
         """Whether a tensor may have a codec."""
@@ -110,10 +110,12 @@ def choose(
     except InfeasibleError as error:
         raw = error
     boundary = Boundary(model, layers_of(model), profile, calibration.fitted)
-    offered = _offered(profile, boundary, codecs, costs, messages, progress)
+    offered = _offered(boundary, codecs, costs, messages, progress)
     _check_forced(codecs, boundary, offered)
     limits = limits_of(options)
-    choices = worthwhile(profile.runtime, limits, offered, all_of_them=bool(codecs.forced), sides=sides_of(profile))
+    for name, coding in (stored(profile, limits) if options.object_store else {}).items():
+        offered[name] = [*offered.get(name, ()), coding]
+    choices = worthwhile(profile, limits, offered, all_of_them=bool(codecs.forced))
     search = _Search(model, profile, options, calibration, codecs, boundary, choices)
     found = search.run(progress) if choices else None
     if found is None or not (codecs.forced or isinstance(raw, InfeasibleError) or preferred(found.plan, raw)):
@@ -124,7 +126,6 @@ def choose(
 
 
 def _offered(
-    profile: Profile,
     boundary: Boundary,
     codecs: CodecOptions,
     costs: CodecCosts | None,
@@ -140,7 +141,7 @@ def _offered(
         progress("compressing tensors", None)
         for name, codings in boundary.message_offers(messages, codecs.allows).items():
             found[name] = [*found.get(name, ()), *codings]
-    return {name: codings for name, codings in usable(profile, found).items() if codings}
+    return {name: codings for name, codings in found.items() if codings}
 
 
 def _check_forced(codecs: CodecOptions, boundary: Boundary, offered: Collection[str]) -> None:
@@ -186,7 +187,7 @@ class _Search:
                 return None
             if not plan.codecs:
                 return None
-            fitted = self._boundary.fit({name: text for name, text in plan.codecs.items() if not is_lossless(text)})
+            fitted = self._boundary.fit({name: text for name, text in plan.codecs.items() if in_graphs(text)})
             if not fitted:
                 progress(f"plan {number + 1}: {len(plan.codecs)} tensors encoded without loss", None)
                 return Chosen(plan, {}, None, tuple(self.tried))

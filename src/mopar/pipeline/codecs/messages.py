@@ -2,7 +2,7 @@
 
 import ctypes
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -46,18 +46,19 @@ class MessageCodecs:
         """With the library of this process. Raises PlatformError where there is none."""
         return cls(lossless())
 
-    def codings(self, values: Sequence[Array]) -> Iterator[TensorCoding]:
+    def codings(self, values: Sequence[Array], texts: Collection[str] = VARIANTS) -> Iterator[TensorCoding]:
         """What each codec does for a tensor; those that save next to nothing are left out.
 
         Args:
             values: of the tensor in several requests.
+            texts: of the codecs.
         """
         kept = [value for value in values if value.nbytes >= LEAST_BYTES and value.dtype.kind in _KINDS]
-        if not kept:
+        if not kept or not texts:
             return
         requests = [list(_pieces(value, _SAMPLE_BYTES // len(kept))) for value in kept]
         added_ms = _PER_TENSOR_MS / (kept[0].nbytes / _MIB)
-        for text in VARIANTS:
+        for text in texts:
             coding = self._measured(text, requests, kept[0].dtype.itemsize, added_ms)
             if coding.ratio < _WORTHWHILE:
                 yield coding

@@ -11,6 +11,7 @@ from mopar.measurement.codec_costs import CodecCosts
 from mopar.pipeline.codecs.calibration import Request
 from mopar.pipeline.codecs.engine import SAMPLE_BYTES, tensor_values
 from mopar.pipeline.codecs.messages import SAMPLE_REQUESTS, MessageCodecs
+from mopar.runtime.variants import VARIANTS
 from mopar.types import Profile, TensorCoding, TensorSpec
 
 _GLANCE_BYTES = 16 << 20
@@ -73,12 +74,12 @@ class Boundary:
     def message_offers(self, codecs: MessageCodecs, wanted: Wanted) -> dict[str, list[TensorCoding]]:
         """What each wanted codec of messages would do for each tensor, the model's own inputs and outputs included."""
         requests = self._requests[:SAMPLE_REQUESTS]
-        made = {name: tensor.bytes for name, tensor in self._sent.items() if tensor.producer >= 0}
-        found = {
-            name: [request[name] for request in requests] for name, tensor in self._sent.items() if tensor.producer < 0
-        }
+        texts = {name: [text for text in VARIANTS if wanted(name, text)] for name in self._sent}
+        sent = {name: tensor for name, tensor in self._sent.items() if texts[name]}
+        made = {name: tensor.bytes for name, tensor in sent.items() if tensor.producer >= 0}
+        found = {name: [request[name] for request in requests] for name in sent.keys() - made.keys()}
         values = itertools.chain(found.items(), tensor_values(self._model, self._layers, made, requests, SAMPLE_BYTES))
-        return {name: [one for one in codecs.codings(samples) if wanted(name, one.text)] for name, samples in values}
+        return {name: list(codecs.codings(samples, texts[name])) for name, samples in values}
 
     def fit(self, codecs: Mapping[str, str]) -> dict[str, Fitted]:
         """Fit each tensor's codec; what was fitted before is kept."""

@@ -105,12 +105,12 @@ def crossing_time(costs: CallCosts, size_bytes: Num, side: Side, coding: TensorC
     reads = side == "consumer"
     wire = costs.consumer if reads else costs.producer
     coding_ms_per_mib = coding.decode_ms_per_mib if reads else coding.encode_ms_per_mib
-    gateway_ms_per_mib = coding.gateway_encode_ms_per_mib if reads else coding.gateway_decode_ms_per_mib
+    latency_ms_per_mib = coding.read_ms_per_mib if reads else coding.made_ms_per_mib
     size_mib = size_bytes / MIB
     sent_mib = size_mib * coding.ratio
     return CallTime(
         sent_mib * wire.inside_ms_per_mib + size_mib * coding_ms_per_mib,
-        sent_mib * wire.outside_ms_per_mib + size_mib * gateway_ms_per_mib,
+        sent_mib * wire.outside_ms_per_mib + size_mib * latency_ms_per_mib,
     )
 
 

@@ -14,40 +14,48 @@ RAW = TensorCoding("", 1.0, 0.0, 0.0)
 """A tensor that is sent as it is."""
 
 
-def applied(profile: Profile, codings: Codings) -> Codings:
-    """The codings that can be used, each with what it costs for its tensor.
+def applicable(profile: Profile, codings: Codings) -> Codings:
+    """The codings that can be used.
 
-    Tensors that only functions make and read have any. The model's own inputs and outputs have those that the gateway
-    knows, whose time is then outside the functions.
+    Tensors that only functions make and read have any, the model's own inputs and outputs those that the gateway knows.
     """
     if not codings:
         return NO_CODINGS
     outputs = {spec.name for spec in profile.outputs}
     made = {tensor.name: tensor.producer >= 0 for tensor in profile.tensors}
+    inside = {name for name, by_function in made.items() if by_function} - outputs
+    return {name: coding for name, coding in codings.items() if name in inside or (coding.by_gateway and name in made)}
+
+
+def applied(profile: Profile, codings: Codings) -> Codings:
+    """The codings that can be used, each with what it costs for its tensor: what the gateway does is latency alone."""
+    if not codings:
+        return NO_CODINGS
+    outputs = {spec.name for spec in profile.outputs}
+    made = {tensor.name: tensor.producer >= 0 for tensor in profile.tensors}
     found = {}
-    for name, coding in codings.items():
-        if name not in made:
-            continue
+    for name, coding in applicable(profile, codings).items():
         if made[name] and name not in outputs:
             found[name] = coding
-        elif coding.by_gateway:
+        else:
+            before_ms = 0.0 if made[name] else coding.encode_ms_per_mib + coding.made_ms_per_mib
+            after_ms = coding.decode_ms_per_mib + coding.read_ms_per_mib if name in outputs else 0.0
             found[name] = replace(
                 coding,
-                gateway_encode_ms_per_mib=0.0 if made[name] else coding.encode_ms_per_mib,
-                gateway_decode_ms_per_mib=coding.decode_ms_per_mib if name in outputs else 0.0,
+                read_ms_per_mib=coding.read_ms_per_mib + before_ms,
+                made_ms_per_mib=coding.made_ms_per_mib + after_ms,
             )
     return found
 
 
 def library_mib(codings: Codings, tensors: Iterable[TensorProfile]) -> float:
     """Memory of what a function needs for the codecs of its tensors, once for all of them."""
-    needed = any(codings[tensor.name].library_mib for tensor in tensors if tensor.name in codings)
-    return largest_library_mib(codings) if needed else 0.0
+    return max((codings[tensor.name].library_mib for tensor in tensors if tensor.name in codings), default=0.0)
 
 
-def largest_library_mib(codings: Codings) -> float:
-    """The same of a function that has them all."""
-    return max((coding.library_mib for coding in codings.values()), default=0.0)
+def library_sizes(codings: Codings) -> tuple[float, ...]:
+    """What ``library_mib`` may be, but 0."""
+    return tuple(sorted({coding.library_mib for coding in codings.values()} - {0.0}))
 
 
 def code_bytes(codings: Codings, tensor: TensorProfile) -> float:

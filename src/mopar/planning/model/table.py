@@ -12,7 +12,7 @@ import numpy as np
 
 from mopar.planning.model.at_size import at_largest
 from mopar.planning.model.calls import CallTime, Side, crossing_time
-from mopar.planning.model.codings import code_bytes, largest_library_mib
+from mopar.planning.model.codings import code_bytes, library_sizes
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.memory import WeightBytes, required_mib
 from mopar.planning.model.overhead import RuntimeOverhead
@@ -101,12 +101,10 @@ def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
     profile, points = model.profile, np.array(positions)
     sized = at_largest(profile)
     tensors = SliceTensors(sized)
-    inputs, read, read_codes, read_with, *entering = tensors.entering(
+    inputs, read, read_codes, *entering = tensors.entering(
         positions, crossing_figures(model, sized, tensors.used, "consumer")
     )
-    _, made, made_codes, made_with, *leaving = tensors.leaving(
-        positions, crossing_figures(model, sized, tensors.used, "producer")
-    )
+    _, made, made_codes, *leaving = tensors.leaving(positions, crossing_figures(model, sized, tensors.used, "producer"))
     active = np.array([tensors.active_bytes(start, positions) for start in positions])
     live = np.array([tensors.live_bytes(start) for start in positions])
     return SliceNeeds(
@@ -114,8 +112,7 @@ def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
         file_bytes=_weights(profile, points, "file_bytes"),
         # Tensors that are live at a slice's start either enter the slice or pass over it.
         active_bytes=np.maximum(active - (live[:, None] - inputs), 0.0) + (read_codes + made_codes),
-        overhead_mib=RuntimeOverhead(profile).table(points)
-        + largest_library_mib(model.codings) * (read_with + made_with > 0),
+        overhead_mib=RuntimeOverhead(profile).table(points) + _libraries_mib(model, entering[2:], leaving[2:]),
         input_bytes=read,
         output_bytes=made,
         crossing=CallTime(entering[0] + leaving[0], entering[1] + leaving[1]),
@@ -125,18 +122,27 @@ def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
 def crossing_figures(model: CostModel, sized: Profile, used: Sequence[int], side: Side) -> Floats:
     """For each used tensor, the columns of sums over tensors.
 
-    Its bytes at the sizes of ``sized``, as sent at most and of its code; whether its codec takes a library; its
-    crossing's times inside and outside.
+    Its bytes at the sizes of ``sized``, as sent at most and of its code; its crossing's times inside and outside; for
+    each size of libraries, whether its codec takes one.
     """
+    libraries = library_sizes(model.codings)
     found = []
     for number in used:
         here, largest = model.profile.tensors[number], sized.tensors[number]
         coding = model.coding(here.name)
         time = crossing_time(model.call, float(here.bytes), side, coding)
         sent, codes = largest.bytes * coding.bound_ratio, code_bytes(model.codings, largest)
-        library = float(coding.library_mib > 0)
-        found.append((float(largest.bytes), sent, codes, library, time.inside_ms, time.outside_ms))
-    return np.array(found).reshape(len(found), 6)
+        takes = (float(coding.library_mib == size) for size in libraries)
+        found.append((float(largest.bytes), sent, codes, time.inside_ms, time.outside_ms, *takes))
+    return np.array(found).reshape(len(found), 5 + len(libraries))
+
+
+def _libraries_mib(model: CostModel, entering: Sequence[Floats], leaving: Sequence[Floats]) -> Floats:
+    """Memory of the largest library that each slice's codecs take."""
+    most: Floats = np.zeros(())
+    for size, read, made in zip(library_sizes(model.codings), entering, leaving, strict=True):
+        most = np.maximum(most, size * ((read + made) > 0))
+    return most
 
 
 def table_of(

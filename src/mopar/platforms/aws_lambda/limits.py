@@ -33,6 +33,7 @@ class CallBytes:
         id, function: of the call.
         read, made: bytes of the tensors that it reads and makes; None where they do not follow from the request.
         sources: the tensors that it reads, or reads regions of.
+        read_saved, made_saved: bytes that these are fewer in messages, at least, by what the plan expects of codecs.
     """
 
     id: str
@@ -40,6 +41,8 @@ class CallBytes:
     read: int | None
     made: int | None
     sources: tuple[Made, ...] = ()
+    read_saved: int = 0
+    made_saved: int = 0
 
 
 def check_function(function: Function) -> None:
@@ -94,8 +97,9 @@ def check_payloads(calls: Sequence[CallBytes], options: LambdaOptions) -> None:
     if options.bucket:
         return
     for call in calls:
-        for what, nbytes in (("is sent", call.read), ("answers", call.made)):
-            encoded = _message_bytes(nbytes or 0)
+        sizes = ((call.read, call.read_saved), (call.made, call.made_saved))
+        for what, (nbytes, saved) in zip(("is sent", "answers"), sizes, strict=True):
+            encoded = _message_bytes(nbytes - saved if nbytes else 0)
             if encoded > MOST_BODY_BYTES:
                 raise PlatformError(
                     f"function {call.function} {what} {encoded / 1e6:.1f} MB in call {call.id}, and Lambda passes "
@@ -125,14 +129,34 @@ def bytes_of_calls(manifest: Manifest) -> tuple[CallBytes, ...]:
         known = plan.shapes(shapes)
         pairs = zip(plan.graph.outputs, known.outputs, strict=True)
         shapes |= {(spec.name, plan.call.id): shape for spec, shape in pairs}
-        read, made = _total(plan.graph.inputs, known.inputs), _total(plan.graph.outputs, known.outputs)
-        found.append(CallBytes(plan.call.id, plan.call.function, read, made, plan.sources))
+        read, made = _sizes(plan.graph.inputs, known.inputs), _sizes(plan.graph.outputs, known.outputs)
+        ratios = manifest.plan.code_ratios
+        found.append(
+            CallBytes(
+                plan.call.id,
+                plan.call.function,
+                _total(read),
+                _total(made),
+                plan.sources,
+                _saved(read, [name for name, _ in plan.sources], ratios),
+                _saved(made, plan.call.outputs, ratios),
+            )
+        )
     return tuple(found)
 
 
-def _total(specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]) -> int | None:
+def _sizes(specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]) -> list[int | None]:
+    """Bytes of tensors; None where they are not known."""
     pairs = zip(specs, shapes, strict=True)
-    sizes = [None if shape is None else tensor_bytes(spec.dtype, shape) for spec, shape in pairs]
+    return [None if shape is None else tensor_bytes(spec.dtype, shape) for spec, shape in pairs]
+
+
+def _saved(sizes: Sequence[int | None], names: Sequence[str], ratios: Mapping[str, float]) -> int:
+    """Bytes that tensors are fewer as codes."""
+    return sum(int((size or 0) * (1.0 - ratios.get(name, 1.0))) for size, name in zip(sizes, names, strict=True))
+
+
+def _total(sizes: Sequence[int | None]) -> int | None:
     return None if None in sizes else sum(size or 0 for size in sizes)
 
 
