@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Self
 
 from mopar.platforms.base import Budget, Deployment, Transport
-from mopar.platforms.codes import NO_CODES, PlanCodes
 from mopar.platforms.endpoints import Endpoints
 from mopar.platforms.http import HttpTransport, Polled
 from mopar.platforms.http.oip import OipWire
 from mopar.platforms.http.wire import Wire
+from mopar.platforms.request_codes import NO_CODES, PlanCodes
 from mopar.types import Manifest, PlatformError, UsageError
 
 

@@ -15,10 +15,11 @@ from mopar.platforms.aws_lambda.messages import (
     read_answer,
     sent_bytes,
 )
-from mopar.platforms.codes import EncodedValue, PlanCodes, RequestCodes
+from mopar.platforms.codes import EncodedValue
 from mopar.platforms.http.connection import Reply
 from mopar.platforms.http.wire import CallAnswer, Claim, Parts
 from mopar.platforms.outputs import MalformedError, checked_data
+from mopar.platforms.request_codes import PlanCodes, RequestCodes
 from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES
 from mopar.types import DeploymentError, Region, TensorSpec, TensorValue
 
@@ -116,7 +117,7 @@ class LambdaCalls:
         async with self._storing:
             if made in self._stored:  # by another call meanwhile
                 return
-            value = values[made] if made in values else await self._codes.decoded(made)
+            value = await self._codes.raw(made, values)
             key = f"{self._prefix}{len(self._keys)}"
             self._keys.append(key)
             await self._store.put(key, memoryview(value.data).cast("B"), deadline)

@@ -13,11 +13,11 @@ from mopar.platforms.aws_lambda.emulator_process import free_ports
 from mopar.platforms.aws_lambda.instance import HOST, SPEC, Instance, InstanceSpec
 from mopar.platforms.aws_lambda.transport import lambda_wire
 from mopar.platforms.base import Bill, Budget
-from mopar.platforms.codes import PlanCodes
 from mopar.platforms.endpoints import Endpoints
 from mopar.platforms.http import HttpTransport
 from mopar.platforms.local.together import close_all, start_all
 from mopar.platforms.local.watched import WatchedFunction
+from mopar.platforms.request_codes import PlanCodes
 from mopar.types import Manifest, PlatformError
 
 _INHERITED = (

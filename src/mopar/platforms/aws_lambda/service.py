@@ -11,10 +11,10 @@ from mopar.platforms.aws_lambda.calls import LambdaCalls
 from mopar.platforms.aws_lambda.errors import one_line, refused
 from mopar.platforms.aws_lambda.faults import fault_of, text_of
 from mopar.platforms.aws_lambda.place import PATH, function_path
-from mopar.platforms.codes import PlanCodes
 from mopar.platforms.http.address import Address, address_of
 from mopar.platforms.http.connection import Reply
 from mopar.platforms.http.wire import Claim, LaterError, LostError, Parts, SlowError
+from mopar.platforms.request_codes import PlanCodes
 from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES
 from mopar.types import DeploymentError, RequestError
 

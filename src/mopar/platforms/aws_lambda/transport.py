@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from mopar.platforms.aws_lambda.service import EmulatorWire, Invoking, ServiceWire
-from mopar.platforms.codes import PlanCodes
 from mopar.platforms.endpoints import AwsPlace
+from mopar.platforms.request_codes import PlanCodes
 from mopar.types import UsageError
 
 

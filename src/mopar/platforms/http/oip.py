@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mopar.bundle.call_plans import CallPlan, CallShapes, Made, sizes_of
 from mopar.bundle.call_shapes import tensor_bytes
-from mopar.platforms.codes import NO_CODES, EncodedValue, PlanCodes, RequestCodes
+from mopar.platforms.codes import EncodedValue
 from mopar.platforms.http.address import Address, address_of
 from mopar.platforms.http.connection import Reply
 from mopar.platforms.http.messages import (
@@ -18,6 +18,7 @@ from mopar.platforms.http.messages import (
     request_head,
 )
 from mopar.platforms.http.wire import CallAnswer, Claim, LaterError, LostError, Parts
+from mopar.platforms.request_codes import NO_CODES, PlanCodes, RequestCodes
 from mopar.types import DeploymentError, RequestError, TensorValue
 
 _BUSY = frozenset({429, 503})

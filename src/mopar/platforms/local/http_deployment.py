@@ -6,12 +6,13 @@ from mopar.bundle.sent_codecs import functions_that_encode
 from mopar.limits import Cgroup
 from mopar.machine import available_bytes
 from mopar.platforms.base import Budget
-from mopar.platforms.codes import PlanCodes, codec_library
+from mopar.platforms.codes import codec_library
 from mopar.platforms.http import HttpTransport
 from mopar.platforms.http.oip import OipWire
 from mopar.platforms.local.deployment import HostDeployment
 from mopar.platforms.local.door import DoorSpec, HttpFunction
 from mopar.platforms.local.process import WorkerSpec
+from mopar.platforms.request_codes import PlanCodes
 
 _MIB = 1 << 20
 
