@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from mopar.runtime.encoded import Encoding
     from mopar.runtime.engine import Tensor
 
-    Output = tuple[Port, Tensor, memoryview | bytes | str, Encoding | None]
-
 _MOST_TEXT_BYTES = 1024
 _TIMES = '],"held_ns":%15d,"compute_ns":%15d}'
 """Of a fixed length, since times are known when most of an answer has been sent already."""
@@ -137,18 +135,24 @@ class Answer:
     """An answer that is sent piece by piece: base64 is made of outputs while they are sent.
 
     Args:
-        outputs: port, tensor, data or an object's key, and how the data are encoded, of each.
+        outputs: port, tensor, and data or an object's key of each.
+        encodings: of the data; empty where none are encoded.
 
     Attributes:
         length: of the whole answer in bytes.
     """
 
-    def __init__(self, outputs: "list[Output]") -> None:
+    def __init__(
+        self,
+        outputs: "list[tuple[Port, Tensor, memoryview | bytes | str]]",
+        encodings: "tuple[()] | list[Encoding | None]" = (),
+    ) -> None:
+        self._encodings = encodings or [None] * len(outputs)
         self._outputs = outputs
         self.length = len('{"outputs":[') + len(_times(0, 0)) + max(len(outputs) - 1, 0)
-        for output in outputs:
-            data = output[2]
-            self.length += len(_described(output)) + (0 if isinstance(data, str) else 2 + _text_bytes(data))
+        for (port, tensor, data), how in zip(outputs, self._encodings, strict=True):
+            described = _described(port, tensor, data, how)
+            self.length += len(described) + (0 if isinstance(data, str) else 2 + _text_bytes(data))
 
     def pieces(self, compute_ns: int, held_ns: "Callable[[], int]") -> "Iterator[bytes]":
         """The answer's bytes.
@@ -158,12 +162,12 @@ class Answer:
             held_ns: returns the time since the message arrived; called when everything else was sent.
         """
         before = '{"outputs":['
-        for output in self._outputs:
-            data = output[2]
+        for (port, tensor, data), how in zip(self._outputs, self._encodings, strict=True):
+            described = before + _described(port, tensor, data, how)
             if isinstance(data, str):
-                yield (before + _described(output)).encode()
+                yield described.encode()
             else:
-                yield (before + _described(output)[:-1] + '"').encode()
+                yield (described[:-1] + '"').encode()
                 yield from encode_pieces(data)
                 yield b'"}'
             before = ","
@@ -185,9 +189,10 @@ def _times(held_ns: int, compute_ns: int) -> bytes:
     return (_TIMES % (held_ns, compute_ns)).encode()
 
 
-def _described(output: "Output") -> str:
+def _described(
+    port: "Port", tensor: "Tensor", data: "memoryview | bytes | str", encoding: "Encoding | None"
+) -> str:
     """An output's JSON; of data, what comes before and after them."""
-    port, tensor, data, encoding = output
     shape = ",".join(map(str, tensor.shape))
     how = "" if encoding is None else f"{encoding.described(tensor.nbytes)},"
     value = f'"object":{quoted(data)}' if isinstance(data, str) else f'{how}"data":'

@@ -12,10 +12,15 @@ from mopar.runtime.request import RefusedError
 TYPE_CHECKING = False  # typing and collections cost memory
 if TYPE_CHECKING:
     from mopar.runtime.aws_lambda.api import Invocation, RuntimeApi
-    from mopar.runtime.aws_lambda.envelope import Output, Request, Source, Store
+    from mopar.runtime.aws_lambda.envelope import Request, Source, Store
     from mopar.runtime.aws_lambda.objects import ObjectStore
+    from mopar.runtime.config import Port
+    from mopar.runtime.encoded import Encoding
     from mopar.runtime.engine import Tensor
     from mopar.runtime.function import Function, Run
+
+    Outputs = list[tuple[Port, Tensor, memoryview | bytes | str]]
+    Encodings = tuple[()] | list[Encoding | None]
 
 
 class Invocations:
@@ -57,17 +62,23 @@ class Invocations:
         run = self._function.run(graph.id, inputs, list(range(len(graph.outputs))))
         try:
             codes = encode_outputs(self._function.lossless, self._codes, run.outputs, encodings)
-            outputs: list[Output] = [
-                (port, tensor, data, None) if code is None else (port, tensor, code[1], code[0])
-                for port, tensor, data, code in zip(graph.outputs, run.outputs, run.data, codes, strict=True)
-            ]
-            self._store_large(outputs, run, store, invocation.id)
-            return run, Answer(outputs)
+            sent = [raw if code is None else code[1] for raw, code in zip(run.data, codes, strict=True)]
+            how = [None if code is None else code[0] for code in codes]
+            outputs: Outputs = list(zip(graph.outputs, run.outputs, sent, strict=True))
+            self._store_large(outputs, how, run.data, store, invocation.id)
+            return run, Answer(outputs, how)
         except BaseException:
             run.close()
             raise
 
-    def _store_large(self, outputs: "list[Output]", run: "Run", store: "Store | None", request: str) -> None:
+    def _store_large(
+        self,
+        outputs: "Outputs",
+        how: "list[Encoding | None]",
+        raw: "list[memoryview | bytes]",
+        store: "Store | None",
+        request: str,
+    ) -> None:
         """Put outputs that are too large for the answer into the store, where there is one; there none is encoded.
 
         Raises:
@@ -75,14 +86,15 @@ class Invocations:
             OSError: the store does not take them.
         """
         above_bytes = MOST_BODY_BYTES if store is None else store.above_bytes
-        while (index := _next_to_store(outputs, above_bytes)) is not None:
-            port, tensor, _, _ = outputs[index]
-            data = run.data[index]
+        while (index := _next_to_store(outputs, above_bytes, how)) is not None:
+            port, tensor, _ = outputs[index]
+            data = raw[index]
             if store is None:
                 raise RefusedError(413, _too_large(port.name, len(data)))
             key = object_key(store, request, index, port.name)
             self._bucket(store.bucket).put(key, data)
-            outputs[index] = port, tensor, key, None
+            outputs[index] = port, tensor, key
+            how[index] = None
 
     def _placed(self, request: "Request") -> "list[tuple[int, Tensor]]":
         """The inputs of a request, in memory where the engine reads them."""
@@ -142,11 +154,11 @@ def _decode(source: "Source", view: memoryview) -> None:
         raise RefusedError(400, f"input {source.port.name}: {cause}") from cause
 
 
-def _next_to_store(outputs: "list[Output]", above_bytes: int) -> "int | None":
+def _next_to_store(outputs: "Outputs", above_bytes: int, how: "Encodings" = ()) -> "int | None":
     """The index of the largest output, if it may not stay in the answer."""
-    sizes = [0 if isinstance(data, str) else len(data) for _, _, data, _ in outputs]
+    sizes = [0 if isinstance(data, str) else len(data) for _, _, data in outputs]
     largest = max(sizes, default=0)
-    if largest == 0 or (largest <= above_bytes and Answer(outputs).length <= MOST_BODY_BYTES):
+    if largest == 0 or (largest <= above_bytes and Answer(outputs, how).length <= MOST_BODY_BYTES):
         return None
     return sizes.index(largest)
 
