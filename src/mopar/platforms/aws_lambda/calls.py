@@ -11,7 +11,7 @@ from mopar.platforms.http.connection import Reply
 from mopar.platforms.http.wire import CallAnswer, Claim, Parts, taken_input
 from mopar.platforms.outputs import MalformedError, checked_data
 from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES
-from mopar.types import DeploymentError, Region, TensorValue
+from mopar.types import DeploymentError, Region, TensorSpec, TensorValue
 
 if TYPE_CHECKING:
     from mopar.platforms.aws_lambda.tensors import TensorStore
@@ -27,12 +27,16 @@ class LambdaCalls:
         store: for tensors that no message holds; None for none.
         wanted: tensors that leave the functions.
         claim: counts what is kept here.
+        pointers: whether stored outputs stay where they are, with all other objects, and are named alone.
     """
 
-    def __init__(self, store: "TensorStore | None", wanted: frozenset[Made], claim: Claim) -> None:
+    def __init__(
+        self, store: "TensorStore | None", wanted: frozenset[Made], claim: Claim, *, pointers: bool = False
+    ) -> None:
         self._store = store
         self._wanted = wanted
         self._claim = claim
+        self._pointers = pointers
         self._prefix = "" if store is None else store.new_prefix()
         self._stored: dict[Made, StoredValue] = {}
         self._keys: list[str] = []
@@ -45,7 +49,7 @@ class LambdaCalls:
             return [invoke_message(plan.graph.id, inputs)]
         place = StorePlace(self._store.bucket, self._prefix)
         while message_bytes(plan.graph.id, inputs, place) > MOST_BODY_BYTES:
-            sizes = [value.nbytes if isinstance(value, TensorValue) else 0 for value in inputs]
+            sizes = [0 if isinstance(value, StoredValue) else value.nbytes for value in inputs]
             if not any(sizes):
                 break
             await self._put(plan.sources[sizes.index(max(sizes))], values, deadline)
@@ -62,30 +66,28 @@ class LambdaCalls:
         found = []
         for value in answer.outputs:
             made = (value.name, plan.call.id)
-            if isinstance(value, TensorValue):
+            if not isinstance(value, StoredValue):
                 found.append(value)
                 continue
             self._stored[made] = value
             self._keys.append(value.key)
             if made in self._wanted:
-                found.append(await self._got(value, deadline))
+                found.append(value if self._pointers else await self._got(value, deadline))
         shapes_made = tuple(value.shape for value in answer.outputs)
         return CallAnswer(shapes_made, tuple(found), answer.held_ns, answer.compute_ns)
 
     def close(self) -> None:
-        """Have the request's objects deleted."""
-        if self._store is not None and self._keys:
+        """Have the request's objects deleted, unless they are named to others."""
+        if self._store is not None and self._keys and not self._pointers:
             self._store.delete_soon(tuple(self._keys))
         self._keys.clear()
 
-    def _inputs(self, plan: CallPlan, values: Mapping[Made, TensorValue]) -> list[TensorValue | StoredValue]:
-        found: list[TensorValue | StoredValue] = []
+    def _inputs(self, plan: CallPlan, values: Mapping[Made, TensorValue]) -> list[TensorValue]:
+        found: list[TensorValue] = []
         for spec, made, region in zip(plan.graph.inputs, plan.sources, plan.taken, strict=True):
-            stored = self._stored.get(made)
-            if stored is not None:
-                found.append(_part(StoredValue(spec.name, spec.dtype, stored.shape, stored.key), region))
-            else:
-                found.append(taken_input(spec, values[made], region))
+            value = self._stored[made] if made in self._stored else values[made]
+            taken = _part(spec, value, region) if isinstance(value, StoredValue) else taken_input(spec, value, region)
+            found.append(taken)
         return found
 
     async def _put(self, made: Made, values: Mapping[Made, TensorValue], deadline: float) -> None:
@@ -113,13 +115,13 @@ class LambdaCalls:
         return checked_data(TensorValue(value.name, value.dtype, value.shape, data))
 
 
-def _part(value: StoredValue, region: Region | None) -> StoredValue:
-    """A contiguous region of a stored tensor."""
+def _part(spec: TensorSpec, value: StoredValue, region: Region | None) -> StoredValue:
+    """What a call reads of a stored tensor: all of it, or a contiguous region."""
     if region is None:
-        return value
+        return StoredValue(spec.name, spec.dtype, value.shape, value.key, value.offset, value.length)
     shape: Shape = region_shape(value.name, value.shape, region)
     whole = tensor_bytes(value.dtype, value.shape)
     assert whole is not None, "a region of strings is not contiguous"
     stride = whole // value.shape[region.axis]
-    size = region.stop - region.start
-    return StoredValue(value.name, value.dtype, shape, value.key, region.start * stride, size * stride)
+    start, size = (value.offset or 0) + region.start * stride, region.stop - region.start
+    return StoredValue(spec.name, spec.dtype, shape, value.key, start, size * stride)

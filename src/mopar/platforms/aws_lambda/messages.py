@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mopar.bundle.call_shapes import Shape
+from mopar.bundle.call_shapes import Shape, tensor_bytes
 from mopar.files import JSON_ERRORS
 from mopar.platforms.outputs import MalformedError, checked_output, checked_shape
 from mopar.runtime.aws_lambda.wire import MEMORY, MOST_BODY_BYTES, REFUSED, encoded_bytes
@@ -21,21 +21,31 @@ from mopar.types import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredValue:
-    """A tensor whose data are an object of the store, or a range of it; otherwise as ``TensorValue``.
+@dataclass(frozen=True, slots=True, init=False)
+class StoredValue(TensorValue):
+    """A tensor whose data are an object of the store, or a range of it, and not here.
 
     Attributes:
+        key: of the object.
         offset: where its data begin in the object; None where they are all of it.
-        nbytes: of the range.
+        length: of the range, in bytes.
     """
 
-    name: str
-    dtype: str
-    shape: Shape
-    key: str
+    key: str = ""
     offset: int | None = None
-    nbytes: int = 0
+    length: int = 0
+
+    def __init__(
+        self, name: str, dtype: str, shape: Shape, key: str, offset: int | None = None, length: int = 0
+    ) -> None:
+        TensorValue.__init__(self, name, dtype, shape, b"")
+        for field, value in (("key", key), ("offset", offset), ("length", length)):
+            object.__setattr__(self, field, value)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements, by their shape; 0 of strings, which only the object tells."""
+        return tensor_bytes(self.dtype, self.shape) or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class StorePlace:
 class InvokeAnswer:
     """Outputs in the graph's order, and what a call took inside the function and inside the engine."""
 
-    outputs: tuple[TensorValue | StoredValue, ...]
+    outputs: tuple[TensorValue, ...]
     held_ns: int
     compute_ns: int
 
@@ -85,7 +95,7 @@ class _Answer(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Answer).decode
 
 
-def invoke_message(graph: str, inputs: Sequence[TensorValue | StoredValue], store: StorePlace | None = None) -> bytes:
+def invoke_message(graph: str, inputs: Sequence[TensorValue], store: StorePlace | None = None) -> bytes:
     """The message that has a function run a graph.
 
     Args:
@@ -102,11 +112,11 @@ def invoke_message(graph: str, inputs: Sequence[TensorValue | StoredValue], stor
     return msgspec.json.encode(_document(graph, [_input(value) for value in inputs], store))
 
 
-def message_bytes(graph: str, inputs: Sequence[TensorValue | StoredValue], store: StorePlace | None = None) -> int:
+def message_bytes(graph: str, inputs: Sequence[TensorValue], store: StorePlace | None = None) -> int:
     """The size of the message that ``invoke_message`` makes of the same, whether Lambda takes it or not."""
-    data = sum(encoded_bytes(_nbytes(value)) for value in inputs if isinstance(value, TensorValue))
+    data = sum(encoded_bytes(_nbytes(value)) for value in inputs)
     described = [
-        _input(TensorValue(value.name, value.dtype, value.shape, b"") if isinstance(value, TensorValue) else value)
+        _input(value if isinstance(value, StoredValue) else TensorValue(value.name, value.dtype, value.shape, b""))
         for value in inputs
     ]
     return data + len(msgspec.json.encode(_document(graph, described, store)))
@@ -150,17 +160,17 @@ def _document(graph: str, inputs: Sequence[dict[str, object]], store: StorePlace
     return document
 
 
-def _input(value: TensorValue | StoredValue) -> dict[str, object]:
+def _input(value: TensorValue) -> dict[str, object]:
     source: dict[str, object]
-    if isinstance(value, TensorValue):
-        source = {"data": memoryview(value.data)}
-    else:
-        part = {} if value.offset is None else {"offset": value.offset, "bytes": value.nbytes}
+    if isinstance(value, StoredValue):
+        part = {} if value.offset is None else {"offset": value.offset, "bytes": value.length}
         source = {"object": value.key, **part}
+    else:
+        source = {"data": memoryview(value.data)}
     return {"name": value.name, "datatype": oip_of(dtype_of_name(value.dtype)), "shape": value.shape, **source}
 
 
-def _output(output: _Output, spec: TensorSpec, shape: Shape | None) -> TensorValue | StoredValue:
+def _output(output: _Output, spec: TensorSpec, shape: Shape | None) -> TensorValue:
     if (output.data is None) == (output.object is None):
         raise MalformedError(f"output {spec.name} has no data, or an object beside them")
     if output.data is not None:
@@ -170,11 +180,12 @@ def _output(output: _Output, spec: TensorSpec, shape: Shape | None) -> TensorVal
 
 
 def _nbytes(value: TensorValue) -> int:
+    """Of its data here."""
     return memoryview(value.data).nbytes
 
 
-def _too_large(graph: str, inputs: Sequence[TensorValue | StoredValue], nbytes: int) -> RequestError:
-    largest = max((value for value in inputs if isinstance(value, TensorValue)), key=_nbytes, default=None)
+def _too_large(graph: str, inputs: Sequence[TensorValue], nbytes: int) -> RequestError:
+    largest = max(inputs, key=_nbytes, default=None)
     named = "" if largest is None else f"; {largest.name} has {_nbytes(largest)}"
     return RequestError(
         f"graph {graph}: its inputs make a message of {nbytes} bytes, where Lambda takes {MOST_BODY_BYTES}{named}: "

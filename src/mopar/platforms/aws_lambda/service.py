@@ -46,13 +46,15 @@ class Invoking(ABC):
     Args:
         store: for tensors that no message holds; None for none.
         wanted: tensors that leave the functions: the plan's outputs.
+        pointers: whether stored outputs are named, and stay where they are; otherwise they are got and deleted.
     """
 
     most_unannounced_bytes = MOST_BODY_BYTES + _MOST_FAULT_BYTES
 
-    def __init__(self, store: "TensorStore | None", wanted: frozenset[Made]) -> None:
-        self._store = store
+    def __init__(self, store: "TensorStore | None", wanted: frozenset[Made], *, pointers: bool = False) -> None:
+        self.store = store
         self._wanted = wanted
+        self._pointers = pointers
 
     @abstractmethod
     def address(self, place: str) -> Address:
@@ -68,12 +70,12 @@ class Invoking(ABC):
 
     def open(self, claim: Claim) -> LambdaCalls:
         """For the calls of one request."""
-        return LambdaCalls(self._store, self._wanted, claim)
+        return LambdaCalls(self.store, self._wanted, claim, pointers=self._pointers)
 
     async def close(self) -> None:
         """End what is being deleted."""
-        if self._store is not None:
-            await self._store.close()
+        if self.store is not None:
+            await self.store.close()
 
 
 class EmulatorWire(Invoking):
@@ -108,13 +110,19 @@ class ServiceWire(Invoking):
         service: where Lambda is asked.
         signer: signs for it.
         store: for tensors that no message holds; None for none.
-        wanted: the plan's outputs.
+        wanted, pointers: as of ``Invoking``.
     """
 
     def __init__(
-        self, service: Address, signer: "Signer", store: "TensorStore | None", wanted: frozenset[Made]
+        self,
+        service: Address,
+        signer: "Signer",
+        store: "TensorStore | None",
+        wanted: frozenset[Made],
+        *,
+        pointers: bool = False,
     ) -> None:
-        super().__init__(store, wanted)
+        super().__init__(store, wanted, pointers=pointers)
         self._service = service
         self._signer = signer
 

@@ -8,13 +8,16 @@ from mopar.platforms.endpoints import AwsPlace
 from mopar.types import UsageError
 
 
-def lambda_wire(functions: Mapping[str, Sequence[str]], place: AwsPlace, wanted: frozenset[Made]) -> Invoking:
+def lambda_wire(
+    functions: Mapping[str, Sequence[str]], place: AwsPlace, wanted: frozenset[Made], *, pointers: bool = False
+) -> Invoking:
     """What the functions of a deployment speak.
 
     Args:
         functions: function -> its name or ARN, or URLs of emulators.
         place: where they are.
         wanted: tensors that leave the functions: the plan's outputs.
+        pointers: whether stored outputs are named, and stay where they are; otherwise they are got and deleted.
 
     Raises:
         UsageError: some are emulators and others are not, or no region is named.
@@ -23,7 +26,7 @@ def lambda_wire(functions: Mapping[str, Sequence[str]], place: AwsPlace, wanted:
     if len(emulated) > 1:
         raise UsageError("functions on Lambda and emulators do not go together: name URLs for all, or for none")
     if emulated == {True} and not place.bucket:
-        return EmulatorWire(None, wanted)
+        return EmulatorWire(None, wanted, pointers=pointers)
     from mopar.platforms.aws_lambda.credentials import OwnCredentials  # digests and signatures: emulators do without
     from mopar.platforms.aws_lambda.signed import Signer, lambda_address, region_of
     from mopar.platforms.aws_lambda.tensors import TensorStore
@@ -31,8 +34,8 @@ def lambda_wire(functions: Mapping[str, Sequence[str]], place: AwsPlace, wanted:
     credentials, region = OwnCredentials(place.profile), region_of(place.region)
     store = TensorStore(place, region, credentials) if place.bucket else None
     if emulated == {True}:
-        return EmulatorWire(store, wanted)
-    return ServiceWire(lambda_address(region), Signer("lambda", region, credentials), store, wanted)
+        return EmulatorWire(store, wanted, pointers=pointers)
+    return ServiceWire(lambda_address(region), Signer("lambda", region, credentials), store, wanted, pointers=pointers)
 
 
 def is_emulator(place: str) -> bool:
