@@ -26,7 +26,9 @@ PLAIN = LambdaOptions()
     [
         ("--architecture arm", "--architecture arm: choose from x86_64, arm64"),
         ("--package-kind tar", "--package-kind tar: choose from auto, zip, image"),
-        ("--orchestration entry", "--orchestration entry: choose from gateway, step-functions"),
+        ("--orchestration steps", "--orchestration steps: choose from gateway, step-functions, entry"),
+        ("--entry-mib 1024", "--entry-mib is the entry function's"),
+        ("--orchestration entry --entry-mib 127", "--entry-mib 127: Expected `int` >= 128"),
         ("--log-retention-days 2", "--log-retention-days 2: choose from 1, 3, 5, 7"),
         ("--region Frankfurt", "--region 'Frankfurt': write it like eu-central-1"),
         ("--role functions", "--role 'functions': write it like arn:aws:iam::123456789012:role/NAME"),

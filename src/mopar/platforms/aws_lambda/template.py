@@ -20,14 +20,12 @@ from mopar.platforms.aws_lambda.policies import (
 )
 from mopar.platforms.aws_lambda.stack import Member, Stack
 from mopar.platforms.endpoints import FUNCTIONS_VARIABLE
-from mopar.platforms.images import REVISION_VARIABLE
 
 TEMPLATE, STATES = "template.yaml", "states.asl.json"
 _HEADER = """\
 # {name}: {functions} functions of the model {model}, written by mopar package --platform aws-lambda.
 # Nothing here has a public URL. Each role has the rights of its statements, and no others:
 """
-_REVISION_DIGITS = 16
 _BUCKET = "TensorsBucket"
 _MACHINE = "StateMachine"
 Json = Mapping[str, object]
@@ -114,8 +112,6 @@ def _function(stack: Stack, member: Member, image: str, code: str) -> Json:
         "Role": options.role or {"Fn::GetAtt": [f"{name}Role", "Arn"]},
         "LoggingConfig": {"LogGroup": {"Ref": f"{name}Logs"}},
         "AutoPublishAlias": options.alias,
-        "AutoPublishAliasAllProperties": True,
-        "AutoPublishCodeSha256": package.sha256,
         "Tags": stack.tags(member.function),
     }
     metadata: dict[str, object] = {}
@@ -133,6 +129,7 @@ def _function(stack: Stack, member: Member, image: str, code: str) -> Json:
     if variables:
         properties["Environment"] = {"Variables": dict(sorted(variables.items()))}
     properties |= _sizes(stack)
+    properties["AutoPublishCodeSha256"] = _revision(stack, member, properties)
     return {
         "Type": "AWS::Serverless::Function",
         **({"Metadata": metadata} if metadata else {}),
@@ -167,20 +164,22 @@ def _role(stack: Stack, trust: Json, statements: Sequence[Statement], tags: Mapp
     )
 
 
-def _entry_variables(stack: Stack) -> Json:
-    """Which versions the function that runs the plan calls.
+def _revision(stack: Stack, member: Member, properties: Json) -> str:
+    """What SAM takes for the digest of the code, and publishes a version where it has changed: of all properties too.
 
-    SAM publishes a version where a function's text has changed, in which others' versions are names that stay: their
-    own texts' digest, as what is deployed, has it publish one with each of theirs.
+    The function that runs the plan needs a version with each one of those that it calls.
     """
+    called = [_function(stack, other, "", "") for other in stack.computing] if member.calls else []
+    document = [member.package.sha256, properties, called]
+    return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
+
+
+def _entry_variables(stack: Stack) -> Json:
+    """Which versions the function that runs the plan calls."""
     functions = {member.function: f"${{{logical(member.function)}}}" for member in stack.computing}
     text = stack.entry_endpoints(functions, "${Bucket}")
     substitutions = _called(stack) | ({"Bucket": _bucket_of(stack)} if "${Bucket}" in text else {})
-    texts = [_function(stack, member, "", "") for member in stack.computing]
-    return {
-        FUNCTIONS_VARIABLE: {"Fn::Sub": [text, substitutions]},
-        REVISION_VARIABLE: hashlib.sha256(msgspec.json.encode(texts, order="sorted")).hexdigest()[:_REVISION_DIGITS],
-    }
+    return {FUNCTIONS_VARIABLE: {"Fn::Sub": [text, substitutions]}}
 
 
 def _called(stack: Stack) -> dict[str, object]:
