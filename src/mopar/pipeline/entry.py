@@ -17,7 +17,6 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from mopar.files import read_json
-from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.executor import Executor
 from mopar.platforms.aws_lambda.messages import StoredValue
 from mopar.platforms.aws_lambda.tensors import TensorStore
@@ -46,9 +45,6 @@ _IDLE_S = 5.0
 """After which connections are made anew: while a function is frozen, it does not hear that one was closed."""
 _MARGIN_S = 0.5
 """Before Lambda's own deadline, so that the answer says which function was late."""
-_BASE_MIB, _LEAST_MIB = 64, 16
-"""Of the memory, what is not there for requests' tensors; and what is there at least."""
-_MIB = 1 << 20
 
 
 class Entry:
@@ -70,10 +66,9 @@ class Entry:
         endpoints = read_endpoints(Path(config.function), manifest)
         wire = lambda_wire(endpoints.functions, endpoints.aws, frozenset(manifest.plan.outputs), pointers=True)
         self._store: TensorStore | None = wire.store
-        memory_mib = max(config.max_body_bytes // _MIB - _BASE_MIB, _LEAST_MIB)
-        budget = MemoryBudget(memory_mib * _MIB, memory_mib * _MIB)
-        self._transport = HttpTransport(endpoints.functions, budget, wire=wire)
-        self._executor = Executor(manifest, self._transport, concurrency=1, queue=0, limited=True, budget=budget)
+        # Its memory was compared with the largest request's tensors when it was deployed.
+        self._transport = HttpTransport(endpoints.functions, wire=wire)
+        self._executor = Executor(manifest, self._transport, concurrency=1, queue=0, limited=True)
         self._runner = asyncio.Runner()
         self._answered_s = 0.0
 

@@ -21,6 +21,8 @@ IMAGE_BYTES = 10 << 30
 ENVIRONMENT_BYTES = 4 << 10
 MOST_S = 900
 """Longest call."""
+_ENTRY_BASE_MIB = 64
+"""Of a function that runs the plan, before any request."""
 _OF_ENVELOPE = 4096
 """What a message holds beside its tensors: names and shapes."""
 _NAME = re.compile(r"[A-Za-z0-9-_]{1,64}")
@@ -105,6 +107,20 @@ def check_payloads(calls: Sequence[CallBytes], options: LambdaOptions) -> None:
                     f"{MOST_BODY_BYTES / 1e6:.1f} MB: name a bucket for larger tensors, --bucket, or plan with "
                     "--platform aws-lambda"
                 )
+
+
+def check_entry_memory(calls: Sequence[CallBytes], request: CallBytes, memory_mib: int) -> None:
+    """Raise PlatformError where a function that runs the plan cannot hold what passes through it.
+
+    Each tensor that a message holds is there, and in the message of a call that reads it.
+    """
+    made = [min(nbytes or 0, MOST_BODY_BYTES) for nbytes in (request.read, *(call.made for call in calls))]
+    needed_mib = _ENTRY_BASE_MIB + -(-sum(nbytes + encoded_bytes(nbytes) for nbytes in made) // _MB)
+    if needed_mib > memory_mib:
+        raise PlatformError(
+            f"function {request.function} has {memory_mib} MiB, and needs {needed_mib} for the tensors of a request: "
+            f"--entry-mib {needed_mib}"
+        )
 
 
 def needing_store(calls: Sequence[CallBytes], request: CallBytes | None = None) -> frozenset[str]:

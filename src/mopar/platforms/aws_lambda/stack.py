@@ -12,6 +12,7 @@ from mopar.platforms.aws_lambda.limits import (
     CallBytes,
     bytes_of_calls,
     bytes_of_request,
+    check_entry_memory,
     check_function,
     check_package,
     check_payloads,
@@ -135,8 +136,12 @@ def check_plan(bundle: Bundle, name: str, options: LambdaOptions) -> None:
         check_function(function)
     if options.by_step_functions and options.timeout_s > EXPRESS_S:
         raise UsageError(f"--timeout-s {options.timeout_s}: an Express workflow ends after {EXPRESS_S} s")
-    if not options.by_step_functions:
-        check_payloads([*bytes_of_calls(bundle.manifest), *_requests(bundle.manifest, options)], options)
+    if options.by_step_functions:
+        return
+    calls, requests = bytes_of_calls(bundle.manifest), _requests(bundle.manifest, options)
+    check_payloads([*calls, *requests], options)
+    for request in requests:
+        check_entry_memory(calls, request, options.entry_mib)
 
 
 def stack_of(
