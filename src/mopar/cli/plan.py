@@ -25,7 +25,7 @@ from mopar.cli.options import (
 )
 from mopar.cli.output import Output, run, say_next, table
 from mopar.cli.sizes import note_sizes
-from mopar.types import CutReason, Plan, RefineTry, Scale
+from mopar.types import CutReason, Orchestrated, Plan, RefineTry, Scale
 
 if TYPE_CHECKING:
     from mopar.pipeline.stages import PlanOptions
@@ -58,6 +58,10 @@ def command(
     ] = None,
     rate: Annotated[
         float | None, typer.Option(metavar="R", help="Requests per second: also size the replicas of each function.")
+    ] = None,
+    orchestration: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Price what runs the plan: gateway (default), step-functions or entry."),
     ] = None,
     accuracy_budget: Annotated[
         float | None,
@@ -114,6 +118,7 @@ def command(
             max_cpu=max_cpu,
             network=network_between(bandwidth_mbit, rtt_ms),
             object_store=object_store,
+            orchestration=orchestration,
         )
         encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model)
         if pareto or refine is not None:
@@ -176,7 +181,8 @@ def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int
 def plan_document(plan: Plan) -> dict[str, object]:
     """The ``--json`` document of a plan: each function with its layers, and ``text``, the one-line form.
 
-    ``coding`` is in it where tensors are sent with lossy codecs, ``code_ratios`` where codes depend on values.
+    ``coding`` is in it where tensors are sent with lossy codecs, ``code_ratios`` where codes depend on values, and
+    ``orchestration`` where what runs it is named.
     """
     from mopar.planning import plan_text
 
@@ -193,7 +199,7 @@ def plan_document(plan: Plan) -> dict[str, object]:
         }
         for function in plan.functions
     ]
-    left_out = {"functions"} | {name for name in ("coding", "code_ratios") if not getattr(plan, name)}
+    left_out = {"functions"} | {name for name in ("code_ratios", "coding", "orchestration") if not getattr(plan, name)}
     fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name not in left_out}
     return {**fields, "functions": functions, "text": plan_text(plan)}
 
@@ -250,6 +256,8 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
         for name, part in (("this plan", plan.predicted), ("unsplit", plan.unsplit))
     ]
     console.print(table(None, columns, lines))
+    if plan.orchestration is not None:
+        console.print(_orchestration_text(plan.orchestration), highlight=False, soft_wrap=True)
     for line in codecs_text(plan):
         console.print(line, highlight=False, soft_wrap=True)
     if plan.scale is not None:
@@ -259,6 +267,14 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
     console.print(plan_text(plan), highlight=False, soft_wrap=True)
     if path is not None:
         console.print(f"written to {path}", highlight=False)
+
+
+def _orchestration_text(by: Orchestrated) -> str:
+    """One line for what runs a plan."""
+    own = f"{by.name} costs {by.cost_per_million_usd:.3g} USD per million"
+    held = f", held for {by.billed_ms:g} ms" if by.billed_ms else ""
+    stored = f", and {by.objects_per_million_usd:.3g} for {by.objects} tensors as objects" if by.objects else ""
+    return f"of that, {own}{held}{stored}"
 
 
 def _render_scale(console: Console, scale: Scale) -> None:

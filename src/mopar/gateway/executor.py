@@ -47,7 +47,12 @@ class Answer:
             for part, ns in (("", timing.held_ns), ("-engine", timing.compute_ns), ("-waiting", timing.waiting_ns))
             if ns or not part
         ]
-        bills = [(timing.function, timing.bill) for timing in self.timings if timing.bill is not None]
+        bills = [
+            item
+            for timing in self.timings
+            if timing.bill is not None
+            for item in ((timing.function, timing.bill), *timing.bill.inner)
+        ]
         entries += [f"{function}-billed;dur={bill.ms:g}" for function, bill in bills]
         if bills:
             entries.append(f'cost;desc="{sum(bill.usd for _, bill in bills):.9f} USD"')

@@ -14,15 +14,16 @@ _RUNTIME = "mopar.runtime."
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
 
 
-def command_of(python: str, root: str, module: str) -> list[str]:
+def command_of(python: str, root: str, module: str, *, alone: bool = False) -> list[str]:
     """The command line that runs a module's ``main``; its arguments are to be added.
 
     Args:
         python: the interpreter.
         root: folder of the package ``mopar``.
         module: one outside ``mopar.runtime`` may import installed packages.
+        alone: whether all that it imports is in ``root``, so that none is needed.
     """
-    flags = ["-I", "-S"] if module.startswith(_RUNTIME) else ["-I"]
+    flags = ["-I", "-S"] if alone or module.startswith(_RUNTIME) else ["-I"]
     return [python, *flags, "-B", "-c", _BOOT.format(module), root]
 
 

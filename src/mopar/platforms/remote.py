@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from mopar.platforms.base import Budget, Deployment, Transport
-from mopar.platforms.endpoints import Endpoints
+from mopar.platforms.endpoints import LAMBDA, LAMBDA_EMULATED, Endpoints
 from mopar.platforms.http import HttpTransport, Polled
 from mopar.platforms.http.oip import OipWire
 from mopar.platforms.http.wire import Wire
@@ -199,9 +199,9 @@ def functions_elsewhere(endpoints: Endpoints, manifest: Manifest, on_restart: Ca
         return HttpElsewhere(endpoints, PlanCodes.of(manifest))
     if endpoints.transport == "socket":
         return SocketsElsewhere(endpoints, manifest, on_restart)
-    if endpoints.transport == "aws-lambda":
+    if endpoints.transport == LAMBDA:
         return LambdaElsewhere(endpoints, manifest)
-    if endpoints.transport == "aws-lambda-emulated":
+    if endpoints.transport == LAMBDA_EMULATED:
         from mopar.platforms.aws_lambda.instances import EmulatedDeployment  # other transports do without
 
         return EmulatedDeployment(endpoints, manifest, on_restart)

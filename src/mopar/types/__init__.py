@@ -40,6 +40,7 @@ from mopar.types.plan import (
     Function,
     Graph,
     LargerRequest,
+    Orchestrated,
     Plan,
     PlanCoding,
     Predicted,
@@ -48,7 +49,15 @@ from mopar.types.plan import (
     Region,
     Source,
 )
-from mopar.types.platform import CpuSize, PlatformLimits, PriceBook
+from mopar.types.platform import (
+    MOST_INLINE_BYTES,
+    CpuSize,
+    Orchestrator,
+    PlatformLimits,
+    PriceBook,
+    inline_bytes,
+    most_pointers,
+)
 from mopar.types.profile import (
     InputRecipe,
     Machine,
@@ -67,6 +76,7 @@ from mopar.types.tensor import Dim, TensorSpec, TensorValue, element_count, form
 
 __all__ = [
     "DTYPES",
+    "MOST_INLINE_BYTES",
     "OBJECT_STORE",
     "PACKED_OPTIONS",
     "REQUEST",
@@ -105,6 +115,8 @@ __all__ = [
     "ModelInfo",
     "MoparError",
     "OperatorShare",
+    "Orchestrated",
+    "Orchestrator",
     "OutOfMemoryError",
     "OverloadedError",
     "PackedEntry",
@@ -144,5 +156,7 @@ __all__ = [
     "dtype_of_oip",
     "element_count",
     "format_shape",
+    "inline_bytes",
+    "most_pointers",
     "oip_of",
 ]

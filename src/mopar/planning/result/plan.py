@@ -5,6 +5,7 @@ from mopar.planning.model.at_size import beyond_range
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.evaluate import predict
 from mopar.planning.model.function_memory import FunctionMemory
+from mopar.planning.model.orchestration import orchestrated
 from mopar.planning.model.shape import PlanShape
 from mopar.planning.result.chain import solution_shape
 from mopar.planning.result.remarks import burst_remark, one_function_remark
@@ -60,6 +61,7 @@ def written(
         beyond=_beyond(model, shape),
         cuts=cuts,
         quota_period_ms=model.book.quota_period_ms,
+        orchestration=orchestrated(model, shape, predicted.latency_ms),
     )
 
 

@@ -37,13 +37,17 @@ class LambdaCalls:
         store: for tensors that no message holds; None for none.
         codes: which tensors are sent encoded, and which leave the functions.
         claim: counts what is kept here.
+        pointers: whether stored outputs stay where they are, with all other objects, and are named alone.
     """
 
-    def __init__(self, store: "TensorStore | None", codes: PlanCodes, claim: Claim) -> None:
+    def __init__(
+        self, store: "TensorStore | None", codes: PlanCodes, claim: Claim, *, pointers: bool = False
+    ) -> None:
         self._store = store
         self._wanted = codes.outputs
         self._codes = RequestCodes(codes, claim)
         self._claim = claim
+        self._pointers = pointers
         self._prefix = "" if store is None else store.new_prefix()
         self._stored: dict[Made, StoredValue] = {}
         self._keys: list[str] = []
@@ -74,23 +78,23 @@ class LambdaCalls:
         found = []
         for value in answer.outputs:
             made = (value.name, plan.call.id)
-            if isinstance(value, TensorValue):
-                found.append(value)
-                continue
             if isinstance(value, EncodedValue):
                 decoded = await self._codes.keep(made, value)
                 found += [] if decoded is None else [decoded]
                 continue
+            if not isinstance(value, StoredValue):
+                found.append(value)
+                continue
             self._stored[made] = value
             self._keys.append(value.key)
             if made in self._wanted:
-                found.append(await self._got(value, deadline))
+                found.append(value if self._pointers else await self._got(value, deadline))
         shapes_made = tuple(value.shape for value in answer.outputs)
         return CallAnswer(shapes_made, tuple(found), answer.held_ns, answer.compute_ns)
 
     def close(self) -> None:
-        """Have the request's objects deleted."""
-        if self._store is not None and self._keys:
+        """Have the request's objects deleted, unless they are named to others."""
+        if self._store is not None and self._keys and not self._pointers:
             self._store.delete_soon(tuple(self._keys))
         self._keys.clear()
 
@@ -106,10 +110,8 @@ class LambdaCalls:
     async def _input(
         self, spec: TensorSpec, made: Made, region: Region | None, values: Mapping[Made, TensorValue]
     ) -> Sent:
-        stored = self._stored.get(made)
-        if stored is not None:
-            return _part(StoredValue(spec.name, spec.dtype, stored.shape, stored.key), region)
-        return await self._codes.sent(spec, made, region, values)
+        value = self._stored.get(made, values.get(made))
+        return _part(spec, value, region) if isinstance(value, StoredValue) else await self._codes.sent(spec, made, region, values)
 
     async def _put(self, made: Made, values: Mapping[Made, TensorValue], deadline: float) -> None:
         """Store a whole tensor, of which others may read other regions."""
@@ -137,13 +139,13 @@ class LambdaCalls:
         return checked_data(TensorValue(value.name, value.dtype, value.shape, data))
 
 
-def _part(value: StoredValue, region: Region | None) -> StoredValue:
-    """A contiguous region of a stored tensor."""
+def _part(spec: TensorSpec, value: StoredValue, region: Region | None) -> StoredValue:
+    """What a call reads of a stored tensor: all of it, or a contiguous region."""
     if region is None:
-        return value
+        return StoredValue(spec.name, spec.dtype, value.shape, value.key, value.offset, value.length)
     shape: Shape = region_shape(value.name, value.shape, region)
     whole = tensor_bytes(value.dtype, value.shape)
     assert whole is not None, "a region of strings is not contiguous"
     stride = whole // value.shape[region.axis]
-    size = region.stop - region.start
-    return StoredValue(value.name, value.dtype, shape, value.key, region.start * stride, size * stride)
+    start, size = (value.offset or 0) + region.start * stride, region.stop - region.start
+    return StoredValue(spec.name, spec.dtype, shape, value.key, start, size * stride)

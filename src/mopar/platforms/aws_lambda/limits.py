@@ -19,6 +19,10 @@ DIRECT_ZIP_BYTES = 50 << 20
 UNZIPPED_BYTES = 250 << 20
 IMAGE_BYTES = 10 << 30
 ENVIRONMENT_BYTES = 4 << 10
+MOST_S = 900
+"""Longest call."""
+_ENTRY_BASE_MIB = 64
+"""Of a function that runs the plan, before any request."""
 _OF_ENVELOPE = 4096
 """What a message holds beside its tensors: names and shapes."""
 _NAME = re.compile(r"[A-Za-z0-9-_]{1,64}")
@@ -80,10 +84,11 @@ def check_package(package: FunctionPackage, options: LambdaOptions, *, direct: b
         raise PlatformError(f"function {name} fetches its weights from a bucket: name it with --bucket")
     if options.snap_start and package.kind == "image":
         raise PlatformError(f"function {name} is an image, which has no SnapStart: leave out --snap-start")
-    _check_environment(name, package.environment)
+    check_environment(name, package.environment)
 
 
-def _check_environment(name: str, variables: Mapping[str, str]) -> None:
+def check_environment(name: str, variables: Mapping[str, str]) -> None:
+    """Raise PlatformError where Lambda does not take so many variables."""
     held = sum(len(key.encode()) + len(value.encode()) for key, value in variables.items())
     if held > ENVIRONMENT_BYTES:
         raise PlatformError(
@@ -108,27 +113,49 @@ def check_payloads(calls: Sequence[CallBytes], options: LambdaOptions) -> None:
                 )
 
 
-def needing_store(calls: Sequence[CallBytes]) -> frozenset[str]:
-    """The functions with a call that may not fit into a message, or that reads what another may have stored."""
+def check_entry_memory(calls: Sequence[CallBytes], request: CallBytes, memory_mib: int) -> None:
+    """Raise PlatformError where a function that runs the plan cannot hold what passes through it.
+
+    Each tensor that a message holds is there, and in the message of a call that reads it.
+    """
+    made = [min(nbytes or 0, MOST_BODY_BYTES) for nbytes in (request.read, *(call.made for call in calls))]
+    needed_mib = _ENTRY_BASE_MIB + -(-sum(nbytes + encoded_bytes(nbytes) for nbytes in made) // _MB)
+    if needed_mib > memory_mib:
+        raise PlatformError(
+            f"function {request.function} has {memory_mib} MiB, and needs {needed_mib} for the tensors of a request: "
+            f"--entry-mib {needed_mib}"
+        )
+
+
+def needing_store(calls: Sequence[CallBytes], request: CallBytes | None = None) -> frozenset[str]:
+    """The functions with a call that may not fit into a message, or that reads what another may have stored.
+
+    Args:
+        calls: of the plan.
+        request: what a function that runs the plan is sent and answers; None where none does.
+    """
     made = {call.id for call in calls if _may_exceed(call.made)}
+    if request is not None and _may_exceed(request.read):
+        made.add(REQUEST)
     read = {source for call in calls if _may_exceed(call.read) for source in call.sources}
-    return frozenset(
+    found = frozenset(
         call.function
         for call in calls
         if call.id in made
         or _may_exceed(call.read)
         or any(source in read or source[1] in made for source in call.sources)
     )
+    # What runs the plan stores what does not fit into a call, or into its own answer.
+    storing = request is not None and (bool(found) or _may_exceed(request.made))
+    return found | {request.function} if storing and request is not None else found
 
 
 def bytes_of_calls(manifest: Manifest) -> tuple[CallBytes, ...]:
     """The calls of the largest request that the plan answers."""
-    shapes: dict[Made, Shape | None] = {(name, REQUEST): shape for name, shape in _largest(manifest).items()}
+    shapes = _shapes(manifest)
     found = []
     for plan in call_plans(manifest):
         known = plan.shapes(shapes)
-        pairs = zip(plan.graph.outputs, known.outputs, strict=True)
-        shapes |= {(spec.name, plan.call.id): shape for spec, shape in pairs}
         read, made = _sizes(plan.graph.inputs, known.inputs), _sizes(plan.graph.outputs, known.outputs)
         ratios = manifest.plan.code_ratios
         found.append(
@@ -143,6 +170,23 @@ def bytes_of_calls(manifest: Manifest) -> tuple[CallBytes, ...]:
             )
         )
     return tuple(found)
+
+
+def bytes_of_request(manifest: Manifest, function: str) -> CallBytes:
+    """The largest request itself, as a call of a function that runs the plan."""
+    shapes = _shapes(manifest)
+    read = _total(_sizes(manifest.inputs, [shapes[spec.name, REQUEST] for spec in manifest.inputs]))
+    made = _total(_sizes(manifest.outputs, [shapes[made] for made in manifest.plan.outputs]))
+    return CallBytes(REQUEST, function, read, made)
+
+
+def _shapes(manifest: Manifest) -> Mapping[Made, Shape | None]:
+    """The shapes of all tensors of the largest request; None where one does not follow from the inputs'."""
+    shapes: dict[Made, Shape | None] = {(name, REQUEST): shape for name, shape in _largest(manifest).items()}
+    for plan in call_plans(manifest):
+        made = plan.shapes(shapes).outputs
+        shapes |= {(spec.name, plan.call.id): shape for spec, shape in zip(plan.graph.outputs, made, strict=True)}
+    return shapes
 
 
 def _sizes(specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]) -> list[int | None]:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from mopar.bundle.call_shapes import Shape
+from mopar.bundle.call_shapes import Shape, tensor_bytes
 from mopar.files import JSON_ERRORS
 from mopar.platforms.codes import EncodedValue, checked_code
 from mopar.platforms.outputs import MalformedError, checked_output, checked_shape
@@ -23,21 +23,31 @@ from mopar.types import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredValue:
-    """A tensor whose data are an object of the store, or a range of it; otherwise as ``TensorValue``.
+@dataclass(frozen=True, slots=True, init=False)
+class StoredValue(TensorValue):
+    """A tensor whose data are an object of the store, or a range of it, and not here.
 
     Attributes:
+        key: of the object.
         offset: where its data begin in the object; None where they are all of it.
-        nbytes: of the range.
+        length: of the range, in bytes.
     """
 
-    name: str
-    dtype: str
-    shape: Shape
-    key: str
+    key: str = ""
     offset: int | None = None
-    nbytes: int = 0
+    length: int = 0
+
+    def __init__(
+        self, name: str, dtype: str, shape: Shape, key: str, offset: int | None = None, length: int = 0
+    ) -> None:
+        TensorValue.__init__(self, name, dtype, shape, b"")
+        for field, value in (("key", key), ("offset", offset), ("length", length)):
+            object.__setattr__(self, field, value)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements, by their shape; 0 of strings, which only the object tells."""
+        return tensor_bytes(self.dtype, self.shape) or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,7 @@ class StorePlace:
 class InvokeAnswer:
     """Outputs in the graph's order, and what a call took inside the function and inside the engine."""
 
-    outputs: tuple[TensorValue | StoredValue | EncodedValue, ...]
+    outputs: tuple[TensorValue | EncodedValue, ...]
     held_ns: int
     compute_ns: int
 
@@ -88,7 +98,7 @@ class _Answer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
-Sent = TensorValue | StoredValue | EncodedValue
+Sent = TensorValue | EncodedValue
 NO_ENCODINGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -182,14 +192,14 @@ def _document(
 
 def _input(value: Sent) -> dict[str, object]:
     source: dict[str, object]
-    if isinstance(value, TensorValue):
-        source = {"data": memoryview(value.data)}
+    if isinstance(value, StoredValue):
+        part = {} if value.offset is None else {"offset": value.offset, "bytes": value.length}
+        source = {"object": value.key, **part}
     elif isinstance(value, EncodedValue):
         how = {"encoding": value.text, "decoded_byte_size": value.nbytes, "crc32": value.crc32}
         source = {**how, "data": value.data}
     else:
-        part = {} if value.offset is None else {"offset": value.offset, "bytes": value.nbytes}
-        source = {"object": value.key, **part}
+        source = {"data": memoryview(value.data)}
     return {"name": value.name, "datatype": oip_of(dtype_of_name(value.dtype)), "shape": value.shape, **source}
 
 

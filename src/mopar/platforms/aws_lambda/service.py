@@ -46,13 +46,15 @@ class Invoking(ABC):
     Args:
         store: for tensors that no message holds; None for none.
         codes: which tensors are sent encoded, and which leave the functions.
+        pointers: whether stored outputs are named, and stay where they are; otherwise they are got and deleted.
     """
 
     most_unannounced_bytes = MOST_BODY_BYTES + _MOST_FAULT_BYTES
 
-    def __init__(self, store: "TensorStore | None", codes: PlanCodes) -> None:
-        self._store = store
+    def __init__(self, store: "TensorStore | None", codes: PlanCodes, *, pointers: bool = False) -> None:
+        self.store = store
         self._codes = codes
+        self._pointers = pointers
 
     @abstractmethod
     def address(self, place: str) -> Address:
@@ -68,12 +70,12 @@ class Invoking(ABC):
 
     def open(self, claim: Claim) -> LambdaCalls:
         """For the calls of one request."""
-        return LambdaCalls(self._store, self._codes, claim)
+        return LambdaCalls(self.store, self._codes, claim, pointers=self._pointers)
 
     async def close(self) -> None:
         """End what is being deleted."""
-        if self._store is not None:
-            await self._store.close()
+        if self.store is not None:
+            await self.store.close()
 
 
 class EmulatorWire(Invoking):
@@ -108,11 +110,19 @@ class ServiceWire(Invoking):
         service: where Lambda is asked.
         signer: signs for it.
         store: for tensors that no message holds; None for none.
-        codes: of the plan.
+        codes, pointers: as of ``Invoking``.
     """
 
-    def __init__(self, service: Address, signer: "Signer", store: "TensorStore | None", codes: PlanCodes) -> None:
-        super().__init__(store, codes)
+    def __init__(
+        self,
+        service: Address,
+        signer: "Signer",
+        store: "TensorStore | None",
+        codes: PlanCodes,
+        *,
+        pointers: bool = False,
+    ) -> None:
+        super().__init__(store, codes, pointers=pointers)
         self._service = service
         self._signer = signer
 

@@ -14,6 +14,9 @@ takes outputs of more than ``above_bytes``, and those that an answer has no room
 has the codecs of outputs that are to be encoded. Data that are encoded, which objects never are, have the members of
 ``mopar.runtime.encoded`` beside them. Lambda bills and retries by the status of an invocation, so that of an error is
 a success too; an invocation fails where the process is broken.
+
+What runs a whole plan takes the model's inputs, and answers its outputs, in the same form without ``graph`` and
+``store``: where its objects are is its own configuration.
 """
 
 from mopar.runtime.aws_lambda.base64text import Span, decoded_bytes, encode_pieces, parse_without_long
@@ -110,15 +113,7 @@ def read_request(body: bytearray, graphs: "dict[str, Graph]") -> Request:
     Raises:
         RefusedError: it is malformed, or does not fit the graph.
     """
-    if len(body) > MOST_BODY_BYTES:
-        raise RefusedError(413, f"a message of {len(body)} bytes: Lambda's limit is {MOST_BODY_BYTES}")
-    try:
-        item = parse_without_long(body)
-    except ValueError as cause:
-        cut = ", cut off at Lambda's limit" if len(body) == MOST_BODY_BYTES else ""
-        raise RefusedError(400, f"the message is not valid JSON{cut}: {cause}") from cause
-    if not isinstance(item, dict):
-        raise RefusedError(400, "the message must be an object of JSON")
+    item = _document(body)
     name, store = item.get("graph"), item.get("store")
     graph = graphs.get(name) if isinstance(name, str) else None
     if graph is None:
@@ -126,9 +121,22 @@ def read_request(body: bytearray, graphs: "dict[str, Graph]") -> Request:
     if store is not None and not isinstance(store, dict):
         raise RefusedError(400, "store must be an object of JSON")
     where = None if store is None else Store(store)
-    view = memoryview(body)
-    sources = [_source(*found, view, where) for found in inputs_of(item, graph)]
+    sources = _sources(item, graph, body, with_store=where is not None)
     return Request(graph, sources, where, _encodings(item, graph))
+
+
+def read_inputs(body: bytearray, graph: "Graph", *, with_store: bool) -> "list[Source]":
+    """The inputs in a message to what runs a whole plan.
+
+    Args:
+        body: the message.
+        graph: the model, as a graph.
+        with_store: whether inputs may be objects.
+
+    Raises:
+        RefusedError: it is malformed, or does not fit the model.
+    """
+    return _sources(_document(body), graph, body, with_store=with_store)
 
 
 class Answer:
@@ -179,10 +187,29 @@ def write_error(kind: str, text: str) -> bytes:
     return f'{{"error":{{"kind":{quoted(kind)},"message":{quoted(" ".join(text.split()))}}}}}'.encode()
 
 
-def object_key(store: Store, request: str, index: int, name: str) -> str:
+def object_key(prefix: str, request: str, index: int, name: str) -> str:
     """The key of an output's object: the output's name in characters that any tool takes, after its number."""
     plain = "".join([character if character.isascii() and character.isalnum() else "-" for character in name])
-    return f"{store.prefix}{request}/{index}-{plain[:100]}"
+    return f"{prefix}{request}/{index}-{plain[:100]}"
+
+
+def _document(body: bytearray) -> "dict[object, object]":
+    """A message's JSON. Raises RefusedError where it is none, or too long."""
+    if len(body) > MOST_BODY_BYTES:
+        raise RefusedError(413, f"a message of {len(body)} bytes: Lambda's limit is {MOST_BODY_BYTES}")
+    try:
+        item = parse_without_long(body)
+    except ValueError as cause:
+        cut = ", cut off at Lambda's limit" if len(body) == MOST_BODY_BYTES else ""
+        raise RefusedError(400, f"the message is not valid JSON{cut}: {cause}") from cause
+    if not isinstance(item, dict):
+        raise RefusedError(400, "the message must be an object of JSON")
+    return item
+
+
+def _sources(item: "dict[object, object]", graph: "Graph", body: bytearray, *, with_store: bool) -> "list[Source]":
+    view = memoryview(body)
+    return [_source(*found, view, with_store=with_store) for found in inputs_of(item, graph)]
 
 
 def _times(held_ns: int, compute_ns: int) -> bytes:
@@ -209,7 +236,8 @@ def _source(
     shape: "tuple[int, ...]",
     item: "dict[object, object]",
     view: memoryview,
-    store: "Store | None",
+    *,
+    with_store: bool,
 ) -> Source:
     data, key = item.get("data"), item.get("object")
     if isinstance(data, Span):
@@ -220,7 +248,7 @@ def _source(
         text = None
     if (text is None) == (key is None) or not (key is None or isinstance(key, str)):
         raise RefusedError(400, f"input {port.name} needs data in base64, or else the key of an object")
-    if key is not None and store is None:
+    if key is not None and not with_store:
         raise RefusedError(400, f"input {port.name} is an object: say in which store")
     if key is not None and item.get("encoding") is not None:
         raise RefusedError(400, f"input {port.name} is an object, which is never encoded")

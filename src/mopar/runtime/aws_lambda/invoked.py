@@ -86,12 +86,12 @@ class Invocations:
             OSError: the store does not take them.
         """
         above_bytes = MOST_BODY_BYTES if store is None else store.above_bytes
-        while (index := _next_to_store(outputs, above_bytes, how)) is not None:
+        while (index := next_to_store(outputs, above_bytes, how)) is not None:
             port, tensor, _ = outputs[index]
             data = raw[index]
             if store is None:
-                raise RefusedError(413, _too_large(port.name, len(data)))
-            key = object_key(store, request, index, port.name)
+                raise RefusedError(413, too_large(port.name, len(data)))
+            key = object_key(store.prefix, request, index, port.name)
             self._bucket(store.bucket).put(key, data)
             outputs[index] = port, tensor, key
             how[index] = None
@@ -154,8 +154,8 @@ def _decode(source: "Source", view: memoryview) -> None:
         raise RefusedError(400, f"input {source.port.name}: {cause}") from cause
 
 
-def _next_to_store(outputs: "Outputs", above_bytes: int, how: "Encodings" = ()) -> "int | None":
-    """The index of the largest output, if it may not stay in the answer."""
+def next_to_store(outputs: "Outputs", above_bytes: int, how: "Encodings" = ()) -> "int | None":
+    """The index of the largest output, if it may not stay in an answer."""
     sizes = [0 if isinstance(data, str) else len(data) for _, _, data in outputs]
     largest = max(sizes, default=0)
     if largest == 0 or (largest <= above_bytes and Answer(outputs, how).length <= MOST_BODY_BYTES):
@@ -163,7 +163,8 @@ def _next_to_store(outputs: "Outputs", above_bytes: int, how: "Encodings" = ()) 
     return sizes.index(largest)
 
 
-def _too_large(name: str, nbytes: int) -> str:
+def too_large(name: str, nbytes: int) -> str:
+    """Why an output of so many bytes is refused where there is no store."""
     return (
         f"output {name} has {nbytes} bytes, and an answer of Lambda's {MOST_BODY_BYTES} in base64: "
         "deploy with a bucket, which such tensors pass through"
