@@ -38,7 +38,6 @@ from tests.models import materialise
 
 NOTHING, CHOSEN = "nothing", "chosen"
 _PLATFORM = "container-http"
-_MIB = 1 << 20
 _GOAL_RATIO, _GOAL_LATENCY = 8.0, 0.5
 
 
@@ -169,10 +168,9 @@ def _coding_ms(subject: Subject, plan: Plan) -> tuple[float, float]:
     encode = decode = 0.0
     crossing, sizes = _crossing(subject, plan), {tensor.name: tensor.bytes for tensor in subject.profile.tensors}
     for name, text in plan.codecs.items():
-        mib = sizes[name] / _MIB
         readers = sum(name in graph.inputs for graph in plan.graphs)
-        once = subject.costs.of(text, len(crossing[name].shape or ()))
-        encode, decode = encode + mib * once[0], decode + mib * readers * once[1]
+        once = subject.costs.of(text, len(crossing[name].shape or ()), sizes[name])
+        encode, decode = encode + once[0], decode + readers * once[1]
     return encode, decode
 
 

@@ -25,7 +25,7 @@ MODEL = "conv_chain"
 SLOW = PlanOptions(platform="container-http", network=Network(20.0), cuts=(1,), slo_ms=None)
 COSTS = CodecCosts(
     tuple(
-        CodecCost(codec, parameter, rank, 0.5, 0.4)
+        CodecCost(codec, parameter, rank, 0.5, 0.4, 0.01, 0.01)
         for codec in ("fp16", "bf16", "int8", "int8-static", "int4", "linear")
         for parameter in ((4, 64) if codec == "linear" else (0,))
         for rank in (3, 4)

@@ -11,6 +11,7 @@ from mopar.pipeline.codecs.calibration import Request
 from mopar.pipeline.codecs.engine import SAMPLE_BYTES, tensor_values
 from mopar.types import Profile, TensorCoding, TensorSpec
 
+_MIB = 1 << 20
 _GLANCE_BYTES = 16 << 20
 """Of the values of one tensor that show which codecs apply to it."""
 
@@ -75,4 +76,6 @@ class Boundary:
         unfitted = codec.unfitted(texts[0], self._specs[name], samples)
         for text in texts:
             sent = code_bytes(codec.codes(replace(unfitted, text=text), sized))
-            yield TensorCoding(text, sent / tensor.bytes, *costs.of(text, len(tensor.shape)))
+            encode_ms, decode_ms = costs.of(text, len(tensor.shape), tensor.bytes)
+            mib = tensor.bytes / _MIB
+            yield TensorCoding(text, sent / tensor.bytes, encode_ms / mib, decode_ms / mib)
