@@ -28,7 +28,8 @@ from mopar.graph import Model
 from mopar.measurement.codec_costs import CodecCosts, codec_costs
 from mopar.pipeline.bench.served import Samples, sample
 from mopar.pipeline.codecs.calibration import Calibration, load_calibration
-from mopar.pipeline.codecs.choose import Chosen, CodecOptions, choose
+from mopar.pipeline.codecs.choose import choose
+from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.profile import measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan

@@ -11,7 +11,7 @@ from mopar.cli.output import Output
 from mopar.types import Plan, Profile, UsageError
 
 if TYPE_CHECKING:
-    from mopar.pipeline.codecs.choose import CodecOptions
+    from mopar.pipeline.codecs.options import CodecOptions
     from mopar.pipeline.stages import PlanOptions
 
 Calibrated = Annotated[
@@ -35,20 +35,24 @@ def codec_request(
     metric: str | None,
     calibration: Path | None,
     model: Path | None,
+    *,
+    trained: bool = False,
 ) -> CodecRequest | None:
     """What the options ask for; None where they ask for no codecs. Raises UsageError."""
+    if trained and not budget:
+        raise UsageError("--train-codecs goes with --accuracy-budget: a codec that --codec forces is trained anyway")
     if budget is None and not forced:
         if metric is not None or calibration is not None or model is not None:
             raise UsageError("--calibration, --model and --accuracy-metric go with --accuracy-budget or --codec")
         return None
-    from mopar.pipeline.codecs.choose import ALL, NONE, CodecOptions
+    from mopar.pipeline.codecs.options import ALL, NONE, CodecOptions
 
     named = _forced(forced or (), ALL, NONE)
     if set(named.values()) == {NONE}:
         return None
     if calibration is None or model is None:
         raise UsageError("codecs are fitted to real inputs: add --calibration FILE.npz and --model MODEL.onnx")
-    return CodecRequest(CodecOptions(budget or 0.0, metric, named), model, calibration)
+    return CodecRequest(CodecOptions(budget or 0.0, metric, named, trained), model, calibration)
 
 
 def _forced(texts: Sequence[str], every: str, none: str) -> dict[str, str]:

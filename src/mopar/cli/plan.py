@@ -72,6 +72,9 @@ def command(
     accuracy_metric: Annotated[
         str | None, typer.Option(metavar="NAME", help="top1, argmax, cosine, relative or equal; default: what suits.")
     ] = None,
+    train_codecs: Annotated[
+        bool, typer.Option("--train-codecs", help="With --accuracy-budget: also train autoencoders, which takes long.")
+    ] = False,
     pareto: Annotated[bool, typer.Option("--pareto", help="Also print the Pareto front.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Search every cut position, even of a large model.")] = False,
     refine: Annotated[
@@ -109,7 +112,7 @@ def command(
             max_cpu=max_cpu,
             network=network_between(bandwidth_mbit, rtt_ms),
         )
-        encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model)
+        encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model, trained=train_codecs)
         if encoded is not None and (pareto or refine is not None):
             raise UsageError("--pareto and --refine plan without codecs: leave out --accuracy-budget and --codec")
         out.progress("planning")

@@ -7,15 +7,16 @@ Installed packages add more by entry points: in the group ``mopar.codecs``, a na
 import functools
 from importlib.metadata import entry_points
 
+from mopar.codecs.autoencoder import AUTOENCODER
 from mopar.codecs.casts import BF16, FP16
-from mopar.codecs.codec import GraphCodec
+from mopar.codecs.codec import GraphCodec, TrainedCodec
 from mopar.codecs.int4 import INT4
 from mopar.codecs.int8 import INT8, INT8_STATIC
 from mopar.codecs.linear import LINEAR
 from mopar.types import UsageError
 
 _GROUP = "mopar.codecs"
-_OWN: tuple[GraphCodec, ...] = (FP16, BF16, INT8, INT8_STATIC, INT4, LINEAR)
+_OWN: tuple[GraphCodec, ...] = (FP16, BF16, INT8, INT8_STATIC, INT4, LINEAR, AUTOENCODER)
 
 
 def codec_names() -> tuple[str, ...]:
@@ -30,6 +31,13 @@ def codec_of(text: str) -> GraphCodec:
     if found is None or (parameter and not (parameter.isascii() and parameter.isdecimal())):
         raise UsageError(f"codec {text!r}: choose from {', '.join(codec_names())}")
     return found
+
+
+def require_training() -> None:
+    """Raises UsageError where a package that codecs are trained with is missing."""
+    for codec in _codecs().values():
+        if isinstance(codec, TrainedCodec):
+            codec.require()
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from mopar.codecs import GraphCodec, codec_names, codec_of, coder_models
+from mopar.codecs import GraphCodec, TrainedCodec, codec_names, codec_of, coder_models
 from mopar.files import cache_directory, from_json, read_bounded, to_json, write_whole
 from mopar.machine import machine_facts
 from mopar.measurement.policy import LATENCY
@@ -107,7 +107,9 @@ def _values(shape: tuple[int, ...]) -> Values:
 
 
 def _timed(codec: GraphCodec, text: str, spec: TensorSpec, values: Values) -> CodecCost:
-    fitted = codec.fit(text, spec, [values])
+    fitted = (
+        codec.untrained(text, spec, [values]) if isinstance(codec, TrainedCodec) else codec.fit(text, spec, [values])
+    )
     coders = [_session(coder) for coder in coder_models(fitted)]
     few = np.ascontiguousarray(values[..., : values.shape[-2] // _SMALL, :])
     sizes = few.nbytes / _MIB, values.nbytes / _MIB
