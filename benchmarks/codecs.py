@@ -28,7 +28,8 @@ from mopar.graph import Model
 from mopar.measurement.codec_costs import CodecCosts, codec_costs
 from mopar.pipeline.bench.served import Samples, sample
 from mopar.pipeline.codecs.calibration import Calibration, load_calibration
-from mopar.pipeline.codecs.choose import Chosen, CodecOptions, choose
+from mopar.pipeline.codecs.choose import choose
+from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.profile import measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
@@ -38,7 +39,6 @@ from tests.models import materialise
 
 NOTHING, CHOSEN = "nothing", "chosen"
 _PLATFORM = "container-http"
-_MIB = 1 << 20
 _GOAL_RATIO, _GOAL_LATENCY = 8.0, 0.5
 
 
@@ -169,10 +169,9 @@ def _coding_ms(subject: Subject, plan: Plan) -> tuple[float, float]:
     encode = decode = 0.0
     crossing, sizes = _crossing(subject, plan), {tensor.name: tensor.bytes for tensor in subject.profile.tensors}
     for name, text in plan.codecs.items():
-        mib = sizes[name] / _MIB
         readers = sum(name in graph.inputs for graph in plan.graphs)
-        once = subject.costs.of(text, len(crossing[name].shape or ()))
-        encode, decode = encode + mib * once[0], decode + mib * readers * once[1]
+        once = subject.costs.of(text, len(crossing[name].shape or ()), sizes[name])
+        encode, decode = encode + once[0], decode + readers * once[1]
     return encode, decode
 
 

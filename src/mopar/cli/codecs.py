@@ -13,8 +13,8 @@ from mopar.types import Plan, PlatformError, Profile, UsageError
 
 if TYPE_CHECKING:
     from mopar.graph import Model
-    from mopar.pipeline.codecs.choose import CodecOptions
     from mopar.pipeline.codecs.messages import MessageCodecs
+    from mopar.pipeline.codecs.options import CodecOptions
     from mopar.pipeline.stages import PlanOptions
 
 _GENERATED = 2
@@ -48,10 +48,15 @@ def codec_request(
     metric: str | None,
     calibration: Path | None,
     model: Path | None,
+    *,
+    trained: bool = False,
 ) -> CodecRequest | None:
     """What the options ask for; None where they ask for no codecs. Raises UsageError."""
     from mopar.bundle.sent_codecs import is_lossless
-    from mopar.pipeline.codecs.choose import FAMILY, NONE, CodecOptions
+    from mopar.pipeline.codecs.options import FAMILY, NONE, CodecOptions
+
+    if trained and not budget:
+        raise UsageError("--train-codecs goes with --accuracy-budget: a codec that --codec forces is trained anyway")
 
     named = _forced(forced or ())
     if named and set(named.values()) == {NONE}:
@@ -62,7 +67,8 @@ def codec_request(
         raise UsageError("codecs are fitted to real inputs: add --calibration FILE.npz and --model MODEL.onnx")
     if metric is not None and not lossy:
         raise UsageError("--accuracy-metric goes with --accuracy-budget or --codec: nothing is lost without them")
-    return CodecRequest(CodecOptions(budget or 0.0, metric, named), model, calibration, asked=lossy or bool(named))
+    options = CodecOptions(budget or 0.0, metric, named, trained)
+    return CodecRequest(options, model, calibration, asked=lossy or bool(named))
 
 
 def refuse_codecs(request: CodecRequest | None) -> None:
@@ -74,7 +80,7 @@ def refuse_codecs(request: CodecRequest | None) -> None:
 def _forced(texts: Sequence[str]) -> dict[str, str]:
     from mopar.bundle.sent_codecs import is_lossless
     from mopar.codecs import codec_of
-    from mopar.pipeline.codecs.choose import ALL, FAMILY, NONE
+    from mopar.pipeline.codecs.options import ALL, FAMILY, NONE
 
     found: dict[str, str] = {}
     for text in texts:

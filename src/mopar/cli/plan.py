@@ -82,6 +82,9 @@ def command(
     object_store: Annotated[
         bool, typer.Option("--object-store", help="Allow tensors that no message holds: deployed with a bucket.")
     ] = False,
+    train_codecs: Annotated[
+        bool, typer.Option("--train-codecs", help="With --accuracy-budget: also train autoencoders, which takes long.")
+    ] = False,
     pareto: Annotated[bool, typer.Option("--pareto", help="Also print the Pareto front.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Search every cut position, even of a large model.")] = False,
     refine: Annotated[
@@ -120,7 +123,7 @@ def command(
             object_store=object_store,
             orchestration=orchestration,
         )
-        encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model)
+        encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model, trained=train_codecs)
         if pareto or refine is not None:
             refuse_codecs(encoded)
             encoded = None

@@ -7,15 +7,16 @@ Installed packages add more by entry points: in the group ``mopar.codecs``, a na
 import functools
 from importlib.metadata import EntryPoint, entry_points
 
+from mopar.codecs.autoencoder import AUTOENCODER
 from mopar.codecs.casts import BF16, FP16
-from mopar.codecs.codec import GraphCodec
+from mopar.codecs.codec import GraphCodec, TrainedCodec
 from mopar.codecs.int4 import INT4
 from mopar.codecs.int8 import INT8, INT8_STATIC
 from mopar.codecs.linear import LINEAR
 from mopar.types import OBJECT_STORE, UsageError
 
 _GROUP = "mopar.codecs"
-_OWN: dict[str, GraphCodec] = {codec.name: codec for codec in (FP16, BF16, INT8, INT8_STATIC, INT4, LINEAR)}
+_OWN: dict[str, GraphCodec] = {codec.name: codec for codec in (FP16, BF16, INT8, INT8_STATIC, INT4, LINEAR, AUTOENCODER)}
 _TAKEN = frozenset({"all", "blosc2", "none", OBJECT_STORE})
 """By what is no codec of graphs."""
 
@@ -38,6 +39,14 @@ def codec_of(text: str) -> GraphCodec:
     if name in _plugins() and (own or name in _TAKEN):
         raise UsageError(f"codec {name!r}: {_plugins()[name].value} brings one of a name that is taken")
     return _OWN[name] if own else _loaded(name)
+
+
+def require_training() -> None:
+    """Raises UsageError where a package that codecs are trained with is missing."""
+    for name in codec_names():
+        codec = codec_of(name)
+        if isinstance(codec, TrainedCodec):
+            codec.require()
 
 
 @functools.cache

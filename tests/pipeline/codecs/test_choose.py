@@ -12,8 +12,9 @@ from mopar.measurement.codec_costs import CodecCost, CodecCosts
 from mopar.measurement.recording import record
 from mopar.pipeline.codecs.accuracy import loss_of
 from mopar.pipeline.codecs.calibration import Calibration, load_calibration
-from mopar.pipeline.codecs.choose import Chosen, CodecOptions, choose
+from mopar.pipeline.codecs.choose import choose
 from mopar.pipeline.codecs.file import codecs_path, read_codecs, write_codecs
+from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
@@ -25,9 +26,9 @@ MODEL = "conv_chain"
 SLOW = PlanOptions(platform="container-http", network=Network(20.0), cuts=(1,), slo_ms=None)
 COSTS = CodecCosts(
     tuple(
-        CodecCost(codec, parameter, rank, 0.5, 0.4)
-        for codec in ("fp16", "bf16", "int8", "int8-static", "int4", "linear")
-        for parameter in ((4, 64) if codec == "linear" else (0,))
+        CodecCost(codec, parameter, rank, 0.5, 0.4, 0.01, 0.01)
+        for codec in ("fp16", "bf16", "int8", "int8-static", "int4", "linear", "autoencoder")
+        for parameter in ((4, 64) if codec in {"linear", "autoencoder"} else (0,))
         for rank in (3, 4)
     )
 )

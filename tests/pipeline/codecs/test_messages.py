@@ -8,8 +8,9 @@ import pytest
 from mopar.bundle.sent_codecs import is_lossless
 from mopar.graph import Model
 from mopar.pipeline.codecs.calibration import Calibration
-from mopar.pipeline.codecs.choose import Chosen, CodecOptions, choose
+from mopar.pipeline.codecs.choose import choose
 from mopar.pipeline.codecs.messages import MessageCodecs, _pieces
+from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
 from mopar.platforms.base import Network

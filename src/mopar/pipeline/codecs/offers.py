@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from mopar.codecs import Fitted, code_bytes, codec_names, codec_of
+from mopar.codecs import Fitted, TrainedCodec, code_bytes, codec_names, codec_of
 from mopar.gateway.arrays import Array
 from mopar.graph import Layer, Model, tensor_shapes
 from mopar.measurement.codec_costs import CodecCosts
@@ -12,8 +12,10 @@ from mopar.pipeline.codecs.calibration import Request
 from mopar.pipeline.codecs.engine import SAMPLE_BYTES, tensor_values
 from mopar.pipeline.codecs.messages import SAMPLE_REQUESTS, MessageCodecs
 from mopar.runtime.variants import VARIANTS
+from mopar.profiling import Progress
 from mopar.types import Profile, TensorCoding, TensorSpec
 
+_MIB = 1 << 20
 _GLANCE_BYTES = 16 << 20
 """Of the values of one tensor that show which codecs apply to it."""
 
@@ -81,13 +83,25 @@ class Boundary:
         values = itertools.chain(found.items(), tensor_values(self._model, self._layers, made, requests, SAMPLE_BYTES))
         return {name: list(codecs.codings(samples, texts[name])) for name, samples in values}
 
-    def fit(self, codecs: Mapping[str, str]) -> dict[str, Fitted]:
-        """Fit each tensor's codec; what was fitted before is kept."""
+    def fit(self, codecs: Mapping[str, str], progress: Progress = lambda _stage, _share: None) -> dict[str, Fitted]:
+        """Fit each tensor's codec; what was fitted before is kept. Calls ``progress`` for what has to be trained."""
         new = [name for name, text in codecs.items() if (name, text) not in self._fitted]
         for name, samples in self._values(new):
-            text = codecs[name]
-            self._fitted[name, text] = codec_of(text).fit(text, self._specs[name], samples)
+            self._fit(name, codecs[name], samples, progress)
         return {name: self._fitted[name, text] for name, text in codecs.items()}
+
+    def fitting(self, name: str, progress: Progress) -> Callable[[str], Fitted]:
+        """What fits codecs to one tensor, whose values are held for as long."""
+        ((_, samples),) = self._values([name])
+        return lambda text: self._fit(name, text, samples, progress)
+
+    def _fit(self, name: str, text: str, samples: Sequence[Array], progress: Progress) -> Fitted:
+        if (name, text) not in self._fitted:
+            codec = codec_of(text)
+            if isinstance(codec, TrainedCodec):
+                progress(f"training {text} for {name}", None)
+            self._fitted[name, text] = codec.fit(text, self._specs[name], samples)
+        return self._fitted[name, text]
 
     def _values(self, names: Iterable[str], most_bytes: int = SAMPLE_BYTES) -> Iterator[tuple[str, list[Array]]]:
         sizes = {name: self._tensors[name].bytes for name in names}
@@ -105,4 +119,6 @@ class Boundary:
         unfitted = codec.unfitted(texts[0], self._specs[name], samples)
         for text in texts:
             sent = code_bytes(codec.codes(replace(unfitted, text=text), sized))
-            yield TensorCoding(text, sent / tensor.bytes, *costs.of(text, len(tensor.shape)))
+            encode_ms, decode_ms = costs.of(text, len(tensor.shape), tensor.bytes)
+            mib = tensor.bytes / _MIB
+            yield TensorCoding(text, sent / tensor.bytes, encode_ms / mib, decode_ms / mib)
