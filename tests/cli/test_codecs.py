@@ -108,3 +108,6 @@ def test_without_the_model_it_is_said_what_would_do(made: Pipeline, tmp_path: Pa
     assert "name the model with --model" in done.stderr
     local = mopar("plan", profile, "-o", tmp_path / "local.json", cache=made.cache, cwd=tmp_path)
     assert "--model" not in local.stderr
+    forced = mopar("plan", profile, *asked, "--codec", "all=blosc2", cache=made.cache, cwd=tmp_path)
+    assert forced.code == 2
+    assert "add --model MODEL.onnx" in forced.stderr
