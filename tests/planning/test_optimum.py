@@ -96,7 +96,7 @@ def test_the_default_slo_is_relative_to_the_fastest_unsplit(
     try:
         whole = plan(profile, book, replace(limit, max_functions=1), objective="latency", policy=STRICT)
         found = plan(profile, book, limit)
-    except InfeasibleError:  # limits forbid the unsplit model, its memory too: the fastest plan is what is compared with
+    except InfeasibleError:  # limits forbid the unsplit model, by memory too: the fastest plan counts then
         return
     assert found.slo_ms is not None
     # Rounded up to a microsecond.
