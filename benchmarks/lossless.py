@@ -3,8 +3,8 @@
     python -m benchmarks.lossless [--models efficientnet-lite0,minilm,ppocr-rec] [--inputs 4] [--json FILE]
 
 Of each model the tensors that pass between eight slices of equal time, and its input: bytes of a code per byte, ms per
-MiB to encode and to decode. Then resident memory of a function that encodes and decodes a MiB of rectified noise with each
-codec, beside one that sends it as it is, tensors and codes left out.
+MiB to encode and to decode. Then resident memory of a function that encodes and decodes a MiB of rectified noise with
+each codec, beside one that sends it as it is, tensors and codes left out.
 """
 
 import tempfile

@@ -11,6 +11,7 @@ from mopar.measurement.codec_costs import costs_file
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.base import Network
+from mopar.profiling.document import write_profile
 from mopar.runtime.variants import VARIANTS
 from tests.cli.harness import Pipeline, mopar
 from tests.models import materialise
@@ -84,7 +85,7 @@ def test_tensors_are_compressed_by_default_behind_a_network(made: Pipeline, tmp_
     """The model is found beside the profile."""
     (tmp_path / "conv_chain.onnx").write_bytes(materialise("conv_chain").read_bytes())
     _, profile = predict_model(tmp_path / "conv_chain.onnx")
-    write_whole(tmp_path / "profile.json", to_json(profile))
+    write_profile(tmp_path / "profile.json", profile)
     where = ["--platform", "container-http", "--bandwidth-mbit", "10", "--uniform", "2"]
     done = mopar("plan", tmp_path / "profile.json", *where, "-o", tmp_path / "plan.json", cache=made.cache)
     assert done.code == 0, done.stderr
@@ -108,3 +109,6 @@ def test_without_the_model_it_is_said_what_would_do(made: Pipeline, tmp_path: Pa
     assert "name the model with --model" in done.stderr
     local = mopar("plan", profile, "-o", tmp_path / "local.json", cache=made.cache, cwd=tmp_path)
     assert "--model" not in local.stderr
+    forced = mopar("plan", profile, *asked, "--codec", "all=blosc2", cache=made.cache, cwd=tmp_path)
+    assert forced.code == 2
+    assert "add --model MODEL.onnx" in forced.stderr

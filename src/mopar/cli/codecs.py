@@ -115,7 +115,10 @@ def planned_with_codecs(
         return make_plan(profile, options)
     model = _model_of(request, profile, paths[0])
     if model is None:
-        out.notice("tensors are sent as they are: name the model with --model, and what compresses well is compressed")
+        if request.asked:
+            raise UsageError("codecs are measured on the model's tensors: add --model MODEL.onnx")
+        if options.network is not None:
+            out.notice("tensors are sent as they are: name the model with --model, and what compresses is compressed")
         return make_plan(profile, options)
     messages = _messages(out, request)
     if messages is None and not request.asked:

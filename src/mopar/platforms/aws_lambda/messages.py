@@ -206,6 +206,8 @@ def _input(value: Sent) -> dict[str, object]:
 def _output(output: _Output, spec: TensorSpec, shape: Shape | None, encoding: str | None) -> Sent:
     if (output.data is None) == (output.object is None):
         raise MalformedError(f"output {spec.name} has no data, or an object beside them")
+    if output.object is not None and output.encoding is not None:
+        raise MalformedError(f"output {spec.name} is an object, which is never encoded")
     if output.data is not None and output.encoding is not None:
         how = output.encoding, output.decoded_byte_size, output.crc32
         code = EncodedValue(spec.name, spec.dtype, tuple(output.shape), *how, memoryview(output.data))

@@ -216,9 +216,7 @@ def _times(held_ns: int, compute_ns: int) -> bytes:
     return (_TIMES % (held_ns, compute_ns)).encode()
 
 
-def _described(
-    port: "Port", tensor: "Tensor", data: "memoryview | bytes | str", encoding: "Encoding | None"
-) -> str:
+def _described(port: "Port", tensor: "Tensor", data: "memoryview | bytes | str", encoding: "Encoding | None") -> str:
     """An output's JSON; of data, what comes before and after them."""
     shape = ",".join(map(str, tensor.shape))
     how = "" if encoding is None else f"{encoding.described(tensor.nbytes)},"
