@@ -41,7 +41,7 @@ def _best_split(chains: Chains, objective: Objective, held: Held, enough: float,
     first = solve(chains, linear, policy)
     least = _weight(first, linear) + objective.cost * held.request_usd
     best = _paid(first, held)
-    if least >= enough or unit_usd <= policy.rounded * best.cost_usd:
+    if least >= enough or unit_usd <= 0 or held.unit_ms <= policy.fine_ms:
         return best
     limit_ms, least_ms = objective.slo_ms, least_latency_ms(chains)
     for _ in range(policy.most_rounds):
