@@ -49,9 +49,9 @@ def test_the_best_cuts_of_encoded_tensors(
     everything = list(candidates(profile, book, limit, codings))
     if not everything:
         with pytest.raises(InfeasibleError):
-            plan(profile, book, limit, slo_ms=None, codings=drawn)
+            plan(profile, book, limit, slo_ms=None, codings=drawn, exact=True)
         return
-    found = plan(profile, book, limit, slo_ms=None, codings=drawn)
+    found = plan(profile, book, limit, slo_ms=None, codings=drawn, exact=True)
     check_plan(found, len(profile.layers))
     assert evaluate(profile, book, limit, shape_of(found), codings) == found.predicted
     best = min(one.predicted.cost_per_million_usd for one in everything)

@@ -42,7 +42,7 @@ def test_cheapest_within_an_slo(profile: Profile, book: PriceBook, limit: Platfo
             assert caught.value.limit == "slo_ms"
             assert caught.value.nearest == pytest.approx(min(one.predicted.latency_ms for one in everything))
         return
-    found = plan(profile, book, limit, slo_ms=slo_ms)
+    found = plan(profile, book, limit, slo_ms=slo_ms, exact=True)
     valid(found, profile, book, limit)
     assert slo_ms is None or found.predicted.latency_ms <= slo_ms * (1 + SLACK)
     best = min(one.predicted.cost_per_million_usd for one in fit)
@@ -57,7 +57,7 @@ def test_the_cheapest_of_the_fastest(profile: Profile, book: PriceBook, limit: P
         with pytest.raises(InfeasibleError):
             plan(profile, book, limit, objective="latency")
         return
-    found = plan(profile, book, limit, objective="latency")
+    found = plan(profile, book, limit, objective="latency", exact=True)
     valid(found, profile, book, limit)
     least_ms = min(one.predicted.latency_ms for one in everything)
     assert found.predicted.latency_ms <= least_ms * DEFAULT.solve.as_fast * (1 + SLACK)
@@ -73,7 +73,7 @@ def test_balanced_is_the_knee_of_the_front(profile: Profile, book: PriceBook, li
     everything = [one.predicted for one in candidates(profile, book, limit)]
     if not everything:
         return
-    found = plan(profile, book, limit, objective="balanced")
+    found = plan(profile, book, limit, objective="balanced", exact=True)
     valid(found, profile, book, limit)
     cheap = min(everything, key=lambda one: (one.cost_per_million_usd, one.latency_ms))
     fast = min(everything, key=lambda one: (one.latency_ms, one.cost_per_million_usd))

@@ -4,13 +4,17 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, plan, plan_cuts, shape_of
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.orchestration import orchestrated
 from mopar.platforms.books import load_book, run_by
 from mopar.types import Orchestrated, Orchestrator, PriceBook, Profile, Region, RuntimeCosts, UsageError
-from tests.profiles import FREE, MIB, PAPER, chain
+from tests.planning.oracle import candidates
+from tests.planning.test_optimum import random_questions
+from tests.profiles import COUPLED, FREE, MIB, PAPER, chain
 
 BOOK = load_book("aws-lambda-x86")
 AT_ONCE = RuntimeCosts(45.0, 0.0, 0.0, wire_ms_per_mib=0.0, init_ms=120.0)
@@ -108,3 +112,29 @@ def test_reasons_of_cuts_count_it() -> None:
     alone = plan_cuts(profile, book, FREE, [], slo_ms=None).predicted.cost_per_million_usd
     assert reason.without_usd is not None
     assert reason.without_usd * 1e6 == pytest.approx(alone - found.predicted.cost_per_million_usd)
+
+
+HEAVY = st.sampled_from([60 * MIB, 150 * MIB, 300 * MIB])
+APART = replace(FREE, shares_host=False, hop_ms=6.0, hop_ms_per_mib=1.0, hop_billed_share=0.1)
+
+
+@random_questions
+@given(st.lists(st.tuples(st.floats(1.0, 30.0), HEAVY), min_size=2, max_size=3), st.sampled_from([10.0, 25.0]))
+def test_what_is_rounded_up_is_settled(layers: list[tuple[float, int]], unit_ms: float) -> None:
+    """By brute force, where each cut saves memory and takes 6 ms, of which a unit of time may have none left."""
+    profile = chain(len(layers))
+    profile = replace(
+        profile,
+        runtime=AT_ONCE,
+        layers=tuple(replace(one, latency_ms=ms) for one, (ms, _) in zip(profile.layers, layers, strict=True)),
+        weights=tuple(
+            replace(one, bytes=size, resident_bytes=size)
+            for one, (_, size) in zip(profile.weights, layers, strict=True)
+        ),
+    )
+    held = Orchestrator("held", gib_s_usd=1.7e-5, memory_mib=100, billing_unit_ms=unit_ms)
+    book = replace(COUPLED, memory_step_mib=64, request_usd=0.0, billing_unit_ms=0.0, orchestrator=held)
+    everything = [one.predicted.cost_per_million_usd for one in candidates(profile, book, APART)]
+    if everything:
+        found = plan(profile, book, APART, slo_ms=None)
+        assert found.predicted.cost_per_million_usd == pytest.approx(min(everything), rel=1e-6)

@@ -21,9 +21,9 @@ class SolvePolicy:
             what is the fastest by less may hold several times the memory.
         better: a plan must beat the best one by this share to replace it, which excludes equal chains.
         tie: of plans whose costs differ by less than this share, the faster is taken.
-        most_held: where what runs a plan is paid for by time, most searches with shorter limits on latency that settle
-            what its rounding up decides: without them a plan is dearer than the best by one unit of time at most. A
-            unit of 100 ms takes a few.
+        fine_ms: where what runs a plan is paid for by units of time, units of up to this length are not settled: the
+            plan is dearer than the best by one unit at most, and predictions err by more.
+        most_rounds: of longer units, most searches that settle what rounding up decides; 100 ms take a few.
         worth: a balanced plan with parallel parts gives way to one without that gains this share more than it gives
             away: above rounding, and below what a table shows.
     """
@@ -37,7 +37,8 @@ class SolvePolicy:
     as_fast: float = 1.01
     better: float = 1e-11
     tie: float = 1e-7
-    most_held: int = 12
+    fine_ms: float = 1.0
+    most_rounds: int = 12
     worth: float = 1e-4
 
 
@@ -74,7 +75,7 @@ class SearchPolicy:
 
     def exact(self) -> "SearchPolicy":
         """The same policy with every cut position, however many there are, and all that rounding up decides settled."""
-        return replace(self, all_positions_up_to=None, solve=replace(self.solve, most_held=1 << 30))
+        return replace(self, all_positions_up_to=None, solve=replace(self.solve, fine_ms=0.0, most_rounds=1 << 30))
 
 
 DEFAULT = SearchPolicy()

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from mopar.planning.model.shape import Size
-from mopar.planning.numbers import up_to
+from mopar.planning.numbers import Num, up_to
 from mopar.planning.result.chain import function_names
 from mopar.planning.solve.paths import Edge
 from mopar.planning.space.problem import Problem
@@ -74,10 +74,10 @@ def _paid(problem: Problem, piece: tuple[int, int, Size]) -> tuple[float, float]
     return float(sizes.cost_usd[found]), float(sizes.latency_ms[found])
 
 
-def _orchestration_usd(problem: Problem, latency_ms: float, edges: Sequence[Edge] = ()) -> float:
+def _orchestration_usd(problem: Problem, latency_ms: Num, edges: Sequence[Edge] = ()) -> Num:
     """The price of what runs a plan of some latency; nothing where ``edges`` are the unsplit model."""
     held = problem.chains.held
-    return 0.0 if held is None or list(edges) == [(0, 0, problem.end)] else held.usd(latency_ms)
+    return latency_ms * 0.0 if held is None or list(edges) == [(0, 0, problem.end)] else held.usd(latency_ms)
 
 
 def _cheapest(
@@ -98,5 +98,6 @@ def _cheapest(
     in_time = ms <= within_ms
     if not in_time.any():
         return None
+    usd = usd + _orchestration_usd(problem, beside_ms + ms, edges)
     best = int(np.argmin(np.where(in_time, usd, np.inf)))
-    return float(usd[best]) + _orchestration_usd(problem, beside_ms + float(ms[best]), edges), float(ms[best])
+    return float(usd[best]), float(ms[best])

@@ -1,12 +1,11 @@
 """The search problem as arrays: slices between positions, their weights, and their numbers of functions."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from mopar.planning.numbers import TOLERANCE, Floats
+from mopar.planning.numbers import TOLERANCE, Floats, Num
 from mopar.planning.solve.paths import Edge
 
 
@@ -43,14 +42,14 @@ class Held:
     usd_per_ms: float
     unit_ms: float
 
-    def units(self, latency_ms: float) -> int:
+    def units(self, latency_ms: Num) -> Num:
         """How many units of time a latency takes."""
-        return math.ceil(latency_ms / self.unit_ms - TOLERANCE)
+        return -((TOLERANCE - latency_ms / self.unit_ms) // 1.0)
 
-    def usd(self, latency_ms: float) -> float:
+    def usd(self, latency_ms: Num) -> Num:
         """The price of a request of some latency."""
         billed_ms = self.units(latency_ms) * self.unit_ms if self.unit_ms > 0 else latency_ms
-        return self.request_usd + billed_ms * self.usd_per_ms
+        return billed_ms * self.usd_per_ms + self.request_usd
 
 
 @dataclass(frozen=True, slots=True)

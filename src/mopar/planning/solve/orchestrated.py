@@ -29,26 +29,30 @@ def best_chain(chains: Chains, objective: Objective, policy: SolvePolicy) -> Cha
     if _has_chain(whole, objective.slo_ms):
         found.append(solve(whole, objective, policy))
     if _has_chain(split, objective.slo_ms):
-        found.append(_best_split(split, objective, held, policy))
+        enough = min((_weight(chain, objective) for chain in found), default=np.inf)
+        found.append(_best_split(split, objective, held, enough, policy))
     return min(found, key=lambda chain: _weight(chain, objective))
 
 
-def _best_split(chains: Chains, objective: Objective, held: Held, policy: SolvePolicy) -> Chain:
-    """The best chain of several functions."""
+def _best_split(chains: Chains, objective: Objective, held: Held, enough: float, policy: SolvePolicy) -> Chain:
+    """The best chain of several functions; any one where none weighs less than ``enough``."""
+    unit_usd = held.usd_per_ms * held.unit_ms
     linear = replace(objective, latency=objective.latency + objective.cost * held.usd_per_ms)
     first = solve(chains, linear, policy)
     least = _weight(first, linear) + objective.cost * held.request_usd
-    best, limit_ms = _paid(first, held), objective.slo_ms
-    least_ms, unit_usd = least_latency_ms(chains), objective.cost * held.usd_per_ms * held.unit_ms
-    for _ in range(policy.most_held if unit_usd > 0 else 0):
+    best = _paid(first, held)
+    if least >= enough or unit_usd <= 0 or held.unit_ms <= policy.fine_ms:
+        return best
+    limit_ms, least_ms = objective.slo_ms, least_latency_ms(chains)
+    for _ in range(policy.most_rounds):
         if _weight(best, objective) <= least * (1 + TOLERANCE):
             break
         found = solve(chains, replace(objective, slo_ms=limit_ms), policy)
         best = min(best, _paid(found, held), key=lambda chain: _weight(chain, objective))
         # Others within the limit weigh no less, without what runs them: a better one must take fewer units of time.
         spared = _weight(best, objective) - _weight(found, objective) - objective.cost * held.request_usd
-        units = min(held.units(found.latency_ms), math.ceil(spared / unit_usd - TOLERANCE)) - 1
-        limit_ms = units * held.unit_ms
+        units = math.ceil(spared / (objective.cost * unit_usd) - TOLERANCE)
+        limit_ms = (min(held.units(found.latency_ms), units) - 1) * held.unit_ms
         if up_to(limit_ms) < least_ms:
             break
     return best
