@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from mopar.cli.codecs import codec_request
+from mopar.types import UsageError
 from tests.cli.harness import Pipeline, mopar
 
 
@@ -52,6 +55,11 @@ def test_codecs_from_plan_to_verification(made: Pipeline, tmp_path: Path) -> Non
     refused = mopar("build", made.model, plan, "-o", tmp_path / "again", cache=made.cache)
     assert refused.code == 2
     assert "plan.json.codecs.npz: No such file or directory; the plan's codecs are in it" in refused.stderr
+
+
+def test_training_wants_a_budget() -> None:
+    with pytest.raises(UsageError, match="--train-codecs goes with --accuracy-budget"):
+        codec_request(None, ["all=int8"], None, None, None, trained=True)
 
 
 def _tighten(bundle: Path, budget: float) -> None:
