@@ -47,10 +47,11 @@ def main() -> None:
 
 
 def _of_model(name: str, arguments: argparse.Namespace) -> list[tuple[str, ...]]:
-    model, profile = predict_model(materialise(name))
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "inputs.npz"
-        np.savez(path, allow_pickle=False, **INPUTS[name](arguments.inputs))
+        path, first, inputs = Path(scratch) / "inputs.npz", Path(scratch) / "first.npz", INPUTS[name](arguments.inputs)
+        np.savez(path, allow_pickle=False, **inputs)
+        np.savez(first, allow_pickle=False, **{key: value[:1] for key, value in inputs.items()})
+        model, profile = predict_model(materialise(name), inputs=first)
         calibration = load_calibration(path, model.inputs)
     plan = make_plan(profile, PlanOptions("container-http", uniform=arguments.slices, slo_ms=None))
     read = {tensor for graph in plan.graphs for tensor in graph.inputs}

@@ -5,7 +5,8 @@
 
 A model in slices of equal time, each function behind its HTTP server, with a network emulated between gateway and
 functions: nothing encoded, each codec forced on every tensor, and what the planner chooses for that network within the
-budget, for the same cuts. Ratios are of the bytes of all tensors that pass between functions; encoding and decoding is
+budget, for the same cuts. Time in the engine tells a busy machine: alone it takes what the model does, and encoding and
+decoding. Ratios are of the bytes of all tensors that pass between functions; encoding and decoding is
 what the planner counts on for them; points are lost on inputs held apart. Latency is measured, interleaved, and so are
 GB-s, in the engine and beside it. Goals: 8 times fewer bytes for at most the budget; at the slowest network at most
 half the latency of nothing encoded; never slower than that.
@@ -117,6 +118,7 @@ def _over(subject: Subject, mbit: float, scratch: Path, arguments: argparse.Name
         "points lost",
         "ms",
         "predicted",
+        "engine ms",
         "GB-s engine",
         "GB-s beside",
     )
@@ -137,6 +139,7 @@ def _row(subject: Subject, name: str, one: Chosen, taken: Samples) -> tuple[str,
         lost,
         f"{statistics.median(taken.latency_ms):.1f}",
         f"{one.plan.predicted.latency_ms:.1f}",
+        f"{sum(map(statistics.median, taken.engine_ms.values())):.1f}",
         f"{engine:.3g}",
         f"{held - engine:.3g}",
     )

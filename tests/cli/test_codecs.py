@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mopar.cli.codecs import codec_request
 from mopar.files import to_json, write_whole
 from mopar.measurement.codec_costs import costs_file
 from mopar.pipeline.profile import predict_model
@@ -13,6 +14,7 @@ from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.base import Network
 from mopar.profiling.document import write_profile
 from mopar.runtime.variants import VARIANTS
+from mopar.types import UsageError
 from tests.cli.harness import Pipeline, mopar
 from tests.models import materialise
 from tests.pipeline.codecs.test_choose import COSTS
@@ -71,6 +73,11 @@ def test_codecs_from_plan_to_verification(made: Pipeline, tmp_path: Path) -> Non
     refused = mopar("build", made.model, plan, "-o", tmp_path / "again", cache=made.cache)
     assert refused.code == 2
     assert "plan.json.codecs.npz: No such file or directory; the plan's codecs are in it" in refused.stderr
+
+
+def test_training_wants_a_budget() -> None:
+    with pytest.raises(UsageError, match="--train-codecs goes with --accuracy-budget"):
+        codec_request(None, ["all=int8"], None, None, None, trained=True)
 
 
 def _tighten(bundle: Path, budget: float) -> None:

@@ -15,6 +15,7 @@ from mopar.pipeline.codecs.calibration import Calibration, load_calibration
 from mopar.pipeline.codecs.choose import choose
 from mopar.pipeline.codecs.file import codecs_path, read_codecs, write_codecs
 from mopar.pipeline.codecs.options import Chosen, CodecOptions
+from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
@@ -85,6 +86,14 @@ def test_nothing_is_encoded_in_shared_memory_or_without_a_budget(
         found = chosen(known, calibration, CodecOptions(budget), options)
         assert not found.plan.codecs
         assert found.accuracy is None
+
+
+def test_a_plan_that_is_hardly_better_is_not_worth_a_loss(known: tuple[Model, Profile]) -> None:
+    raw = make_plan(known[1], SLOW)
+    for share, worth in ((0.98, True), (0.995, False), (1.0, False)):
+        coded = replace(raw, predicted=replace(raw.predicted, latency_ms=share * raw.predicted.latency_ms))
+        assert preferred(coded, raw, WORTH) == worth
+        assert preferred(coded, raw) == (share < 1)
 
 
 def test_forced_codecs_are_used_whatever_they_lose(known: tuple[Model, Profile], calibration: Calibration) -> None:

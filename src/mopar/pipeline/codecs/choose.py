@@ -12,7 +12,7 @@ from mopar.pipeline.codecs.calibration import Calibration
 from mopar.pipeline.codecs.messages import MessageCodecs
 from mopar.pipeline.codecs.offers import Boundary
 from mopar.pipeline.codecs.options import ALL, NONE, Chosen, CodecOptions
-from mopar.pipeline.codecs.preferred import preferred
+from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.codecs.search import Search
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
 from mopar.planning import stored, worthwhile
@@ -62,7 +62,7 @@ def choose(
     choices = worthwhile(profile, limits, offered, all_of_them=bool(codecs.forced))
     search = Search(model, profile, options, calibration, codecs, boundary, choices)
     found = search.run(progress) if choices else None
-    if found is None or not (codecs.forced or isinstance(raw, InfeasibleError) or preferred(found.plan, raw)):
+    if found is None or not (codecs.forced or isinstance(raw, InfeasibleError) or preferred(found.plan, raw, WORTH)):
         if isinstance(raw, InfeasibleError):
             raise raw
         return Chosen(raw, {}, None, tuple(search.tried))
