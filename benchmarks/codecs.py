@@ -5,7 +5,8 @@
 
 A model in slices of equal time, each function behind its HTTP server, with a network emulated between gateway and
 functions: nothing encoded, each codec forced on every tensor, and what the planner chooses for that network within the
-budget, for the same cuts. Ratios are of the bytes of all tensors that pass between functions; encoding and decoding is
+budget, for the same cuts. Time in the engine tells a busy machine: alone it takes what the model does, and encoding and
+decoding. Ratios are of the bytes of all tensors that pass between functions; encoding and decoding is
 what the planner counts on for them; points are lost on inputs held apart. Latency is measured, interleaved, and so are
 GB-s, in the engine and beside it. Goals: 8 times fewer bytes for at most the budget; at the slowest network at most
 half the latency of nothing encoded; never slower than that.
@@ -28,7 +29,8 @@ from mopar.graph import Model
 from mopar.measurement.codec_costs import CodecCosts, codec_costs
 from mopar.pipeline.bench.served import Samples, sample
 from mopar.pipeline.codecs.calibration import Calibration, load_calibration
-from mopar.pipeline.codecs.choose import Chosen, CodecOptions, choose
+from mopar.pipeline.codecs.choose import choose
+from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.profile import measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
@@ -38,7 +40,6 @@ from tests.models import materialise
 
 NOTHING, CHOSEN = "nothing", "chosen"
 _PLATFORM = "container-http"
-_MIB = 1 << 20
 _GOAL_RATIO, _GOAL_LATENCY = 8.0, 0.5
 
 
@@ -117,6 +118,7 @@ def _over(subject: Subject, mbit: float, scratch: Path, arguments: argparse.Name
         "points lost",
         "ms",
         "predicted",
+        "engine ms",
         "GB-s engine",
         "GB-s beside",
     )
@@ -137,6 +139,7 @@ def _row(subject: Subject, name: str, one: Chosen, taken: Samples) -> tuple[str,
         lost,
         f"{statistics.median(taken.latency_ms):.1f}",
         f"{one.plan.predicted.latency_ms:.1f}",
+        f"{sum(map(statistics.median, taken.engine_ms.values())):.1f}",
         f"{engine:.3g}",
         f"{held - engine:.3g}",
     )
@@ -169,10 +172,9 @@ def _coding_ms(subject: Subject, plan: Plan) -> tuple[float, float]:
     encode = decode = 0.0
     crossing, sizes = _crossing(subject, plan), {tensor.name: tensor.bytes for tensor in subject.profile.tensors}
     for name, text in plan.codecs.items():
-        mib = sizes[name] / _MIB
         readers = sum(name in graph.inputs for graph in plan.graphs)
-        once = subject.costs.of(text, len(crossing[name].shape or ()))
-        encode, decode = encode + mib * once[0], decode + mib * readers * once[1]
+        once = subject.costs.of(text, len(crossing[name].shape or ()), sizes[name])
+        encode, decode = encode + once[0], decode + readers * once[1]
     return encode, decode
 
 

@@ -27,9 +27,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from multiprocessing.pool import Pool
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 BODIES = {"1 KB": 1024, "600 KB": 3 * 224 * 224 * 4}
@@ -215,6 +216,7 @@ async def gateway_server() -> None:
         inputs = (TensorSpec("x", "float32", ("n",)),)
         outputs = (TensorSpec("y", "float32", (256,)),)
         maps_clients_memory = False
+        parameters: Mapping[str, str | float] = MappingProxyType({})
 
         def ready(self) -> bool:
             return True

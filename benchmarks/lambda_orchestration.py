@@ -2,25 +2,20 @@
 
     python -m benchmarks.lambda_orchestration [--calls 3] [--ms 300] [--tensors 4] [--json FILE]
 
-Arithmetic on list prices (us-east-1, first tier), nothing is measured: a request of ``--calls`` calls one after the
-other that takes ``--ms``, with ``--tensors`` tensors that are too large for a message of the orchestrator's, its input
-and its output among them. The functions' own price comes on top and is the same for all.
+Arithmetic on list prices (those of the price book, and of what is not offered), nothing is measured: a request of
+``--calls`` calls one after the other that takes ``--ms``, with ``--tensors`` tensors that are too large for a message
+of the orchestrator's, its input and output among them. The functions' own price comes on top and is the same for all.
 """
 
 import math
 from dataclasses import dataclass
 
 from benchmarks.common import parser, table, write_raw
-from mopar.platforms.books import load_book
+from mopar.platforms.books import load_book, run_by
 
 _MILLION = 1e6
-PUT_USD, GET_USD = 5.0, 0.4
-"""For a million requests to S3: https://aws.amazon.com/s3/pricing/."""
-EXPRESS_USD, EXPRESS_GB_S_USD = 1.0, 0.06 / 3600
-"""For a million executions, and a GB-second: https://aws.amazon.com/step-functions/pricing/."""
-EXPRESS_MB, EXPRESS_UNIT_MS = 64, 100
 STANDARD_USD = 25.0
-"""For a million state transitions: the same page."""
+"""For a million state transitions: https://aws.amazon.com/step-functions/pricing/."""
 DURABLE_USD, DURABLE_GB_USD = 8.0, 0.25
 """For a million durable operations, and a GB written: https://aws.amazon.com/lambda/pricing/, read 2026-09-20."""
 POINTER_GB = 1e-6
@@ -38,22 +33,20 @@ class Request:
     tensors: int
 
 
-def stored_usd(request: Request) -> float:
-    """Each large tensor is put once and read once."""
-    return request.tensors * (PUT_USD + GET_USD)
-
-
 def prices(request: Request) -> list[tuple[str, float, float]]:
     """Name, dollars for a million requests of the orchestrator itself, and of S3."""
     book = load_book("aws-lambda-x86")
+    by = run_by(book, "step-functions").orchestrator
+    assert by is not None
     gb_s_usd, call_usd = book.gib_s_usd * _MILLION, book.request_usd * _MILLION
-    seconds = math.ceil(request.ms / EXPRESS_UNIT_MS) * EXPRESS_UNIT_MS / 1e3
-    express = EXPRESS_USD + EXPRESS_MB / 1024 * seconds * EXPRESS_GB_S_USD * _MILLION
+    billed_ms = math.ceil(request.ms / by.billing_unit_ms) * by.billing_unit_ms
+    express = (by.request_usd + billed_ms * by.usd_per_ms) * _MILLION
     # A task and a choice for each call, and four states around them.
     standard = (2 * request.calls + 4) * STANDARD_USD
     replayed = (request.calls + 1) * (call_usd + DURABLE_MB / 1024 * REPLAY_MS / 1e3 * gb_s_usd)
     durable = (request.calls + 1) * DURABLE_USD + request.tensors * POINTER_GB * DURABLE_GB_USD * _MILLION + replayed
-    stored = stored_usd(request)
+    # Each large tensor is put once and read once.
+    stored = request.tensors * (by.put_usd + by.get_usd) * _MILLION
     return [
         ("gateway (a process of your own)", 0.0, 0.0),
         ("Step Functions Express", express, stored),

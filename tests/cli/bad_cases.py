@@ -363,7 +363,7 @@ OTHERS = [
     plan("codec-form", r"--codec int8: write TENSOR=NAME, all=NAME or none", "--codec", "int8"),
     plan("codec-unknown", r"codec 'zip': choose from fp16", "--codec", "all=zip"),
     plan("codec-twice", r"--codec all is given twice", "--codec", "all=int8", "--codec", "all=fp16"),
-    plan("calibration-alone", r"go with --accuracy-budget or --codec", "--accuracy-metric", "top1"),
+    plan("calibration-alone", r"goes with --accuracy-budget or --codec", "--accuracy-metric", "top1"),
     Case("up-port-range", lambda p: ["up", p.model, "--port", "99999"], r"--port.*65535"),
     Case(
         "serve-token-open",

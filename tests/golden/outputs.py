@@ -42,6 +42,8 @@ PLAN_COMMANDS = (
     "plan profile.json --objective latency --max-functions 3",
     "plan profile.json --platform openfaas --slo-ms none",
     "plan profile.json --platform aws-lambda --parts 1 --objective latency",
+    "plan profile.json --platform aws-lambda --slo-ms none --orchestration step-functions",
+    "plan profile.json --platform aws-lambda --orchestration lambda",
     "plan profile.json --rate 20",
     "plan profile.json --uniform 3 --json",
     "plan profile.json --slo-ms 1",

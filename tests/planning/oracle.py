@@ -58,7 +58,7 @@ def sizes_of(profile: Profile, book: PriceBook, span: tuple[int, int], codings: 
 
 
 def keeps(profile: Profile, limits: PlatformLimits, shape: PlanShape, codings: Codings = NO_CODINGS) -> bool:
-    sizes = {tensor.name: tensor.bytes * codings.get(tensor.name, RAW).ratio for tensor in profile.tensors}
+    sizes = {tensor.name: tensor.bytes * codings.get(tensor.name, RAW).bound_ratio for tensor in profile.tensors}
     for graph in shape.graphs:
         for side in (graph.inputs, graph.outputs):
             body = sum(sizes[name] for name in side) * limits.payload_factor

@@ -13,6 +13,7 @@ from mopar.types import (
     CpuSize,
     LayerProfile,
     MemorySample,
+    Orchestrator,
     PlatformLimits,
     PriceBook,
     Profile,
@@ -100,9 +101,17 @@ def _readers(producer: int, count: int) -> st.SearchStrategy[tuple[int, ...]]:
     return later.map(lambda more: tuple(sorted({producer + 1, *(index for index in more if index <= count)})))
 
 
+# At prices like those of the calls. A state so large has one threshold for any number of tensors.
+ORCHESTRATORS = (
+    Orchestrator("gateway"),
+    Orchestrator("step-functions", 1e-8, 1.7e-5, 64, 10.0, put_usd=3e-9, get_usd=1e-9, state_bytes=1 << 24),
+    Orchestrator("entry", 2e-9, 1.7e-5, 48, 1.0),
+)
+
+
 @st.composite
 def books(draw: st.DrawFn) -> PriceBook:
-    """Decoupled and coupled books, with and without rounding, fees and minimum sizes."""
+    """Decoupled and coupled books, with and without rounding, fees, minimum sizes, and a price of what runs a plan."""
     coupled = draw(st.booleans())
     choice = st.sampled_from([(), (CpuSize(0.25, 1, 128), CpuSize(1.0, 64, 512), CpuSize(2.0, 128, 1024))])
     return replace(
@@ -114,6 +123,7 @@ def books(draw: st.DrawFn) -> PriceBook:
         memory_step_mib=draw(st.sampled_from([64, 96] if coupled else [1, 64])),
         memory_max_mib=draw(st.sampled_from([1024, 1024, 320])),
         cpu_sizes=() if coupled else draw(choice),
+        orchestrator=draw(st.sampled_from([None, None, *ORCHESTRATORS])),
     )
 
 

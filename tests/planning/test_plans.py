@@ -133,16 +133,16 @@ def test_forced_to_split_says_why() -> None:
 def test_loosening_a_limit_never_costs_more(profile: Profile, book: PriceBook, limit: PlatformLimits) -> None:
     slo_ms = 1.2 * plan_unsplit(profile, replace(book, memory_max_mib=4096), FREE).predicted.latency_ms
     try:
-        tight = plan(profile, book, limit, slo_ms=slo_ms)
+        tight = plan(profile, book, limit, slo_ms=slo_ms, exact=True)
     except InfeasibleError:
         return
     most = None if limit.max_functions is None else limit.max_functions + 1
     looser = [
-        plan(profile, book, limit, slo_ms=2 * slo_ms),
-        plan(profile, book, limit, slo_ms=None),
-        plan(profile, book, replace(limit, payload_bytes=None), slo_ms=slo_ms),
-        plan(profile, book, replace(limit, package_bytes=None), slo_ms=slo_ms),
-        plan(profile, book, limit, slo_ms=slo_ms, max_functions=most),
+        plan(profile, book, limit, slo_ms=2 * slo_ms, exact=True),
+        plan(profile, book, limit, slo_ms=None, exact=True),
+        plan(profile, book, replace(limit, payload_bytes=None), slo_ms=slo_ms, exact=True),
+        plan(profile, book, replace(limit, package_bytes=None), slo_ms=slo_ms, exact=True),
+        plan(profile, book, limit, slo_ms=slo_ms, max_functions=most, exact=True),
     ]
     for loose in looser:
         assert loose.predicted.cost_per_million_usd <= tight.predicted.cost_per_million_usd * (1 + 1e-6)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from mopar.bundle.calls import code_name
+from mopar.bundle.sent_codecs import in_graphs
 from mopar.codecs import Code, Fitted, codec_of
 from mopar.codecs.nodes import Nodes
 from mopar.types import BundleError, Plan, TensorSpec, dtype_of_name
@@ -14,8 +15,9 @@ Codings = Mapping[str, Fitted]
 
 
 def encoded_tensors(plan: Plan, codings: Codings) -> dict[str, Fitted]:
-    """The tensors of a plan that some call reads encoded. Raises BundleError where a codec was not fitted."""
+    """The tensors of a plan that graphs read encoded. Raises BundleError where a codec was not fitted."""
     read = {source.tensor for call in plan.calls for item in call.inputs for source in item.sources}
+    read = {name for name in read if name in plan.codecs and in_graphs(plan.codecs[name])}
     missing = [name for name in plan.codecs if name in read and name not in codings]
     if missing:
         raise BundleError(

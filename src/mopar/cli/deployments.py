@@ -1,5 +1,7 @@
 """What the verbs ``package``, ``deploy``, ``status`` and ``remove`` share: the platform and its own options."""
 
+import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from mopar.platforms.deploying import AnyPlatform
     from mopar.types.deployed import Deployed
 
+_ASK_S = 5.0
 TAKES_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Context settings of a verb that passes what it does not know to the platform."""
 
@@ -61,6 +64,18 @@ def chosen_platform(name: str, context: typer.Context, argument: object) -> "tup
     return platform, parse_options(platform.options, context.args, name)
 
 
+def with_parameters(found: "Deployed") -> "Deployed":
+    """A deployment with what its gateway says of the model, where it tells everybody who asks."""
+    from mopar.gateway.client import Client
+    from mopar.types import MoparError
+
+    if found.gateway is None or not found.ready:
+        return found
+    with contextlib.suppress(MoparError, OSError, ValueError), Client(found.gateway.url, timeout_s=_ASK_S) as client:
+        return replace(found, parameters=client.metadata().get("parameters", {}))
+    return found
+
+
 def show_deployed(console: Console, found: "Deployed") -> None:
     """Print a deployment as a table."""
     rows = [
@@ -79,6 +94,9 @@ def show_deployed(console: Console, found: "Deployed") -> None:
     console.print(
         f"{found.name} on {found.platform}: {'ready' if found.ready else 'NOT ready'}{where}", highlight=False
     )
+    if found.parameters:
+        told = ", ".join(f"{key} {value}" for key, value in found.parameters.items())
+        console.print(f"the gateway says of the model: {told}", highlight=False, soft_wrap=True)
 
 
 def _known(platform: "AnyPlatform") -> str:

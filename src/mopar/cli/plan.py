@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.codecs import Calibrated, codec_request, codecs_text, planned_with_codecs
+from mopar.cli.codecs import Calibrated, codec_request, codecs_text, planned_with_codecs, refuse_codecs
 from mopar.cli.machine_load import note_load
 from mopar.cli.options import (
     Json,
@@ -25,7 +25,7 @@ from mopar.cli.options import (
 )
 from mopar.cli.output import Output, run, say_next, table
 from mopar.cli.sizes import note_sizes
-from mopar.types import CutReason, Plan, RefineTry, Scale
+from mopar.types import CutReason, Orchestrated, Plan, RefineTry, Scale
 
 if TYPE_CHECKING:
     from mopar.pipeline.stages import PlanOptions
@@ -59,12 +59,19 @@ def command(
     rate: Annotated[
         float | None, typer.Option(metavar="R", help="Requests per second: also size the replicas of each function.")
     ] = None,
+    orchestration: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Price what runs the plan: gateway (default), step-functions or entry."),
+    ] = None,
     accuracy_budget: Annotated[
         float | None,
         typer.Option(metavar="X", min=0, max=100, help="Send tensors with lossy codecs: most points of 100 to lose."),
     ] = None,
     calibration: Calibrated = None,
-    model: Annotated[Path | None, typer.Option("--model", metavar="MODEL.onnx", help="With codecs: the model.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="MODEL.onnx", help="The model, whose tensors are measured for codecs."),
+    ] = None,
     codec: Annotated[
         list[str] | None,
         typer.Option("--codec", metavar="TENSOR=NAME", help="Force a codec: of a tensor, all=NAME, or none."),
@@ -72,6 +79,12 @@ def command(
     accuracy_metric: Annotated[
         str | None, typer.Option(metavar="NAME", help="top1, argmax, cosine, relative or equal; default: what suits.")
     ] = None,
+    object_store: Annotated[
+        bool, typer.Option("--object-store", help="Allow tensors that no message holds: deployed with a bucket.")
+    ] = False,
+    train_codecs: Annotated[
+        bool, typer.Option("--train-codecs", help="With --accuracy-budget: also train autoencoders, which takes long.")
+    ] = False,
     pareto: Annotated[bool, typer.Option("--pareto", help="Also print the Pareto front.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Search every cut position, even of a large model.")] = False,
     refine: Annotated[
@@ -92,7 +105,6 @@ def command(
         from mopar.pipeline.stages import PlanOptions, make_front, make_plan
         from mopar.planning import scaled
         from mopar.profiling.document import read_profile
-        from mopar.types import UsageError
 
         check_output(output)
         options = PlanOptions(
@@ -108,14 +120,17 @@ def command(
             max_parts=parts,
             max_cpu=max_cpu,
             network=network_between(bandwidth_mbit, rtt_ms),
+            object_store=object_store,
+            orchestration=orchestration,
         )
-        encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model)
-        if encoded is not None and (pareto or refine is not None):
-            raise UsageError("--pareto and --refine plan without codecs: leave out --accuracy-budget and --codec")
+        encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model, trained=train_codecs)
+        if pareto or refine is not None:
+            refuse_codecs(encoded)
+            encoded = None
         out.progress("planning")
         known = read_profile(profile)
         if encoded is not None:
-            made = planned_with_codecs(out, encoded, known, options, output)
+            made = planned_with_codecs(out, encoded, known, options, (profile, output))
         elif refine is not None:
             made = _refined(refine, known, options, tries, out)
         else:
@@ -169,7 +184,8 @@ def _refined(model: Path, profile: "Profile", options: "PlanOptions", tries: int
 def plan_document(plan: Plan) -> dict[str, object]:
     """The ``--json`` document of a plan: each function with its layers, and ``text``, the one-line form.
 
-    ``coding`` is in it where tensors are sent with lossy codecs.
+    ``coding`` is in it where tensors are sent with lossy codecs, ``code_ratios`` where codes depend on values, and
+    ``orchestration`` where what runs it is named.
     """
     from mopar.planning import plan_text
 
@@ -186,7 +202,7 @@ def plan_document(plan: Plan) -> dict[str, object]:
         }
         for function in plan.functions
     ]
-    left_out = {"functions"} if plan.coding is not None else {"functions", "coding"}
+    left_out = {"functions"} | {name for name in ("code_ratios", "coding", "orchestration") if not getattr(plan, name)}
     fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name not in left_out}
     return {**fields, "functions": functions, "text": plan_text(plan)}
 
@@ -243,6 +259,8 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
         for name, part in (("this plan", plan.predicted), ("unsplit", plan.unsplit))
     ]
     console.print(table(None, columns, lines))
+    if plan.orchestration is not None:
+        console.print(_orchestration_text(plan.orchestration), highlight=False, soft_wrap=True)
     for line in codecs_text(plan):
         console.print(line, highlight=False, soft_wrap=True)
     if plan.scale is not None:
@@ -252,6 +270,14 @@ def render_plan(console: Console, plan: Plan, path: Path | None = None) -> None:
     console.print(plan_text(plan), highlight=False, soft_wrap=True)
     if path is not None:
         console.print(f"written to {path}", highlight=False)
+
+
+def _orchestration_text(by: Orchestrated) -> str:
+    """One line for what runs a plan."""
+    own = f"{by.name} costs {by.cost_per_million_usd:.3g} USD per million"
+    held = f", held for {by.billed_ms:g} ms" if by.billed_ms else ""
+    stored = f", and {by.objects_per_million_usd:.3g} for {by.objects} tensors as objects" if by.objects else ""
+    return f"of that, {own}{held}{stored}"
 
 
 def _render_scale(console: Console, scale: Scale) -> None:

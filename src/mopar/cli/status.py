@@ -2,7 +2,7 @@
 
 import typer
 
-from mopar.cli.deployments import DeployedName, PlatformName, chosen_platform, show_deployed
+from mopar.cli.deployments import DeployedName, PlatformName, chosen_platform, show_deployed, with_parameters
 from mopar.cli.options import Json, Quiet
 from mopar.cli.output import Output, run
 
@@ -24,7 +24,7 @@ def command(
 
         chosen, options = chosen_platform(platform, context, name)
         out.progress(f"asking about {name}")
-        found = chosen.status(checked_name(name), options)
+        found = with_parameters(chosen.status(checked_name(name), options))
         out.result(found, lambda console: show_deployed(console, found))
         return 0 if found.ready else 1
 

@@ -5,17 +5,19 @@ with the decoder, so that what runs in a function needs nothing for them. CONTRI
 """
 
 from mopar.codecs.alone import coder_models, pair_model
-from mopar.codecs.codec import Code, Fitted, GraphCodec, Samples, code_bytes
-from mopar.codecs.registry import codec_names, codec_of
+from mopar.codecs.codec import Code, Fitted, GraphCodec, Samples, TrainedCodec, code_bytes
+from mopar.codecs.registry import codec_names, codec_of, require_training
 
 __all__ = [
     "Code",
     "Fitted",
     "GraphCodec",
     "Samples",
+    "TrainedCodec",
     "code_bytes",
     "codec_names",
     "codec_of",
     "coder_models",
     "pair_model",
+    "require_training",
 ]

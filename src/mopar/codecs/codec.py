@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import onnx_ir as ir
@@ -105,3 +105,14 @@ class GraphCodec(Protocol):
 
     def decode(self, nodes: Nodes, codes: Sequence[ir.Value], fitted: Fitted) -> ir.Value:
         """Add the decoder's nodes; returns the tensor."""
+
+
+@runtime_checkable
+class TrainedCodec(GraphCodec, Protocol):
+    """A codec whose fitting takes so long that it is offered only where training is asked for."""
+
+    def untrained(self, text: str, spec: TensorSpec, samples: Samples) -> Fitted:
+        """What training starts from: nodes that take as long, and decode to something."""
+
+    def require(self) -> None:
+        """Raises UsageError where a package that trains it is missing."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from mopar.codecs.channels import channel_axis, rows
 from mopar.codecs.codec import Code, Fitted, Samples
+from mopar.codecs.mixing import mixed
 from mopar.codecs.nodes import Nodes
 from mopar.types import TensorSpec
 
@@ -24,7 +24,6 @@ _LARGEST = 127
 _MARGIN = 1.25
 """By which codes may exceed those of the samples before they are clipped."""
 _SMALLEST = 1e-30
-_CHANNELS_FIRST = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Linear:
         """A convolution by 1 or a product, and one pass for the codes."""
         directions = fitted.arrays["directions"] / fitted.arrays["scale"]
         bias = -(fitted.arrays["mean"] @ directions)
-        code = _mixed(nodes, value, directions, bias, fitted)
+        code = mixed(nodes, value, directions.T, bias, fitted.axis, fitted.rank)
         # Scales are part of the matrix: the engine's kernel takes one scale much quicker than one for each channel.
         one, zero = nodes.constant(np.array(1, np.float32)), nodes.constant(np.array(0, np.int8))
         return (nodes.add("QuantizeLinear", code, one, zero, dtype=ir.DataType.INT8, rank=fitted.rank),)
@@ -83,24 +82,8 @@ class Linear:
     def decode(self, nodes: Nodes, codes: Sequence[ir.Value], fitted: Fitted) -> ir.Value:
         """The same backwards."""
         code = nodes.add("Cast", codes[0], rank=fitted.rank, to=int(ir.DataType.FLOAT))
-        back = (fitted.arrays["directions"] * fitted.arrays["scale"]).T
-        return _mixed(nodes, code, back, fitted.arrays["mean"], fitted)
-
-
-def _mixed(
-    nodes: Nodes,
-    value: ir.Value,
-    matrix: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    fitted: Fitted,
-) -> ir.Value:
-    """Each place's channels multiplied by a matrix, from its rows to its columns, plus a bias."""
-    rank, matrix = fitted.rank, np.ascontiguousarray(matrix)
-    if fitted.axis == _CHANNELS_FIRST and rank > 2:
-        kernel = np.ascontiguousarray(matrix.T).reshape(*matrix.T.shape, *[1] * (rank - 2))
-        return nodes.add("Conv", value, nodes.constant(kernel), nodes.constant(bias), rank=rank)
-    product = nodes.add("MatMul", value, nodes.constant(matrix), rank=rank)
-    return nodes.add("Add", product, nodes.constant(bias), rank=rank)
+        back = fitted.arrays["directions"] * fitted.arrays["scale"]
+        return mixed(nodes, code, back, fitted.arrays["mean"], fitted.axis, fitted.rank)
 
 
 def _axis(spec: TensorSpec, samples: Samples) -> int | None:

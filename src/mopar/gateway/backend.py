@@ -39,6 +39,10 @@ class Backend(Protocol):
         """The outputs that an answer can have; dimensions may be symbolic."""
 
     @property
+    def parameters(self) -> Mapping[str, str | float]:
+        """What a client should know of the model beside its tensors, in its metadata; empty for nothing."""
+
+    @property
     def maps_clients_memory(self) -> bool:
         """Whether inputs may be, and outputs be put, in memory that a client shares."""
 

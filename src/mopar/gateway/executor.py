@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mopar.bundle.call_plans import CallPlan, Made, call_plans
+from mopar.bundle.sent_codecs import lossy_parameters
 from mopar.gateway.backend import NOWHERE
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.check import check_ranges, check_values
@@ -46,7 +47,12 @@ class Answer:
             for part, ns in (("", timing.held_ns), ("-engine", timing.compute_ns), ("-waiting", timing.waiting_ns))
             if ns or not part
         ]
-        bills = [(timing.function, timing.bill) for timing in self.timings if timing.bill is not None]
+        bills = [
+            item
+            for timing in self.timings
+            if timing.bill is not None
+            for item in ((timing.function, timing.bill), *timing.bill.inner)
+        ]
         entries += [f"{function}-billed;dur={bill.ms:g}" for function, bill in bills]
         if bills:
             entries.append(f'cost;desc="{sum(bill.usd for _, bill in bills):.9f} USD"')
@@ -82,6 +88,7 @@ class Executor:
         self.name = name or manifest.name
         self.inputs: tuple[TensorSpec, ...] = manifest.inputs
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
+        self.parameters = lossy_parameters(manifest.plan)
         self._transport = transport
         self._ranges = manifest.plan.ranges
         plans = call_plans(manifest, limited=limited)

@@ -1,7 +1,7 @@
 """Prometheus metrics of each function."""
 
 from mopar.gateway.prometheus import Counter, Histogram, Registry
-from mopar.platforms.base import CALLS, COST_DOLLARS, INVOICED_SECONDS, CallTiming
+from mopar.platforms.base import CALLS, COST_DOLLARS, INVOICED_SECONDS, Bill, CallTiming
 
 _BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _BY = ("function",)
@@ -27,8 +27,14 @@ class FunctionMetrics:
         self._retries.add(timing.function, by=timing.attempts - 1)
         self._billed.observe(timing.held_ns / 1e9, timing.function)
         if timing.bill is not None:
-            self._invoiced.add(timing.function, by=timing.bill.ms / 1e3)
-            self._cost.add(timing.function, by=timing.bill.usd)
+            self._bill(timing.function, timing.bill)
+            for function, bill in timing.bill.inner:
+                self._calls.add(function)
+                self._bill(function, bill)
+
+    def _bill(self, function: str, bill: Bill) -> None:
+        self._invoiced.add(function, by=bill.ms / 1e3)
+        self._cost.add(function, by=bill.usd)
 
     def restarted(self, function: str) -> None:
         """Count a restart of a worker."""

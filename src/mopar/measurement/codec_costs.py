@@ -5,12 +5,13 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from mopar.codecs import GraphCodec, codec_names, codec_of, coder_models
+from mopar.codecs import GraphCodec, TrainedCodec, codec_names, codec_of, coder_models
 from mopar.files import cache_directory, from_json, read_bounded, to_json, write_whole
 from mopar.machine import machine_facts
 from mopar.measurement.policy import LATENCY
@@ -19,8 +20,10 @@ from mopar.types import ProfileError, TensorSpec
 
 SHAPES = ((1, 1024, 256), (1, 256, 32, 32))
 """Of the tensors that are encoded, of 1 MiB each: of tokens and of pictures."""
+_SMALL = 16
+"""Tensors of so many times fewer places show what a codec takes whatever the size."""
 _MIB = 1 << 20
-CODEC_COSTS_SCHEMA = 1
+CODEC_COSTS_SCHEMA = 2
 
 Values = NDArray[np.float32]
 
@@ -34,6 +37,7 @@ class CodecCost:
         parameter: the number in its text; 0 where it has none.
         rank: of the tensor.
         encode_ms_per_mib, decode_ms_per_mib: per MiB of the tensor.
+        encode_ms, decode_ms: of a tensor of any size beside that.
     """
 
     codec: str
@@ -41,6 +45,8 @@ class CodecCost:
     rank: int
     encode_ms_per_mib: float
     decode_ms_per_mib: float
+    encode_ms: float
+    decode_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,8 @@ class CodecCosts:
     costs: tuple[CodecCost, ...]
     schema: int = CODEC_COSTS_SCHEMA
 
-    def of(self, text: str, rank: int) -> tuple[float, float]:
-        """Encoding and decoding of a tensor, in ms per MiB.
+    def of(self, text: str, rank: int, nbytes: int) -> tuple[float, float]:
+        """Encoding and decoding of a tensor, in ms.
 
         Of the rank that comes nearest among those measured; for a codec with a parameter, on the line through the
         parameters measured. Raises KeyError where the codec was not measured.
@@ -62,16 +68,22 @@ class CodecCosts:
             raise KeyError(name)
         nearest = min((cost.rank for cost in known), key=lambda measured: abs(measured - rank))
         alike = [cost for cost in known if cost.rank == nearest]
-        at = float(parameter or 0)
+        at, mib = float(parameter or 0), nbytes / _MIB
         return (
-            _on_line([(cost.parameter, cost.encode_ms_per_mib) for cost in alike], at),
-            _on_line([(cost.parameter, cost.decode_ms_per_mib) for cost in alike], at),
+            _on_line([(cost.parameter, cost.encode_ms + mib * cost.encode_ms_per_mib) for cost in alike], at),
+            _on_line([(cost.parameter, cost.decode_ms + mib * cost.decode_ms_per_mib) for cost in alike], at),
         )
+
+
+def costs_file() -> Path:
+    """Where the costs are kept."""
+    key = cache_key([CODEC_COSTS_SCHEMA, machine_facts(), codec_names(), SHAPES])
+    return cache_directory() / "runtime" / f"codecs-{key}.json"
 
 
 def codec_costs(*, use_cache: bool = True, progress: Callable[[str], None] = lambda _line: None) -> CodecCosts:
     """The costs of all codecs on this machine: measured once, then kept beside its other constants."""
-    path = cache_directory() / "runtime" / f"codecs-{cache_key([machine_facts(), codec_names(), SHAPES])}.json"
+    path = costs_file()
     if use_cache:
         with contextlib.suppress(OSError, ProfileError):
             return from_json(read_bounded(path), CodecCosts, what=str(path), error=ProfileError)
@@ -98,14 +110,30 @@ def _values(shape: tuple[int, ...]) -> Values:
 
 
 def _timed(codec: GraphCodec, text: str, spec: TensorSpec, values: Values) -> CodecCost:
-    fitted = codec.fit(text, spec, [values])
-    encoder, decoder = map(_session, coder_models(fitted))
-    value = ort.OrtValue.ortvalue_from_numpy(values)
-    codes, encode_ms = _run(encoder, [value])
-    _, decode_ms = _run(decoder, codes)
-    mib = values.nbytes / _MIB
+    fitted = (
+        codec.untrained(text, spec, [values]) if isinstance(codec, TrainedCodec) else codec.fit(text, spec, [values])
+    )
+    coders = [_session(coder) for coder in coder_models(fitted)]
+    few = np.ascontiguousarray(values[..., : values.shape[-2] // _SMALL, :])
+    sizes = few.nbytes / _MIB, values.nbytes / _MIB
+    encode, decode = (_split(sizes, times) for times in zip(_times(coders, few), _times(coders, values), strict=True))
     number = int(text.partition(":")[2] or 0)
-    return CodecCost(codec.name, number, values.ndim, encode_ms / mib, decode_ms / mib)
+    return CodecCost(codec.name, number, values.ndim, encode[1], decode[1], encode[0], decode[0])
+
+
+def _times(coders: list[ort.InferenceSession], values: Values) -> tuple[float, float]:
+    """What an encoder and a decoder take, in ms."""
+    encoder, decoder = coders
+    codes, encode_ms = _run(encoder, [ort.OrtValue.ortvalue_from_numpy(values)])
+    _, decode_ms = _run(decoder, codes)
+    return encode_ms, decode_ms
+
+
+def _split(mib: tuple[float, float], times_ms: tuple[float, float]) -> tuple[float, float]:
+    """The part of a time that does not depend on the size, and ms per MiB of the rest."""
+    per_mib = max((times_ms[1] - times_ms[0]) / (mib[1] - mib[0]), 0.0)
+    fixed_ms = min(max(times_ms[0] - mib[0] * per_mib, 0.0), times_ms[1])
+    return fixed_ms, max(times_ms[1] - fixed_ms, 0.0) / mib[1]
 
 
 def _session(model: bytes) -> ort.InferenceSession:

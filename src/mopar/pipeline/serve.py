@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 from mopar.bundle import Bundle
 from mopar.bundle.call_plans import call_plans
+from mopar.bundle.single_call import single_call
 from mopar.files import cache_directory
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.executor import Executor
@@ -75,11 +76,13 @@ async def serve_settled(
 
     budget = memory_budget(bundle.manifest, options)
     started: Deployment
-    concurrency = len(bundle.manifest.plan.functions) + 1
+    manifest = bundle.manifest
+    concurrency = len(manifest.plan.functions) + 1
     if options.functions is not None:
-        endpoints = read_endpoints(options.functions, bundle.manifest)
+        endpoints = read_endpoints(options.functions, manifest)
+        manifest = single_call(manifest, endpoints.entry) if endpoints.entry else manifest
         concurrency = max(concurrency, endpoints.concurrency)
-        started = functions_elsewhere(endpoints, bundle.manifest, restarted)
+        started = functions_elsewhere(endpoints, manifest, restarted)
     else:
         started = host_platform().start(
             bundle,
@@ -91,12 +94,12 @@ async def serve_settled(
         )
     async with started as deployment:
         executor = Executor(
-            bundle.manifest,
+            manifest,
             deployment.transport(budget),
             name=options.name,
             concurrency=concurrency,
             queue=options.queue,
-            limited=deployment.limited,
+            limited=deployment.limited and manifest is bundle.manifest,
             budget=budget,
             observe=metrics.observe,
         )

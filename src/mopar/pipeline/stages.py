@@ -6,14 +6,35 @@ from pathlib import Path
 from typing import Literal
 
 from mopar.gateway.arrays import Array
+from mopar.pipeline.codecs.preferred import preferred
 from mopar.pipeline.profile import Shapes
-from mopar.planning import NO_CODINGS, Codings, FrontPoint, check_plan, plan, plan_cuts, plan_front, plan_uniform
+from mopar.planning import (
+    NO_CODINGS,
+    Codings,
+    FrontPoint,
+    check_plan,
+    plan,
+    plan_cuts,
+    plan_front,
+    plan_uniform,
+    stored,
+)
 from mopar.platforms.base import Network
-from mopar.platforms.books import load_book, load_limits
+from mopar.platforms.books import load_book, load_limits, run_by
 from mopar.platforms.networks import behind
 from mopar.profiling import load_inputs, resized_inputs, sample_inputs
 from mopar.shapes import parse_shapes
-from mopar.types import InputRange, InputRecipe, Plan, PlatformLimits, Profile, TensorSpec, UsageError
+from mopar.types import (
+    InfeasibleError,
+    InputRange,
+    InputRecipe,
+    Plan,
+    PlatformLimits,
+    PriceBook,
+    Profile,
+    TensorSpec,
+    UsageError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +43,8 @@ class PlanOptions:
 
     ``max_parts`` is of functions that compute a slice side by side, of the planner's own plans;
     ``budget_usd`` is of a million requests; ``exact`` looks at every cut position of a large model; ``max_cpu`` is of a
-    function; ``network`` lies between the gateway and the functions.
+    function; ``network`` lies between the gateway and the functions; with ``object_store``, tensors that no message
+    holds may pass through one; ``orchestration`` names what runs the plan, whose price is then part of the plan's.
     """
 
     platform: str = "local"
@@ -37,6 +59,8 @@ class PlanOptions:
     max_parts: int | None = None
     max_cpu: float | None = None
     network: Network | None = None
+    object_store: bool = False
+    orchestration: str | None = None
 
 
 def limits_of(options: PlanOptions) -> PlatformLimits:
@@ -44,12 +68,31 @@ def limits_of(options: PlanOptions) -> PlatformLimits:
     return behind(load_limits(options.platform), options.network)
 
 
+def book_of(options: PlanOptions, limits: PlatformLimits) -> PriceBook:
+    """The prices, of what runs the plan too. Raises UsageError."""
+    return run_by(load_book(options.prices or limits.prices), options.orchestration)
+
+
 def make_plan(profile: Profile, options: PlanOptions, codings: Codings = NO_CODINGS) -> Plan:
     """The plan that the options ask for, of tensors that are sent encoded.
+
+    A store is used where the plan is then the better one.
 
     Raises:
         UsageError, InfeasibleError.
     """
+    objects = stored(profile, limits_of(options)) if options.object_store else {}
+    if not objects:
+        return _made(profile, options, codings)
+    with_store = _made(profile, options, {**objects, **codings})
+    try:
+        without = _made(profile, options, codings)
+    except InfeasibleError:
+        return with_store
+    return with_store if preferred(with_store, without) else without
+
+
+def _made(profile: Profile, options: PlanOptions, codings: Codings) -> Plan:
     if options.cuts is not None and options.uniform is not None:
         raise UsageError("--cuts and --uniform exclude each other: each says where to cut")
     if options.budget_usd is not None and (options.cuts is not None or options.uniform is not None):
@@ -57,7 +100,7 @@ def make_plan(profile: Profile, options: PlanOptions, codings: Codings = NO_CODI
     if options.max_parts is not None and (options.cuts is not None or options.uniform is not None):
         raise UsageError("--parts goes with neither --cuts nor --uniform: their slices are one function each")
     limits = limits_of(options)
-    book = load_book(options.prices or limits.prices)
+    book = book_of(options, limits)
     if options.cuts is not None:
         return plan_cuts(
             profile,
@@ -104,7 +147,7 @@ def make_front(profile: Profile, options: PlanOptions) -> tuple[FrontPoint, ...]
     limits = limits_of(options)
     return plan_front(
         profile,
-        load_book(options.prices or limits.prices),
+        book_of(options, limits),
         limits,
         slo_ms=None if options.slo_ms == "default" else options.slo_ms,
         max_functions=options.max_functions,

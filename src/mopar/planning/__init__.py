@@ -1,6 +1,6 @@
 """Decides how to cut a model: pure functions over a profile, a price book and a platform's limits."""
 
-from mopar.planning.codecs import cheapest, crossing_ms, worthwhile
+from mopar.planning.codecs import cheapest, crossing_ms, stored, worthwhile
 from mopar.planning.given import plan_cuts, plan_uniform, plan_unsplit
 from mopar.planning.model.codings import NO_CODINGS, Codings
 from mopar.planning.model.evaluate import evaluate
@@ -46,6 +46,7 @@ __all__ = [
     "scaled",
     "shape_of",
     "slice_memory_mib",
+    "stored",
     "with_headroom",
     "worthwhile",
 ]

@@ -1,49 +1,107 @@
 """Which codecs are worth their time on a platform: those with which a tensor takes less time to reach a reader.
 
 A tensor's codec is chosen by that alone. Whether the tensor crosses a cut at all then follows from the search, which
-counts it encoded.
+counts it encoded. Of tensors that no message of the platform holds as they are, codecs with which one does are worth it
+in any case, and so is a store of objects that they pass through.
 """
 
 from collections.abc import Mapping, Sequence
 
+from mopar.planning.model.at_size import at_largest
 from mopar.planning.model.calls import Side, call_costs, crossing_time
-from mopar.planning.model.codings import RAW, Codings
+from mopar.planning.model.codings import RAW, Codings, applied
 from mopar.planning.numbers import MIB
-from mopar.types import PlatformLimits, RuntimeCosts, TensorCoding
+from mopar.types import OBJECT_STORE, PlatformLimits, Profile, RuntimeCosts, TensorCoding, UsageError
 
 Offers = Mapping[str, Sequence[TensorCoding]]
 """Tensor -> the codecs that it may be sent with."""
-_SIDES: tuple[Side, Side] = ("producer", "consumer")
+Sides = Sequence[Side]
+"""The calls of functions that a tensor crosses to or from."""
+_BOTH: Sides = ("producer", "consumer")
 
 
 def worthwhile(
-    runtime: RuntimeCosts, limits: PlatformLimits, offers: Offers, *, all_of_them: bool = False
+    profile: Profile, limits: PlatformLimits, offers: Offers, *, all_of_them: bool = False
 ) -> dict[str, tuple[TensorCoding, ...]]:
     """The offered codecs of each tensor that beat sending it as it is, from the least added latency on.
 
     Args:
-        runtime: what calls cost on the profile's machine.
-        limits: the platform's costs of a call.
+        profile: has the tensors, and what calls cost on its machine.
+        limits: the platform's costs of a call, and what its messages hold.
         offers: the codecs of each tensor; tensors of which none is worthwhile are left out.
         all_of_them: whether those that do not beat it are kept, too.
     """
-    raw_ms = crossing_ms(runtime, limits, None)
+    sides, runtime = _sides(profile), profile.runtime
+    sizes = {tensor.name: tensor.bytes for tensor in at_largest(profile).tensors}
     found = {}
     for tensor, codings in offers.items():
-        timed = sorted((crossing_ms(runtime, limits, coding), coding.text, coding) for coding in codings)
-        better = tuple(coding for ms, _, coding in timed if all_of_them or ms < raw_ms)
-        if better:
-            found[tensor] = better
+        crossed = sides.get(tensor, _BOTH)
+        must = not _fits(limits, sizes.get(tensor, 0))
+        raw_ms = crossing_ms(runtime, limits, None, crossed)
+        usable = [applied(profile, {tensor: coding}).get(tensor) for coding in codings]
+        timed = [
+            (crossing_ms(runtime, limits, one, crossed), coding)
+            for coding, one in zip(codings, usable, strict=True)
+            if one is not None and (not must or _fits(limits, sizes[tensor] * coding.bound_ratio))
+        ]
+        kept = [pair for pair in timed if all_of_them or must or pair[0] < raw_ms]
+        if kept:
+            found[tensor] = tuple(coding for _, coding in sorted(kept, key=lambda pair: (pair[0], pair[1].text)))
     return found
 
 
-def crossing_ms(runtime: RuntimeCosts, limits: PlatformLimits, coding: TensorCoding | None) -> float:
+def stored(profile: Profile, limits: PlatformLimits) -> dict[str, TensorCoding]:
+    """A store of objects, for the tensors that no message of the platform holds as they are.
+
+    Putting and getting an object takes its time whatever computes meanwhile: latency, and no CPU.
+
+    Raises:
+        UsageError: the platform has no store.
+    """
+    if limits.store_ms is None:
+        raise UsageError(f"--object-store: functions of {limits.name} have none: leave it out")
+    largest = at_largest(profile).tensors
+    found = {}
+    for tensor, most in zip(profile.tensors, largest, strict=True):
+        if tensor.bytes and not _fits(limits, most.bytes):
+            per_mib_ms = limits.store_ms_per_mib + limits.store_ms / (tensor.bytes / MIB)
+            found[tensor.name] = TensorCoding(
+                OBJECT_STORE,
+                ratio=0.0,
+                encode_ms_per_mib=0.0,
+                decode_ms_per_mib=0.0,
+                library_mib=limits.store_mib,
+                by_gateway=True,
+                read_ms_per_mib=per_mib_ms,
+                made_ms_per_mib=per_mib_ms,
+            )
+    return found
+
+
+def crossing_ms(
+    runtime: RuntimeCosts, limits: PlatformLimits, coding: TensorCoding | None, sides: Sides = _BOTH
+) -> float:
     """Time that a MiB of a tensor takes from its producer to one reader, encoding and decoding included."""
     costs = call_costs(runtime, limits)
-    sides = [crossing_time(costs, MIB, side, coding or RAW) for side in _SIDES]
-    return sum(time.inside_ms + time.outside_ms for time in sides)
+    times = [crossing_time(costs, MIB, side, coding or RAW) for side in sides]
+    return sum(time.inside_ms + time.outside_ms for time in times)
 
 
 def cheapest(choices: Mapping[str, Sequence[TensorCoding]]) -> Codings:
     """The first codec of each tensor."""
     return {tensor: codings[0] for tensor, codings in choices.items() if codings}
+
+
+def _sides(profile: Profile) -> dict[str, Sides]:
+    """Those of the model's own inputs, which no function makes, and of outputs that no function reads."""
+    found: dict[str, Sides] = {tensor.name: ("consumer",) for tensor in profile.tensors if tensor.producer < 0}
+    outputs, end = {spec.name for spec in profile.outputs}, len(profile.layers)
+    for tensor in profile.tensors:
+        if tensor.name in outputs and tensor.producer >= 0 and all(reader >= end for reader in tensor.consumers):
+            found[tensor.name] = ("producer",)
+    return found
+
+
+def _fits(limits: PlatformLimits, nbytes: float) -> bool:
+    """Whether a message has room for so many bytes of a tensor."""
+    return limits.payload_bytes is None or nbytes * limits.payload_factor <= limits.payload_bytes

@@ -21,6 +21,9 @@ class SolvePolicy:
             what is the fastest by less may hold several times the memory.
         better: a plan must beat the best one by this share to replace it, which excludes equal chains.
         tie: of plans whose costs differ by less than this share, the faster is taken.
+        fine_ms: where what runs a plan is paid for by units of time, units of up to this length are not settled: the
+            plan is dearer than the best by one unit at most, and predictions err by more.
+        most_rounds: of longer units, most searches that settle what rounding up decides; 100 ms take a few.
         worth: a balanced plan with parallel parts gives way to one without that gains this share more than it gives
             away: above rounding, and below what a table shows.
     """
@@ -34,6 +37,8 @@ class SolvePolicy:
     as_fast: float = 1.01
     better: float = 1e-11
     tie: float = 1e-7
+    fine_ms: float = 1.0
+    most_rounds: int = 12
     worth: float = 1e-4
 
 
@@ -69,8 +74,8 @@ class SearchPolicy:
     solve: SolvePolicy = field(default_factory=SolvePolicy)
 
     def exact(self) -> "SearchPolicy":
-        """The same policy with every cut position, however many there are."""
-        return replace(self, all_positions_up_to=None)
+        """The same policy with every cut position, however many there are, and all that rounding up decides settled."""
+        return replace(self, all_positions_up_to=None, solve=replace(self.solve, fine_ms=0.0, most_rounds=1 << 30))
 
 
 DEFAULT = SearchPolicy()

@@ -97,10 +97,12 @@ class Bill:
     Attributes:
         ms: duration, rounded up as the platform does; with the initialisation before the call, where that is billed.
         usd: price of it, and of the call itself.
+        inner: of the calls that the function made itself, by function.
     """
 
     ms: float
     usd: float
+    inner: "tuple[tuple[str, Bill], ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)

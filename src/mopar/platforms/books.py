@@ -8,6 +8,7 @@ import dataclasses
 import math
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from mopar.files import read_bounded
-from mopar.types import PlatformLimits, PriceBook, UsageError
+from mopar.types import Orchestrator, PlatformLimits, PriceBook, UsageError
 
 _BOOKS = Path(__file__).parent / "books"
 _LIMITS = _BOOKS / "limits"
@@ -23,6 +24,8 @@ _BOOK_PLUGINS, _LIMIT_PLUGINS = "mopar.books", "mopar.limits"
 _OPTIONAL = {"mib_per_vcpu", "max_functions", "payload_bytes", "package_bytes"}
 _HOPS = ("hop_ms", "hop_ms_per_mib")
 
+GATEWAY = "gateway"
+"""What runs a plan by default: mopar's own."""
 _MOST_BYTES = 1 << 20
 
 T = TypeVar("T", PriceBook, PlatformLimits)
@@ -55,7 +58,41 @@ def load_book(name_or_path: str) -> PriceBook:
         raise UsageError(f"{path}: cold_rate {book.cold_rate} must be between 0 and 1")
     if book.cpu_sizes:
         _check_cpu_sizes(book, path)
+    _check_orchestrators(book, path)
     return book
+
+
+def run_by(book: PriceBook, orchestration: str | None) -> PriceBook:
+    """A book with the price of what runs a plan.
+
+    Args:
+        book: the prices.
+        orchestration: ``gateway``, which costs nothing of the platform's, or one of the book's; None where nothing is
+            named, so that plans do not tell of it.
+
+    Raises:
+        UsageError: the book knows none of that name.
+    """
+    if orchestration is None:
+        return book
+    known = {GATEWAY: Orchestrator(GATEWAY), **{one.name: one for one in book.orchestrators}}
+    if orchestration not in known:
+        raise UsageError(f"--orchestration {orchestration}: prices {book.name} have {', '.join(known)}")
+    return replace(book, orchestrator=known[orchestration])
+
+
+def _check_orchestrators(book: PriceBook, path: Path) -> None:
+    """Check that each has a name of its own, and prices that are any."""
+    names = [one.name for one in book.orchestrators]
+    if len(set(names)) < len(names) or not set(names).isdisjoint({"", GATEWAY}):
+        raise UsageError(f"{path}: orchestrators: each needs a name of its own, and gateway is mopar's")
+    for one in book.orchestrators:
+        for field in dataclasses.fields(one):
+            value = getattr(one, field.name)
+            if isinstance(value, int | float) and not 0 <= value < math.inf:
+                raise UsageError(f"{path}: orchestrators: {field.name} of {one.name} must be at least 0, not {value}")
+    if book.orchestrator is not None:
+        raise UsageError(f"{path}: orchestrator is chosen by --orchestration: write orchestrators")
 
 
 def _check_cpu_sizes(book: PriceBook, path: Path) -> None:

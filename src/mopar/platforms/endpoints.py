@@ -5,6 +5,8 @@
     {"transport": "aws-lambda", "functions": {"f0": ["resnet50-f0:live"]}, "concurrency": 100,
      "aws": {"region": "eu-central-1", "bucket": "my-models", "prefix": "mopar/resnet50/tensors/"}}
 
+    {"transport": "aws-lambda", "functions": {"entry": ["resnet50-entry:live"]}, "entry": "entry"}
+
 ``mopar serve BUNDLE --functions FILE.json`` serves with them. A function's addresses are its replicas; where a platform
 runs several behind one address, it is there as often.
 """
@@ -18,6 +20,8 @@ from mopar.types import Manifest, UsageError
 
 READY_S = 60.0
 FUNCTIONS_VARIABLE = "MOPAR_FUNCTIONS"
+LAMBDA, LAMBDA_EMULATED = "aws-lambda", "aws-lambda-emulated"
+"""Transports to functions of AWS Lambda."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Endpoints:
             its successor; without an entry it may say anything.
         concurrency: calls at a time of each replica, over HTTP and on Lambda.
         aws: where functions on Lambda are.
+        entry: the one of them that runs the whole plan itself, and is alone called; empty where there is none.
     """
 
     functions: dict[str, tuple[str, ...]]
@@ -59,14 +64,15 @@ class Endpoints:
     revisions: dict[str, str] = field(default_factory=dict)
     concurrency: int = 1
     aws: AwsPlace = field(default_factory=AwsPlace)
+    entry: str = ""
 
     @property
     def needs_tls(self) -> bool:
         """Whether connections may be encrypted."""
-        if not self.transport.startswith("aws-lambda"):
+        if not self.transport.startswith(LAMBDA):
             return False
         named = any("://" not in place for places in self.functions.values() for place in places)
-        return bool(self.aws.bucket) or (named and self.transport == "aws-lambda")
+        return bool(self.aws.bucket) or (named and self.transport == LAMBDA)
 
 
 def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
@@ -82,9 +88,7 @@ def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
         found = from_json(text.encode(), Endpoints, what=f"${FUNCTIONS_VARIABLE}", error=UsageError)
     if found.concurrency < 1:
         raise UsageError(f"{path}: concurrency {found.concurrency}: write 1 or more")
-    for function in manifest.plan.functions:
-        if not found.functions.get(function.name):
-            raise UsageError(
-                f"{path if text is None else f'${FUNCTIONS_VARIABLE}'}: no address of function {function.name}"
-            )
+    for name in [found.entry] if found.entry else [function.name for function in manifest.plan.functions]:
+        if not found.functions.get(name):
+            raise UsageError(f"{path if text is None else f'${FUNCTIONS_VARIABLE}'}: no address of function {name}")
     return found

@@ -14,15 +14,16 @@ _RUNTIME = "mopar.runtime."
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
 
 
-def command_of(python: str, root: str, module: str) -> list[str]:
+def command_of(python: str, root: str, module: str, *, alone: bool = False) -> list[str]:
     """The command line that runs a module's ``main``; its arguments are to be added.
 
     Args:
         python: the interpreter.
         root: folder of the package ``mopar``.
         module: one outside ``mopar.runtime`` may import installed packages.
+        alone: whether all that it imports is in ``root``, so that none is needed.
     """
-    flags = ["-I", "-S"] if module.startswith(_RUNTIME) else ["-I"]
+    flags = ["-I", "-S"] if alone or module.startswith(_RUNTIME) else ["-I"]
     return [python, *flags, "-B", "-c", _BOOT.format(module), root]
 
 
@@ -69,7 +70,14 @@ class ServedGraph:
     packed: GraphForm | None = None
 
 
-def config_of(function: str, library: str, threads: int, max_body_bytes: int, graphs: Sequence[ServedGraph]) -> bytes:
+def config_of(
+    function: str,
+    library: str,
+    threads: int,
+    max_body_bytes: int,
+    graphs: Sequence[ServedGraph],
+    lossless: str | None = None,
+) -> bytes:
     """The configuration of a function (``mopar.runtime.config``).
 
     Args:
@@ -78,12 +86,15 @@ def config_of(function: str, library: str, threads: int, max_body_bytes: int, gr
         threads: of an operator.
         max_body_bytes: of a request over HTTP.
         graphs: in the order in which calls number them.
+        lossless: path of the library that decodes and encodes its tensors; None where none is encoded.
     """
+    codecs = {} if lossless is None else {"lossless": lossless}
     document = {
         "function": function,
         "library": library,
         "threads": threads,
         "max_body_bytes": max_body_bytes,
+        **codecs,
         "graphs": [_graph(graph) for graph in graphs],
     }
     return msgspec.json.encode(document)

@@ -8,9 +8,11 @@ from types import TracebackType
 from typing import Self
 
 from mopar.platforms.base import Budget, Deployment, Transport
-from mopar.platforms.endpoints import Endpoints
+from mopar.platforms.endpoints import LAMBDA, LAMBDA_EMULATED, Endpoints
 from mopar.platforms.http import HttpTransport, Polled
+from mopar.platforms.http.oip import OipWire
 from mopar.platforms.http.wire import Wire
+from mopar.platforms.request_codes import NO_CODES, PlanCodes
 from mopar.types import Manifest, PlatformError, UsageError
 
 
@@ -45,11 +47,17 @@ class RemoteDeployment(ABC):
 
 
 class HttpElsewhere(RemoteDeployment):
-    """Functions at URLs."""
+    """Functions at URLs.
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    Args:
+        endpoints: where they are.
+        codes: which tensors are sent encoded.
+    """
+
+    def __init__(self, endpoints: Endpoints, codes: PlanCodes = NO_CODES) -> None:
         """Raises UsageError where an address is malformed."""
         super().__init__(endpoints)
+        self._codes = codes
         self._watches = {
             name: Polled(name, urls, endpoints.revisions.get(name, "")) for name, urls in endpoints.functions.items()
         }
@@ -57,7 +65,11 @@ class HttpElsewhere(RemoteDeployment):
     def transport(self, budget: Budget | None = None) -> HttpTransport:
         """What carries calls to the functions."""
         return HttpTransport(
-            self.endpoints.functions, budget, watches=self._watches, concurrency=self.endpoints.concurrency
+            self.endpoints.functions,
+            budget,
+            watches=self._watches,
+            concurrency=self.endpoints.concurrency,
+            wire=OipWire(self._codes),
         )
 
     async def __aenter__(self) -> Self:
@@ -92,7 +104,7 @@ class LambdaElsewhere(RemoteDeployment):
 
     def __init__(self, endpoints: Endpoints, manifest: Manifest) -> None:
         super().__init__(endpoints)
-        self._outputs = frozenset(manifest.plan.outputs)
+        self._codes = PlanCodes.of(manifest)
         wire = self._wire()
         for place in (place for places in endpoints.functions.values() for place in places):
             wire.address(place)
@@ -118,7 +130,7 @@ class LambdaElsewhere(RemoteDeployment):
     def _wire(self) -> Wire:
         from mopar.platforms.aws_lambda.transport import lambda_wire  # other transports do without
 
-        return lambda_wire(self.endpoints.functions, self.endpoints.aws, self._outputs)
+        return lambda_wire(self.endpoints.functions, self.endpoints.aws, self._codes)
 
 
 class SocketsElsewhere(RemoteDeployment):
@@ -181,14 +193,15 @@ def functions_elsewhere(endpoints: Endpoints, manifest: Manifest, on_restart: Ca
 
     Raises:
         UsageError: no such transport.
+        PlatformError: the gateway has to encode tensors, and lacks the library.
     """
     if endpoints.transport == "http":
-        return HttpElsewhere(endpoints)
+        return HttpElsewhere(endpoints, PlanCodes.of(manifest))
     if endpoints.transport == "socket":
         return SocketsElsewhere(endpoints, manifest, on_restart)
-    if endpoints.transport == "aws-lambda":
+    if endpoints.transport == LAMBDA:
         return LambdaElsewhere(endpoints, manifest)
-    if endpoints.transport == "aws-lambda-emulated":
+    if endpoints.transport == LAMBDA_EMULATED:
         from mopar.platforms.aws_lambda.instances import EmulatedDeployment  # other transports do without
 
         return EmulatedDeployment(endpoints, manifest, on_restart)

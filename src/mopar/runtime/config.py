@@ -13,6 +13,9 @@ On Lambda, ``threads`` may be 0: as many as the function's memory buys CPUs. Eit
 there, files beside the graph's that the function fetches before it loads:
 ``[{"name": "g0.weights", "bucket": "b", "key": "k", "bytes": 123, "sha256": "5f1c.."}]``.
 
+``lossless`` is the path of Blosc2's library where tensors are sent encoded with it (``mopar.runtime.encoded``); it may
+be absent.
+
 The environment variable ``MOPAR_REVISION`` says what the function was deployed as; its health answers repeat it.
 """
 
@@ -66,13 +69,16 @@ class Graph:
 
 
 class Config:
-    """A function: its name, the engine's library, its graphs, how large a request's body may be, and its revision."""
+    """A function: its name, its libraries, its graphs, how large a request's body may be, and its revision."""
 
-    __slots__ = ("function", "graphs", "library", "max_body_bytes", "revision", "threads")
+    __slots__ = ("function", "graphs", "library", "lossless", "max_body_bytes", "revision", "threads")
 
     def __init__(self, item: "dict[object, object]", folder: str) -> None:
         self.function = _text(item, "function")
         self.library = os.path.join(folder, _text(item, "library"))  # noqa: PTH118 - the same
+        self.lossless = ""
+        if "lossless" in item:
+            self.lossless = os.path.join(folder, _text(item, "lossless"))  # noqa: PTH118 - the same
         self.threads = _number(item, "threads")
         self.max_body_bytes = _number(item, "max_body_bytes")
         self.graphs = [Graph(graph, folder) for graph in _objects(item, "graphs")]

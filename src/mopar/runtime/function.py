@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mopar.runtime.config import Config
     from mopar.runtime.graphs import MakeEngine
     from mopar.runtime.interface import AnyBound, AnySession
+    from mopar.runtime.lossless import Lossless
     from mopar.runtime.mapped import MappedFiles
 
 _ALIGNMENT = 64
@@ -98,18 +99,29 @@ class Function:
     Args:
         config: what it serves.
         make_engine: from the library's path and a number of threads.
+
+    Attributes:
+        config: the same.
+        graphs: by their names.
+        loaded: whether they can be run.
+        lossless: decodes and encodes tensors; None before it is loaded, and where none is encoded.
     """
 
     def __init__(self, config: "Config", make_engine: "MakeEngine") -> None:
         self.config = config
         self.graphs = {graph.id: graph for graph in config.graphs}
         self.loaded = False
+        self.lossless: Lossless | None = None
         self._make_engine = make_engine
         self._mapped: MappedFiles | None = None
         self._sessions: dict[str, AnySession] = {}
 
     def load(self) -> None:
-        """Load all graphs. Raises OrtError."""
+        """Load all graphs, and what decodes their tensors. Raises OrtError, OSError."""
+        if self.config.lossless:
+            from mopar.runtime.lossless import Lossless  # other functions do without
+
+            self.lossless = Lossless(self.config.lossless)
         engine = self._make_engine(self.config.library, self.config.threads)
         for graph in self.config.graphs:
             inputs, outputs = (tuple(port.name for port in side) for side in (graph.inputs, graph.outputs))

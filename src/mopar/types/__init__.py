@@ -3,7 +3,7 @@
 model -> graph -> Profile -> Plan -> Manifest (bundle) -> deployment -> answers
 """
 
-from mopar.types.codings import TensorCoding
+from mopar.types.codings import OBJECT_STORE, TensorCoding
 from mopar.types.dtypes import DTYPES, DType, dtype_of_code, dtype_of_name, dtype_of_oip, oip_of
 from mopar.types.errors import (
     BundleError,
@@ -48,6 +48,7 @@ from mopar.types.plan import (
     Function,
     Graph,
     LargerRequest,
+    Orchestrated,
     Plan,
     PlanCoding,
     Predicted,
@@ -56,7 +57,15 @@ from mopar.types.plan import (
     Region,
     Source,
 )
-from mopar.types.platform import CpuSize, PlatformLimits, PriceBook
+from mopar.types.platform import (
+    MOST_INLINE_BYTES,
+    CpuSize,
+    Orchestrator,
+    PlatformLimits,
+    PriceBook,
+    inline_bytes,
+    most_pointers,
+)
 from mopar.types.profile import (
     InputRecipe,
     Machine,
@@ -75,6 +84,8 @@ from mopar.types.tensor import Dim, TensorSpec, TensorValue, element_count, form
 
 __all__ = [
     "DTYPES",
+    "MOST_INLINE_BYTES",
+    "OBJECT_STORE",
     "PACKED_OPTIONS",
     "PORTABLE_OPTIONS",
     "REQUEST",
@@ -113,6 +124,8 @@ __all__ = [
     "ModelInfo",
     "MoparError",
     "OperatorShare",
+    "Orchestrated",
+    "Orchestrator",
     "OutOfMemoryError",
     "OverloadedError",
     "PackedEntry",
@@ -152,5 +165,7 @@ __all__ = [
     "dtype_of_oip",
     "element_count",
     "format_shape",
+    "inline_bytes",
+    "most_pointers",
     "oip_of",
 ]

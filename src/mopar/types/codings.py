@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+OBJECT_STORE = "object-store"
+"""In place of a codec: a tensor that passes through a store of objects, since no message holds it."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorCoding:
@@ -12,9 +15,26 @@ class TensorCoding:
         ratio: bytes that are sent, per byte of the tensor.
         encode_ms_per_mib: CPU time of its producer, per MiB of the tensor.
         decode_ms_per_mib: CPU time of each function that reads it.
+        most_ratio: bytes that are sent at most, per byte, which memory and limits on payloads are held to; None for
+            ``ratio``, where that does not depend on values.
+        library_mib: memory that a function holds for this codec and all others of its kind.
+        by_gateway: whether the gateway can encode and decode too, so that it applies to the model's own inputs and
+            outputs.
+        read_ms_per_mib, made_ms_per_mib: latency beside that, of each call that reads the tensor, and of the call that
+            makes it.
     """
 
     text: str
     ratio: float
     encode_ms_per_mib: float
     decode_ms_per_mib: float
+    most_ratio: float | None = None
+    library_mib: float = 0.0
+    by_gateway: bool = False
+    read_ms_per_mib: float = 0.0
+    made_ms_per_mib: float = 0.0
+
+    @property
+    def bound_ratio(self) -> float:
+        """Bytes that are sent at most, per byte of the tensor."""
+        return self.ratio if self.most_ratio is None else self.most_ratio

@@ -1,6 +1,6 @@
 """What deploying, packaging and removing report."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 DEPLOYED_SCHEMA = 1
 
@@ -59,6 +59,8 @@ class Deployed:
         gateway: where; None where it has none, or that is not known.
         functions: in the plan's order.
         seconds: that the verb took.
+        parameters: what the gateway says of the model beside its tensors, such as what its lossy codecs lose; empty
+            where it says nothing, or was not asked.
     """
 
     platform: str
@@ -67,6 +69,7 @@ class Deployed:
     gateway: GatewayAddress | None
     functions: tuple[DeployedFunction, ...]
     seconds: float
+    parameters: dict[str, str | float] = field(default_factory=dict)
     schema: int = DEPLOYED_SCHEMA
 
 

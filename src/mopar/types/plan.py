@@ -137,6 +137,30 @@ class Predicted:
 
 
 @dataclass(frozen=True, slots=True)
+class Orchestrated:
+    """What runs the calls of a plan, by its price, which is part of the plan's.
+
+    Attributes:
+        name: as ``--orchestration`` takes it.
+        billed_ms: of a request; 0 where it is not billed by time.
+        objects: how many tensors of a request become objects.
+        cost_per_million_usd: of it itself, for a million requests.
+        objects_per_million_usd: of writing and reading the objects.
+    """
+
+    name: str
+    billed_ms: float
+    objects: int
+    cost_per_million_usd: float
+    objects_per_million_usd: float
+
+    @property
+    def total_per_million_usd(self) -> float:
+        """Of both."""
+        return self.cost_per_million_usd + self.objects_per_million_usd
+
+
+@dataclass(frozen=True, slots=True)
 class CutReason:
     """Why a slice ends at this cut: the cost of plans that differ in this cut only.
 
@@ -235,7 +259,9 @@ class Plan:
         objective: ``cost``, ``latency``, ``balanced``, ``uniform`` or ``cuts``.
         verdict: ``split`` or ``unsplit``; ``reason`` says why in one line.
         outputs: the model's outputs, each as (tensor, call id or ``REQUEST``).
-        codecs: tensor -> codec; a tensor without an entry is transferred unencoded.
+        codecs: tensor -> codec, or ``object-store`` where it passes through one; a tensor without an entry is
+            transferred as it is.
+        code_ratios: tensor -> most bytes that are sent of it, per byte, where its codec's code depends on values.
         predicted: figures of this plan; ``unsplit`` those of the unsplit plan.
         recipes: how the inputs of the measured request were made; latency is predicted for this request.
         ranges: the range of sizes of each input that is answered; memory is predicted for the largest sizes.
@@ -245,6 +271,7 @@ class Plan:
         quota_period_ms: period of the quotas by which the platform limits functions' CPU.
         scale: what a rate of requests needs, where one was stated.
         coding: of lossy ``codecs``; None where there are none.
+        orchestration: what runs the calls; None where nothing is named, or one call is all.
     """
 
     model: str
@@ -261,6 +288,7 @@ class Plan:
     predicted: Predicted
     unsplit: Predicted
     codecs: dict[str, str] = field(default_factory=dict)
+    code_ratios: dict[str, float] = field(default_factory=dict)
     slo_ms: float | None = None
     recipes: tuple[InputRecipe, ...] = ()
     cuts: tuple[CutReason, ...] = ()
@@ -270,6 +298,7 @@ class Plan:
     quota_period_ms: float = 20.0
     scale: Scale | None = None
     coding: PlanCoding | None = None
+    orchestration: Orchestrated | None = None
     schema: int = PLAN_SCHEMA
 
     @property

@@ -1,6 +1,7 @@
 """Prices and limits of platforms: plain data, each with a date and a source."""
 
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,6 +11,62 @@ class CpuSize:
     cpu: float
     memory_min_mib: int = 0
     memory_max_mib: int | None = None
+
+
+MOST_INLINE_BYTES = 32 << 10
+_SPARE_BYTES = 32 << 10
+_ENTRY_BYTES = 640
+"""Of a state, room that is left, and for a tensor's name, shape and key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orchestrator:
+    """What runs the calls of a plan, and what it costs beyond them. A plan of one call needs none.
+
+    Attributes:
+        name: as ``--orchestration`` takes it.
+        request_usd: price of a request.
+        gib_s_usd, memory_mib: price of one GiB for one second, and what is held while a request lasts.
+        billing_unit_ms: a request's latency is rounded up to a multiple of it; 0 for no rounding.
+        put_usd, get_usd: price of writing, and of reading, a tensor as an object.
+        state_bytes: what holds all tensors of a request, or pointers to objects in their place; None where each call
+            has a message of its own, whose limit is the platform's ``payload_bytes``.
+    """
+
+    name: str
+    request_usd: float = 0.0
+    gib_s_usd: float = 0.0
+    memory_mib: int = 0
+    billing_unit_ms: float = 0.0
+    put_usd: float = 0.0
+    get_usd: float = 0.0
+    state_bytes: int | None = None
+
+    @property
+    def usd_per_ms(self) -> float:
+        """Price of a millisecond of a request."""
+        return self.memory_mib / 1024 * self.gib_s_usd / 1000
+
+    def inline_bytes(self, tensors: int) -> float:
+        """The largest tensor that is no object, in a plan with so many tensors."""
+        return inf if self.state_bytes is None else inline_bytes(self.state_bytes, tensors)
+
+
+def inline_bytes(state_bytes: int, tensors: int, most_bytes: int = MOST_INLINE_BYTES) -> int:
+    """The largest tensor that a state of so many tensors holds, in base64 beside a pointer to each; below 0 for none.
+
+    Args:
+        state_bytes: of the state.
+        tensors: in a request.
+        most_bytes: of one.
+    """
+    spare = state_bytes - _SPARE_BYTES - tensors * _ENTRY_BYTES
+    return min(spare * 3 // 4 // max(tensors, 1), most_bytes)
+
+
+def most_pointers(state_bytes: int) -> int:
+    """Of how many tensors a state holds pointers."""
+    return (state_bytes - _SPARE_BYTES) // _ENTRY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +88,8 @@ class PriceBook:
         init_billed: whether initialisation is billed.
         cold_rate: share of calls that are cold starts.
         quota_period_ms: period of the quota by which a function's CPU is limited; Linux's own is 100 ms.
+        orchestrators: what can run a plan there, beside mopar's gateway, which costs nothing of the platform's.
+        orchestrator: what runs this plan; None where nothing is named.
     """
 
     name: str
@@ -50,6 +109,8 @@ class PriceBook:
     cpu_sizes: tuple[CpuSize, ...] = ()
     billing_min_ms: float = 0.0
     quota_period_ms: float = 100.0
+    orchestrators: tuple[Orchestrator, ...] = ()
+    orchestrator: Orchestrator | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +131,9 @@ class PlatformLimits:
             rest is latency only.
         package_base_bytes: size of the runtime, which is part of ``package_bytes``.
         portable_graphs: whether functions load portable graphs, because the kind of their CPU is not known.
+        store_ms, store_ms_per_mib: latency of putting an object into the store that functions share, and of getting it,
+            each, and per MiB of it; ``store_ms`` is None where they have none.
+        store_mib: memory of a function that does.
     """
 
     name: str
@@ -85,6 +149,9 @@ class PlatformLimits:
     wire_billed_share: float = 1.0
     package_base_bytes: int = 0
     portable_graphs: bool = False
+    store_ms: float | None = None
+    store_ms_per_mib: float = 0.0
+    store_mib: float = 0.0
 
     @property
     def shares_memory(self) -> bool:

@@ -40,6 +40,7 @@ class EchoBackend:
     closed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     calls: int = 0
     maps_clients_memory: bool = False
+    parameters: Mapping[str, str | float] = field(default_factory=dict)
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:

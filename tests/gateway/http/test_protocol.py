@@ -47,6 +47,13 @@ def test_metadata_names_the_tensors_and_shows_free_sizes_as_minus_one(server: Se
     assert _json(server, get(prefix + "/ready")) == (200, {"name": "echo", "ready": True})
 
 
+def test_metadata_says_what_there_is_to_know_beside_the_tensors(server: Server) -> None:
+    assert "parameters" not in _json(server, get("/v2/models/echo"))[1]
+    told: dict[str, str | float] = {"lossy_codecs": "int8", "accuracy_points_lost": 0.25}
+    with running(any_shape_backend(parameters=told)) as other:
+        assert _json(other, get("/v2/models/echo"))[1]["parameters"] == told
+
+
 def test_server_metadata_promises_only_what_is_there(server: Server) -> None:
     status, about = _json(server, get("/v2"))
     assert status == 200

@@ -12,8 +12,10 @@ from mopar.measurement.codec_costs import CodecCost, CodecCosts
 from mopar.measurement.recording import record
 from mopar.pipeline.codecs.accuracy import loss_of
 from mopar.pipeline.codecs.calibration import Calibration, load_calibration
-from mopar.pipeline.codecs.choose import Chosen, CodecOptions, choose
+from mopar.pipeline.codecs.choose import choose
 from mopar.pipeline.codecs.file import codecs_path, read_codecs, write_codecs
+from mopar.pipeline.codecs.options import Chosen, CodecOptions
+from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
@@ -25,9 +27,9 @@ MODEL = "conv_chain"
 SLOW = PlanOptions(platform="container-http", network=Network(20.0), cuts=(1,), slo_ms=None)
 COSTS = CodecCosts(
     tuple(
-        CodecCost(codec, parameter, rank, 0.5, 0.4)
-        for codec in ("fp16", "bf16", "int8", "int8-static", "int4", "linear")
-        for parameter in ((4, 64) if codec == "linear" else (0,))
+        CodecCost(codec, parameter, rank, 0.5, 0.4, 0.01, 0.01)
+        for codec in ("fp16", "bf16", "int8", "int8-static", "int4", "linear", "autoencoder")
+        for parameter in ((4, 64) if codec in {"linear", "autoencoder"} else (0,))
         for rank in (3, 4)
     )
 )
@@ -84,6 +86,14 @@ def test_nothing_is_encoded_in_shared_memory_or_without_a_budget(
         found = chosen(known, calibration, CodecOptions(budget), options)
         assert not found.plan.codecs
         assert found.accuracy is None
+
+
+def test_a_plan_that_is_hardly_better_is_not_worth_a_loss(known: tuple[Model, Profile]) -> None:
+    raw = make_plan(known[1], SLOW)
+    for share, worth in ((0.98, True), (0.995, False), (1.0, False)):
+        coded = replace(raw, predicted=replace(raw.predicted, latency_ms=share * raw.predicted.latency_ms))
+        assert preferred(coded, raw, WORTH) == worth
+        assert preferred(coded, raw) == (share < 1)
 
 
 def test_forced_codecs_are_used_whatever_they_lose(known: tuple[Model, Profile], calibration: Calibration) -> None:

@@ -59,7 +59,7 @@ def test_a_number_and_an_array(name: str, pairs: list[tuple[float, float]]) -> N
 def test_a_plan_and_the_table_of_slices(
     profile: Profile, book: PriceBook, limit: PlatformLimits, data: st.DataObject
 ) -> None:
-    """A chain's cost and latency are the sums of its slices' at their sizes."""
+    """A chain's cost and latency are the sums of its slices' at their sizes, and the price of what runs it."""
     question = make_question(profile, book, limit)
     positions = question.between(question.cut_positions)
     problem = free_problem(question, positions)
@@ -71,5 +71,7 @@ def test_a_plan_and_the_table_of_slices(
         slices.append(Slice(positions[start], positions[stop], sizes.at(pick)))
         usd, ms = usd + float(sizes.cost_usd[pick]), ms + float(sizes.latency_ms[pick])
     predicted = evaluate(profile, book, limit, chain_shape(profile, slices))
+    held = problem.chains.held
+    usd += held.usd(ms) if held is not None and len(slices) > 1 else 0.0
     assert predicted.cost_per_million_usd == pytest.approx(usd * 1e6)
     assert predicted.latency_ms == pytest.approx(ms)

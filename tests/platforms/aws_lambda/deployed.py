@@ -25,10 +25,9 @@ def archives(text: str = "1", **fields: Any) -> Callable[..., tuple[FunctionPack
     def packager(
         bundle: Bundle, _name: str, into: Path, options: LambdaOptions, _tell: object
     ) -> tuple[FunctionPackage, ...]:
-        return tuple(
-            _package(function.name, function.memory_mib, into, options, text, fields)
-            for function in bundle.manifest.plan.functions
-        )
+        sizes = {function.name: function.memory_mib for function in bundle.manifest.plan.functions}
+        sizes |= {"entry": options.entry_mib} if options.by_entry else {}
+        return tuple(_package(name, memory_mib, into, options, text, fields) for name, memory_mib in sizes.items())
 
     return packager
 

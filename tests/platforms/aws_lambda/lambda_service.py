@@ -14,8 +14,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mopar.bundle import Bundle
+from mopar.bundle.sent_codecs import functions_that_encode
 from mopar.platforms.aws_lambda.function_files import function_files
 from mopar.platforms.aws_lambda.runtime_files import CONFIG
+from mopar.platforms.codes import codec_library
 from mopar.platforms.local.library import engine_library
 from mopar.runtime.aws_lambda.api import Invocation, RuntimeApi
 from mopar.runtime.aws_lambda.invoked import Invocations
@@ -51,7 +53,8 @@ class Handlers:
         library = engine_library()
         for function in bundle.manifest.plan.functions:
             home = folder / function.name
-            files = function_files(bundle, function, library.name, None, None).files
+            codecs = codec_library() if function.name in functions_that_encode(bundle.manifest) else None
+            files = function_files(bundle, function, library.name, None, None, codecs).files
             home.mkdir(parents=True)
             (home / library.name).symlink_to(library)
             for name, source in files.items():

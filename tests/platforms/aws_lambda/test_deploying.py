@@ -15,7 +15,7 @@ from mopar.platforms.aws_lambda.options import LambdaOptions
 from mopar.types import MoparError, PlatformError, UsageError
 from tests.bundle.plans import built
 from tests.platforms.aws_lambda.conftest import BUCKET, REGION, Aws
-from tests.platforms.aws_lambda.deployed import aliases, everything, platform, quiet
+from tests.platforms.aws_lambda.deployed import aliases, everything, platform, policies, quiet
 from tests.platforms.aws_lambda.faults import failing
 
 OPTIONS = LambdaOptions(region=REGION, ready_s=2.0, functions_only=True)
@@ -73,6 +73,33 @@ def test_with_a_state_machine_that_calls_versions(small: Bundle) -> None:
     assert everything()["roles"] == [f"demo-f{place}-{REGION}" for place in range(2)]
     platform().remove("demo", STATES, quiet)
     assert {kind for kind, there in everything().items() if there} == set()
+
+
+ENTRY = replace(OPTIONS, orchestration="entry", entry_mib=256, functions_only=False)
+
+
+@pytest.mark.usefixtures("aws")
+def test_with_an_entry_function_that_calls_versions(small: Bundle) -> None:
+    platform().deploy(small, "demo", ENTRY, quiet)
+    made = platform("2").deploy(small, "demo", ENTRY, quiet)
+    assert made.ready
+    assert made.gateway is None
+    assert aliases() == {"demo-f0": "2", "demo-f1": "2", "demo-entry": "2"}
+    function = boto3.client("lambda").get_function_configuration(FunctionName="demo-entry", Qualifier="live")
+    told = json.loads(function["Environment"]["Variables"]["MOPAR_FUNCTIONS"])
+    assert told["functions"] == {"f0": ["demo-f0:2"], "f1": ["demo-f1:2"]}
+    assert (function["MemorySize"], function["Timeout"]) == (256, 120)
+    statements = policies()[f"demo-entry-{REGION}"]["Statement"]
+    assert {statement["Sid"]: statement["Resource"] for statement in statements}["CallItsFunctions"] == [
+        f"arn:aws:lambda:{REGION}:123456789012:function:demo-f{place}:*" for place in range(2)
+    ]
+    with failing("Invoke", "InvalidRuntimeException", first=3), pytest.raises(PlatformError, match="function entry"):
+        platform("3").deploy(small, "demo", ENTRY, quiet)
+    assert aliases() == {"demo-f0": "2", "demo-f1": "2", "demo-entry": "2"}
+    # Without one again: it goes.
+    platform("3").deploy(small, "demo", OPTIONS, quiet)
+    assert everything()["functions"] == ["demo-f0", "demo-f1"]
+    assert everything()["roles"] == [f"demo-f{place}-{REGION}" for place in range(2)]
 
 
 @pytest.mark.usefixtures("aws")

@@ -27,6 +27,7 @@ from mopar.platforms.aws_lambda.function_files import Weights
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.messages import StoredValue, StorePlace, invoke_message, read_answer
 from mopar.platforms.aws_lambda.packages import PackageSettings, make_packages
+from mopar.platforms.codes import EncodedValue
 from mopar.platforms.container.labels import labels_of
 from mopar.types import REQUEST, DeploymentError, MoparError, OutOfMemoryError, PlatformError, RequestError, TensorValue
 from tests.bundle.plans import built
@@ -82,7 +83,7 @@ def answers(
         inputs = [values[source.producer, source.tensor] for item in call.inputs for source in item.sources]
         body = functions[call.function].invoke(invoke_message(graph.id, inputs, store)).body
         answer = read_answer(call.function, body, graph.outputs, [None] * len(graph.outputs))
-        values |= {(call.id, value.name): value for value in answer.outputs}
+        values |= {(call.id, value.name): value for value in answer.outputs if not isinstance(value, EncodedValue)}
     return values
 
 

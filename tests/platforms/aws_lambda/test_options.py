@@ -9,7 +9,14 @@ import pytest
 
 from mopar.bundle import Bundle
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
-from mopar.platforms.aws_lambda.limits import bytes_of_calls, check_package, check_payloads, needing_store
+from mopar.platforms.aws_lambda.limits import (
+    CallBytes,
+    bytes_of_calls,
+    check_entry_memory,
+    check_package,
+    check_payloads,
+    needing_store,
+)
 from mopar.platforms.aws_lambda.naming import function_names, role_name
 from mopar.platforms.aws_lambda.options import LambdaOptions, check_options
 from mopar.platforms.aws_lambda.registry import check_registry
@@ -26,7 +33,9 @@ PLAIN = LambdaOptions()
     [
         ("--architecture arm", "--architecture arm: choose from x86_64, arm64"),
         ("--package-kind tar", "--package-kind tar: choose from auto, zip, image"),
-        ("--orchestration entry", "--orchestration entry: choose from gateway, step-functions"),
+        ("--orchestration steps", "--orchestration steps: choose from gateway, step-functions, entry"),
+        ("--entry-mib 1024", "--entry-mib is the entry function's"),
+        ("--orchestration entry --entry-mib 127", "--entry-mib 127: Expected `int` >= 128"),
         ("--log-retention-days 2", "--log-retention-days 2: choose from 1, 3, 5, 7"),
         ("--region Frankfurt", "--region 'Frankfurt': write it like eu-central-1"),
         ("--role functions", "--role 'functions': write it like arn:aws:iam::123456789012:role/NAME"),
@@ -51,6 +60,15 @@ def test_a_wrong_option_is_named(words: str, says: str) -> None:
     with pytest.raises(UsageError) as caught:
         check_options(parse_options(LambdaOptions, words.split(" "), "aws-lambda"))
     assert str(caught.value).startswith(says)
+
+
+def test_an_entry_function_that_cannot_hold_a_request_is_named(bundle: Bundle) -> None:
+    """Tensors of 0.6 MB, each also in a message, fit beside what it holds anyway."""
+    options = LambdaOptions(orchestration="entry", entry_mib=128)
+    check_plan(bundle, "demo", options)
+    many = [CallBytes(f"c{number}", "f0", 0, 4 << 20) for number in range(12)]
+    with pytest.raises(PlatformError, match=r"function entry has 128 MiB, and needs 177 .*: --entry-mib 177"):
+        check_entry_memory(many, CallBytes("request", "entry", 100, 100), 128)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +125,21 @@ def test_a_package_at_the_limits() -> None:
     check_package(package(packed_bytes=60 << 20), PLAIN, direct=False)
 
 
+def test_codes_count_as_large_as_the_plan_expects_them(bundle: Bundle) -> None:
+    """Of the first call's tensors half of one, and a quarter of all that it makes, which the second reads."""
+    first, _ = bundle.manifest.plan.calls
+    ratios = {first.inputs[0].tensor: 0.5, **dict.fromkeys(first.outputs, 0.25)}
+    plan = replace(bundle.manifest.plan, code_ratios=ratios)
+    plain, coded = (bytes_of_calls(replace(bundle.manifest, plan=one)) for one in (bundle.manifest.plan, plan))
+    assert (plain[0].read_saved, plain[0].made_saved) == (0, 0)
+    assert 0 < coded[0].read_saved < (coded[0].read or 0)
+    assert coded[0].made is not None
+    assert coded[0].made_saved == coded[0].made * 3 // 4
+    assert coded[1].read_saved == (coded[1].read or 0) * 3 // 4
+    assert [call.read for call in coded] == [call.read for call in plain]
+    assert needing_store(coded) == needing_store(plain)
+
+
 def test_messages_that_lambda_does_not_pass_need_a_bucket(bundle: Bundle) -> None:
     calls = bytes_of_calls(bundle.manifest)
     (first, second) = calls
@@ -118,6 +151,7 @@ def test_messages_that_lambda_does_not_pass_need_a_bucket(bundle: Bundle) -> Non
     large = (replace(first, read=first.read * 50), second)
     with pytest.raises(PlatformError, match=r"f0 is sent 7.5 MB in call c0, and Lambda passes 6.3 MB: .*--bucket"):
         check_payloads(large, PLAIN)
+    check_payloads((replace(large[0], read_saved=3 << 20), second), PLAIN)
     check_payloads(large, replace(PLAIN, bucket="b-b"))
     assert needing_store(large) == {"f0"}
     unknown = replace(first, made=None)

@@ -76,13 +76,13 @@ def test_an_archive_holds_what_a_function_needs_alone(bundle: Bundle, tmp_path: 
 
 
 def test_all_that_the_handler_imports_is_there(archive: Path, tmp_path: Path) -> None:
-    """Also what it imports for a store alone, by a Python that finds nothing else."""
+    """Also what it imports for a store or for codecs alone, by a Python that finds nothing else."""
     with zipfile.ZipFile(archive) as files:
         files.extractall(tmp_path)
     lines = (
         "import sys; sys.path.insert(0, sys.argv[1]); import mopar.runtime.aws_lambda.start, {}; print(*sys.modules)"
     )
-    code = lines.format("mopar.runtime.aws_lambda.objects, mopar.runtime.cpu")
+    code = lines.format("mopar.runtime.aws_lambda.objects, mopar.runtime.cpu, mopar.runtime.lossless")
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
     )
@@ -205,3 +205,17 @@ def test_no_index_for_other_processors_is_said(tmp_path: Path, monkeypatch: pyte
 def test_a_python_of_another_version_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--python /bin/sh: Lambda's is 3\.12, that is none"):
         target_of("x86_64", Path("/bin/sh"))
+
+
+def test_functions_whose_tensors_are_encoded_have_the_library_for_it(bundle: Bundle, tmp_path: Path) -> None:
+    """Of two functions the first makes a tensor that neither the second nor anybody else reads encoded."""
+    last = bundle.manifest.plan.outputs[0][0]
+    plan = replace(bundle.manifest.plan, codecs={last: "blosc2:lz4-shuffle"})
+    encoding = replace(bundle, manifest=replace(bundle.manifest, plan=plan))
+    without, with_it = make_packages(encoding, PackageSettings(), tmp_path, lambda _: None)
+    for package, there in ((without, False), (with_it, True)):
+        with zipfile.ZipFile(package.path) as archive:
+            assert ("libblosc2.so" in archive.namelist()) is there
+            config = json.loads(archive.read("function.json"))
+        assert config.get("lossless") == ("libblosc2.so" if there else None)
+        assert package.unpacked_bytes / MIB < MOST_MIB + 3

@@ -1,5 +1,6 @@
 """What ``mopar package`` writes: a template that Amazon's linters find nothing in, with the least rights."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -27,6 +28,9 @@ STATES = LambdaOptions(
     ephemeral_mib=1024,
     architecture="arm64",
     timeout_s=120,
+)
+ENTRY = LambdaOptions(
+    orchestration="entry", bucket="the-bucket", reserved_concurrency=5, timeout_s=400, architecture="arm64"
 )
 GIVEN = LambdaOptions(
     orchestration="step-functions",
@@ -63,7 +67,9 @@ def written(bundle: Bundle, into: Path, options: LambdaOptions) -> tuple[Path, d
 
 
 @pytest.mark.parametrize(
-    "options", [PLAIN, STATES, pytest.param(GIVEN, marks=pytest.mark.slow)], ids=["plain", "states", "given"]
+    "options",
+    [PLAIN, STATES, ENTRY, pytest.param(GIVEN, marks=pytest.mark.slow)],
+    ids=["plain", "states", "entry", "given"],
 )
 @pytest.mark.usefixtures("aws")
 def test_linters_find_nothing(options: LambdaOptions, bundle: Bundle, tmp_path: Path) -> None:
@@ -90,7 +96,7 @@ def test_the_linters_see_what_is_wrong(bundle: Bundle, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [PLAIN, STATES, GIVEN], ids=["plain", "states", "given"])
+@pytest.mark.parametrize("options", [PLAIN, STATES, ENTRY, GIVEN], ids=["plain", "states", "entry", "given"])
 def test_the_sam_command_line_takes_it(options: LambdaOptions, bundle: Bundle, tmp_path: Path) -> None:
     folder, _ = written(bundle, tmp_path / "package", options)
     done = subprocess.run(
@@ -126,6 +132,33 @@ def test_each_role_has_the_rights_it_needs_and_no_others(bundle: Bundle, tmp_pat
         "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::S3::Bucket", "AWS::Serverless::Function",
         "AWS::Serverless::StateMachine",
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("aws")
+def test_an_entry_function_calls_versions_and_has_no_other_right(bundle: Bundle, tmp_path: Path) -> None:
+    """A new version of any function makes a new one of the entry, or its alias would lead to old ones."""
+    folder, document = written(bundle, tmp_path / "package", ENTRY)
+    place = "${AWS::Region}:${AWS::AccountId}"
+    called = [f"arn:${{AWS::Partition}}:lambda:{place}:function:demo-f{number}:*" for number in range(5)]
+    assert _rights(document, "EntryRole") == {
+        "WriteItsOwnLog": (
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            [f"arn:${{AWS::Partition}}:logs:{place}:log-group:/aws/lambda/demo-entry:*"],
+        ),
+        "CallItsFunctions": (["lambda:InvokeFunction"], called),
+    }
+    assert document["Resources"]["EntryFunction"]["Properties"]["Timeout"] == 900, "five calls of 400 s, one by one"
+    resources = translated(folder)["Resources"]
+    text, names = resources["EntryFunction"]["Properties"]["Environment"]["Variables"]["MOPAR_FUNCTIONS"]["Fn::Sub"]
+    assert json.loads(text)["functions"]["f3"] == ["${F3}"]
+    assert {resources[item["Ref"]]["Type"] for item in names.values()} == {"AWS::Lambda::Version"}
+    other, _ = written(bundle, tmp_path / "other", replace(ENTRY, ephemeral_mib=1024))
+    versions = [
+        {name for name, item in translated(written)["Resources"].items() if item["Type"] == "AWS::Lambda::Version"}
+        for written in (folder, other)
+    ]
+    assert len(versions[0]) == 6
+    assert not versions[0] & versions[1]
 
 
 def test_every_statement_is_explained(bundle: Bundle, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mopar.graph import load_model
 from mopar.platforms.aws_lambda import calls
 from mopar.platforms.aws_lambda.credentials import OwnCredentials
 from mopar.platforms.base import CallTiming
+from mopar.platforms.codes import EncodedValue
 from mopar.platforms.endpoints import AwsPlace, Endpoints
 from mopar.platforms.remote import LambdaElsewhere
 from mopar.runtime.aws_lambda import invoked
@@ -33,9 +35,10 @@ from mopar.types import (
 from tests.bundle.plans import built
 from tests.bundle.test_lowering import halves_of, rows
 from tests.graph.composed import assert_equal, run_file
-from tests.models import sample_inputs
+from tests.models import materialise, sample_inputs
 from tests.platforms.aws_lambda.lambda_service import Answers, Handlers, Reply, fault, lambda_service, refusal
 from tests.platforms.aws_lambda.s3 import BUCKET, S3, serving
+from tests.platforms.local.test_http_codecs import compressible, planned
 
 PATIENCE_S = 20.0
 REGION = "eu-central-1"
@@ -134,6 +137,29 @@ def test_a_plan_answers_as_the_whole_model(
     assert all("data" in item for item in sources)
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_encoded_tensors_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, *, stored: bool
+) -> None:
+    """Also where no message holds them: in the bucket they are as they were."""
+    model = load_model(materialise("conv_chain"))
+    plan = planned(model, "blosc2:zstd-shuffle")
+    build(model, replace(plan, codecs={}), tmp_path / "plain")
+    build(model, plan, tmp_path / "encoded")
+    feeds = compressible("conv_chain")
+    plain, coded = (open_bundle(tmp_path / kind) for kind in ("plain", "encoded"))
+    want = answered(plain, Handlers(plain, tmp_path / "handlers"), monkeypatch, AwsPlace(REGION), feeds)
+    if stored:
+        request.getfixturevalue("storing")
+    handlers = Handlers(coded, tmp_path / "others")
+    got = answered(coded, handlers, monkeypatch, PLACE if stored else AwsPlace(REGION), feeds)
+    for name, array in want.items():
+        np.testing.assert_array_equal(got[name], array)
+    sources = [item for _, message in handlers.messages for item in message.get("inputs", [])]
+    assert any("encoding" in item for item in sources) is not stored
+    assert any("object" in item for item in sources) is stored
+
+
 @pytest.fixture
 def storing(s3: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     """A bucket that every tensor has to pass through."""
@@ -145,9 +171,9 @@ def storing(s3: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     return s3
 
 
-def _too_many_bytes(_graph: str, inputs: Sequence[object], _store: object) -> int:
+def _too_many_bytes(_graph: str, inputs: Sequence[object], *_: object) -> int:
     """Of any message with a tensor in it."""
-    return MOST_BODY_BYTES + 1 if any(isinstance(value, TensorValue) for value in inputs) else 0
+    return MOST_BODY_BYTES + 1 if any(isinstance(value, TensorValue | EncodedValue) for value in inputs) else 0
 
 
 def left_in(s3: S3) -> bytes:

@@ -3,7 +3,10 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -101,9 +104,33 @@ def test_the_gateway_is_told_what_it_can_read(bundle: Bundle, tmp_path: Path) ->
     assert job.options.functions == Path("/opt/mopar/gateway/functions.json")
 
 
-def test_a_name_that_is_none_writes_nothing_outside(bundle: Bundle) -> None:
-    from dataclasses import replace
+def test_images_have_the_library_of_codecs_where_tensors_are_encoded(bundle: Bundle, tmp_path: Path) -> None:
+    """Of two functions the first makes no such tensor; the gateway finds the library as an installed package's."""
+    last = bundle.manifest.plan.outputs[0][0]
+    plan = replace(bundle.manifest.plan, codecs={last: "blosc2:lz4-shuffle"})
+    encoding = replace(bundle, manifest=replace(bundle.manifest, plan=plan))
+    without, with_it = function_images(encoding, None, lambda _: None)
+    gateway = gateway_image(encoding, GatewayPlan(Endpoints({}, "http"), "mlp"))
+    assert [any(layer.name == "codecs" for layer in image.layers) for image in (without, with_it, gateway)] == [
+        False,
+        True,
+        True,
+    ]
+    (layer,) = (layer for layer in with_it.layers if layer.name == "codecs")
+    tree = written(layer, tmp_path / "codecs")
+    config = written(with_it.layers[-1], tmp_path / "layer") / "opt/mopar/function/function.json"
+    assert (tree / read_config(str(config)).lossless.lstrip("/")).is_file()
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from importlib.util import find_spec; print(find_spec('blosc2'))"
+    )
+    sources = str(tree / "opt/mopar/src")
+    found = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, sources], capture_output=True, text=True, check=True
+    )
+    assert f"{sources}/blosc2" in found.stdout
 
+
+def test_a_name_that_is_none_writes_nothing_outside(bundle: Bundle) -> None:
     from mopar.types import BundleError
 
     first, *others = bundle.manifest.plan.functions

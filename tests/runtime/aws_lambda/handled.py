@@ -2,17 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mopar.platforms.aws_lambda.messages import InvokeAnswer, StoredValue, StorePlace, invoke_message, read_answer
+from mopar.platforms.aws_lambda.messages import NO_ENCODINGS, InvokeAnswer, StorePlace, invoke_message, read_answer
+from mopar.platforms.aws_lambda.messages import Sent as Sendable
 from mopar.runtime.aws_lambda.api import Invocation, RuntimeApi
 from mopar.runtime.aws_lambda.invoked import Invocations
 from mopar.runtime.config import read_config
 from mopar.runtime.engine import Engine
 from mopar.runtime.function import Function
-from mopar.types import TensorSpec, TensorValue
+from mopar.types import TensorSpec
 from tests.runtime.http.doors import Ports, config
 
 REQUEST_ID = "0f0d-11"
@@ -67,10 +68,12 @@ class Handled:
         assert found.keys() == {"error"}, found
         return found["error"]["kind"], found["error"]["message"]
 
-    def call(self, inputs: Sequence[TensorValue | StoredValue], store: StorePlace | None = None) -> InvokeAnswer:
+    def call(
+        self, inputs: Sequence[Sendable], store: StorePlace | None = None, encodings: Mapping[str, str] = NO_ENCODINGS
+    ) -> InvokeAnswer:
         """What a client makes of the answer."""
-        body = self.sent(invoke_message("g0", inputs, store))
-        return read_answer("f0", body, self._outputs, [None] * len(self._outputs))
+        body = self.sent(invoke_message("g0", inputs, store, encodings))
+        return read_answer("f0", body, self._outputs, [None] * len(self._outputs), encodings)
 
 
 def make_engine(library: str, threads: int) -> "Engine":

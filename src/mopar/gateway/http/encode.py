@@ -1,6 +1,6 @@
 """Encodes an answer as a response; the protocol's metadata."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -73,14 +73,18 @@ def _add_data(text: bytearray, value: TensorValue, max_json_bytes: int | None) -
     text += b"}"
 
 
-def metadata(model: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[str, object]:
-    """A model's metadata; sizes that are not fixed show as -1."""
+def metadata(
+    model: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], parameters: Mapping[str, str | float]
+) -> dict[str, object]:
+    """A model's metadata; sizes that are not fixed show as -1. ``parameters`` are in it where there are any."""
+    more = {"parameters": dict(parameters)} if parameters else {}
     return {
         "name": model,
         "versions": [VERSION],
         "platform": "onnxruntime_onnx",
         "inputs": [_tensor(spec) for spec in inputs],
         "outputs": [_tensor(spec) for spec in outputs],
+        **more,
     }
 
 

@@ -165,7 +165,8 @@ class Routes:
         return json_response(200, [{"name": self._backend.name, "version": VERSION, "state": state, "reason": ""}])
 
     def _metadata(self) -> Response:
-        return json_response(200, metadata(self._backend.name, self._backend.inputs, self._backend.outputs))
+        backend = self._backend
+        return json_response(200, metadata(backend.name, backend.inputs, backend.outputs, backend.parameters))
 
     async def _infer(self, request: Request, send: Send) -> int:
         if not {"content-length", "transfer-encoding"} & request.headers.keys():

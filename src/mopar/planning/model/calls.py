@@ -93,7 +93,8 @@ def step_costs(runtime: RuntimeCosts, limits: PlatformLimits) -> CallCosts:
 def crossing_time(costs: CallCosts, size_bytes: Num, side: Side, coding: TensorCoding = RAW) -> CallTime[Num]:
     """Time that one tensor that crosses a cut adds to a call: the only place that prices a crossing tensor.
 
-    Encoding is part of its producer's time inside, decoding part of every reader's.
+    Encoding is part of its producer's time inside, decoding part of every reader's; what the gateway encodes and
+    decodes in place of a function is outside.
 
     Args:
         costs: of the transport.
@@ -104,10 +105,12 @@ def crossing_time(costs: CallCosts, size_bytes: Num, side: Side, coding: TensorC
     reads = side == "consumer"
     wire = costs.consumer if reads else costs.producer
     coding_ms_per_mib = coding.decode_ms_per_mib if reads else coding.encode_ms_per_mib
+    latency_ms_per_mib = coding.read_ms_per_mib if reads else coding.made_ms_per_mib
     size_mib = size_bytes / MIB
     sent_mib = size_mib * coding.ratio
     return CallTime(
-        sent_mib * wire.inside_ms_per_mib + size_mib * coding_ms_per_mib, sent_mib * wire.outside_ms_per_mib
+        sent_mib * wire.inside_ms_per_mib + size_mib * coding_ms_per_mib,
+        sent_mib * wire.outside_ms_per_mib + size_mib * latency_ms_per_mib,
     )
 
 

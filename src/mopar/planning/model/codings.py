@@ -1,6 +1,7 @@
 """Which tensors are sent encoded between functions, and what that adds and saves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from mopar.planning.model.boundary import slice_inputs, slice_outputs
@@ -13,24 +14,63 @@ RAW = TensorCoding("", 1.0, 0.0, 0.0)
 """A tensor that is sent as it is."""
 
 
-def between_functions(profile: Profile, codings: Codings) -> Codings:
-    """Codings of tensors that only functions make and read: the model's own inputs and outputs stay as they are."""
+def applicable(profile: Profile, codings: Codings) -> Codings:
+    """The codings that can be used.
+
+    Tensors that only functions make and read have any, the model's own inputs and outputs those that the gateway knows.
+    """
     if not codings:
         return NO_CODINGS
     outputs = {spec.name for spec in profile.outputs}
-    made = {tensor.name for tensor in profile.tensors if tensor.producer >= 0}
-    return {name: coding for name, coding in codings.items() if name in made - outputs}
+    made = {tensor.name: tensor.producer >= 0 for tensor in profile.tensors}
+    inside = {name for name, by_function in made.items() if by_function} - outputs
+    return {name: coding for name, coding in codings.items() if name in inside or (coding.by_gateway and name in made)}
+
+
+def applied(profile: Profile, codings: Codings) -> Codings:
+    """The codings that can be used, each with what it costs for its tensor: what the gateway does is latency alone."""
+    if not codings:
+        return NO_CODINGS
+    outputs = {spec.name for spec in profile.outputs}
+    made = {tensor.name: tensor.producer >= 0 for tensor in profile.tensors}
+    found = {}
+    for name, coding in applicable(profile, codings).items():
+        if made[name] and name not in outputs:
+            found[name] = coding
+        else:
+            before_ms = 0.0 if made[name] else coding.encode_ms_per_mib + coding.made_ms_per_mib
+            after_ms = coding.decode_ms_per_mib + coding.read_ms_per_mib if name in outputs else 0.0
+            found[name] = replace(
+                coding,
+                read_ms_per_mib=coding.read_ms_per_mib + before_ms,
+                made_ms_per_mib=coding.made_ms_per_mib + after_ms,
+            )
+    return found
+
+
+def library_mib(codings: Codings, tensors: Iterable[TensorProfile]) -> float:
+    """Memory of what a function needs for the codecs of its tensors, once for all of them."""
+    return max((codings[tensor.name].library_mib for tensor in tensors if tensor.name in codings), default=0.0)
+
+
+def library_sizes(codings: Codings) -> tuple[float, ...]:
+    """What ``library_mib`` may be, but 0."""
+    return tuple(sorted({coding.library_mib for coding in codings.values()} - {0.0}))
 
 
 def code_bytes(codings: Codings, tensor: TensorProfile) -> float:
     """Bytes of a tensor's code, which a function holds beside the tensor; 0 where it is sent as it is."""
     coding = codings.get(tensor.name)
-    return 0.0 if coding is None else tensor.bytes * coding.ratio
+    return 0.0 if coding is None else tensor.bytes * coding.bound_ratio
 
 
 def slice_code_bytes(codings: Codings, tensors: Sequence[TensorProfile], start: int, stop: int) -> float:
     """Bytes of all codes that layers ``start`` to ``stop`` as one function read and make."""
-    if not codings:
-        return 0.0
-    crossing = (*slice_inputs(tensors, start, stop), *slice_outputs(tensors, start, stop))
-    return sum(code_bytes(codings, tensor) for tensor in crossing)
+    return sum(code_bytes(codings, tensor) for tensor in crossing_tensors(codings, tensors, start, stop))
+
+
+def crossing_tensors(
+    codings: Codings, tensors: Sequence[TensorProfile], start: int, stop: int
+) -> Sequence[TensorProfile]:
+    """The tensors that layers ``start`` to ``stop`` as one function read and make; none where none is encoded."""
+    return (*slice_inputs(tensors, start, stop), *slice_outputs(tensors, start, stop)) if codings else ()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from mopar.planning.model.calls import CallCosts, CallTime, call_costs, call_time, step_costs
-from mopar.planning.model.codings import NO_CODINGS, RAW, Codings, between_functions
+from mopar.planning.model.codings import NO_CODINGS, RAW, Codings, applied
 from mopar.planning.model.portable import loaded_portable
 from mopar.planning.model.times import beside_ms, elapsed_ms, has_two_threads
 from mopar.planning.numbers import Num
@@ -36,7 +36,7 @@ class CostModel:
         two_threads: whether times with two threads are known.
         parts_wait: whether functions that compute a slice in parallel wait for each other inside one call each, and are
             held meanwhile; otherwise each step is a call of its own.
-        codings: of the tensors that are sent encoded where they pass between functions.
+        codings: of the tensors that are sent encoded.
     """
 
     profile: Profile
@@ -74,7 +74,7 @@ class CostModel:
             cut_ms={cut.index: cut.overhead_ms for cut in profile.cut_positions},
             two_threads=has_two_threads(profile),
             parts_wait=limits.shares_memory and profile.runtime.exchange_ms is not None,
-            codings=between_functions(profile, codings),
+            codings=applied(profile, codings),
             _loading_ms_per_byte=loading_ms / file_bytes if file_bytes else 0.0,
         )
 

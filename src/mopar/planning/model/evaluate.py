@@ -8,6 +8,7 @@ from mopar.planning.model.calls import CallCosts, CallTime, crossing_time
 from mopar.planning.model.codings import NO_CODINGS, Codings
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.function_memory import FunctionMemory, parts_of
+from mopar.planning.model.orchestration import orchestrated
 from mopar.planning.model.prices import billed_ms, calls_usd
 from mopar.planning.model.quota import cpu_bound_ms, cpu_used_ms
 from mopar.planning.model.shape import PlanShape, call_shares
@@ -61,7 +62,7 @@ def evaluate(
 
 
 def predict(model: CostModel, shape: PlanShape) -> Predicted:
-    """The prediction for ``shape``: every call's time and price, and the longest path through the calls.
+    """The prediction for ``shape``: every call's time and price, that of what runs them, and the longest path.
 
     Calls that do not wait for each other run in parallel. A function runs one call at a time; a plan that calls one
     function twice at once is invalid.
@@ -98,11 +99,13 @@ def predict(model: CostModel, shape: PlanShape) -> Predicted:
         )
         gb_s += memory_mib / 1024 * figures.billed_ms / 1000
         compute_gb_s += memory_mib / 1024 * sum(call.compute_ms for call in calls) / 1000
+    latency_ms = _longest_path_ms(shape, timed)
+    by = orchestrated(model, shape, latency_ms)
     need_gb_s = sum(entry.need_gb_s for entry in timed.values())
     return Predicted(
-        latency_ms=_longest_path_ms(shape, timed),
+        latency_ms=latency_ms,
         gb_s_per_request=gb_s,
-        cost_per_million_usd=usd * 1e6,
+        cost_per_million_usd=usd * 1e6 + (0.0 if by is None else by.total_per_million_usd),
         efficiency=need_gb_s / gb_s if gb_s > 0 else 0.0,
         compute_gb_s=compute_gb_s,
         communication_gb_s=gb_s - compute_gb_s,

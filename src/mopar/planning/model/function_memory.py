@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mopar.planning.model.at_size import at_largest
-from mopar.planning.model.codings import NO_CODINGS, Codings, slice_code_bytes
+from mopar.planning.model.codings import NO_CODINGS, Codings, crossing_tensors, library_mib, slice_code_bytes
 from mopar.planning.model.memory import WeightBytes, active_bytes, required_mib, weight_bytes
 from mopar.planning.model.overhead import RuntimeOverhead
 from mopar.types import Graph, GraphPart, PartProfile, Profile
@@ -44,6 +44,7 @@ class FunctionMemory:
         active = [self._active_bytes(graph.start, graph.stop) for graph in whole]
         active += [part.activation_bytes for part in parts]
         overhead_mib = max((self._overhead.of(graph.start, graph.stop) for graph in graphs), default=0.0)
+        overhead_mib += max((self._library_mib(graph.start, graph.stop) for graph in whole), default=0.0)
         return required_mib(self._profile.runtime.base_mib, float(resident + max(active, default=0)), overhead_mib)
 
     def file_bytes(self, graphs: Sequence[Graph]) -> int:
@@ -54,6 +55,9 @@ class FunctionMemory:
     def _active_bytes(self, start: int, stop: int) -> float:
         codes = slice_code_bytes(self._codings, self._profile.tensors, start, stop)
         return active_bytes(self._profile, start, stop) + codes
+
+    def _library_mib(self, start: int, stop: int) -> float:
+        return library_mib(self._codings, crossing_tensors(self._codings, self._profile.tensors, start, stop))
 
     def _divided(self, graphs: Sequence[Graph]) -> tuple[list[Graph], list[PartProfile]]:
         whole = [graph for graph in graphs if graph.part is None]

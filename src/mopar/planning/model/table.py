@@ -12,9 +12,10 @@ import numpy as np
 
 from mopar.planning.model.at_size import at_largest
 from mopar.planning.model.calls import CallTime, Side, crossing_time
-from mopar.planning.model.codings import code_bytes
+from mopar.planning.model.codings import code_bytes, library_sizes
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.memory import WeightBytes, required_mib
+from mopar.planning.model.objects import object_usd
 from mopar.planning.model.overhead import RuntimeOverhead
 from mopar.planning.model.slice_tensors import SliceTensors
 from mopar.planning.numbers import Floats, Indices
@@ -31,6 +32,7 @@ class SliceNeeds:
         overhead_mib: see ``RuntimeOverhead``.
         input_bytes, output_bytes: of a call's tensors at the largest sizes, as they are sent.
         crossing: time that a call's tensors add to it.
+        objects_usd: what they cost as objects, where something runs the plan that cannot pass them in messages.
     """
 
     resident_bytes: Floats
@@ -40,6 +42,7 @@ class SliceNeeds:
     input_bytes: Floats
     output_bytes: Floats
     crossing: CallTime[Floats]
+    objects_usd: Floats
 
     def at(self, start: int, stop: int) -> "SliceNeeds":
         """A single slice, 1 by 1."""
@@ -52,6 +55,7 @@ class SliceNeeds:
             input_bytes=self.input_bytes[one],
             output_bytes=self.output_bytes[one],
             crossing=CallTime(self.crossing.inside_ms[one], self.crossing.outside_ms[one]),
+            objects_usd=self.objects_usd[one],
         )
 
 
@@ -112,23 +116,46 @@ def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
         file_bytes=_weights(profile, points, "file_bytes"),
         # Tensors that are live at a slice's start either enter the slice or pass over it.
         active_bytes=np.maximum(active - (live[:, None] - inputs), 0.0) + (read_codes + made_codes),
-        overhead_mib=RuntimeOverhead(profile).table(points),
+        overhead_mib=RuntimeOverhead(profile).table(points) + _libraries_mib(model, entering[3:], leaving[3:]),
         input_bytes=read,
         output_bytes=made,
         crossing=CallTime(entering[0] + leaving[0], entering[1] + leaving[1]),
+        objects_usd=_of_split(entering[2] + leaving[2]),
     )
 
 
+def _of_split(objects_usd: Floats) -> Floats:
+    """Of slices, without the unsplit model: one function is called with messages."""
+    found = objects_usd.copy()
+    found[0, -1] = 0.0
+    return found
+
+
 def crossing_figures(model: CostModel, sized: Profile, used: Sequence[int], side: Side) -> Floats:
-    """For each used tensor: its bytes at the sizes of ``sized``, as sent and of its code, and its crossing's times."""
+    """For each used tensor, the columns of sums over tensors.
+
+    Its bytes at the sizes of ``sized``, as sent at most and of its code; its crossing's times inside and outside, and
+    its price as an object; for each size of libraries, whether its codec takes one.
+    """
+    libraries = library_sizes(model.codings)
     found = []
     for number in used:
         here, largest = model.profile.tensors[number], sized.tensors[number]
         coding = model.coding(here.name)
         time = crossing_time(model.call, float(here.bytes), side, coding)
-        sent, codes = largest.bytes * coding.ratio, code_bytes(model.codings, largest)
-        found.append((float(largest.bytes), sent, codes, time.inside_ms, time.outside_ms))
-    return np.array(found).reshape(len(found), 5)
+        sent, codes = largest.bytes * coding.bound_ratio, code_bytes(model.codings, largest)
+        usd = object_usd(model, here.name, float(here.bytes), side)
+        takes = (float(coding.library_mib == size) for size in libraries)
+        found.append((float(largest.bytes), sent, codes, time.inside_ms, time.outside_ms, usd, *takes))
+    return np.array(found).reshape(len(found), 6 + len(libraries))
+
+
+def _libraries_mib(model: CostModel, entering: Sequence[Floats], leaving: Sequence[Floats]) -> Floats:
+    """Memory of the largest library that each slice's codecs take."""
+    most: Floats = np.zeros(())
+    for size, read, made in zip(library_sizes(model.codings), entering, leaving, strict=True):
+        most = np.maximum(most, size * ((read + made) > 0))
+    return most
 
 
 def table_of(

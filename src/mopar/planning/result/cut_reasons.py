@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from mopar.planning.model.shape import Size
-from mopar.planning.numbers import up_to
+from mopar.planning.numbers import Num, up_to
 from mopar.planning.result.chain import function_names
 from mopar.planning.solve.paths import Edge
 from mopar.planning.space.problem import Problem
@@ -38,16 +38,18 @@ def _reason(
 ) -> CutReason:
     (start, cut, size), (_, stop, _) = before, after
     usd, taken_ms = (sum(values) for values in zip(*(_paid(problem, piece) for piece in (before, after)), strict=True))
-    within_ms = taken_ms + spare_ms
+    within_ms, beside_ms = taken_ms + spare_ms, solution.latency_ms - taken_ms
+    usd += _orchestration_usd(problem, solution.latency_ms)
     first, second = (problem.chains.functions.index(size.parts) for _, _, size in (before, after))
     others = {
-        at: _cheapest(problem, [(first, start, at), (second, at, stop)], within_ms)
+        at: _cheapest(problem, [(first, start, at), (second, at, stop)], within_ms, beside_ms)
         for at in range(start + 1, stop)
         if at != cut
     }
     possible = {at: found for at, found in others.items() if found is not None}
     nearest = min(possible, key=lambda at: possible[at], default=None)
-    as_one = [_cheapest(problem, [(option, start, stop)], within_ms) for option in range(len(problem.chains.functions))]
+    options = range(len(problem.chains.functions))
+    as_one = [_cheapest(problem, [(option, start, stop)], within_ms, beside_ms) for option in options]
     merged = min((found for found in as_one if found is not None), default=None)
     at = problem.positions
     return CutReason(
@@ -72,8 +74,19 @@ def _paid(problem: Problem, piece: tuple[int, int, Size]) -> tuple[float, float]
     return float(sizes.cost_usd[found]), float(sizes.latency_ms[found])
 
 
-def _cheapest(problem: Problem, edges: Sequence[Edge], within_ms: float) -> tuple[float, float] | None:
-    """Price and latency of one or two slices at the cheapest sizes within the limit; None where there are none."""
+def _orchestration_usd(problem: Problem, latency_ms: Num, edges: Sequence[Edge] = ()) -> Num:
+    """The price of what runs a plan of some latency; nothing where ``edges`` are the unsplit model."""
+    held = problem.chains.held
+    return latency_ms * 0.0 if held is None or list(edges) == [(0, 0, problem.end)] else held.usd(latency_ms)
+
+
+def _cheapest(
+    problem: Problem, edges: Sequence[Edge], within_ms: float, beside_ms: float
+) -> tuple[float, float] | None:
+    """Price and latency of one or two slices at the cheapest sizes within the limit; None where there are none.
+
+    The price is with that of what runs the plan, whose other slices take ``beside_ms``.
+    """
     if not all(problem.allows(edge) for edge in edges):
         return None
     usd, ms, most = np.zeros(1), np.zeros(1), problem.question.policy.most_reason_sizes
@@ -85,5 +98,6 @@ def _cheapest(problem: Problem, edges: Sequence[Edge], within_ms: float) -> tupl
     in_time = ms <= within_ms
     if not in_time.any():
         return None
+    usd = usd + _orchestration_usd(problem, beside_ms + ms, edges)
     best = int(np.argmin(np.where(in_time, usd, np.inf)))
     return float(usd[best]), float(ms[best])

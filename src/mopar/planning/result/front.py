@@ -7,7 +7,7 @@ import numpy as np
 
 from mopar.planning.model.evaluate import predict
 from mopar.planning.result.chain import solution_shape
-from mopar.planning.solve.search import solve
+from mopar.planning.solve.orchestrated import best_chain
 from mopar.planning.solve.weighed import Objective
 from mopar.planning.space.feasibility import least_latency_ms
 from mopar.planning.space.problem import Problem
@@ -83,7 +83,7 @@ def _between(problem: Problem, slo_ms: float | None) -> list[Solution]:
 
 
 def _solved(problem: Problem, slo_ms: float | None) -> Solution:
-    return problem.solution(solve(problem.chains, Objective(slo_ms=slo_ms), problem.question.policy.solve))
+    return problem.solution(best_chain(problem.chains, Objective(slo_ms=slo_ms), problem.question.policy.solve))
 
 
 def _point(problem: Problem, solution: Solution) -> FrontPoint:

@@ -5,12 +5,13 @@ from mopar.planning.model.at_size import beyond_range
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.evaluate import predict
 from mopar.planning.model.function_memory import FunctionMemory
+from mopar.planning.model.orchestration import orchestrated
 from mopar.planning.model.shape import PlanShape
 from mopar.planning.result.chain import solution_shape
 from mopar.planning.result.remarks import burst_remark, one_function_remark
 from mopar.planning.space.problem import Problem, unlimited_whole
 from mopar.planning.space.solution import Solution
-from mopar.types import CutReason, LargerRequest, Plan
+from mopar.types import CutReason, LargerRequest, Plan, TensorCoding
 
 
 def written(
@@ -37,6 +38,7 @@ def written(
     unsplit = solution_shape(unlimited_whole(question), choose_unsplit(question, slo_ms))
     predicted = predict(model, shape)
     remarks = (burst_remark(model, shape, predicted), one_function_remark(model, shape, unsplit, predicted))
+    codecs = _codecs(model, shape)
     return Plan(
         model=model.profile.model.name,
         graph_sha256=model.profile.model.graph_sha256,
@@ -48,7 +50,8 @@ def written(
         functions=shape.functions,
         graphs=shape.graphs,
         calls=shape.calls,
-        codecs=_codecs(model, shape),
+        codecs={name: coding.text for name, coding in codecs.items()},
+        code_ratios={name: one.most_ratio for name, one in codecs.items() if one.most_ratio is not None},
         outputs=shape.outputs,
         predicted=predicted,
         unsplit=predict(model, unsplit),
@@ -58,13 +61,15 @@ def written(
         beyond=_beyond(model, shape),
         cuts=cuts,
         quota_period_ms=model.book.quota_period_ms,
+        orchestration=orchestrated(model, shape, predicted.latency_ms),
     )
 
 
-def _codecs(model: CostModel, shape: PlanShape) -> dict[str, str]:
-    """The codecs of the tensors that some call reads from another."""
+def _codecs(model: CostModel, shape: PlanShape) -> dict[str, TensorCoding]:
+    """The codecs of the tensors that some call reads, or that leave the functions."""
     read = {source.tensor for call in shape.calls for item in call.inputs for source in item.sources}
-    return {name: coding.text for name, coding in model.codings.items() if name in read}
+    read |= {tensor for tensor, _ in shape.outputs}
+    return {name: coding for name, coding in model.codings.items() if name in read}
 
 
 def _beyond(model: CostModel, shape: PlanShape) -> LargerRequest | None:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from mopar.planning.numbers import Floats
+import numpy as np
+
+from mopar.planning.numbers import TOLERANCE, Floats, Num
 from mopar.planning.solve.paths import Edge
 
 
@@ -27,6 +29,30 @@ class SizesOf(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The price of what runs a chain of several functions, which is paid for as long as a request lasts.
+
+    Attributes:
+        request_usd: of a request, however long it lasts.
+        usd_per_ms: of a millisecond.
+        unit_ms: latencies are rounded up to a multiple of it; 0 for no rounding.
+    """
+
+    request_usd: float
+    usd_per_ms: float
+    unit_ms: float
+
+    def units(self, latency_ms: Num) -> Num:
+        """How many units of time a latency takes."""
+        return -((TOLERANCE - latency_ms / self.unit_ms) // 1.0)
+
+    def usd(self, latency_ms: Num) -> Num:
+        """The price of a request of some latency."""
+        billed_ms = self.units(latency_ms) * self.unit_ms if self.unit_ms > 0 else latency_ms
+        return billed_ms * self.usd_per_ms + self.request_usd
+
+
+@dataclass(frozen=True, slots=True)
 class Chains:
     """Slices between positions 0 .. ``end``, of which chains consist.
 
@@ -38,6 +64,7 @@ class Chains:
         most_functions: of a chain; None for any number.
         sold_usd, sold_ms: of each size of a slice as one function, sizes x positions x positions; None where memory
             buys CPU, since there are too many sizes.
+        held: the price of what runs a chain of several functions, beside that of its slices; None for nothing.
     """
 
     cost_usd: Floats
@@ -47,11 +74,18 @@ class Chains:
     most_functions: int | None = None
     sold_usd: Floats | None = None
     sold_ms: Floats | None = None
+    held: Held | None = None
 
     @property
     def end(self) -> int:
         """Number of the last position."""
         return len(self.cost_usd[0, 0]) - 1
+
+    def split(self) -> "Chains":
+        """The same without the unsplit model: one function from the first position to the last."""
+        usd, ms = self.cost_usd.copy(), self.latency_ms.copy()
+        usd[0, 0, self.end] = ms[0, 0, self.end] = np.inf
+        return replace(self, cost_usd=usd, latency_ms=ms)
 
     def without_parts(self) -> "Chains":
         """The same with slices of one function only."""

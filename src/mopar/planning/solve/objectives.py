@@ -6,8 +6,8 @@ from mopar.planning.numbers import TOLERANCE, up_to
 from mopar.planning.policy import SolvePolicy
 from mopar.planning.solve.bounds import fewest_functions, least_latency_ms
 from mopar.planning.solve.chains import Chain, Chains
+from mopar.planning.solve.orchestrated import best_chain
 from mopar.planning.solve.paths import cost_to_go
-from mopar.planning.solve.search import solve
 from mopar.planning.solve.weighed import Objective
 
 
@@ -15,12 +15,14 @@ def cheapest(chains: Chains, slo_ms: float | None, policy: SolvePolicy) -> Chain
     """The chain of least cost, and among those of equal cost up to ``policy.tie``, the faster."""
     least_usd, least_ms = (cost_to_go(weight, None).least for weight in (chains.cost_usd, chains.latency_ms))
     priced = least_usd > 0 and least_ms > 0
-    return solve(chains, Objective(latency=policy.tie * least_usd / least_ms if priced else 1.0, slo_ms=slo_ms), policy)
+    return best_chain(
+        chains, Objective(latency=policy.tie * least_usd / least_ms if priced else 1.0, slo_ms=slo_ms), policy
+    )
 
 
 def fastest(chains: Chains, least_ms: float, policy: SolvePolicy) -> Chain:
     """The cheapest of the fastest chains, whose latency is ``least_ms`` up to rounding."""
-    return solve(chains, Objective(slo_ms=least_ms), policy)
+    return best_chain(chains, Objective(slo_ms=least_ms), policy)
 
 
 def fastest_within(
@@ -80,6 +82,6 @@ def knee(chains: Chains, least_ms: float, slo_ms: float | None, policy: SolvePol
         return fast
     if spread_ms <= TOLERANCE * cheap.latency_ms:
         return cheap
-    found = solve(chains, Objective(cost=1 / spread_usd, latency=1 / spread_ms, slo_ms=slo_ms), policy)
+    found = best_chain(chains, Objective(cost=1 / spread_usd, latency=1 / spread_ms, slo_ms=slo_ms), policy)
     below = (cheap.cost_usd - found.cost_usd) / spread_usd + (cheap.latency_ms - found.latency_ms) / spread_ms
     return found if below > TOLERANCE else min(cheap, fast, key=lambda end: end.cost_usd * end.latency_ms)

@@ -6,8 +6,9 @@ import numpy as np
 
 from mopar.planning.model.at_size import at_largest
 from mopar.planning.model.boundary import last_use
-from mopar.planning.model.calls import CallCosts, CallTime, call_time, crossing_time
+from mopar.planning.model.calls import CallCosts, CallTime, Side, call_time, crossing_time
 from mopar.planning.model.cost_model import CostModel
+from mopar.planning.model.objects import object_usd
 from mopar.planning.model.overhead import RuntimeOverhead
 from mopar.planning.model.prices import billed_ms
 from mopar.planning.model.shares import made_bytes, share_bytes
@@ -60,6 +61,7 @@ class GroupStages:
         sums[:, Sum.CALLS, 0] = 1.0
         sums[:, Sum.RESIDENT_BYTES, 0] = needs.resident_bytes[:stop, stop]
         sums[:, Sum.FILE_BYTES, 0] = needs.file_bytes[:stop, stop]
+        sums[:, Sum.OBJECTS_USD, 0] = needs.objects_usd[:stop, stop]
         most[:, Most.ACTIVE_BYTES, 0] = needs.active_bytes[:stop, stop]
         most[:, Most.OVERHEAD_MIB, 0] = self._overhead_mib[:stop, stop]
         entering, leaving = needs.input_bytes[:stop, stop], needs.output_bytes[:stop, stop]
@@ -87,10 +89,18 @@ class GroupStages:
                 most[at, :, one] = self._most(needs, overhead_mib, most[at, Most.SUMMED, one])
         return self._stages(self.begins[numbers], compute, CallTime(inside_ms, outside_ms), sums, most)
 
-    @staticmethod
-    def _sums(needs: PartProfile) -> list[float]:
+    def _sums(self, needs: PartProfile) -> list[float]:
         """Figures by ``Sum``."""
-        return [1.0, needs.resident_bytes, needs.file_bytes]
+        return [1.0, needs.resident_bytes, needs.file_bytes, self._objects_usd(needs.part)]
+
+    def _objects_usd(self, part: GraphPart) -> float:
+        """What the tensors of a part's call cost as objects."""
+        sides: tuple[tuple[Side, Sequence[Share]], ...] = (("consumer", part.inputs), ("producer", part.outputs))
+        return sum(
+            object_usd(self._model, share.tensor, share_bytes(self._tensors[share.tensor], share), side)
+            for side, shares in sides
+            for share in shares
+        )
 
     def _most(self, needs: PartProfile, overhead_mib: float, unsummed: float) -> list[float]:
         """Figures by ``Most``."""

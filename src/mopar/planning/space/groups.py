@@ -135,6 +135,7 @@ def _priced(question: Question, table: SliceTable, figures: Figures, paths: Grou
     billed = billed_ms(book, figures.held_ms) if model.parts_wait else figures.held_ms
     # No part uses more CPU time than is billed: each has a whole CPU and one thread.
     cost = calls_usd(book, bought[..., None], cpu[..., None], billed, 0.0, model.init_ms(files), calls).sum(axis=2)
+    cost = cost + figures.sum(Sum.OBJECTS_USD).sum(axis=2)
     allowed = np.isfinite(figures.latency_ms) & np.isfinite(memory) & (calls > 0).all(axis=2)
     allowed &= memory <= book.memory_max_mib
     limits = model.limits

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mopar.planning.model.cost_model import CostModel
+from mopar.planning.model.objects import request_objects_usd
 from mopar.planning.model.table import SliceTable, slice_table
 from mopar.planning.numbers import Mask
 from mopar.planning.solve.bounds import SliceLimit
-from mopar.planning.solve.chains import Chain, Chains
+from mopar.planning.solve.chains import Chain, Chains, Held
 from mopar.planning.solve.paths import Edge
 from mopar.planning.space.groups import Group, groups_of
 from mopar.planning.space.question import Question
@@ -81,11 +83,7 @@ class Problem:
         """The same without the unsplit model."""
         kept = np.ones_like(self.candidates)
         kept[0, self.end] = False
-        usd, ms = self.chains.cost_usd.copy(), self.chains.latency_ms.copy()
-        usd[0, 0, self.end] = ms[0, 0, self.end] = np.inf
-        return replace(
-            self, candidates=self.candidates & kept, chains=replace(self.chains, cost_usd=usd, latency_ms=ms)
-        )
+        return replace(self, candidates=self.candidates & kept, chains=self.chains.split())
 
     def at_most(self, functions: int) -> "Problem":
         """The same with at most so many functions."""
@@ -133,8 +131,18 @@ def _problem(
         most_functions=question.max_functions,
         sold_usd=None if sold is None else sold.cost_usd,
         sold_ms=None if sold is None else sold.latency_ms,
+        held=held_of(question.model),
     )
     return Problem(question, table.positions, candidates, limits, groups, sizes, chains)
+
+
+def held_of(model: CostModel) -> Held | None:
+    """The price of what runs a plan of several functions, without the objects of its slices; None for nothing."""
+    by = model.book.orchestrator
+    if by is None:
+        return None
+    held = Held(by.request_usd + request_objects_usd(model), by.usd_per_ms, by.billing_unit_ms)
+    return held if held.request_usd > 0 or held.usd_per_ms > 0 else None
 
 
 def _slice_limits(question: Question, table: SliceTable, catalog: SizeCatalog) -> tuple[SliceLimit, ...]:

@@ -90,7 +90,8 @@ class SizeCatalog:
             two * np.maximum(floor, TWO_CPUS * mib_per_vcpu),
         )
         billed = np.maximum(billed_ms(self._book, inside), held / floor)
-        return calls_usd(self._book, floor, floor / mib_per_vcpu, billed, 0.0, table.init_ms), latency
+        usd = calls_usd(self._book, floor, floor / mib_per_vcpu, billed, 0.0, table.init_ms)
+        return usd + table.needs.objects_usd, latency
 
 
 def _priced(book: PriceBook, table: SliceTable, memory_mib: Floats, cpu: Floats) -> Sizes:
@@ -100,6 +101,7 @@ def _priced(book: PriceBook, table: SliceTable, memory_mib: Floats, cpu: Floats)
     used = cpu_used_ms(table.inside_ms, table.inside_two_ms, threads)
     bought = np.isfinite(memory_mib)
     cost = calls_usd(book, np.where(bought, memory_mib, 0.0), cpu, billed_ms(book, inside), used, table.init_ms)
+    cost = cost + table.needs.objects_usd
     latency = np.where(bought, inside + table.outside_ms, np.inf)
     return Sizes(memory_mib, cpu, threads, np.where(bought, cost, np.inf), latency)
 

@@ -20,6 +20,7 @@ class Sum(IntEnum):
     CALLS = 0
     RESIDENT_BYTES = 1
     FILE_BYTES = 2
+    OBJECTS_USD = 3
 
 
 class Most(IntEnum):

@@ -6,12 +6,22 @@ from typing import TYPE_CHECKING
 
 from mopar.bundle.call_plans import CallPlan, CallShapes, Made
 from mopar.bundle.call_shapes import Shape, region_shape, tensor_bytes
-from mopar.platforms.aws_lambda.messages import StoredValue, StorePlace, invoke_message, message_bytes, read_answer
+from mopar.platforms.aws_lambda.messages import (
+    Sent,
+    StoredValue,
+    StorePlace,
+    invoke_message,
+    message_bytes,
+    read_answer,
+    sent_bytes,
+)
+from mopar.platforms.codes import EncodedValue
 from mopar.platforms.http.connection import Reply
-from mopar.platforms.http.wire import CallAnswer, Claim, Parts, taken_input
+from mopar.platforms.http.wire import CallAnswer, Claim, Parts
 from mopar.platforms.outputs import MalformedError, checked_data
+from mopar.platforms.request_codes import PlanCodes, RequestCodes
 from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES
-from mopar.types import DeploymentError, Region, TensorValue
+from mopar.types import DeploymentError, Region, TensorSpec, TensorValue
 
 if TYPE_CHECKING:
     from mopar.platforms.aws_lambda.tensors import TensorStore
@@ -25,14 +35,19 @@ class LambdaCalls:
 
     Args:
         store: for tensors that no message holds; None for none.
-        wanted: tensors that leave the functions.
+        codes: which tensors are sent encoded, and which leave the functions.
         claim: counts what is kept here.
+        pointers: whether stored outputs stay where they are, with all other objects, and are named alone.
     """
 
-    def __init__(self, store: "TensorStore | None", wanted: frozenset[Made], claim: Claim) -> None:
+    def __init__(
+        self, store: "TensorStore | None", codes: PlanCodes, claim: Claim, *, pointers: bool = False
+    ) -> None:
         self._store = store
-        self._wanted = wanted
+        self._wanted = codes.outputs
+        self._codes = RequestCodes(codes, claim)
         self._claim = claim
+        self._pointers = pointers
         self._prefix = "" if store is None else store.new_prefix()
         self._stored: dict[Made, StoredValue] = {}
         self._keys: list[str] = []
@@ -40,17 +55,17 @@ class LambdaCalls:
 
     async def written(self, plan: CallPlan, values: Mapping[Made, TensorValue], deadline: float) -> Parts:
         """The message of a call; the largest of its tensors are stored until the others fit into it."""
-        inputs = self._inputs(plan, values)
+        inputs, encodings = await self._inputs(plan, values), self._encodings(plan)
         if self._store is None:
-            return [invoke_message(plan.graph.id, inputs)]
+            return [invoke_message(plan.graph.id, inputs, None, encodings)]
         place = StorePlace(self._store.bucket, self._prefix)
-        while message_bytes(plan.graph.id, inputs, place) > MOST_BODY_BYTES:
-            sizes = [value.nbytes if isinstance(value, TensorValue) else 0 for value in inputs]
+        while message_bytes(plan.graph.id, inputs, place, encodings) > MOST_BODY_BYTES:
+            sizes = [sent_bytes(value) for value in inputs]
             if not any(sizes):
                 break
             await self._put(plan.sources[sizes.index(max(sizes))], values, deadline)
-            inputs = self._inputs(plan, values)
-        return [invoke_message(plan.graph.id, inputs, place)]
+            inputs = await self._inputs(plan, values)
+        return [invoke_message(plan.graph.id, inputs, place, encodings)]
 
     def most_bytes(self, plan: CallPlan, shapes: CallShapes) -> int:  # noqa: ARG002 - of the Protocol
         """Lambda's limit, with room for an emulator's own words."""
@@ -58,35 +73,45 @@ class LambdaCalls:
 
     async def read(self, plan: CallPlan, shapes: CallShapes, reply: Reply, deadline: float) -> CallAnswer:
         """Outputs decoded from the answer, or got from the bucket where they leave the functions."""
-        answer = read_answer(plan.call.function, reply.body, plan.graph.outputs, shapes.outputs)
+        encodings = self._encodings(plan)
+        answer = read_answer(plan.call.function, reply.body, plan.graph.outputs, shapes.outputs, encodings)
         found = []
         for value in answer.outputs:
             made = (value.name, plan.call.id)
-            if isinstance(value, TensorValue):
+            if isinstance(value, EncodedValue):
+                decoded = await self._codes.keep(made, value)
+                found += [] if decoded is None else [decoded]
+                continue
+            if not isinstance(value, StoredValue):
                 found.append(value)
                 continue
             self._stored[made] = value
             self._keys.append(value.key)
             if made in self._wanted:
-                found.append(await self._got(value, deadline))
+                found.append(value if self._pointers else await self._got(value, deadline))
         shapes_made = tuple(value.shape for value in answer.outputs)
         return CallAnswer(shapes_made, tuple(found), answer.held_ns, answer.compute_ns)
 
     def close(self) -> None:
-        """Have the request's objects deleted."""
-        if self._store is not None and self._keys:
+        """Have the request's objects deleted, unless they are named to others."""
+        if self._store is not None and self._keys and not self._pointers:
             self._store.delete_soon(tuple(self._keys))
         self._keys.clear()
 
-    def _inputs(self, plan: CallPlan, values: Mapping[Made, TensorValue]) -> list[TensorValue | StoredValue]:
-        found: list[TensorValue | StoredValue] = []
-        for spec, made, region in zip(plan.graph.inputs, plan.sources, plan.taken, strict=True):
-            stored = self._stored.get(made)
-            if stored is not None:
-                found.append(_part(StoredValue(spec.name, spec.dtype, stored.shape, stored.key), region))
-            else:
-                found.append(taken_input(spec, values[made], region))
-        return found
+    def _encodings(self, plan: CallPlan) -> dict[str, str]:
+        """The codecs of a call's outputs."""
+        texts = {spec.name: self._codes.text(spec.name) for spec in plan.graph.outputs}
+        return {name: text for name, text in texts.items() if text is not None}
+
+    async def _inputs(self, plan: CallPlan, values: Mapping[Made, TensorValue]) -> list[Sent]:
+        read = zip(plan.graph.inputs, plan.sources, plan.taken, strict=True)
+        return [await self._input(spec, made, region, values) for spec, made, region in read]
+
+    async def _input(
+        self, spec: TensorSpec, made: Made, region: Region | None, values: Mapping[Made, TensorValue]
+    ) -> Sent:
+        value = self._stored.get(made, values.get(made))
+        return _part(spec, value, region) if isinstance(value, StoredValue) else await self._codes.sent(spec, made, region, values)
 
     async def _put(self, made: Made, values: Mapping[Made, TensorValue], deadline: float) -> None:
         """Store a whole tensor, of which others may read other regions."""
@@ -94,7 +119,8 @@ class LambdaCalls:
         async with self._storing:
             if made in self._stored:  # by another call meanwhile
                 return
-            value, key = values[made], f"{self._prefix}{len(self._keys)}"
+            value = await self._codes.raw(made, values)
+            key = f"{self._prefix}{len(self._keys)}"
             self._keys.append(key)
             await self._store.put(key, memoryview(value.data).cast("B"), deadline)
             self._stored[made] = StoredValue(value.name, value.dtype, value.shape, key)
@@ -113,13 +139,13 @@ class LambdaCalls:
         return checked_data(TensorValue(value.name, value.dtype, value.shape, data))
 
 
-def _part(value: StoredValue, region: Region | None) -> StoredValue:
-    """A contiguous region of a stored tensor."""
+def _part(spec: TensorSpec, value: StoredValue, region: Region | None) -> StoredValue:
+    """What a call reads of a stored tensor: all of it, or a contiguous region."""
     if region is None:
-        return value
+        return StoredValue(spec.name, spec.dtype, value.shape, value.key, value.offset, value.length)
     shape: Shape = region_shape(value.name, value.shape, region)
     whole = tensor_bytes(value.dtype, value.shape)
     assert whole is not None, "a region of strings is not contiguous"
     stride = whole // value.shape[region.axis]
-    size = region.stop - region.start
-    return StoredValue(value.name, value.dtype, shape, value.key, region.start * stride, size * stride)
+    start, size = (value.offset or 0) + region.start * stride, region.stop - region.start
+    return StoredValue(spec.name, spec.dtype, shape, value.key, start, size * stride)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from mopar.runtime.aws_lambda.signing import Credentials
+from mopar.runtime.aws_lambda.signing import Credentials, own_credentials
 from mopar.types import DeploymentError
 
 _KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
@@ -39,6 +39,8 @@ class OwnCredentials:
         variables = os.environ
         if not self._profile and variables.get("AWS_ACCESS_KEY_ID") and variables.get("AWS_SECRET_ACCESS_KEY"):
             return Credentials(*(variables.get(name.upper(), "") for name in _KEYS))
+        if variables.get("AWS_LAMBDA_FUNCTION_NAME") and variables.get("AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+            return _of_snapshot()
         profile = self._profile or variables.get("AWS_PROFILE") or "default"
         path = Path(variables.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser()
         import configparser  # not where the environment has keys
@@ -52,3 +54,11 @@ class OwnCredentials:
         if not found[0] or not found[1]:
             raise DeploymentError(f"there are no AWS credentials of profile {profile} in {path}: {_WOULD_DO}")
         return Credentials(*found)
+
+
+def _of_snapshot() -> Credentials:
+    """Those of a function that Lambda has restored from a snapshot. Raises DeploymentError."""
+    try:
+        return own_credentials()
+    except OSError as cause:
+        raise DeploymentError(str(cause)) from cause

@@ -13,15 +13,17 @@ from mopar.platforms.aws_lambda.changes import Changes
 from mopar.platforms.aws_lambda.checking import FoundFunctions, check_account
 from mopar.platforms.aws_lambda.found import Present, present_functions
 from mopar.platforms.aws_lambda.functions import LambdaFunctions
+from mopar.platforms.aws_lambda.limits import check_environment
 from mopar.platforms.aws_lambda.machine import DeploymentMachine
 from mopar.platforms.aws_lambda.naming import STATES, role_name
-from mopar.platforms.aws_lambda.policies import states_statements, states_trust
+from mopar.platforms.aws_lambda.policies import calling_statements, states_trust
 from mopar.platforms.aws_lambda.removing import drop_function, drop_machine
 from mopar.platforms.aws_lambda.roles import LambdaRoles
 from mopar.platforms.aws_lambda.serving import LambdaGateway
-from mopar.platforms.aws_lambda.stack import Stack
+from mopar.platforms.aws_lambda.stack import Member, Stack
 from mopar.platforms.aws_lambda.versions import Version, VersionMaker
 from mopar.platforms.deploying import Tell
+from mopar.platforms.endpoints import FUNCTIONS_VARIABLE
 from mopar.types import MoparError, PlatformError, UsageError
 
 PushImages = Callable[[Stack, Changes], Mapping[str, str]]
@@ -81,11 +83,13 @@ class Deploying:
             self._bucket.expire_tensors(self._changes)
         images = self._push_images(stack, self._changes)
         versions = tuple(
-            self._maker.make(member, found[member.name], images.get(member.function, "")) for member in stack.members
+            self._maker.make(member, found[member.name], images.get(member.function, "")) for member in stack.computing
         )
-        for version in versions:
-            self._tell(f"trying {version.member.name}")
-            self._functions.try_out(version.member, version.number)
+        self._try(versions)
+        if stack.entry is not None:
+            entry = self._make_entry(stack.entry, versions, found)
+            self._try([entry])
+            versions = (*versions, entry)
         for version in versions if kept_ready else ():
             name, number = version.member.name, version.number
             self._tell(f"keeping {kept_ready} instances of {name} ready")
@@ -94,6 +98,21 @@ class Deploying:
             self._changes.note(f"instances of {name} that are kept ready", back)
             self._functions.provision(name, number, kept_ready)
         return versions
+
+    def _make_entry(self, entry: Member, versions: Sequence[Version], found: FoundFunctions) -> Version:
+        """A version of the function that runs the plan, by calls of versions: none meets functions of two deployments.
+
+        Instances that are kept ready belong to versions too.
+        """
+        called = {version.member.function: f"{version.member.name}:{version.number}" for version in versions}
+        variables = {FUNCTIONS_VARIABLE: self._stack.entry_endpoints(called, self._stack.options.bucket)}
+        check_environment(entry.function, {**entry.package.environment, **variables})
+        return self._maker.make(entry, found[entry.name], "", variables)
+
+    def _try(self, versions: Sequence[Version]) -> None:
+        for version in versions:
+            self._tell(f"trying {version.member.name}")
+            self._functions.try_out(version.member, version.number)
 
     def _switch(self, versions: Sequence[Version]) -> None:
         """Have the versions answer."""
@@ -119,7 +138,7 @@ class Deploying:
         role = stack.options.states_role or LambdaRoles(self._account, stack.name).put(
             role_name(f"{stack.name}-{STATES}", self._account.region),
             states_trust(place),
-            states_statements(place, [version.member.name for version in versions]),
+            calling_statements(place, [version.member.name for version in versions]),
             stack.machine_tags(),
             self._changes,
         )

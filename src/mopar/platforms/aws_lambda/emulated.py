@@ -12,25 +12,24 @@ from mopar.bundle import Bundle
 from mopar.files import from_json, read_bounded, read_json, storage_error, temporary_folder, to_json, write_whole
 from mopar.platforms.aws_lambda.emulator import instance_environment, own_command
 from mopar.platforms.aws_lambda.emulator_process import find_emulator
-from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.instance import SPEC, TASK, InstanceSpec
-from mopar.platforms.aws_lambda.naming import tensors_prefix
+from mopar.platforms.aws_lambda.naming import ENTRY, tensors_prefix
 from mopar.platforms.aws_lambda.options import LambdaOptions
 from mopar.platforms.aws_lambda.packaging import Packager
 from mopar.platforms.aws_lambda.serving import check_credentials
-from mopar.platforms.aws_lambda.stack import check_plan, stack_of, vcpus_of
+from mopar.platforms.aws_lambda.stack import Member, check_plan, stack_of, vcpus_of
 from mopar.platforms.aws_lambda.unpacking import unpack
 from mopar.platforms.bills import billed_of
 from mopar.platforms.books import load_book
 from mopar.platforms.deploying import Tell
-from mopar.platforms.endpoints import AwsPlace, Endpoints
+from mopar.platforms.endpoints import LAMBDA_EMULATED, AwsPlace, Endpoints
 from mopar.platforms.gateways import BackgroundGateways, GatewayRecord
 from mopar.platforms.health import answers
 from mopar.platforms.served import EarlierGateway, ServedGateway
 from mopar.types import MoparError, PlatformError, UsageError
 from mopar.types.deployed import Deployed, DeployedFunction, GatewayAddress, Removed
 
-TRANSPORT = "aws-lambda-emulated"
+TRANSPORT = LAMBDA_EMULATED
 _PLATFORM = "aws-lambda"
 _REGION = "us-east-1"
 """Of what stands in for S3, where none is named."""
@@ -106,14 +105,15 @@ class _Emulating:
         try:
             with temporary_folder("mopar-lambda-") as making:
                 packages = self.packager(self.bundle, self.name, Path(making), self.options, self.tell)
-                stack_of(self.bundle, self.name, packages, self.options, direct=False)
-                for package in packages:
-                    self._write(package, folder / package.function, emulator)
+                stack = stack_of(self.bundle, self.name, packages, self.options, direct=False)
+                for member in stack.members:
+                    self._write(member, folder / member.function, emulator)
         except OSError as cause:
             raise storage_error(cause, folder) from cause
         return {package.function: folder / package.function for package in packages}
 
-    def _write(self, package: FunctionPackage, folder: Path, emulator: Path) -> None:
+    def _write(self, member: Member, folder: Path, emulator: Path) -> None:
+        package = member.package
         self.tell(f"unpacking {package.function}")
         unpack(package, folder / TASK)
         temporary = folder / "tmp"
@@ -124,8 +124,8 @@ class _Emulating:
             memory_mib=package.memory_mib,
             vcpus=vcpus_of(package.memory_mib),
             emulator=str(emulator),
-            command=tuple(own_command(folder / TASK)),
-            environment=instance_environment(package, temporary, self.options.timeout_s),
+            command=tuple(own_command(folder / TASK, package.module)),
+            environment=instance_environment(package, temporary, member.timeout_s),
             gib_s_usd=book.gib_s_usd,
             request_usd=book.request_usd,
             billing_unit_ms=book.billing_unit_ms,
@@ -137,7 +137,8 @@ class _Emulating:
         region = self.options.region or os.environ.get("AWS_REGION") or _REGION
         place = AwsPlace(region, self.options.profile, bucket, tensors_prefix(self.name) if bucket else "")
         places: dict[str, tuple[str, ...]] = {name: (str(folder),) for name, folder in functions.items()}
-        return Endpoints(places, TRANSPORT, self.options.ready_s, aws=place)
+        entry = ENTRY if self.options.by_entry else ""
+        return Endpoints(places, TRANSPORT, self.options.ready_s, aws=place, entry=entry)
 
     def _taken_back(self, gateway: ServedGateway, folder: Path, stopped: list[EarlierGateway | None]) -> str:
         """Take changes back; what to add to the message of the error."""

@@ -6,12 +6,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mopar.limits import Cgroup, Cgroups
 from mopar.platforms.aws_lambda.emulator_process import EmulatorProcess, find_emulator
 from mopar.platforms.aws_lambda.faults import fault_of
-from mopar.platforms.aws_lambda.function_package import FunctionPackage
+from mopar.platforms.aws_lambda.function_package import HANDLER, FunctionPackage
 from mopar.platforms.aws_lambda.runtime_files import handler_command
 from mopar.platforms.aws_lambda.target import lambda_python
 from mopar.platforms.aws_lambda.unpacking import unpack
@@ -84,7 +85,7 @@ class EmulatedFunction:
         self._root, self._temporary = folder / "task", folder / "tmp"
         self._temporary.mkdir(parents=True)
         unpack(package, self._root)
-        self._command = command or own_command
+        self._command = command or partial(own_command, module=package.module)
         self._variables = instance_environment(package, self._temporary, timeout_s) | dict(variables or {})
         self._lock = threading.Lock()
         self._process: EmulatorProcess | None = None
@@ -224,6 +225,6 @@ def instance_environment(package: FunctionPackage, temporary: Path, timeout_s: i
     }
 
 
-def own_command(root: Path) -> list[str]:
+def own_command(root: Path, module: str = HANDLER) -> list[str]:
     """By a Python of Lambda's version, or else by this one."""
-    return handler_command(lambda_python() or sys.executable, str(root))
+    return handler_command(lambda_python() or sys.executable, str(root), module)

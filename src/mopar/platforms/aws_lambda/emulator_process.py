@@ -106,6 +106,12 @@ class EmulatorProcess:
                 raise PlatformError("the emulator has not reported an invocation")
             return self._reports.pop()
 
+    def reports(self) -> list[Report]:
+        """All reports that have not been taken yet."""
+        with self._changed:
+            found, self._reports = self._reports, []
+            return found
+
     def last_said(self) -> str:
         """The last line that the function itself has written."""
         self._reader.join(_POLL_S)

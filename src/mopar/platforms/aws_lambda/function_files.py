@@ -38,7 +38,12 @@ class FunctionFiles:
 
 
 def function_files(
-    bundle: Bundle, function: Function, library: str, cpu_kind: str | None, weights: Weights | None
+    bundle: Bundle,
+    function: Function,
+    library: str,
+    cpu_kind: str | None,
+    weights: Weights | None,
+    codecs: Path | None = None,
 ) -> FunctionFiles:
     """The files of a function.
 
@@ -48,6 +53,7 @@ def function_files(
         library: file name of ONNX Runtime's.
         cpu_kind: of processors that packed graphs are added for; None for none.
         weights: where weights are fetched; None where they are among the files.
+        codecs: Blosc2's library, where its tensors are sent encoded; None for none.
 
     Raises:
         UsageError: the bundle has no graphs for ``cpu_kind``.
@@ -74,7 +80,16 @@ def function_files(
                 None if packed is None else _form(packed.files, packed.options, packed.cpu_kind, weights),
             )
         )
-    files[CONFIG] = config_of(function.name, library, _threads(bundle, function), function.memory_mib * _MIB, served)
+    if codecs is not None:
+        files[codecs.name] = codecs
+    files[CONFIG] = config_of(
+        function.name,
+        library,
+        _threads(bundle, function),
+        function.memory_mib * _MIB,
+        served,
+        None if codecs is None else codecs.name,
+    )
     total = sum(source.stat().st_size if isinstance(source, Path) else len(source) for source in files.values())
     return FunctionFiles(files, total, tuple(stored.values()))
 

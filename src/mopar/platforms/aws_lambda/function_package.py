@@ -10,6 +10,8 @@ Architecture = Literal["x86_64", "arm64"]
 PackageKind = Literal["zip", "image"]
 RUNTIME = "python3.12"
 """Lambda's managed runtime that zips run on: the first whose C library is new enough for ONNX Runtime's wheels."""
+HANDLER = "mopar.runtime.aws_lambda.start"
+"""The module that runs in functions of a plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class FunctionPackage:
         environment: variables that it needs.
         memory_mib: to be bought, as planned.
         stored: files that have to be in the bucket.
+        module: of mopar, that runs in it.
     """
 
     function: str
@@ -59,3 +62,4 @@ class FunctionPackage:
     environment: Mapping[str, str] = field(default_factory=dict)
     memory_mib: int = 128
     stored: tuple[StoredFile, ...] = ()
+    module: str = HANDLER

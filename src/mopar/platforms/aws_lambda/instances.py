@@ -2,21 +2,23 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mopar.files import read_json
+from mopar.files import read_json, to_json
 from mopar.limits import Cgroup, Cgroups, detect_cgroups
 from mopar.platforms.aws_lambda.emulator_process import free_ports
 from mopar.platforms.aws_lambda.instance import HOST, SPEC, Instance, InstanceSpec
 from mopar.platforms.aws_lambda.transport import lambda_wire
 from mopar.platforms.base import Bill, Budget
-from mopar.platforms.endpoints import Endpoints
+from mopar.platforms.endpoints import FUNCTIONS_VARIABLE, LAMBDA, Endpoints
 from mopar.platforms.http import HttpTransport
 from mopar.platforms.local.together import close_all, start_all
 from mopar.platforms.local.watched import WatchedFunction
+from mopar.platforms.request_codes import PlanCodes
 from mopar.types import Manifest, PlatformError
 
 _INHERITED = (
@@ -37,6 +39,7 @@ class InstanceSupervisor(WatchedFunction[Instance]):
         cgroups: to limit it with; None for no limits.
         variables: of its environment.
         on_restart: called with its name each time it is restarted.
+        called: what it calls by itself, one request at a time, where it runs the plan.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class InstanceSupervisor(WatchedFunction[Instance]):
         cgroups: Cgroups | None,
         variables: Mapping[str, str],
         on_restart: Callable[[str], None],
+        called: "Sequence[InstanceSupervisor]" = (),
     ) -> None:
         self.spec = read_json(folder / SPEC, InstanceSpec, error=PlatformError)
         make = None if cgroups is None else lambda: self._limited(cgroups)
@@ -53,6 +57,7 @@ class InstanceSupervisor(WatchedFunction[Instance]):
         self._folder = folder
         self._variables = variables
         self._port = port
+        self._called = tuple(called)
 
     @property
     def url(self) -> str:
@@ -70,9 +75,15 @@ class InstanceSupervisor(WatchedFunction[Instance]):
         if process is None:
             return None
         try:
-            return self.spec.bill(await asyncio.to_thread(process.duration_ms))
+            bill = self.spec.bill(await asyncio.to_thread(process.duration_ms))
         except PlatformError:  # it died after its answer
             return None
+        return replace(bill, inner=tuple(item for function in self._called for item in function.bills()))
+
+    def bills(self) -> list[tuple[str, Bill]]:
+        """Of calls that have been answered to others than this process, and not been told yet."""
+        durations = [] if self._process is None else self._process.durations_ms()
+        return [(self.spec.function, self.spec.bill(ms)) for ms in durations]
 
     def _limited(self, cgroups: Cgroups) -> Cgroup:
         cgroup = cgroups.create(f"lambda-{self.spec.function}"[:64])
@@ -107,7 +118,7 @@ class EmulatedDeployment:
 
     def __init__(self, endpoints: Endpoints, manifest: Manifest, on_restart: Callable[[str], None]) -> None:
         self._place = endpoints.aws
-        self._outputs = frozenset(manifest.plan.outputs)
+        self._codes = PlanCodes.of(manifest)
         cgroups = detect_cgroups()
         if cgroups is not None:
             cgroups.sweep_stale()
@@ -117,15 +128,23 @@ class EmulatedDeployment:
         if endpoints.aws.bucket:
             variables["AWS_REGION"] = endpoints.aws.region
         ports = free_ports(len(endpoints.functions))
-        self.functions = {
-            name: InstanceSupervisor(Path(places[0]), port, cgroups, variables, on_restart)
-            for (name, places), port in zip(endpoints.functions.items(), ports, strict=True)
-        }
+        self.functions: dict[str, InstanceSupervisor] = {}
+        entry = endpoints.entry
+        for name, port in zip(sorted(endpoints.functions, key=lambda name: name == entry), ports, strict=True):
+            told, called = (self._told(), tuple(self.functions.values())) if name == entry else ({}, ())
+            self.functions[name] = InstanceSupervisor(
+                Path(endpoints.functions[name][0]), port, cgroups, variables | told, on_restart, called
+            )
+
+    def _told(self) -> dict[str, str]:
+        """The environment of a function that runs the plan: where the others are."""
+        places: dict[str, tuple[str, ...]] = {name: (function.url,) for name, function in self.functions.items()}
+        return {FUNCTIONS_VARIABLE: to_json(Endpoints(places, LAMBDA, aws=self._place)).decode()}
 
     def transport(self, budget: Budget | None = None) -> HttpTransport:
         """What carries calls to the functions, one at a time to each."""
         urls = {name: [function.url] for name, function in self.functions.items()}
-        return HttpTransport(urls, budget, watches=self.functions, wire=lambda_wire(urls, self._place, self._outputs))
+        return HttpTransport(urls, budget, watches=self.functions, wire=lambda_wire(urls, self._place, self._codes))
 
     async def __aenter__(self) -> Self:
         """Start all functions; where one fails, none is left. Raises PlatformError."""

@@ -19,6 +19,10 @@ DIRECT_ZIP_BYTES = 50 << 20
 UNZIPPED_BYTES = 250 << 20
 IMAGE_BYTES = 10 << 30
 ENVIRONMENT_BYTES = 4 << 10
+MOST_S = 900
+"""Longest call."""
+_ENTRY_BASE_MIB = 64
+"""Of a function that runs the plan, before any request."""
 _OF_ENVELOPE = 4096
 """What a message holds beside its tensors: names and shapes."""
 _NAME = re.compile(r"[A-Za-z0-9-_]{1,64}")
@@ -33,6 +37,7 @@ class CallBytes:
         id, function: of the call.
         read, made: bytes of the tensors that it reads and makes; None where they do not follow from the request.
         sources: the tensors that it reads, or reads regions of.
+        read_saved, made_saved: bytes that these are fewer in messages, at least, by what the plan expects of codecs.
     """
 
     id: str
@@ -40,6 +45,8 @@ class CallBytes:
     read: int | None
     made: int | None
     sources: tuple[Made, ...] = ()
+    read_saved: int = 0
+    made_saved: int = 0
 
 
 def check_function(function: Function) -> None:
@@ -77,10 +84,11 @@ def check_package(package: FunctionPackage, options: LambdaOptions, *, direct: b
         raise PlatformError(f"function {name} fetches its weights from a bucket: name it with --bucket")
     if options.snap_start and package.kind == "image":
         raise PlatformError(f"function {name} is an image, which has no SnapStart: leave out --snap-start")
-    _check_environment(name, package.environment)
+    check_environment(name, package.environment)
 
 
-def _check_environment(name: str, variables: Mapping[str, str]) -> None:
+def check_environment(name: str, variables: Mapping[str, str]) -> None:
+    """Raise PlatformError where Lambda does not take so many variables."""
     held = sum(len(key.encode()) + len(value.encode()) for key, value in variables.items())
     if held > ENVIRONMENT_BYTES:
         raise PlatformError(
@@ -94,8 +102,9 @@ def check_payloads(calls: Sequence[CallBytes], options: LambdaOptions) -> None:
     if options.bucket:
         return
     for call in calls:
-        for what, nbytes in (("is sent", call.read), ("answers", call.made)):
-            encoded = _message_bytes(nbytes or 0)
+        sizes = ((call.read, call.read_saved), (call.made, call.made_saved))
+        for what, (nbytes, saved) in zip(("is sent", "answers"), sizes, strict=True):
+            encoded = _message_bytes(nbytes - saved if nbytes else 0)
             if encoded > MOST_BODY_BYTES:
                 raise PlatformError(
                     f"function {call.function} {what} {encoded / 1e6:.1f} MB in call {call.id}, and Lambda passes "
@@ -104,35 +113,94 @@ def check_payloads(calls: Sequence[CallBytes], options: LambdaOptions) -> None:
                 )
 
 
-def needing_store(calls: Sequence[CallBytes]) -> frozenset[str]:
-    """The functions with a call that may not fit into a message, or that reads what another may have stored."""
+def check_entry_memory(calls: Sequence[CallBytes], request: CallBytes, memory_mib: int) -> None:
+    """Raise PlatformError where a function that runs the plan cannot hold what passes through it.
+
+    Each tensor that a message holds is there, and in the message of a call that reads it.
+    """
+    made = [min(nbytes or 0, MOST_BODY_BYTES) for nbytes in (request.read, *(call.made for call in calls))]
+    needed_mib = _ENTRY_BASE_MIB + -(-sum(nbytes + encoded_bytes(nbytes) for nbytes in made) // _MB)
+    if needed_mib > memory_mib:
+        raise PlatformError(
+            f"function {request.function} has {memory_mib} MiB, and needs {needed_mib} for the tensors of a request: "
+            f"--entry-mib {needed_mib}"
+        )
+
+
+def needing_store(calls: Sequence[CallBytes], request: CallBytes | None = None) -> frozenset[str]:
+    """The functions with a call that may not fit into a message, or that reads what another may have stored.
+
+    Args:
+        calls: of the plan.
+        request: what a function that runs the plan is sent and answers; None where none does.
+    """
     made = {call.id for call in calls if _may_exceed(call.made)}
+    if request is not None and _may_exceed(request.read):
+        made.add(REQUEST)
     read = {source for call in calls if _may_exceed(call.read) for source in call.sources}
-    return frozenset(
+    found = frozenset(
         call.function
         for call in calls
         if call.id in made
         or _may_exceed(call.read)
         or any(source in read or source[1] in made for source in call.sources)
     )
+    # What runs the plan stores what does not fit into a call, or into its own answer.
+    storing = request is not None and (bool(found) or _may_exceed(request.made))
+    return found | {request.function} if storing and request is not None else found
 
 
 def bytes_of_calls(manifest: Manifest) -> tuple[CallBytes, ...]:
     """The calls of the largest request that the plan answers."""
-    shapes: dict[Made, Shape | None] = {(name, REQUEST): shape for name, shape in _largest(manifest).items()}
+    shapes = _shapes(manifest)
     found = []
     for plan in call_plans(manifest):
         known = plan.shapes(shapes)
-        pairs = zip(plan.graph.outputs, known.outputs, strict=True)
-        shapes |= {(spec.name, plan.call.id): shape for spec, shape in pairs}
-        read, made = _total(plan.graph.inputs, known.inputs), _total(plan.graph.outputs, known.outputs)
-        found.append(CallBytes(plan.call.id, plan.call.function, read, made, plan.sources))
+        read, made = _sizes(plan.graph.inputs, known.inputs), _sizes(plan.graph.outputs, known.outputs)
+        ratios = manifest.plan.code_ratios
+        found.append(
+            CallBytes(
+                plan.call.id,
+                plan.call.function,
+                _total(read),
+                _total(made),
+                plan.sources,
+                _saved(read, [name for name, _ in plan.sources], ratios),
+                _saved(made, plan.call.outputs, ratios),
+            )
+        )
     return tuple(found)
 
 
-def _total(specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]) -> int | None:
+def bytes_of_request(manifest: Manifest, function: str) -> CallBytes:
+    """The largest request itself, as a call of a function that runs the plan."""
+    shapes = _shapes(manifest)
+    read = _total(_sizes(manifest.inputs, [shapes[spec.name, REQUEST] for spec in manifest.inputs]))
+    made = _total(_sizes(manifest.outputs, [shapes[made] for made in manifest.plan.outputs]))
+    return CallBytes(REQUEST, function, read, made)
+
+
+def _shapes(manifest: Manifest) -> Mapping[Made, Shape | None]:
+    """The shapes of all tensors of the largest request; None where one does not follow from the inputs'."""
+    shapes: dict[Made, Shape | None] = {(name, REQUEST): shape for name, shape in _largest(manifest).items()}
+    for plan in call_plans(manifest):
+        made = plan.shapes(shapes).outputs
+        shapes |= {(spec.name, plan.call.id): shape for spec, shape in zip(plan.graph.outputs, made, strict=True)}
+    return shapes
+
+
+def _sizes(specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]) -> list[int | None]:
+    """Bytes of tensors; None where they are not known."""
     pairs = zip(specs, shapes, strict=True)
-    sizes = [None if shape is None else tensor_bytes(spec.dtype, shape) for spec, shape in pairs]
+    return [None if shape is None else tensor_bytes(spec.dtype, shape) for spec, shape in pairs]
+
+
+def _saved(sizes: Sequence[int | None], names: Sequence[str], ratios: Mapping[str, float]) -> int:
+    """Bytes that tensors are fewer as codes."""
+    return sum(int((size or 0) * (1.0 - ratios.get(name, 1.0))) for size, name in zip(sizes, names, strict=True))
+
+
+def _total(sizes: Sequence[int | None]) -> int | None:
     return None if None in sizes else sum(size or 0 for size in sizes)
 
 

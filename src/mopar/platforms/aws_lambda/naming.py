@@ -13,6 +13,8 @@ ALIAS_TAG, MODEL_TAG = "mopar:alias", "mopar:model"
 """Tags of a function and of the state machine, for ``status``."""
 STATES = "states"
 """What stands for the state machine among the functions' names."""
+ENTRY = "entry"
+"""The function that runs the plan, among those of a deployment."""
 _ROLE_CHARACTERS = 64
 
 

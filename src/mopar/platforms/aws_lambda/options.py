@@ -14,7 +14,9 @@ from mopar.types import UsageError
 
 ARCHITECTURES: tuple[Architecture, ...] = ("x86_64", "arm64")
 KINDS = ("auto", "zip", "image")
-ORCHESTRATIONS = ("gateway", "step-functions")
+ORCHESTRATIONS = ("gateway", "step-functions", "entry")
+ENTRY_MIB = 512
+"""Memory of an entry function by default (docs/decisions/lambda-orchestration.md)."""
 RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 """Days that CloudWatch keeps log events for: no other number is taken."""
 RESERVED_TAGS = ("aws:", "mopar:")
@@ -57,8 +59,11 @@ class LambdaOptions(ImageOptions):
         bool, Meta(description="functions fetch their weights from --bucket when they start, packages have none")
     ] = False
     orchestration: Annotated[
-        str, Meta(description="what runs the plan: gateway (mopar's own, the default) or step-functions")
+        str, Meta(description="what runs the plan: gateway (mopar's own, the default), step-functions or entry")
     ] = "gateway"
+    entry_mib: Annotated[
+        int, Meta(ge=128, le=10240, description=f"memory of the entry function; default: {ENTRY_MIB}")
+    ] = ENTRY_MIB
     alias: Annotated[str, Meta(description="that points to the version that answers; default: live")] = "live"
     log_retention_days: Annotated[int, Meta(description="after which log events are deleted; default: 14")] = 14
     timeout_s: Annotated[int, Meta(ge=1, le=900, description="most seconds of a call; default: 60")] = 60
@@ -103,12 +108,17 @@ class LambdaOptions(ImageOptions):
     @property
     def starts_gateway(self) -> bool:
         """Whether mopar's gateway is started, in the background of this machine."""
-        return self.emulate or not (self.by_step_functions or self.functions_only)
+        return self.emulate or not (self.by_step_functions or self.by_entry or self.functions_only)
 
     @property
     def by_step_functions(self) -> bool:
         """Whether a state machine runs the plan."""
         return self.orchestration == "step-functions"
+
+    @property
+    def by_entry(self) -> bool:
+        """Whether a function of its own runs the plan."""
+        return self.orchestration == "entry"
 
 
 def check_options(options: LambdaOptions) -> LambdaOptions:
@@ -152,6 +162,8 @@ def _check_tags(options: LambdaOptions) -> None:
 def _check_together(options: LambdaOptions) -> None:
     if options.states_role and not options.by_step_functions:
         raise UsageError("--states-role is the state machine's: leave it out, or add --orchestration step-functions")
+    if options.entry_mib != ENTRY_MIB and not options.by_entry:
+        raise UsageError("--entry-mib is the entry function's: leave it out, or add --orchestration entry")
     if options.emulate:
         _check_emulated(options)
     if options.weights_in_bucket and not options.bucket:

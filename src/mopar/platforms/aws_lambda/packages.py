@@ -1,21 +1,23 @@
 """Packages of a bundle's functions: zip archives, or build contexts of container images.
 
 Both have the same files in the same folder, ``/var/task``: ``function.json``, the graphs by their paths in the bundle,
-``mopar/runtime``, ONNX Runtime's library, and, of an archive, the ``bootstrap`` that starts them.
+``mopar/runtime``, ONNX Runtime's library, Blosc2's where tensors are sent encoded, and, of an archive, the
+``bootstrap`` that starts them.
 """
 
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mopar.bundle import Bundle
+from mopar.bundle.sent_codecs import functions_that_encode
 from mopar.files import require_room, sha256_of, storage_error, whole_file
 from mopar.platforms.aws_lambda.archive import unpacked_bytes, write_archive
 from mopar.platforms.aws_lambda.contexts import TASK_ROOT, write_image
 from mopar.platforms.aws_lambda.function_files import Weights, function_files
-from mopar.platforms.aws_lambda.function_package import RUNTIME, Architecture, FunctionPackage, PackageKind
+from mopar.platforms.aws_lambda.function_package import HANDLER, RUNTIME, Architecture, FunctionPackage, PackageKind
 from mopar.platforms.aws_lambda.runtime_files import handler_command, runtime_tree
 from mopar.platforms.aws_lambda.target import Target, target_of
 from mopar.runtime.environment import environment_of
@@ -23,8 +25,17 @@ from mopar.types import Function
 
 BOOTSTRAP = "bootstrap"
 _PYTHON = "/var/lang/bin/python3"
-_HANDLER = "bootstrap.handler"
-"""Lambda's API asks for one; our own loop has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """How Lambda is told to run an archive's ``bootstrap``: its API asks for a handler, and our own loop has none."""
+
+    handler: str
+    environment: Mapping[str, str]
+
+
+WRAPPED = Wrapped("bootstrap.handler", {"AWS_LAMBDA_EXEC_WRAPPER": f"{TASK_ROOT}/{BOOTSTRAP}"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,8 @@ def _package(
     tell: Callable[[str], None],
 ) -> FunctionPackage:
     tell(f"packaging {function.name}")
-    files = function_files(bundle, function, target.library.name, settings.cpu_kind, settings.weights)
+    codecs = target.codecs() if function.name in functions_that_encode(bundle.manifest) else None
+    files = function_files(bundle, function, target.library.name, settings.cpu_kind, settings.weights, codecs)
     variables = environment_of(bundle.manifest.allocator)
     require_room(into, files.bytes)
     if settings.kind == "image":
@@ -104,8 +116,8 @@ def _package(
         sha256=sha256_of(path),
         architecture=target.architecture,
         runtime=RUNTIME,
-        handler=_HANDLER,
-        environment={**variables, "AWS_LAMBDA_EXEC_WRAPPER": f"{TASK_ROOT}/{BOOTSTRAP}"},
+        handler=WRAPPED.handler,
+        environment={**variables, **WRAPPED.environment},
         memory_mib=function.memory_mib,
         stored=files.stored,
     )
@@ -120,10 +132,10 @@ def _runtime_archive(target: Target) -> Path:
             file.relative_to(tree).as_posix(): file for file in tree.rglob("*") if file.is_file()
         }
         with whole_file(path) as staging:
-            write_archive(staging, {**files, BOOTSTRAP: _bootstrap()}, frozenset({BOOTSTRAP}))
+            write_archive(staging, {**files, BOOTSTRAP: bootstrap(HANDLER)}, frozenset({BOOTSTRAP}))
     return path
 
 
-def _bootstrap() -> bytes:
+def bootstrap(module: str) -> bytes:
     """What Lambda runs in place of its own runtime client, whose command line the arguments are."""
-    return f"#!/bin/sh\nexec {shlex.join(handler_command(_PYTHON, TASK_ROOT))}\n".encode()
+    return f"#!/bin/sh\nexec {shlex.join(handler_command(_PYTHON, TASK_ROOT, module))}\n".encode()

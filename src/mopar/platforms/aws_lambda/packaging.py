@@ -8,7 +8,7 @@ from mopar.bundle import Bundle
 from mopar.files import storage_error, temporary_folder
 from mopar.platforms.aws_lambda.function_package import Architecture, FunctionPackage, PackageKind
 from mopar.platforms.aws_lambda.limits import UNZIPPED_BYTES
-from mopar.platforms.aws_lambda.naming import weights_prefix
+from mopar.platforms.aws_lambda.naming import ENTRY, weights_prefix
 from mopar.platforms.aws_lambda.options import LambdaOptions
 from mopar.platforms.aws_lambda.stack import Stack, check_plan, stack_of
 from mopar.platforms.aws_lambda.template import STATES, TEMPLATE, definition, template
@@ -29,6 +29,8 @@ def function_packages(
 ) -> tuple[FunctionPackage, ...]:
     """The packages of a bundle's functions: with ``auto``, an image where an archive would be too large.
 
+    Where a function runs the plan, its own is the last one, and always an archive.
+
     Args:
         bundle: what is packaged.
         name: of the deployment.
@@ -39,6 +41,7 @@ def function_packages(
     Raises:
         UsageError, PlatformError, StorageError: as ``make_packages`` does.
     """
+    from mopar.platforms.aws_lambda.entry import entry_package
     from mopar.platforms.aws_lambda.function_files import Weights
     from mopar.platforms.aws_lambda.packages import PackageSettings, make_packages  # with the engine, for packing
 
@@ -49,6 +52,17 @@ def function_packages(
         settings = PackageSettings(kind, architecture, options.base_image, options.cpu_kind or None, None, weights)
         return make_packages(bundle, settings, into / kind, tell)
 
+    packages = _of_kind(made, options, tell)
+    if not options.by_entry:
+        return packages
+    tell(f"packaging {ENTRY}")
+    return (*packages, entry_package(bundle, architecture, options.entry_mib, into / ENTRY, emulated=options.emulate))
+
+
+def _of_kind(
+    made: Callable[[PackageKind], tuple[FunctionPackage, ...]], options: LambdaOptions, tell: Tell
+) -> tuple[FunctionPackage, ...]:
+    """The packages of a plan's functions, of the kind that the options say."""
     if options.package_kind != "auto":
         return made("image" if options.package_kind == "image" else "zip")
     packages = made("zip")
@@ -130,11 +144,12 @@ def _readme(stack: Stack, images: Mapping[str, str]) -> str:
     region = f" --region {stack.options.region}" if stack.options.region else ""
     profile = f" --profile {stack.options.profile}" if stack.options.profile else ""
     deploy = f"sam deploy --stack-name {stack.name} --capabilities CAPABILITY_IAM --resolve-s3{region}{profile}"
+    count = f"{len(stack.computing)} functions{', and one that calls them,' if stack.entry else ''}"
     built = " --resolve-image-repos" if builds else " --template-file template.yaml"
     lines = [
         f"# {stack.name} on AWS Lambda",
         "",
-        f"{len(stack.members)} functions of the model {' '.join(stack.manifest.name.split())}. With the AWS SAM CLI:",
+        f"{count} of the model {' '.join(stack.manifest.name.split())}. With the AWS SAM CLI:",
         "",
         "    sam validate --lint",
         "    sam build" if builds else "    aws sts get-caller-identity",
@@ -145,6 +160,17 @@ def _readme(stack: Stack, images: Mapping[str, str]) -> str:
         else "The second says whose account it will be.",
         "`template.yaml` says what is made, and what rights each function gets.",
     ]
+    if stack.entry is not None:
+        called = f"{stack.entry.name}:{stack.options.alias}"
+        lines += [
+            "",
+            f"The function `{stack.entry.name}` runs the model, by calls of the others; `request.json` has its inputs:",
+            "",
+            f"    aws lambda invoke --function-name {called} --payload fileb://request.json answer.json",
+            "",
+            '`{"inputs": [{"name": .., "datatype": .., "shape": [..], "data": BASE64}, ..]}`; it answers',
+            '`{"outputs": [..]}` in the same form, or `{"error": ..}` with the name of the function that failed.',
+        ]
     if stored:
         lines += ["", "Functions fetch their weights, which must be there before:", ""]
         lines += [f"    aws s3 sync bucket/ s3://{stack.options.bucket}/"]

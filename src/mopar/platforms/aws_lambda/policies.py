@@ -48,7 +48,7 @@ class _Policy(msgspec.Struct, rename="pascal"):
 def function_statements(
     place: Place, deployment: str, member: str, store: str, bucket: str, weights: Sequence[str]
 ) -> tuple[Statement, ...]:
-    """What a function may do.
+    """What a function of the plan may do.
 
     Args:
         place: of the function.
@@ -58,20 +58,12 @@ def function_statements(
         bucket: that has its weights.
         weights: keys of objects that it fetches when it starts.
     """
-    streams = f"{place.log_group(log_group_name(member))}:*"
-    found = [
-        Statement(
-            "WriteItsOwnLog",
-            ("logs:CreateLogStream", "logs:PutLogEvents"),
-            (streams,),
-            "errors of its initialisation and its calls; the log group is made beforehand, so it may make none",
-        )
-    ]
+    found = [_own_log(place, member)]
     if store:
         tensors = place.objects(store, f"{tensors_prefix(deployment)}*")
         found += [
             Statement("ReadTensors", ("s3:GetObject",), (tensors,), "inputs that no message of 6 MB holds"),
-            Statement("WriteTensors", ("s3:PutObject",), (tensors,), "outputs that no message of 6 MB holds"),
+            _write_tensors(tensors),
         ]
     if weights:
         objects = tuple(place.objects(bucket, key) for key in weights)
@@ -79,8 +71,33 @@ def function_statements(
     return tuple(found)
 
 
-def states_statements(place: Place, members: Sequence[str]) -> tuple[Statement, ...]:
-    """What the state machine may do: call the versions of these functions."""
+def entry_statements(
+    place: Place, deployment: str, member: str, store: str, members: Sequence[str]
+) -> tuple[Statement, ...]:
+    """What a function that runs the plan may do; ``members`` are those that it calls, the rest is as for those."""
+    tensors = place.objects(store, f"{tensors_prefix(deployment)}*")
+    return (
+        _own_log(place, member),
+        *calling_statements(place, members),
+        *([_write_tensors(tensors)] if store else []),
+    )
+
+
+def _own_log(place: Place, member: str) -> Statement:
+    return Statement(
+        "WriteItsOwnLog",
+        ("logs:CreateLogStream", "logs:PutLogEvents"),
+        (f"{place.log_group(log_group_name(member))}:*",),
+        "errors of its initialisation and its calls; the log group is made beforehand, so it may make none",
+    )
+
+
+def _write_tensors(tensors: str) -> Statement:
+    return Statement("WriteTensors", ("s3:PutObject",), (tensors,), "outputs that no message of 6 MB holds")
+
+
+def calling_statements(place: Place, members: Sequence[str]) -> tuple[Statement, ...]:
+    """What whatever runs the plan may do: call the versions of these functions."""
     versions = tuple(f"{place.function(member)}:*" for member in members)
     return (
         Statement(

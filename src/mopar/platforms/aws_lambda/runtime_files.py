@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mopar
+from mopar.platforms.aws_lambda.function_package import HANDLER
 from mopar.platforms.aws_lambda.target import Target
 from mopar.platforms.container.images.compiled import compile_tree
 from mopar.platforms.container.images.layers import cached_tree, place, stamps_of
 from mopar.platforms.function_process import command_of
 
 _HOME = Path(mopar.__file__).parents[1]
-HANDLER = "mopar.runtime.aws_lambda.start"
 CONFIG = "function.json"
 
 
-def handler_command(python: str, root: str) -> list[str]:
-    """The command line of a function whose files are in the folder ``root``."""
-    return [*command_of(python, root, HANDLER), f"{root}/{CONFIG}"]
+def handler_command(python: str, root: str, module: str = HANDLER) -> list[str]:
+    """The command line of a function whose files are in the folder ``root``, with all that the module imports."""
+    return [*command_of(python, root, module, alone=True), f"{root}/{CONFIG}"]
 
 
 def runtime_tree(target: Target, *, own_python: bool = False) -> Path:

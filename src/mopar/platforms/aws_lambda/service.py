@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mopar.bundle.call_plans import Made
 from mopar.files import JSON_ERRORS
 from mopar.platforms.aws_lambda.calls import LambdaCalls
 from mopar.platforms.aws_lambda.errors import one_line, refused
@@ -15,6 +14,7 @@ from mopar.platforms.aws_lambda.place import PATH, function_path
 from mopar.platforms.http.address import Address, address_of
 from mopar.platforms.http.connection import Reply
 from mopar.platforms.http.wire import Claim, LaterError, LostError, Parts, SlowError
+from mopar.platforms.request_codes import PlanCodes
 from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES
 from mopar.types import DeploymentError, RequestError
 
@@ -45,14 +45,16 @@ class Invoking(ABC):
 
     Args:
         store: for tensors that no message holds; None for none.
-        wanted: tensors that leave the functions: the plan's outputs.
+        codes: which tensors are sent encoded, and which leave the functions.
+        pointers: whether stored outputs are named, and stay where they are; otherwise they are got and deleted.
     """
 
     most_unannounced_bytes = MOST_BODY_BYTES + _MOST_FAULT_BYTES
 
-    def __init__(self, store: "TensorStore | None", wanted: frozenset[Made]) -> None:
-        self._store = store
-        self._wanted = wanted
+    def __init__(self, store: "TensorStore | None", codes: PlanCodes, *, pointers: bool = False) -> None:
+        self.store = store
+        self._codes = codes
+        self._pointers = pointers
 
     @abstractmethod
     def address(self, place: str) -> Address:
@@ -68,12 +70,12 @@ class Invoking(ABC):
 
     def open(self, claim: Claim) -> LambdaCalls:
         """For the calls of one request."""
-        return LambdaCalls(self._store, self._wanted, claim)
+        return LambdaCalls(self.store, self._codes, claim, pointers=self._pointers)
 
     async def close(self) -> None:
         """End what is being deleted."""
-        if self._store is not None:
-            await self._store.close()
+        if self.store is not None:
+            await self.store.close()
 
 
 class EmulatorWire(Invoking):
@@ -108,13 +110,19 @@ class ServiceWire(Invoking):
         service: where Lambda is asked.
         signer: signs for it.
         store: for tensors that no message holds; None for none.
-        wanted: the plan's outputs.
+        codes, pointers: as of ``Invoking``.
     """
 
     def __init__(
-        self, service: Address, signer: "Signer", store: "TensorStore | None", wanted: frozenset[Made]
+        self,
+        service: Address,
+        signer: "Signer",
+        store: "TensorStore | None",
+        codes: PlanCodes,
+        *,
+        pointers: bool = False,
     ) -> None:
-        super().__init__(store, wanted)
+        super().__init__(store, codes, pointers=pointers)
         self._service = service
         self._signer = signer
 

@@ -9,12 +9,10 @@ from mopar.platforms.aws_lambda.credentials import OwnCredentials
 from mopar.platforms.aws_lambda.naming import tensors_prefix
 from mopar.platforms.aws_lambda.options import LambdaOptions
 from mopar.platforms.deploying import Tell
-from mopar.platforms.endpoints import AwsPlace, Endpoints
+from mopar.platforms.endpoints import LAMBDA, AwsPlace, Endpoints
 from mopar.platforms.gateways import BackgroundGateways
 from mopar.platforms.served import EarlierGateway, ServedGateway
 from mopar.types import DeploymentError, UsageError
-
-TRANSPORT = "aws-lambda"
 
 
 def check_credentials(options: LambdaOptions) -> None:
@@ -58,7 +56,7 @@ class LambdaGateway:
         place = AwsPlace(region, self._options.profile, bucket, tensors_prefix(self._name) if bucket else "")
         endpoints = Endpoints(
             {function: (called,) for function, called in functions.items()},
-            TRANSPORT,
+            LAMBDA,
             self._options.ready_s,
             concurrency=self._options.concurrency,
             aws=place,

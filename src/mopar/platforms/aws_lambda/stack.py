@@ -1,12 +1,18 @@
 """A deployment as it is to be: what the template describes, and what is made directly."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mopar.bundle import Bundle
+from mopar.bundle.call_plans import call_plans
+from mopar.files import to_json
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.limits import (
+    MOST_S,
+    CallBytes,
     bytes_of_calls,
+    bytes_of_request,
+    check_entry_memory,
     check_function,
     check_package,
     check_payloads,
@@ -15,6 +21,7 @@ from mopar.platforms.aws_lambda.limits import (
 from mopar.platforms.aws_lambda.naming import (
     ALIAS_TAG,
     DEPLOYMENT_TAG,
+    ENTRY,
     FUNCTION_TAG,
     MODEL_TAG,
     Place,
@@ -22,8 +29,9 @@ from mopar.platforms.aws_lambda.naming import (
     tensors_prefix,
 )
 from mopar.platforms.aws_lambda.options import LambdaOptions
-from mopar.platforms.aws_lambda.policies import Statement, function_statements
+from mopar.platforms.aws_lambda.policies import Statement, entry_statements, function_statements
 from mopar.platforms.aws_lambda.states import EXPRESS_S, Targets, state_machine
+from mopar.platforms.endpoints import LAMBDA, AwsPlace, Endpoints
 from mopar.types import Manifest, UsageError
 
 _MIB_PER_VCPU = 1769.0
@@ -38,11 +46,15 @@ class Member:
         name: as Lambda knows it.
         package: what it runs.
         uses_store: whether its tensors may pass through a bucket.
+        timeout_s: most seconds of a call.
+        calls: names of the functions that it calls, of a function that runs the plan.
     """
 
     name: str
     package: FunctionPackage
     uses_store: bool
+    timeout_s: int
+    calls: tuple[str, ...] = ()
 
     @property
     def function(self) -> str:
@@ -57,7 +69,7 @@ class Stack:
     Attributes:
         name: of the deployment.
         manifest: of the bundle.
-        members: its functions, in the plan's order.
+        members: its functions, in the plan's order; the last one runs the plan where a function does.
         options: of the platform.
     """
 
@@ -70,6 +82,16 @@ class Stack:
     def uses_store(self) -> bool:
         """Whether tensors may pass through a bucket."""
         return any(member.uses_store for member in self.members)
+
+    @property
+    def entry(self) -> Member | None:
+        """The function that runs the plan."""
+        return self.members[-1] if self.options.by_entry else None
+
+    @property
+    def computing(self) -> tuple[Member, ...]:
+        """The functions of the plan."""
+        return self.members[:-1] if self.options.by_entry else self.members
 
     def tags(self, function: str = "") -> dict[str, str]:
         """Of everything that is made; ``function`` is whose it is, if of one alone."""
@@ -84,12 +106,21 @@ class Stack:
         """What a function may do."""
         weights = [stored.key for stored in member.package.stored]
         store = bucket if member.uses_store else ""
+        if member.calls:
+            return entry_statements(place, self.name, member.name, store, member.calls)
         return function_statements(place, self.name, member.name, store, bucket, weights)
 
     def definition(self, functions: Mapping[str, str], partition: str, bucket: str) -> bytes:
         """The state machine's definition; ``functions`` says what is called. Raises PlatformError."""
         prefix, timeout_s = tensors_prefix(self.name), self.options.timeout_s
         return state_machine(self.manifest, Targets(functions, bucket, prefix, partition, timeout_s))
+
+    def entry_endpoints(self, functions: Mapping[str, str], bucket: str) -> str:
+        """What the function that runs the plan is told of the others, as JSON; ``functions`` says what is called."""
+        uses_store = bool(self.members[-1].uses_store)
+        place = AwsPlace(bucket=bucket, prefix=tensors_prefix(self.name)) if uses_store else AwsPlace()
+        places: dict[str, tuple[str, ...]] = {function: (called,) for function, called in functions.items()}
+        return to_json(Endpoints(places, LAMBDA, aws=place)).decode()
 
 
 def check_plan(bundle: Bundle, name: str, options: LambdaOptions) -> None:
@@ -105,8 +136,12 @@ def check_plan(bundle: Bundle, name: str, options: LambdaOptions) -> None:
         check_function(function)
     if options.by_step_functions and options.timeout_s > EXPRESS_S:
         raise UsageError(f"--timeout-s {options.timeout_s}: an Express workflow ends after {EXPRESS_S} s")
-    if not options.by_step_functions:
-        check_payloads(bytes_of_calls(bundle.manifest), options)
+    if options.by_step_functions:
+        return
+    calls, requests = bytes_of_calls(bundle.manifest), _requests(bundle.manifest, options)
+    check_payloads([*calls, *requests], options)
+    for request in requests:
+        check_entry_memory(calls, request, options.entry_mib)
 
 
 def stack_of(
@@ -125,15 +160,34 @@ def stack_of(
         PlatformError: Lambda takes no such package; names the function, the limit and what would do.
     """
     manifest = bundle.manifest
-    names = function_names(name, [function.name for function in manifest.plan.functions])
+    names = function_names(name, [package.function for package in packages])
     for package in packages:
         check_package(package, options, direct=direct)
-    storing = frozenset(names) if options.by_step_functions else needing_store(bytes_of_calls(manifest))
+    storing = frozenset(names)
+    if not options.by_step_functions:
+        storing = needing_store(bytes_of_calls(manifest), *_requests(manifest, options))
     has_bucket = bool(options.bucket) or options.by_step_functions
-    members = tuple(
-        Member(names[package.function], package, has_bucket and package.function in storing) for package in packages
-    )
-    return Stack(name, manifest, members, options)
+    members = [
+        Member(names[package.function], package, has_bucket and package.function in storing, options.timeout_s)
+        for package in packages
+    ]
+    if options.by_entry:
+        called = tuple(member.name for member in members[:-1])
+        members[-1] = replace(members[-1], timeout_s=_request_s(manifest, options), calls=called)
+    return Stack(name, manifest, tuple(members), options)
+
+
+def _requests(manifest: Manifest, options: LambdaOptions) -> tuple[CallBytes, ...]:
+    """The largest request to the function that runs the plan; nothing where none does."""
+    return (bytes_of_request(manifest, ENTRY),) if options.by_entry else ()
+
+
+def _request_s(manifest: Manifest, options: LambdaOptions) -> int:
+    """Most seconds of a request: as many as the calls that wait for each other may take, of what Lambda allows."""
+    depths: dict[str, int] = {}
+    for plan in call_plans(manifest):
+        depths[plan.call.id] = 1 + max((depths[made] for made in plan.producers), default=0)
+    return min(max(depths.values(), default=1) * options.timeout_s, MOST_S)
 
 
 def vcpus_of(memory_mib: int) -> float:

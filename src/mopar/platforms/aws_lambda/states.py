@@ -29,15 +29,13 @@ from mopar.platforms.aws_lambda.asl import (
 )
 from mopar.platforms.aws_lambda.order import Parallel, Sequential, ordered
 from mopar.platforms.aws_lambda.views import views_of
-from mopar.types import REQUEST, Manifest, PlatformError
+from mopar.types import MOST_INLINE_BYTES, REQUEST, Manifest, PlatformError, most_pointers
+from mopar.types import inline_bytes as inline_bytes_of
 
 EXPRESS_S = 300
 """Longest execution of an Express workflow."""
 STATE_BYTES = 256 << 10
-_SPARE_BYTES = 32 << 10
-_ENTRY_BYTES = 640
-"""Room for a tensor's name, shape and key in a state."""
-_MOST_INLINE_BYTES = 32 << 10
+_MOST_INLINE_BYTES = MOST_INLINE_BYTES
 _TRANSIENT = ("Lambda.ServiceException", "Lambda.TooManyRequestsException", "Lambda.SdkClientException")
 _RETRY = Retry(_TRANSIENT, interval_seconds=1, max_attempts=3, backoff_rate=2.0)
 _WRONG_INPUTS, _CALL_FAILED = "Mopar.WrongInputs", "Mopar.CallFailed"
@@ -80,13 +78,13 @@ def state_machine(manifest: Manifest, targets: Targets) -> bytes:
 def inline_bytes(manifest: Manifest) -> int:
     """The largest tensor that is passed in the state itself. Raises PlatformError where no pointers would fit."""
     count = len(manifest.inputs) + sum(len(call.outputs) for call in manifest.calls)
-    spare = STATE_BYTES - _SPARE_BYTES - count * _ENTRY_BYTES
-    if spare < 0:
+    found = inline_bytes_of(STATE_BYTES, count, _MOST_INLINE_BYTES)
+    if found < 0:
         raise PlatformError(
             f"the plan makes {count} tensors in a request, and a state machine's 256 KiB hold pointers to "
-            f"{(STATE_BYTES - _SPARE_BYTES) // _ENTRY_BYTES}: use --orchestration gateway, or plan with --max-functions"
+            f"{most_pointers(STATE_BYTES)}: use --orchestration gateway, or plan with --max-functions"
         )
-    return min(spare * 3 // 4 // max(count, 1), _MOST_INLINE_BYTES)
+    return found
 
 
 class _Writer:

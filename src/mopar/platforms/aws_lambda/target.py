@@ -6,18 +6,21 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from mopar.files import cache_directory, temporary_folder
 from mopar.machine import machine_facts
 from mopar.platforms.aws_lambda.function_package import RUNTIME, Architecture
+from mopar.platforms.codes import codec_library
 from mopar.platforms.local.library import engine_library
 from mopar.types import PlatformError, UsageError
 
 _MACHINES: dict[Architecture, str] = {"x86_64": "x86_64", "arm64": "aarch64"}
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
-_VERSION = RUNTIME.removeprefix("python")
+LAMBDA_VERSION = RUNTIME.removeprefix("python")
 _IN_WHEEL = "onnxruntime/capi/libonnxruntime.so."
+_CODECS_IN_WHEEL = "blosc2/lib/libblosc2.so"
 _DOWNLOAD_S, _ASK_S = 600.0, 20.0
 _ASK = "import sys; print('%d.%d' % sys.version_info[:2])"
 
@@ -36,6 +39,13 @@ class Target:
     library: Path
     python: str | None
 
+    def codecs(self) -> Path:
+        """Blosc2's library for that architecture. Raises PlatformError."""
+        library = codec_library()
+        if is_own(self.architecture):
+            return library
+        return _fetched_library(self.architecture, "blosc2", version("blosc2"), _CODECS_IN_WHEEL)
+
 
 def target_of(architecture: Architecture, python: Path | None) -> Target:
     """What to package for an architecture.
@@ -48,17 +58,27 @@ def target_of(architecture: Architecture, python: Path | None) -> Target:
         UsageError: ``python`` is none of Lambda's version.
         PlatformError: ONNX Runtime for the architecture cannot be had.
     """
-    own = machine_facts().cpu_kind.partition("-")[0] == _MACHINES[architecture]
-    library = engine_library() if own else _fetched_library(architecture, machine_facts().onnxruntime)
-    if python is not None and _version_of(str(python)) != _VERSION:
-        raise UsageError(f"--python {python}: Lambda's is {_VERSION}, that is {_version_of(str(python)) or 'none'}")
+    library = (
+        engine_library()
+        if is_own(architecture)
+        else _fetched_library(architecture, "onnxruntime", machine_facts().onnxruntime, _IN_WHEEL)
+    )
+    if python is not None and _version_of(str(python)) != LAMBDA_VERSION:
+        raise UsageError(
+            f"--python {python}: Lambda's is {LAMBDA_VERSION}, that is {_version_of(str(python)) or 'none'}"
+        )
     return Target(architecture, library, lambda_python() if python is None else str(python))
+
+
+def is_own(architecture: Architecture) -> bool:
+    """Whether this machine's processors are of an architecture."""
+    return machine_facts().cpu_kind.partition("-")[0] == _MACHINES[architecture]
 
 
 def lambda_python() -> str | None:
     """A Python of Lambda's version on this machine; None where there is none."""
-    candidates = (sys.executable, shutil.which(f"python{_VERSION}"))
-    return next((found for found in candidates if found and _version_of(found) == _VERSION), None)
+    candidates = (sys.executable, shutil.which(f"python{LAMBDA_VERSION}"))
+    return next((found for found in candidates if found and _version_of(found) == LAMBDA_VERSION), None)
 
 
 @functools.cache
@@ -73,28 +93,29 @@ def _version_of(python: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _fetched_library(architecture: Architecture, version: str) -> Path:
-    """The library out of the wheel of another architecture, which pip fetches once. Raises PlatformError."""
-    home = cache_directory() / "engines" / f"onnxruntime-{version}-{architecture}"
+def _fetched_library(architecture: Architecture, package: str, version: str, inside: str) -> Path:
+    """A library out of the wheel of another architecture, which pip fetches once. Raises PlatformError."""
+    home = cache_directory() / "engines" / f"{package}-{version}-{architecture}"
     if not home.is_dir():
         home.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(f".{home.name}.", home.parent) as staging:
-            wheel = _downloaded(architecture, version, staging / "wheel")
+            wheel = downloaded(f"{package}=={version}", architecture, staging / "wheel")
             (staging / "library").mkdir()
-            _extract(wheel, staging / "library")
+            _extract(wheel, inside, staging / "library")
             (staging / "library").rename(home)
     return next(iter(sorted(home.iterdir())))
 
 
-def _downloaded(architecture: Architecture, version: str, into: Path) -> Path:
+def downloaded(requirement: str, architecture: Architecture, into: Path) -> Path:
+    """The wheel of a package for an architecture and Lambda's Python, fetched by pip. Raises PlatformError."""
     machine = _MACHINES[architecture]
     platforms = [word for name in _PLATFORMS for word in ("--platform", f"{name}_{machine}")]
     command = [
-        *(sys.executable, "-m", "pip", "download", f"onnxruntime=={version}", *platforms),
-        *("--python-version", _VERSION, "--implementation", "cp", "--only-binary=:all:", "--no-deps"),
+        *(sys.executable, "-m", "pip", "download", requirement, *platforms),
+        *("--python-version", LAMBDA_VERSION, "--implementation", "cp", "--only-binary=:all:", "--no-deps"),
         *("--disable-pip-version-check", "--quiet", "-d", str(into)),
     ]
-    what = f"onnxruntime {version} for {architecture}"
+    what = f"{requirement} for {architecture}"
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_DOWNLOAD_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as cause:
@@ -107,11 +128,11 @@ def _downloaded(architecture: Architecture, version: str, into: Path) -> Path:
     return wheels[0]
 
 
-def _extract(wheel: Path, into: Path) -> None:
+def _extract(wheel: Path, inside: str, into: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
-            if name.startswith(_IN_WHEEL):
+            if name.startswith(inside):
                 with archive.open(name) as source, (into / Path(name).name).open("wb") as target:
                     shutil.copyfileobj(source, target)
                 return
-    raise PlatformError(f"{wheel.name} has no libonnxruntime.so.*")
+    raise PlatformError(f"{wheel.name} has no {inside}*")

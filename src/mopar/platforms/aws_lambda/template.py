@@ -3,6 +3,7 @@
 Source of the keys: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 
@@ -12,12 +13,13 @@ from mopar.platforms.aws_lambda.naming import ANYWHERE, log_group_name, role_pat
 from mopar.platforms.aws_lambda.policies import (
     FUNCTION_TRUST,
     Statement,
+    calling_statements,
     policy_document,
-    states_statements,
     states_trust,
     trust_document,
 )
 from mopar.platforms.aws_lambda.stack import Member, Stack
+from mopar.platforms.endpoints import FUNCTIONS_VARIABLE
 
 TEMPLATE, STATES = "template.yaml", "states.asl.json"
 _HEADER = """\
@@ -74,7 +76,7 @@ def _reasons(stack: Stack) -> dict[str, str]:
     bucket = stack.options.bucket or _BUCKET
     found = [item for member in stack.members for item in stack.statements(member, ANYWHERE, bucket)]
     if stack.options.by_step_functions:
-        found += states_statements(ANYWHERE, [member.name for member in stack.members])
+        found += calling_statements(ANYWHERE, [member.name for member in stack.members])
     return {statement.sid: statement.why for statement in found}
 
 
@@ -106,12 +108,10 @@ def _function(stack: Stack, member: Member, image: str, code: str) -> Json:
         "Description": f"function {member.function} of {stack.name}",
         "Architectures": [package.architecture],
         "MemorySize": package.memory_mib,
-        "Timeout": options.timeout_s,
+        "Timeout": member.timeout_s,
         "Role": options.role or {"Fn::GetAtt": [f"{name}Role", "Arn"]},
         "LoggingConfig": {"LogGroup": {"Ref": f"{name}Logs"}},
         "AutoPublishAlias": options.alias,
-        "AutoPublishAliasAllProperties": True,
-        "AutoPublishCodeSha256": package.sha256,
         "Tags": stack.tags(member.function),
     }
     metadata: dict[str, object] = {}
@@ -125,9 +125,11 @@ def _function(stack: Stack, member: Member, image: str, code: str) -> Json:
         else:
             tag = package.sha256[:16]
             metadata = {"DockerContext": code, "Dockerfile": "Containerfile", "DockerTag": f"{member.name}-{tag}"}
-    if package.environment:
-        properties["Environment"] = {"Variables": dict(sorted(package.environment.items()))}
+    variables: dict[str, object] = {**package.environment, **(_entry_variables(stack) if member.calls else {})}
+    if variables:
+        properties["Environment"] = {"Variables": dict(sorted(variables.items()))}
     properties |= _sizes(stack)
+    properties["AutoPublishCodeSha256"] = _revision(stack, member, properties)
     return {
         "Type": "AWS::Serverless::Function",
         **({"Metadata": metadata} if metadata else {}),
@@ -162,21 +164,47 @@ def _role(stack: Stack, trust: Json, statements: Sequence[Statement], tags: Mapp
     )
 
 
-def _machine_resources(stack: Stack) -> dict[str, object]:
-    """Versions are called, so that no execution meets functions of two deployments.
+def _revision(stack: Stack, member: Member, properties: Json) -> str:
+    """What SAM takes for the digest of the code, and publishes a version where it has changed: of all properties too.
+
+    The function that runs the plan needs a version with each one of those that it calls.
+    """
+    called = [_function(stack, other, "", "") for other in stack.computing] if member.calls else []
+    document = [member.package.sha256, properties, called]
+    return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
+
+
+def _entry_variables(stack: Stack) -> Json:
+    """Which versions the function that runs the plan calls."""
+    functions = {member.function: f"${{{logical(member.function)}}}" for member in stack.computing}
+    text = stack.entry_endpoints(functions, "${Bucket}")
+    substitutions = _called(stack) | ({"Bucket": _bucket_of(stack)} if "${Bucket}" in text else {})
+    return {FUNCTIONS_VARIABLE: {"Fn::Sub": [text, substitutions]}}
+
+
+def _called(stack: Stack) -> dict[str, object]:
+    """Versions are called, so that no request meets functions of two deployments.
 
     Instances that are kept ready belong to the alias, which is called then.
     """
     called = "Alias" if stack.options.provisioned_concurrency else "Version"
-    substitutions: dict[str, object] = {
-        logical(member.function): {"Ref": f"{logical(member.function)}Function.{called}"} for member in stack.members
+    return {
+        logical(member.function): {"Ref": f"{logical(member.function)}Function.{called}"} for member in stack.computing
     }
+
+
+def _bucket_of(stack: Stack) -> object:
+    return stack.options.bucket or {"Ref": _BUCKET}
+
+
+def _machine_resources(stack: Stack) -> dict[str, object]:
+    substitutions = _called(stack)
     substitutions["Partition"] = {"Ref": "AWS::Partition"}
-    substitutions["Bucket"] = stack.options.bucket or {"Ref": _BUCKET}
+    substitutions["Bucket"] = _bucket_of(stack)
     role = f"{_MACHINE}Role"
     resources: dict[str, object] = {}
     if not stack.options.states_role:
-        statements = states_statements(ANYWHERE, [member.name for member in stack.members])
+        statements = calling_statements(ANYWHERE, [member.name for member in stack.members])
         resources[role] = _role(stack, trust_document(states_trust(ANYWHERE)), statements, stack.machine_tags())
     resources[_MACHINE] = _resource(
         "AWS::Serverless::StateMachine",

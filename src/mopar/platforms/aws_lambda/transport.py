@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 
-from mopar.bundle.call_plans import Made
 from mopar.platforms.aws_lambda.service import EmulatorWire, Invoking, ServiceWire
 from mopar.platforms.endpoints import AwsPlace
+from mopar.platforms.request_codes import PlanCodes
 from mopar.types import UsageError
 
 
-def lambda_wire(functions: Mapping[str, Sequence[str]], place: AwsPlace, wanted: frozenset[Made]) -> Invoking:
+def lambda_wire(
+    functions: Mapping[str, Sequence[str]], place: AwsPlace, codes: PlanCodes, *, pointers: bool = False
+) -> Invoking:
     """What the functions of a deployment speak.
 
     Args:
         functions: function -> its name or ARN, or URLs of emulators.
         place: where they are.
-        wanted: tensors that leave the functions: the plan's outputs.
+        codes: which tensors are sent encoded, and which leave the functions.
+        pointers: whether stored outputs are named, and stay where they are; otherwise they are got and deleted.
 
     Raises:
         UsageError: some are emulators and others are not, or no region is named.
@@ -23,7 +26,7 @@ def lambda_wire(functions: Mapping[str, Sequence[str]], place: AwsPlace, wanted:
     if len(emulated) > 1:
         raise UsageError("functions on Lambda and emulators do not go together: name URLs for all, or for none")
     if emulated == {True} and not place.bucket:
-        return EmulatorWire(None, wanted)
+        return EmulatorWire(None, codes, pointers=pointers)
     from mopar.platforms.aws_lambda.credentials import OwnCredentials  # digests and signatures: emulators do without
     from mopar.platforms.aws_lambda.signed import Signer, lambda_address, region_of
     from mopar.platforms.aws_lambda.tensors import TensorStore
@@ -31,8 +34,8 @@ def lambda_wire(functions: Mapping[str, Sequence[str]], place: AwsPlace, wanted:
     credentials, region = OwnCredentials(place.profile), region_of(place.region)
     store = TensorStore(place, region, credentials) if place.bucket else None
     if emulated == {True}:
-        return EmulatorWire(store, wanted)
-    return ServiceWire(lambda_address(region), Signer("lambda", region, credentials), store, wanted)
+        return EmulatorWire(store, codes, pointers=pointers)
+    return ServiceWire(lambda_address(region), Signer("lambda", region, credentials), store, codes, pointers=pointers)
 
 
 def is_emulator(place: str) -> bool:

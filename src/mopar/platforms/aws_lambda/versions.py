@@ -49,13 +49,16 @@ class VersionMaker:
         self.sent: list[str] = []
         """Keys of archives that Lambda has copied, and nobody needs any more."""
 
-    def make(self, member: Member, there: FoundFunction | None, image: str) -> Version:
+    def make(
+        self, member: Member, there: FoundFunction | None, image: str, variables: Mapping[str, str] | None = None
+    ) -> Version:
         """Make a function, or change it, and publish a version that does not answer yet.
 
         Args:
             member: the function.
             there: it, where it exists.
             image: its image's reference; empty for an archive.
+            variables: of its environment, beside those of its package.
 
         Raises:
             PlatformError: it was refused, or failed.
@@ -65,7 +68,7 @@ class VersionMaker:
         role = stack.options.role or self._put_role(member)
         self._logs.put(log_group_name(name), stack.options.log_retention_days, tags, self._changes)
         self._bucket.send_weights(member.package, self._changes)
-        code, settings = self._code(member, image), self._settings(member, role)
+        code, settings = self._code(member, image), self._settings(member, role, variables or {})
         earlier, known = "", frozenset[str]()
         if there is None:
             self._tell(f"creating {name}")
@@ -103,16 +106,16 @@ class VersionMaker:
         self.sent.append(self._bucket.send(package, self._changes))
         return {"S3Bucket": self._stack.options.bucket, "S3Key": self.sent[-1]}
 
-    def _settings(self, member: Member, role: str) -> dict[str, object]:
+    def _settings(self, member: Member, role: str, variables: Mapping[str, str]) -> dict[str, object]:
         options, package = self._stack.options, member.package
         snap_start = {"ApplyOn": "PublishedVersions" if options.snap_start else "None"}
         zipped = {"Runtime": package.runtime, "Handler": package.handler, "SnapStart": snap_start}
         return {
             "Role": role,
             "MemorySize": package.memory_mib,
-            "Timeout": options.timeout_s,
+            "Timeout": member.timeout_s,
             "Description": f"function {member.function} of {self._stack.name}",
-            "Environment": {"Variables": dict(package.environment)},
+            "Environment": {"Variables": {**package.environment, **variables}},
             "EphemeralStorage": {"Size": options.ephemeral_mib},
             **(zipped if package.kind == "zip" else {}),
         }

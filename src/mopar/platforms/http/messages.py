@@ -1,12 +1,14 @@
 """Inference messages of the Open Inference Protocol as a client writes and reads them, with binary tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from urllib.parse import quote
 
 import msgspec
 
 from mopar.bundle.call_shapes import Shape
 from mopar.files import JSON_ERRORS
+from mopar.platforms.codes import EncodedValue, checked_code
 from mopar.platforms.http.connection import Reply
 from mopar.platforms.outputs import MalformedError, checked_output
 from mopar.types import TensorSpec, TensorValue, dtype_of_name, oip_of
@@ -14,10 +16,14 @@ from mopar.types import TensorSpec, TensorValue, dtype_of_name, oip_of
 MAX_JSON_BYTES = 1 << 20
 """Of an answer: more than the outputs of any function need."""
 _LONGEST_NUMBER = 18
+NO_OUTPUTS: Mapping[str, str | None] = MappingProxyType({})
 
 
 class _Parameters(msgspec.Struct):
     binary_data_size: int
+    encoding: str | None = None
+    decoded_byte_size: int = 0
+    crc32: int = 0
 
 
 class _Tensor(msgspec.Struct):
@@ -39,22 +45,39 @@ def infer_path(graph: str) -> str:
     return f"/v2/models/{quote(graph, safe='')}/infer"
 
 
-def request_body(inputs: Sequence[TensorValue]) -> list[bytes | memoryview]:
-    """The JSON of a request for all outputs, and the data that follow it, as views of the inputs' data."""
+def request_body(
+    inputs: Sequence[TensorValue | EncodedValue], outputs: Mapping[str, str | None] = NO_OUTPUTS
+) -> list[bytes | memoryview]:
+    """The JSON of a request, and the data that follow it, as views of the inputs' data.
+
+    Args:
+        inputs: of the graph.
+        outputs: all of its outputs in order, and the codecs that they are asked for with; may be empty where no output
+            is to be encoded.
+    """
     tensors: list[dict[str, object]] = []
     views: list[bytes | memoryview] = []
     for value in inputs:
         view = memoryview(value.data).cast("B")
         views.append(view)
+        parameters: dict[str, object] = {"binary_data_size": len(view)}
+        if isinstance(value, EncodedValue):
+            parameters |= {"encoding": value.text, "decoded_byte_size": value.nbytes, "crc32": value.crc32}
         tensors.append(
             {
                 "name": value.name,
                 "shape": value.shape,
                 "datatype": oip_of(dtype_of_name(value.dtype)),
-                "parameters": {"binary_data_size": len(view)},
+                "parameters": parameters,
             }
         )
-    return [msgspec.json.encode({"inputs": tensors, "parameters": {"binary_data_output": True}}), *views]
+    document: dict[str, object] = {"inputs": tensors, "parameters": {"binary_data_output": True}}
+    if any(outputs.values()):
+        document["outputs"] = [
+            {"name": name} if text is None else {"name": name, "parameters": {"encoding": text}}
+            for name, text in outputs.items()
+        ]
+    return [msgspec.json.encode(document), *views]
 
 
 def request_head(path: str, host: str, parts: Sequence[bytes | memoryview]) -> bytes:
@@ -65,13 +88,19 @@ def request_head(path: str, host: str, parts: Sequence[bytes | memoryview]) -> b
     ).encode()
 
 
-def read_outputs(reply: Reply, specs: Sequence[TensorSpec], shapes: Sequence[Shape | None]) -> list[TensorValue]:
+def read_outputs(
+    reply: Reply,
+    specs: Sequence[TensorSpec],
+    shapes: Sequence[Shape | None],
+    codecs: Mapping[str, str | None] = NO_OUTPUTS,
+) -> list[TensorValue | EncodedValue]:
     """The outputs of an answer, as views of its body.
 
     Args:
         reply: the answer.
         specs: the graph's outputs, in order.
         shapes: of each; None where it does not follow from the inputs' shapes.
+        codecs: that outputs were asked for with; a function sends as they are those that do not get smaller.
 
     Raises:
         MalformedError: the answer does not fit the graph's outputs.
@@ -85,16 +114,28 @@ def read_outputs(reply: Reply, specs: Sequence[TensorSpec], shapes: Sequence[Sha
         raise MalformedError(f"its JSON is none of an inference: {cause}") from cause
     if [tensor.name for tensor in tensors] != [spec.name for spec in specs]:
         raise MalformedError(f"it gives the outputs {', '.join(tensor.name for tensor in tensors)[:200]}")
-    values, at = [], split
+    values: list[TensorValue | EncodedValue] = []
+    at = split
     for tensor, spec, shape in zip(tensors, specs, shapes, strict=True):
         size = tensor.parameters.binary_data_size
         if not 0 <= size <= len(reply.body) - at:
             raise MalformedError(f"output {spec.name} reaches past the body's end")
-        values.append(checked_output(tensor.datatype, tensor.shape, spec, shape, reply.body[at : at + size]))
+        values.append(_output(tensor, spec, shape, codecs.get(spec.name), reply.body[at : at + size]))
         at += size
     if at != len(reply.body):
         raise MalformedError(f"{len(reply.body) - at} bytes belong to no output")
     return values
+
+
+def _output(
+    tensor: _Tensor, spec: TensorSpec, shape: Shape | None, codec: str | None, data: memoryview
+) -> TensorValue | EncodedValue:
+    how = tensor.parameters
+    if how.encoding is None:
+        return checked_output(tensor.datatype, tensor.shape, spec, shape, data)
+    dims = tuple(tensor.shape)
+    code = EncodedValue(spec.name, spec.dtype, dims, how.encoding, how.decoded_byte_size, how.crc32, data)
+    return checked_code(code, tensor.datatype, spec, shape, codec)
 
 
 def number(reply: Reply, header: str) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from mopar.bundle.call_plans import CallPlan, CallShapes, Made, sizes_of
 from mopar.bundle.call_shapes import tensor_bytes
+from mopar.platforms.codes import EncodedValue
 from mopar.platforms.http.address import Address, address_of
 from mopar.platforms.http.connection import Reply
 from mopar.platforms.http.messages import (
@@ -16,7 +17,8 @@ from mopar.platforms.http.messages import (
     request_body,
     request_head,
 )
-from mopar.platforms.http.wire import CallAnswer, Claim, LaterError, LostError, Parts, taken_input
+from mopar.platforms.http.wire import CallAnswer, Claim, LaterError, LostError, Parts
+from mopar.platforms.request_codes import NO_CODES, PlanCodes, RequestCodes
 from mopar.types import DeploymentError, RequestError, TensorValue
 
 _BUSY = frozenset({429, 503})
@@ -26,9 +28,16 @@ _UNREACHED = frozenset({500, 502, 503, 504})
 
 
 class OipWire:
-    """Implements ``Wire``."""
+    """Implements ``Wire``.
+
+    Args:
+        codes: which tensors are sent encoded.
+    """
 
     most_unannounced_bytes = 0
+
+    def __init__(self, codes: PlanCodes = NO_CODES) -> None:
+        self._codes = codes
 
     def address(self, place: str) -> Address:
         """Of a URL."""
@@ -52,21 +61,29 @@ class OipWire:
             raise RequestError(f"the model refused these inputs: {text}", reply.status)
         raise DeploymentError(f"it answered {reply.status}: {text}")
 
-    def open(self, claim: Claim) -> "OipCalls":  # noqa: ARG002 - of the Protocol
+    def open(self, claim: Claim) -> "OipCalls":
         """Requests share nothing."""
-        return OipCalls()
+        return OipCalls(RequestCodes(self._codes, claim))
 
     async def close(self) -> None:
         """Nothing is kept."""
 
 
 class OipCalls:
-    """Implements ``CallWire``."""
+    """Implements ``CallWire``.
+
+    Args:
+        codes: of the request.
+    """
+
+    def __init__(self, codes: RequestCodes) -> None:
+        self._codes = codes
 
     async def written(self, plan: CallPlan, values: Mapping[Made, TensorValue], deadline: float) -> Parts:  # noqa: ARG002 - of the Protocol
-        """JSON and views of the inputs' data."""
+        """JSON and views of the inputs' data, or of their codes."""
         read = zip(plan.graph.inputs, plan.sources, plan.taken, strict=True)
-        return request_body([taken_input(spec, values[made], region) for spec, made, region in read])
+        inputs = [await self._codes.sent(spec, made, region, values) for spec, made, region in read]
+        return request_body(inputs, self._texts(plan))
 
     def most_bytes(self, plan: CallPlan, shapes: CallShapes) -> int | None:
         """Of all outputs, and their JSON."""
@@ -76,10 +93,20 @@ class OipCalls:
         return sum(sizes_of(plan.graph.outputs, shapes.outputs)) + MAX_JSON_BYTES
 
     async def read(self, plan: CallPlan, shapes: CallShapes, reply: Reply, deadline: float) -> CallAnswer:  # noqa: ARG002 - of the Protocol
-        """Outputs as views of the answer's body."""
-        values = tuple(read_outputs(reply, plan.graph.outputs, shapes.outputs))
+        """Outputs as views of the answer's body; codes are kept here, until a call or the request needs them."""
+        outputs = read_outputs(reply, plan.graph.outputs, shapes.outputs, self._texts(plan))
+        values = []
+        for output in outputs:
+            made = (output.name, plan.call.id)
+            value = await self._codes.keep(made, output) if isinstance(output, EncodedValue) else output
+            if value is not None:
+                values.append(value)
         times_ns = number(reply, "mopar-held-ns"), number(reply, "mopar-compute-ns")
-        return CallAnswer(tuple(value.shape for value in values), values, *times_ns)
+        return CallAnswer(tuple(output.shape for output in outputs), tuple(values), *times_ns)
 
     def close(self) -> None:
         """Nothing is elsewhere."""
+
+    def _texts(self, plan: CallPlan) -> dict[str, str | None]:
+        """The codecs of a call's outputs."""
+        return {spec.name: self._codes.text(spec.name) for spec in plan.graph.outputs}

@@ -72,6 +72,8 @@ class HttpRequest:
     def value(self, name: str, dtype: str, made: Made) -> TensorValue:
         """A tensor as a view of the body in which it arrived."""
         found = self._values[made]
+        if (found.name, found.dtype) == (name, dtype):
+            return found
         return TensorValue(name, dtype, found.shape, found.data)
 
     async def run(self, plan: CallPlan, upcoming: Sequence[CallPlan], deadline: float) -> None:  # noqa: ARG002 - nothing can be prepared of them

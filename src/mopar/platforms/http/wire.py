@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mopar.bundle.call_plans import CallPlan, CallShapes, Made
-from mopar.bundle.call_shapes import Shape, region_value
+from mopar.bundle.call_shapes import Shape
 from mopar.platforms.http.address import Address
 from mopar.platforms.http.connection import Reply
-from mopar.types import Region, TensorSpec, TensorValue
+from mopar.types import TensorValue
 
 Parts = Sequence[bytes | memoryview]
 """A body, in parts that are not copied."""
@@ -113,8 +113,3 @@ class Wire(Protocol):
 
     async def close(self) -> None:
         """Release what is kept for later requests. All requests are closed."""
-
-
-def taken_input(spec: TensorSpec, value: TensorValue, region: Region | None) -> TensorValue:
-    """What a call reads of a tensor, under the name that its graph has for it, as a view."""
-    return region_value(TensorValue(spec.name, spec.dtype, value.shape, value.data), region)

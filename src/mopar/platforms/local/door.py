@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mopar.limits import Cgroup
 from mopar.platforms.function_process import GraphForm, ServedGraph, config_of
@@ -33,11 +34,13 @@ class DoorSpec:
         worker: its graphs and threads, as for a worker.
         entries: of its graphs, in the same order.
         max_body_bytes: of a request.
+        lossless: library that decodes and encodes its tensors; None where none is encoded.
     """
 
     worker: WorkerSpec
     entries: tuple[GraphEntry, ...]
     max_body_bytes: int
+    lossless: Path | None = None
 
     def config(self) -> bytes:
         """The configuration file that the process reads (``mopar.runtime.config``)."""
@@ -46,7 +49,8 @@ class DoorSpec:
             for entry, graph in zip(self.entries, self.worker.graphs, strict=True)
         ]
         library = str(self.worker.library or engine_library())
-        return config_of(self.worker.function, library, self.worker.threads, self.max_body_bytes, graphs)
+        codecs = None if self.lossless is None else str(self.lossless)
+        return config_of(self.worker.function, library, self.worker.threads, self.max_body_bytes, graphs, codecs)
 
 
 class DoorProcess(FunctionProcess):

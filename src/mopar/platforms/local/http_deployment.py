@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 
+from mopar.bundle.sent_codecs import functions_that_encode
 from mopar.limits import Cgroup
 from mopar.machine import available_bytes
 from mopar.platforms.base import Budget
+from mopar.platforms.codes import codec_library
 from mopar.platforms.http import HttpTransport
+from mopar.platforms.http.oip import OipWire
 from mopar.platforms.local.deployment import HostDeployment
 from mopar.platforms.local.door import DoorSpec, HttpFunction
 from mopar.platforms.local.process import WorkerSpec
+from mopar.platforms.request_codes import PlanCodes
 
 _MIB = 1 << 20
 
@@ -24,10 +28,13 @@ class HttpDeployment(HostDeployment[HttpFunction]):
         memory_mib: int,
     ) -> HttpFunction:
         most = available_bytes() if make_cgroup is None else memory_mib * _MIB
-        door = DoorSpec(spec, tuple(self.bundle.graphs_of(spec.function)), most)
+        encodes = spec.function in functions_that_encode(self.bundle.manifest)
+        library = codec_library() if encodes else None
+        door = DoorSpec(spec, tuple(self.bundle.graphs_of(spec.function)), most, library)
         return HttpFunction(door, make_cgroup, on_restart, memory_mib)
 
     def transport(self, budget: Budget | None = None) -> HttpTransport:
-        """What carries calls to the functions, which have been started."""
+        """What carries calls to the functions, which have been started. Raises PlatformError: codecs are not here."""
         urls = {name: [function.url] for name, function in self.functions.items()}
-        return HttpTransport(urls, budget, self.network, watches=self.functions)
+        wire = OipWire(PlanCodes.of(self.bundle.manifest))
+        return HttpTransport(urls, budget, self.network, watches=self.functions, wire=wire)

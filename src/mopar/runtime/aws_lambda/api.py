@@ -27,14 +27,16 @@ class Invocation:
         id: Lambda's, of the request.
         body: its message.
         arrived_ns: when its head arrived, on the clock of ``perf_counter_ns``.
+        deadline_ms: when Lambda ends it, since the epoch; 0 where it does not say.
     """
 
-    __slots__ = ("arrived_ns", "body", "id")
+    __slots__ = ("arrived_ns", "body", "deadline_ms", "id")
 
-    def __init__(self, name: str, body: bytearray, arrived_ns: int) -> None:
+    def __init__(self, name: str, body: bytearray, arrived_ns: int, deadline_ms: int = 0) -> None:
         self.id = name
         self.body = body
         self.arrived_ns = arrived_ns
+        self.deadline_ms = deadline_ms
 
 
 class RuntimeApi:
@@ -61,7 +63,8 @@ class RuntimeApi:
         name = headers.get(b"lambda-runtime-aws-request-id", b"").decode("ascii", "replace")
         if status != 200 or not name:
             raise ApiError(f"the runtime API answered {status}, and no invocation")
-        return Invocation(name, body, self._arrived_ns)
+        deadline = headers.get(b"lambda-runtime-deadline-ms", b"")
+        return Invocation(name, body, self._arrived_ns, int(deadline) if deadline.isdigit() else 0)
 
     def respond(self, name: str, length: int, parts: "Iterable[bytes]") -> None:
         """Answer an invocation with a body of ``length`` bytes, sent part by part. Raises ApiError."""

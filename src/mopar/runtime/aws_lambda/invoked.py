@@ -5,8 +5,9 @@ from time import perf_counter_ns
 from mopar.runtime.aws_lambda.base64text import decode_into
 from mopar.runtime.aws_lambda.envelope import Answer, object_key, read_request, write_error
 from mopar.runtime.aws_lambda.wire import FAILED, MEMORY, MOST_BODY_BYTES, REFUSED
+from mopar.runtime.encoded import check_total, code_tensor, decode_input, encode_outputs, sized_input
 from mopar.runtime.function import Room
-from mopar.runtime.request import RefusedError, sized_tensor
+from mopar.runtime.request import RefusedError
 
 TYPE_CHECKING = False  # typing and collections cost memory
 if TYPE_CHECKING:
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
     from mopar.runtime.aws_lambda.envelope import Request, Source, Store
     from mopar.runtime.aws_lambda.objects import ObjectStore
     from mopar.runtime.config import Port
+    from mopar.runtime.encoded import Encoding
     from mopar.runtime.engine import Tensor
     from mopar.runtime.function import Function, Run
 
     Outputs = list[tuple[Port, Tensor, memoryview | bytes | str]]
+    Encodings = tuple[()] | list[Encoding | None]
 
 
 class Invocations:
@@ -32,6 +35,7 @@ class Invocations:
         self._api = api
         self._function = function
         self._room = Room()
+        self._codes = Room()
         self._stores: dict[str, ObjectStore] = {}
 
     def serve(self, invocation: "Invocation") -> None:
@@ -53,53 +57,74 @@ class Invocations:
         request = read_request(invocation.body, self._function.graphs)
         inputs = self._placed(request)
         invocation.body = bytearray()  # its pages are the engine's meanwhile
-        graph, store = request.graph, request.store
+        graph, store, encodings = request.graph, request.store, request.encodings
         del request  # it has views of the message
         run = self._function.run(graph.id, inputs, list(range(len(graph.outputs))))
         try:
-            outputs: Outputs = list(zip(graph.outputs, run.outputs, run.data, strict=True))
-            self._store_large(outputs, store, invocation.id)
-            return run, Answer(outputs)
+            codes = encode_outputs(self._function.lossless, self._codes, run.outputs, encodings)
+            sent = [raw if code is None else code[1] for raw, code in zip(run.data, codes, strict=True)]
+            how = [None if code is None else code[0] for code in codes]
+            outputs: Outputs = list(zip(graph.outputs, run.outputs, sent, strict=True))
+            self._store_large(outputs, how, run.data, store, invocation.id)
+            return run, Answer(outputs, how)
         except BaseException:
             run.close()
             raise
 
-    def _store_large(self, outputs: "Outputs", store: "Store | None", request: str) -> None:
-        """Put outputs that are too large for the answer into the store, where there is one.
+    def _store_large(
+        self,
+        outputs: "Outputs",
+        how: "list[Encoding | None]",
+        raw: "list[memoryview | bytes]",
+        store: "Store | None",
+        request: str,
+    ) -> None:
+        """Put outputs that are too large for the answer into the store, where there is one; there none is encoded.
 
         Raises:
             RefusedError: there is none, and an output is too large.
             OSError: the store does not take them.
         """
         above_bytes = MOST_BODY_BYTES if store is None else store.above_bytes
-        while (index := _next_to_store(outputs, above_bytes)) is not None:
-            port, tensor, data = outputs[index]
-            assert not isinstance(data, str), "stored already"
+        while (index := next_to_store(outputs, above_bytes, how)) is not None:
+            port, tensor, _ = outputs[index]
+            data = raw[index]
             if store is None:
-                raise RefusedError(413, _too_large(port.name, len(data)))
-            key = object_key(store, request, index, port.name)
+                raise RefusedError(413, too_large(port.name, len(data)))
+            key = object_key(store.prefix, request, index, port.name)
             self._bucket(store.bucket).put(key, data)
             outputs[index] = port, tensor, key
+            how[index] = None
 
     def _placed(self, request: "Request") -> "list[tuple[int, Tensor]]":
         """The inputs of a request, in memory where the engine reads them."""
         fetched = {source.index: self._fetched(request, source) for source in request.sources if source.nbytes is None}
-        tensors = [
-            sized_tensor(
-                source.port, source.shape, len(fetched[source.index]) if source.nbytes is None else source.nbytes
+        sized = [
+            sized_input(
+                source.port,
+                source.shape,
+                len(fetched[source.index]) if source.nbytes is None else source.nbytes,
+                source.item,
             )
             for source in request.sources
         ]
-        limit = self._function.config.max_body_bytes
-        if (needed := sum([tensor.nbytes for tensor in tensors])) > limit:
-            raise RefusedError(413, f"inputs of {needed} bytes are too large: the limit is {limit}")
+        tensors = [tensor for tensor, _ in sized]
+        check_total(tensors, self._function.config.max_body_bytes)
+        codes = [None if encoding is None else code_tensor(encoding.nbytes) for _, encoding in sized]
         try:
-            views = self._room.place(tensors)
+            views = self._room.place(tensors + [code for code in codes if code is not None])
         except OSError as cause:
             raise RefusedError(500, "there is no memory for the inputs") from cause
-        for source, view in zip(request.sources, views, strict=True):
+        behind = iter(views[len(tensors) :])
+        for source, view, (tensor, encoding), code in zip(
+            request.sources, views[: len(tensors)], sized, codes, strict=True
+        ):
             if source.nbytes is None:
                 view[:] = fetched[source.index]
+            elif encoding is not None and code is not None:
+                place = next(behind)
+                _decode(source, place)
+                decode_input(self._function.lossless, source.port, encoding, (code, place), tensor)
             elif source.text is not None:
                 _decode(source, view)
             else:
@@ -129,16 +154,17 @@ def _decode(source: "Source", view: memoryview) -> None:
         raise RefusedError(400, f"input {source.port.name}: {cause}") from cause
 
 
-def _next_to_store(outputs: "Outputs", above_bytes: int) -> "int | None":
-    """The index of the largest output, if it may not stay in the answer."""
+def next_to_store(outputs: "Outputs", above_bytes: int, how: "Encodings" = ()) -> "int | None":
+    """The index of the largest output, if it may not stay in an answer."""
     sizes = [0 if isinstance(data, str) else len(data) for _, _, data in outputs]
     largest = max(sizes, default=0)
-    if largest == 0 or (largest <= above_bytes and Answer(outputs).length <= MOST_BODY_BYTES):
+    if largest == 0 or (largest <= above_bytes and Answer(outputs, how).length <= MOST_BODY_BYTES):
         return None
     return sizes.index(largest)
 
 
-def _too_large(name: str, nbytes: int) -> str:
+def too_large(name: str, nbytes: int) -> str:
+    """Why an output of so many bytes is refused where there is no store."""
     return (
         f"output {name} has {nbytes} bytes, and an answer of Lambda's {MOST_BODY_BYTES} in base64: "
         "deploy with a bucket, which such tensors pass through"

@@ -15,8 +15,13 @@ from mopar.runtime.request import RefusedError
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mopar.runtime.aws_lambda.api import Invocation
     from mopar.runtime.config import Config
     from mopar.runtime.graphs import MakeEngine
+
+    Answering = Callable[[Invocation], None]
 
 _USAGE = "usage: python -m mopar.runtime.aws_lambda FUNCTION.json, as a runtime of AWS Lambda"
 _MIB_PER_VCPU, _MOST_VCPUS = 1769, 6
@@ -43,30 +48,43 @@ def loaded_function(config: "Config", make_engine: "MakeEngine") -> Function:
 
 def main(make_engine: "MakeEngine" = Engine) -> None:
     """Serve the function that the first argument's file describes, until Lambda ends this process."""
+
+    def load(api: RuntimeApi) -> "Answering":
+        return Invocations(api, loaded_function(read_config(sys.argv[1]), make_engine)).serve
+
+    serve_until_ended(_USAGE, load)
+
+
+def serve_until_ended(usage: str, load: "Callable[[RuntimeApi], Answering]") -> None:
+    """Answer one invocation after the other.
+
+    Args:
+        usage: printed where the command line or the environment is none of a function's.
+        load: initialises the function, whose errors are reported to Lambda; returns what answers an invocation.
+    """
     give_up_privileges()
     address = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
     if len(sys.argv) != 2 or not address.rpartition(":")[2].isdecimal():
-        end(WRONG_USE, _USAGE)
+        end(WRONG_USE, usage)
     api = RuntimeApi(address)
     try:
-        _serve(api, make_engine)
+        _serve(api, load)
     except ApiError as error:
         end(BROKEN, str(error))
 
 
-def _serve(api: RuntimeApi, make_engine: "MakeEngine") -> None:
+def _serve(api: RuntimeApi, load: "Callable[[RuntimeApi], Answering]") -> None:
     try:
-        function = loaded_function(read_config(sys.argv[1]), make_engine)
+        answer = load(api)
     except (ConfigError, OrtError, OSError, RefusedError) as error:
         api.fail_init(type(error).__name__, str(error))
         end(BROKEN, str(error))
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         api.restored()
-    invocations = Invocations(api, function)
     while True:
         invocation = api.next()
         try:
-            invocations.serve(invocation)
+            answer(invocation)
         except MemoryError:
             api.fail(invocation.id, "MemoryError", "the handler has no memory left")
             end(BROKEN, "the handler has no memory left")

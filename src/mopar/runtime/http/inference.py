@@ -2,6 +2,7 @@
 
 from time import perf_counter_ns
 
+from mopar.runtime.encoded import check_total, code_tensor, decode_input, encode_outputs
 from mopar.runtime.function import Room
 from mopar.runtime.http.head import answer_head
 from mopar.runtime.http.oip import read_inference, write_answer
@@ -10,9 +11,11 @@ from mopar.runtime.request import RefusedError
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
+    from mopar.runtime.config import Graph
     from mopar.runtime.function import Function, Run
     from mopar.runtime.http.connection import Connection
     from mopar.runtime.http.head import Head
+    from mopar.runtime.http.oip import Inference
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -27,6 +30,7 @@ class Inferences:
     def __init__(self, function: "Function") -> None:
         self._function = function
         self._room = Room()
+        self._codes = Room()
 
     def serve(self, connection: "Connection", head: "Head") -> None:
         """Read the rest of a request, run it, and answer.
@@ -36,7 +40,7 @@ class Inferences:
             GoneError: the client left or is too slow.
         """
         arrived_ns = perf_counter_ns()
-        run, text = self._run(connection, head)
+        run, text, data = self._run(connection, head)
         try:
             headers: dict[str, object] = {
                 "Content-Type": "application/octet-stream",
@@ -44,16 +48,16 @@ class Inferences:
                 "Mopar-Held-Ns": perf_counter_ns() - arrived_ns,
                 "Mopar-Compute-Ns": run.compute_ns,
             }
-            length = len(text) + sum(map(len, run.data))
-            connection.send([answer_head(200, length, headers, keep=head.keep), text, *run.data])
+            length = len(text) + sum(map(len, data))
+            connection.send([answer_head(200, length, headers, keep=head.keep), text, *data])
         finally:
             run.close()
         if not head.keep:
             connection.linger()
         self._function.called()
 
-    def _run(self, connection: "Connection", head: "Head") -> "tuple[Run, bytes]":
-        """The run of a request, and the JSON of its answer."""
+    def _run(self, connection: "Connection", head: "Head") -> "tuple[Run, bytes, list[memoryview | bytes]]":
+        """The run of a request, the JSON of its answer, and the data that follow it."""
         assert head.length is not None, "routed without a length"
         assert head.json_length is not None, "routed without JSON"
         deadline = connection.latest(head.length)
@@ -62,10 +66,30 @@ class Inferences:
         graph = self._function.graphs[graph_asked(head)]
         text = connection.receive(head.json_length, deadline)
         inference = read_inference(text, graph, head.length - head.json_length)
+        self._receive(connection, graph, inference, deadline)
+        run = self._function.run(graph.id, inference.inputs, inference.outputs)
         try:
-            views = self._room.place([tensor for _, tensor in inference.inputs])
+            codes = encode_outputs(self._function.lossless, self._codes, run.outputs, inference.wanted)
+            data = [raw if code is None else code[1] for raw, code in zip(run.data, codes, strict=True)]
+            return run, write_answer(graph, inference, run.outputs, codes), data
+        except BaseException:
+            run.close()
+            raise
+
+    def _receive(self, connection: "Connection", graph: "Graph", inference: "Inference", deadline: float) -> None:
+        """Receive the inputs where the engine reads them; codes are received behind them, and decoded to there."""
+        tensors = [tensor for _, tensor in inference.inputs]
+        check_total(tensors, self._function.config.max_body_bytes)
+        codes = [None if encoding is None else code_tensor(encoding.nbytes) for encoding in inference.encodings]
+        try:
+            views = self._room.place(tensors + [code for code in codes if code is not None])
         except OSError as cause:
             raise RefusedError(500, "there is no memory for the inputs") from cause
-        connection.receive_into(views, deadline)
-        run = self._function.run(graph.id, inference.inputs, inference.outputs)
-        return run, write_answer(graph, inference, run.outputs)
+        behind = iter(views[len(tensors) :])
+        sent = [view if code is None else next(behind) for view, code in zip(views[: len(tensors)], codes, strict=True)]
+        connection.receive_into(sent, deadline)
+        for (index, tensor), encoding, code, view in zip(
+            inference.inputs, inference.encodings, codes, sent, strict=True
+        ):
+            if encoding is not None and code is not None:
+                decode_input(self._function.lossless, graph.inputs[index], encoding, (code, view), tensor)

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from mopar.bundle import Bundle
+from mopar.bundle.sent_codecs import functions_that_encode, sent_codecs
 from mopar.files import require_room
 from mopar.platforms.container.images.function import function_layer, packed_kind
 from mopar.platforms.container.images.gateway import GatewayPlan, gateway_layer
 from mopar.platforms.container.images.image import LAYERS, Image, environment, gateway_command, http_command
 from mopar.platforms.container.images.layers import Layer
-from mopar.platforms.container.images.modules import runtime_layer, serving_layer
+from mopar.platforms.container.images.modules import codec_layer, runtime_layer, serving_layer
 from mopar.platforms.container.images.paths import JOB
 from mopar.platforms.container.images.python import python_layer
 from mopar.runtime.environment import environment_of
@@ -43,10 +44,12 @@ def function_images(bundle: Bundle, base: str | None, tell: Callable[[str], None
     variables = environment(environment_of(bundle.manifest.allocator), base)
     kind = packed_kind(bundle)
     packed = f"packed for {kind}, and portable for any other CPU" if kind else "portable"
+    encode = functions_that_encode(bundle.manifest)
+    codecs = (codec_layer(),) if encode else ()
     return tuple(
         Image(
             function.name,
-            (*shared, function_layer(bundle, function)),
+            (*shared, *(codecs if function.name in encode else ()), function_layer(bundle, function)),
             variables,
             http_command(base),
             base,
@@ -58,7 +61,8 @@ def function_images(bundle: Bundle, base: str | None, tell: Callable[[str], None
 
 def gateway_image(bundle: Bundle, plan: GatewayPlan) -> Image:
     """The gateway's image. Raises PlatformError, OSError."""
-    layers = (python_layer(), serving_layer(), gateway_layer(bundle, plan))
+    codecs = (codec_layer(),) if sent_codecs(bundle.manifest.plan) else ()
+    layers = (python_layer(), serving_layer(), *codecs, gateway_layer(bundle, plan))
     comment = f"The gateway of {bundle.manifest.name}."
     return Image(GATEWAY, layers, environment({"LANG": "C.UTF-8"}, None), gateway_command(JOB), None, comment)
 

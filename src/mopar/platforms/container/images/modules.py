@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mopar
+from mopar.platforms.codes import codec_library
 from mopar.platforms.container.images.compiled import compile_tree
 from mopar.platforms.container.images.layers import Layer, cached_layer, open_folder, place, stamps_of
-from mopar.platforms.container.images.paths import ENGINE, SECRETS, SOCKETS, SOURCES
+from mopar.platforms.container.images.paths import CODECS, ENGINE, SECRETS, SOCKETS, SOURCES
 from mopar.platforms.local.library import engine_library
 from mopar.types import PlatformError
 
@@ -35,6 +36,12 @@ def runtime_layer() -> Layer:
         open_folder(tree, SOCKETS)
 
     return cached_layer("runtime", [sys.version, *stamps_of([library, *parts.values()])], make)
+
+
+def codec_layer() -> Layer:
+    """Blosc2's library, where tensors are sent encoded. Raises PlatformError, OSError."""
+    library = codec_library()
+    return cached_layer("codecs", stamps_of([library]), lambda tree: place(tree, CODECS, library))
 
 
 def serving_layer() -> Layer:

@@ -1,0 +1,118 @@
+"""What codecs of messages save, take and hold, on tensors of models with real weights and real inputs.
+
+    python -m benchmarks.lossless [--models efficientnet-lite0,minilm,ppocr-rec] [--inputs 4] [--json FILE]
+
+Of each model the tensors that pass between eight slices of equal time, and its input: bytes of a code per byte, ms per
+MiB to encode and to decode. Then resident memory of a function that encodes and decodes a MiB of rectified noise with
+each codec, beside one that sends it as it is, tensors and codes left out.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import parser, say_where, table, write_raw
+from benchmarks.real_inputs import INPUTS
+from mopar.graph import Model, layers_of
+from mopar.pipeline.codecs.calibration import Request, load_calibration
+from mopar.pipeline.codecs.messages import MessageCodecs
+from mopar.pipeline.codecs.offers import Boundary
+from mopar.pipeline.profile import measure_model
+from mopar.pipeline.stages import PlanOptions, make_plan
+from mopar.platforms.codes import codec_library, encoded
+from mopar.platforms.http.messages import request_body
+from mopar.runtime.variants import VARIANTS
+from mopar.types import Profile, TensorCoding, TensorValue
+from tests.models import materialise
+from tests.platforms.local import graphs
+from tests.runtime.http.doors import Client, config, head, opened
+
+_SLICES, _CALLS = 8, 30
+_MIB = 1 << 20
+_PLATFORM = "container-http"
+
+
+def main() -> None:
+    """Measure all models, and a function's memory."""
+    made = parser(__doc__)
+    made.add_argument("--models", default=",".join(INPUTS), metavar="NAMES")
+    made.add_argument("--inputs", type=int, default=4, metavar="N")
+    arguments = made.parse_args()
+    say_where(0)
+    raw: dict[str, object] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in filter(None, arguments.models.split(",")):
+            raw[name] = _model(name, Path(scratch), arguments.inputs)
+        raw["memory"] = _memory(Path(scratch))
+    write_raw(arguments.json, "lossless", raw)
+
+
+def _model(name: str, scratch: Path, count: int) -> dict[str, list[TensorCoding]]:
+    inputs = INPUTS[name](max(count, 2))
+    path, first = scratch / f"{name}.npz", scratch / f"{name}-first.npz"
+    np.savez(path, allow_pickle=False, **inputs)
+    np.savez(first, allow_pickle=False, **{key: value[:1] for key, value in inputs.items()})
+    model, profile = measure_model(materialise(name), inputs=first)
+    requests = load_calibration(path, model.inputs)
+    codings = _codings(model, profile, [*requests.fitted, *requests.held_apart])
+    tensors = {tensor.name: tensor for tensor in profile.tensors}
+    rows = []
+    for tensor in _crossing(profile):
+        known = {one.text: one for one in codings.get(tensor, [])}
+        shown = (known.get(text) for text in VARIANTS)
+        texts = ("-" if one is None else _figures(one) for one in shown)
+        rows.append((tensor[-28:], f"{tensors[tensor].bytes / _MIB:.2f}", *texts))
+    print(f"{name}: bytes of the code per byte, ms per MiB to encode and to decode")
+    table(("tensor", "MiB", *(text.removeprefix("blosc2:") for text in VARIANTS)), rows)
+    return codings
+
+
+def _codings(model: Model, profile: Profile, requests: Sequence[Request]) -> dict[str, list[TensorCoding]]:
+    boundary = Boundary(model, layers_of(model), profile, requests)
+    return boundary.message_offers(MessageCodecs.here(), lambda _tensor, _text: True)
+
+
+def _crossing(profile: Profile) -> list[str]:
+    """The tensors that functions read, first to last."""
+    plan = make_plan(profile, PlanOptions(_PLATFORM, uniform=_SLICES, slo_ms=None))
+    return list(dict.fromkeys(name for graph in plan.graphs for name in graph.inputs))
+
+
+def _figures(coding: TensorCoding) -> str:
+    return f"{coding.ratio:.2f} {coding.encode_ms_per_mib:.1f} {coding.decode_ms_per_mib:.1f}"
+
+
+def _memory(scratch: Path) -> dict[str, float]:
+    """Print the resident MiB of a function beside its tensors and codes, after calls."""
+    graph = graphs.repeat(scratch / "repeat.onnx", "x", "y", "float32", (256, 1024))
+    noise = np.random.default_rng(0).standard_normal((256, 1024), dtype=np.float32)
+    value = TensorValue("x", "float32", noise.shape, np.maximum(noise, 0.0).tobytes())
+    found = {text or "as it is": _held(scratch, graph, value, text) for text in ("", *VARIANTS)}
+    least = found["as it is"]
+    print("resident memory of a function, in MiB, tensors and codes left out")
+    table(("codec", "MiB", "more"), [(text, f"{mib:.2f}", f"{mib - least:.2f}") for text, mib in found.items()])
+    return found
+
+
+def _held(scratch: Path, graph: Path, value: TensorValue, text: str) -> float:
+    more = {"lossless": str(codec_library())} if text else {}
+    code = encoded(value, text, lambda _nbytes: None) if text else None
+    body = request_body([value if code is None else code], {"y": text or None})
+    with (
+        opened(
+            config(scratch, graph, {"x": "float32"}, {"y": "float32"}, **{"max_body_bytes": 1 << 24, **more})
+        ) as door,
+        Client(door.port) as client,
+    ):
+        door.ready()
+        for _ in range(_CALLS):
+            client.ask(b"".join([head(sum(map(len, body)), len(body[0])), *body]))
+        lines = Path(f"/proc/{door.process.pid}/status").read_text().splitlines()
+        resident = sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssFile"))) / 1024
+    return resident - 2 * (value.nbytes + (0 if code is None else len(code.data))) / _MIB
+
+
+if __name__ == "__main__":
+    main()

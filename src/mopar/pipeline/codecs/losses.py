@@ -1,0 +1,50 @@
+"""What plans lose, measured on requests held apart, slice by slice."""
+
+from collections.abc import Mapping
+
+from mopar.codecs import Fitted
+from mopar.graph import Model, extract, layers_of
+from mopar.pipeline.codecs.accuracy import loss_of, relative_error
+from mopar.pipeline.codecs.calibration import Calibration
+from mopar.pipeline.codecs.engine import SlicedModel, session_of
+from mopar.types import Plan
+
+_TIE = 1e-3
+"""What a relative error counts beside points lost: it orders tensors that lose the same by themselves."""
+
+
+class Losses:
+    """Measures plans of one model against its own answers.
+
+    Args:
+        model: that plans are of.
+        calibration: whose requests held apart are answered.
+        metric: of the loss; None for the one that suits the model's answers.
+
+    Raises:
+        EngineError, InputError: the model cannot be run on the requests.
+    """
+
+    def __init__(self, model: Model, calibration: Calibration, metric: str | None) -> None:
+        layers = layers_of(model)
+        self._held, self._metric = calibration.held_apart, metric
+        self._sliced = SlicedModel(model, layers)
+        whole = session_of(extract(model, 0, len(layers), layers))
+        self._want = [whole.run(request) for request in self._held]
+        self._alone: dict[tuple[object, ...], float] = {}
+
+    def of(self, plan: Plan, fitted: Mapping[str, Fitted]) -> tuple[str, float]:
+        """The metric, and the points that a plan loses with these codecs."""
+        self._sliced.cut(plan)
+        return loss_of(self._sliced.answers(plan, fitted, self._held), self._want, self._metric)
+
+    def alone(self, plan: Plan, tensor: str, fitted: Fitted) -> float:
+        """Points that a plan loses where this tensor alone is encoded, and a little for what points do not show."""
+        readers = tuple((graph.start, graph.stop) for graph in plan.graphs if tensor in {*graph.inputs, *graph.outputs})
+        key = (tensor, fitted.text, readers)
+        if key not in self._alone:
+            self._sliced.cut(plan)
+            got = self._sliced.answers(plan, {tensor: fitted}, self._held)
+            _, lost = loss_of(got, self._want, self._metric)
+            self._alone[key] = lost + _TIE * relative_error(got, self._want)
+        return self._alone[key]

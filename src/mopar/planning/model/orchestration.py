@@ -1,0 +1,77 @@
+"""What runs a plan's calls, by its price: for the request itself, for how long it lasts, and for tensors as objects."""
+
+from collections.abc import Iterator
+
+from mopar.planning.model.cost_model import CostModel
+from mopar.planning.model.prices import round_up
+from mopar.planning.model.shape import PlanShape, call_shares
+from mopar.planning.model.shares import share_bytes
+from mopar.types import REQUEST, Orchestrated, Share, Source, TensorProfile
+
+_Made = tuple[str, str]
+"""A call and a tensor that it makes."""
+
+
+def orchestrated(model: CostModel, shape: PlanShape, latency_ms: float) -> Orchestrated | None:
+    """The price of what runs a plan, for a million requests; None where nothing is named, or one call is all.
+
+    Raises:
+        KeyError: as ``predict``.
+    """
+    by = model.book.orchestrator
+    if by is None or len(shape.calls) <= 1:
+        return None
+    billed_ms = float(round_up(latency_ms, by.billing_unit_ms))
+    objects = _Objects(model, shape)
+    return Orchestrated(
+        name=by.name,
+        billed_ms=billed_ms if by.usd_per_ms > 0 else 0.0,
+        objects=objects.puts,
+        cost_per_million_usd=(by.request_usd + billed_ms * by.usd_per_ms) * 1e6,
+        objects_per_million_usd=(objects.puts * by.put_usd + objects.gets * by.get_usd) * 1e6,
+    )
+
+
+class _Objects:
+    """The tensors of a request that become objects: above the message's threshold, or read in parts.
+
+    Attributes:
+        puts, gets: of objects; the client puts inputs, and gets outputs.
+    """
+
+    def __init__(self, model: CostModel, shape: PlanShape) -> None:
+        self._model = model
+        self._tensors = {tensor.name: tensor for tensor in model.profile.tensors}
+        self._shares = call_shares({graph.id: graph for graph in shape.graphs}, shape.calls)
+        self.puts = self.gets = 0
+        by = model.book.orchestrator
+        if by is None or by.state_bytes is None:
+            return
+        inputs = [(REQUEST, spec.name) for spec in model.profile.inputs]
+        made = [*inputs, *((call.id, name) for call in shape.calls for name in call.outputs)]
+        self._most_bytes = by.inline_bytes(len(made))
+        read = [source for call in shape.calls for item in call.inputs for source in item.sources]
+        self._whole = set(self._read_in_parts(read))
+        stored = {one for one in made if self._is_stored(one)}
+        self.puts = len(stored)
+        self.gets = sum((source.producer, source.tensor) in stored for source in read)
+        self.gets += sum((producer, name) in stored for name, producer in shape.outputs)
+
+    def _is_stored(self, made: _Made) -> bool:
+        return made[0] in self._whole or self._sent_bytes(made) > self._most_bytes
+
+    def _sent_bytes(self, made: _Made) -> float:
+        share = self._shares.get(made, Share(made[1]))
+        return share_bytes(self._tensors[share.tensor], share) * self._model.coding(share.tensor).ratio
+
+    def _read_in_parts(self, read: list[Source]) -> Iterator[str]:
+        """The producers of which some call reads a contiguous region: all that they make becomes objects."""
+        for source in read:
+            share = self._shares.get((source.producer, source.tensor), Share(source.tensor))
+            if source.region is not None and _is_contiguous(self._tensors[share.tensor], source.region.axis):
+                yield source.producer
+
+
+def _is_contiguous(tensor: TensorProfile, axis: int) -> bool:
+    """Whether a region along an axis is one range of bytes."""
+    return all(size == 1 for size in tensor.shape[:axis])
