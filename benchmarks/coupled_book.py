@@ -23,7 +23,7 @@ import numpy as np
 import uvloop
 
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
-from benchmarks.verdicts import limits_for, profile_of
+from benchmarks.verdicts import floor_mib, limits_for, profile_of
 from mopar.bundle import Bundle, build, open_bundle, prepare
 from mopar.files import cache_directory
 from mopar.gateway.arrays import Array, from_array
@@ -31,8 +31,7 @@ from mopar.gateway.executor import Executor
 from mopar.graph import load_model
 from mopar.limits import detect_cgroups, why_unavailable
 from mopar.planning import Size, Slice, chain_shape, evaluate, plan, plan_unsplit
-from mopar.planning.model.function_memory import slice_memory_mib
-from mopar.planning.model.prices import billed_ms, bought_mib, calls_usd, with_headroom
+from mopar.planning.model.prices import billed_ms, calls_usd
 from mopar.platforms.books import load_book, load_limits
 from mopar.platforms.local import LocalDeployment
 from mopar.types import InfeasibleError, MoparError, Plan, PlatformLimits, PriceBook, Profile
@@ -91,7 +90,7 @@ def configurations(profile: Profile, book: PriceBook, limits: PlatformLimits) ->
             found[objective] = plan(profile, book, limits, objective=objective, slo_ms=None)
     with contextlib.suppress(InfeasibleError):
         plan_unsplit(profile, book, limits, slo_ms=None)
-        floor = float(bought_mib(book, with_headroom(slice_memory_mib(profile, 0, len(profile.layers)))))
+        floor = floor_mib(profile, book, limits)
         found[FLOOR] = sized(profile, book, limits, floor)
         found[ONE_CPU] = sized(profile, book, limits, max(floor, book.mib_per_vcpu or 0.0))
     return found

@@ -25,15 +25,13 @@ from benchmarks.common import met, parser, say_where, spread, table, write_raw
 from benchmarks.coupled_book import sized
 from benchmarks.deployed import Target, deployed, interleaved
 from benchmarks.platform_hops import FLOATS, echo_bundle
-from benchmarks.verdicts import profile_of
+from benchmarks.verdicts import floor_mib, profile_of
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.gateway.client import Client
 from mopar.graph import load_model
 from mopar.limits import detect_cgroups, why_unavailable
 from mopar.pipeline.reference import ReferenceModel
-from mopar.planning import plan, slice_memory_mib
-from mopar.planning.model.portable import loaded_portable
-from mopar.planning.model.prices import bought_mib, with_headroom
+from mopar.planning import plan
 from mopar.platforms.aws_lambda.options import LambdaOptions
 from mopar.platforms.aws_lambda.platform import PLATFORM
 from mopar.platforms.books import load_book, load_limits
@@ -90,8 +88,7 @@ def advices(name: str, profile: Profile, book: PriceBook, limits: PlatformLimits
     anywhere = replace(limits, package_bytes=None, payload_bytes=None)
     best = plan(profile, book, anywhere, max_functions=1, max_parts=1)
     yield Advice(name, book.name, "unsplit, best size", best)
-    needed = slice_memory_mib(loaded_portable(profile), 0, len(profile.layers))
-    floor = float(bought_mib(book, with_headroom(needed)))
+    floor = floor_mib(profile, book, limits)
     yield Advice(name, book.name, ONE_CPU, sized(profile, book, limits, max(floor, book.mib_per_vcpu)))
     yield Advice(name, book.name, "unsplit, smallest size", sized(profile, book, limits, floor))
 
@@ -104,7 +101,7 @@ def emulated(bundle: Bundle, name: str) -> Iterator[Client]:
 
 
 def limits_here(home: Path) -> PlatformLimits:
-    """Lambda's limits with what a call through the emulator of this machine costs, and with what functions share."""
+    """Lambda's limits with what a call through the emulator of this machine costs."""
     bundle = echo_bundle(home / "echo")
     wide = replace_memory(bundle, round(load_book(BOOKS[0]).mib_per_vcpu or 0))
     taken = {}

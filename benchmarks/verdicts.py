@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.common import met, parser, say_where, table, write_raw
 from mopar.pipeline.profile import measure_model
 from mopar.planning import Size, Slice, chain_shape, evaluate, plan, plan_text, plan_unsplit
+from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.function_memory import slice_memory_mib
 from mopar.planning.model.prices import bought_mib, with_headroom
 from mopar.platforms.books import book_names, load_book, load_limits
@@ -62,13 +63,19 @@ def baselines(profile: Profile, book: PriceBook, limits: PlatformLimits) -> dict
     except InfeasibleError:
         return {}
     count = len(profile.layers)
-    floor = float(bought_mib(book, with_headroom(slice_memory_mib(profile, 0, count))))
+    floor = floor_mib(profile, book, limits)
     found = {}
     for label, memory in (("floor", floor), ("1 CPU", max(floor, book.mib_per_vcpu))):
         size = Size(round(memory), memory / book.mib_per_vcpu, 1)
         shape = chain_shape(profile, [Slice(0, count, size)])
         found[label] = evaluate(profile, book, limits, shape).cost_per_million_usd
     return found
+
+
+def floor_mib(profile: Profile, book: PriceBook, limits: PlatformLimits) -> float:
+    """The smallest size on sale that the unsplit model fits, with the graphs that the platform's functions load."""
+    loaded = CostModel.of(profile, book, limits).profile
+    return float(bought_mib(book, with_headroom(slice_memory_mib(loaded, 0, len(loaded.layers)))))
 
 
 def verdict(profile: Profile, book: PriceBook) -> Verdict:
