@@ -16,7 +16,8 @@ from mopar.codecs.linear import LINEAR
 from mopar.types import OBJECT_STORE, UsageError
 
 _GROUP = "mopar.codecs"
-_OWN: dict[str, GraphCodec] = {codec.name: codec for codec in (FP16, BF16, INT8, INT8_STATIC, INT4, LINEAR, AUTOENCODER)}
+_CODECS = (FP16, BF16, INT8, INT8_STATIC, INT4, LINEAR, AUTOENCODER)
+_OWN: dict[str, GraphCodec] = {codec.name: codec for codec in _CODECS}
 _TAKEN = frozenset({"all", "blosc2", "none", OBJECT_STORE})
 """By what is no codec of graphs."""
 

@@ -23,6 +23,7 @@ from mopar.platforms.aws_lambda.tensors import TensorStore
 from mopar.platforms.aws_lambda.transport import lambda_wire
 from mopar.platforms.endpoints import read_endpoints
 from mopar.platforms.http import HttpTransport
+from mopar.platforms.request_codes import PlanCodes
 from mopar.runtime.aws_lambda.api import ApiError, Invocation, RuntimeApi
 from mopar.runtime.aws_lambda.base64text import decode_into
 from mopar.runtime.aws_lambda.envelope import Answer, Source, object_key, read_inputs, write_error
@@ -32,7 +33,6 @@ from mopar.runtime.aws_lambda.wire import FAILED, MEMORY, MOST_BODY_BYTES, REFUS
 from mopar.runtime.config import Config, ConfigError, read_config
 from mopar.runtime.engine import Tensor
 from mopar.runtime.request import RefusedError
-from mopar.platforms.request_codes import PlanCodes
 from mopar.types import Manifest, MoparError, OutOfMemoryError, RequestError, TensorValue
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from mopar.measurement.codec_costs import CodecCosts
 from mopar.pipeline.codecs.calibration import Request
 from mopar.pipeline.codecs.engine import SAMPLE_BYTES, tensor_values
 from mopar.pipeline.codecs.messages import SAMPLE_REQUESTS, MessageCodecs
-from mopar.runtime.variants import VARIANTS
 from mopar.profiling import Progress
+from mopar.runtime.variants import VARIANTS
 from mopar.types import Profile, TensorCoding, TensorSpec
 
 _MIB = 1 << 20

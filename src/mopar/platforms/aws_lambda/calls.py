@@ -40,9 +40,7 @@ class LambdaCalls:
         pointers: whether stored outputs stay where they are, with all other objects, and are named alone.
     """
 
-    def __init__(
-        self, store: "TensorStore | None", codes: PlanCodes, claim: Claim, *, pointers: bool = False
-    ) -> None:
+    def __init__(self, store: "TensorStore | None", codes: PlanCodes, claim: Claim, *, pointers: bool = False) -> None:
         self._store = store
         self._wanted = codes.outputs
         self._codes = RequestCodes(codes, claim)
@@ -111,7 +109,11 @@ class LambdaCalls:
         self, spec: TensorSpec, made: Made, region: Region | None, values: Mapping[Made, TensorValue]
     ) -> Sent:
         value = self._stored.get(made, values.get(made))
-        return _part(spec, value, region) if isinstance(value, StoredValue) else await self._codes.sent(spec, made, region, values)
+        return (
+            _part(spec, value, region)
+            if isinstance(value, StoredValue)
+            else await self._codes.sent(spec, made, region, values)
+        )
 
     async def _put(self, made: Made, values: Mapping[Made, TensorValue], deadline: float) -> None:
         """Store a whole tensor, of which others may read other regions."""
