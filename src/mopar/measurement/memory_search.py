@@ -62,7 +62,7 @@ class MemorySearch:
         self._probes: list[Probe] = []
         self._references: list[Trial] = []
         self._since_reference = 0
-        self._serving_bound = False  # whether the last limit that failed let it load
+        self._serving_bound = self._loading_bound = False  # by whether the last limit that failed let it load
 
     def run(self, surplus: float) -> MemoryMeasurement:
         """Search between what cannot be reclaimed and what is used without a limit.
@@ -89,17 +89,21 @@ class MemorySearch:
         return self._measured(limit, expected, best)
 
     def _confirmed(self, limit: int, found: Trial) -> tuple[int, Trial]:
-        """Run once more at the limit that was found and, where that fails, at the next size up.
+        """Run again at the limit that was found and, where that fails, at the next size up.
 
         Close to what is needed, one run may succeed where the next one fails. No limit is tried above what was charged
         without one.
         """
         most = max(run.peak_bytes for run in self._references)
+        held = 0
         while limit < most:
             trial = self._limited(limit)
-            if trial.failure is None:
+            if trial.failure is not None:
+                held, limit = 0, min(most, limit + math.ceil(self._policy.fine_bytes(limit)))
+                continue
+            held += 1
+            if held >= (self._policy.confirmed_loads if self._loading_bound else 1):
                 return limit, trial
-            limit = min(most, limit + math.ceil(self._policy.fine_bytes(limit)))
         return limit, found
 
     def _measured(self, limit: int, expected: int, trial: Trial) -> MemoryMeasurement:
@@ -124,6 +128,7 @@ class MemorySearch:
         self._since_reference += bool(trial.latencies_ms)
         if trial.failure is not None:
             self._serving_bound = bool(trial.latencies_ms)
+            self._loading_bound = not self._serving_bound
         return trial
 
     def _trial(self, limit: int) -> Trial:
