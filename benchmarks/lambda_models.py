@@ -41,7 +41,7 @@ from tests.models import materialise, sample_inputs
 
 BOOKS = ("aws-lambda-x86", "aws-lambda-arm")
 ADVICE, FASTEST, ONE_CPU = "mopar", "mopar, fastest of one CPU each", "unsplit, one CPU"
-MEASURED = "resnet50,vgg16,efficientnet-b0,dlrm"
+MEASURED = "resnet50,vgg16,efficientnet-b0,inception-v3"
 GOAL = 0.10
 _MIB = 1 << 20
 _HOP_CALLS = 60
