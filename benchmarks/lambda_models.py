@@ -3,7 +3,7 @@
     python -m benchmarks.lambda_models [--models NAME,..] [--measure NAME,..] [--requests 60] [--json FILE]
 
 First as predicted, for x86 and arm prices: what `mopar plan --platform aws-lambda` advises, and the unsplit model at
-its best size, at 1,769 MB (one CPU) and at the smallest that it fits, whether an archive could hold it or not.
+its best size, at 1,769 MB (one CPU) and at the smallest that it fits, whether an archive and messages could hold it or not.
 Then measured, each function on the emulator with the memory and the share of CPU that it buys: the advice, the fastest
 plan of functions of one CPU, and the unsplit model with one CPU; requests to them are interleaved. What a call through
 the emulator costs is measured before, and all are planned with it. The cost is that of the durations which the
@@ -88,9 +88,9 @@ def advices(name: str, profile: Profile, book: PriceBook, limits: PlatformLimits
     anywhere = replace(limits, package_bytes=None, payload_bytes=None)
     best = plan(profile, book, anywhere, max_functions=1, max_parts=1)
     yield Advice(name, book.name, "unsplit, best size", best)
-    floor = floor_mib(profile, book, limits)
-    yield Advice(name, book.name, ONE_CPU, sized(profile, book, limits, max(floor, book.mib_per_vcpu)))
-    yield Advice(name, book.name, "unsplit, smallest size", sized(profile, book, limits, floor))
+    floor = floor_mib(profile, book, anywhere)
+    yield Advice(name, book.name, ONE_CPU, sized(profile, book, anywhere, max(floor, book.mib_per_vcpu)))
+    yield Advice(name, book.name, "unsplit, smallest size", sized(profile, book, anywhere, floor))
 
 
 @contextlib.contextmanager
