@@ -3,7 +3,7 @@
     python -m benchmarks.lambda_models [--models NAME,..] [--measure NAME,..] [--requests 60] [--json FILE]
 
 First as predicted, for x86 and arm prices: what `mopar plan --platform aws-lambda` advises, and the unsplit model at
-its best size, at 1,769 MB (one CPU) and at the smallest that it fits, whether an archive and messages could hold it or not.
+its best size, at 1,769 MB (one CPU) and at the smallest that it fits, whether or not archives and messages could hold it.
 Then measured, each function on the emulator with the memory and the share of CPU that it buys: the advice, the fastest
 plan of functions of one CPU, and the unsplit model with one CPU; requests to them are interleaved. What a call through
 the emulator costs is measured before, and all are planned with it. The cost is that of the durations which the

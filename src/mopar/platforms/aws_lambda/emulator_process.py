@@ -4,6 +4,7 @@ import collections
 import contextlib
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,6 +22,8 @@ _MISSING = (
     "the runtime interface emulator is not here: install aws-lambda-rie, or pip install aws-sam-cli, which has it"
 )
 _HOST = "127.0.0.1"
+_API_PORT = 9001
+"""Where a function asks for calls."""
 _START_S, _REPORT_S, _STOP_S = 10.0, 5.0, 5.0
 _POLL_S = 0.005
 _LINES_KEPT = 50
@@ -62,17 +65,15 @@ class EmulatorProcess:
         folder: Path,
         port: int | None = None,
     ) -> None:
-        ports = free_ports(2)
-        ports[0] = port or ports[0]
-        self.address = (_HOST, ports[0])
+        self.address = (_HOST, port or free_ports(1)[0])
         self._lines: collections.deque[str] = collections.deque(maxlen=_LINES_KEPT)
         self._said: collections.deque[str] = collections.deque(maxlen=_LINES_KEPT)
         self._reports: list[Report] = []
         self._init_ms = self._duration_ms = 0.0
         self._changed = threading.Condition()
         arguments = [
-            *("--runtime-interface-emulator-address", f"{_HOST}:{ports[0]}"),
-            *("--runtime-api-address", f"{_HOST}:{ports[1]}"),
+            *("--runtime-interface-emulator-address", f"{_HOST}:{self.address[1]}"),
+            *("--runtime-api-address", f"{_own_loopback()}:{_API_PORT}"),
         ]
         try:
             self._process = subprocess.Popen(
@@ -175,6 +176,14 @@ def find_emulator() -> Path:
         if os.access(path, os.X_OK):
             return path
     raise PlatformError(_MISSING)
+
+
+def _own_loopback() -> str:
+    """A loopback address that no other emulator has.
+
+    The port is not bound before the first call, and until then any program could take one of the common address.
+    """
+    return ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
 
 
 def free_ports(count: int) -> list[int]:
