@@ -63,20 +63,20 @@ class Start:
         first_answer_ms: from the start of all functions.
         ready_ms: until all are initialised.
         init_ms: of each function's initialisation, by its name.
-        alone_ms: the longest start of a function, each started when no other runs.
+        alone_ms: the shortest and the longest start of a function, each started when no other runs.
         usd: billed for initialisations and calls.
     """
 
     first_answer_ms: float
     ready_ms: float
     init_ms: Mapping[str, float]
-    alone_ms: float
+    alone_ms: tuple[float, float]
     usd: float
 
     @property
     def on_own_hosts_ms(self) -> float:
         """The first answer where each function has a host of its own."""
-        return self.alone_ms + self.first_answer_ms - self.ready_ms
+        return self.alone_ms[1] + self.first_answer_ms - self.ready_ms
 
 
 def plans(profile: Profile) -> dict[str, tuple[Plan, str]]:
@@ -126,7 +126,7 @@ async def started(
         await _alone_ms(bundle, replace(endpoints, functions={name: places}))
         for name, places in endpoints.functions.items()
     ]
-    return Start(first_answer_ms, ready_ms, init_ms, max(alone_ms), usd)
+    return Start(first_answer_ms, ready_ms, init_ms, (min(alone_ms), max(alone_ms)), usd)
 
 
 async def _alone_ms(bundle: Bundle, endpoints: Endpoints) -> float:
@@ -163,14 +163,14 @@ def main() -> None:
                 " ".join(str(function.memory_mib) for function in made.functions),
                 spread(inits).text(".0f"),
                 spread([start.first_answer_ms for start in starts]).text(".0f"),
-                spread([start.alone_ms for start in starts]).text(".0f"),
+                *(spread([start.alone_ms[end] for start in starts]).text(".0f") for end in (0, 1)),
                 spread([start.on_own_hosts_ms for start in starts]).text(".0f"),
                 f"{statistics.median(start.usd for start in starts) * 1e6:.1f}",
             )
         )
     print(f"{options.model}, {options.starts} starts")
-    columns = ("MB of each function", "longest init, ms", "first answer, ms", "start alone", "first answer, own hosts")
-    table(("", *columns, "USD per million starts"), rows)
+    columns = ("MB of each function", "longest init, ms", "first answer, ms", "shortest start alone", "longest")
+    table(("", *columns, "first answer, own hosts", "USD per million starts"), rows)
     for what in (CUT, CHEAPEST):
         here, apart = (
             statistics.median(of(one) for one in found[what][1]) / statistics.median(of(one) for one in found[WHOLE][1])
