@@ -12,15 +12,16 @@ from mopar.measurement.codec_costs import CodecCost, CodecCosts
 from mopar.measurement.recording import record
 from mopar.pipeline.codecs.accuracy import loss_of
 from mopar.pipeline.codecs.calibration import Calibration, load_calibration
-from mopar.pipeline.codecs.choose import choose
+from mopar.pipeline.codecs.choose import CodecPlanner, choose
 from mopar.pipeline.codecs.file import codecs_path, read_codecs, write_codecs
+from mopar.pipeline.codecs.offers import Boundary, Wanted
 from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.base import Network
-from mopar.types import InputError, Profile, UsageError
+from mopar.types import InputError, Profile, TensorCoding, UsageError
 from tests.models import materialise, sample_inputs
 
 MODEL = "conv_chain"
@@ -64,6 +65,31 @@ def test_the_budget_is_kept_and_measured(known: tuple[Model, Profile], calibrati
     assert wide.plan.predicted.latency_ms < tight.plan.predicted.latency_ms
     raw = make_plan(known[1], replace(SLOW, cuts=tuple(graph.start for graph in tight.plan.graphs[1:])))
     assert tight.plan.predicted.latency_ms < raw.predicted.latency_ms
+
+
+def test_plans_for_several_networks_are_those_for_each_alone(
+    known: tuple[Model, Profile], calibration: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codecs are looked at once: it takes longer than planning."""
+    networks = [replace(SLOW, network=Network(mbit)) for mbit in (5.0, 20.0, 1000.0)]
+    wanted = CodecOptions(5.0, "relative")
+    alone = [chosen(known, calibration, wanted, options) for options in networks]
+    looked: list[Boundary] = []
+    offers = Boundary.offers
+
+    def counted(boundary: Boundary, costs: CodecCosts, wanted: Wanted) -> dict[str, list[TensorCoding]]:
+        looked.append(boundary)
+        return offers(boundary, costs, wanted)
+
+    monkeypatch.setattr(Boundary, "offers", counted)
+    planner = CodecPlanner(*known, calibration, COSTS)
+    found = [planner.choose(options, wanted) for options in networks]
+    assert [one.plan for one in found] == [one.plan for one in alone]
+    assert [one.accuracy for one in found] == [one.accuracy for one in alone]
+    assert len({one.plan.predicted.latency_ms for one in found}) == 3
+    assert len(looked) == 1
+    codings = planner.codings(found[0].plan, wanted)
+    assert {tensor: coding.text for tensor, coding in codings.items()} == found[0].plan.codecs
 
 
 def test_a_bundle_loses_what_was_measured(
