@@ -12,7 +12,7 @@ from mopar.measurement.codec_costs import CodecCosts
 from mopar.pipeline.codecs.calibration import Calibration
 from mopar.pipeline.codecs.losses import Losses
 from mopar.pipeline.codecs.messages import MessageCodecs
-from mopar.pipeline.codecs.offers import Boundary
+from mopar.pipeline.codecs.offers import Boundary, Wanted
 from mopar.pipeline.codecs.options import ALL, NONE, Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.codecs.search import Search
@@ -33,6 +33,7 @@ class CodecPlanner:
         calibration: requests of real inputs.
         costs: of codecs that lose something, on this machine; None where none is to be considered.
         messages: measures codecs that lose nothing; None where none is to be considered.
+        wanted: codecs that any plan may have; by default all.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class CodecPlanner:
         calibration: Calibration,
         costs: CodecCosts | None = None,
         messages: MessageCodecs | None = None,
+        wanted: Wanted = lambda _tensor, _text: True,
     ) -> None:
         self._model, self._profile, self._calibration = model, profile, calibration
-        self._costs, self._messages = costs, messages
+        self._costs, self._messages, self._wanted = costs, messages, wanted
         self._boundary = Boundary(model, layers_of(model), profile, calibration.fitted)
-        self._offers: dict[object, dict[str, list[TensorCoding]]] = {}
+        self._lossy: dict[str, list[TensorCoding]] | None = None
+        self._lossless: dict[str, list[TensorCoding]] | None = None
         self._losses: dict[str | None, Losses] = {}
 
     def choose(
@@ -99,20 +102,31 @@ class CodecPlanner:
 
     def _offered(
         self, codecs: CodecOptions, progress: Progress = lambda _stage, _share: None
-    ) -> Mapping[str, list[TensorCoding]]:
+    ) -> dict[str, list[TensorCoding]]:
         """The codecs that each tensor may have."""
-        key = (frozenset(codecs.forced.items()), codecs.trained, codecs.loses)
-        if key not in self._offers:
-            found: dict[str, list[TensorCoding]] = {}
-            if self._costs is not None and codecs.loses:
-                progress("fitting codecs", None)
-                found = self._boundary.offers(self._costs, codecs.allows)
-            if self._messages is not None:
-                progress("compressing tensors", None)
-                for name, codings in self._boundary.message_offers(self._messages, codecs.allows).items():
-                    found[name] = [*found.get(name, ()), *codings]
-            self._offers[key] = {name: codings for name, codings in found.items() if codings}
-        return self._offers[key]
+        found = {**self._graphs_offered(progress)} if codecs.loses else {}
+        for name, codings in self._messages_offered(progress).items():
+            found[name] = [*found.get(name, ()), *codings]
+        allowed = {
+            name: [coding for coding in codings if codecs.allows(name, coding.text)] for name, codings in found.items()
+        }
+        return {name: codings for name, codings in allowed.items() if codings}
+
+    def _graphs_offered(self, progress: Progress) -> dict[str, list[TensorCoding]]:
+        if self._costs is None:
+            return {}
+        if self._lossy is None:
+            progress("fitting codecs", None)
+            self._lossy = self._boundary.offers(self._costs, self._wanted)
+        return self._lossy
+
+    def _messages_offered(self, progress: Progress) -> dict[str, list[TensorCoding]]:
+        if self._messages is None:
+            return {}
+        if self._lossless is None:
+            progress("compressing tensors", None)
+            self._lossless = self._boundary.message_offers(self._messages, self._wanted)
+        return self._lossless
 
     def _losses_by(self, metric: str | None) -> Losses:
         """Measures losses by a metric, where there are any."""
@@ -132,11 +146,12 @@ def choose(
     messages: MessageCodecs | None = None,
 ) -> Chosen:
     """One plan of a model with codecs: see ``CodecPlanner``, which takes and raises the same."""
-    return CodecPlanner(model, profile, calibration, costs, messages).choose(options, codecs, progress)
+    planner = CodecPlanner(model, profile, calibration, costs, messages, codecs.allows)
+    return planner.choose(options, codecs, progress)
 
 
 def _with_store(
-    offered: Mapping[str, list[TensorCoding]], objects: Mapping[str, TensorCoding]
+    offered: dict[str, list[TensorCoding]], objects: Mapping[str, TensorCoding]
 ) -> dict[str, list[TensorCoding]]:
     return {**offered, **{name: [*offered.get(name, ()), coding] for name, coding in objects.items()}}
 
