@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
+from onnx import version_converter
 
 from benchmarks.real_inputs import Arrays
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.bundle.sent_codecs import is_lossless
-from mopar.codecs import Fitted, code_bytes, codec_of
+from mopar.codecs import Fitted, code_bytes, codec_names, codec_of
 from mopar.gateway.arrays import Array, from_array
 from mopar.graph import Model, layers_of
 from mopar.measurement.codec_costs import codec_costs
@@ -31,6 +33,7 @@ from mopar.types import Plan, Profile, TensorSpec
 from tests.models import materialise
 
 MIB = 1 << 20
+_LEAST_OPSET = max(codec_of(name).least_opset for name in codec_names())
 PLATFORM = "container-http"
 
 
@@ -39,6 +42,7 @@ class Subject:
     """A model with its profile and requests; codecs are fitted once for all plans."""
 
     name: str
+    path: Path
     model: Model
     profile: Profile
     calibration: Calibration
@@ -55,10 +59,20 @@ def subject(name: str, inputs: Arrays, scratch: Path) -> Subject:
     path, first = scratch / f"{name}.npz", scratch / f"{name}-first.npz"
     np.savez(path, allow_pickle=False, **inputs)
     np.savez(first, allow_pickle=False, **{key: value[:1] for key, value in inputs.items()})
-    model, profile = measure_model(materialise(name), inputs=first)
+    file = _current(materialise(name), scratch)
+    model, profile = measure_model(file, inputs=first)
     calibration = load_calibration(path, model.inputs)
     planner = CodecPlanner(model, profile, calibration, codec_costs(), MessageCodecs.here())
-    return Subject(name, model, profile, calibration, planner)
+    return Subject(name, file, model, profile, calibration, planner)
+
+
+def _current(path: Path, scratch: Path) -> Path:
+    """The model with operators of a version that all codecs have: those of PP-OCR are older."""
+    model = onnx.load(path, load_external_data=False)
+    if all(used.version >= _LEAST_OPSET for used in model.opset_import if not used.domain):
+        return path
+    onnx.save(version_converter.convert_version(onnx.load(path), _LEAST_OPSET), scratch / path.name)
+    return scratch / path.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +208,7 @@ def measured(
             folder = scratch / f"{subject.name}-{len(bundles)}"
             build(subject.model, alike[0].plan, folder, codings=alike[0].chosen.codings)
             bundles[key] = open_bundle(folder)
-    want = ReferenceModel(materialise(subject.name)).infer(subject.request)
+    want = ReferenceModel(subject.path).infer(subject.request)
     served = [bundles[key] for key in by_key]
     samples = sample(served, subject.request, want, requests, transport="http", network=network)
     return dict(_by_name(by_key.values(), samples))

@@ -109,7 +109,7 @@ INPUTS: Mapping[str, Callable[[int], Arrays]] = {
     "efficientnet-lite0": lambda count: photographs("inputs", 224, count),
     "minilm": sentences,
     "ppocr-rec": lambda count: printed_lines("x", count),
-    "ppocr-det": lambda count: signs("x", 320, count),
+    "ppocr-det": lambda count: signs("x", 224, count),
 }
 METRICS = {"minilm": "cosine", "ppocr-det": "relative"}
 """Where the model's answers do not show what they are: a map's largest entry of a row means nothing."""
