@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from mopar.bundle import build, open_bundle
@@ -129,6 +130,19 @@ def test_forced_codecs_are_used_whatever_they_lose(known: tuple[Model, Profile],
     assert found.accuracy.budget is None
     with pytest.raises(UsageError, match="--codec nothing=int8: no such tensor"):
         chosen(known, calibration, CodecOptions(forced={"nothing": "int8"}))
+
+
+def test_codecs_need_operators_of_the_models_version(calibration: Calibration, tmp_path: Path) -> None:
+    """Otherwise a plan is made that no bundle can be built of."""
+    proto = onnx.load(materialise(MODEL))
+    proto.opset_import[0].version = 12
+    onnx.save(proto, tmp_path / "old.onnx")
+    old = predict_model(tmp_path / "old.onnx")
+    found = chosen(old, calibration, CodecOptions(50.0, "relative"))
+    assert set(found.plan.codecs.values()) == {"fp16"}
+    build(old[0], found.plan, tmp_path / "bundle", codings=found.codings)
+    with pytest.raises(UsageError, match="--codec all=int8: the codec does not apply"):
+        chosen(old, calibration, CodecOptions(forced={"all": "int8"}))
 
 
 def test_codecs_are_read_as_written(known: tuple[Model, Profile], calibration: Calibration, tmp_path: Path) -> None:
