@@ -93,7 +93,7 @@ class MessageCodecs:
         made, encode_s, decode_s = 0, float("inf"), 0.0 if size < LEAST_BYTES else float("inf")
         for _ in range(_ROUNDS):
             began = self._clock()
-            made = self._library.encode(text, item_bytes, source, size, target)
+            made = self._library.encode(text, item_bytes, source, size, target, size)
             ended = self._clock()
             if made:
                 self._library.decode(text, item_bytes, target, made, again, size)
