@@ -4,9 +4,9 @@
 
 Of each model the tensors that pass between eight slices of equal time, and its input: bytes of a code per byte, ms per
 MiB to encode and to decode. The same of a MiB of normally distributed floats, of which the negative ones are 0 or none
-is, also at a higher level of Zstd, and ms per MiB of the checksum. Then resident memory of a function that encodes and
-decodes that MiB with each codec, beside one that sends it as it is, tensors and codes left out, and how much of it is
-of the library's own file.
+is, also at a higher level of Zstd, and ms per MiB of the checksum. Then the most resident memory of a function that
+encodes and decodes that MiB with each codec, beside one that sends it as it is, tensors and codes left out, and how
+much of it is of the library's own file.
 """
 
 import statistics
@@ -125,21 +125,21 @@ def _normal() -> Array:
 
 
 def _memory(scratch: Path) -> dict[str, tuple[float, float]]:
-    """Print the resident MiB of a function beside its tensors and codes, after calls."""
+    """Print the most resident MiB of a function beside its tensors and codes, in calls after the first."""
     graph = graphs.repeat(scratch / "repeat.onnx", "x", "y", "float32", (256, 1024))
     noise = np.maximum(_normal(), 0.0)
     value = TensorValue("x", "float32", noise.shape, noise.tobytes())
     found = {text or "as it is": _held(scratch, graph, value, text) for text in ("", *VARIANTS)}
     least, _ = found["as it is"]
     size = codec_library().stat().st_size / _MIB
-    print(f"resident memory of a function, in MiB, tensors and codes left out; the library's file has {size:.2f}")
+    print(f"most resident memory of a function, in MiB, tensors and codes left out; the library's file has {size:.2f}")
     rows = [(text, f"{mib:.2f}", f"{mib - least:.2f}", f"{file:.2f}") for text, (mib, file) in found.items()]
     table(("codec", "MiB", "more", "of the file"), rows)
     return found
 
 
 def _held(scratch: Path, graph: Path, value: TensorValue, text: str) -> tuple[float, float]:
-    """Resident MiB of a function, and those of them that are of the library's file."""
+    """The most resident MiB of a function, and those of them that are of the library's file."""
     more = {"lossless": str(codec_library())} if text else {}
     code = encoded(value, text, value.nbytes) if text else None
     body = request_body([value if code is None else code], {"y": text or None})
@@ -150,10 +150,13 @@ def _held(scratch: Path, graph: Path, value: TensorValue, text: str) -> tuple[fl
         Client(door.port) as client,
     ):
         door.ready()
-        for _ in range(_CALLS):
+        own = Path(f"/proc/{door.process.pid}")
+        for number in range(_CALLS):
             client.ask(b"".join([head(sum(map(len, body)), len(body[0])), *body]))
-        lines = Path(f"/proc/{door.process.pid}/status").read_text().splitlines()
-        resident = sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssFile"))) / 1024
+            if number == 0:
+                (own / "clear_refs").write_text("5")  # what loading took is forgotten
+        lines = (own / "status").read_text().splitlines()
+        resident = sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
         of_file = _mapped_mib(door.process.pid, codec_library().name)
     return resident - 2 * (value.nbytes + (0 if code is None else len(code.data))) / _MIB, of_file
 

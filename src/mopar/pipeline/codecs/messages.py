@@ -13,7 +13,7 @@ from mopar.runtime.variants import VARIANTS
 from mopar.types import TensorCoding
 
 LIBRARY_MIB = 2.0
-"""Memory of a function beside codes: 1.1 to 1.5 MiB that compressors work in, and the library's pages in use
+"""Memory of a function beside codes: what compressors work in, and the library's pages in use, at most
 (docs/decisions/lossless.md)."""
 SAMPLE_REQUESTS = 4
 """Whose values are looked at: more requests change little."""
