@@ -105,6 +105,11 @@ def test_tensors_are_compressed_by_default_behind_a_network(made: Pipeline, tmp_
     assert "codecs: nothing is lost" in done.stdout
     raw = make_plan(profile, PlanOptions("container-http", uniform=2, network=Network(10.0)))
     assert plan["predicted"]["latency_ms"] < raw.predicted.latency_ms
+    front = mopar(
+        "plan", tmp_path / "profile.json", *where[:4], "--pareto", "-o", tmp_path / "f.json", cache=made.cache
+    )
+    assert front.code == 0, front.stderr
+    assert "tensors are sent as they are: plan without --pareto" in front.stderr
 
 
 def test_without_the_model_it_is_said_what_would_do(made: Pipeline, tmp_path: Path) -> None:

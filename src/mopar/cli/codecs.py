@@ -71,10 +71,16 @@ def codec_request(
     return CodecRequest(options, model, calibration, asked=lossy or bool(named))
 
 
-def refuse_codecs(request: CodecRequest | None) -> None:
-    """Raise UsageError where codecs were asked for, for plans that have none."""
-    if request is not None and request.asked:
+def plan_without(out: Output, request: CodecRequest | None, options: "PlanOptions") -> None:
+    """Say that a plan has no codecs, where it would have some. Raises UsageError where codecs were asked for."""
+    from mopar.pipeline.stages import limits_of
+
+    if request is None:
+        return
+    if request.asked:
         raise UsageError("--pareto and --refine plan without codecs: leave out --accuracy-budget and --codec")
+    if not limits_of(options).shares_memory:
+        out.notice("tensors are sent as they are: plan without --pareto, and what compresses is compressed")
 
 
 def _forced(texts: Sequence[str]) -> dict[str, str]:

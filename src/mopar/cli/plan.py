@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mopar.cli.codecs import Calibrated, codec_request, codecs_text, planned_with_codecs, refuse_codecs
+from mopar.cli.codecs import Calibrated, codec_request, codecs_text, plan_without, planned_with_codecs
 from mopar.cli.machine_load import note_load
 from mopar.cli.options import (
     Json,
@@ -125,7 +125,7 @@ def command(
         )
         encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model, trained=train_codecs)
         if pareto or refine is not None:
-            refuse_codecs(encoded)
+            plan_without(out, encoded, options)
             encoded = None
         out.progress("planning")
         known = read_profile(profile)

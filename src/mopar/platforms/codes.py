@@ -1,14 +1,12 @@
 """Codes of tensors in the gateway's process: made, held to what was asked for, and decoded."""
 
-import ctypes
 import functools
 import importlib.util
 from binascii import crc32
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mopar.buffers import fresh_bytes
+from mopar.buffers import address_of, fresh_bytes
 from mopar.bundle.call_shapes import Shape, tensor_bytes
 from mopar.platforms.outputs import MalformedError, checked_data, checked_shape
 from mopar.runtime.lossless import LEAST_BYTES, LibraryError, Lossless, why_no_code
@@ -38,6 +36,10 @@ class EncodedValue:
     crc32: int
     data: memoryview
 
+    def members(self) -> dict[str, object]:
+        """What a message says of the code, beside the tensor's name, type and shape."""
+        return {"encoding": self.text, "decoded_byte_size": self.nbytes, "crc32": self.crc32}
+
 
 def codec_library() -> Path:
     """Path of ``libblosc2`` in the installed blosc2 package, which is not imported.
@@ -64,37 +66,41 @@ def lossless() -> Lossless:
         raise PlatformError(str(cause)) from cause
 
 
-def encoded(value: TensorValue, text: str, claim: Callable[[int], None]) -> EncodedValue | None:
-    """A tensor's code; None where it is to be sent as it is."""
+def encoded(value: TensorValue, text: str, most_bytes: int) -> EncodedValue | None:
+    """A tensor's code of at most ``most_bytes``, which are allocated; None where it is to be sent as it is."""
     data = memoryview(value.data).cast("B")
     if len(data) < LEAST_BYTES:
         return None
-    source = data if not data.readonly else memoryview(bytearray(data))
-    place = fresh_bytes(len(data))
-    made = lossless().encode(text, _item_bytes(value.dtype), _address(source), len(data), _address(place))
+    place = fresh_bytes(most_bytes)
+    addresses = address_of(data), len(data), address_of(place)
+    made = lossless().encode(text, _item_bytes(value.dtype), *addresses, most_bytes)
     if not made:
         return None
-    claim(made)
     code = place[:made]
     return EncodedValue(value.name, value.dtype, value.shape, text, len(data), crc32(code), code)
 
 
 def decoded(value: EncodedValue) -> TensorValue:
-    """A tensor of its code, which ``checked_code`` has returned. Raises MalformedError where it is damaged."""
+    """A tensor of its code, which is intact. Raises MalformedError where it is none all the same."""
     place = fresh_bytes(value.nbytes)
-    code = value.data if not value.data.readonly else memoryview(bytearray(value.data))
-    item_bytes = _item_bytes(value.dtype)
+    item_bytes, size = _item_bytes(value.dtype), len(value.data)
     try:
-        lossless().decode(value.text, item_bytes, _address(code), len(code), _address(place), value.nbytes)
+        lossless().decode(value.text, item_bytes, address_of(value.data), size, address_of(place), value.nbytes)
     except DamagedError as cause:
         raise MalformedError(f"output {value.name}: {cause}") from cause
     return checked_data(TensorValue(value.name, value.dtype, value.shape, place))
 
 
+def check_intact(value: EncodedValue) -> None:
+    """Raise MalformedError where a code is not the one that its checksum is of."""
+    if crc32(value.data) != value.crc32:
+        raise MalformedError(f"output {value.name}: its code is damaged: its checksum is another")
+
+
 def checked_code(
     value: EncodedValue, datatype: str, spec: TensorSpec, shape: Shape | None, text: str | None
 ) -> EncodedValue:
-    """An encoded output, held to its graph and to what was asked for; nothing is allocated.
+    """An encoded output, held to its graph and to what was asked for; of the code, the header is looked at.
 
     Args:
         value: as the answer describes it.
@@ -104,7 +110,7 @@ def checked_code(
         text: of the codec that it was asked with; None where it was to be sent as it is.
 
     Raises:
-        MalformedError: it does not fit, or is damaged.
+        MalformedError: it does not fit.
     """
     what = f"output {spec.name}"
     got = checked_shape(datatype, value.shape, spec, shape)
@@ -117,15 +123,11 @@ def checked_code(
     if len(value.data) >= value.nbytes:
         raise MalformedError(f"{what}: its code has {len(value.data)} bytes, and it {value.nbytes}")
     why = why_no_code(text, _item_bytes(spec.dtype), bytes(value.data[:_HEAD_BYTES]), len(value.data), value.nbytes)
-    if why or crc32(value.data) != value.crc32:
-        raise MalformedError(f"{what}: {why or 'its code is damaged: its checksum is another'}")
+    if why:
+        raise MalformedError(f"{what}: {why}")
     return replace(value, shape=got)
 
 
 def _item_bytes(dtype: str) -> int:
     """Bytes of an element, by which they are shuffled; of strings, and of elements that share bytes, 1."""
     return dtype_of_name(dtype).nbytes(1) or 1
-
-
-def _address(view: memoryview) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(view))

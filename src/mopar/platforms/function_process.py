@@ -1,7 +1,8 @@
 """A function's process, the same on every platform: its command line, and the configuration file that it reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 
@@ -9,6 +10,7 @@ from mopar.bundle.opened import graph_digest
 from mopar.runtime import frames
 from mopar.types import EngineOptions, GraphEntry, TensorSpec, dtype_of_name, oip_of
 
+_NO_RATIOS: Mapping[str, float] = MappingProxyType({})
 _RUNTIME = "mopar.runtime."
 """Modules of this package need no installed packages, so Python starts without looking for any."""
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
@@ -77,6 +79,7 @@ def config_of(
     max_body_bytes: int,
     graphs: Sequence[ServedGraph],
     lossless: str | None = None,
+    code_ratios: Mapping[str, float] = _NO_RATIOS,
 ) -> bytes:
     """The configuration of a function (``mopar.runtime.config``).
 
@@ -87,15 +90,17 @@ def config_of(
         max_body_bytes: of a request over HTTP.
         graphs: in the order in which calls number them.
         lossless: path of the library that decodes and encodes its tensors; None where none is encoded.
+        code_ratios: the plan's.
     """
     codecs = {} if lossless is None else {"lossless": lossless}
+    ratios = _NO_RATIOS if lossless is None else code_ratios
     document = {
         "function": function,
         "library": library,
         "threads": threads,
         "max_body_bytes": max_body_bytes,
         **codecs,
-        "graphs": [_graph(graph) for graph in graphs],
+        "graphs": [_graph(graph, ratios) for graph in graphs],
     }
     return msgspec.json.encode(document)
 
@@ -110,7 +115,7 @@ def load_flags(options: EngineOptions) -> int:
     )
 
 
-def _graph(graph: ServedGraph) -> dict[str, object]:
+def _graph(graph: ServedGraph, code_ratios: Mapping[str, float]) -> dict[str, object]:
     packed = {} if graph.packed is None else {"packed": _form(graph.packed) | {"cpu_kind": graph.packed.cpu_kind}}
     return {
         "id": graph.entry.id,
@@ -118,7 +123,7 @@ def _graph(graph: ServedGraph) -> dict[str, object]:
         **_form(graph.form),
         **packed,
         "inputs": [_port(spec) for spec in graph.entry.inputs],
-        "outputs": [_port(spec) for spec in graph.entry.outputs],
+        "outputs": [_port(spec, code_ratios) for spec in graph.entry.outputs],
     }
 
 
@@ -127,6 +132,7 @@ def _form(form: GraphForm) -> dict[str, object]:
     return {"path": form.path, "flags": load_flags(form.options), **weights}
 
 
-def _port(spec: TensorSpec) -> dict[str, str | int]:
+def _port(spec: TensorSpec, code_ratios: Mapping[str, float] = _NO_RATIOS) -> dict[str, str | int | float]:
     dtype = dtype_of_name(spec.dtype)
-    return {"name": spec.name, "datatype": oip_of(dtype), "code": dtype.code}
+    ratio = {"most_code_ratio": code_ratios[spec.name]} if spec.name in code_ratios else {}
+    return {"name": spec.name, "datatype": oip_of(dtype), "code": dtype.code, **ratio}

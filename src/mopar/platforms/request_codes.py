@@ -4,39 +4,53 @@ It encodes what it sends first, a request's inputs, and decodes what leaves the 
 """
 
 import asyncio
+import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import ParamSpec, TypeVar
+from types import MappingProxyType
+from typing import TypeVar, TypeVarTuple
 
-from mopar.bundle.call_plans import Made
+from mopar.bundle.call_plans import CallPlan, Made
 from mopar.bundle.call_shapes import region_value
 from mopar.bundle.sent_codecs import sent_codecs
-from mopar.platforms.codes import EncodedValue, decoded, encoded, lossless
+from mopar.platforms.codes import EncodedValue, check_intact, decoded, encoded, lossless
 from mopar.platforms.outputs import MalformedError
-from mopar.types import REQUEST, DeploymentError, Manifest, Region, TensorSpec, TensorValue
+from mopar.platforms.turns import Turns
+from mopar.runtime.lossless import Lossless
+from mopar.types import REQUEST, DeploymentError, Manifest, OverloadedError, Region, TensorSpec, TensorValue
 
-_Arguments = ParamSpec("_Arguments")
+_Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
+_NO_RATIOS: Mapping[str, float] = MappingProxyType({})
 _INLINE_BYTES = 64 << 10
 """More are encoded and decoded in a thread beside the event loop."""
 
 
 class PlanCodes:
-    """Which tensors of a plan are sent encoded.
+    """Which tensors of a plan are sent encoded; one for all requests of a transport.
 
     Args:
         codecs: tensor -> text of its codec.
         outputs: tensors that leave the functions.
+        inputs: tensors that the gateway has to encode.
+        ratios: tensor -> most bytes of its code per byte of the tensor; 1 where it is not in it.
 
     Raises:
         PlatformError: the gateway has to encode or decode some, and lacks the library.
     """
 
     def __init__(
-        self, codecs: Mapping[str, str], outputs: frozenset[Made], inputs: frozenset[str] = frozenset()
+        self,
+        codecs: Mapping[str, str],
+        outputs: frozenset[Made],
+        inputs: frozenset[str] = frozenset(),
+        ratios: Mapping[str, float] = _NO_RATIOS,
     ) -> None:
         self.codecs = codecs
         self.outputs = outputs
+        self._ratios = ratios
+        self._turns = Turns("what encodes and decodes tensors", len(os.sched_getaffinity(0)))
         if codecs.keys() & {*inputs, *(name for name, _ in outputs)}:
             lossless()
 
@@ -44,7 +58,7 @@ class PlanCodes:
     def of(cls, manifest: Manifest) -> "PlanCodes":
         """Of a bundle's plan."""
         inputs = frozenset(spec.name for spec in manifest.inputs)
-        return cls(sent_codecs(manifest.plan), frozenset(manifest.plan.outputs), inputs)
+        return cls(sent_codecs(manifest.plan), frozenset(manifest.plan.outputs), inputs, manifest.plan.code_ratios)
 
     @classmethod
     def between_functions(cls, manifest: Manifest) -> "PlanCodes":
@@ -52,6 +66,35 @@ class PlanCodes:
         own = {spec.name for spec in (*manifest.inputs, *manifest.outputs)}
         codecs = {name: text for name, text in sent_codecs(manifest.plan).items() if name not in own}
         return cls(codecs, frozenset(manifest.plan.outputs))
+
+    def most_bytes(self, tensor: str, nbytes: int) -> int:
+        """Of the code of a tensor of so many bytes."""
+        return Lossless.most_bytes(nbytes, self._ratios.get(tensor, 1.0))
+
+    async def beside(
+        self, nbytes: int, deadline: float, function: Callable[[*_Arguments], _Result], *args: *_Arguments
+    ) -> _Result:
+        """Call a function that takes time for each byte: here, or in a thread, of which there are as many as cores.
+
+        Args:
+            nbytes: that it takes time for.
+            deadline: on the clock of ``time.monotonic``, at which it is not begun any more.
+            function: what is called.
+            args: of it.
+
+        Raises:
+            OverloadedError: the deadline has passed.
+        """
+
+        def begun() -> _Result:
+            if time.monotonic() >= deadline:
+                raise OverloadedError("there was no time left to encode or decode a tensor")
+            return function(*args)
+
+        if nbytes <= _INLINE_BYTES:
+            return begun()
+        async with self._turns.take(deadline):
+            return await asyncio.to_thread(begun)
 
 
 NO_CODES = PlanCodes({}, frozenset())
@@ -62,7 +105,7 @@ class RequestCodes:
 
     Args:
         plan: says which tensors have one.
-        claim: counts what is kept here.
+        claim: counts what is kept here; called on the event loop alone.
     """
 
     def __init__(self, plan: PlanCodes, claim: Callable[[int], None]) -> None:
@@ -73,20 +116,22 @@ class RequestCodes:
         self._left_raw: set[Made] = set()
         self._working = asyncio.Lock()
 
-    def text(self, tensor: str) -> str | None:
-        """The codec of a tensor; None where it is sent as it is."""
-        return self._plan.codecs.get(tensor)
+    def texts(self, plan: CallPlan) -> dict[str, str | None]:
+        """The codecs of a call's outputs; None for those that are sent as they are."""
+        return {spec.name: self._plan.codecs.get(spec.name) for spec in plan.graph.outputs}
 
-    async def keep(self, made: Made, value: EncodedValue) -> TensorValue | None:
+    async def keep(self, made: Made, value: EncodedValue, deadline: float) -> TensorValue | None:
         """Keep what a function has encoded; returns it decoded where it leaves the functions.
 
         Raises:
             MalformedError: it is damaged.
+            OverloadedError: the deadline has passed.
         """
+        await self._plan.beside(len(value.data), deadline, check_intact, value)
         self._codes[made] = value
-        return await self.decoded(made) if made in self._plan.outputs else None
+        return await self._decode(made, deadline) if made in self._plan.outputs else None
 
-    async def code(self, made: Made, values: Mapping[Made, TensorValue]) -> EncodedValue | None:
+    async def _code(self, made: Made, values: Mapping[Made, TensorValue], deadline: float) -> EncodedValue | None:
         """The code of a tensor; None where it is sent as it is."""
         text = self._plan.codecs.get(made[0])
         if text is None:
@@ -94,15 +139,31 @@ class RequestCodes:
         if made[1] == REQUEST and made not in self._codes:
             async with self._working:
                 if made not in self._codes and made not in self._left_raw:
-                    found = await _beside(values[made].nbytes, encoded, values[made], text, self._claim)
+                    found = await self._encode(values[made], text, deadline)
                     if found is None:
                         self._left_raw.add(made)
                     else:
                         self._codes[made] = found
         return self._codes.get(made)
 
+    async def _encode(self, value: TensorValue, text: str, deadline: float) -> EncodedValue | None:
+        """Memory for a code is claimed as large as it may become, and given back as far as it did not."""
+        most_bytes, kept_bytes = self._plan.most_bytes(value.name, value.nbytes), 0
+        self._claim(most_bytes)
+        try:
+            found = await self._plan.beside(value.nbytes, deadline, encoded, value, text, most_bytes)
+            kept_bytes = 0 if found is None else len(found.data)
+            return found
+        finally:
+            self._claim(kept_bytes - most_bytes)
+
     async def sent(
-        self, spec: TensorSpec, made: Made, region: Region | None, values: Mapping[Made, TensorValue]
+        self,
+        spec: TensorSpec,
+        made: Made,
+        region: Region | None,
+        values: Mapping[Made, TensorValue],
+        deadline: float,
     ) -> TensorValue | EncodedValue:
         """What a call reads under the name that its graph has for it: the code where there is one, else a view.
 
@@ -111,34 +172,30 @@ class RequestCodes:
             made: the tensor.
             region: that is read of it; None for all of it, since of a code no region can be sent.
             values: the request's tensors that are here as they are.
+            deadline: on the clock of ``time.monotonic``.
+
+        Raises:
+            DeploymentError: its code is damaged.
+            OverloadedError: the deadline has passed.
         """
-        code = await self.code(made, values) if region is None else None
+        code = await self._code(made, values, deadline) if region is None else None
         if code is not None:
             return replace(code, name=spec.name)
-        value = await self.raw(made, values)
+        value = await self.raw(made, values, deadline)
         return region_value(TensorValue(spec.name, spec.dtype, value.shape, value.data), region)
 
-    async def raw(self, made: Made, values: Mapping[Made, TensorValue]) -> TensorValue:
-        """A tensor as it is. Raises DeploymentError where its code is damaged."""
+    async def raw(self, made: Made, values: Mapping[Made, TensorValue], deadline: float) -> TensorValue:
+        """A tensor as it is. Raises as ``sent``."""
         try:
-            return values[made] if made in values else await self.decoded(made)
+            return values[made] if made in values else await self._decode(made, deadline)
         except MalformedError as cause:
             raise DeploymentError(f"what call {made[1]} made cannot be used: {cause}") from cause
 
-    async def decoded(self, made: Made) -> TensorValue:
+    async def _decode(self, made: Made, deadline: float) -> TensorValue:
         """A tensor of which the code is here. Raises MalformedError where it is damaged."""
         async with self._working:
             if made not in self._decoded:
                 value = self._codes[made]
                 self._claim(value.nbytes)
-                self._decoded[made] = await _beside(value.nbytes, decoded, value)
+                self._decoded[made] = await self._plan.beside(value.nbytes, deadline, decoded, value)
         return self._decoded[made]
-
-
-async def _beside(
-    nbytes: int, function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
-) -> _Result:
-    """Call a function that takes time for each byte: here, or in a thread."""
-    if nbytes <= _INLINE_BYTES:
-        return function(*args, **kwargs)
-    return await asyncio.to_thread(function, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Limits on concurrent calls of a function, and retries of calls; shared by all transports."""
+"""Limits on concurrent calls, and retries of calls; shared by all transports."""
 
 import asyncio
 import time
@@ -15,15 +15,15 @@ class StarvedError(PlatformError):
 
 
 class Turns:
-    """Lets ``count`` calls of a function run at a time; further ones wait in order.
+    """Lets ``count`` calls run at a time; further ones wait in order.
 
     Args:
-        function: its name.
+        what: is called, for errors.
         count: calls at a time.
     """
 
-    def __init__(self, function: str, count: int = 1) -> None:
-        self._function = function
+    def __init__(self, what: str, count: int = 1) -> None:
+        self._what = what
         self._free = asyncio.Semaphore(count)
         self._count = count
         self._calls = 0  # running or waiting; the semaphore alone does not show it, as it is free between two calls
@@ -72,7 +72,7 @@ class Turns:
             async with asyncio.timeout_at(loop_time(deadline)):
                 await self._free.acquire()
         except TimeoutError as cause:
-            raise OverloadedError(f"function {self._function} was busy until the deadline") from cause
+            raise OverloadedError(f"{self._what} was busy until the deadline") from cause
 
 
 class _Turn:

@@ -14,7 +14,8 @@ there, files beside the graph's that the function fetches before it loads:
 ``[{"name": "g0.weights", "bucket": "b", "key": "k", "bytes": 123, "sha256": "5f1c.."}]``.
 
 ``lossless`` is the path of Blosc2's library where tensors are sent encoded with it (``mopar.runtime.encoded``); it may
-be absent.
+be absent. An output may then have ``most_code_ratio``, the bytes that its code may have per byte of the tensor, which
+the function's memory is planned for.
 
 The environment variable ``MOPAR_REVISION`` says what the function was deployed as; its health answers repeat it.
 """
@@ -33,12 +34,13 @@ class ConfigError(Exception):
 class Port:
     """An input or output of a graph."""
 
-    __slots__ = ("code", "datatype", "name")
+    __slots__ = ("code", "datatype", "most_code_ratio", "name")
 
     def __init__(self, item: "dict[object, object]") -> None:
         self.name = _text(item, "name")
         self.datatype = _text(item, "datatype")
         self.code = _number(item, "code")
+        self.most_code_ratio = _ratio(item, "most_code_ratio")
 
 
 class Weights:
@@ -123,6 +125,13 @@ def _number(item: "dict[object, object]", key: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise _wrong(key, int)
     return value
+
+
+def _ratio(item: "dict[object, object]", key: str) -> float:
+    value = item.get(key, 1.0)
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigError(f"{key} must be a number from 0 to 1")
+    return float(value)
 
 
 def _objects(item: "dict[object, object]", key: str) -> "list[dict[object, object]]":

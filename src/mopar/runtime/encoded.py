@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mopar.runtime.function import Room
     from mopar.runtime.lossless import Lossless
 
+UNUSABLE = 415
+"""Status of a request with a code that cannot be decoded: in HTTP, a content coding that is not supported. Clients send
+no codes, so it is no fault of theirs."""
 _BYTES = 2
 """ONNX's number of the type of unsigned bytes."""
 _MOST_CRC = (1 << 32) - 1
@@ -71,16 +74,31 @@ def sized_input(
     return tensor, Encoding(encoding, nbytes, checksum)
 
 
-def check_total(tensors: "list[Tensor]", most_bytes: int) -> None:
-    """Raise RefusedError where tensors have more bytes, once they are decoded, than a body may have."""
+def placed(
+    room: "Room", sized: "list[tuple[Tensor, Encoding | None]]", most_bytes: int
+) -> "list[tuple[Tensor, memoryview]]":
+    """Set the address of each input, and return what is received of it, and where: the input itself, or its code.
+
+    Args:
+        room: memory for inputs, and for codes behind them.
+        sized: the inputs without addresses, and how they are encoded.
+        most_bytes: that the inputs may have.
+
+    Raises:
+        RefusedError: they have more, once they are decoded (413), or there is no memory for them (500).
+    """
+    tensors = [tensor for tensor, _ in sized]
     needed = sum([tensor.nbytes for tensor in tensors])
     if needed > most_bytes:
         raise RefusedError(413, f"inputs of {needed} bytes are too large: the limit is {most_bytes}")
-
-
-def code_tensor(nbytes: int) -> Tensor:
-    """What a code is, to memory: bytes."""
-    return Tensor(_BYTES, (nbytes,), 0, nbytes)
+    codes = [_code_tensor(encoding.nbytes) for _, encoding in sized if encoding is not None]
+    try:
+        views = room.place(tensors + codes)
+    except OSError as cause:
+        raise RefusedError(500, "there is no memory for the inputs") from cause
+    behind = zip(codes, views[len(tensors) :], strict=True)
+    own = zip(tensors, views[: len(tensors)], strict=True)
+    return [pair if encoding is None else next(behind) for pair, (_, encoding) in zip(own, sized, strict=True)]
 
 
 def decode_input(
@@ -96,28 +114,37 @@ def decode_input(
         tensor: with its address.
 
     Raises:
-        RefusedError: the code is damaged, or the function decodes nothing.
+        RefusedError: the code is damaged, or the function decodes nothing (``UNUSABLE``).
     """
     if lossless is None:
-        raise RefusedError(400, f"input {port.name}: this function takes no encoded tensors")
+        raise RefusedError(
+            UNUSABLE, f"input {port.name}: this function takes no encoded tensors: deploy it again from this bundle"
+        )
     if lossless.checksum(code[1]) != encoding.crc32:
-        raise RefusedError(400, f"input {port.name}: its code is damaged: its checksum is not {encoding.crc32}")
+        raise RefusedError(UNUSABLE, f"input {port.name}: its code is damaged: its checksum is not {encoding.crc32}")
     item_bytes = _item_bytes(tensor)
     try:
         lossless.decode(encoding.text, item_bytes, code[0].address, encoding.nbytes, tensor.address, tensor.nbytes)
     except DamagedError as cause:
-        raise RefusedError(400, f"input {port.name}: {cause}") from cause
+        raise RefusedError(UNUSABLE, f"input {port.name}: {cause}") from cause
 
 
 def encode_outputs(
-    lossless: "Lossless | None", room: "Room", tensors: "list[Tensor]", texts: "list[str | None]"
+    lossless: "Lossless | None",
+    room: "Room",
+    ports: "list[Port]",
+    tensors: "list[Tensor]",
+    texts: "list[str | None]",
 ) -> "list[tuple[Encoding, memoryview] | None]":
     """The code of each output that is to have one; None for those that are sent as they are.
+
+    Those whose code would be larger than planned are among them: the function's memory has no room for it.
 
     Args:
         lossless: None where the function has no such library.
         room: memory for the codes, which are valid until the next request.
-        tensors: the outputs.
+        ports: the outputs.
+        tensors: theirs.
         texts: the codec of each.
 
     Raises:
@@ -128,17 +155,23 @@ def encode_outputs(
     wanted = [index for index, (tensor, text) in pairs if text is not None and tensor.code != STRING]
     if lossless is None or not wanted:
         return found
-    places = [code_tensor(tensors[index].nbytes) for index in wanted]
+    most = [lossless.most_bytes(tensors[index].nbytes, ports[index].most_code_ratio) for index in wanted]
+    places = [_code_tensor(nbytes) for nbytes in most]
     try:
         views = room.place(places)
     except OSError as cause:
         raise RefusedError(500, "there is no memory for the outputs' codes") from cause
     for index, place, view in zip(wanted, places, views, strict=True):
         tensor, text = tensors[index], texts[index] or ""
-        made = lossless.encode(text, _item_bytes(tensor), tensor.address, tensor.nbytes, place.address)
+        made = lossless.encode(text, _item_bytes(tensor), tensor.address, tensor.nbytes, place.address, place.nbytes)
         if made:
             found[index] = Encoding(text, made, lossless.checksum(view[:made])), view[:made]
     return found
+
+
+def _code_tensor(nbytes: int) -> Tensor:
+    """What a code is, to memory: bytes."""
+    return Tensor(_BYTES, (nbytes,), 0, nbytes)
 
 
 def _item_bytes(tensor: Tensor) -> int:

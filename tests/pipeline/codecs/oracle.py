@@ -1,19 +1,25 @@
 """The best codecs for given cuts, by trying all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from zlib import crc32
 
+from mopar.bundle.sent_codecs import in_graphs
+from mopar.codecs import Fitted
+from mopar.gateway.arrays import Array
 from mopar.graph import Model, layers_of
 from mopar.measurement.codec_costs import CodecCosts
 from mopar.pipeline.codecs.calibration import Calibration
 from mopar.pipeline.codecs.losses import Losses
+from mopar.pipeline.codecs.messages import MessageCodecs
 from mopar.pipeline.codecs.offers import Boundary
 from mopar.pipeline.codecs.options import CodecOptions
-from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
+from mopar.pipeline.stages import PlanOptions, book_of, limits_of, make_plan
 from mopar.planning import evaluate, shape_of
-from mopar.platforms.books import load_book
 from mopar.profiling import Progress
+from mopar.runtime.lossless import Lossless
+from mopar.runtime.variants import VARIANTS
 from mopar.types import Profile, TensorCoding
 
 
@@ -25,8 +31,8 @@ class Best:
         latency_ms: as predicted.
         codecs: of each tensor that is encoded.
         lost: points.
-        assignments: how many there are; those that are quicker than the best were all measured.
-        measured: how many were.
+        assignments: how many there are; of those that are quicker than the best, all losses were measured.
+        measured: how many losses were.
         raw_ms: as predicted with nothing encoded.
     """
 
@@ -38,6 +44,25 @@ class Best:
     raw_ms: float
 
 
+class MeasuredOnce(MessageCodecs):
+    """Measures each tensor once, so that the choice and the best of all count the same."""
+
+    def __init__(self, library: Lossless) -> None:
+        super().__init__(library)
+        self._known: dict[object, list[TensorCoding]] = {}
+
+    def codings(self, values: Sequence[Array], texts: Collection[str] = VARIANTS) -> Iterator[TensorCoding]:
+        """The same again for the same values."""
+        key = values[0].shape, crc32(values[0].tobytes()), tuple(texts)
+        if key not in self._known:
+            self._known[key] = list(super().codings(values, texts))
+        yield from self._known[key]
+
+
+_Choice = tuple[float, str, TensorCoding | None]
+"""Milliseconds that a codec adds by itself, the tensor, and the codec."""
+
+
 def best_of_all(
     model: Model,
     profile: Profile,
@@ -45,46 +70,70 @@ def best_of_all(
     calibration: Calibration,
     codecs: CodecOptions,
     costs: CodecCosts,
+    messages: MessageCodecs,
     *,
-    hopeless: float = float("inf"),
+    most_alone: float = float("inf"),
     progress: Progress = lambda _stage, _share: None,
 ) -> Best:
     """Every codec, or none, on every tensor that crosses given cuts, from the quickest on until one keeps the budget.
 
-    A codec that alone loses more than ``hopeless`` budgets is in none; by default all are tried. Each tensor's codec
-    changes a chain's latency by the same whatever the others have; the assignment that is found is evaluated whole.
+    A codec that alone loses more than ``most_alone`` budgets is in none; by default all are tried. Each tensor's codec
+    changes a chain's latency by the same whatever the others have, so where some codecs lose something, only the
+    quickest of a tensor's others is tried. The assignment that is found is evaluated whole.
     """
     plan = make_plan(profile, options)
     limits = limits_of(options)
-    book, shape = load_book(options.prices or limits.prices), shape_of(plan)
+    book, shape = book_of(options, limits), shape_of(plan)
     boundary = Boundary(model, layers_of(model), profile, calibration.fitted)
     losses = Losses(model, calibration, codecs.metric)
     read = {name for graph in plan.graphs for name in graph.inputs}
-    offered = {name: found for name, found in boundary.offers(costs, codecs.allows).items() if name in read and found}
+    own: dict[str, list[_Choice]] = {name: [(0.0, name, None)] for name in {*read, *dict(plan.outputs)}}
+    fitted: dict[str, dict[str, Fitted]] = {name: {} for name in own}
 
     def latency_ms(codings: Mapping[str, TensorCoding]) -> float:
         return evaluate(profile, book, limits, shape, codings).latency_ms
 
     raw_ms = latency_ms({})
-    own: list[list[tuple[float, str, TensorCoding | None]]] = []
-    fitted = {}
-    for name, codings in offered.items():
+    lossy = boundary.offers(costs, codecs.allows) if codecs.loses else {}
+    for name in read & lossy.keys():
         fit = boundary.fitting(name, progress)
-        fitted.update({(name, coding.text): fit(coding.text) for coding in codings})
-        hopeful = [
-            coding
-            for coding in codings
-            if hopeless == float("inf")
-            or losses.alone(plan, name, fitted[name, coding.text]) <= hopeless * codecs.budget
-        ]
-        own.append([(0.0, name, None), *((latency_ms({name: one}) - raw_ms, name, one) for one in hopeful)])
-    everything = sorted(product(*own), key=lambda parts: sum(ms for ms, _, _ in parts))
+        for one in lossy[name]:
+            fitted[name][one.text] = fit(one.text)
+            if losses.alone(plan, name, fitted[name][one.text]) <= most_alone * codecs.budget:
+                own[name].append((latency_ms({name: one}) - raw_ms, name, one))
+    lossless = boundary.message_offers(messages, codecs.allows)
+    for name in own.keys() & lossless.keys():
+        found = sorted(((latency_ms({name: one}) - raw_ms, name, one) for one in lossless[name]), key=_added_ms)
+        own[name] += found[:1] if codecs.loses else found
+
+    def lost(texts: Mapping[str, str]) -> float:
+        return losses.of(plan, {name: fitted[name][text] for name, text in texts.items()})[1]
+
+    everything = sorted(product(*own.values()), key=lambda parts: sum(map(_added_ms, parts)))
+    chosen, points, measured = _first_kept(everything, lost, codecs.budget, progress)
+    texts = {name: one.text for name, one in chosen.items()}
+    return Best(latency_ms(chosen), texts, points, len(everything), measured, raw_ms)
+
+
+def _first_kept(
+    everything: Sequence[tuple[_Choice, ...]],
+    lost: Callable[[Mapping[str, str]], float],
+    budget: float,
+    progress: Progress,
+) -> tuple[dict[str, TensorCoding], float, int]:
+    """The first assignment that keeps the budget, what it loses, and how many losses were measured."""
+    known: dict[frozenset[tuple[str, str]], float] = {frozenset(): 0.0}
     for number, parts in enumerate(everything, 1):
-        chosen = {name: coding for _, name, coding in parts if coding is not None}
-        codes = {name: fitted[name, coding.text] for name, coding in chosen.items()}
-        _, lost = losses.of(plan, codes)
+        chosen = {name: one for _, name, one in parts if one is not None}
+        texts = {name: one.text for name, one in chosen.items() if in_graphs(one.text)}
+        key = frozenset(texts.items())
+        if key not in known:
+            known[key] = lost(texts)
         progress("trying all", number / len(everything))
-        if lost <= codecs.budget:
-            texts = {name: coding.text for name, coding in chosen.items()}
-            return Best(latency_ms(chosen), texts, lost, len(everything), number, raw_ms)
+        if known[key] <= budget:
+            return chosen, known[key], len(known) - 1
     raise AssertionError("nothing encoded loses nothing")
+
+
+def _added_ms(choice: _Choice) -> float:
+    return choice[0]

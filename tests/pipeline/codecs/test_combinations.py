@@ -31,7 +31,7 @@ def test_none_that_is_left_out_gains_more_and_loses_less(drawn: list[list[tuple[
     assert [one.lost for one in found] == sorted(one.lost for one in found)
 
 
-def test_many_are_thinned() -> None:
+def test_many_are_downsampled() -> None:
     options = {f"t{number}": [Option(None, 0.0, 0.0), Option(CODING, 2.0**number, 2.0**number)] for number in range(12)}
     found = combinations(options, float("inf"))
     assert len(found) == 400

@@ -16,6 +16,7 @@ from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.http.decode import decode
 from mopar.platforms.base import Network
 from mopar.platforms.http import HttpTransport
+from mopar.runtime.encoded import UNUSABLE
 from mopar.types import REQUEST, DeploymentError, MoparError, OverloadedError, RequestError, UsageError
 from tests.bundle.plans import built
 from tests.models import sample_inputs
@@ -126,6 +127,12 @@ def test_what_the_function_refuses_is_a_mistake_of_the_request(plan: CallPlan, s
     with pytest.raises(RequestError, match=f"the model refused these inputs: {says}") as caught:
         uvloop.run(run_call(lambda _number: answer, plan))
     assert caught.value.status == status
+
+
+def test_a_code_that_a_function_cannot_use_is_no_mistake_of_the_request(plan: CallPlan) -> None:
+    answer = http(b'{"error": "input x: its code is damaged"}', UNUSABLE)
+    with pytest.raises(DeploymentError, match=r"function f0 at http:.*: it answered 415: input x: its code is damaged"):
+        uvloop.run(run_call(lambda _number: answer, plan))
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -79,3 +79,17 @@ def test_without_the_library_it_is_said_before_anything_starts(tmp_path: Path, m
                 pass
 
     uvloop.run(main())
+
+
+def test_codes_are_no_larger_than_planned(tmp_path: Path) -> None:
+    """With next to nothing planned for them, all tensors are sent as they are."""
+    model = load_model(materialise("conv_chain"))
+    plan = planned(model, "blosc2:lz4-shuffle")
+    build(model, replace(plan, codecs={}), tmp_path / "plain")
+    build(model, replace(plan, code_ratios=dict.fromkeys(plan.codecs, 0.001)), tmp_path / "encoded")
+    plain, coded = (open_bundle(tmp_path / kind) for kind in ("plain", "encoded"))
+    want, sent, received = uvloop.run(served(plain, compressible("conv_chain")))
+    got, coded_sent, coded_received = uvloop.run(served(coded, compressible("conv_chain")))
+    assert got == want
+    assert coded_sent >= sent
+    assert coded_received >= received

@@ -69,7 +69,10 @@ class Handled:
         return found["error"]["kind"], found["error"]["message"]
 
     def call(
-        self, inputs: Sequence[Sendable], store: StorePlace | None = None, encodings: Mapping[str, str] = NO_ENCODINGS
+        self,
+        inputs: Sequence[Sendable],
+        store: StorePlace | None = None,
+        encodings: Mapping[str, str | None] = NO_ENCODINGS,
     ) -> InvokeAnswer:
         """What a client makes of the answer."""
         body = self.sent(invoke_message("g0", inputs, store, encodings))

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mopar.platforms.codes import EncodedValue, codec_library, decoded, encoded
+from mopar.platforms.codes import EncodedValue, check_intact, codec_library, decoded, encoded
 from mopar.platforms.http.connection import Reply
 from mopar.platforms.http.messages import read_outputs, request_body
 from mopar.platforms.outputs import MalformedError
+from mopar.runtime.encoded import UNUSABLE
 from mopar.runtime.lossless import LEAST_BYTES
 from mopar.runtime.request import RefusedError
 from mopar.runtime.strings import pack_strings
@@ -81,7 +82,7 @@ def _strings(count: int, seed: int) -> bytes:
 
 def through(value: TensorValue, text: str) -> TensorValue:
     """A tensor encoded by the gateway, decoded by a function, encoded by it, and decoded by the gateway."""
-    code = encoded(value, text, lambda _nbytes: None)
+    code = encoded(value, text, value.nbytes)
     reply = served(value.dtype).reply(request_body([code or value], {"y": text}))
     (output,) = read_outputs(reply, [TensorSpec("y", value.dtype, value.shape)], [value.shape], {"y": text})
     if isinstance(output, EncodedValue):
@@ -109,17 +110,17 @@ def test_ten_thousand_tensors_pass_unchanged(value: TensorValue, text: str) -> N
 def test_both_directions_are_encoded_where_that_makes_them_smaller(text: str) -> None:
     """Else the property above would hold without a codec."""
     sparse = TensorValue("x", "float32", (64, 64), _bytes("sparse", 1 << 14, 1))
-    code = encoded(sparse, text, lambda _nbytes: None)
+    code = encoded(sparse, text, sparse.nbytes)
     assert code is not None
     reply = served("float32").reply(request_body([code], {"y": text}))
     (output,) = read_outputs(reply, [TensorSpec("y", "float32", (64, 64))], [(64, 64)], {"y": text})
     assert isinstance(output, EncodedValue)
     assert (output.text, output.crc32, bytes(output.data)) == (text, code.crc32, bytes(code.data))
     noise = TensorValue("x", "float32", (64, 64), _bytes("noise", 1 << 14, 1))
-    assert encoded(noise, text, lambda _nbytes: None) is None
+    assert encoded(noise, text, noise.nbytes) is None
     assert isinstance(through(noise, text), TensorValue)
     few = TensorValue("x", "uint8", (LEAST_BYTES - 1,), bytes(LEAST_BYTES - 1))
-    assert encoded(few, text, lambda _nbytes: None) is None
+    assert encoded(few, text, few.nbytes) is None
 
 
 def test_a_function_without_the_library_answers_as_it_is_and_takes_no_codes() -> None:
@@ -128,10 +129,24 @@ def test_a_function_without_the_library_answers_as_it_is_and_takes_no_codes() ->
     reply = plain.reply(request_body([value], {"y": TEXTS[0]}))
     (output,) = read_outputs(reply, [TensorSpec("y", "float32", (64, 64))], [(64, 64)], {"y": TEXTS[0]})
     assert isinstance(output, TensorValue)
-    code = encoded(value, TEXTS[0], lambda _nbytes: None)
+    code = encoded(value, TEXTS[0], value.nbytes)
     assert code is not None
-    with pytest.raises(RefusedError, match="input x: this function takes no encoded tensors"):
+    with pytest.raises(RefusedError, match="input x: this function takes no encoded tensors: deploy it") as caught:
         plain.reply(request_body([code]))
+    assert caught.value.status == UNUSABLE
+
+
+def test_a_code_that_is_larger_than_planned_is_not_sent_and_takes_no_more_memory() -> None:
+    """The function's memory has room for a quarter; noise would be written as it is before the library gives up."""
+    function = Identity("float32")
+    function.graphs["g"].outputs[0].most_code_ratio = 0.25
+    bounded = Served(function)
+    for pattern, encodes in (("noise", False), ("zeros", True)):
+        value = TensorValue("x", "float32", (512, 512), _bytes(pattern, 1 << 20, 0))
+        reply = bounded.reply(request_body([value], {"y": TEXTS[0]}))
+        (output,) = read_outputs(reply, [TensorSpec("y", "float32", (512, 512))], [(512, 512)], {"y": TEXTS[0]})
+        assert isinstance(output, EncodedValue) == encodes
+        assert len(bounded._inferences._codes._memory) <= (1 << 18) + 4096
 
 
 # --- damaged and hostile codes ---
@@ -142,7 +157,7 @@ def _value(seed: int) -> TensorValue:
 
 
 def _code(text: str, seed: int) -> EncodedValue:
-    code = encoded(_value(seed), text, lambda _nbytes: None)
+    code = encoded(_value(seed), text, _value(seed).nbytes)
     assert code is not None
     return code
 
@@ -239,7 +254,7 @@ def _bomb(code: EncodedValue, rows: int) -> EncodedValue:
 def refused_by_function(body: list[bytes | memoryview], says: str) -> None:
     with pytest.raises(RefusedError) as caught:
         served("float32").reply(body)
-    assert caught.value.status in {400, 413}, says
+    assert caught.value.status in {400, 413, UNUSABLE}, says
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
@@ -272,6 +287,7 @@ def _read(answer: Reply, text: str) -> None:
     shape = (160, 1024)
     (output,) = read_outputs(answer, [TensorSpec("y", "float32", shape)], [shape], {"y": text})
     assert isinstance(output, EncodedValue)
+    check_intact(output)
     decoded(output)
 
 
@@ -318,7 +334,7 @@ def hold_out(door: Door, count: int) -> None:
     for seed in range(count):
         kind, code = hostile(seed)
         status, answer = asked(door, request_body([code]))
-        assert status in {400, 413}, kind
+        assert status in {400, 413, UNUSABLE}, kind
         assert "\n" not in json.loads(answer)["error"]
     assert peak_mib(door.process.pid) < before + code_mib() + 1.0
     assert asked(door, request_body([_value(0)]))[0] == 200

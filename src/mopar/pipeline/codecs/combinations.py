@@ -43,7 +43,7 @@ def combinations(options: Mapping[str, Sequence[Option]], most_lost: float) -> l
     found = [Combination({}, 0.0, 0.0)]
     for tensor, own in options.items():
         joined = (_with(one, tensor, option) for one in found for option in own)
-        found = _thinned(list(_undominated(one for one in joined if one.lost <= most_lost)))
+        found = _downsampled(list(_undominated(one for one in joined if one.lost <= most_lost)))
     return found
 
 
@@ -60,7 +60,7 @@ def _undominated(found: Iterator[Combination]) -> Iterator[Combination]:
             yield one
 
 
-def _thinned(found: list[Combination]) -> list[Combination]:
+def _downsampled(found: list[Combination]) -> list[Combination]:
     if len(found) <= _MOST:
         return found
     step = (len(found) - 1) / (_MOST - 1)

@@ -13,7 +13,7 @@ from mopar.runtime.variants import VARIANTS
 from mopar.types import TensorCoding
 
 LIBRARY_MIB = 2.0
-"""Memory of a function beside codes: 1.1 to 1.5 MiB that compressors work in, and the library's pages in use
+"""Memory of a function beside codes: what compressors work in, and the library's pages in use, at most
 (docs/decisions/lossless.md)."""
 SAMPLE_REQUESTS = 4
 """Whose values are looked at: more requests change little."""
@@ -93,7 +93,7 @@ class MessageCodecs:
         made, encode_s, decode_s = 0, float("inf"), 0.0 if size < LEAST_BYTES else float("inf")
         for _ in range(_ROUNDS):
             began = self._clock()
-            made = self._library.encode(text, item_bytes, source, size, target)
+            made = self._library.encode(text, item_bytes, source, size, target, size)
             ended = self._clock()
             if made:
                 self._library.decode(text, item_bytes, target, made, again, size)

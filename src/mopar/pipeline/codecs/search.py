@@ -18,16 +18,15 @@ from mopar.pipeline.codecs.losses import Losses
 from mopar.pipeline.codecs.offers import Boundary
 from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import preferred
-from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
+from mopar.pipeline.stages import PlanOptions, book_of, limits_of, make_plan
 from mopar.planning import NO_CODINGS, Codings, crossing_ms, evaluate, shape_of
-from mopar.platforms.books import load_book
 from mopar.profiling import Progress
 from mopar.types import Accuracy, InfeasibleError, Plan, Profile, TensorCoding
 
 _MOST_ROUNDS = 8
 """Plans after which cuts are taken as they are."""
 _NEGLIGIBLE = 0.02
-"""Of the budget: a codec that loses no more is followed by none that could be better, since those are slower."""
+"""Of the budget: where a codec loses no more, none that gains less than it could be better."""
 _OVER = 3.0
 """Budgets that losses may add up to: together tensors may lose less than that, or another much more."""
 _BEYOND = 3
@@ -70,7 +69,7 @@ class Search:
         self._choices = choices
         self._left = {tensor: list(codings) for tensor, codings in choices.items()}
         self._limits = limits_of(options)
-        self._book = load_book(options.prices or self._limits.prices)
+        self._book = book_of(options, self._limits)
         self._losses = losses
         self.tried: list[float] = []
 
@@ -159,19 +158,20 @@ class Search:
         return best
 
     def _options_of(self, plan: Plan, tensor: str, progress: Progress) -> Iterator[Option]:
-        """What each codec of a tensor that makes the plan better gains and loses by itself."""
+        """What each codec of a tensor gains and loses by itself; those are left out that cannot be the best."""
         yield Option(None, 0.0, 0.0)
+        enough = 0.0
         raw = self._figure(plan, NO_CODINGS)
         lossy = any(in_graphs(coding.text) for coding in self._choices[tensor])
         fit = self._boundary.fitting(tensor, progress) if lossy else _unfitted
         for coding in self._choices[tensor]:
             gain = raw - self._figure(plan, {tensor: coding})
-            if gain <= 0:
+            if gain <= enough:
                 continue
             lost = self._losses().alone(plan, tensor, fit(coding.text)) if in_graphs(coding.text) else 0.0
             yield Option(coding, gain, lost)
             if lost <= _NEGLIGIBLE * self._codecs.budget:
-                return
+                enough = gain
 
     def _figure(self, plan: Plan, codings: Codings) -> float:
         """What the plan's objective wants to be small."""
@@ -187,12 +187,12 @@ def _bisect(order: Sequence[Combination], keeps: Callable[[Combination], bool], 
     """Try combinations around the last that keeps the budget.
 
     Args:
-        order: by what they should lose; the first encodes nothing.
+        order: by what they should lose, at least one; the first is the best of those that should lose nothing.
         keeps: measures one.
         budget: points that may be lost.
     """
-    low, high = 0, len(order)
-    place = max(sum(one.lost <= budget for one in order) - 1, 1)
+    low, high = -1, len(order)
+    place = max(sum(one.lost <= budget for one in order) - 1, 0)
     while low < high - 1:
         low, high = (place, high) if keeps(order[place]) else (low, place)
         place = (low + high) // 2

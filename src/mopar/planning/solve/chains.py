@@ -29,7 +29,7 @@ class SizesOf(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldPrice:
     """The price of what runs a chain of several functions, which is paid for as long as a request lasts.
 
     Attributes:
@@ -74,7 +74,7 @@ class Chains:
     most_functions: int | None = None
     sold_usd: Floats | None = None
     sold_ms: Floats | None = None
-    held: Held | None = None
+    held: HeldPrice | None = None
 
     @property
     def end(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from mopar.planning.numbers import TOLERANCE, up_to
 from mopar.planning.policy import SolvePolicy
 from mopar.planning.solve.bounds import fewest_functions, least_latency_ms
-from mopar.planning.solve.chains import Chain, Chains, Held
+from mopar.planning.solve.chains import Chain, Chains, HeldPrice
 from mopar.planning.solve.search import solve
 from mopar.planning.solve.weighed import Objective
 
@@ -34,7 +34,7 @@ def best_chain(chains: Chains, objective: Objective, policy: SolvePolicy) -> Cha
     return min(found, key=lambda chain: _weight(chain, objective))
 
 
-def _best_split(chains: Chains, objective: Objective, held: Held, enough: float, policy: SolvePolicy) -> Chain:
+def _best_split(chains: Chains, objective: Objective, held: HeldPrice, enough: float, policy: SolvePolicy) -> Chain:
     """The best chain of several functions; any one where none weighs less than ``enough``."""
     unit_usd = held.usd_per_ms * held.unit_ms
     linear = replace(objective, latency=objective.latency + objective.cost * held.usd_per_ms)
@@ -62,7 +62,7 @@ def _weight(chain: Chain, objective: Objective) -> float:
     return objective.cost * chain.cost_usd + objective.latency * chain.latency_ms
 
 
-def _paid(chain: Chain, held: Held) -> Chain:
+def _paid(chain: Chain, held: HeldPrice) -> Chain:
     """The same with what runs it."""
     return replace(chain, cost_usd=chain.cost_usd + held.usd(chain.latency_ms))
 

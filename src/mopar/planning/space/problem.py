@@ -10,7 +10,7 @@ from mopar.planning.model.objects import request_objects_usd
 from mopar.planning.model.table import SliceTable, slice_table
 from mopar.planning.numbers import Mask
 from mopar.planning.solve.bounds import SliceLimit
-from mopar.planning.solve.chains import Chain, Chains, Held
+from mopar.planning.solve.chains import Chain, Chains, HeldPrice
 from mopar.planning.solve.paths import Edge
 from mopar.planning.space.groups import Group, groups_of
 from mopar.planning.space.question import Question
@@ -136,12 +136,12 @@ def _problem(
     return Problem(question, table.positions, candidates, limits, groups, sizes, chains)
 
 
-def held_of(model: CostModel) -> Held | None:
+def held_of(model: CostModel) -> HeldPrice | None:
     """The price of what runs a plan of several functions, without the objects of its slices; None for nothing."""
     by = model.book.orchestrator
     if by is None:
         return None
-    held = Held(by.request_usd + request_objects_usd(model), by.usd_per_ms, by.billing_unit_ms)
+    held = HeldPrice(by.request_usd + request_objects_usd(model), by.usd_per_ms, by.billing_unit_ms)
     return held if held.request_usd > 0 or held.usd_per_ms > 0 else None
 
 

@@ -53,7 +53,7 @@ class LambdaCalls:
 
     async def written(self, plan: CallPlan, values: Mapping[Made, TensorValue], deadline: float) -> Parts:
         """The message of a call; the largest of its tensors are stored until the others fit into it."""
-        inputs, encodings = await self._inputs(plan, values), self._encodings(plan)
+        inputs, encodings = await self._inputs(plan, values, deadline), self._codes.texts(plan)
         if self._store is None:
             return [invoke_message(plan.graph.id, inputs, None, encodings)]
         place = StorePlace(self._store.bucket, self._prefix)
@@ -62,7 +62,7 @@ class LambdaCalls:
             if not any(sizes):
                 break
             await self._put(plan.sources[sizes.index(max(sizes))], values, deadline)
-            inputs = await self._inputs(plan, values)
+            inputs = await self._inputs(plan, values, deadline)
         return [invoke_message(plan.graph.id, inputs, place, encodings)]
 
     def most_bytes(self, plan: CallPlan, shapes: CallShapes) -> int:  # noqa: ARG002 - of the Protocol
@@ -71,13 +71,13 @@ class LambdaCalls:
 
     async def read(self, plan: CallPlan, shapes: CallShapes, reply: Reply, deadline: float) -> CallAnswer:
         """Outputs decoded from the answer, or got from the bucket where they leave the functions."""
-        encodings = self._encodings(plan)
+        encodings = self._codes.texts(plan)
         answer = read_answer(plan.call.function, reply.body, plan.graph.outputs, shapes.outputs, encodings)
         found = []
         for value in answer.outputs:
             made = (value.name, plan.call.id)
             if isinstance(value, EncodedValue):
-                decoded = await self._codes.keep(made, value)
+                decoded = await self._codes.keep(made, value, deadline)
                 found += [] if decoded is None else [decoded]
                 continue
             if not isinstance(value, StoredValue):
@@ -96,23 +96,23 @@ class LambdaCalls:
             self._store.delete_soon(tuple(self._keys))
         self._keys.clear()
 
-    def _encodings(self, plan: CallPlan) -> dict[str, str]:
-        """The codecs of a call's outputs."""
-        texts = {spec.name: self._codes.text(spec.name) for spec in plan.graph.outputs}
-        return {name: text for name, text in texts.items() if text is not None}
-
-    async def _inputs(self, plan: CallPlan, values: Mapping[Made, TensorValue]) -> list[Sent]:
+    async def _inputs(self, plan: CallPlan, values: Mapping[Made, TensorValue], deadline: float) -> list[Sent]:
         read = zip(plan.graph.inputs, plan.sources, plan.taken, strict=True)
-        return [await self._input(spec, made, region, values) for spec, made, region in read]
+        return [await self._input(spec, made, region, values, deadline) for spec, made, region in read]
 
     async def _input(
-        self, spec: TensorSpec, made: Made, region: Region | None, values: Mapping[Made, TensorValue]
+        self,
+        spec: TensorSpec,
+        made: Made,
+        region: Region | None,
+        values: Mapping[Made, TensorValue],
+        deadline: float,
     ) -> Sent:
         value = self._stored.get(made, values.get(made))
         return (
             _part(spec, value, region)
             if isinstance(value, StoredValue)
-            else await self._codes.sent(spec, made, region, values)
+            else await self._codes.sent(spec, made, region, values, deadline)
         )
 
     async def _put(self, made: Made, values: Mapping[Made, TensorValue], deadline: float) -> None:
@@ -121,7 +121,7 @@ class LambdaCalls:
         async with self._storing:
             if made in self._stored:  # by another call meanwhile
                 return
-            value = await self._codes.raw(made, values)
+            value = await self._codes.raw(made, values, deadline)
             key = f"{self._prefix}{len(self._keys)}"
             self._keys.append(key)
             await self._store.put(key, memoryview(value.data).cast("B"), deadline)

@@ -89,6 +89,7 @@ def function_files(
         function.memory_mib * _MIB,
         served,
         None if codecs is None else codecs.name,
+        bundle.manifest.plan.code_ratios,
     )
     total = sum(source.stat().st_size if isinstance(source, Path) else len(source) for source in files.values())
     return FunctionFiles(files, total, tuple(stored.values()))

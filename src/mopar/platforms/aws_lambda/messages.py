@@ -99,14 +99,14 @@ class _Answer(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Answer).decode
 Sent = TensorValue | EncodedValue
-NO_ENCODINGS: Mapping[str, str] = MappingProxyType({})
+NO_ENCODINGS: Mapping[str, str | None] = MappingProxyType({})
 
 
 def invoke_message(
     graph: str,
     inputs: Sequence[Sent],
     store: StorePlace | None = None,
-    encodings: Mapping[str, str] = NO_ENCODINGS,
+    encodings: Mapping[str, str | None] = NO_ENCODINGS,
 ) -> bytes:
     """The message that has a function run a graph.
 
@@ -114,7 +114,7 @@ def invoke_message(
         graph: its name.
         inputs: its tensors.
         store: where objects are; None where nothing may become one.
-        encodings: of outputs that are to be encoded.
+        encodings: of outputs; None for those that are sent as they are.
 
     Raises:
         RequestError: Lambda takes no message of this size (413).
@@ -129,7 +129,7 @@ def message_bytes(
     graph: str,
     inputs: Sequence[Sent],
     store: StorePlace | None = None,
-    encodings: Mapping[str, str] = NO_ENCODINGS,
+    encodings: Mapping[str, str | None] = NO_ENCODINGS,
 ) -> int:
     """The size of the message that ``invoke_message`` makes of the same, whether Lambda takes it or not."""
     data = sum(encoded_bytes(sent_bytes(value)) for value in inputs)
@@ -147,7 +147,7 @@ def read_answer(
     body: bytes | memoryview,
     specs: Sequence[TensorSpec],
     shapes: Sequence[Shape | None],
-    encodings: Mapping[str, str] = NO_ENCODINGS,
+    encodings: Mapping[str, str | None] = NO_ENCODINGS,
 ) -> InvokeAnswer:
     """The outputs in an answer.
 
@@ -179,11 +179,12 @@ def read_answer(
 
 
 def _document(
-    graph: str, inputs: Sequence[dict[str, object]], store: StorePlace | None, encodings: Mapping[str, str]
+    graph: str, inputs: Sequence[dict[str, object]], store: StorePlace | None, encodings: Mapping[str, str | None]
 ) -> dict[str, object]:
     document: dict[str, object] = {"graph": graph, "inputs": inputs}
-    if encodings:
-        document["encodings"] = dict(encodings)
+    texts = {name: text for name, text in encodings.items() if text is not None}
+    if texts:
+        document["encodings"] = texts
     if store is not None:
         above = {} if store.above_bytes is None else {"above_bytes": store.above_bytes}
         document["store"] = {"bucket": store.bucket, "prefix": store.prefix, **above}
@@ -196,8 +197,7 @@ def _input(value: Sent) -> dict[str, object]:
         part = {} if value.offset is None else {"offset": value.offset, "bytes": value.length}
         source = {"object": value.key, **part}
     elif isinstance(value, EncodedValue):
-        how = {"encoding": value.text, "decoded_byte_size": value.nbytes, "crc32": value.crc32}
-        source = {**how, "data": value.data}
+        source = {**value.members(), "data": value.data}
     else:
         source = {"data": memoryview(value.data)}
     return {"name": value.name, "datatype": oip_of(dtype_of_name(value.dtype)), "shape": value.shape, **source}

@@ -39,7 +39,7 @@ class RemoteFunction:
         self.name = name
         self.replicas = tuple(replicas)
         self.payload = Payload()
-        self._turns = Turns(name, concurrency * len(self.replicas))
+        self._turns = Turns(f"function {name}", concurrency * len(self.replicas))
         self._next = 0
 
     async def call(

@@ -62,7 +62,7 @@ def request_body(
         views.append(view)
         parameters: dict[str, object] = {"binary_data_size": len(view)}
         if isinstance(value, EncodedValue):
-            parameters |= {"encoding": value.text, "decoded_byte_size": value.nbytes, "crc32": value.crc32}
+            parameters |= value.members()
         tensors.append(
             {
                 "name": value.name,

@@ -79,11 +79,11 @@ class OipCalls:
     def __init__(self, codes: RequestCodes) -> None:
         self._codes = codes
 
-    async def written(self, plan: CallPlan, values: Mapping[Made, TensorValue], deadline: float) -> Parts:  # noqa: ARG002 - of the Protocol
+    async def written(self, plan: CallPlan, values: Mapping[Made, TensorValue], deadline: float) -> Parts:
         """JSON and views of the inputs' data, or of their codes."""
         read = zip(plan.graph.inputs, plan.sources, plan.taken, strict=True)
-        inputs = [await self._codes.sent(spec, made, region, values) for spec, made, region in read]
-        return request_body(inputs, self._texts(plan))
+        inputs = [await self._codes.sent(spec, made, region, values, deadline) for spec, made, region in read]
+        return request_body(inputs, self._codes.texts(plan))
 
     def most_bytes(self, plan: CallPlan, shapes: CallShapes) -> int | None:
         """Of all outputs, and their JSON."""
@@ -92,13 +92,13 @@ class OipCalls:
                 return None
         return sum(sizes_of(plan.graph.outputs, shapes.outputs)) + MAX_JSON_BYTES
 
-    async def read(self, plan: CallPlan, shapes: CallShapes, reply: Reply, deadline: float) -> CallAnswer:  # noqa: ARG002 - of the Protocol
+    async def read(self, plan: CallPlan, shapes: CallShapes, reply: Reply, deadline: float) -> CallAnswer:
         """Outputs as views of the answer's body; codes are kept here, until a call or the request needs them."""
-        outputs = read_outputs(reply, plan.graph.outputs, shapes.outputs, self._texts(plan))
+        outputs = read_outputs(reply, plan.graph.outputs, shapes.outputs, self._codes.texts(plan))
         values = []
         for output in outputs:
             made = (output.name, plan.call.id)
-            value = await self._codes.keep(made, output) if isinstance(output, EncodedValue) else output
+            value = await self._codes.keep(made, output, deadline) if isinstance(output, EncodedValue) else output
             if value is not None:
                 values.append(value)
         times_ns = number(reply, "mopar-held-ns"), number(reply, "mopar-compute-ns")
@@ -106,7 +106,3 @@ class OipCalls:
 
     def close(self) -> None:
         """Nothing is elsewhere."""
-
-    def _texts(self, plan: CallPlan) -> dict[str, str | None]:
-        """The codecs of a call's outputs."""
-        return {spec.name: self._codes.text(spec.name) for spec in plan.graph.outputs}

@@ -30,7 +30,7 @@ class HttpRequest:
         self._timings: list[CallTiming] = []
         self._replicas: dict[str, Replica] = {}
         self._abandoned = False
-        self._reserved = self._used = 0
+        self._reserved = self._used = self._foreseen = 0
 
     @property
     def timings(self) -> Sequence[CallTiming]:
@@ -52,7 +52,7 @@ class HttpRequest:
         self._wire.close()
         self._values.clear()
         self._budget.give(self._reserved)
-        self._reserved = 0
+        self._reserved = self._used = self._foreseen = 0
 
     def accept(self, values: Mapping[str, TensorValue], nbytes: int) -> None:
         """Store the request's inputs, and reserve memory for its tensors.
@@ -66,7 +66,7 @@ class HttpRequest:
             self._keep(value, REQUEST)
         self._budget.check(nbytes)
         self._budget.take(nbytes)
-        self._reserved = nbytes
+        self._reserved = self._foreseen = nbytes
         self._used = sum(memoryview(value.data).nbytes for value in values.values())
 
     def value(self, name: str, dtype: str, made: Made) -> TensorValue:
@@ -123,10 +123,16 @@ class HttpRequest:
         self._shapes[value.name, producer] = value.shape
 
     def _claim(self, nbytes: int) -> None:
-        """Count a body's memory as part of the reservation, which grows where it is used up."""
-        self._used += nbytes
-        more = self._used - self._reserved
-        if more > 0:
-            self._budget.check(self._used)
-            self._budget.take(more)
-            self._reserved = self._used
+        """Count memory as part of the reservation, which grows where it is used up, and shrinks to what was foreseen.
+
+        Args:
+            nbytes: that are taken; below 0, that are given back.
+        """
+        used = self._used + nbytes
+        needed = max(used, self._foreseen)
+        if needed > self._reserved:
+            self._budget.check(needed)
+            self._budget.take(needed - self._reserved)
+        else:
+            self._budget.give(self._reserved - needed)
+        self._used, self._reserved = used, needed

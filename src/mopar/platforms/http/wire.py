@@ -13,7 +13,8 @@ from mopar.types import TensorValue
 Parts = Sequence[bytes | memoryview]
 """A body, in parts that are not copied."""
 Claim = Callable[[int], None]
-"""Counts bytes that a request takes of this machine's memory. Raises where there are none left."""
+"""Counts bytes that a request takes of this machine's memory; below 0, that it gives back. Raises where there are none
+left. Called on the event loop alone."""
 
 
 class LaterError(Exception):
@@ -66,6 +67,7 @@ class CallWire(Protocol):
 
         Raises:
             RequestError: the function takes no message of this size.
+            OverloadedError: there was no time left to encode a tensor, or no memory.
             DeploymentError: a tensor cannot be sent.
         """
 
@@ -77,6 +79,7 @@ class CallWire(Protocol):
 
         Raises:
             MalformedError: it does not fit the graph's outputs.
+            OverloadedError: there was no time left to decode a tensor, or no memory.
             RequestError, OutOfMemoryError, DeploymentError: it is an error of the function's.
         """
 

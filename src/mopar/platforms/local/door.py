@@ -6,8 +6,8 @@ import select
 import socket
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mopar.limits import Cgroup
@@ -35,12 +35,14 @@ class DoorSpec:
         entries: of its graphs, in the same order.
         max_body_bytes: of a request.
         lossless: library that decodes and encodes its tensors; None where none is encoded.
+        code_ratios: the plan's.
     """
 
     worker: WorkerSpec
     entries: tuple[GraphEntry, ...]
     max_body_bytes: int
     lossless: Path | None = None
+    code_ratios: Mapping[str, float] = field(default_factory=dict)
 
     def config(self) -> bytes:
         """The configuration file that the process reads (``mopar.runtime.config``)."""
@@ -50,7 +52,10 @@ class DoorSpec:
         ]
         library = str(self.worker.library or engine_library())
         codecs = None if self.lossless is None else str(self.lossless)
-        return config_of(self.worker.function, library, self.worker.threads, self.max_body_bytes, graphs, codecs)
+        worker = self.worker
+        return config_of(
+            worker.function, library, worker.threads, self.max_body_bytes, graphs, codecs, self.code_ratios
+        )
 
 
 class DoorProcess(FunctionProcess):

@@ -64,7 +64,7 @@ class LocalFunction(Supervisor[WorkerConnection]):
     ) -> None:
         super().__init__(spec.function, make_cgroup, on_restart, memory_mib)
         self.spec = spec
-        self.turns = Turns(spec.function)
+        self.turns = Turns(f"function {spec.function}")
         self._reply: asyncio.Future[memoryview] | None = None
         self._expected = 0
 

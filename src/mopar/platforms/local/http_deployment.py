@@ -28,9 +28,10 @@ class HttpDeployment(HostDeployment[HttpFunction]):
         memory_mib: int,
     ) -> HttpFunction:
         most = available_bytes() if make_cgroup is None else memory_mib * _MIB
-        encodes = spec.function in functions_that_encode(self.bundle.manifest)
-        library = codec_library() if encodes else None
-        door = DoorSpec(spec, tuple(self.bundle.graphs_of(spec.function)), most, library)
+        manifest = self.bundle.manifest
+        library = codec_library() if spec.function in functions_that_encode(manifest) else None
+        graphs = tuple(self.bundle.graphs_of(spec.function))
+        door = DoorSpec(spec, graphs, most, library, manifest.plan.code_ratios)
         return HttpFunction(door, make_cgroup, on_restart, memory_mib)
 
     def transport(self, budget: Budget | None = None) -> HttpTransport:

@@ -5,7 +5,7 @@ from time import perf_counter_ns
 from mopar.runtime.aws_lambda.base64text import decode_into
 from mopar.runtime.aws_lambda.envelope import Answer, object_key, read_request, write_error
 from mopar.runtime.aws_lambda.wire import FAILED, MEMORY, MOST_BODY_BYTES, REFUSED
-from mopar.runtime.encoded import check_total, code_tensor, decode_input, encode_outputs, sized_input
+from mopar.runtime.encoded import UNUSABLE, decode_input, encode_outputs, placed, sized_input
 from mopar.runtime.function import Room
 from mopar.runtime.request import RefusedError
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     Outputs = list[tuple[Port, Tensor, memoryview | bytes | str]]
     Encodings = tuple[()] | list[Encoding | None]
+
+_KINDS = {500: MEMORY, UNUSABLE: FAILED}
+"""Of a refusal, by its status."""
 
 
 class Invocations:
@@ -61,7 +64,7 @@ class Invocations:
         del request  # it has views of the message
         run = self._function.run(graph.id, inputs, list(range(len(graph.outputs))))
         try:
-            codes = encode_outputs(self._function.lossless, self._codes, run.outputs, encodings)
+            codes = encode_outputs(self._function.lossless, self._codes, graph.outputs, run.outputs, encodings)
             sent = [raw if code is None else code[1] for raw, code in zip(run.data, codes, strict=True)]
             how = [None if code is None else code[0] for code in codes]
             outputs: Outputs = list(zip(graph.outputs, run.outputs, sent, strict=True))
@@ -108,29 +111,18 @@ class Invocations:
             )
             for source in request.sources
         ]
-        tensors = [tensor for tensor, _ in sized]
-        check_total(tensors, self._function.config.max_body_bytes)
-        codes = [None if encoding is None else code_tensor(encoding.nbytes) for _, encoding in sized]
-        try:
-            views = self._room.place(tensors + [code for code in codes if code is not None])
-        except OSError as cause:
-            raise RefusedError(500, "there is no memory for the inputs") from cause
-        behind = iter(views[len(tensors) :])
-        for source, view, (tensor, encoding), code in zip(
-            request.sources, views[: len(tensors)], sized, codes, strict=True
-        ):
+        received = placed(self._room, sized, self._function.config.max_body_bytes)
+        for source, (tensor, encoding), (code, view) in zip(request.sources, sized, received, strict=True):
             if source.nbytes is None:
                 view[:] = fetched[source.index]
-            elif encoding is not None and code is not None:
-                place = next(behind)
-                _decode(source, place)
-                decode_input(self._function.lossless, source.port, encoding, (code, place), tensor)
             elif source.text is not None:
                 _decode(source, view)
             else:
                 assert request.store is not None, "an object without a store"
                 self._bucket(request.store.bucket).get_into(source.key, view, source.offset)
-        return [(source.index, tensor) for source, tensor in zip(request.sources, tensors, strict=True)]
+            if encoding is not None:
+                decode_input(self._function.lossless, source.port, encoding, (code, view), tensor)
+        return [(source.index, tensor) for source, (tensor, _) in zip(request.sources, sized, strict=True)]
 
     def _fetched(self, request: "Request", source: "Source") -> bytes:
         """An object whose size is not known beforehand."""
@@ -174,7 +166,7 @@ def too_large(name: str, nbytes: int) -> str:
 def _told(error: Exception) -> "tuple[str, str]":
     """Kind and text of an error."""
     if isinstance(error, RefusedError):
-        return (MEMORY if error.status == 500 else REFUSED), str(error)
+        return _KINDS.get(error.status, REFUSED), str(error)
     if isinstance(error, MemoryError):
         return MEMORY, "the handler has no memory left"
     return FAILED, str(error) if isinstance(error, OSError) else f"failed: {error!r}"

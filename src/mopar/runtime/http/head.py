@@ -11,7 +11,8 @@ _CONTROLS = frozenset(range(32)) - {9} | {127}
 
 REASONS = {
     200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
-    411: "Length Required", 413: "Content Too Large", 417: "Expectation Failed",
+    411: "Length Required", 413: "Content Too Large", 415: "Unsupported Media Type",
+    417: "Expectation Failed",
     431: "Request Header Fields Too Large", 500: "Internal Server Error", 503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }  # fmt: skip

@@ -2,12 +2,11 @@
 
 from time import perf_counter_ns
 
-from mopar.runtime.encoded import check_total, code_tensor, decode_input, encode_outputs
+from mopar.runtime.encoded import decode_input, encode_outputs, placed
 from mopar.runtime.function import Room
 from mopar.runtime.http.head import answer_head
 from mopar.runtime.http.oip import read_inference, write_answer
 from mopar.runtime.http.routes import graph_asked
-from mopar.runtime.request import RefusedError
 
 TYPE_CHECKING = False  # typing costs memory
 if TYPE_CHECKING:
@@ -69,7 +68,8 @@ class Inferences:
         self._receive(connection, graph, inference, deadline)
         run = self._function.run(graph.id, inference.inputs, inference.outputs)
         try:
-            codes = encode_outputs(self._function.lossless, self._codes, run.outputs, inference.wanted)
+            ports = [graph.outputs[index] for index in inference.outputs]
+            codes = encode_outputs(self._function.lossless, self._codes, ports, run.outputs, inference.wanted)
             data = [raw if code is None else code[1] for raw, code in zip(run.data, codes, strict=True)]
             return run, write_answer(graph, inference, run.outputs, codes), data
         except BaseException:
@@ -78,18 +78,9 @@ class Inferences:
 
     def _receive(self, connection: "Connection", graph: "Graph", inference: "Inference", deadline: float) -> None:
         """Receive the inputs where the engine reads them; codes are received behind them, and decoded to there."""
-        tensors = [tensor for _, tensor in inference.inputs]
-        check_total(tensors, self._function.config.max_body_bytes)
-        codes = [None if encoding is None else code_tensor(encoding.nbytes) for encoding in inference.encodings]
-        try:
-            views = self._room.place(tensors + [code for code in codes if code is not None])
-        except OSError as cause:
-            raise RefusedError(500, "there is no memory for the inputs") from cause
-        behind = iter(views[len(tensors) :])
-        sent = [view if code is None else next(behind) for view, code in zip(views[: len(tensors)], codes, strict=True)]
-        connection.receive_into(sent, deadline)
-        for (index, tensor), encoding, code, view in zip(
-            inference.inputs, inference.encodings, codes, sent, strict=True
-        ):
-            if encoding is not None and code is not None:
-                decode_input(self._function.lossless, graph.inputs[index], encoding, (code, view), tensor)
+        sized = list(zip([tensor for _, tensor in inference.inputs], inference.encodings, strict=True))
+        received = placed(self._room, sized, self._function.config.max_body_bytes)
+        connection.receive_into([view for _, view in received], deadline)
+        for (index, _), (tensor, encoding), code in zip(inference.inputs, sized, received, strict=True):
+            if encoding is not None:
+                decode_input(self._function.lossless, graph.inputs[index], encoding, code, tensor)

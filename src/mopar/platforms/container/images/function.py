@@ -23,7 +23,8 @@ def function_layer(bundle: Bundle, function: Function) -> Layer:
     graphs = [_served(graph) for graph in bundle.graphs_of(function.name)]
     # A request's inputs and their copies have to fit into the function's memory; what does not is refused at once.
     codecs = CODECS if function.name in functions_that_encode(bundle.manifest) else None
-    config = config_of(function.name, ENGINE, function.threads, function.memory_mib * _MIB, graphs, codecs)
+    ratios = bundle.manifest.plan.code_ratios
+    config = config_of(function.name, ENGINE, function.threads, function.memory_mib * _MIB, graphs, codecs, ratios)
     files = {
         f"{FUNCTION}/{form}/{entry.path}": (home / entry.path, entry)
         for graph in bundle.graphs_of(function.name)
