@@ -10,14 +10,14 @@ from mopar.graph import Model, layers_of
 from mopar.measurement.codec_costs import CodecCosts
 from mopar.pipeline.codecs.calibration import Calibration
 from mopar.pipeline.codecs.messages import MessageCodecs
-from mopar.pipeline.codecs.offers import Boundary
+from mopar.pipeline.codecs.offers import Boundary, Wanted
 from mopar.pipeline.codecs.options import ALL, NONE, Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.codecs.search import Search
-from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
+from mopar.pipeline.stages import PlanOptions, book_of, limits_of, make_plan
 from mopar.planning import stored, worthwhile
 from mopar.profiling import Progress
-from mopar.types import InfeasibleError, Plan, Profile, TensorCoding, UsageError
+from mopar.types import InfeasibleError, Orchestrator, Plan, Profile, TensorCoding, UsageError
 
 
 def choose(
@@ -54,9 +54,10 @@ def choose(
     except InfeasibleError as error:
         raw = error
     boundary = Boundary(model, layers_of(model), profile, calibration.fitted)
-    offered = _offered(boundary, codecs, costs, messages, progress)
-    _check_forced(codecs, boundary, offered)
     limits = limits_of(options)
+    sent = _sent(profile, book_of(options, limits).orchestrator, codecs.allows)
+    offered = _offered(boundary, codecs, costs, messages, progress, sent)
+    _check_forced(codecs, boundary, offered)
     for name, coding in (stored(profile, limits) if options.object_store else {}).items():
         offered[name] = [*offered.get(name, ()), coding]
     choices = worthwhile(profile, limits, offered, all_of_them=bool(codecs.forced))
@@ -75,17 +76,26 @@ def _offered(
     costs: CodecCosts | None,
     messages: MessageCodecs | None,
     progress: Progress,
+    sent: Wanted,
 ) -> dict[str, list[TensorCoding]]:
-    """The codecs that each tensor may have."""
+    """The codecs that each tensor may have; ``sent`` says which of messages."""
     found: dict[str, list[TensorCoding]] = {}
     if costs is not None and codecs.loses:
         progress("fitting codecs", None)
         found = boundary.offers(costs, codecs.allows)
     if messages is not None:
         progress("compressing tensors", None)
-        for name, codings in boundary.message_offers(messages, codecs.allows).items():
+        for name, codings in boundary.message_offers(messages, sent).items():
             found[name] = [*found.get(name, ()), *codings]
     return {name: codings for name, codings in found.items() if codings}
+
+
+def _sent(profile: Profile, by: Orchestrator | None, allows: Wanted) -> Wanted:
+    """Which codecs of messages tensors may have: what runs the plan may pass on no codes, or make and read none."""
+    if by is None:
+        return allows
+    own = {spec.name for spec in (*profile.inputs, *profile.outputs)}
+    return lambda tensor, text: by.state_bytes is None and (by.encodes or tensor not in own) and allows(tensor, text)
 
 
 def _check_forced(codecs: CodecOptions, boundary: Boundary, offered: Collection[str]) -> None:

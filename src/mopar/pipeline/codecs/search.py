@@ -21,9 +21,8 @@ from mopar.pipeline.codecs.losses import Losses
 from mopar.pipeline.codecs.offers import Boundary
 from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import preferred
-from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
+from mopar.pipeline.stages import PlanOptions, book_of, limits_of, make_plan
 from mopar.planning import NO_CODINGS, Codings, crossing_ms, evaluate, shape_of
-from mopar.platforms.books import load_book
 from mopar.profiling import Progress
 from mopar.types import Accuracy, InfeasibleError, Plan, Profile, TensorCoding
 
@@ -75,7 +74,7 @@ class Search:
         self._choices = choices
         self._left = {tensor: list(codings) for tensor, codings in choices.items()}
         self._limits = limits_of(options)
-        self._book = load_book(options.prices or self._limits.prices)
+        self._book = book_of(options, self._limits)
         self._model, self._calibration = model, calibration
         self.tried: list[float] = []
 
