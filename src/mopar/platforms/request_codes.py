@@ -27,6 +27,7 @@ class PlanCodes:
     Args:
         codecs: tensor -> text of its codec.
         outputs: tensors that leave the functions.
+        inputs: tensors that no function makes.
 
     Raises:
         PlatformError: the gateway has to encode or decode some, and lacks the library.
@@ -45,13 +46,6 @@ class PlanCodes:
         """Of a bundle's plan."""
         inputs = frozenset(spec.name for spec in manifest.inputs)
         return cls(sent_codecs(manifest.plan), frozenset(manifest.plan.outputs), inputs)
-
-    @classmethod
-    def between_functions(cls, manifest: Manifest) -> "PlanCodes":
-        """The same without the model's own inputs and outputs, for what has no library to encode and decode them."""
-        own = {spec.name for spec in (*manifest.inputs, *manifest.outputs)}
-        codecs = {name: text for name, text in sent_codecs(manifest.plan).items() if name not in own}
-        return cls(codecs, frozenset(manifest.plan.outputs))
 
 
 NO_CODES = PlanCodes({}, frozenset())

@@ -69,6 +69,9 @@ def test_an_entry_function_that_cannot_hold_a_request_is_named(bundle: Bundle) -
     many = [CallBytes(f"c{number}", "f0", 0, 4 << 20) for number in range(12)]
     with pytest.raises(PlatformError, match=r"function entry has 128 MiB, and needs 177 .*: --entry-mib 177"):
         check_entry_memory(many, CallBytes("request", "entry", 100, 100), 128)
+    unknown = [CallBytes(f"c{number}", "f0", None, None) for number in range(12)]
+    with pytest.raises(PlatformError, match="function entry has 128 MiB"):
+        check_entry_memory(unknown, CallBytes("request", "entry", 100, 100), 128)
 
 
 @pytest.fixture(scope="module")

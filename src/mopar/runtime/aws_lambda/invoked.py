@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     Encodings = tuple[()] | list[Encoding | None]
 
 
+NO_MEMORY = "the handler has no memory left"
+
+
 class Invocations:
     """Answers one invocation after the other.
 
@@ -176,5 +179,5 @@ def _told(error: Exception) -> "tuple[str, str]":
     if isinstance(error, RefusedError):
         return (MEMORY if error.status == 500 else REFUSED), str(error)
     if isinstance(error, MemoryError):
-        return MEMORY, "the handler has no memory left"
+        return MEMORY, NO_MEMORY
     return FAILED, str(error) if isinstance(error, OSError) else f"failed: {error!r}"
