@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.files import read_json, to_json
@@ -32,7 +33,7 @@ from mopar.runtime.aws_lambda import invoked
 from mopar.runtime.aws_lambda.api import Invocation
 from mopar.runtime.config import read_config
 from mopar.types import Manifest, MoparError, dtype_of_name, oip_of
-from tests.bundle.plans import built
+from tests.bundle.plans import built, chain
 from tests.graph.composed import assert_equal, run_file
 from tests.models import materialise, sample_inputs
 from tests.platforms.aws_lambda.deployed import quiet
@@ -40,6 +41,7 @@ from tests.platforms.aws_lambda.lambda_service import Answers, Handlers, Reply, 
 from tests.platforms.aws_lambda.s3 import BUCKET, S3, serving
 from tests.platforms.local.leftovers import nothing_left
 from tests.platforms.local.test_http_codecs import compressible, planned
+from tests.runtime.running import save
 
 __all__ = ["nothing_left"]
 
@@ -217,6 +219,25 @@ def test_it_passes_codes_on_and_needs_no_library(
     assert how == ([{(False, True)}, {(False, True)}] if bucket else [{(False, False)}, {(True, False)}])
     left = s3.keys()
     assert not [key for key in left if key.startswith("mopar/coded/")], "what passed between functions is deleted"
+
+
+def test_a_range_of_an_object_is_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: S3) -> None:
+    """Who reads the answer would read the object from its beginning."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.environment["AWS_ENDPOINT_URL_S3"])
+    ends = [("y", "float32", [2]), ("x", "float32", [2])]
+    model = load_model(save(tmp_path / "m.onnx", [helper.make_node("Add", ["x", "x"], ["y"])], ends[1:], ends))
+    build(model, chain(model, []), tmp_path / "bundle")
+    bundle = open_bundle(tmp_path / "bundle")
+    with zipfile.ZipFile(entry_package(bundle, "x86_64", 512, tmp_path / "e", emulated=True).path) as archive:
+        archive.extractall(tmp_path / "e")
+    handlers, key, data = Handlers(bundle, tmp_path / "f"), "mopar/demo/x", np.arange(2, dtype=np.float32)
+    s3.put(key, data.tobytes())
+    whole = described("x", data) | {"object": key}
+    with entering(bundle, tmp_path / "e", handlers, monkeypatch, AwsPlace(bucket=BUCKET, prefix="mopar/d/")) as ask:
+        y, x = ask({"inputs": [whole]})["outputs"]
+        assert (np.frombuffer(base64.b64decode(y["data"]), np.float32).tolist(), x["object"]) == ([0, 2], key)
+        error = ask({"inputs": [whole | {"offset": 4, "bytes": 8}]})["error"]
+    assert (error["kind"], "input x is an output too" in error["message"]) == ("refused", True)
 
 
 def test_what_fails_is_named(bundle: Bundle, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,12 @@ Where something runs the plan that holds all tensors of a request together, whic
 many there are: here those that would in a plan of few.
 """
 
+from collections.abc import Sequence
+
+from mopar.planning.model.boundary import slice_inputs, slice_outputs
 from mopar.planning.model.calls import Side
 from mopar.planning.model.cost_model import CostModel
-from mopar.types import OBJECT_STORE, Orchestrator
+from mopar.types import OBJECT_STORE, Orchestrator, TensorProfile
 
 
 def is_object(model: CostModel, by: Orchestrator | None, tensor: str, size_bytes: float, tensors: int = 1) -> bool:
@@ -32,19 +35,20 @@ def object_usd(model: CostModel, tensor: str, size_bytes: float, side: Side) -> 
 
 def request_objects_usd(model: CostModel, by: Orchestrator | None) -> float:
     """What the request's own tensors add to it: its inputs are put, and its outputs are got, by who asks."""
-    return _own_usd(model, by, "producer", "consumer")
+    tensors = {tensor.name: tensor for tensor in model.profile.tensors}
+    given, taken = ([tensors[one.name] for one in ends] for ends in (model.profile.inputs, model.profile.outputs))
+    return _all_usd(model, by, given, "producer") + _all_usd(model, by, taken, "consumer")
 
 
 def whole_objects_usd(model: CostModel) -> float:
-    """What they add to the one call of the unsplit model."""
-    return _own_usd(model, None, "consumer", "producer")
+    """What tensors add to the one call of the unsplit model."""
+    tensors, end = model.profile.tensors, len(model.profile.layers)
+    read, made = slice_inputs(tensors, 0, end), slice_outputs(tensors, 0, end)
+    return _all_usd(model, None, read, "consumer") + _all_usd(model, None, made, "producer")
 
 
-def _own_usd(model: CostModel, by: Orchestrator | None, given: Side, taken: Side) -> float:
-    """The price of a request's own tensors, for one side of its inputs and of its outputs."""
-    sizes = {tensor.name: float(tensor.bytes) for tensor in model.profile.tensors}
-    own = [(spec.name, given) for spec in model.profile.inputs] + [(spec.name, taken) for spec in model.profile.outputs]
-    return sum(_usd(model, side) for name, side in own if is_object(model, by, name, sizes.get(name, 0.0)))
+def _all_usd(model: CostModel, by: Orchestrator | None, tensors: Sequence[TensorProfile], side: Side) -> float:
+    return sum(_usd(model, side) for one in tensors if is_object(model, by, one.name, float(one.bytes)))
 
 
 def _usd(model: CostModel, side: Side) -> float:
