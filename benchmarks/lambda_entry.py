@@ -28,6 +28,7 @@ from mopar.bundle import Bundle, build, open_bundle
 from mopar.graph import load_model
 from mopar.limits import detect_cgroups
 from mopar.platforms.aws_lambda.emulated import TRANSPORT
+from mopar.platforms.aws_lambda.entry import entry_package
 from mopar.platforms.aws_lambda.naming import ENTRY
 from mopar.platforms.aws_lambda.options import LambdaOptions
 from mopar.platforms.aws_lambda.platform import PLATFORM
@@ -151,10 +152,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         bundle = bundle_of(Path(name), options.elements)
         sizes = [int(size) for size in options.memory.split(",")]
+        package = entry_package(bundle, "x86_64", sizes[0], Path(name) / "package", emulated=False)
         found = [measure(bundle, size, options.elements, options.calls) for size in sizes]
+    print(f"The package of an entry function for Lambda has {package.unpacked_bytes / 1e6:.1f} MB unzipped.")
     print("Requests in ms, median [quartiles]; memory in MiB.\n")
     table(["MiB", "first", "request", "adds", "held", "usd"], rows(found))
-    write_raw(options.json, "lambda_entry", {"measured": found})
+    write_raw(options.json, "lambda_entry", {"package_bytes": package.unpacked_bytes, "measured": found})
 
 
 if __name__ == "__main__":

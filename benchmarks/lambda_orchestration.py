@@ -46,7 +46,7 @@ def prices(request: Request) -> list[tuple[str, float, float]]:
     replayed = (request.calls + 1) * (call_usd + DURABLE_MB / 1024 * REPLAY_MS / 1e3 * gb_s_usd)
     durable = (request.calls + 1) * DURABLE_USD + request.tensors * POINTER_GB * DURABLE_GB_USD * _MILLION + replayed
     # Each large tensor is put once and read once.
-    stored = request.tensors * (by.put_usd + by.get_usd) * _MILLION
+    stored = request.tensors * (book.put_usd + book.get_usd) * _MILLION
     return [
         ("gateway (a process of your own)", 0.0, 0.0),
         ("Step Functions Express", express, stored),

@@ -104,7 +104,7 @@ def _readers(producer: int, count: int) -> st.SearchStrategy[tuple[int, ...]]:
 # At prices like those of the calls. A state so large has one threshold for any number of tensors.
 ORCHESTRATORS = (
     Orchestrator("gateway"),
-    Orchestrator("step-functions", 1e-8, 1.7e-5, 64, 10.0, put_usd=3e-9, get_usd=1e-9, state_bytes=1 << 24),
+    Orchestrator("step-functions", 1e-8, 1.7e-5, 64, 10.0, state_bytes=1 << 24),
     Orchestrator("entry", 2e-9, 1.7e-5, 48, 1.0),
 )
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, plan, plan_cuts, shape_of
+from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, plan, plan_cuts, shape_of, stored
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.orchestration import orchestrated
 from mopar.platforms.books import load_book, run_by
 from mopar.types import Orchestrated, Orchestrator, PriceBook, Profile, Region, RuntimeCosts, UsageError
 from tests.planning.oracle import candidates
+from tests.planning.strategies import ORCHESTRATORS
 from tests.planning.test_optimum import random_questions
 from tests.profiles import COUPLED, FREE, MIB, PAPER, chain
 
@@ -53,6 +54,42 @@ def test_the_figures_of_the_decision_page() -> None:
     rounded = priced(longer, express, slices(longer, 1, 2))
     assert rounded is not None
     assert rounded.billed_ms == 400.0
+
+
+STORED = replace(FREE, payload_bytes=6 * MIB, store_ms=100.0, store_ms_per_mib=10.0)
+
+
+@pytest.mark.parametrize("name", [None, "gateway", "entry", "step-functions"])
+def test_objects_of_a_store_are_paid_for_whatever_runs_the_plan(name: str | None) -> None:
+    """Three tensors are put and got by each who reads them; of the unsplit model the input and the output are."""
+    profile = replace(chain(2, activation=8 * MIB), runtime=AT_ONCE)
+    codings, book = stored(profile, STORED), run_by(BOOK, name)
+    for shape, objects in ((slices(profile, 1), 3), (slices(profile), 2)):
+        by = orchestrated(CostModel.of(profile, book, STORED, codings), shape, 1.0)
+        assert by is not None
+        assert by.name == (name or "gateway")
+        assert by.objects == objects
+        assert by.objects_per_million_usd == pytest.approx(objects * 5.4)
+        without = evaluate(profile, replace(book, put_usd=0.0, get_usd=0.0), STORED, shape, codings)
+        found = evaluate(profile, book, STORED, shape, codings)
+        assert found.cost_per_million_usd - without.cost_per_million_usd == pytest.approx(objects * 5.4)
+
+
+@pytest.mark.parametrize("by", [None, *ORCHESTRATORS])
+@pytest.mark.parametrize("put_usd", [1e-7, 3e-6])
+def test_the_search_counts_objects_as_the_plan_does(by: Orchestrator | None, put_usd: float) -> None:
+    """By brute force, with cuts at which the tensors are objects and cuts at which they are not, unsplit or not."""
+    profile = replace(chain(4, weight=100 * MIB, activation=8 * MIB), runtime=AT_ONCE)
+    small = {"t1": replace(profile.tensors[2], bytes=MIB)}
+    profile = replace(profile, tensors=tuple(small.get(one.name, one) for one in profile.tensors))
+    codings = stored(profile, STORED)
+    assert set(codings) == {"x", "t0", "t2", "t3"}
+    book = replace(PAPER, put_usd=put_usd, get_usd=put_usd / 10, orchestrator=by)
+    everything = [one.predicted.cost_per_million_usd for one in candidates(profile, book, STORED, codings)]
+    found = plan(profile, book, STORED, slo_ms=None, exact=True, codings=codings)
+    assert found.predicted.cost_per_million_usd == pytest.approx(min(everything), rel=1e-6)
+    for reason in found.cuts:
+        assert reason.total_usd * 1e6 == pytest.approx(found.predicted.cost_per_million_usd), "the search's own figure"
 
 
 def test_one_call_and_a_gateway_cost_nothing_of_it() -> None:

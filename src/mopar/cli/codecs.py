@@ -115,9 +115,11 @@ def planned_with_codecs(
         options: of the plan.
         paths: of the profile and of the plan.
     """
-    from mopar.pipeline.stages import limits_of, make_plan
+    from mopar.pipeline.stages import book_of, limits_of, make_plan
 
-    if not request.asked and limits_of(options).shares_memory:
+    limits = limits_of(options)
+    by = book_of(options, limits).orchestrator
+    if not request.asked and (limits.shares_memory or (by is not None and by.state_bytes is not None)):
         return make_plan(profile, options)
     model = _model_of(request, profile, paths[0])
     if model is None:

@@ -185,7 +185,7 @@ def plan_document(plan: Plan) -> dict[str, object]:
     """The ``--json`` document of a plan: each function with its layers, and ``text``, the one-line form.
 
     ``coding`` is in it where tensors are sent with lossy codecs, ``code_ratios`` where codes depend on values, and
-    ``orchestration`` where what runs it is named.
+    ``orchestration`` where what runs it is named, or tensors become objects.
     """
     from mopar.planning import plan_text
 

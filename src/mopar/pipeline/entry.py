@@ -27,13 +27,13 @@ from mopar.platforms.request_codes import PlanCodes
 from mopar.runtime.aws_lambda.api import ApiError, Invocation, RuntimeApi
 from mopar.runtime.aws_lambda.base64text import decode_into
 from mopar.runtime.aws_lambda.envelope import Answer, Source, object_key, read_inputs, write_error
-from mopar.runtime.aws_lambda.invoked import next_to_store, too_large
+from mopar.runtime.aws_lambda.invoked import NO_MEMORY, next_to_store, too_large
 from mopar.runtime.aws_lambda.start import serve_until_ended
-from mopar.runtime.aws_lambda.wire import FAILED, MEMORY, MOST_BODY_BYTES, REFUSED
+from mopar.runtime.aws_lambda.wire import FAILED, MEMORY, MOST_BODY_BYTES, MOST_S, REFUSED
 from mopar.runtime.config import Config, ConfigError, read_config
 from mopar.runtime.engine import Tensor
 from mopar.runtime.request import RefusedError
-from mopar.types import Manifest, MoparError, OutOfMemoryError, RequestError, TensorValue
+from mopar.types import REQUEST, Manifest, MoparError, OutOfMemoryError, RequestError, TensorValue
 
 if TYPE_CHECKING:
     from mopar.runtime.config import Port
@@ -54,7 +54,7 @@ class Entry:
     Args:
         api: where they come from.
         config: the model as a graph.
-        manifest: of the plan.
+        manifest: of the plan, with those codecs alone of which it passes codes on.
 
     Raises:
         MoparError: the functions' addresses are none.
@@ -64,8 +64,9 @@ class Entry:
         self._api = api
         self._graph = config.graphs[0]
         self._inputs = manifest.inputs
+        self._passed_on = {name for name, producer in manifest.plan.outputs if producer == REQUEST}
         endpoints = read_endpoints(Path(config.function), manifest)
-        wire = lambda_wire(endpoints.functions, endpoints.aws, PlanCodes.between_functions(manifest), pointers=True)
+        wire = lambda_wire(endpoints.functions, endpoints.aws, PlanCodes.of(manifest), pointers=True)
         self._store: TensorStore | None = wire.store
         # Its memory was compared with the largest request's tensors when it was deployed.
         self._transport = HttpTransport(endpoints.functions, wire=wire)
@@ -82,6 +83,8 @@ class Entry:
         except Exception as error:  # noqa: BLE001 - whatever it is, the next invocation is answered
             text = write_error(*_told(error))
             self._api.respond(invocation.id, len(text), (text,))
+        if self._store is not None:
+            self._runner.run(self._store.deleted())  # now, since while a function is frozen nothing is
         self._answered_s = time.time()
 
     async def _serve(self, invocation: Invocation) -> None:
@@ -89,7 +92,8 @@ class Entry:
             await self._transport.close()
         values = self._values(read_inputs(invocation.body, self._graph, with_store=self._store is not None))
         invocation.body = bytearray()
-        left_s = invocation.deadline_ms / 1e3 - time.time() - _MARGIN_S
+        now_s = time.time()
+        left_s = (invocation.deadline_ms / 1e3 or now_s + MOST_S) - now_s - _MARGIN_S
         async with self._executor.infer(values, None, left_s) as answer:
             outputs = self._described(answer.outputs)
             await self._store_large(outputs, invocation.id, time.monotonic() + left_s)
@@ -103,6 +107,10 @@ class Entry:
         found: dict[str, TensorValue] = {}
         for source in sources:
             spec = self._inputs[source.index]
+            if source.offset is not None and spec.name in self._passed_on:
+                raise RefusedError(
+                    400, f"input {spec.name} is an output too, and so all of an object: leave out offset"
+                )
             if source.text is None:
                 length = 0 if source.offset is None else source.nbytes or 0
                 found[spec.name] = StoredValue(spec.name, spec.dtype, source.shape, source.key, source.offset, length)
@@ -145,6 +153,8 @@ def _told(error: Exception) -> tuple[str, str]:
         return MEMORY, str(error)
     if isinstance(error, RefusedError | RequestError):
         return REFUSED, str(error)
+    if isinstance(error, MemoryError):
+        return MEMORY, NO_MEMORY
     return FAILED, str(error) if isinstance(error, MoparError) else f"failed: {error!r}"
 
 

@@ -24,8 +24,6 @@ _BOOK_PLUGINS, _LIMIT_PLUGINS = "mopar.books", "mopar.limits"
 _OPTIONAL = {"mib_per_vcpu", "max_functions", "payload_bytes", "package_bytes"}
 _HOPS = ("hop_ms", "hop_ms_per_mib")
 
-GATEWAY = "gateway"
-"""What runs a plan by default: mopar's own."""
 _MOST_BYTES = 1 << 20
 
 T = TypeVar("T", PriceBook, PlatformLimits)
@@ -75,7 +73,7 @@ def run_by(book: PriceBook, orchestration: str | None) -> PriceBook:
     """
     if orchestration is None:
         return book
-    known = {GATEWAY: Orchestrator(GATEWAY), **{one.name: one for one in book.orchestrators}}
+    known = {one.name: one for one in (Orchestrator(), *book.orchestrators)}
     if orchestration not in known:
         raise UsageError(f"--orchestration {orchestration}: prices {book.name} have {', '.join(known)}")
     return replace(book, orchestrator=known[orchestration])
@@ -84,7 +82,7 @@ def run_by(book: PriceBook, orchestration: str | None) -> PriceBook:
 def _check_orchestrators(book: PriceBook, path: Path) -> None:
     """Check that each has a name of its own, and prices that are any."""
     names = [one.name for one in book.orchestrators]
-    if len(set(names)) < len(names) or not set(names).isdisjoint({"", GATEWAY}):
+    if len(set(names)) < len(names) or not set(names).isdisjoint({"", Orchestrator().name}):
         raise UsageError(f"{path}: orchestrators: each needs a name of its own, and gateway is mopar's")
     for one in book.orchestrators:
         for field in dataclasses.fields(one):

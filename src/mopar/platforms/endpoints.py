@@ -86,6 +86,8 @@ def read_endpoints(path: Path, manifest: Manifest) -> Endpoints:
         found = read_json(path, Endpoints, error=UsageError)
     else:
         found = from_json(text.encode(), Endpoints, what=f"${FUNCTIONS_VARIABLE}", error=UsageError)
+    if found.entry and not found.transport.startswith(LAMBDA):
+        raise UsageError(f"{path}: entry {found.entry} is for {LAMBDA}, and the transport is {found.transport!r}")
     if found.concurrency < 1:
         raise UsageError(f"{path}: concurrency {found.concurrency}: write 1 or more")
     for name in [found.entry] if found.entry else [function.name for function in manifest.plan.functions]:

@@ -33,7 +33,7 @@ class PlanCodes:
     Args:
         codecs: tensor -> text of its codec.
         outputs: tensors that leave the functions.
-        inputs: tensors that the gateway has to encode.
+        inputs: tensors that no function makes.
         ratios: tensor -> most bytes of its code per byte of the tensor; 1 where it is not in it.
 
     Raises:
@@ -59,13 +59,6 @@ class PlanCodes:
         """Of a bundle's plan."""
         inputs = frozenset(spec.name for spec in manifest.inputs)
         return cls(sent_codecs(manifest.plan), frozenset(manifest.plan.outputs), inputs, manifest.plan.code_ratios)
-
-    @classmethod
-    def between_functions(cls, manifest: Manifest) -> "PlanCodes":
-        """The same without the model's own inputs and outputs, for what has no library to encode and decode them."""
-        own = {spec.name for spec in (*manifest.inputs, *manifest.outputs)}
-        codecs = {name: text for name, text in sent_codecs(manifest.plan).items() if name not in own}
-        return cls(codecs, frozenset(manifest.plan.outputs))
 
     def most_bytes(self, tensor: str, nbytes: int) -> int:
         """Of the code of a tensor of so many bytes."""

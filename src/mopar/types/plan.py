@@ -271,7 +271,8 @@ class Plan:
         quota_period_ms: period of the quotas by which the platform limits functions' CPU.
         scale: what a rate of requests needs, where one was stated.
         coding: of lossy ``codecs``; None where there are none.
-        orchestration: what runs the calls; None where nothing is named, or one call is all.
+        orchestration: what runs the calls; None where nothing is named, or one call is all, and no tensor becomes an
+            object.
     """
 
     model: str

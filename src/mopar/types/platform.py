@@ -21,26 +21,25 @@ _ENTRY_BYTES = 640
 
 @dataclass(frozen=True, slots=True)
 class Orchestrator:
-    """What runs the calls of a plan, and what it costs beyond them. A plan of one call needs none.
+    """What runs the calls of a plan, and what it costs beyond them: by default mopar's gateway. One call needs none.
 
     Attributes:
         name: as ``--orchestration`` takes it.
         request_usd: price of a request.
         gib_s_usd, memory_mib: price of one GiB for one second, and what is held while a request lasts.
         billing_unit_ms: a request's latency is rounded up to a multiple of it; 0 for no rounding.
-        put_usd, get_usd: price of writing, and of reading, a tensor as an object.
-        state_bytes: what holds all tensors of a request, or pointers to objects in their place; None where each call
-            has a message of its own, whose limit is the platform's ``payload_bytes``.
+        state_bytes: what holds all tensors of a request, or pointers to objects in their place, none of them encoded;
+            None where each call has a message of its own, whose limit is the platform's ``payload_bytes``.
+        encodes: whether it encodes the model's inputs and decodes its outputs.
     """
 
-    name: str
+    name: str = "gateway"
     request_usd: float = 0.0
     gib_s_usd: float = 0.0
     memory_mib: int = 0
     billing_unit_ms: float = 0.0
-    put_usd: float = 0.0
-    get_usd: float = 0.0
     state_bytes: int | None = None
+    encodes: bool = True
 
     @property
     def usd_per_ms(self) -> float:
@@ -87,6 +86,7 @@ class PriceBook:
         cpu_sizes: the CPU sizes to choose from, where they are bought separately.
         init_billed: whether initialisation is billed.
         cold_rate: share of calls that are cold starts.
+        put_usd, get_usd: price of writing, and of reading, a tensor as an object of the store that functions share.
         quota_period_ms: period of the quota by which a function's CPU is limited; Linux's own is 100 ms.
         orchestrators: what can run a plan there, beside mopar's gateway, which costs nothing of the platform's.
         orchestrator: what runs this plan; None where nothing is named.
@@ -108,6 +108,8 @@ class PriceBook:
     cold_rate: float
     cpu_sizes: tuple[CpuSize, ...] = ()
     billing_min_ms: float = 0.0
+    put_usd: float = 0.0
+    get_usd: float = 0.0
     quota_period_ms: float = 100.0
     orchestrators: tuple[Orchestrator, ...] = ()
     orchestrator: Orchestrator | None = None

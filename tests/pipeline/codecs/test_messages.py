@@ -134,6 +134,22 @@ def test_a_budget_prefers_what_sends_less(known: tuple[Model, Profile]) -> None:
     assert found.codings.keys() == lossy
 
 
+def test_what_runs_the_plan_says_which_tensors_have_codecs(known: tuple[Model, Profile]) -> None:
+    """An entry function encodes and decodes nothing itself, and a state machine passes on no codes."""
+    own = {spec.name for spec in (*known[1].inputs, *known[1].outputs)}
+    options = replace(at(known), prices="aws-lambda-x86")
+    gateway, entry, steps = (
+        planned(known, replace(options, orchestration=name)).plan.codecs.keys()
+        for name in ("gateway", "entry", "step-functions")
+    )
+    assert gateway & own
+    assert entry == gateway - own
+    assert entry
+    assert not steps
+    with pytest.raises(UsageError, match="does not apply"):
+        planned(known, replace(options, orchestration="step-functions"), CodecOptions(forced={"all": "blosc2"}))
+
+
 def test_forced_codecs_of_messages(known: tuple[Model, Profile]) -> None:
     found = planned(known, at(known), CodecOptions(forced={"all": "blosc2:lz4-shuffle"}))
     assert set(found.plan.codecs.values()) == {"blosc2:lz4-shuffle"}

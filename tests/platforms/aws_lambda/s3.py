@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import re
 import socket
 import subprocess
 import sys
@@ -38,6 +39,12 @@ class S3:
         status, data = self.request("GET", f"/{BUCKET}/{key}")
         assert status == 200, data
         return data
+
+    def keys(self) -> set[str]:
+        """Of all objects."""
+        status, data = self.request("GET", f"/{BUCKET}?list-type=2")
+        assert status == 200, data
+        return set(re.findall("<Key>(.*?)</Key>", data.decode()))
 
 
 @contextlib.contextmanager

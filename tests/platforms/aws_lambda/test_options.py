@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mopar.bundle import Bundle
+from mopar.bundle.sent_codecs import functions_that_encode
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.limits import (
     CallBytes,
@@ -19,6 +20,7 @@ from mopar.platforms.aws_lambda.limits import (
 )
 from mopar.platforms.aws_lambda.naming import function_names, role_name
 from mopar.platforms.aws_lambda.options import LambdaOptions, check_options
+from mopar.platforms.aws_lambda.passed_codes import with_passed_codes
 from mopar.platforms.aws_lambda.registry import check_registry
 from mopar.platforms.aws_lambda.stack import check_plan
 from mopar.platforms.options import parse_options
@@ -69,6 +71,9 @@ def test_an_entry_function_that_cannot_hold_a_request_is_named(bundle: Bundle) -
     many = [CallBytes(f"c{number}", "f0", 0, 4 << 20) for number in range(12)]
     with pytest.raises(PlatformError, match=r"function entry has 128 MiB, and needs 177 .*: --entry-mib 177"):
         check_entry_memory(many, CallBytes("request", "entry", 100, 100), 128)
+    unknown = [CallBytes(f"c{number}", "f0", None, None) for number in range(12)]
+    with pytest.raises(PlatformError, match="function entry has 128 MiB"):
+        check_entry_memory(unknown, CallBytes("request", "entry", 100, 100), 128)
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +143,21 @@ def test_codes_count_as_large_as_the_plan_expects_them(bundle: Bundle) -> None:
     assert coded[1].read_saved == (coded[1].read or 0) * 3 // 4
     assert [call.read for call in coded] == [call.read for call in plain]
     assert needing_store(coded) == needing_store(plain)
+
+
+def test_codecs_are_those_that_what_runs_the_plan_passes_on(bundle: Bundle) -> None:
+    """A state machine passes on none, an entry function none of the model's own tensors; limits count the same."""
+    own = {spec.name for spec in (*bundle.manifest.inputs, *bundle.manifest.outputs)}
+    names = own | {name for call in bundle.manifest.plan.calls for name in call.outputs}
+    codecs, ratios = dict.fromkeys(names, "blosc2:lz4-shuffle"), dict.fromkeys(names, 0.5)
+    plan = replace(bundle.manifest.plan, codecs={**codecs, "lossy": "int8"}, code_ratios=ratios)
+    coded = replace(bundle, manifest=replace(bundle.manifest, plan=plan))
+    for name, kept in (("gateway", names), ("entry", names - own), ("step-functions", set())):
+        found = with_passed_codes(coded, LambdaOptions(orchestration=name)).manifest
+        assert found.plan.codecs.keys() - {"lossy"} == found.plan.code_ratios.keys() == kept
+        assert "lossy" in found.plan.codecs
+        assert bool(functions_that_encode(found)) == bool(kept)
+        assert [call.read_saved > 0 for call in bytes_of_calls(found)] == [name == "gateway", bool(kept)]
 
 
 def test_messages_that_lambda_does_not_pass_need_a_bucket(bundle: Bundle) -> None:

@@ -15,6 +15,8 @@ from mopar.bundle import Bundle
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.options import LambdaOptions
 from mopar.platforms.aws_lambda.platform import AwsLambda
+from mopar.platforms.aws_lambda.stack import stack_of
+from mopar.types import PlatformError
 from tests.bundle.plans import built
 from tests.platforms.aws_lambda.deployed import archives, quiet
 from tests.platforms.aws_lambda.linting import findings, policy_findings, sam, translated
@@ -199,3 +201,19 @@ def _rights(document: dict[str, Any], role: str) -> dict[str, tuple[list[str], l
         statement["Sid"]: (statement["Action"], [item["Fn::Sub"] for item in statement["Resource"]])
         for statement in statements
     }
+
+
+@pytest.mark.parametrize(("direct", "fits"), [(True, 100), (False, 40)])
+def test_an_entry_function_has_room_for_the_addresses_of_those_that_it_calls(
+    direct: bool, fits: int, bundle: Bundle
+) -> None:
+    """A template has ARNs of 72 letters, and what deploys directly names of 14; each with 10 more."""
+    one = FunctionPackage("entry", "zip", Path(), 9, 9, "0" * 64, "x86_64", "", "", memory_mib=512)
+    packages = [replace(one, function=f"f{number}") for number in range(2 * fits)]
+    assert stack_of(bundle, "demo", [*packages[:fits], one], ENTRY, direct=direct).entry
+    with pytest.raises(
+        PlatformError, match=r"function entry has \d+ bytes of environment .*: plan with --max-functions"
+    ):
+        stack_of(bundle, "demo", [*packages, one], ENTRY, direct=direct)
+    emulating = replace(ENTRY, emulate=True, bucket="")
+    assert stack_of(bundle, "demo", [*packages, one], emulating, direct=False).entry, "nothing is sent to Lambda"

@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from mopar.bundle import Bundle, build, open_bundle
+from mopar.files import to_json
 from mopar.gateway.arrays import Array, from_array, to_array
 from mopar.gateway.executor import Executor
 from mopar.graph import load_model
@@ -18,7 +19,7 @@ from mopar.platforms.aws_lambda import calls
 from mopar.platforms.aws_lambda.credentials import OwnCredentials
 from mopar.platforms.base import CallTiming
 from mopar.platforms.codes import EncodedValue
-from mopar.platforms.endpoints import AwsPlace, Endpoints
+from mopar.platforms.endpoints import AwsPlace, Endpoints, read_endpoints
 from mopar.platforms.remote import LambdaElsewhere
 from mopar.runtime.aws_lambda import invoked
 from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES
@@ -354,6 +355,14 @@ def test_without_credentials_it_is_said_what_would_do(tmp_path: Path, monkeypatc
         ) as caught:
             OwnCredentials("").current()
         assert "the-secret" not in str(caught.value)
+
+
+def test_an_entry_function_is_lambdas(single: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MOPAR_FUNCTIONS", raising=False)
+    path = tmp_path / "functions.json"
+    path.write_bytes(to_json(Endpoints({"entry": ("http://127.0.0.1:1",)}, "http", entry="entry")))
+    with pytest.raises(UsageError, match=r"functions.json: entry entry is for aws-lambda, and the transport is 'http'"):
+        read_endpoints(path, single.manifest)
 
 
 def test_a_function_that_never_answers_is_named(single: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

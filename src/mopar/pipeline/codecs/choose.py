@@ -4,7 +4,7 @@ The plan that the search finds is taken where the objective prefers it to the pl
 """
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from mopar.codecs import require_training
 from mopar.graph import Model, layers_of
@@ -16,10 +16,10 @@ from mopar.pipeline.codecs.offers import Boundary, Wanted
 from mopar.pipeline.codecs.options import ALL, NONE, Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.codecs.search import Search
-from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
+from mopar.pipeline.stages import PlanOptions, book_of, limits_of, make_plan
 from mopar.planning import Codings, stored, worthwhile
 from mopar.profiling import Progress
-from mopar.types import InfeasibleError, Plan, Profile, TensorCoding, UsageError
+from mopar.types import InfeasibleError, Orchestrator, Plan, Profile, TensorCoding, UsageError
 
 
 class CodecPlanner:
@@ -73,9 +73,10 @@ class CodecPlanner:
             raw: Plan | InfeasibleError = make_plan(self._profile, options)
         except InfeasibleError as error:
             raw = error
-        offered = self._offered(codecs, progress)
-        _check_forced(codecs, self._boundary, offered)
         limits = limits_of(options)
+        sent = _sent(self._profile, book_of(options, limits).orchestrator, codecs.allows)
+        offered = self._offered(codecs, sent, progress)
+        _check_forced(codecs, self._boundary, offered)
         if options.object_store:
             offered = _with_store(offered, stored(self._profile, limits))
         choices = worthwhile(self._profile, limits, offered, all_of_them=bool(codecs.forced))
@@ -92,7 +93,7 @@ class CodecPlanner:
 
     def codings(self, plan: Plan, codecs: CodecOptions) -> Codings:
         """What the planner counts for the codecs of a plan that was chosen with these options."""
-        offered = self._offered(codecs)
+        offered = self._offered(codecs, codecs.allows)
         return {
             tensor: coding
             for tensor, text in plan.codecs.items()
@@ -101,16 +102,14 @@ class CodecPlanner:
         }
 
     def _offered(
-        self, codecs: CodecOptions, progress: Progress = lambda _stage, _share: None
+        self, codecs: CodecOptions, sent: Wanted, progress: Progress = lambda _stage, _share: None
     ) -> dict[str, list[TensorCoding]]:
-        """The codecs that each tensor may have."""
-        found = {**self._graphs_offered(progress)} if codecs.loses else {}
-        for name, codings in self._messages_offered(progress).items():
+        """The codecs that each tensor may have; ``sent`` says which of messages."""
+        lossy = self._graphs_offered(progress) if codecs.loses else {}
+        found = _only(lossy, codecs.allows)
+        for name, codings in _only(self._messages_offered(progress), sent).items():
             found[name] = [*found.get(name, ()), *codings]
-        allowed = {
-            name: [coding for coding in codings if codecs.allows(name, coding.text)] for name, codings in found.items()
-        }
-        return {name: codings for name, codings in allowed.items() if codings}
+        return found
 
     def _graphs_offered(self, progress: Progress) -> dict[str, list[TensorCoding]]:
         if self._costs is None:
@@ -150,10 +149,24 @@ def choose(
     return planner.choose(options, codecs, progress)
 
 
+def _only(offered: Mapping[str, Sequence[TensorCoding]], wanted: Wanted) -> dict[str, list[TensorCoding]]:
+    """What is offered and wanted."""
+    found = {name: [coding for coding in codings if wanted(name, coding.text)] for name, codings in offered.items()}
+    return {name: codings for name, codings in found.items() if codings}
+
+
 def _with_store(
     offered: dict[str, list[TensorCoding]], objects: Mapping[str, TensorCoding]
 ) -> dict[str, list[TensorCoding]]:
     return {**offered, **{name: [*offered.get(name, ()), coding] for name, coding in objects.items()}}
+
+
+def _sent(profile: Profile, by: Orchestrator | None, allows: Wanted) -> Wanted:
+    """Which codecs of messages tensors may have: what runs the plan may pass on no codes, or make and read none."""
+    if by is None:
+        return allows
+    own = {spec.name for spec in (*profile.inputs, *profile.outputs)}
+    return lambda tensor, text: by.state_bytes is None and (by.encodes or tensor not in own) and allows(tensor, text)
 
 
 def _check_forced(codecs: CodecOptions, boundary: Boundary, offered: Collection[str]) -> None:

@@ -15,7 +15,7 @@ from mopar.planning.model.calls import CallTime, Side, crossing_time
 from mopar.planning.model.codings import code_bytes, library_sizes
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.memory import WeightBytes, required_mib
-from mopar.planning.model.objects import object_usd
+from mopar.planning.model.objects import object_usd, request_objects_usd, whole_objects_usd
 from mopar.planning.model.overhead import RuntimeOverhead
 from mopar.planning.model.slice_tensors import SliceTensors
 from mopar.planning.numbers import Floats, Indices
@@ -32,7 +32,7 @@ class SliceNeeds:
         overhead_mib: see ``RuntimeOverhead``.
         input_bytes, output_bytes: of a call's tensors at the largest sizes, as they are sent.
         crossing: time that a call's tensors add to it.
-        objects_usd: what they cost as objects, where something runs the plan that cannot pass them in messages.
+        objects_usd: what those cost that become objects.
     """
 
     resident_bytes: Floats
@@ -120,14 +120,15 @@ def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
         input_bytes=read,
         output_bytes=made,
         crossing=CallTime(entering[0] + leaving[0], entering[1] + leaving[1]),
-        objects_usd=_of_split(entering[2] + leaving[2]),
+        objects_usd=_objects_usd(model, entering[2] + leaving[2]),
     )
 
 
-def _of_split(objects_usd: Floats) -> Floats:
-    """Of slices, without the unsplit model: one function is called with messages."""
-    found = objects_usd.copy()
-    found[0, -1] = 0.0
+def _objects_usd(model: CostModel, crossing_usd: Floats) -> Floats:
+    """Of slices: the unsplit model has nothing that runs it, and the first one is charged with the request's own."""
+    found = crossing_usd.copy()
+    found[0, -1] = whole_objects_usd(model)
+    found[0] += request_objects_usd(model, None)
     return found
 
 

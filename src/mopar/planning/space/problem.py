@@ -141,7 +141,9 @@ def held_of(model: CostModel) -> HeldPrice | None:
     by = model.book.orchestrator
     if by is None:
         return None
-    held = HeldPrice(by.request_usd + request_objects_usd(model), by.usd_per_ms, by.billing_unit_ms)
+    # Of the request's own tensors, what is charged whether or not the model is split is charged to slices.
+    objects_usd = request_objects_usd(model, by) - request_objects_usd(model, None)
+    held = HeldPrice(by.request_usd + objects_usd, by.usd_per_ms, by.billing_unit_ms)
     return held if held.request_usd > 0 or held.usd_per_ms > 0 else None
 
 

@@ -21,7 +21,7 @@ from mopar.platforms.http.wire import CallAnswer, Claim, Parts
 from mopar.platforms.outputs import MalformedError, checked_data
 from mopar.platforms.request_codes import PlanCodes, RequestCodes
 from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES
-from mopar.types import DeploymentError, Region, TensorSpec, TensorValue
+from mopar.types import REQUEST, DeploymentError, Region, TensorSpec, TensorValue
 
 if TYPE_CHECKING:
     from mopar.platforms.aws_lambda.tensors import TensorStore
@@ -37,7 +37,7 @@ class LambdaCalls:
         store: for tensors that no message holds; None for none.
         codes: which tensors are sent encoded, and which leave the functions.
         claim: counts what is kept here.
-        pointers: whether stored outputs stay where they are, with all other objects, and are named alone.
+        pointers: whether stored outputs stay where they are, and are named alone.
     """
 
     def __init__(self, store: "TensorStore | None", codes: PlanCodes, claim: Claim, *, pointers: bool = False) -> None:
@@ -49,6 +49,8 @@ class LambdaCalls:
         self._prefix = "" if store is None else store.new_prefix()
         self._stored: dict[Made, StoredValue] = {}
         self._keys: list[str] = []
+        self._named: set[str] = set()
+        self._missing = {made for made in codes.outputs if made[1] != REQUEST}
         self._storing = asyncio.Lock()
 
     async def written(self, plan: CallPlan, values: Mapping[Made, TensorValue], deadline: float) -> Parts:
@@ -76,6 +78,7 @@ class LambdaCalls:
         found = []
         for value in answer.outputs:
             made = (value.name, plan.call.id)
+            self._missing.discard(made)
             if isinstance(value, EncodedValue):
                 decoded = await self._codes.keep(made, value, deadline)
                 found += [] if decoded is None else [decoded]
@@ -85,15 +88,20 @@ class LambdaCalls:
                 continue
             self._stored[made] = value
             self._keys.append(value.key)
-            if made in self._wanted:
-                found.append(value if self._pointers else await self._got(value, deadline))
+            if made in self._wanted and self._pointers:
+                self._named.add(value.key)
+                found.append(value)
+            elif made in self._wanted:
+                found.append(await self._got(value, deadline))
         shapes_made = tuple(value.shape for value in answer.outputs)
         return CallAnswer(shapes_made, tuple(found), answer.held_ns, answer.compute_ns)
 
     def close(self) -> None:
-        """Have the request's objects deleted, unless they are named to others."""
-        if self._store is not None and self._keys and not self._pointers:
-            self._store.delete_soon(tuple(self._keys))
+        """Have the request's objects deleted, but those that are its answer."""
+        named = set() if self._missing else self._named
+        left = [key for key in self._keys if key not in named]
+        if self._store is not None and left:
+            self._store.delete_soon(left)
         self._keys.clear()
 
     async def _inputs(self, plan: CallPlan, values: Mapping[Made, TensorValue], deadline: float) -> list[Sent]:

@@ -13,7 +13,6 @@ from mopar.platforms.aws_lambda.changes import Changes
 from mopar.platforms.aws_lambda.checking import FoundFunctions, check_account
 from mopar.platforms.aws_lambda.found import Present, present_functions
 from mopar.platforms.aws_lambda.functions import LambdaFunctions
-from mopar.platforms.aws_lambda.limits import check_environment
 from mopar.platforms.aws_lambda.machine import DeploymentMachine
 from mopar.platforms.aws_lambda.naming import STATES, role_name
 from mopar.platforms.aws_lambda.policies import calling_statements, states_trust
@@ -106,7 +105,6 @@ class Deploying:
         """
         called = {version.member.function: f"{version.member.name}:{version.number}" for version in versions}
         variables = {FUNCTIONS_VARIABLE: self._stack.entry_endpoints(called, self._stack.options.bucket)}
-        check_environment(entry.function, {**entry.package.environment, **variables})
         return self._maker.make(entry, found[entry.name], "", variables)
 
     def _try(self, versions: Sequence[Version]) -> None:

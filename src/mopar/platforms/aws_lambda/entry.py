@@ -44,7 +44,7 @@ def entry_package(
     """Write the archive.
 
     Args:
-        bundle: whose plan it runs.
+        bundle: whose plan it runs (``with_passed_codes``).
         architecture: of the processors.
         memory_mib: to be bought.
         into: the folder to write it to.

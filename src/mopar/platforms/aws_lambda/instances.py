@@ -131,12 +131,12 @@ class EmulatedDeployment:
         self.functions: dict[str, InstanceSupervisor] = {}
         entry = endpoints.entry
         for name, port in zip(sorted(endpoints.functions, key=lambda name: name == entry), ports, strict=True):
-            told, called = (self._told(), tuple(self.functions.values())) if name == entry else ({}, ())
+            told, called = (self._entry_variables(), tuple(self.functions.values())) if name == entry else ({}, ())
             self.functions[name] = InstanceSupervisor(
                 Path(endpoints.functions[name][0]), port, cgroups, variables | told, on_restart, called
             )
 
-    def _told(self) -> dict[str, str]:
+    def _entry_variables(self) -> dict[str, str]:
         """The environment of a function that runs the plan: where the others are."""
         places: dict[str, tuple[str, ...]] = {name: (function.url,) for name, function in self.functions.items()}
         return {FUNCTIONS_VARIABLE: to_json(Endpoints(places, LAMBDA, aws=self._place)).decode()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mopar.bundle.call_plans import Made, call_plans
 from mopar.bundle.call_shapes import Shape, resolve_shape, tensor_bytes
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
-from mopar.platforms.aws_lambda.options import LambdaOptions
+from mopar.platforms.aws_lambda.options import ENTRY_MIB, LambdaOptions
 from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES, encoded_bytes
 from mopar.types import REQUEST, Function, Manifest, PlatformError, TensorSpec
 
@@ -19,8 +19,6 @@ DIRECT_ZIP_BYTES = 50 << 20
 UNZIPPED_BYTES = 250 << 20
 IMAGE_BYTES = 10 << 30
 ENVIRONMENT_BYTES = 4 << 10
-MOST_S = 900
-"""Longest call."""
 _ENTRY_BASE_MIB = 64
 """Of a function that runs the plan, before any request."""
 _OF_ENVELOPE = 4096
@@ -87,13 +85,13 @@ def check_package(package: FunctionPackage, options: LambdaOptions, *, direct: b
     check_environment(name, package.environment)
 
 
-def check_environment(name: str, variables: Mapping[str, str]) -> None:
-    """Raise PlatformError where Lambda does not take so many variables."""
+def check_environment(name: str, variables: Mapping[str, str], would_do: str = "shorten them") -> None:
+    """Raise PlatformError where Lambda does not take so many variables; says what would do."""
     held = sum(len(key.encode()) + len(value.encode()) for key, value in variables.items())
     if held > ENVIRONMENT_BYTES:
         raise PlatformError(
             f"function {name} has {held} bytes of environment variables, and Lambda takes {ENVIRONMENT_BYTES}: "
-            "shorten them"
+            f"{would_do}"
         )
 
 
@@ -116,14 +114,16 @@ def check_payloads(calls: Sequence[CallBytes], options: LambdaOptions) -> None:
 def check_entry_memory(calls: Sequence[CallBytes], request: CallBytes, memory_mib: int) -> None:
     """Raise PlatformError where a function that runs the plan cannot hold what passes through it.
 
-    Each tensor that a message holds is there, and in the message of a call that reads it.
+    Each tensor that a message holds is there, and in the message of a call that reads it. Where sizes are not known, a
+    message is taken to be full.
     """
-    made = [min(nbytes or 0, MOST_BODY_BYTES) for nbytes in (request.read, *(call.made for call in calls))]
+    sizes = (request.read, *(call.made for call in calls))
+    made = [MOST_BODY_BYTES if nbytes is None else min(nbytes, MOST_BODY_BYTES) for nbytes in sizes]
     needed_mib = _ENTRY_BASE_MIB + -(-sum(nbytes + encoded_bytes(nbytes) for nbytes in made) // _MB)
     if needed_mib > memory_mib:
         raise PlatformError(
             f"function {request.function} has {memory_mib} MiB, and needs {needed_mib} for the tensors of a request: "
-            f"--entry-mib {needed_mib}"
+            f"--entry-mib {needed_mib} (plans price {ENTRY_MIB})"
         )
 
 
@@ -134,19 +134,19 @@ def needing_store(calls: Sequence[CallBytes], request: CallBytes | None = None) 
         calls: of the plan.
         request: what a function that runs the plan is sent and answers; None where none does.
     """
-    made = {call.id for call in calls if _may_exceed(call.made)}
-    if request is not None and _may_exceed(request.read):
+    made = {call.id for call in calls if may_exceed(call.made)}
+    if request is not None and may_exceed(request.read):
         made.add(REQUEST)
-    read = {source for call in calls if _may_exceed(call.read) for source in call.sources}
+    read = {source for call in calls if may_exceed(call.read) for source in call.sources}
     found = frozenset(
         call.function
         for call in calls
         if call.id in made
-        or _may_exceed(call.read)
+        or may_exceed(call.read)
         or any(source in read or source[1] in made for source in call.sources)
     )
     # What runs the plan stores what does not fit into a call, or into its own answer.
-    storing = request is not None and (bool(found) or _may_exceed(request.made))
+    storing = request is not None and (bool(found) or may_exceed(request.made))
     return found | {request.function} if storing and request is not None else found
 
 
@@ -210,7 +210,8 @@ def _largest(manifest: Manifest) -> dict[str, Shape | None]:
     return {spec.name: ranges.get(spec.name, resolve_shape(spec, {})) for spec in manifest.inputs}
 
 
-def _may_exceed(nbytes: int | None) -> bool:
+def may_exceed(nbytes: int | None) -> bool:
+    """Whether a message may have no room for so many bytes of tensors; None where that is not known."""
     return nbytes is None or _message_bytes(nbytes) > MOST_BODY_BYTES
 
 

@@ -169,7 +169,7 @@ def read_answer(
     except JSON_ERRORS as cause:
         raise MalformedError(f"it is no answer of a function's: {cause}") from cause
     if answer.error is not None:
-        raise _told(function, answer.error)
+        raise _error_of(function, answer.error)
     outputs = answer.outputs or []
     if [output.name for output in outputs] != [spec.name for spec in specs]:
         raise MalformedError(f"it gives the outputs {', '.join(output.name for output in outputs)[:200]}")
@@ -228,7 +228,7 @@ def _too_large(graph: str, inputs: Sequence[Sent], nbytes: int) -> RequestError:
     )
 
 
-def _told(function: str, error: _Error) -> MoparError:
+def _error_of(function: str, error: _Error) -> MoparError:
     text = f"function {function}: {' '.join(error.message.split())[:2000]}"
     if error.kind == REFUSED:
         return RequestError(text)

@@ -12,6 +12,7 @@ from mopar.platforms.aws_lambda.found import deployed_of, present_functions
 from mopar.platforms.aws_lambda.machine import DeploymentMachine
 from mopar.platforms.aws_lambda.options import LambdaOptions, check_options
 from mopar.platforms.aws_lambda.packaging import Packager, fill_package, function_packages, refuse_template_only
+from mopar.platforms.aws_lambda.passed_codes import with_passed_codes
 from mopar.platforms.aws_lambda.registry import RegistryImages
 from mopar.platforms.aws_lambda.removing import remove_all
 from mopar.platforms.aws_lambda.serving import LambdaGateway, check_credentials
@@ -41,6 +42,7 @@ class AwsLambda:
     def package(self, bundle: Bundle, name: str, into: Path, options: LambdaOptions, tell: Tell) -> Packaged:
         """Write archives or build contexts, ``template.yaml``, the state machine and a ``README.md``."""
         options = check_options(options)
+        bundle = with_passed_codes(bundle, options)
 
         def fill(folder: Path) -> tuple[PackageItem, ...]:
             return fill_package(bundle, name, folder, options, self._packager, tell)
@@ -52,6 +54,7 @@ class AwsLambda:
         began = time.monotonic()
         options = check_options(options)
         refuse_template_only(options)
+        bundle = with_passed_codes(bundle, options)
         if options.emulate:
             return deploy_emulated(bundle, name, options, self._packager, tell)
         check_plan(bundle, name, options)

@@ -79,7 +79,7 @@ def entry_statements(
     return (
         _own_log(place, member),
         *calling_statements(place, members),
-        *([_write_tensors(tensors)] if store else []),
+        *([_write_tensors(tensors), _delete_tensors(tensors)] if store else []),
     )
 
 
@@ -94,6 +94,11 @@ def _own_log(place: Place, member: str) -> Statement:
 
 def _write_tensors(tensors: str) -> Statement:
     return Statement("WriteTensors", ("s3:PutObject",), (tensors,), "outputs that no message of 6 MB holds")
+
+
+def _delete_tensors(tensors: str) -> Statement:
+    why = "what has passed between functions, once it has answered"
+    return Statement("DeleteTensors", ("s3:DeleteObject",), (tensors,), why)
 
 
 def calling_statements(place: Place, members: Sequence[str]) -> tuple[Statement, ...]:

@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from mopar.bundle import Bundle
 from mopar.bundle.call_plans import call_plans
-from mopar.files import to_json
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.limits import (
-    MOST_S,
     CallBytes,
     bytes_of_calls,
     bytes_of_request,
     check_entry_memory,
+    check_environment,
     check_function,
     check_package,
     check_payloads,
@@ -31,11 +32,14 @@ from mopar.platforms.aws_lambda.naming import (
 from mopar.platforms.aws_lambda.options import LambdaOptions
 from mopar.platforms.aws_lambda.policies import Statement, entry_statements, function_statements
 from mopar.platforms.aws_lambda.states import EXPRESS_S, Targets, state_machine
-from mopar.platforms.endpoints import LAMBDA, AwsPlace, Endpoints
+from mopar.platforms.endpoints import FUNCTIONS_VARIABLE, LAMBDA, AwsPlace, Endpoints
+from mopar.runtime.aws_lambda.wire import MOST_S
 from mopar.types import Manifest, UsageError
 
 _MIB_PER_VCPU = 1769.0
 _MOST_VCPUS = 6.0
+_LONGEST, _VERSION = Place("aws-us-gov", "ap-southeast-1", "0" * 12), "999999"
+"""As long as a function's place and version may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class Stack:
         uses_store = bool(self.members[-1].uses_store)
         place = AwsPlace(bucket=bucket, prefix=tensors_prefix(self.name)) if uses_store else AwsPlace()
         places: dict[str, tuple[str, ...]] = {function: (called,) for function, called in functions.items()}
-        return to_json(Endpoints(places, LAMBDA, aws=place)).decode()
+        return msgspec.json.encode(Endpoints(places, LAMBDA, aws=place)).decode()
 
 
 def check_plan(bundle: Bundle, name: str, options: LambdaOptions) -> None:
@@ -174,7 +178,27 @@ def stack_of(
     if options.by_entry:
         called = tuple(member.name for member in members[:-1])
         members[-1] = replace(members[-1], timeout_s=_request_s(manifest, options), calls=called)
-    return Stack(name, manifest, tuple(members), options)
+    stack = Stack(name, manifest, tuple(members), options)
+    if not options.emulate:
+        _check_addresses(stack, direct=direct)
+    return stack
+
+
+def _check_addresses(stack: Stack, *, direct: bool) -> None:
+    """Raise PlatformError where a function that runs the plan has no room for the addresses of those that it calls.
+
+    What deploys directly names functions of the entry's own account, and a template has their ARNs.
+    """
+    if stack.entry is None:
+        return
+    called = max(stack.options.alias, _VERSION, key=len)
+    places = {one.function: one.name if direct else _LONGEST.function(one.name) for one in stack.computing}
+    told = stack.entry_endpoints({name: f"{place}:{called}" for name, place in places.items()}, stack.options.bucket)
+    check_environment(
+        stack.entry.function,
+        {**stack.entry.package.environment, FUNCTIONS_VARIABLE: told},
+        "plan with --max-functions, choose a shorter --name, or --orchestration gateway",
+    )
 
 
 def _requests(manifest: Manifest, options: LambdaOptions) -> tuple[CallBytes, ...]:

@@ -68,10 +68,14 @@ class TensorStore:
         self._deleting.add(task)
         task.add_done_callback(self._deleting.discard)
 
-    async def close(self) -> None:
-        """Wait until all is deleted, and close the connections."""
+    async def deleted(self) -> None:
+        """Wait until all is deleted."""
         while self._deleting:
             await asyncio.wait(self._deleting)
+
+    async def close(self) -> None:
+        """Wait until all is deleted, and close the connections."""
+        await self.deleted()
         self._connections.close()
 
     async def _delete(self, keys: Sequence[str]) -> None:

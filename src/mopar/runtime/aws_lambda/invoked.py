@@ -26,6 +26,9 @@ _KINDS = {500: MEMORY, UNUSABLE: FAILED}
 """Of a refusal, by its status."""
 
 
+NO_MEMORY = "the handler has no memory left"
+
+
 class Invocations:
     """Answers one invocation after the other.
 
@@ -168,5 +171,5 @@ def _told(error: Exception) -> "tuple[str, str]":
     if isinstance(error, RefusedError):
         return _KINDS.get(error.status, REFUSED), str(error)
     if isinstance(error, MemoryError):
-        return MEMORY, "the handler has no memory left"
+        return MEMORY, NO_MEMORY
     return FAILED, str(error) if isinstance(error, OSError) else f"failed: {error!r}"

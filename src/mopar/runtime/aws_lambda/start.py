@@ -4,7 +4,7 @@ import os
 import sys
 
 from mopar.runtime.aws_lambda.api import ApiError, RuntimeApi
-from mopar.runtime.aws_lambda.invoked import Invocations
+from mopar.runtime.aws_lambda.invoked import NO_MEMORY, Invocations
 from mopar.runtime.aws_lambda.weights import fetch_weights
 from mopar.runtime.config import ConfigError, read_config
 from mopar.runtime.engine import Engine, OrtError
@@ -86,6 +86,6 @@ def _serve(api: RuntimeApi, load: "Callable[[RuntimeApi], Answering]") -> None:
         try:
             answer(invocation)
         except MemoryError:
-            api.fail(invocation.id, "MemoryError", "the handler has no memory left")
-            end(BROKEN, "the handler has no memory left")
+            api.fail(invocation.id, "MemoryError", NO_MEMORY)
+            end(BROKEN, NO_MEMORY)
         del invocation  # with its message, of which there would be two when the next one arrives
