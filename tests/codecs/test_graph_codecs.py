@@ -101,6 +101,35 @@ def test_ranges_are_found_in_any_values(values: Floats) -> None:
         assert np.max(np.abs(got - values), initial=0.0) <= steps * 1.01 + 1e-30
 
 
+@pytest.mark.parametrize("shape", [(2, 32, 9, 14), (3, 7, 48)])
+def test_shares_decode_to_what_the_tensor_does(shape: tuple[int, ...]) -> None:
+    """With ranges of their own, within a step of the tensor's; otherwise to the same values, however they are cut."""
+    spec = spec_of(shape)
+    samples, values = [sample(shape, seed) for seed in range(3)], sample(shape, 7)
+    step = float(np.max(values) - np.min(values))
+    off = {"fp16": 0.0, "bf16": 0.0, "int8": step / 255, "int8-static": 0.0, "int4": step / 15, "linear": 1e-6 * step}
+    for name, most in off.items():
+        codec = codec_of(name)
+        text = list(codec.offers(spec, samples))[-1]
+        fitted = codec.fit(text, spec, samples)
+        axes = codec.share_axes(fitted)
+        assert codec.share_axes(codec.unfitted(text, spec, samples)) == axes
+        assert set(axes) == set(range(len(shape))) - ({fitted.axis} if name == "linear" else set())
+        (whole,) = run(pair_model(fitted), [values])
+        for axis in axes:
+            cut, size = shape[axis] // 3, shape[axis]
+            halves = np.split(values, [cut], axis)
+            shares = [codec.of_share(fitted, axis, *span) for span in ((0, cut), (cut, size))]
+            found = [run(pair_model(share), [half])[0] for share, half in zip(shares, halves, strict=True) if half.size]
+            assert float(np.max(np.abs(np.concatenate(found, axis) - whole))) <= most, (name, axis)
+
+
+def test_neighbours_in_pictures_are_in_no_other_share() -> None:
+    codec = codec_of("autoencoder")
+    assert list(codec.share_axes(Fitted("autoencoder:4", 4, 1))) == [0]
+    assert list(codec.share_axes(Fitted("autoencoder:4", 3, 2))) == [0, 1]
+
+
 def test_a_linear_code_of_all_that_varies_loses_only_what_rounding_does() -> None:
     shape: tuple[Dim, ...] = (1, 32, 14, 14)
     samples = [sample(shape, seed) for seed in range(4)]

@@ -1,6 +1,6 @@
 """A quarter of the bytes: integers of 8 bits, with a range for each channel."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,6 +83,16 @@ class Int8:
         else:
             scale, zero = codes[1:]
         return nodes.add("DequantizeLinear", codes[0], scale, zero, rank=fitted.rank, axis=fitted.axis)
+
+    def share_axes(self, fitted: Fitted) -> Collection[int]:
+        """All: a share has ranges of its own, or where they are fixed, those of its channels."""
+        return range(fitted.rank)
+
+    def of_share(self, fitted: Fitted, axis: int, start: int, stop: int) -> Fitted:
+        """Fixed ranges of the share's channels."""
+        if axis != fitted.axis:
+            return fitted
+        return replace(fitted, arrays={name: array[start:stop] for name, array in fitted.arrays.items()})
 
 
 def _quantised(nodes: Nodes, value: ir.Value, scale: ir.Value, zero: ir.Value, fitted: Fitted) -> ir.Value:
