@@ -12,7 +12,7 @@ from mopar.measurement.codec_costs import CodecCost, CodecCosts
 from mopar.measurement.recording import record
 from mopar.pipeline.codecs.accuracy import loss_of
 from mopar.pipeline.codecs.calibration import Calibration, load_calibration
-from mopar.pipeline.codecs.choose import choose
+from mopar.pipeline.codecs.choose import _searched, choose
 from mopar.pipeline.codecs.file import codecs_path, read_codecs, write_codecs
 from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import WORTH, preferred
@@ -20,7 +20,7 @@ from mopar.pipeline.profile import predict_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.base import Network
-from mopar.types import InputError, Profile, UsageError
+from mopar.types import InputError, Profile, TensorCoding, UsageError
 from tests.models import materialise, sample_inputs
 
 MODEL = "conv_chain"
@@ -141,3 +141,49 @@ def test_a_file_of_several_requests(tmp_path: Path) -> None:
         np.savez(path, allow_pickle=False, **given)
         with pytest.raises(InputError, match=says):
             load_calibration(path, model.inputs)
+
+
+@pytest.fixture(scope="module")
+def in_parts(known: tuple[Model, Profile]) -> tuple[Model, Profile]:
+    """The model as if it computed for much longer, so that parts pay behind a network."""
+    model, profile = known
+    layers = tuple(replace(layer, latency_ms=500 * layer.latency_ms) for layer in profile.layers)
+    return model, replace(
+        profile, layers=layers, whole=replace(profile.whole, latency_ms=500 * profile.whole.latency_ms)
+    )
+
+
+BEHIND = PlanOptions(platform="container-http", network=Network(20.0), objective="latency", slo_ms=None)
+
+
+def test_parts_send_codes_and_lose_what_was_measured(
+    in_parts: tuple[Model, Profile], calibration: Calibration, tmp_path: Path
+) -> None:
+    """Ranges are those of shares, in what is measured as in functions."""
+    model, profile = in_parts
+    found = choose(model, profile, BEHIND, calibration, CodecOptions(50.0, "relative"), COSTS)
+    shares = [share for graph in found.plan.graphs if graph.part for share in graph.part.outputs]
+    assert any(share.tensor in found.codings and share.axis is not None for share in shares)
+    assert not any(share.summand for share in shares if share.tensor in found.codings)
+    assert found.plan.predicted.latency_ms < make_plan(profile, BEHIND).predicted.latency_ms
+    assert found.accuracy is not None
+    build(model, found.plan, tmp_path / "bundle", codings=found.codings)
+    bundle, reference = open_bundle(tmp_path / "bundle"), ReferenceModel(materialise(MODEL))
+    got = [record(bundle, request).outputs for request in calibration.held_apart]
+    want = [reference.infer(request) for request in calibration.held_apart]
+    assert loss_of(got, want, "relative")[1] == pytest.approx(found.accuracy.measured, rel=0.02)
+
+
+def test_codecs_that_encode_whatever_parts_make_are_searched_by_themselves(in_parts: tuple[Model, Profile]) -> None:
+    """Where the plan with them has parts: a better codec of one tensor could cost the plan its steps."""
+    _, profile = in_parts
+    half, better = TensorCoding("fp16", 0.5, 0.1, 0.1), TensorCoding("linear:1", 0.1, 0.1, 0.1, share_axes=(0, 2, 3))
+    choices = {"maxpool_9": (better, half), "relu_7": (better,)}
+    every = [dict(one) for one in _searched(profile, BEHIND, CodecOptions(1.0), choices)]
+    assert every == [choices, {"maxpool_9": (half,)}]
+    for options, codecs in (
+        (replace(BEHIND, max_parts=1), CodecOptions(1.0)),
+        (replace(BEHIND, cuts=(5,)), CodecOptions(1.0)),
+        (BEHIND, CodecOptions(forced={"all": "linear:1"})),
+    ):
+        assert [dict(one) for one in _searched(profile, options, codecs, choices)] == [choices]

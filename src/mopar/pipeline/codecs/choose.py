@@ -3,19 +3,22 @@
 The plan that the search finds is taken where the objective prefers it to the plan without codecs.
 """
 
-from collections.abc import Collection
+import functools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from mopar.codecs import require_training
 from mopar.graph import Model, layers_of
 from mopar.measurement.codec_costs import CodecCosts
 from mopar.pipeline.codecs.calibration import Calibration
+from mopar.pipeline.codecs.losses import Losses
 from mopar.pipeline.codecs.messages import MessageCodecs
 from mopar.pipeline.codecs.offers import Boundary
 from mopar.pipeline.codecs.options import ALL, NONE, Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.codecs.search import Search
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
-from mopar.planning import stored, worthwhile
+from mopar.planning import cheapest, for_parts, stored, worthwhile
 from mopar.profiling import Progress
 from mopar.types import InfeasibleError, Plan, Profile, TensorCoding, UsageError
 
@@ -60,13 +63,41 @@ def choose(
     for name, coding in (stored(profile, limits) if options.object_store else {}).items():
         offered[name] = [*offered.get(name, ()), coding]
     choices = worthwhile(profile, limits, offered, all_of_them=bool(codecs.forced))
-    search = Search(model, profile, options, calibration, codecs, boundary, choices)
-    found = search.run(progress) if choices else None
+    losses = functools.cache(lambda: Losses(model, calibration, codecs.metric))
+    found, tried = None, []
+    for own in _searched(profile, options, codecs, choices):
+        search = Search(profile, options, losses, codecs, boundary, own)
+        other = search.run(progress)
+        tried += search.tried
+        if other is not None and (found is None or preferred(other.plan, found.plan)):
+            found = other
     if found is None or not (codecs.forced or isinstance(raw, InfeasibleError) or preferred(found.plan, raw, WORTH)):
         if isinstance(raw, InfeasibleError):
             raise raw
-        return Chosen(raw, {}, None, tuple(search.tried))
-    return found
+        return Chosen(raw, {}, None, tuple(tried))
+    return replace(found, tried=tuple(tried))
+
+
+def _searched(
+    profile: Profile, options: PlanOptions, codecs: CodecOptions, choices: Mapping[str, Sequence[TensorCoding]]
+) -> Iterator[Mapping[str, Sequence[TensorCoding]]]:
+    """The codecs of each tensor among which the best are looked for.
+
+    All of them; and where the plan then has parts, those alone that encode whatever parts make. With the others, steps
+    whose shares have no code are in no plan.
+    """
+    if not choices:
+        return
+    yield choices
+    anyhow = for_parts(profile, choices)
+    if not anyhow or anyhow == choices or codecs.forced or options.cuts is not None or options.uniform is not None:
+        return
+    try:
+        plan = make_plan(profile, options, cheapest(anyhow))
+    except InfeasibleError:
+        return
+    if any(graph.part is not None for graph in plan.graphs):
+        yield anyhow
 
 
 def _offered(

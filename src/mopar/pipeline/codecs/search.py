@@ -8,21 +8,18 @@ codecs that may be better: what each codec gains and loses alone orders them, an
 finds how much of that order the budget allows.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from mopar.bundle.sent_codecs import in_graphs
 from mopar.codecs import Fitted
-from mopar.graph import Model
-from mopar.pipeline.codecs.calibration import Calibration
 from mopar.pipeline.codecs.combinations import Combination, Option, combinations
 from mopar.pipeline.codecs.losses import Losses
 from mopar.pipeline.codecs.offers import Boundary
 from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import preferred
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
-from mopar.planning import NO_CODINGS, Codings, crossing_ms, evaluate, shape_of
+from mopar.planning import NO_CODINGS, Codings, crossing_ms, encodable, evaluate, shape_of
 from mopar.platforms.books import load_book
 from mopar.profiling import Progress
 from mopar.types import Accuracy, InfeasibleError, Plan, Profile, TensorCoding
@@ -52,10 +49,9 @@ class Search:
     """Planning again with other codecs until a plan keeps the budget, and until none that does is better.
 
     Args:
-        model: in canonical form.
         profile: of the model.
         options: of the plan.
-        calibration: requests of real inputs.
+        losses: returns what measures plans.
         codecs: what may be lost.
         boundary: fits codecs.
         choices: codecs of each tensor, from the one that takes it to a reader soonest on.
@@ -63,10 +59,9 @@ class Search:
 
     def __init__(
         self,
-        model: Model,
         profile: Profile,
         options: PlanOptions,
-        calibration: Calibration,
+        losses: Callable[[], Losses],
         codecs: CodecOptions,
         boundary: Boundary,
         choices: Mapping[str, Sequence[TensorCoding]],
@@ -76,13 +71,8 @@ class Search:
         self._left = {tensor: list(codings) for tensor, codings in choices.items()}
         self._limits = limits_of(options)
         self._book = load_book(options.prices or self._limits.prices)
-        self._model, self._calibration = model, calibration
+        self._losses = losses
         self.tried: list[float] = []
-
-    @functools.cached_property
-    def _losses(self) -> Losses:
-        """Measures losses, where there are any."""
-        return Losses(self._model, self._calibration, self._codecs.metric)
 
     def run(self, progress: Progress) -> Chosen | None:
         """The best plan that keeps the budget, or any plan where codecs are forced; None where there is none."""
@@ -119,7 +109,7 @@ class Search:
         if not in_plan:
             return _Measured(plan, {}, "", 0.0)
         fitted = self._boundary.fit(in_plan, progress)
-        metric, lost = self._losses.of(plan, fitted)
+        metric, lost = self._losses().of(plan, fitted)
         self.tried.append(lost)
         progress(f"plan {len(self.tried)}: {len(fitted)} tensors encoded, {lost:.3g} points lost ({metric})", None)
         return _Measured(plan, fitted, metric, lost)
@@ -129,7 +119,7 @@ class Search:
 
         As many as it takes for the others together to keep the budget, by what each loses alone; at least one.
         """
-        alone = {tensor: self._losses.alone(plan, tensor, one) for tensor, one in fitted.items()}
+        alone = {tensor: self._losses().alone(plan, tensor, one) for tensor, one in fitted.items()}
         order = sorted(fitted, key=lambda tensor: alone[tensor] / self._saved_ms(tensor), reverse=True)
         left = sum(alone.values())
         for number, tensor in enumerate(order):
@@ -175,10 +165,12 @@ class Search:
         lossy = any(in_graphs(coding.text) for coding in self._choices[tensor])
         fit = self._boundary.fitting(tensor, progress) if lossy else _unfitted
         for coding in self._choices[tensor]:
+            if not encodable(plan.graphs, tensor, coding):
+                continue
             gain = raw - self._figure(plan, {tensor: coding})
             if gain <= 0:
                 continue
-            lost = self._losses.alone(plan, tensor, fit(coding.text)) if in_graphs(coding.text) else 0.0
+            lost = self._losses().alone(plan, tensor, fit(coding.text)) if in_graphs(coding.text) else 0.0
             yield Option(coding, gain, lost)
             if lost <= _NEGLIGIBLE * self._codecs.budget:
                 return
