@@ -16,6 +16,8 @@ ONE, TWO = Size(MEMORY_MIB, 1.0, 1), Size(MEMORY_MIB, 1.0, 1, parts=2)
 ARRANGED: Mapping[str, tuple[tuple[int, int, tuple[tuple[int, int, str], ...]], ...]] = {
     # A function makes a tensor of which parts read rows with a halo, and make rows that a function joins.
     "rows": ((0, 1, ()), (1, 7, ((1, 7, "axis 2"),)), (7, 10, ())),
+    # Parts read rows of the model's own input.
+    "input": ((0, 8, ((0, 8, "axis 2"),)), (8, 10, ())),
     # Parts exchange all of a tensor that they make channels of, and then the rows of halves that they make.
     "exchanged": ((0, 1, ()), (1, 8, ((1, 4, "axis 1"), (4, 7, "axis 1"))), (8, 10, ())),
     # Parts read channels, a contiguous region, of what one of them made alone.

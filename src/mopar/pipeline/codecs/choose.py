@@ -4,7 +4,7 @@ The plan that the search finds is taken where the objective prefers it to the pl
 """
 
 import functools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mopar.codecs import require_training
@@ -64,18 +64,25 @@ def choose(
         offered[name] = [*offered.get(name, ()), coding]
     choices = worthwhile(profile, limits, offered, all_of_them=bool(codecs.forced))
     losses = functools.cache(lambda: Losses(model, calibration, codecs.metric))
-    found, tried = None, []
-    for own in _searched(profile, options, codecs, choices):
-        search = Search(profile, options, losses, codecs, boundary, own)
+    among = _searched(profile, options, codecs, choices)
+    found, tried = _best((Search(profile, options, losses, codecs, boundary, own) for own in among), progress)
+    if found is None or not (codecs.forced or isinstance(raw, InfeasibleError) or preferred(found.plan, raw, WORTH)):
+        if isinstance(raw, InfeasibleError):
+            raise raw
+        return Chosen(raw, {}, None, tried)
+    return replace(found, tried=tried)
+
+
+def _best(searches: Iterable[Search], progress: Progress) -> tuple[Chosen | None, tuple[float, ...]]:
+    """The best plan of all searches, and what the plans that they measured lose."""
+    found: Chosen | None = None
+    tried: list[float] = []
+    for search in searches:
         other = search.run(progress)
         tried += search.tried
         if other is not None and (found is None or preferred(other.plan, found.plan)):
             found = other
-    if found is None or not (codecs.forced or isinstance(raw, InfeasibleError) or preferred(found.plan, raw, WORTH)):
-        if isinstance(raw, InfeasibleError):
-            raise raw
-        return Chosen(raw, {}, None, tuple(tried))
-    return replace(found, tried=tuple(tried))
+    return found, tuple(tried)
 
 
 def _searched(
