@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from mopar.codecs import Fitted, code_bytes, codec_of, coder_models, pair_model
+from mopar.codecs.nodes import Nodes
 from mopar.types import Dim, TensorSpec, UsageError
 
 Floats = NDArray[np.float32]
@@ -128,6 +130,27 @@ def test_neighbours_in_pictures_are_in_no_other_share() -> None:
     codec = codec_of("autoencoder")
     assert list(codec.share_axes(Fitted("autoencoder:4", 4, 1))) == [0]
     assert list(codec.share_axes(Fitted("autoencoder:4", 3, 2))) == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["int8", "int8-static"])
+def test_the_engine_takes_no_decoder_into_a_kernel_of_one_scale(name: str) -> None:
+    """A product of two tensors that are decoded, and a pool between a decoder and an encoder, with scales by channel."""
+    codec, values = codec_of(name), sample((2, 32, 8, 8))
+    fitted = codec.fit(name, spec_of((2, 32, 8, 8)), [values])
+    assert fitted.axis == 1
+    value = ir.Value(name="t", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([None] * 4))
+    graph = ir.Graph([value], [], nodes=[], opset_imports={"": 17}, name="kernels")
+    nodes = Nodes(graph, "n")
+    left, right = (codec.decode(nodes, codec.encode(nodes, value, fitted), fitted) for _ in range(2))
+    product = nodes.add("MatMul", left, right, rank=4)
+    pooled = nodes.add("AveragePool", left, rank=4, kernel_shape=(2, 2))
+    graph.outputs.extend([product, codec.decode(nodes, codec.encode(nodes, pooled, fitted), fitted)])
+    graph.extend(nodes.made)
+    model = ir.to_proto(ir.Model(graph, ir_version=8)).SerializeToString()
+    (back,) = run(pair_model(fitted), [values])
+    got = run(model, [values])
+    np.testing.assert_allclose(got[0], np.matmul(back, back), rtol=1e-4, atol=1e-4 * float(np.max(np.abs(got[0]))))
+    assert got[1].shape == (2, 32, 7, 7)
 
 
 def test_a_linear_code_of_all_that_varies_loses_only_what_rounding_does() -> None:
