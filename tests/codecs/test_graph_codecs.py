@@ -134,7 +134,7 @@ def test_neighbours_in_pictures_are_in_no_other_share() -> None:
 
 @pytest.mark.parametrize("name", ["int8", "int8-static"])
 def test_the_engine_takes_no_decoder_into_a_kernel_of_one_scale(name: str) -> None:
-    """A product of two tensors that are decoded, and a pool between a decoder and an encoder, with scales by channel."""
+    """A product of two decoded tensors, and a pool between a decoder and an encoder, with scales by channel."""
     codec, values = codec_of(name), sample((2, 32, 8, 8))
     fitted = codec.fit(name, spec_of((2, 32, 8, 8)), [values])
     assert fitted.axis == 1

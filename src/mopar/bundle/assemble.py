@@ -30,6 +30,7 @@ from mopar.types import (
     Manifest,
     PackedEntry,
     Plan,
+    Share,
     TensorSpec,
 )
 
@@ -96,9 +97,7 @@ def _write(model: Model, plan: Plan, codings: Codings, root: Path, progress: Pro
         if key not in entries:
             name = graph_name(call.function, call.graph, len(entries) if lowered.form else None)
             made = graph_model(model, layers, graph, lowered, codings)
-            shares = [sending.shares[call.id, name] for name in call.outputs if name in codings]
-            encoders = {share.tensor: of_share(codings, share) for share in shares}
-            given = encode_outputs(made, _in_order(outputs, call.outputs), encoders, output_names(plan))
+            given = encode_outputs(made, _in_order(outputs, call.outputs), encoders(graph, codings), output_names(plan))
             entries[key] = _write_graph(made, lowered, name, (_taken(inputs, lowered, codings), given), root)
         sent = tuple(spec.name for spec in entries[key].outputs)
         calls.append(Call(call.id, call.function, entries[key].id, lowered.call.inputs, sent))
@@ -155,6 +154,12 @@ def graph_model(
     read_residuals_in_blocks(made)
     apply_form(made, lowered.form, codings)
     return made
+
+
+def encoders(graph: Graph, codings: Codings) -> Codings:
+    """What encodes the outputs of a graph: of a part its shares of tensors. Raises BundleError where nothing does."""
+    shares = map(Share, graph.outputs) if graph.part is None else graph.part.outputs
+    return {share.tensor: of_share(codings, share) for share in shares if share.tensor in codings}
 
 
 def _in_order(specs: Sequence[TensorSpec], names: Sequence[str]) -> list[TensorSpec]:
