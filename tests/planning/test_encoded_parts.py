@@ -156,6 +156,24 @@ def test_figures_of_parts_that_read_and_make_codes() -> None:
         assert after.memory_mib - before.memory_mib == pytest.approx(0.5 + 1.0)
 
 
+def test_a_part_holds_the_library_of_its_codecs_once() -> None:
+    """Beside what its steps need, whichever of them it is for."""
+    profile, wire = in_halves(4), replace(FREE, hop_ms=1.0, hop_ms_per_mib=1.0, shares_host=False)
+    large = replace(HALF, library_mib=30.0)
+    for codings in ({"t0": large}, {"t0": HALF, "t1": large}, {"t0": large, "t1": large}):
+        problem = free_problem(make_question(profile, PAPER, wire, codings=codings), range(5))
+        (group,) = problem.groups
+        piece = Slice(0, 3, Size(1, 1.0, 1, 2), group.path(0, 3))
+        sized, without = (
+            Everything(profile, PAPER, wire, codings=one).sized(piece)
+            for one in (codings, dict.fromkeys(codings, HALF))
+        )
+        assert sized is not None
+        assert without is not None
+        assert group.memory_mib[0, 3] == sized.size.memory_mib
+        assert sized.size.memory_mib - without.size.memory_mib == pytest.approx(30.0, abs=3.0)  # with headroom
+
+
 def test_a_step_whose_shares_a_codec_does_not_encode_is_not_considered() -> None:
     profile, wire = in_halves(4), replace(FREE, shares_host=False)
     parts = {}

@@ -156,22 +156,24 @@ def in_parts(known: tuple[Model, Profile]) -> tuple[Model, Profile]:
 BEHIND = PlanOptions(platform="container-http", network=Network(20.0), objective="latency", slo_ms=None)
 
 
+@pytest.mark.parametrize("codecs", [CodecOptions(50.0, "relative"), CodecOptions(0.0, "relative", {"all": "int4"})])
 def test_parts_send_codes_and_lose_what_was_measured(
-    in_parts: tuple[Model, Profile], calibration: Calibration, tmp_path: Path
+    in_parts: tuple[Model, Profile], calibration: Calibration, codecs: CodecOptions, tmp_path: Path
 ) -> None:
     """Ranges are those of shares, in what is measured as in functions."""
     model, profile = in_parts
-    found = choose(model, profile, BEHIND, calibration, CodecOptions(50.0, "relative"), COSTS)
+    found = choose(model, profile, BEHIND, calibration, codecs, COSTS)
     shares = [share for graph in found.plan.graphs if graph.part for share in graph.part.outputs]
     assert any(share.tensor in found.codings and share.axis is not None for share in shares)
     assert not any(share.summand for share in shares if share.tensor in found.codings)
-    assert found.plan.predicted.latency_ms < make_plan(profile, BEHIND).predicted.latency_ms
+    if not codecs.forced:
+        assert found.plan.predicted.latency_ms < make_plan(profile, BEHIND).predicted.latency_ms
     assert found.accuracy is not None
     build(model, found.plan, tmp_path / "bundle", codings=found.codings)
     bundle, reference = open_bundle(tmp_path / "bundle"), ReferenceModel(materialise(MODEL))
     got = [record(bundle, request).outputs for request in calibration.held_apart]
     want = [reference.infer(request) for request in calibration.held_apart]
-    assert loss_of(got, want, "relative")[1] == pytest.approx(found.accuracy.measured, rel=0.02)
+    assert loss_of(got, want, "relative")[1] == pytest.approx(found.accuracy.measured, rel=0.01)
 
 
 def test_codecs_that_encode_whatever_parts_make_are_searched_by_themselves(in_parts: tuple[Model, Profile]) -> None:
