@@ -18,7 +18,7 @@ from mopar.pipeline.codecs.options import ALL, NONE, Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.codecs.search import Search
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
-from mopar.planning import cheapest, for_parts, stored, worthwhile
+from mopar.planning import cheapest, encodable, for_parts, stored, worthwhile
 from mopar.profiling import Progress
 from mopar.types import InfeasibleError, Plan, Profile, TensorCoding, UsageError
 
@@ -90,21 +90,25 @@ def _searched(
 ) -> Iterator[Mapping[str, Sequence[TensorCoding]]]:
     """The codecs of each tensor among which the best are looked for.
 
-    All of them; and where the plan then has parts, those alone that encode whatever parts make. With the others, steps
-    whose shares have no code are in no plan.
+    First all of them: no plan has steps whose shares they do not encode. Then, where one with the codecs alone that
+    encode whatever parts make has such steps, those that encode what its parts make.
     """
     if not choices:
         return
     yield choices
-    anyhow = for_parts(profile, choices)
-    if not anyhow or anyhow == choices or codecs.forced or options.cuts is not None or options.uniform is not None:
+    given = options.cuts is not None or options.uniform is not None or options.max_parts == 1
+    if codecs.forced or given or not profile.shards:
         return
     try:
-        plan = make_plan(profile, options, cheapest(anyhow))
+        plan = make_plan(profile, options, cheapest(for_parts(profile, choices)))
     except InfeasibleError:
         return
-    if any(graph.part is not None for graph in plan.graphs):
-        yield anyhow
+    kept = {
+        tensor: tuple(coding for coding in codings if encodable(plan.graphs, tensor, coding))
+        for tensor, codings in choices.items()
+    }
+    if kept != choices:
+        yield {tensor: codings for tensor, codings in kept.items() if codings}
 
 
 def _offered(
