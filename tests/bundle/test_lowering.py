@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto
 
 from mopar.bundle import Bundle, build, open_bundle
+from mopar.bundle.calls import form_of
 from mopar.bundle.lowering import apply_form, lower_call
 from mopar.gateway.arrays import Array
 from mopar.graph import Model, boundary, layers_of, load_model, tensor_shapes
@@ -229,7 +230,7 @@ def test_what_is_joined_keeps_its_shape(tmp_path: Path) -> None:
     g.output("y", [1, 8])
     g.save(tmp_path / "model.onnx")
     model = load_model(tmp_path / "model.onnx")
-    apply_form(model.ir, (CallInput("x", (Source("a", "x"), Source("b", "x")), "concat", 1),))
+    apply_form(model.ir, (form_of(CallInput("x", (Source("a", "x"), Source("b", "x")), "concat", 1)),))
     (product,) = (node for node in model.ir.graph if node.op_type == "MatMul")
     assert product.inputs[0] is not None
     assert product.inputs[0].shape == [1, 8]

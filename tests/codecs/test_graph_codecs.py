@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from mopar.codecs import Fitted, code_bytes, codec_of, coder_models, pair_model
+from mopar.codecs.nodes import Nodes
 from mopar.types import Dim, TensorSpec, UsageError
 
 Floats = NDArray[np.float32]
@@ -99,6 +101,56 @@ def test_ranges_are_found_in_any_values(values: Floats) -> None:
         steps = np.max(scale, initial=0.0)
         assert got.shape == values.shape
         assert np.max(np.abs(got - values), initial=0.0) <= steps * 1.01 + 1e-30
+
+
+@pytest.mark.parametrize("shape", [(2, 32, 9, 14), (3, 7, 48)])
+def test_shares_decode_to_what_the_tensor_does(shape: tuple[int, ...]) -> None:
+    """With ranges of their own, within a step of the tensor's; otherwise to the same values, however they are cut."""
+    spec = spec_of(shape)
+    samples, values = [sample(shape, seed) for seed in range(3)], sample(shape, 7)
+    step = float(np.max(values) - np.min(values))
+    off = {"fp16": 0.0, "bf16": 0.0, "int8": step / 255, "int8-static": 0.0, "int4": step / 15, "linear": 1e-6 * step}
+    for name, most in off.items():
+        codec = codec_of(name)
+        text = list(codec.offers(spec, samples))[-1]
+        fitted = codec.fit(text, spec, samples)
+        axes = codec.share_axes(fitted)
+        assert codec.share_axes(codec.unfitted(text, spec, samples)) == axes
+        assert set(axes) == set(range(len(shape))) - ({fitted.axis} if name == "linear" else set())
+        (whole,) = run(pair_model(fitted), [values])
+        for axis in axes:
+            cut, size = shape[axis] // 3, shape[axis]
+            halves = np.split(values, [cut], axis)
+            shares = [codec.of_share(fitted, axis, *span) for span in ((0, cut), (cut, size))]
+            found = [run(pair_model(share), [half])[0] for share, half in zip(shares, halves, strict=True) if half.size]
+            assert float(np.max(np.abs(np.concatenate(found, axis) - whole))) <= most, (name, axis)
+
+
+def test_neighbours_in_pictures_are_in_no_other_share() -> None:
+    codec = codec_of("autoencoder")
+    assert list(codec.share_axes(Fitted("autoencoder:4", 4, 1))) == [0]
+    assert list(codec.share_axes(Fitted("autoencoder:4", 3, 2))) == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["int8", "int8-static"])
+def test_the_engine_takes_no_decoder_into_a_kernel_of_one_scale(name: str) -> None:
+    """A product of two decoded tensors, and a pool between a decoder and an encoder, with scales by channel."""
+    codec, values = codec_of(name), sample((2, 32, 8, 8))
+    fitted = codec.fit(name, spec_of((2, 32, 8, 8)), [values])
+    assert fitted.axis == 1
+    value = ir.Value(name="t", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([None] * 4))
+    graph = ir.Graph([value], [], nodes=[], opset_imports={"": 17}, name="kernels")
+    nodes = Nodes(graph, "n")
+    left, right = (codec.decode(nodes, codec.encode(nodes, value, fitted), fitted) for _ in range(2))
+    product = nodes.add("MatMul", left, right, rank=4)
+    pooled = nodes.add("AveragePool", left, rank=4, kernel_shape=(2, 2))
+    graph.outputs.extend([product, codec.decode(nodes, codec.encode(nodes, pooled, fitted), fitted)])
+    graph.extend(nodes.made)
+    model = ir.to_proto(ir.Model(graph, ir_version=8)).SerializeToString()
+    (back,) = run(pair_model(fitted), [values])
+    got = run(model, [values])
+    np.testing.assert_allclose(got[0], np.matmul(back, back), rtol=1e-4, atol=1e-4 * float(np.max(np.abs(got[0]))))
+    assert got[1].shape == (2, 32, 7, 7)
 
 
 def test_a_linear_code_of_all_that_varies_loses_only_what_rounding_does() -> None:

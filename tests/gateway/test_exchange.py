@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,18 @@ import pytest
 import uvloop
 from onnx import TensorProto
 
-from mopar.bundle import Bundle
+from mopar.bundle import Bundle, build, open_bundle
 from mopar.gateway.arrays import Array
+from mopar.measurement.recording import record
 from mopar.platforms.local.places import Places
 from mopar.runtime.frames import TensorRef
 from mopar.runtime.sequence import ABORT
 from mopar.types import DeploymentError, RequestError, TensorSpec
+from tests.bundle.parted import MODEL, in_parts, known
 from tests.bundle.steps import stepped
+from tests.bundle.test_encoded_shares import codings_of
 from tests.gateway.test_executor import PATIENCE_S, Served, failure, serving, until
+from tests.models import sample_inputs
 from tests.models.builder import Builder
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -260,3 +265,22 @@ def test_who_leaves_keeps_no_worker_waiting(bundle: Bundle, flags: Flags) -> Non
             assert_right(await served.ask(sample(1)), sample(1))
 
     uvloop.run(main())
+
+
+def test_codes_are_exchanged_as_other_tensors_are(tmp_path: Path, flags: Flags) -> None:
+    """By parts that get all their calls at once; answers are those of the calls one by one."""
+    codings = codings_of("exchanged", "int8", tmp_path / "plain")
+    plan = replace(in_parts("exchanged"), codecs=dict.fromkeys(codings, "int8"))
+    build(known()[0], plan, tmp_path / "coded", codings=codings)
+    coded, feeds = open_bundle(tmp_path / "coded"), sample_inputs(MODEL)
+    want = record(coded, feeds).outputs
+
+    async def main() -> None:
+        async with serving(coded) as served:
+            for _ in range(2):
+                got = await served.ask(feeds)
+                for name, array in want.items():
+                    np.testing.assert_array_equal(got[name], array)
+
+    uvloop.run(main())
+    assert flags.found

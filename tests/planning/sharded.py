@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, with_headroom
 from mopar.planning.model.boundary import slice_inputs, slice_outputs
 from mopar.planning.model.calls import CallCosts, call_costs, cold_cache_penalty, step_costs
+from mopar.planning.model.codings import NO_CODINGS, Codings, applied
 from mopar.planning.model.prices import bought_mib, calls_usd
 from mopar.planning.model.times import beside_ms, elapsed_ms
 from mopar.planning.numbers import MIB
@@ -21,6 +22,7 @@ from mopar.types import (
     GraphPart,
     PartProfile,
     PlatformLimits,
+    Predicted,
     PriceBook,
     Profile,
     ShardStep,
@@ -31,6 +33,8 @@ from tests.planning.oracle import sizes_of
 from tests.planning.strategies import profiles
 
 COUNTS = (2, 3)
+_Moved = Sequence[tuple[TensorProfile, float]]
+"""Tensors, and how much of each."""
 
 
 @st.composite
@@ -118,8 +122,18 @@ class Everything:
     ``quickest``: of the paths through steps by a number of parts, the fastest only, as the search defines a group.
     """
 
-    def __init__(self, profile: Profile, book: PriceBook, limits: PlatformLimits, *, quickest: bool = True) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        book: PriceBook,
+        limits: PlatformLimits,
+        *,
+        quickest: bool = True,
+        codings: Codings = NO_CODINGS,
+    ) -> None:
         self.profile, self.book, self.limits, self._quickest = profile, book, limits, quickest
+        self.codings = applied(profile, codings)
+        self._drawn = codings
         self._costs = call_costs(profile.runtime, limits), step_costs(profile.runtime, limits)
         self._elapsed, self._beside = elapsed_ms(profile), beside_ms(profile, shares_host=limits.shares_host)
         self._overhead = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
@@ -136,12 +150,13 @@ class Everything:
                     functions = sum(piece.size.parts for piece, _ in pieces)
                     if functions <= most:
                         shape = chain_shape(self.profile, [piece for piece, _ in pieces])
-                        cost = evaluate(self.profile, self.book, self.limits, shape).cost_per_million_usd
+                        cost = self.evaluated(shape).cost_per_million_usd
                         yield cost, sum(ms for _, ms in pieces), functions
 
     def _pieces_between(self, start: int, stop: int) -> list[tuple[Slice, float]]:
         """A slice in each option and size, with its latency."""
-        single = [Slice(start, stop, size) for size in sizes_of(self.profile, self.book, (start, stop))]
+        sizes = sizes_of(self.profile, self.book, (start, stop), self.codings)
+        single = [Slice(start, stop, size) for size in sizes]
         found = [(piece, self._single_ms(piece)) for piece in single]
         for count in COUNTS:
             grouped = [Slice(start, stop, Size(1, 1.0, 1, count), steps) for steps in self.paths(start, stop, count)]
@@ -165,6 +180,12 @@ class Everything:
                 for share in part.part.outputs
                 if share.tensor in outputs
             )
+            and not any(
+                share.summand or (share.axis is not None and share.axis not in self._axes(share.tensor))
+                for part in step.parts
+                for share in part.part.outputs
+                if share.tensor in self.codings
+            )
         ]
 
         def onwards(at: int) -> Iterator[tuple[ShardStep, ...]]:
@@ -181,7 +202,7 @@ class Everything:
         mine = [function for function in shape.functions if "_" in function.name]
         if len(mine) < piece.size.parts or not all(function.graphs for function in mine):
             return None
-        needs = evaluate(self.profile, self.book, self.limits, shape).functions
+        needs = self.evaluated(shape).functions
         need = max(with_headroom(one.memory_mib) for one in needs if "_" in one.name)
         floor, book = bought_mib(self.book, need), self.book
         if book.mib_per_vcpu is not None:
@@ -199,7 +220,7 @@ class Everything:
     def group_usd(self, piece: Slice) -> float:
         """Price of a group's calls, from what the evaluation of a plan says is billed."""
         shape = self._around(piece)
-        figures = {one.name: one for one in evaluate(self.profile, self.book, self.limits, shape).functions}
+        figures = {one.name: one for one in self.evaluated(shape).functions}
         total = 0.0
         for function in shape.functions:
             if "_" in function.name:
@@ -224,7 +245,7 @@ class Everything:
         inputs = tuple(replace(item, sources=(replace(item.sources[0], producer=REQUEST),)) for item in call.inputs)
         function = next(function for function in shape.functions if function.name == call.function)
         alone = PlanShape((function,), (graph,), (replace(call, inputs=inputs),), ())
-        return evaluate(self.profile, self.book, self.limits, alone).latency_ms
+        return self.evaluated(alone).latency_ms
 
     def group_ms(self, piece: Slice) -> float:
         """Sum over steps of the slowest part's time."""
@@ -232,36 +253,57 @@ class Everything:
         for start, stop, step in covered(piece):
             costs = self._costs[0 if start == piece.start else 1]
             if step is None:
-                sides = (
-                    slice_inputs(self.profile.tensors, start, stop),
-                    slice_outputs(self.profile.tensors, start, stop),
-                )
+                read = [(one, 1.0) for one in slice_inputs(self.profile.tensors, start, stop)]
+                made = [(one, 1.0) for one in slice_outputs(self.profile.tensors, start, stop)]
                 compute = self._elapsed[stop] - self._elapsed[start]
-                total += self._call_ms(costs, start, compute, sum(one.bytes for side in sides for one in side))
+                total += self._call_ms(costs, start, compute, self._moved_ms(costs, read, made))
                 continue
             parts = [part for part in step.parts if part.part.outputs]
             beside = self._beside[stop] - self._beside[start]
-            total += max(self._call_ms(costs, start, beside * one.time_share, self._moved(one.part)) for one in parts)
+            total += max(
+                self._call_ms(costs, start, beside * one.time_share, self._part_ms(costs, one.part)) for one in parts
+            )
         return total
 
-    def _moved(self, part: GraphPart) -> float:
-        """Bytes: its inputs and outputs, and of a summand one more for each other part, which readers read."""
-        shapes = {tensor.name: tensor for tensor in self.profile.tensors}
+    def _part_ms(self, costs: CallCosts, part: GraphPart) -> float:
+        """Its inputs and outputs: of a summand one more for each other part, which readers read; whole codes."""
+        tensors = {tensor.name: tensor for tensor in self.profile.tensors}
 
-        def of(shares: Sequence[Share]) -> float:
-            found = 0.0
-            for share in shares:
-                tensor = shapes[share.tensor]
-                part_of = 1.0 if share.axis is None else (share.stop - share.start) / tensor.shape[share.axis]
-                found += tensor.bytes * part_of * (part.count if share.summand else 1)
-            return found
+        def of(share: Share) -> tuple[TensorProfile, float]:
+            tensor = tensors[share.tensor]
+            part_of = 1.0 if share.axis is None else (share.stop - share.start) / tensor.shape[share.axis]
+            return tensor, part_of * (part.count if share.summand else 1)
 
-        return of(part.inputs) + of(part.outputs)
+        read = [(tensors[one.tensor], 1.0) if one.tensor in self.codings else of(one) for one in part.inputs]
+        return self._moved_ms(costs, read, [of(one) for one in part.outputs])
 
-    def _call_ms(self, costs: CallCosts, start: int, engine_ms: float, moved: float) -> float:
+    def _moved_ms(self, costs: CallCosts, read: _Moved, made: _Moved) -> float:
+        """Time of tensors, of which so much is read and made: on the wire, encoded and decoded."""
+        assert costs.consumer == costs.producer, "both ends of a tensor take as long"
+        per_mib = costs.consumer.inside_ms_per_mib + costs.consumer.outside_ms_per_mib
+        total = 0.0
+        for tensors, reads in ((read, True), (made, False)):
+            for tensor, much in tensors:
+                coding = self.codings.get(tensor.name)
+                ms = per_mib
+                if coding is not None:
+                    inside = coding.decode_ms_per_mib if reads else coding.encode_ms_per_mib
+                    outside = coding.read_ms_per_mib if reads else coding.made_ms_per_mib
+                    ms = per_mib * coding.ratio + inside + outside
+                total += tensor.bytes / MIB * much * ms
+        return total
+
+    def _axes(self, tensor: str) -> Sequence[int]:
+        """Along which its codec encodes shares."""
+        axes = self.codings[tensor].share_axes
+        return range(9) if axes is None else axes
+
+    def evaluated(self, shape: PlanShape) -> Predicted:
+        """The evaluation of a plan."""
+        return evaluate(self.profile, self.book, self.limits, shape, self._drawn)
+
+    def _call_ms(self, costs: CallCosts, start: int, engine_ms: float, moved_ms: float) -> float:
         compute = engine_ms + self._overhead.get(start, 0.0)
         penalty = cold_cache_penalty(costs, compute, self._elapsed[-1])
         cold = penalty.inside_ms + penalty.outside_ms
-        assert costs.consumer == costs.producer, "both ends of a tensor take as long"
-        wire = moved / MIB * (costs.consumer.inside_ms_per_mib + costs.consumer.outside_ms_per_mib)
-        return compute + cold + wire + costs.inside_ms + costs.outside_ms
+        return compute + cold + moved_ms + costs.inside_ms + costs.outside_ms

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mopar.planning import PlanShape, Size, Slice, chain_shape, evaluate, plan, plan_cuts, shape_of, stored
+from mopar.planning.model.codings import NO_CODINGS, Codings
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.orchestration import orchestrated
 from mopar.platforms.books import load_book, run_by
-from mopar.types import Orchestrated, Orchestrator, PriceBook, Profile, Region, RuntimeCosts, UsageError
+from mopar.types import Orchestrated, Orchestrator, PriceBook, Profile, Region, RuntimeCosts, TensorCoding, UsageError
 from tests.planning.oracle import candidates
 from tests.planning.strategies import ORCHESTRATORS
 from tests.planning.test_optimum import random_questions
@@ -22,10 +23,10 @@ AT_ONCE = RuntimeCosts(45.0, 0.0, 0.0, wire_ms_per_mib=0.0, init_ms=120.0)
 """Calls take no longer than their layers."""
 
 
-def priced(profile: Profile, book: PriceBook, shape: PlanShape) -> Orchestrated | None:
-    found = evaluate(profile, book, FREE, shape)
-    by = orchestrated(CostModel.of(profile, book, FREE), shape, found.latency_ms)
-    without = evaluate(profile, replace(book, orchestrator=None), FREE, shape)
+def priced(profile: Profile, book: PriceBook, shape: PlanShape, codings: Codings = NO_CODINGS) -> Orchestrated | None:
+    found = evaluate(profile, book, FREE, shape, codings)
+    by = orchestrated(CostModel.of(profile, book, FREE, codings), shape, found.latency_ms)
+    without = evaluate(profile, replace(book, orchestrator=None), FREE, shape, codings)
     added = 0.0 if by is None else by.total_per_million_usd
     assert found.cost_per_million_usd == pytest.approx(without.cost_per_million_usd + added)
     assert replace(found, cost_per_million_usd=0.0) == replace(without, cost_per_million_usd=0.0)
@@ -121,6 +122,9 @@ def test_tensors_of_which_calls_read_regions_are_objects_however_small() -> None
     book = run_by(BOOK, "step-functions")
     by = [priced(profile, book, one) for one in (whole, shape)]
     assert [(one.objects, one.objects_per_million_usd) for one in by if one] == [(0, 0.0), (1, pytest.approx(5.4))]
+    coded = priced(profile, book, shape, {read.tensor: TensorCoding("int8", 0.25, 0.1, 0.1)})
+    assert coded is not None
+    assert coded.objects == 0, "codes are read whole"
 
 
 def test_a_dear_orchestrator_leaves_the_model_whole() -> None:

@@ -9,8 +9,8 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from mopar import __version__
-from mopar.bundle.calls import ENCODED, graph_name, output_names, part_name
-from mopar.bundle.codes import Codings, code_suffixes, codes_of, encode_outputs, encoded_tensors
+from mopar.bundle.calls import Sending, graph_name, output_names, part_name
+from mopar.bundle.codes import Codings, code_suffixes, codes_of, encode_outputs, encoded_tensors, of_share
 from mopar.bundle.folder import MANIFEST, file_entries
 from mopar.bundle.lowering import LoweredCall, apply_form, lower_call
 from mopar.bundle.residuals import read_residuals_in_blocks
@@ -30,6 +30,7 @@ from mopar.types import (
     Manifest,
     PackedEntry,
     Plan,
+    Share,
     TensorSpec,
 )
 
@@ -84,18 +85,19 @@ def _write(model: Model, plan: Plan, codings: Codings, root: Path, progress: Pro
     check_plan(plan, len(layers))
     graphs = {graph.id: graph for graph in plan.graphs}
     codes = code_suffixes(codings)
+    sending = Sending.of(plan, codes)
     entries: dict[tuple[str, str, tuple[object, ...]], GraphEntry] = {}
     calls: list[Call] = []
     for number, call in enumerate(plan.calls):
         progress("building", number / len(plan.calls))
         graph = graphs[call.graph]
         inputs, outputs = _checked_boundary(model, layers, graph)
-        lowered = lower_call(call, {spec.name: spec for spec in inputs}, codes)
+        lowered = lower_call(call, {spec.name: spec for spec in inputs}, sending)
         key = call.function, call.graph, lowered.form
         if key not in entries:
             name = graph_name(call.function, call.graph, len(entries) if lowered.form else None)
             made = graph_model(model, layers, graph, lowered, codings)
-            given = encode_outputs(made, _in_order(outputs, call.outputs), codings, output_names(plan))
+            given = encode_outputs(made, _in_order(outputs, call.outputs), encoders(graph, codings), output_names(plan))
             entries[key] = _write_graph(made, lowered, name, (_taken(inputs, lowered, codings), given), root)
         sent = tuple(spec.name for spec in entries[key].outputs)
         calls.append(Call(call.id, call.function, entries[key].id, lowered.call.inputs, sent))
@@ -154,6 +156,12 @@ def graph_model(
     return made
 
 
+def encoders(graph: Graph, codings: Codings) -> Codings:
+    """What encodes the outputs of a graph: of a part its shares of tensors. Raises BundleError where nothing does."""
+    shares = map(Share, graph.outputs) if graph.part is None else graph.part.outputs
+    return {share.tensor: of_share(codings, share) for share in shares if share.tensor in codings}
+
+
 def _in_order(specs: Sequence[TensorSpec], names: Sequence[str]) -> list[TensorSpec]:
     by_name = {spec.name: spec for spec in specs}
     return [by_name[name] for name in names]
@@ -168,8 +176,8 @@ def _taken(specs: Sequence[TensorSpec], lowered: LoweredCall, codings: Codings) 
         for index, source in enumerate(item.sources):
             name = part_name(item.tensor, index)
             found = [TensorSpec(name, whole.dtype, shape)]
-            if source.producer == ENCODED:
-                fitted = codings[source.tensor]
+            if source.encoded is not None:
+                fitted = codings[source.encoded.tensor]
                 found = [code.spec(name) for code in codes_of(fitted, fitted.any_size(name))]
             by_name |= {spec.name: spec for spec in found}
     return tuple(by_name[item.tensor] for item in lowered.call.inputs)

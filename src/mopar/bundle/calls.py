@@ -4,15 +4,44 @@ Tensors that are sent encoded are several there: their codes.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from mopar.types import BundleError, Call, CallInput, Manifest, Plan, Source
+from mopar.bundle.form import Form, FormInput, FormSource
+from mopar.bundle.sent_codecs import sent_codecs
+from mopar.planning.model.shape import call_shares
+from mopar.types import BundleError, Call, CallInput, Manifest, Plan, Share, Source
 
 Codes = Mapping[str, tuple[str, ...]]
 """Tensor that is sent encoded -> the ends of its codes' names."""
-ENCODED = "encoded"
-"""In a form, the producer of a source whose tensor is sent encoded."""
-Form = tuple[CallInput, ...]
-"""Inputs that a graph assembles of several sources itself, independent of their producers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a plan's tensors are sent.
+
+    Attributes:
+        codes: of those that graphs encode.
+        compressed: those that messages carry encoded.
+        shares: the share of each tensor that each call produces, by call and tensor.
+    """
+
+    codes: Codes
+    compressed: frozenset[str]
+    shares: Mapping[tuple[str, str], Share]
+
+    @classmethod
+    def of(cls, plan: Plan, codes: Codes) -> "Sending":
+        """Of a plan whose tensors have these codes."""
+        graphs = {graph.id: graph for graph in plan.graphs}
+        return cls(codes, frozenset(sent_codecs(plan)), call_shares(graphs, plan.calls))
+
+    def in_place(self, source: Source) -> bool:
+        """Whether a contiguous source is read as it is sent: of a code, no region is."""
+        return source.tensor not in self.codes and (source.region is None or source.tensor not in self.compressed)
+
+
+AS_THEY_ARE = Sending({}, frozenset(), {})
+"""No tensor is encoded."""
 
 
 def part_name(tensor: str, index: int) -> str:
@@ -30,15 +59,13 @@ def code_name(tensor: str, suffix: str) -> str:
     return f"{tensor}/{suffix}"
 
 
-def form_of(item: CallInput, codes: Codes) -> CallInput:
-    """An input without its producers, but with tensors that are sent encoded: calls of equal forms share a graph."""
-    sources = tuple(
-        Source(ENCODED, source.tensor, source.region)
-        if source.tensor in codes
-        else Source("", item.tensor, source.region)
-        for source in item.sources
-    )
-    return CallInput(item.tensor, sources, item.combine, item.axis)
+def form_of(item: CallInput, sending: Sending = AS_THEY_ARE) -> FormInput:
+    """An input without its producers, but with what they encode: calls of equal forms share a graph."""
+    sources = []
+    for source in item.sources:
+        share = sending.shares.get((source.producer, source.tensor), Share(source.tensor))
+        sources.append(FormSource(source.region, share if source.tensor in sending.codes else None))
+    return FormInput(item.tensor, tuple(sources), item.combine, item.axis)
 
 
 def assembled_inputs(item: CallInput, codes: Codes) -> tuple[CallInput, ...]:
@@ -78,8 +105,9 @@ def check_calls(manifest: Manifest) -> None:
         BundleError: a call is not the plan's, or no call runs some graph or function.
     """
     names: dict[tuple[str, str, Form], str] = {}
+    sending = Sending.of(manifest.plan, manifest.codes)
     for call, planned in zip(manifest.calls, manifest.plan.calls, strict=True):
-        inputs, form = _lowered(call, planned, manifest.codes)
+        inputs, form = _lowered(call, planned, sending)
         outputs = sent_outputs(planned, manifest.codes, output_names(manifest.plan))
         if (call.function, call.inputs, call.outputs) != (planned.function, inputs, outputs):
             raise BundleError(f"call {call.id} is not the plan's")
@@ -97,14 +125,14 @@ def check_calls(manifest: Manifest) -> None:
             raise BundleError(f"function {function.name} is never called")
 
 
-def _lowered(call: Call, planned: Call, codes: Codes) -> tuple[tuple[CallInput, ...], Form]:
+def _lowered(call: Call, planned: Call, sending: Sending) -> tuple[tuple[CallInput, ...], Form]:
     """The inputs of the planned call after lowering, and the form: inputs that the graph of ``call`` assembles."""
     inputs: list[CallInput] = []
-    form: list[CallInput] = []
+    form: list[FormInput] = []
     for item in planned.inputs:
         if item in call.inputs:
             inputs.append(item)
             continue
-        form.append(form_of(item, codes))
-        inputs += assembled_inputs(item, codes)
+        form.append(form_of(item, sending))
+        inputs += assembled_inputs(item, sending.codes)
     return tuple(inputs), tuple(form)

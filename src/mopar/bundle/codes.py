@@ -8,7 +8,7 @@ from mopar.bundle.calls import code_name
 from mopar.bundle.sent_codecs import in_graphs
 from mopar.codecs import Code, Fitted, codec_of
 from mopar.codecs.nodes import Nodes
-from mopar.types import BundleError, Plan, TensorSpec, dtype_of_name
+from mopar.types import BundleError, Plan, Share, TensorSpec, dtype_of_name
 
 Codings = Mapping[str, Fitted]
 """Tensor -> its codec; the model's inputs have none."""
@@ -25,6 +25,22 @@ def encoded_tensors(plan: Plan, codings: Codings) -> dict[str, Fitted]:
             "plan it again"
         )
     return {name: codings[name] for name in plan.codecs if name in read}
+
+
+def of_share(codings: Codings, share: Share) -> Fitted:
+    """What encodes and decodes a share of a tensor that has a codec.
+
+    Raises:
+        BundleError: the codec takes no such share.
+    """
+    fitted = codings[share.tensor]
+    codec = codec_of(fitted.text)
+    if share.summand or not (share.axis is None or share.axis in codec.share_axes(fitted)):
+        what = "summands" if share.summand else f"shares along axis {share.axis}"
+        raise BundleError(
+            f"the plan encodes {what} of {share.tensor} with {fitted.text}, which takes none: plan it again"
+        )
+    return fitted if share.axis is None else codec.of_share(fitted, share.axis, share.start, share.stop)
 
 
 def codes_of(fitted: Fitted, spec: TensorSpec) -> tuple[Code, ...]:

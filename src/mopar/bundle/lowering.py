@@ -12,8 +12,9 @@ from types import MappingProxyType
 import numpy as np
 import onnx_ir as ir
 
-from mopar.bundle.calls import ENCODED, Codes, assembled_inputs, form_of, part_name
-from mopar.bundle.codes import Codings, decoder
+from mopar.bundle.calls import AS_THEY_ARE, Sending, assembled_inputs, form_of, part_name
+from mopar.bundle.codes import Codings, decoder, of_share
+from mopar.bundle.form import Form, FormInput
 from mopar.types import BundleError, Call, CallInput, Region, TensorSpec, dtype_of_name, format_shape
 
 _SLICE_TAKES_INPUTS = 10
@@ -27,16 +28,16 @@ class LoweredCall:
     """A call whose inputs have one source each, and the form: the inputs that its graph must assemble or decode."""
 
     call: Call
-    form: tuple[CallInput, ...]
+    form: Form
 
 
-def lower_call(call: Call, specs: Mapping[str, TensorSpec], codes: Codes = MappingProxyType({})) -> LoweredCall:
+def lower_call(call: Call, specs: Mapping[str, TensorSpec], sending: Sending = AS_THEY_ARE) -> LoweredCall:
     """Split joined inputs into one input per source, and encoded ones into their codes.
 
     Args:
         call: a call of a plan.
         specs: the graph's tensors by name.
-        codes: of the tensors that are sent encoded.
+        sending: how the plan's tensors are sent.
 
     Returns:
         The call with plain inputs; ``form`` lists the inputs that ``apply_form`` must rewrite.
@@ -45,21 +46,21 @@ def lower_call(call: Call, specs: Mapping[str, TensorSpec], codes: Codes = Mappi
         BundleError: a region is empty, its axis does not exist, or its size is not the one that the graph declares.
     """
     inputs: list[CallInput] = []
-    form: list[CallInput] = []
+    form: list[FormInput] = []
     for item in call.inputs:
         for source in item.sources:
             _check_region(source.region, specs[item.tensor], whole=item.combine == "none")
         in_place = item.combine == "none" and _contiguous(item.sources[0].region, specs[item.tensor])
-        if in_place and item.sources[0].tensor not in codes:
+        if in_place and sending.in_place(item.sources[0]):
             inputs.append(item)
             continue
-        form.append(form_of(item, codes))
-        inputs += assembled_inputs(item, codes)
+        form.append(form_of(item, sending))
+        inputs += assembled_inputs(item, sending.codes)
     plain = Call(call.id, call.function, call.graph, tuple(inputs), call.outputs)
     return LoweredCall(plain, tuple(form))
 
 
-def apply_form(model: ir.Model, form: tuple[CallInput, ...], codings: Codings = MappingProxyType({})) -> None:
+def apply_form(model: ir.Model, form: Form, codings: Codings = MappingProxyType({})) -> None:
     """Rewrite a graph's inputs in place: codes are decoded, regions become Slice, joins become Concat or Sum.
 
     Raises:
@@ -81,7 +82,7 @@ def apply_form(model: ir.Model, form: tuple[CallInput, ...], codings: Codings = 
 
 
 def _part(
-    graph: ir.Graph, value: ir.Value, item: CallInput, index: int, codings: Codings
+    graph: ir.Graph, value: ir.Value, item: FormInput, index: int, codings: Codings
 ) -> tuple[list[ir.Value], ir.Value]:
     """Make the graph inputs for one source; returns them and the region of the tensor that is used."""
     source = item.sources[index]
@@ -89,9 +90,8 @@ def _part(
     rank = len(value.shape) if value.shape is not None else None
     shape = None if rank is None else ir.Shape([None] * rank)
     name = part_name(item.tensor, index)
-    if source.producer == ENCODED:
-        fitted = codings[source.tensor]
-        inputs, part, nodes = decoder(graph, name, fitted)
+    if source.encoded is not None:
+        inputs, part, nodes = decoder(graph, name, of_share(codings, source.encoded))
         _place_first(graph, nodes.made)
     else:
         part = ir.Value(name=name, type=value.type, shape=shape)
@@ -107,7 +107,7 @@ def _part(
     return inputs, _prepend(graph, "Slice", [part, *constants], name, value.type)
 
 
-def _join(graph: ir.Graph, item: CallInput, parts: list[tuple[list[ir.Value], ir.Value]]) -> ir.Value:
+def _join(graph: ir.Graph, item: FormInput, parts: list[tuple[list[ir.Value], ir.Value]]) -> ir.Value:
     taken = [value for _, value in parts]
     if item.combine == "none":
         return taken[0]

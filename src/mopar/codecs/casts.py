@@ -1,6 +1,6 @@
 """Half of the bytes: floats of 16 bits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,14 @@ class Cast:
     def decode(self, nodes: Nodes, codes: Sequence[ir.Value], fitted: Fitted) -> ir.Value:  # noqa: ARG002 - as above
         """A cast back."""
         return nodes.add("Cast", codes[0], to=int(ir.DataType.FLOAT))
+
+    def share_axes(self, fitted: Fitted) -> Collection[int]:
+        """All: elements are cast one by one."""
+        return range(fitted.rank)
+
+    def of_share(self, fitted: Fitted, axis: int, start: int, stop: int) -> Fitted:  # noqa: ARG002 - as above
+        """The same."""
+        return fitted
 
 
 FP16 = Cast("fp16", "float16", ir.DataType.FLOAT16, 6e4 / 4, least_opset=6)

@@ -1,6 +1,6 @@
 """What a codec is: the Protocol that each implements, and the data that pass between its parts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -105,6 +105,15 @@ class GraphCodec(Protocol):
 
     def decode(self, nodes: Nodes, codes: Sequence[ir.Value], fitted: Fitted) -> ir.Value:
         """Add the decoder's nodes; returns the tensor."""
+
+    def share_axes(self, fitted: Fitted) -> Collection[int]:
+        """Axes along which shares of the tensor can be encoded by themselves, with what was fitted to all of it.
+
+        Arrays are not looked at: ``unfitted`` has the same axes.
+        """
+
+    def of_share(self, fitted: Fitted, axis: int, start: int, stop: int) -> Fitted:
+        """What was fitted, for elements ``start`` to ``stop`` (exclusive) along one of ``share_axes``."""
 
 
 @runtime_checkable

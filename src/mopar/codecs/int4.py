@@ -1,6 +1,6 @@
 """An eighth of the bytes: integers of 4 bits, two in a byte, with a range for each channel found in each request."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +85,14 @@ class Int4:
         flat = nodes.add("Slice", filled, nodes.constant(np.array([0])), count, rank=1)
         code = nodes.add("Reshape", flat, shape, rank=rank, allowzero=1)
         return nodes.add("Mul", nodes.add("Sub", code, zero, rank=rank), scale, rank=rank)
+
+    def share_axes(self, fitted: Fitted) -> Collection[int]:
+        """All: a share has ranges of its own."""
+        return range(fitted.rank)
+
+    def of_share(self, fitted: Fitted, axis: int, start: int, stop: int) -> Fitted:  # noqa: ARG002 - nothing is fitted
+        """The same."""
+        return fitted
 
 
 def _bytes(shape: Sequence[Dim]) -> int | None:

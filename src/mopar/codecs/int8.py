@@ -1,6 +1,6 @@
 """A quarter of the bytes: integers of 8 bits, with a range for each channel."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,12 +77,27 @@ class Int8:
         return _quantised(nodes, value, scale, zero, fitted), scale, zero
 
     def decode(self, nodes: Nodes, codes: Sequence[ir.Value], fitted: Fitted) -> ir.Value:
-        """One pass."""
+        """One pass; what follows it moves nothing."""
         if self.fixed:
             scale, zero = (nodes.constant(fitted.arrays[name]) for name in ("scale", "zero"))
         else:
             scale, zero = codes[1:]
-        return nodes.add("DequantizeLinear", codes[0], scale, zero, rank=fitted.rank, axis=fitted.axis)
+        found = nodes.add("DequantizeLinear", codes[0], scale, zero, rank=fitted.rank, axis=fitted.axis)
+        if fitted.axis is None:
+            return found
+        # Else the engine would replace it, with a pool or a product that reads it, by a kernel that takes one scale.
+        shape = nodes.add("Shape", codes[0], dtype=ir.DataType.INT64, rank=1)
+        return nodes.add("Reshape", found, shape, rank=fitted.rank)
+
+    def share_axes(self, fitted: Fitted) -> Collection[int]:
+        """All: a share has ranges of its own, or where they are fixed, those of its channels."""
+        return range(fitted.rank)
+
+    def of_share(self, fitted: Fitted, axis: int, start: int, stop: int) -> Fitted:
+        """Fixed ranges of the share's channels."""
+        if axis != fitted.axis:
+            return fitted
+        return replace(fitted, arrays={name: array[start:stop] for name, array in fitted.arrays.items()})
 
 
 def _quantised(nodes: Nodes, value: ir.Value, scale: ir.Value, zero: ir.Value, fitted: Fitted) -> ir.Value:

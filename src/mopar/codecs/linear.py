@@ -5,7 +5,7 @@ Principal Component Analysis, 2nd edition, section 3.2), which of all linear cod
 error; the decoder is its transpose.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -84,6 +84,14 @@ class Linear:
         code = nodes.add("Cast", codes[0], rank=fitted.rank, to=int(ir.DataType.FLOAT))
         back = fitted.arrays["directions"] * fitted.arrays["scale"]
         return mixed(nodes, code, back, fitted.arrays["mean"], fitted.axis, fitted.rank)
+
+    def share_axes(self, fitted: Fitted) -> Collection[int]:
+        """All but the channels': each place is encoded by itself, from all of its channels."""
+        return [axis for axis in range(fitted.rank) if axis != fitted.axis]
+
+    def of_share(self, fitted: Fitted, axis: int, start: int, stop: int) -> Fitted:  # noqa: ARG002 - same for all places
+        """The same."""
+        return fitted
 
 
 def _axis(spec: TensorSpec, samples: Samples) -> int | None:

@@ -1,6 +1,6 @@
 """Decides how to cut a model: pure functions over a profile, a price book and a platform's limits."""
 
-from mopar.planning.codecs import cheapest, crossing_ms, stored, worthwhile
+from mopar.planning.codecs import cheapest, crossing_ms, encodable, for_parts, stored, worthwhile
 from mopar.planning.given import plan_cuts, plan_uniform, plan_unsplit
 from mopar.planning.model.codings import NO_CODINGS, Codings
 from mopar.planning.model.evaluate import evaluate
@@ -34,7 +34,9 @@ __all__ = [
     "cheapest",
     "check_plan",
     "crossing_ms",
+    "encodable",
     "evaluate",
+    "for_parts",
     "layers_text",
     "parse_plan",
     "plan",

@@ -11,7 +11,7 @@ from mopar.planning.model.at_size import at_largest
 from mopar.planning.model.calls import Side, call_costs, crossing_time
 from mopar.planning.model.codings import RAW, Codings, applied
 from mopar.planning.numbers import MIB
-from mopar.types import OBJECT_STORE, PlatformLimits, Profile, RuntimeCosts, TensorCoding, UsageError
+from mopar.types import OBJECT_STORE, Graph, PlatformLimits, Profile, RuntimeCosts, Share, TensorCoding, UsageError
 
 Offers = Mapping[str, Sequence[TensorCoding]]
 """Tensor -> the codecs that it may be sent with."""
@@ -74,6 +74,7 @@ def stored(profile: Profile, limits: PlatformLimits) -> dict[str, TensorCoding]:
                 by_gateway=True,
                 read_ms_per_mib=per_mib_ms,
                 made_ms_per_mib=per_mib_ms,
+                share_axes=(),
             )
     return found
 
@@ -90,6 +91,26 @@ def crossing_ms(
 def cheapest(choices: Mapping[str, Sequence[TensorCoding]]) -> Codings:
     """The first codec of each tensor."""
     return {tensor: codings[0] for tensor, codings in choices.items() if codings}
+
+
+def encodable(graphs: Sequence[Graph], tensor: str, coding: TensorCoding) -> bool:
+    """Whether a codec encodes all that the graphs of a plan make of a tensor."""
+    made = (share for graph in graphs if graph.part is not None for share in graph.part.outputs)
+    return all(coding.encodes(share) for share in made if share.tensor == tensor)
+
+
+def for_parts(profile: Profile, choices: Mapping[str, Sequence[TensorCoding]]) -> dict[str, tuple[TensorCoding, ...]]:
+    """The codecs of each tensor that encode whatever parts can make of it, so that they take no step from a plan."""
+    made: dict[str, list[Share]] = {}
+    for step in profile.shards:
+        for part in step.parts:
+            for share in part.part.outputs:
+                made.setdefault(share.tensor, []).append(share)
+    kept = {
+        tensor: tuple(coding for coding in codings if all(map(coding.encodes, made.get(tensor, ()))))
+        for tensor, codings in choices.items()
+    }
+    return {tensor: codings for tensor, codings in kept.items() if codings}
 
 
 def _sides(profile: Profile) -> dict[str, Sides]:

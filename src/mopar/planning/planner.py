@@ -71,7 +71,8 @@ def plan(
         headroom_share: of required memory, added to it.
         headroom_min_mib: added at least.
         policy: the extent of the search.
-        codings: of tensors that are sent encoded where they pass between functions. A slice is then one function.
+        codings: of tensors that are sent encoded where they pass between functions. A step is not considered where
+            parts make shares of such a tensor that its codec does not encode.
 
     Raises:
         InfeasibleError: no plan keeps the limits; names the limit, its value and the nearest feasible value.

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mopar.types.shards import Share
+
 OBJECT_STORE = "object-store"
 """In place of a codec: a tensor that passes through a store of objects, since no message holds it."""
 
@@ -22,6 +24,7 @@ class TensorCoding:
             outputs.
         read_ms_per_mib, made_ms_per_mib: latency beside that, of each call that reads the tensor, and of the call that
             makes it.
+        share_axes: axes along which a share of the tensor can be encoded by itself; None for any.
     """
 
     text: str
@@ -33,8 +36,13 @@ class TensorCoding:
     by_gateway: bool = False
     read_ms_per_mib: float = 0.0
     made_ms_per_mib: float = 0.0
+    share_axes: tuple[int, ...] | None = None
 
     @property
     def bound_ratio(self) -> float:
         """Bytes that are sent at most, per byte of the tensor."""
         return self.ratio if self.most_ratio is None else self.most_ratio
+
+    def encodes(self, share: Share) -> bool:
+        """Whether what a call produces of the tensor can be encoded; of summands the errors would add up."""
+        return not share.summand and (share.axis is None or self.share_axes is None or share.axis in self.share_axes)

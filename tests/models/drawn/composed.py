@@ -1,11 +1,15 @@
 """A plan's calls, run one after the other in this process from unpacked graphs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 import onnx_ir as ir
 import onnxruntime as ort
 
-from mopar.bundle.assemble import graph_model
+from mopar.bundle.assemble import encoders, graph_model
+from mopar.bundle.calls import Sending, sent_outputs
+from mopar.bundle.codes import Codings, code_suffixes, encode_outputs
 from mopar.bundle.lowering import LoweredCall, lower_call
 from mopar.bundle.shard import shared_specs
 from mopar.graph import Model, boundary, layers_of
@@ -22,32 +26,39 @@ class Composer:
     def __init__(self, model: Model) -> None:
         self._model, self._layers = model, layers_of(model)
         self._sessions: dict[_Key, ort.InferenceSession] = {}
-        self._entering: dict[tuple[int, int], tuple[TensorSpec, ...]] = {}
+        self._entering: dict[tuple[int, int], tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]] = {}
 
-    def prepare(self, plan: Plan) -> "Composition":
-        """Build a plan's graphs.
+    def prepare(self, plan: Plan, codings: Codings = MappingProxyType({})) -> "Composition":
+        """Build a plan's graphs; with ``codings``, they encode and decode tensors.
 
         Raises:
             MoparError: the plan, or one of its graphs, is refused.
         """
         check_plan(plan, len(self._layers))
         graphs = {graph.id: graph for graph in plan.graphs}
-        calls = [self._prepared(graphs[call.graph], call) for call in plan.calls]
+        if codings:
+            self._sessions.clear()  # other plans' have other codecs
+        sending = Sending.of(plan, code_suffixes(codings))
+        calls = [self._prepared(graphs[call.graph], call, sending, codings) for call in plan.calls]
         return Composition(plan, calls)
 
-    def _prepared(self, graph: Graph, call: Call) -> tuple[LoweredCall, ort.InferenceSession]:
+    def _prepared(
+        self, graph: Graph, call: Call, sending: Sending, codings: Codings
+    ) -> tuple[LoweredCall, ort.InferenceSession]:
         run = graph.start, graph.stop
         if run not in self._entering:
-            self._entering[run] = boundary(self._model, self._layers, graph.start, graph.stop)[0]
-        inputs = self._entering[run]
+            self._entering[run] = boundary(self._model, self._layers, graph.start, graph.stop)
+        inputs, leaving = self._entering[run]
         specs = shared_specs(inputs, graph.part.inputs) if graph.part else inputs
-        lowered = lower_call(call, {spec.name: spec for spec in specs})
+        lowered = lower_call(call, {spec.name: spec for spec in specs}, sending)
         key = run, graph.part, lowered.form
         if key not in self._sessions:
-            self._sessions[key] = _session(
-                ir.to_proto(graph_model(self._model, self._layers, graph, lowered)).SerializeToString()
-            )
-        return lowered, self._sessions[key]
+            made = graph_model(self._model, self._layers, graph, lowered, codings)
+            given = [spec for spec in leaving if spec.name in call.outputs]
+            encode_outputs(made, given, encoders(graph, codings), frozenset())
+            self._sessions[key] = _session(ir.to_proto(made).SerializeToString())
+        sent = sent_outputs(call, sending.codes, frozenset())
+        return replace(lowered, call=replace(lowered.call, outputs=sent)), self._sessions[key]
 
 
 class Composition:

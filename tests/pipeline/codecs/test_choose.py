@@ -18,6 +18,7 @@ from mopar.pipeline.codecs.file import codecs_path, read_codecs, write_codecs
 from mopar.pipeline.codecs.offers import Boundary, Wanted
 from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import WORTH, preferred
+from mopar.pipeline.codecs.searches import searched
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
@@ -181,3 +182,51 @@ def test_a_file_of_several_requests(tmp_path: Path) -> None:
         np.savez(path, allow_pickle=False, **given)
         with pytest.raises(InputError, match=says):
             load_calibration(path, model.inputs)
+
+
+@pytest.fixture(scope="module")
+def in_parts(known: tuple[Model, Profile]) -> tuple[Model, Profile]:
+    """The model as if it computed for much longer, so that parts pay behind a network."""
+    model, profile = known
+    layers = tuple(replace(layer, latency_ms=500 * layer.latency_ms) for layer in profile.layers)
+    return model, replace(
+        profile, layers=layers, whole=replace(profile.whole, latency_ms=500 * profile.whole.latency_ms)
+    )
+
+
+BEHIND = PlanOptions(platform="container-http", network=Network(20.0), objective="latency", slo_ms=None)
+
+
+@pytest.mark.parametrize("codecs", [CodecOptions(50.0, "relative"), CodecOptions(0.0, "relative", {"all": "int4"})])
+def test_parts_send_codes_and_lose_what_was_measured(
+    in_parts: tuple[Model, Profile], calibration: Calibration, codecs: CodecOptions, tmp_path: Path
+) -> None:
+    """Ranges are those of shares, in what is measured as in functions."""
+    model, profile = in_parts
+    found = choose(model, profile, BEHIND, calibration, codecs, COSTS)
+    shares = [share for graph in found.plan.graphs if graph.part for share in graph.part.outputs]
+    assert any(share.tensor in found.codings and share.axis is not None for share in shares)
+    assert not any(share.summand for share in shares if share.tensor in found.codings)
+    if not codecs.forced:
+        assert found.plan.predicted.latency_ms < make_plan(profile, BEHIND).predicted.latency_ms
+    assert found.accuracy is not None
+    build(model, found.plan, tmp_path / "bundle", codings=found.codings)
+    bundle, reference = open_bundle(tmp_path / "bundle"), ReferenceModel(materialise(MODEL))
+    got = [record(bundle, request).outputs for request in calibration.held_apart]
+    want = [reference.infer(request) for request in calibration.held_apart]
+    assert loss_of(got, want, "relative")[1] == pytest.approx(found.accuracy.measured, rel=0.01)
+
+
+def test_codecs_that_encode_what_parts_make_are_searched_by_themselves(in_parts: tuple[Model, Profile]) -> None:
+    """A better codec of one tensor could cost the plan its steps; of tensors that one function makes any is kept."""
+    _, profile = in_parts
+    half, better = TensorCoding("fp16", 0.5, 0.1, 0.1), TensorCoding("linear:1", 0.1, 0.1, 0.1, share_axes=())
+    choices = {"maxpool_9": (better, half), "relu_7": (better,)}
+    every = [dict(one) for one in searched(profile, BEHIND, CodecOptions(1.0), choices)]
+    assert every == [choices, {"maxpool_9": (half,), "relu_7": (better,)}]
+    for options, codecs in (
+        (replace(BEHIND, max_parts=1), CodecOptions(1.0)),
+        (replace(BEHIND, cuts=(5,)), CodecOptions(1.0)),
+        (BEHIND, CodecOptions(forced={"all": "linear:1"})),
+    ):
+        assert [dict(one) for one in searched(profile, options, codecs, choices)] == [choices]

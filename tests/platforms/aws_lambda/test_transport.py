@@ -33,7 +33,7 @@ from mopar.types import (
     TensorValue,
     UsageError,
 )
-from tests.bundle.plans import built
+from tests.bundle.plans import built, chain, some_cuts
 from tests.bundle.test_lowering import halves_of, rows
 from tests.graph.composed import assert_equal, run_file
 from tests.models import materialise, sample_inputs
@@ -144,7 +144,7 @@ def test_encoded_tensors_give_the_same_bytes(
 ) -> None:
     """Also where no message holds them: in the bucket they are as they were."""
     model = load_model(materialise("conv_chain"))
-    plan = planned(model, "blosc2:zstd-shuffle")
+    plan = planned(chain(model, some_cuts(model, 2)), "blosc2:zstd-shuffle")
     build(model, replace(plan, codecs={}), tmp_path / "plain")
     build(model, plan, tmp_path / "encoded")
     feeds = compressible("conv_chain")

@@ -16,6 +16,8 @@ from mopar.platforms.codes import codec_library
 from mopar.platforms.local.http_deployment import HttpDeployment
 from mopar.runtime.variants import VARIANTS
 from mopar.types import Plan, PlatformError
+from tests.bundle.parted import ARRANGED, in_parts, known
+from tests.bundle.parted import MODEL as PARTED
 from tests.bundle.plans import chain, some_cuts
 from tests.models import materialise, sample_inputs
 
@@ -23,9 +25,8 @@ MODELS = ("conv_chain", "two_input", "multi_output", "skip")
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
-def planned(model: Model, text: str) -> Plan:
+def planned(plan: Plan, text: str) -> Plan:
     """Every tensor with a codec that passes between functions or to or from them."""
-    plan = chain(model, some_cuts(model, 2))
     names = {source.tensor for call in plan.calls for item in call.inputs for source in item.sources}
     return replace(plan, codecs=dict.fromkeys(sorted(names | {name for name, _ in plan.outputs}), text))
 
@@ -54,21 +55,47 @@ async def served(bundle: Bundle, inputs: Mapping[str, Array]) -> tuple[dict[str,
 @pytest.mark.parametrize(("name", "text"), [*zip(MODELS, sorted(VARIANTS), strict=True)])
 def test_answers_are_the_same_bytes(name: str, text: str, tmp_path: Path) -> None:
     model = load_model(materialise(name))
-    plan = planned(model, text)
-    build(model, replace(plan, codecs={}), tmp_path / "plain")
-    build(model, plan, tmp_path / "encoded")
-    plain, coded = (open_bundle(tmp_path / kind) for kind in ("plain", "encoded"))
+    sent, received = saved(model, chain(model, some_cuts(model, 2)), text, name, tmp_path)
+    if name == "conv_chain":  # the others' tensors are too small for a codec
+        assert sent > 0
+        assert received > 0
+
+
+@pytest.mark.parametrize("arrangement", sorted(ARRANGED))
+def test_parts_answer_with_the_same_bytes(arrangement: str, tmp_path: Path) -> None:
+    """What they make is fewer bytes; what they are sent may be more, where each reads a region and is sent the code."""
+    _, received = saved(known()[0], in_parts(arrangement), "blosc2:zstd-bitshuffle", PARTED, tmp_path)
+    assert received > 0
+
+
+def test_parts_are_sent_codes_of_what_they_read_regions_of(tmp_path: Path) -> None:
+    """Also of a region that is contiguous, of which the gateway would otherwise send what it decoded."""
+    model, plan = known()[0], in_parts("channels")
+    build(model, plan, tmp_path / "plain")
+    build(model, planned(plan, "blosc2:lz4-shuffle"), tmp_path / "encoded")
+    regions = [
+        [source.region for call in open_bundle(tmp_path / kind).manifest.calls for item in call.inputs
+         for source in item.sources if source.region is not None]
+        for kind in ("plain", "encoded")
+    ]  # fmt: skip
+    assert regions[0]
+    assert not regions[1]
+
+
+def saved(model: Model, plan: Plan, text: str, name: str, folder: Path) -> tuple[int, int]:
+    """Bytes that are sent to functions and by them that codes save; answers have to be the same."""
+    build(model, plan, folder / "plain")
+    build(model, planned(plan, text), folder / "encoded")
+    plain, coded = (open_bundle(folder / kind) for kind in ("plain", "encoded"))
     want, sent, received = uvloop.run(served(plain, compressible(name)))
     got, coded_sent, coded_received = uvloop.run(served(coded, compressible(name)))
     assert got == want
-    if name == "conv_chain":  # the others' tensors are too small for a codec
-        assert coded_sent < sent
-        assert coded_received < received
+    return sent - coded_sent, received - coded_received
 
 
 def test_without_the_library_it_is_said_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model(materialise("skip"))
-    build(model, planned(model, "blosc2:lz4-shuffle"), tmp_path / "bundle")
+    build(model, planned(chain(model, some_cuts(model, 2)), "blosc2:lz4-shuffle"), tmp_path / "bundle")
     monkeypatch.setattr("mopar.platforms.codes._PACKAGE", "no_such_package")
     with pytest.raises(PlatformError, match=r"pip install mopar\[lossless\]"):
         codec_library()

@@ -4,7 +4,7 @@ It begins as the linear one and adds to each of its ends a hidden layer, which i
 neighbours.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ import onnx_ir as ir
 from mopar.codecs.autoencoder.state import exported, initial
 from mopar.codecs.codec import Code, Fitted, Samples
 from mopar.codecs.linear import LINEAR
-from mopar.codecs.mixing import mixed
+from mopar.codecs.mixing import are_first, mixed
 from mopar.codecs.nodes import Nodes
 from mopar.types import TensorSpec, UsageError
 
@@ -75,6 +75,14 @@ class Autoencoder:
         """The same backwards."""
         code = nodes.add("Cast", codes[0], rank=fitted.rank, to=int(ir.DataType.FLOAT))
         return _through(nodes, "decoder", code, fitted)
+
+    def share_axes(self, fitted: Fitted) -> Collection[int]:
+        """Those of a linear one; of pictures that of requests alone, since the decoder sees a place's neighbours."""
+        return [0] if are_first(fitted.axis, fitted.rank) else LINEAR.share_axes(fitted)
+
+    def of_share(self, fitted: Fitted, axis: int, start: int, stop: int) -> Fitted:  # noqa: ARG002 - same for all places
+        """The same."""
+        return fitted
 
 
 def _through(nodes: Nodes, end: str, value: ir.Value, fitted: Fitted) -> ir.Value:

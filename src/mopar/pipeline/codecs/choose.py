@@ -5,6 +5,7 @@ The plan that the search finds is taken where the objective prefers it to the pl
 
 import functools
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from mopar.codecs import require_training
 from mopar.graph import Model, layers_of
@@ -16,6 +17,7 @@ from mopar.pipeline.codecs.offers import Boundary, Wanted
 from mopar.pipeline.codecs.options import ALL, NONE, Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.codecs.search import Search
+from mopar.pipeline.codecs.searches import best_of, searched
 from mopar.pipeline.stages import PlanOptions, book_of, limits_of, make_plan
 from mopar.planning import Codings, stored, worthwhile
 from mopar.profiling import Progress
@@ -81,15 +83,16 @@ class CodecPlanner:
             offered = _with_store(offered, stored(self._profile, limits))
         choices = worthwhile(self._profile, limits, offered, all_of_them=bool(codecs.forced))
         losses = functools.partial(self._losses_by, codecs.metric)
-        search = Search(self._profile, options, codecs, self._boundary, choices, losses)
-        found = search.run(progress) if choices else None
+        among = searched(self._profile, options, codecs, choices)
+        searches = (Search(self._profile, options, codecs, self._boundary, own, losses) for own in among)
+        found, tried = best_of(searches, progress)
         if found is None or not (
             codecs.forced or isinstance(raw, InfeasibleError) or preferred(found.plan, raw, WORTH)
         ):
             if isinstance(raw, InfeasibleError):
                 raise raw
-            return Chosen(raw, {}, None, tuple(search.tried))
-        return found
+            return Chosen(raw, {}, None, tried)
+        return replace(found, tried=tried)
 
     def codings(self, plan: Plan, codecs: CodecOptions) -> Codings:
         """What the planner counts for the codecs of a plan that was chosen with these options."""

@@ -6,14 +6,13 @@ from pathlib import Path
 import onnx_ir as ir
 import onnxruntime as ort
 
-from mopar.codecs import Fitted, pair_model
 from mopar.engine.session import ENGINE_ERRORS, engine_reason
 from mopar.files import temporary_folder
 from mopar.gateway.arrays import Array
 from mopar.graph import Layer, Model, extract, save_model
 from mopar.nodes import name_of
 from mopar.pipeline.codecs.calibration import Request
-from mopar.types import EngineError, InputError, Plan
+from mopar.types import EngineError, InputError
 
 _QUIET = 4
 SAMPLE_BYTES = 32 << 20
@@ -111,48 +110,3 @@ def _batches(sizes: Mapping[str, int], count: int, most_bytes: int) -> Iterator[
         held += kept
     if batch:
         yield batch
-
-
-class SlicedModel:
-    """A model run slice by slice as a plan cuts it, with tensors encoded and decoded in between.
-
-    Args:
-        model: to run.
-        layers: of the model.
-    """
-
-    def __init__(self, model: Model, layers: Sequence[Layer]) -> None:
-        self._model, self._layers = model, layers
-        self._slices: dict[tuple[int, int], Session] = {}
-
-    def cut(self, plan: Plan) -> None:
-        """Load the slices of a plan; those that the plan before has too are kept. Each is one function's."""
-        spans = [(graph.start, graph.stop) for graph in plan.graphs]
-        kept = {span: self._slices[span] for span in spans if span in self._slices}
-        self._slices = kept
-        for span in spans:
-            if span not in self._slices:
-                self._slices[span] = session_of(extract(self._model, *span, self._layers))
-
-    def answers(self, plan: Plan, codings: Mapping[str, Fitted], requests: Sequence[Request]) -> list[dict[str, Array]]:
-        """What a plan answers, whose slices were loaded by ``cut``.
-
-        Args:
-            plan: of the model.
-            codings: of the tensors that are sent encoded; others pass as they are.
-            requests: to answer.
-        """
-        pairs = {name: Session(pair_model(fitted), optimised=False) for name, fitted in codings.items()}
-        return [self._answer(plan, pairs, request) for request in requests]
-
-    def _answer(self, plan: Plan, pairs: Mapping[str, Session], request: Request) -> dict[str, Array]:
-        read = dict(request)
-        answer = {}
-        outputs = dict(plan.outputs)
-        graphs = {graph.id: graph for graph in plan.graphs}
-        for call in plan.calls:
-            graph = graphs[call.graph]
-            made = self._slices[graph.start, graph.stop].run(read)
-            answer.update({name: value for name, value in made.items() if outputs.get(name) == call.id})
-            read.update({name: pairs[name].through(value) if name in pairs else value for name, value in made.items()})
-        return {name: answer[name] if name in answer else request[name] for name in outputs}

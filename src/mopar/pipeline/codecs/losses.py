@@ -6,7 +6,8 @@ from mopar.codecs import Fitted
 from mopar.graph import Model, extract, layers_of
 from mopar.pipeline.codecs.accuracy import loss_of, relative_error
 from mopar.pipeline.codecs.calibration import Calibration
-from mopar.pipeline.codecs.engine import SlicedModel, session_of
+from mopar.pipeline.codecs.engine import session_of
+from mopar.pipeline.codecs.sliced import SlicedModel
 from mopar.types import Plan
 
 _TIE = 1e-3
@@ -50,8 +51,8 @@ class Losses:
 
     def alone(self, plan: Plan, tensor: str, fitted: Fitted) -> float:
         """Points that a plan loses where this tensor alone is encoded, and a little for what points do not show."""
-        readers = tuple((graph.start, graph.stop) for graph in plan.graphs if tensor in {*graph.inputs, *graph.outputs})
-        key = (tensor, fitted.text, readers)
+        crossed = [graph for graph in plan.graphs if tensor in {*graph.inputs, *graph.outputs}]
+        key = (tensor, fitted.text, *((graph.start, graph.stop, graph.part) for graph in crossed))
         if key not in self._alone:
             self._sliced.cut(plan)
             got = self._sliced.answers(plan, {tensor: fitted}, self._held)

@@ -125,4 +125,5 @@ class Boundary:
             sent = code_bytes(codec.codes(replace(unfitted, text=text), sized))
             encode_ms, decode_ms = costs.of(text, len(tensor.shape), tensor.bytes)
             mib = tensor.bytes / _MIB
-            yield TensorCoding(text, sent / tensor.bytes, encode_ms / mib, decode_ms / mib)
+            axes = tuple(codec.share_axes(replace(unfitted, text=text)))
+            yield TensorCoding(text, sent / tensor.bytes, encode_ms / mib, decode_ms / mib, share_axes=axes)

@@ -19,7 +19,7 @@ from mopar.pipeline.codecs.offers import Boundary
 from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import preferred
 from mopar.pipeline.stages import PlanOptions, book_of, limits_of, make_plan
-from mopar.planning import NO_CODINGS, Codings, crossing_ms, evaluate, shape_of
+from mopar.planning import NO_CODINGS, Codings, crossing_ms, encodable, evaluate, shape_of
 from mopar.profiling import Progress
 from mopar.types import Accuracy, InfeasibleError, Plan, Profile, TensorCoding
 
@@ -165,6 +165,8 @@ class Search:
         lossy = any(in_graphs(coding.text) for coding in self._choices[tensor])
         fit = self._boundary.fitting(tensor, progress) if lossy else _unfitted
         for coding in self._choices[tensor]:
+            if not encodable(plan.graphs, tensor, coding):
+                continue
             gain = raw - self._figure(plan, {tensor: coding})
             if gain <= enough:
                 continue

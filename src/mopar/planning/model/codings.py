@@ -5,7 +5,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from mopar.planning.model.boundary import slice_inputs, slice_outputs
-from mopar.types import Profile, TensorCoding, TensorProfile
+from mopar.planning.model.shares import share_bytes
+from mopar.types import GraphPart, Profile, TensorCoding, TensorProfile
 
 Codings = Mapping[str, TensorCoding]
 """Tensor -> the codec with which it is sent wherever it crosses a cut."""
@@ -67,6 +68,24 @@ def code_bytes(codings: Codings, tensor: TensorProfile) -> float:
 def slice_code_bytes(codings: Codings, tensors: Sequence[TensorProfile], start: int, stop: int) -> float:
     """Bytes of all codes that layers ``start`` to ``stop`` as one function read and make."""
     return sum(code_bytes(codings, tensor) for tensor in crossing_tensors(codings, tensors, start, stop))
+
+
+def part_code_bytes(codings: Codings, tensors: Mapping[str, TensorProfile], part: GraphPart) -> float:
+    """Bytes that a part holds beside the shares that it reads and makes: codes, and what it takes regions of."""
+    read, made = ([share for share in shares if share.tensor in codings] for shares in (part.inputs, part.outputs))
+    held = 0.0
+    for share in made:
+        held += codings[share.tensor].bound_ratio * share_bytes(tensors[share.tensor], share)
+    for share in read:
+        tensor = tensors[share.tensor]
+        held += code_bytes(codings, tensor) + (0.0 if share.axis is None else tensor.bytes)
+    return held
+
+
+def part_library_mib(codings: Codings, part: GraphPart) -> float:
+    """``library_mib`` of a part."""
+    shares = (*part.inputs, *part.outputs)
+    return max((codings[share.tensor].library_mib for share in shares if share.tensor in codings), default=0.0)
 
 
 def crossing_tensors(

@@ -12,7 +12,7 @@ from mopar.planning.model.orchestration import orchestrated
 from mopar.planning.model.prices import billed_ms, calls_usd
 from mopar.planning.model.quota import cpu_bound_ms, cpu_used_ms
 from mopar.planning.model.shape import PlanShape, call_shares
-from mopar.planning.model.shares import made_bytes, share_bytes
+from mopar.planning.model.shares import made_bytes, read_bytes, share_bytes
 from mopar.planning.model.waiting import waiting_ms
 from mopar.planning.numbers import MIB
 from mopar.types import (
@@ -193,6 +193,9 @@ class _Timing:
 
     def _read(self, item: CallInput) -> Iterator[float]:
         """Bytes of an input's sources; of summands one, since the others are charged to their producers."""
+        if item.tensor in self._model.codings:
+            yield read_bytes(self._tensors[item.tensor], Share(item.tensor), self._model.codings)
+            return
         for source in item.sources[:1] if item.combine == "sum" else item.sources:
             yield self._bytes(source)
 

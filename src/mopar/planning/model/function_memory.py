@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 
 from mopar.planning.model.at_size import at_largest
-from mopar.planning.model.codings import NO_CODINGS, Codings, crossing_tensors, library_mib, slice_code_bytes
+from mopar.planning.model.codings import (
+    NO_CODINGS,
+    Codings,
+    crossing_tensors,
+    library_mib,
+    part_code_bytes,
+    part_library_mib,
+    slice_code_bytes,
+)
 from mopar.planning.model.memory import WeightBytes, active_bytes, required_mib, weight_bytes
 from mopar.planning.model.overhead import RuntimeOverhead
 from mopar.types import Graph, GraphPart, PartProfile, Profile
@@ -35,6 +43,7 @@ class FunctionMemory:
         self._codings = codings
         self._profile = at_largest(profile) if sized is None else sized
         self._parts = parts_of(self._profile)
+        self._tensors = {tensor.name: tensor for tensor in self._profile.tensors}
         self._overhead = RuntimeOverhead(profile)
 
     def memory_mib(self, graphs: Sequence[Graph]) -> float:
@@ -42,9 +51,11 @@ class FunctionMemory:
         whole, parts = self._divided(graphs)
         resident = self._weight_bytes(whole, "resident_bytes") + sum(part.resident_bytes for part in parts)
         active = [self._active_bytes(graph.start, graph.stop) for graph in whole]
-        active += [part.activation_bytes for part in parts]
+        active += [part.activation_bytes + part_code_bytes(self._codings, self._tensors, part.part) for part in parts]
         overhead_mib = max((self._overhead.of(graph.start, graph.stop) for graph in graphs), default=0.0)
-        overhead_mib += max((self._library_mib(graph.start, graph.stop) for graph in whole), default=0.0)
+        libraries_mib = [self._library_mib(graph.start, graph.stop) for graph in whole]
+        libraries_mib += [part_library_mib(self._codings, part.part) for part in parts]
+        overhead_mib += max(libraries_mib, default=0.0)
         return required_mib(self._profile.runtime.base_mib, float(resident + max(active, default=0)), overhead_mib)
 
     def file_bytes(self, graphs: Sequence[Graph]) -> int:

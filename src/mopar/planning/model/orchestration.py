@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
+from mopar.planning.model.codings import RAW
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.objects import is_object
 from mopar.planning.model.prices import round_up
 from mopar.planning.model.shape import PlanShape, call_shares
 from mopar.planning.model.shares import share_bytes
-from mopar.types import REQUEST, Orchestrated, Orchestrator, Share, Source, TensorProfile
+from mopar.types import OBJECT_STORE, REQUEST, Orchestrated, Orchestrator, Share, Source, TensorProfile
 
 _Made = tuple[str, str]
 """A call and a tensor that it makes."""
@@ -67,8 +68,14 @@ class _Objects:
         """The producers of which some call reads a contiguous region: all that they make becomes objects."""
         for source in read:
             share = self._shares.get((source.producer, source.tensor), Share(source.tensor))
-            if source.region is not None and _is_contiguous(self._tensors[share.tensor], source.region.axis):
+            if source.region is None or self._is_code(share.tensor):
+                continue
+            if _is_contiguous(self._tensors[share.tensor], source.region.axis):
                 yield source.producer
+
+    def _is_code(self, tensor: str) -> bool:
+        """Whether a tensor is sent as a code, of which no region can be read."""
+        return self._model.coding(tensor).text not in {RAW.text, OBJECT_STORE}
 
 
 def _is_contiguous(tensor: TensorProfile, axis: int) -> bool:

@@ -30,6 +30,7 @@ class SliceNeeds:
         resident_bytes, file_bytes: of the weights, in memory and in the built files.
         active_bytes: peak bytes of live tensors, at the largest sizes.
         overhead_mib: see ``RuntimeOverhead``.
+        library_mib: of what codecs need.
         input_bytes, output_bytes: of a call's tensors at the largest sizes, as they are sent.
         crossing: time that a call's tensors add to it.
         objects_usd: what those cost that become objects.
@@ -39,6 +40,7 @@ class SliceNeeds:
     file_bytes: Floats
     active_bytes: Floats
     overhead_mib: Floats
+    library_mib: Floats
     input_bytes: Floats
     output_bytes: Floats
     crossing: CallTime[Floats]
@@ -52,6 +54,7 @@ class SliceNeeds:
             file_bytes=self.file_bytes[one],
             active_bytes=self.active_bytes[one],
             overhead_mib=self.overhead_mib[one],
+            library_mib=self.library_mib[one],
             input_bytes=self.input_bytes[one],
             output_bytes=self.output_bytes[one],
             crossing=CallTime(self.crossing.inside_ms[one], self.crossing.outside_ms[one]),
@@ -116,7 +119,8 @@ def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
         file_bytes=_weights(profile, points, "file_bytes"),
         # Tensors that are live at a slice's start either enter the slice or pass over it.
         active_bytes=np.maximum(active - (live[:, None] - inputs), 0.0) + (read_codes + made_codes),
-        overhead_mib=RuntimeOverhead(profile).table(points) + _libraries_mib(model, entering[3:], leaving[3:]),
+        overhead_mib=RuntimeOverhead(profile).table(points),
+        library_mib=_libraries_mib(model, inputs, entering[3:], leaving[3:]),
         input_bytes=read,
         output_bytes=made,
         crossing=CallTime(entering[0] + leaving[0], entering[1] + leaving[1]),
@@ -151,9 +155,9 @@ def crossing_figures(model: CostModel, sized: Profile, used: Sequence[int], side
     return np.array(found).reshape(len(found), 6 + len(libraries))
 
 
-def _libraries_mib(model: CostModel, entering: Sequence[Floats], leaving: Sequence[Floats]) -> Floats:
-    """Memory of the largest library that each slice's codecs take."""
-    most: Floats = np.zeros(())
+def _libraries_mib(model: CostModel, like: Floats, entering: Sequence[Floats], leaving: Sequence[Floats]) -> Floats:
+    """Memory of the largest library that each slice's codecs take; ``like`` has the slices."""
+    most: Floats = np.zeros_like(like)
     for size, read, made in zip(library_sizes(model.codings), entering, leaving, strict=True):
         most = np.maximum(most, size * ((read + made) > 0))
     return most
@@ -183,7 +187,7 @@ def table_of(
     return SliceTable(
         positions=tuple(positions),
         needs=needs,
-        memory_mib=required_mib(model.profile.runtime.base_mib, held_bytes, needs.overhead_mib),
+        memory_mib=required_mib(model.profile.runtime.base_mib, held_bytes, needs.overhead_mib + needs.library_mib),
         inside_ms=times.one_ms,
         inside_two_ms=times.two_ms,
         outside_ms=times.outside_ms,

@@ -7,11 +7,11 @@ import numpy as np
 from mopar.planning.model.at_size import at_largest
 from mopar.planning.model.boundary import last_use
 from mopar.planning.model.calls import CallCosts, CallTime, Side, call_time, crossing_time
+from mopar.planning.model.codings import part_code_bytes, part_library_mib
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.objects import object_usd
-from mopar.planning.model.overhead import RuntimeOverhead
 from mopar.planning.model.prices import billed_ms
-from mopar.planning.model.shares import made_bytes, share_bytes
+from mopar.planning.model.shares import made_bytes, read_bytes, share_bytes
 from mopar.planning.model.table import SliceTable
 from mopar.planning.model.waiting import stage_ms
 from mopar.planning.numbers import Floats, Indices
@@ -38,19 +38,22 @@ class GroupStages:
         self._elapsed, self._beside = np.array(model.one_ms), np.array(model.parts_ms)
         self._tensors = {tensor.name: tensor for tensor in profile.tensors}
         self._largest = {tensor.name: tensor for tensor in at_largest(profile).tensors}
-        self._overhead_mib = RuntimeOverhead(profile).table(np.array(table.positions))
         summed = any(share.summand for step in self.steps for part in step.parts for share in part.part.outputs)
         # An input may be a summand of every part.
         self._copies = parts if summed else 1
 
     def _usable(self, step: ShardStep) -> bool:
-        """Whether a step has that many parts, lies between positions, and leaves the model's outputs whole."""
-        outputs = {spec.name for spec in self._model.profile.outputs}
-        shares = [share for part in step.parts for share in part.part.outputs if share.tensor in outputs]
+        """Whether a step has that many parts, lies between positions, and its outputs can be sent.
+
+        Those of the model are left whole, and of an encoded tensor parts make shares that its codec encodes.
+        """
+        outputs, codings = {spec.name for spec in self._model.profile.outputs}, self._model.codings
+        shares = [share for part in step.parts for share in part.part.outputs]
         return (
             len(step.parts) == self.parts
             and {step.start, step.stop} <= self._number.keys()
-            and not any(share.summand or share.axis is not None for share in shares)
+            and not any(share.summand or share.axis is not None for share in shares if share.tensor in outputs)
+            and all(codings[share.tensor].encodes(share) for share in shares if share.tensor in codings)
         )
 
     def alone(self, stop: int) -> Stages:
@@ -63,7 +66,8 @@ class GroupStages:
         sums[:, Sum.FILE_BYTES, 0] = needs.file_bytes[:stop, stop]
         sums[:, Sum.OBJECTS_USD, 0] = needs.objects_usd[:stop, stop]
         most[:, Most.ACTIVE_BYTES, 0] = needs.active_bytes[:stop, stop]
-        most[:, Most.OVERHEAD_MIB, 0] = self._overhead_mib[:stop, stop]
+        most[:, Most.OVERHEAD_MIB, 0] = needs.overhead_mib[:stop, stop]
+        most[:, Most.LIBRARY_MIB, 0] = needs.library_mib[:stop, stop]
         entering, leaving = needs.input_bytes[:stop, stop], needs.output_bytes[:stop, stop]
         most[:, Most.BODY_BYTES, 0] = np.maximum(entering * self._copies, leaving)
         inside_ms, outside_ms = needs.crossing.inside_ms[:stop, stop], needs.crossing.outside_ms[:stop, stop]
@@ -78,7 +82,7 @@ class GroupStages:
         for at, number in enumerate(numbers.tolist()):
             step = self.steps[number]
             whole_ms = self._beside[step.stop] - self._beside[step.start]
-            overhead_mib = self._overhead_mib[self.begins[number], self.ends[number]]
+            overhead_mib = self._table.needs.overhead_mib[self.begins[number], self.ends[number]]
             for one, needs in enumerate(step.parts):
                 if not needs.part.outputs:
                     continue
@@ -104,10 +108,11 @@ class GroupStages:
 
     def _most(self, needs: PartProfile, overhead_mib: float, unsummed: float) -> list[float]:
         """Figures by ``Most``."""
-        entering, leaving = (self._most_bytes(shares) for shares in (needs.part.inputs, needs.part.outputs))
-        summed = [last_use(self._tensors[share.tensor]) for share in needs.part.outputs if share.summand]
-        body_bytes = max(entering * self._copies, leaving)
-        return [needs.activation_bytes, overhead_mib, body_bytes, max(summed, default=unsummed)]
+        part, codings = needs.part, self._model.codings
+        summed = [last_use(self._tensors[share.tensor]) for share in part.outputs if share.summand]
+        active_bytes = needs.activation_bytes + part_code_bytes(codings, self._largest, part)
+        library_mib = part_library_mib(codings, part)
+        return [active_bytes, overhead_mib, library_mib, self._body_bytes(part), max(summed, default=unsummed)]
 
     def _crossing(self, part: GraphPart) -> CallTime[float]:
         """Time that the tensors of a part's call add to it, at the measured point."""
@@ -115,14 +120,20 @@ class GroupStages:
         return CallTime(sum(one.inside_ms for one in each), sum(one.outside_ms for one in each))
 
     def _crossings(self, part: GraphPart) -> Iterator[CallTime[float]]:
+        call, coding, codings = self._model.call, self._model.coding, self._model.codings
         for share in part.inputs:
-            yield crossing_time(self._model.call, share_bytes(self._tensors[share.tensor], share), "consumer")
+            size = read_bytes(self._tensors[share.tensor], share, codings)
+            yield crossing_time(call, size, "consumer", coding(share.tensor))
         for share in part.outputs:
-            yield crossing_time(self._model.call, made_bytes(self._tensors[share.tensor], share, part), "producer")
+            size = made_bytes(self._tensors[share.tensor], share, part)
+            yield crossing_time(call, size, "producer", coding(share.tensor))
 
-    def _most_bytes(self, shares: Sequence[Share]) -> float:
-        """Peak bytes at the largest sizes."""
-        return sum(share_bytes(self._largest[share.tensor], share) for share in shares)
+    def _body_bytes(self, part: GraphPart) -> float:
+        """Bytes of a part's larger body at the largest sizes, as they are sent at most."""
+        coding, codings, sized = self._model.coding, self._model.codings, self._largest
+        entering = (read_bytes(sized[one.tensor], one, codings) * coding(one.tensor).bound_ratio for one in part.inputs)
+        leaving = (share_bytes(sized[one.tensor], one) * coding(one.tensor).bound_ratio for one in part.outputs)
+        return max(sum(entering) * self._copies, sum(leaving))
 
     def _stages(
         self, begins: Indices, compute_ms: Floats, crossing: CallTime[Floats], sums: Floats, most: Floats

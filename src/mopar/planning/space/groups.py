@@ -86,10 +86,9 @@ def groups_of(question: Question, table: SliceTable) -> tuple[Group, ...]:
     """Groups of every number of parts that the profile has and the question allows.
 
     Each part gets a whole CPU, so there are no groups where functions are given less; where functions share the
-    profile's host, there are at most as many parts as cores. Nor are there any where tensors are sent encoded: parts
-    read regions of tensors, of which a code would be read whole.
+    profile's host, there are at most as many parts as cores.
     """
-    if question.model.codings or (question.cpu is not None and question.cpu < 1):
+    if question.cpu is not None and question.cpu < 1:
         return ()
     most = [number for number in (question.max_functions, question.max_parts) if number is not None]
     if question.model.limits.shares_host:
@@ -129,7 +128,8 @@ def _priced(question: Question, table: SliceTable, figures: Figures, paths: Grou
     model, book = question.model, question.model.book
     calls, files = figures.sum(Sum.CALLS), figures.sum(Sum.FILE_BYTES)
     held_bytes = figures.sum(Sum.RESIDENT_BYTES) + figures.largest(Most.ACTIVE_BYTES)
-    required = required_mib(model.profile.runtime.base_mib, held_bytes, figures.largest(Most.OVERHEAD_MIB))
+    beside_mib = figures.largest(Most.OVERHEAD_MIB) + figures.largest(Most.LIBRARY_MIB)
+    required = required_mib(model.profile.runtime.base_mib, held_bytes, beside_mib)
     memory, cpu = _with_a_cpu(question, question.floor_mib(required.max(axis=2)))
     bought = np.where(np.isfinite(memory), memory, 0.0)
     billed = billed_ms(book, figures.held_ms) if model.parts_wait else figures.held_ms

@@ -28,8 +28,9 @@ class Most(IntEnum):
 
     ACTIVE_BYTES = 0
     OVERHEAD_MIB = 1
-    BODY_BYTES = 2
-    SUMMED = 3
+    LIBRARY_MIB = 2
+    BODY_BYTES = 3
+    SUMMED = 4
 
 
 @dataclass(frozen=True, slots=True)
