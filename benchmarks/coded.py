@@ -154,7 +154,7 @@ class Traffic:
             return _code_bytes(fitted, TensorSpec(name, tensor.dtype, tensor.shape))
         if name not in lossless:
             return tensor.bytes
-        code = encoded(from_array(name, self._values[name]), row.plan.codecs[name], lambda _nbytes: None)
+        code = encoded(from_array(name, self._values[name]), row.plan.codecs[name], tensor.bytes)
         return tensor.bytes if code is None else len(code.data)
 
 

@@ -33,7 +33,7 @@ from mopar.runtime.aws_lambda import invoked
 from mopar.runtime.aws_lambda.api import Invocation
 from mopar.runtime.config import read_config
 from mopar.types import Manifest, MoparError, dtype_of_name, oip_of
-from tests.bundle.plans import built, chain
+from tests.bundle.plans import built, chain, some_cuts
 from tests.graph.composed import assert_equal, run_file
 from tests.models import materialise, sample_inputs
 from tests.platforms.aws_lambda.deployed import quiet
@@ -196,7 +196,8 @@ def test_it_passes_codes_on_and_needs_no_library(
     """With a bucket, and messages that hold nothing, tensors pass through it as they are."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.environment["AWS_ENDPOINT_URL_S3"])
     model, feeds = load_model(materialise("conv_chain")), compressible("conv_chain")
-    build(model, planned(model, "blosc2:lz4-shuffle"), tmp_path / "bundle")
+    plan = chain(model, some_cuts(model, 2))
+    build(model, planned(plan, "blosc2:lz4-shuffle"), tmp_path / "bundle")
     if bucket:
         for name in ("limits", "calls"):
             monkeypatch.setattr(f"mopar.platforms.aws_lambda.{name}.MOST_BODY_BYTES", 4096)
