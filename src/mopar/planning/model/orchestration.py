@@ -7,7 +7,7 @@ from mopar.planning.model.objects import is_object
 from mopar.planning.model.prices import round_up
 from mopar.planning.model.shape import PlanShape, call_shares
 from mopar.planning.model.shares import share_bytes
-from mopar.types import REQUEST, Orchestrated, Orchestrator, Share, Source, TensorProfile
+from mopar.types import OBJECT_STORE, REQUEST, Orchestrated, Orchestrator, Share, Source, TensorProfile
 
 _Made = tuple[str, str]
 """A call and a tensor that it makes."""
@@ -45,6 +45,9 @@ class _Objects:
     """
 
     def __init__(self, model: CostModel, shape: PlanShape, by: Orchestrator) -> None:
+        self.puts = self.gets = 0
+        if by.state_bytes is None and all(coding.text != OBJECT_STORE for coding in model.codings.values()):
+            return
         self._model, self._by = model, by
         self._tensors = {tensor.name: tensor for tensor in model.profile.tensors}
         self._shares = call_shares({graph.id: graph for graph in shape.graphs}, shape.calls)
