@@ -16,7 +16,7 @@ def is_object(model: CostModel, by: Orchestrator | None, tensor: str, size_bytes
     """Whether a tensor, or a share of it, becomes an object.
 
     Args:
-        model: says how it is sent: objects are never encoded.
+        model: says how it is sent; what becomes an object has no code of a message.
         by: what runs the plan; None where one call is all.
         tensor: its name.
         size_bytes: of it, or of the share.
@@ -36,7 +36,10 @@ def object_usd(model: CostModel, tensor: str, size_bytes: float, side: Side) -> 
 def request_objects_usd(model: CostModel, by: Orchestrator | None) -> float:
     """What the request's own tensors add to it: its inputs are put, and its outputs are got, by who asks."""
     tensors = {tensor.name: tensor for tensor in model.profile.tensors}
-    given, taken = ([tensors[one.name] for one in ends] for ends in (model.profile.inputs, model.profile.outputs))
+    given, taken = (
+        [tensors[spec.name] for spec in specs if spec.name in tensors]
+        for specs in (model.profile.inputs, model.profile.outputs)
+    )
     return _all_usd(model, by, given, "producer") + _all_usd(model, by, taken, "consumer")
 
 

@@ -46,6 +46,9 @@ class _Objects:
     """
 
     def __init__(self, model: CostModel, shape: PlanShape, by: Orchestrator) -> None:
+        self.puts = self.gets = 0
+        if by.state_bytes is None and all(coding.text != OBJECT_STORE for coding in model.codings.values()):
+            return
         self._model, self._by = model, by
         self._tensors = {tensor.name: tensor for tensor in model.profile.tensors}
         self._shares = call_shares({graph.id: graph for graph in shape.graphs}, shape.calls)
