@@ -1,6 +1,6 @@
 """The trained autoencoder against the linear one of the same bytes, on inputs held apart from those that fitted them.
 
-    python -m benchmarks.codec_training [--models efficientnet-lite0,minilm,ppocr-rec] [--slices 3] [--inputs 64]
+    python -m benchmarks.codec_training [--models NAME,..] [--slices 3] [--inputs 64]
                                         [--shares 16,8,4] [--json FILE]
 
 Of models with real weights in slices of equal time, each tensor that crosses and has channels enough; codes of a share

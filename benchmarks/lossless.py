@@ -1,6 +1,6 @@
 """What codecs of messages save, take and hold, on tensors of models with real weights and real inputs.
 
-    python -m benchmarks.lossless [--models efficientnet-lite0,minilm,ppocr-rec] [--inputs 4] [--json FILE]
+    python -m benchmarks.lossless [--models NAME,..] [--inputs 4] [--json FILE]
 
 Of each model the tensors that pass between eight slices of equal time, and its input: bytes of a code per byte, ms per
 MiB to encode and to decode. The same of a MiB of normally distributed floats, of which the negative ones are 0 or none

@@ -1,10 +1,11 @@
-"""Real inputs for models with real weights: pieces of photographs, English sentences, printed words.
+"""Real inputs for models with real weights: photographs, English sentences, printed words, words on photographs.
 
 All come with installed packages: two photographs and the descriptions of data sets with scikit-learn.
 """
 
+import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 
 import numpy as np
@@ -19,25 +20,49 @@ _SIDES = (112, 400)
 _TOKENS = 128
 _LINE = (48, 320)
 """Height and width of a line of text."""
+_SIGN_PX = (16, 36)
+"""Smallest and largest letters of words on a photograph."""
 _LEAST_WORDS = 6
 
 
 def photographs(name: str, size: int, count: int) -> Arrays:
-    """Square pieces of two photographs, at random places and of random sizes, as networks of ImageNet take them."""
+    """Square pieces of two photographs, as networks of ImageNet take them."""
+    return {name: np.stack([_normalised(piece) for piece in _pieces(size, count)])}
+
+
+def signs(name: str, size: int, count: int) -> Arrays:
+    """Lines of words, printed on such pieces."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    draw, texts = np.random.default_rng(_SEED), itertools.cycle(_texts(3 * count))
+    found = []
+    for piece in _pieces(size, count):
+        picture = Image.fromarray(piece)
+        board = ImageDraw.Draw(picture)
+        for place in range(3):
+            font = ImageFont.load_default(size=int(draw.integers(*_SIGN_PX)))
+            at = (int(draw.integers(0, size // 4)), (3 * place + 1) * size // 9)
+            board.text(at, next(texts)[:24], fill="white", font=font, stroke_width=2, stroke_fill="black")
+        found.append(_normalised(np.asarray(picture)))
+    return {name: np.stack(found)}
+
+
+def _pieces(size: int, count: int) -> Iterator[Pixels]:
+    """Square pieces of two photographs, from random places and of random sizes."""
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
-    draw = np.random.default_rng(_SEED)
-    pictures = load_sample_images().images
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    found = []
+    draw, pictures = np.random.default_rng(_SEED), load_sample_images().images
     for number in range(count):
         picture = pictures[number % len(pictures)]
         side = int(draw.integers(*_SIDES))
         top, left = (int(draw.integers(0, length - side)) for length in picture.shape[:2])
-        piece = Image.fromarray(picture[top : top + side, left : left + side]).resize((size, size))
-        found.append(((np.asarray(piece) / 255.0 - mean) / std).transpose(2, 0, 1))
-    return {name: np.stack(found).astype(np.float32)}
+        yield np.asarray(Image.fromarray(picture[top : top + side, left : left + side]).resize((size, size)))
+
+
+def _normalised(picture: Pixels) -> NDArray[np.float32]:
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    return np.asarray(((picture / 255.0 - mean) / std).transpose(2, 0, 1), np.float32)
 
 
 def sentences(count: int) -> Arrays:
@@ -84,6 +109,7 @@ INPUTS: Mapping[str, Callable[[int], Arrays]] = {
     "efficientnet-lite0": lambda count: photographs("inputs", 224, count),
     "minilm": sentences,
     "ppocr-rec": lambda count: printed_lines("x", count),
+    "ppocr-det": lambda count: signs("x", 224, count),
 }
-METRICS = {"minilm": "cosine"}
-"""Where the model's answers do not show what they are."""
+METRICS = {"minilm": "cosine", "ppocr-det": "relative"}
+"""Where the model's answers do not show what they are: a map's largest entry of a row means nothing."""

@@ -20,7 +20,7 @@ TWELVE = {
     "recommendation": ["dlrm"],
     "graph": ["gcn"],
 }
-SMALL = {"resnet50", "bilstm", "dlrm", "gcn", "efficientnet-lite0", "ppocr-rec", "silero-vad", "minilm"}
+SMALL = {"resnet50", "bilstm", "dlrm", "gcn", "efficientnet-lite0", "ppocr-rec", "ppocr-det", "silero-vad", "minilm"}
 """Models that export in seconds, or that other tests use anyway; the slow suite has the rest."""
 
 EVERY = [

@@ -1,6 +1,7 @@
 """``mopar bench``: compares a model in several configurations."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,6 +53,9 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Measure the unsplit model, uniform slices and mopar's plans, all served the same way.
+
+    With --transport http they are planned for functions behind that network, and what compresses is compressed in all
+    but the model's own file.
 
     Example: mopar bench resnet50.onnx --requests 100
     """
@@ -170,6 +174,11 @@ def _ms_text(ms: float) -> str:
     return f"{ms:.2f}" if ms < 100 else f"{ms:.1f}"
 
 
+def _codecs_text(codecs: Mapping[str, str]) -> str:
+    """How many tensors each codec encodes."""
+    return ", ".join(f"{count} by {text}" for text, count in Counter(codecs.values()).most_common())
+
+
 def _range_text(figures: Sequence[float]) -> str:
     """A figure of a configuration's functions: one number, or the smallest and the largest."""
     least, most = f"{min(figures):.5g}", f"{max(figures):.5g}"
@@ -192,6 +201,9 @@ def render_bench(console: Console, report: "BenchReport") -> None:
         console.print(f"served best by an allocator of its own: {', '.join(own)}; all others: {KEEPING}")
     for made in (_time_table, _memory_table, _cost_table, _prediction_table):
         console.print(made(report))
+    for row in report.rows:
+        if row.codecs:
+            console.print(f"{row.label} compresses {_codecs_text(row.codecs)}", highlight=False)
     for name, ratio in report.ratios.items():
         if name.startswith("mopar-"):
             console.print(f"{name}: {ratio:.3f}", highlight=False)

@@ -202,6 +202,21 @@ _TRAINED = (
         sizes={"p2o.DynamicDimension.0": 1, "?": 48, "p2o.DynamicDimension.1": 320},
     ),
     ZooModel(
+        name="ppocr-det",
+        category="cnn",
+        parameters=1_171_841,
+        weight_bytes=4_687_364,
+        source="PP-OCRv4 text detection, ONNX file of rapidocr-onnxruntime; weights are Constant nodes",
+        origin=Shipped("rapidocr-onnxruntime", "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx"),
+        inputs=(_normal("x", "p2o.DynamicDimension.0", 3, "p2o.DynamicDimension.1", "p2o.DynamicDimension.2"),),
+        outputs=(
+            _floats("sigmoid_0.tmp_0", "p2o.DynamicDimension.3", 1, "p2o.DynamicDimension.4", "p2o.DynamicDimension.5"),
+        ),
+        trained=True,
+        in_mean=False,
+        sizes={"p2o.DynamicDimension.0": 1, "p2o.DynamicDimension.1": 320, "p2o.DynamicDimension.2": 320},
+    ),
+    ZooModel(
         name="silero-vad",
         category="rnn",
         parameters=309_635,

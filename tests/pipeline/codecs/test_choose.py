@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from mopar.bundle import build, open_bundle
@@ -12,15 +13,16 @@ from mopar.measurement.codec_costs import CodecCost, CodecCosts
 from mopar.measurement.recording import record
 from mopar.pipeline.codecs.accuracy import loss_of
 from mopar.pipeline.codecs.calibration import Calibration, load_calibration
-from mopar.pipeline.codecs.choose import choose
+from mopar.pipeline.codecs.choose import CodecPlanner, choose
 from mopar.pipeline.codecs.file import codecs_path, read_codecs, write_codecs
+from mopar.pipeline.codecs.offers import Boundary, Wanted
 from mopar.pipeline.codecs.options import Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.base import Network
-from mopar.types import InputError, Profile, UsageError
+from mopar.types import InputError, Profile, TensorCoding, UsageError
 from tests.models import materialise, sample_inputs
 
 MODEL = "conv_chain"
@@ -66,6 +68,31 @@ def test_the_budget_is_kept_and_measured(known: tuple[Model, Profile], calibrati
     assert tight.plan.predicted.latency_ms < raw.predicted.latency_ms
 
 
+def test_plans_for_several_networks_are_those_for_each_alone(
+    known: tuple[Model, Profile], calibration: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codecs are looked at once: it takes longer than planning."""
+    networks = [replace(SLOW, network=Network(mbit)) for mbit in (5.0, 20.0, 1000.0)]
+    wanted = CodecOptions(5.0, "relative")
+    alone = [chosen(known, calibration, wanted, options) for options in networks]
+    looked: list[Boundary] = []
+    offers = Boundary.offers
+
+    def counted(boundary: Boundary, costs: CodecCosts, wanted: Wanted) -> dict[str, list[TensorCoding]]:
+        looked.append(boundary)
+        return offers(boundary, costs, wanted)
+
+    monkeypatch.setattr(Boundary, "offers", counted)
+    planner = CodecPlanner(*known, calibration, COSTS)
+    found = [planner.choose(options, wanted) for options in networks]
+    assert [one.plan for one in found] == [one.plan for one in alone]
+    assert [one.accuracy for one in found] == [one.accuracy for one in alone]
+    assert len({one.plan.predicted.latency_ms for one in found}) == 3
+    assert len(looked) == 1
+    codings = planner.codings(found[0].plan, wanted)
+    assert {tensor: coding.text for tensor, coding in codings.items()} == found[0].plan.codecs
+
+
 def test_a_bundle_loses_what_was_measured(
     known: tuple[Model, Profile], calibration: Calibration, tmp_path: Path
 ) -> None:
@@ -103,6 +130,19 @@ def test_forced_codecs_are_used_whatever_they_lose(known: tuple[Model, Profile],
     assert found.accuracy.budget is None
     with pytest.raises(UsageError, match="--codec nothing=int8: no such tensor"):
         chosen(known, calibration, CodecOptions(forced={"nothing": "int8"}))
+
+
+def test_codecs_need_operators_of_the_models_version(calibration: Calibration, tmp_path: Path) -> None:
+    """Otherwise a plan is made that no bundle can be built of."""
+    proto = onnx.load(materialise(MODEL))
+    proto.opset_import[0].version = 12
+    onnx.save(proto, tmp_path / "old.onnx")
+    old = predict_model(tmp_path / "old.onnx")
+    found = chosen(old, calibration, CodecOptions(50.0, "relative"))
+    assert set(found.plan.codecs.values()) == {"fp16"}
+    build(old[0], found.plan, tmp_path / "bundle", codings=found.codings)
+    with pytest.raises(UsageError, match="--codec all=int8: the codec does not apply"):
+        chosen(old, calibration, CodecOptions(forced={"all": "int8"}))
 
 
 def test_codecs_are_read_as_written(known: tuple[Model, Profile], calibration: Calibration, tmp_path: Path) -> None:

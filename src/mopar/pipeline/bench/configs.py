@@ -1,8 +1,8 @@
 """The configurations that are compared: baselines as users have them, and mopar's own plans."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mopar.bundle import MANIFEST, Bundle, build, open_bundle
@@ -10,8 +10,9 @@ from mopar.files import to_json, write_whole
 from mopar.graph import Model
 from mopar.measurement.single import chain_bundle
 from mopar.pipeline.bench.equal_cpu import TUNED, equal_cpu_plans
-from mopar.pipeline.stages import PlanOptions, make_plan
-from mopar.types import EngineOptions, InfeasibleError, Plan, Profile
+from mopar.pipeline.bench.planner import Planner
+from mopar.pipeline.stages import PlanOptions
+from mopar.types import EngineOptions, InfeasibleError, Plan
 
 _UNIFORM_MOST = 8
 _GRAPH = "g0.onnx"
@@ -20,11 +21,20 @@ _TORCH_WORKER = "mopar.pipeline.bench.torch_worker"  # by name: only the worker 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A configuration: its name, its bundle on disk, and the plan's prediction where there is a plan."""
+    """A configuration.
+
+    Attributes:
+        name: of it.
+        bundle: on disk.
+        plan: with its prediction; None for what no plan was made for.
+        codec_mib: what codecs of messages take in each function that has any, as planned: required memory is measured
+            by frames, which encode nothing.
+    """
 
     name: str
     bundle: Bundle
     plan: Plan | None
+    codec_mib: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def cpus(self) -> dict[str, float]:
@@ -55,26 +65,28 @@ def torch_module(model: Model, spec: str, root: Path) -> Config:
 
 def planned(
     model: Model,
-    profile: Profile,
+    planner: Planner,
     options: PlanOptions,
     names: tuple[str, ...],
     root: Path,
     notice: Callable[[str], None],
 ) -> list[Config]:
-    """The planner's plans and the uniform ones, each built.
+    """The planner's plans and the baselines that are plans too, each built.
 
-    Beside plans whose functions compute with several threads in all at the same time stands the tuned unsplit model
-    with as many CPUs, where this machine has them.
+    The tuned unsplit model and uniform slices are planned as the others are, codecs included: what compressing the
+    model's own inputs and outputs saves is no merit of cuts. Beside plans whose functions compute with several threads
+    in all at the same time stands the tuned unsplit model with as many CPUs, where this machine has them.
     """
-    own = {name: _own(profile, options, name) for name in names if name.startswith("mopar-")}
+    own = {name: _own(planner, options, name) for name in names if name.startswith("mopar-")}
     plans: list[tuple[str, Plan]] = []
     for name in names:
         if name == TUNED:
-            unsplit = make_plan(profile, replace(options, cuts=(), slo_ms=None))
+            unsplit = planner.plan(replace(options, cuts=(), slo_ms=None))
             plans.append((name, unsplit))
-            plans += equal_cpu_plans(profile, options, unsplit, own.values(), notice)
+            codings = planner.codings(unsplit)
+            plans += equal_cpu_plans(planner.profile, options, unsplit, own.values(), notice, codings)
         elif name == "uniform":
-            plans += [("uniform", found) for found in _uniform(profile, options, len(own["mopar-cost"].functions))]
+            plans += [("uniform", found) for found in _uniform(planner, options, len(own["mopar-cost"].functions))]
         else:
             plans.append((name, own[name]))
     configs = []
@@ -82,14 +94,14 @@ def planned(
         folder = root / f"{number}-{name}"
         notice(f"building {name} ({len(made.functions)} functions)")
         build(model, made, folder)
-        configs.append(Config(name, open_bundle(folder, check=False), made))
+        configs.append(Config(name, open_bundle(folder, check=False), made, planner.codec_mib(made)))
     return configs
 
 
-def _own(profile: Profile, options: PlanOptions, name: str) -> Plan:
+def _own(planner: Planner, options: PlanOptions, name: str) -> Plan:
     objective = name.removeprefix("mopar-")
     slo_ms = options.slo_ms if objective == "cost" else "default"
-    return make_plan(profile, replace(options, objective=objective, slo_ms=slo_ms))
+    return planner.plan(replace(options, objective=objective, slo_ms=slo_ms))
 
 
 def resized(config: Config, memory_mib: dict[str, int]) -> Config:
@@ -101,12 +113,12 @@ def resized(config: Config, memory_mib: dict[str, int]) -> Config:
     return replace(config, bundle=replace(config.bundle, manifest=changed))
 
 
-def _uniform(profile: Profile, options: PlanOptions, count: int) -> list[Plan]:
+def _uniform(planner: Planner, options: PlanOptions, count: int) -> list[Plan]:
     """As many equal slices as the cost plan has, and the cheapest of 2 to 8 by prediction."""
     found: dict[int, Plan] = {}
     for k in sorted({max(count, 2), *range(2, _UNIFORM_MOST + 1)}):
         try:
-            made = make_plan(profile, replace(options, uniform=k, slo_ms=None))
+            made = planner.plan(replace(options, uniform=k, slo_ms=None))
         except InfeasibleError:
             continue
         found.setdefault(len(made.functions), made)

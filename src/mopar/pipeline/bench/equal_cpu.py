@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from mopar.pipeline.stages import PlanOptions, limits_of
-from mopar.planning import Size, Slice, chain_shape, evaluate
+from mopar.planning import NO_CODINGS, Codings, Size, Slice, chain_shape, evaluate
 from mopar.planning.model.prices import bought_mib
 from mopar.platforms.books import load_book
 from mopar.types import Plan, Profile
@@ -16,12 +16,17 @@ TUNED = "ort-tuned-unsplit"
 
 
 def equal_cpu_plans(
-    profile: Profile, options: PlanOptions, unsplit: Plan, plans: Iterable[Plan], notice: Callable[[str], None]
+    profile: Profile,
+    options: PlanOptions,
+    unsplit: Plan,
+    plans: Iterable[Plan],
+    notice: Callable[[str], None],
+    codings: Codings = NO_CODINGS,
 ) -> Iterator[tuple[str, Plan]]:
     """The unsplit plan with as many CPUs as each of ``plans`` uses at the same time, by name.
 
     Each number once, and none that ``unsplit`` has itself. One that this machine does not have is left out, with a
-    notice.
+    notice. ``codings`` are those of ``unsplit``.
     """
     cores = len(os.sched_getaffinity(0))
     for cpus in sorted({widest(plan) for plan in plans} - {1, widest(unsplit)}):
@@ -29,7 +34,7 @@ def equal_cpu_plans(
         if cpus > cores:
             notice(f"{name} is left out: this machine has {cores} cores")
         else:
-            yield name, with_cpus(profile, options, unsplit, cpus)
+            yield name, with_cpus(profile, options, unsplit, cpus, codings)
 
 
 def widest(plan: Plan) -> int:
@@ -42,7 +47,7 @@ def widest(plan: Plan) -> int:
     return max(sum(threads[name] for name in names) for names in together.values())
 
 
-def with_cpus(profile: Profile, options: PlanOptions, unsplit: Plan, cpus: int) -> Plan:
+def with_cpus(profile: Profile, options: PlanOptions, unsplit: Plan, cpus: int, codings: Codings = NO_CODINGS) -> Plan:
     """The unsplit plan with so many CPUs and a thread on each, whether or not the price book sells such a function.
 
     Profiles know times with one thread and with two: what is predicted for more is the time with two.
@@ -52,4 +57,4 @@ def with_cpus(profile: Profile, options: PlanOptions, unsplit: Plan, cpus: int) 
     (function,) = unsplit.functions
     memory_mib = max(function.memory_mib, round(bought_mib(book, cpus * (book.mib_per_vcpu or 0.0))))
     shape = chain_shape(profile, [Slice(0, len(profile.layers), Size(memory_mib, float(cpus), cpus))])
-    return replace(unsplit, functions=shape.functions, predicted=evaluate(profile, book, limits, shape))
+    return replace(unsplit, functions=shape.functions, predicted=evaluate(profile, book, limits, shape, codings))

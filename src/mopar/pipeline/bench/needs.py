@@ -88,11 +88,12 @@ def launches_of(config: Config, inputs: Mapping[str, Array]) -> dict[str, Functi
 
 
 def with_needs(config: Config, launches: Mapping[str, FunctionLaunch], progress: Progress) -> MeasuredConfig:
-    """Measure what each of its functions needs."""
+    """Measure what each of its functions needs, and add what its codecs of messages take."""
     needs = {}
     for number, (name, launch) in enumerate(launches.items()):
         progress(f"measuring the memory of {config.name}", number / len(launches))
-        memory_mib = with_headroom(required_memory(launch, cpu=config.cpus[name]).required_mib)
+        required_mib = required_memory(launch, cpu=config.cpus[name]).required_mib
+        memory_mib = with_headroom(required_mib + config.codec_mib.get(name, 0.0))
         needs[name] = Needs(memory_mib, init_ms(launch, from_disk=True))
     return MeasuredConfig(config, needs)
 

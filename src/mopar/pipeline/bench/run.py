@@ -2,8 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from mopar.machine import machine_facts
 from mopar.measurement.inprocess import engine_ms
 from mopar.pipeline.bench.configs import Config, planned, resized, torch_module, untouched
 from mopar.pipeline.bench.needs import Needs, measured
+from mopar.pipeline.bench.planner import behind_transport, planner_of
 from mopar.pipeline.bench.prices import cheapest_coupled, cost_as_run, cost_in, measured_functions
 from mopar.pipeline.bench.rows import gb_s, latency_of, ratios_of
 from mopar.pipeline.bench.served import Samples, sample
+from mopar.pipeline.codecs.calibration import Request
 from mopar.pipeline.profile import Shapes, measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, largest_of, requests_for
@@ -69,6 +71,10 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
     empty node, plus the same headroom, in every configuration; latency is that of the measured point. Where limits
     cannot be set, the rows say so. What mopar did not build runs with the allocator that serves it best.
 
+    Over HTTP, plans are those of functions behind the emulated network, and tensors that compress are compressed if
+    that is quicker, as measured on the request: in all plans, the tuned unsplit model and uniform slices included. The
+    user's own file is sent its inputs as they are.
+
     Raises:
         UsageError: a baseline is unknown, or torch is asked for without its module.
         MoparError: as the stages raise.
@@ -83,7 +89,7 @@ def bench(path: Path, options: BenchOptions, progress: Progress = lambda _stage,
     book = load_book(options.plan.prices or limits.prices)
     with temporary_folder(".mopar-bench-", path.resolve().parent) as folder:
         ahead_kib = read_ahead_kib(folder)
-        configs = _configs(model, profile, options, folder, progress)
+        configs = _configs(model, profile, options, [inputs, *ends], folder, progress)
         found = [measured(config, largest_of([inputs, *ends]), progress) for config in configs]
         sized = [
             resized(one.config, {name: math.ceil(needs.memory_mib) for name, needs in one.needs.items()})
@@ -126,16 +132,18 @@ def _check(options: BenchOptions) -> None:
         raise UsageError(f'--torch {options.torch}: PyTorch is not installed: pip install "mopar[torch]"')
 
 
-def _configs(model: Model, profile: Profile, options: BenchOptions, root: Path, progress: Progress) -> list[Config]:
+def _configs(
+    model: Model, profile: Profile, options: BenchOptions, requests: Sequence[Request], root: Path, progress: Progress
+) -> list[Config]:
     configs = []
     if "ort" in options.baselines:
         configs.append(untouched(model, root))
     if options.torch is not None:
         configs.append(torch_module(model, options.torch, root))
     names = tuple(BENCH_BASELINES[name] for name in ("ort-tuned", "uniform") if name in options.baselines)
-    shared = load_limits(options.plan.platform).shares_memory
-    asked = options.plan if shared else replace(options.plan, network=options.network)
-    return configs + planned(model, profile, asked, (*names, *_OWN), root, lambda line: progress(line, None))
+    planner = planner_of(model, profile, requests, options.transport, progress)
+    asked = behind_transport(options.plan, options.transport, options.network)
+    return configs + planned(model, planner, asked, (*names, *_OWN), root, lambda line: progress(line, None))
 
 
 def _row(

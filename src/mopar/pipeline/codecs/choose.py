@@ -3,21 +3,136 @@
 The plan that the search finds is taken where the objective prefers it to the plan without codecs.
 """
 
-from collections.abc import Collection
+import functools
+from collections.abc import Collection, Mapping
 
 from mopar.codecs import require_training
 from mopar.graph import Model, layers_of
 from mopar.measurement.codec_costs import CodecCosts
 from mopar.pipeline.codecs.calibration import Calibration
+from mopar.pipeline.codecs.losses import Losses
 from mopar.pipeline.codecs.messages import MessageCodecs
-from mopar.pipeline.codecs.offers import Boundary
+from mopar.pipeline.codecs.offers import Boundary, Wanted
 from mopar.pipeline.codecs.options import ALL, NONE, Chosen, CodecOptions
 from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.codecs.search import Search
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
-from mopar.planning import stored, worthwhile
+from mopar.planning import Codings, stored, worthwhile
 from mopar.profiling import Progress
 from mopar.types import InfeasibleError, Plan, Profile, TensorCoding, UsageError
+
+
+class CodecPlanner:
+    """Plans a model with codecs: for several platforms, networks, cuts and budgets.
+
+    What codecs save, what they are fitted to and what a plan loses depends on none of these, and is found once.
+
+    Args:
+        model: in canonical form.
+        profile: of the model.
+        calibration: requests of real inputs.
+        costs: of codecs that lose something, on this machine; None where none is to be considered.
+        messages: measures codecs that lose nothing; None where none is to be considered.
+        wanted: codecs that any plan may have; by default all.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        profile: Profile,
+        calibration: Calibration,
+        costs: CodecCosts | None = None,
+        messages: MessageCodecs | None = None,
+        wanted: Wanted = lambda _tensor, _text: True,
+    ) -> None:
+        self._model, self._profile, self._calibration = model, profile, calibration
+        self._costs, self._messages, self._wanted = costs, messages, wanted
+        self._boundary = Boundary(model, layers_of(model), profile, calibration.fitted)
+        self._lossy: dict[str, list[TensorCoding]] | None = None
+        self._lossless: dict[str, list[TensorCoding]] | None = None
+        self._losses: dict[str | None, Losses] = {}
+
+    def choose(
+        self, options: PlanOptions, codecs: CodecOptions, progress: Progress = lambda _stage, _share: None
+    ) -> Chosen:
+        """A plan with codecs; without any where none is worth its time, or none keeps the budget.
+
+        Args:
+            options: of the plan.
+            codecs: what may be lost.
+            progress: called with each stage.
+
+        Raises:
+            InfeasibleError: no plan keeps the limits, encoded or not.
+            UsageError: an option makes no sense, or a package that trains codecs is missing.
+            EngineError, InputError: the model cannot be run on the calibration's requests.
+        """
+        if codecs.trained:
+            require_training()
+        try:
+            raw: Plan | InfeasibleError = make_plan(self._profile, options)
+        except InfeasibleError as error:
+            raw = error
+        offered = self._offered(codecs, progress)
+        _check_forced(codecs, self._boundary, offered)
+        limits = limits_of(options)
+        if options.object_store:
+            offered = _with_store(offered, stored(self._profile, limits))
+        choices = worthwhile(self._profile, limits, offered, all_of_them=bool(codecs.forced))
+        losses = functools.partial(self._losses_by, codecs.metric)
+        search = Search(self._profile, options, codecs, self._boundary, choices, losses)
+        found = search.run(progress) if choices else None
+        if found is None or not (
+            codecs.forced or isinstance(raw, InfeasibleError) or preferred(found.plan, raw, WORTH)
+        ):
+            if isinstance(raw, InfeasibleError):
+                raise raw
+            return Chosen(raw, {}, None, tuple(search.tried))
+        return found
+
+    def codings(self, plan: Plan, codecs: CodecOptions) -> Codings:
+        """What the planner counts for the codecs of a plan that was chosen with these options."""
+        offered = self._offered(codecs)
+        return {
+            tensor: coding
+            for tensor, text in plan.codecs.items()
+            for coding in offered.get(tensor, ())
+            if coding.text == text
+        }
+
+    def _offered(
+        self, codecs: CodecOptions, progress: Progress = lambda _stage, _share: None
+    ) -> dict[str, list[TensorCoding]]:
+        """The codecs that each tensor may have."""
+        found = {**self._graphs_offered(progress)} if codecs.loses else {}
+        for name, codings in self._messages_offered(progress).items():
+            found[name] = [*found.get(name, ()), *codings]
+        allowed = {
+            name: [coding for coding in codings if codecs.allows(name, coding.text)] for name, codings in found.items()
+        }
+        return {name: codings for name, codings in allowed.items() if codings}
+
+    def _graphs_offered(self, progress: Progress) -> dict[str, list[TensorCoding]]:
+        if self._costs is None:
+            return {}
+        if self._lossy is None:
+            progress("fitting codecs", None)
+            self._lossy = self._boundary.offers(self._costs, self._wanted)
+        return self._lossy
+
+    def _messages_offered(self, progress: Progress) -> dict[str, list[TensorCoding]]:
+        if self._messages is None:
+            return {}
+        if self._lossless is None:
+            progress("compressing tensors", None)
+            self._lossless = self._boundary.message_offers(self._messages, self._wanted)
+        return self._lossless
+
+    def _losses_by(self, metric: str | None) -> Losses:
+        """Measures losses by a metric, where there are any."""
+        if metric not in self._losses:
+            self._losses[metric] = Losses(self._model, self._calibration, metric)
+        return self._losses[metric]
 
 
 def choose(
@@ -30,62 +145,15 @@ def choose(
     progress: Progress = lambda _stage, _share: None,
     messages: MessageCodecs | None = None,
 ) -> Chosen:
-    """Plan a model with codecs; without any where none is worth its time, or none keeps the budget.
-
-    Args:
-        model: in canonical form.
-        profile: of the model.
-        options: of the plan.
-        calibration: requests of real inputs.
-        codecs: what may be lost.
-        costs: of codecs that lose something, on this machine; None where none is to be considered.
-        progress: called with each stage.
-        messages: measures codecs that lose nothing; None where none is to be considered.
-
-    Raises:
-        InfeasibleError: no plan keeps the limits, encoded or not.
-        UsageError: an option makes no sense, or a package that trains codecs is missing.
-        EngineError, InputError: the model cannot be run on the calibration's requests.
-    """
-    if codecs.trained:
-        require_training()
-    try:
-        raw: Plan | InfeasibleError = make_plan(profile, options)
-    except InfeasibleError as error:
-        raw = error
-    boundary = Boundary(model, layers_of(model), profile, calibration.fitted)
-    offered = _offered(boundary, codecs, costs, messages, progress)
-    _check_forced(codecs, boundary, offered)
-    limits = limits_of(options)
-    for name, coding in (stored(profile, limits) if options.object_store else {}).items():
-        offered[name] = [*offered.get(name, ()), coding]
-    choices = worthwhile(profile, limits, offered, all_of_them=bool(codecs.forced))
-    search = Search(model, profile, options, calibration, codecs, boundary, choices)
-    found = search.run(progress) if choices else None
-    if found is None or not (codecs.forced or isinstance(raw, InfeasibleError) or preferred(found.plan, raw, WORTH)):
-        if isinstance(raw, InfeasibleError):
-            raise raw
-        return Chosen(raw, {}, None, tuple(search.tried))
-    return found
+    """One plan of a model with codecs: see ``CodecPlanner``, which takes and raises the same."""
+    planner = CodecPlanner(model, profile, calibration, costs, messages, codecs.allows)
+    return planner.choose(options, codecs, progress)
 
 
-def _offered(
-    boundary: Boundary,
-    codecs: CodecOptions,
-    costs: CodecCosts | None,
-    messages: MessageCodecs | None,
-    progress: Progress,
+def _with_store(
+    offered: dict[str, list[TensorCoding]], objects: Mapping[str, TensorCoding]
 ) -> dict[str, list[TensorCoding]]:
-    """The codecs that each tensor may have."""
-    found: dict[str, list[TensorCoding]] = {}
-    if costs is not None and codecs.loses:
-        progress("fitting codecs", None)
-        found = boundary.offers(costs, codecs.allows)
-    if messages is not None:
-        progress("compressing tensors", None)
-        for name, codings in boundary.message_offers(messages, codecs.allows).items():
-            found[name] = [*found.get(name, ()), *codings]
-    return {name: codings for name, codings in found.items() if codings}
+    return {**offered, **{name: [*offered.get(name, ()), coding] for name, coding in objects.items()}}
 
 
 def _check_forced(codecs: CodecOptions, boundary: Boundary, offered: Collection[str]) -> None:

@@ -32,11 +32,21 @@ class Losses:
         whole = session_of(extract(model, 0, len(layers), layers))
         self._want = [whole.run(request) for request in self._held]
         self._alone: dict[tuple[object, ...], float] = {}
+        self._whole: dict[object, tuple[str, float]] = {}
 
     def of(self, plan: Plan, fitted: Mapping[str, Fitted]) -> tuple[str, float]:
-        """The metric, and the points that a plan loses with these codecs."""
-        self._sliced.cut(plan)
-        return loss_of(self._sliced.answers(plan, fitted, self._held), self._want, self._metric)
+        """The metric, and the points that a plan loses with these codecs; measured once for the same cuts and codecs.
+
+        Args:
+            plan: of the model.
+            fitted: codecs of its tensors; those of one text are fitted alike in all plans.
+        """
+        spans = tuple((graph.start, graph.stop) for graph in plan.graphs)
+        key = (spans, frozenset((tensor, one.text) for tensor, one in fitted.items()))
+        if key not in self._whole:
+            self._sliced.cut(plan)
+            self._whole[key] = loss_of(self._sliced.answers(plan, fitted, self._held), self._want, self._metric)
+        return self._whole[key]
 
     def alone(self, plan: Plan, tensor: str, fitted: Fitted) -> float:
         """Points that a plan loses where this tensor alone is encoded, and a little for what points do not show."""

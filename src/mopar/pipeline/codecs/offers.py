@@ -31,7 +31,8 @@ Wanted = Callable[[str, str], bool]
 class Boundary:
     """The tensors of a model that may be sent encoded.
 
-    By graphs those are floats that layers make, and only layers read; by messages any that are no strings.
+    By graphs those are floats that layers make, and only layers read, by codecs whose operators the model's version
+    has; by messages any that are no strings.
 
     Args:
         model: they are of.
@@ -54,6 +55,7 @@ class Boundary:
             if tensor.consumers and tensor.bytes and tensor.dtype in _IN_NUMPY
         }
         self._specs = tensor_shapes(model)
+        self._opset = model.ir.graph.opset_imports.get("", 1)
         self._fitted: dict[tuple[str, str], Fitted] = {}
 
     @property
@@ -112,6 +114,8 @@ class Boundary:
     ) -> Iterator[TensorCoding]:
         """What a codec would do for a tensor, with each parameter that it offers."""
         tensor, codec = self._tensors[name], codec_of(codec_name)
+        if codec.least_opset > self._opset:
+            return
         texts = [text for text in codec.offers(self._specs[name], samples) if wanted(name, text)]
         if not texts:
             return

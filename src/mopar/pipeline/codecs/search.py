@@ -8,14 +8,11 @@ codecs that may be better: what each codec gains and loses alone orders them, an
 finds how much of that order the budget allows.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from mopar.bundle.sent_codecs import in_graphs
 from mopar.codecs import Fitted
-from mopar.graph import Model
-from mopar.pipeline.codecs.calibration import Calibration
 from mopar.pipeline.codecs.combinations import Combination, Option, combinations
 from mopar.pipeline.codecs.losses import Losses
 from mopar.pipeline.codecs.offers import Boundary
@@ -51,37 +48,30 @@ class Search:
     """Planning again with other codecs until a plan keeps the budget, and until none that does is better.
 
     Args:
-        model: in canonical form.
         profile: of the model.
         options: of the plan.
-        calibration: requests of real inputs.
         codecs: what may be lost.
         boundary: fits codecs.
         choices: codecs of each tensor, from the one that takes it to a reader soonest on.
+        losses: makes what measures losses, where there are any.
     """
 
     def __init__(
         self,
-        model: Model,
         profile: Profile,
         options: PlanOptions,
-        calibration: Calibration,
         codecs: CodecOptions,
         boundary: Boundary,
         choices: Mapping[str, Sequence[TensorCoding]],
+        losses: Callable[[], Losses],
     ) -> None:
         self._profile, self._options, self._codecs, self._boundary = profile, options, codecs, boundary
         self._choices = choices
         self._left = {tensor: list(codings) for tensor, codings in choices.items()}
         self._limits = limits_of(options)
         self._book = book_of(options, self._limits)
-        self._model, self._calibration = model, calibration
+        self._losses = losses
         self.tried: list[float] = []
-
-    @functools.cached_property
-    def _losses(self) -> Losses:
-        """Measures losses, where there are any."""
-        return Losses(self._model, self._calibration, self._codecs.metric)
 
     def run(self, progress: Progress) -> Chosen | None:
         """The best plan that keeps the budget, or any plan where codecs are forced; None where there is none."""
@@ -118,7 +108,7 @@ class Search:
         if not in_plan:
             return _Measured(plan, {}, "", 0.0)
         fitted = self._boundary.fit(in_plan, progress)
-        metric, lost = self._losses.of(plan, fitted)
+        metric, lost = self._losses().of(plan, fitted)
         self.tried.append(lost)
         progress(f"plan {len(self.tried)}: {len(fitted)} tensors encoded, {lost:.3g} points lost ({metric})", None)
         return _Measured(plan, fitted, metric, lost)
@@ -128,7 +118,7 @@ class Search:
 
         As many as it takes for the others together to keep the budget, by what each loses alone; at least one.
         """
-        alone = {tensor: self._losses.alone(plan, tensor, one) for tensor, one in fitted.items()}
+        alone = {tensor: self._losses().alone(plan, tensor, one) for tensor, one in fitted.items()}
         order = sorted(fitted, key=lambda tensor: alone[tensor] / self._saved_ms(tensor), reverse=True)
         left = sum(alone.values())
         for number, tensor in enumerate(order):
@@ -178,7 +168,7 @@ class Search:
             gain = raw - self._figure(plan, {tensor: coding})
             if gain <= enough:
                 continue
-            lost = self._losses.alone(plan, tensor, fit(coding.text)) if in_graphs(coding.text) else 0.0
+            lost = self._losses().alone(plan, tensor, fit(coding.text)) if in_graphs(coding.text) else 0.0
             yield Option(coding, gain, lost)
             if lost <= _NEGLIGIBLE * self._codecs.budget:
                 enough = gain
