@@ -28,7 +28,7 @@ from benchmarks.common import met, parser, say_where, table, write_raw
 from benchmarks.real_inputs import INPUTS, METRICS
 from mopar.bundle import Bundle
 from mopar.codecs import codec_names
-from mopar.pipeline.codecs.options import Chosen, CodecOptions
+from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
 from mopar.platforms.base import Network
 from mopar.types import UsageError
@@ -86,7 +86,7 @@ def _of_model(known: Subject, scratch: Path, arguments: argparse.Namespace) -> d
 
 
 def _rows(known: Subject, options: PlanOptions, budget: float) -> Iterator[Row]:
-    yield Row(NOTHING, Chosen(make_plan(known.profile, options), {}, None), CodecOptions())
+    yield Row(NOTHING, PlanWithCodecs(make_plan(known.profile, options), {}, None), CodecOptions())
     metric = METRICS.get(known.name)
     asked = {LOSSLESS: CodecOptions()}
     asked |= {codec: CodecOptions(metric=metric, forced={"all": codec}) for codec in codec_names()}

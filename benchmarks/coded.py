@@ -22,13 +22,14 @@ from mopar.pipeline.codecs.calibration import Calibration, Request, load_calibra
 from mopar.pipeline.codecs.choose import CodecPlanner
 from mopar.pipeline.codecs.engine import tensor_values
 from mopar.pipeline.codecs.messages import MessageCodecs
-from mopar.pipeline.codecs.options import Chosen, CodecOptions
+from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.profile import measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions
 from mopar.platforms.base import Network
 from mopar.platforms.books import load_book
 from mopar.platforms.codes import encoded
+from mopar.runtime.lossless import Lossless
 from mopar.types import Plan, Profile, TensorSpec
 from tests.models import materialise
 
@@ -80,7 +81,7 @@ class Row:
     """A plan, and the options by which its codecs were chosen."""
 
     name: str
-    chosen: Chosen
+    chosen: PlanWithCodecs
     codecs: CodecOptions
 
     @property
@@ -154,7 +155,8 @@ class Traffic:
             return _code_bytes(fitted, TensorSpec(name, tensor.dtype, tensor.shape))
         if name not in lossless:
             return tensor.bytes
-        code = encoded(from_array(name, self._values[name]), row.plan.codecs[name], tensor.bytes)
+        most_bytes = Lossless.most_bytes(tensor.bytes, row.plan.code_ratios.get(name, 1.0))
+        code = encoded(from_array(name, self._values[name]), row.plan.codecs[name], most_bytes)
         return tensor.bytes if code is None else len(code.data)
 
 

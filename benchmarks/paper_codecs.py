@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.coded import PLATFORM, Row, Subject, Taken, Traffic, measured, sliced, subject
 from benchmarks.common import parser, say_where, table, write_raw
-from mopar.pipeline.codecs.options import Chosen, CodecOptions
+from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.base import Network
 from mopar.platforms.books import load_book
@@ -64,7 +64,7 @@ def _rows(known: Subject, arguments: argparse.Namespace) -> Iterator[Row]:
     options = sliced(slices, network)
     unsplit = PlanOptions(PLATFORM, cuts=(), slo_ms=None, network=network)
     for name, plan in ((UNSPLIT, unsplit), (f"{slices} slices", options)):
-        yield Row(name, Chosen(make_plan(known.profile, plan), {}, None), CodecOptions())
+        yield Row(name, PlanWithCodecs(make_plan(known.profile, plan), {}, None), CodecOptions())
     asked = {
         f"{UNSPLIT}, lossless": (unsplit, CodecOptions()),
         f"{slices} slices, lossless": (options, CodecOptions()),

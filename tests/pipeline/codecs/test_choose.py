@@ -16,7 +16,7 @@ from mopar.pipeline.codecs.calibration import Calibration, load_calibration
 from mopar.pipeline.codecs.choose import CodecPlanner, choose
 from mopar.pipeline.codecs.file import codecs_path, read_codecs, write_codecs
 from mopar.pipeline.codecs.offers import Boundary, Wanted
-from mopar.pipeline.codecs.options import Chosen, CodecOptions
+from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.codecs.searches import searched
 from mopar.pipeline.profile import predict_model
@@ -51,7 +51,7 @@ def calibration() -> Calibration:
 
 def chosen(
     known: tuple[Model, Profile], calibration: Calibration, codecs: CodecOptions, options: PlanOptions | None = None
-) -> Chosen:
+) -> PlanWithCodecs:
     model, profile = known
     cut = profile.cut_positions[len(profile.cut_positions) // 2].index
     return choose(model, profile, options or replace(SLOW, cuts=(cut,)), calibration, codecs, COSTS)

@@ -12,7 +12,7 @@ from mopar.graph import Model
 from mopar.pipeline.codecs.calibration import Calibration
 from mopar.pipeline.codecs.choose import choose
 from mopar.pipeline.codecs.messages import MessageCodecs, _pieces
-from mopar.pipeline.codecs.options import Chosen, CodecOptions
+from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
 from mopar.platforms.base import Network
@@ -32,7 +32,7 @@ def known() -> tuple[Model, Profile]:
     return predict_model(materialise(MODEL))
 
 
-def planned(known: tuple[Model, Profile], options: PlanOptions, codecs: CodecOptions | None = None) -> Chosen:
+def planned(known: tuple[Model, Profile], options: PlanOptions, codecs: CodecOptions | None = None) -> PlanWithCodecs:
     requests = [sample_inputs(MODEL, seed) for seed in range(4)]
     calibration = Calibration(tuple(requests[::2]), tuple(requests[1::2]))
     return choose(*known, options, calibration, codecs or CodecOptions(), COSTS, messages=CODECS)

@@ -14,7 +14,7 @@ from mopar.pipeline.codecs.calibration import Calibration
 from mopar.pipeline.codecs.losses import Losses
 from mopar.pipeline.codecs.messages import MessageCodecs
 from mopar.pipeline.codecs.offers import Boundary, Wanted
-from mopar.pipeline.codecs.options import ALL, NONE, Chosen, CodecOptions
+from mopar.pipeline.codecs.options import ALL, NONE, CodecOptions, PlanWithCodecs
 from mopar.pipeline.codecs.preferred import WORTH, preferred
 from mopar.pipeline.codecs.search import Search
 from mopar.pipeline.codecs.searches import best_of, searched
@@ -56,7 +56,7 @@ class CodecPlanner:
 
     def choose(
         self, options: PlanOptions, codecs: CodecOptions, progress: Progress = lambda _stage, _share: None
-    ) -> Chosen:
+    ) -> PlanWithCodecs:
         """A plan with codecs; without any where none is worth its time, or none keeps the budget.
 
         Args:
@@ -91,7 +91,7 @@ class CodecPlanner:
         ):
             if isinstance(raw, InfeasibleError):
                 raise raw
-            return Chosen(raw, {}, None, tried)
+            return PlanWithCodecs(raw, {}, None, tried)
         return replace(found, tried=tried)
 
     def codings(self, plan: Plan, codecs: CodecOptions) -> Codings:
@@ -146,7 +146,7 @@ def choose(
     costs: CodecCosts | None = None,
     progress: Progress = lambda _stage, _share: None,
     messages: MessageCodecs | None = None,
-) -> Chosen:
+) -> PlanWithCodecs:
     """One plan of a model with codecs: see ``CodecPlanner``, which takes and raises the same."""
     planner = CodecPlanner(model, profile, calibration, costs, messages, codecs.allows)
     return planner.choose(options, codecs, progress)

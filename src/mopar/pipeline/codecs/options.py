@@ -44,7 +44,7 @@ class CodecOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class PlanWithCodecs:
     """A plan with its codecs.
 
     Attributes:

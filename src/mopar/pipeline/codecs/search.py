@@ -16,7 +16,7 @@ from mopar.codecs import Fitted
 from mopar.pipeline.codecs.combinations import Combination, Option, combinations
 from mopar.pipeline.codecs.losses import Losses
 from mopar.pipeline.codecs.offers import Boundary
-from mopar.pipeline.codecs.options import Chosen, CodecOptions
+from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.codecs.preferred import preferred
 from mopar.pipeline.stages import PlanOptions, book_of, limits_of, make_plan
 from mopar.planning import NO_CODINGS, Codings, crossing_ms, encodable, evaluate, shape_of
@@ -73,7 +73,7 @@ class Search:
         self._losses = losses
         self.tried: list[float] = []
 
-    def run(self, progress: Progress) -> Chosen | None:
+    def run(self, progress: Progress) -> PlanWithCodecs | None:
         """The best plan that keeps the budget, or any plan where codecs are forced; None where there is none."""
         found = self._first(progress)
         if found is not None and not self._codecs.forced:
@@ -82,7 +82,7 @@ class Search:
             return None
         budget = None if self._codecs.forced else self._codecs.budget
         accuracy = Accuracy(found.metric, found.lost, budget) if found.fitted else None
-        return Chosen(found.plan, found.fitted, accuracy, tuple(self.tried))
+        return PlanWithCodecs(found.plan, found.fitted, accuracy, tuple(self.tried))
 
     def _first(self, progress: Progress) -> _Measured | None:
         """The first plan that keeps the budget, or the last that was tried; any plan where codecs are forced."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mopar.pipeline.codecs.options import Chosen, CodecOptions
+from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.codecs.preferred import preferred
 from mopar.pipeline.codecs.search import Search
 from mopar.pipeline.stages import PlanOptions, make_plan
@@ -14,9 +14,9 @@ Choices = Mapping[str, Sequence[TensorCoding]]
 """The codecs that each tensor may have."""
 
 
-def best_of(searches: Iterable[Search], progress: Progress) -> tuple[Chosen | None, tuple[float, ...]]:
+def best_of(searches: Iterable[Search], progress: Progress) -> tuple[PlanWithCodecs | None, tuple[float, ...]]:
     """The best plan of all searches, and what the plans that they measured lose."""
-    found: Chosen | None = None
+    found: PlanWithCodecs | None = None
     tried: list[float] = []
     for search in searches:
         other = search.run(progress)
