@@ -12,11 +12,20 @@ from mopar.planning.model.codings import NO_CODINGS, Codings
 from mopar.planning.model.cost_model import CostModel
 from mopar.planning.model.orchestration import orchestrated
 from mopar.platforms.books import load_book, run_by
-from mopar.types import Orchestrated, Orchestrator, PriceBook, Profile, Region, RuntimeCosts, TensorCoding, UsageError
+from mopar.types import (
+    Orchestrated,
+    Orchestrator,
+    PriceBook,
+    Profile,
+    Region,
+    RuntimeCosts,
+    TensorCoding,
+    UsageError,
+)
 from tests.planning.oracle import candidates
 from tests.planning.strategies import ORCHESTRATORS
 from tests.planning.test_optimum import random_questions
-from tests.profiles import COUPLED, FREE, MIB, PAPER, chain
+from tests.profiles import COUPLED, FREE, MIB, PAPER, chain, in_halves
 
 BOOK = load_book("aws-lambda-x86")
 AT_ONCE = RuntimeCosts(45.0, 0.0, 0.0, wire_ms_per_mib=0.0, init_ms=120.0)
@@ -179,3 +188,13 @@ def test_what_is_rounded_up_is_settled(layers: list[tuple[float, int]], unit_ms:
     if everything:
         found = plan(profile, book, APART, slo_ms=None)
         assert found.predicted.cost_per_million_usd == pytest.approx(min(everything), rel=1e-6)
+
+
+def test_parts_that_begin_the_model_pay_for_its_inputs_as_objects() -> None:
+    """As any first slice does: otherwise parts would seem cheaper than the unsplit model, and each gets its input."""
+    profile = in_halves(3)
+    book = replace(PAPER, put_usd=1.0, get_usd=0.1)
+    codings = {"x": stored(profile, replace(STORED, payload_bytes=MIB // 2))["x"]}
+    found = plan(profile, book, STORED, slo_ms=None, codings=codings)
+    unsplit = plan(profile, book, STORED, slo_ms=None, codings=codings, max_functions=1, max_parts=1)
+    assert found.predicted.cost_per_million_usd <= unsplit.predicted.cost_per_million_usd

@@ -9,7 +9,7 @@ from mopar.planning.model.boundary import last_use
 from mopar.planning.model.calls import CallCosts, CallTime, Side, call_time, crossing_time
 from mopar.planning.model.codings import part_code_bytes, part_library_mib
 from mopar.planning.model.cost_model import CostModel
-from mopar.planning.model.objects import object_usd
+from mopar.planning.model.objects import object_usd, request_objects_usd
 from mopar.planning.model.prices import billed_ms
 from mopar.planning.model.shares import made_bytes, read_bytes, share_bytes
 from mopar.planning.model.table import SliceTable
@@ -38,6 +38,7 @@ class GroupStages:
         self._elapsed, self._beside = np.array(model.one_ms), np.array(model.parts_ms)
         self._tensors = {tensor.name: tensor for tensor in profile.tensors}
         self._largest = {tensor.name: tensor for tensor in at_largest(profile).tensors}
+        self._request_usd = request_objects_usd(model, None)
         summed = any(share.summand for step in self.steps for part in step.parts for share in part.part.outputs)
         # An input may be a summand of every part.
         self._copies = parts if summed else 1
@@ -83,13 +84,15 @@ class GroupStages:
             step = self.steps[number]
             whole_ms = self._beside[step.stop] - self._beside[step.start]
             overhead_mib = self._table.needs.overhead_mib[self.begins[number], self.ends[number]]
+            if step.start == 0:  # as the table has it of slices
+                sums[at, Sum.OBJECTS_USD, 0] = self._request_usd
             for one, needs in enumerate(step.parts):
                 if not needs.part.outputs:
                     continue
                 crossing = self._crossing(needs.part)
                 compute[at, one] = needs.time_share * whole_ms
                 inside_ms[at, one], outside_ms[at, one] = crossing.inside_ms, crossing.outside_ms
-                sums[at, :, one] = self._sums(needs)
+                sums[at, :, one] += self._sums(needs)
                 most[at, :, one] = self._most(needs, overhead_mib, most[at, Most.SUMMED, one])
         return self._stages(self.begins[numbers], compute, CallTime(inside_ms, outside_ms), sums, most)
 
