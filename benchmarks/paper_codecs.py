@@ -33,7 +33,7 @@ _ERROR = 0.5
 _METRIC = "relative"
 _MB = 1e6
 _DIFFERS = (
-    "The paper's definitions were not at hand: here communication is what functions hold beside the engine, its change "
+    "The paper defines neither: here communication is what functions hold beside the engine, its change "
     "a share of the unsplit model's whole cost, and the unsplit model, tuned and behind the same network, has some too."
 )
 
