@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 
-from mopar.graph import Model
-from mopar.pipeline.profile import predict_model
+from mopar.costmodel.predict import predict_profile
+from mopar.graph import Model, load_model
 from mopar.planning import Size, Slice, chain_shape
 from mopar.types import Plan, Profile, ShardStep
 from tests.bundle.plans import MEMORY_MIB, plan_of
 from tests.models import materialise
+from tests.models.drawn.profiles import slower
 
 MODEL = "conv_chain"
 ONE, TWO = Size(MEMORY_MIB, 1.0, 1), Size(MEMORY_MIB, 1.0, 1, parts=2)
@@ -28,8 +29,9 @@ ARRANGED: Mapping[str, tuple[tuple[int, int, tuple[tuple[int, int, str], ...]], 
 
 @cache
 def known() -> tuple[Model, Profile]:
-    """The model and its profile."""
-    return predict_model(materialise(MODEL))
+    """The model and its profile, with layers that take long enough for each step to be worth it, on any machine."""
+    model = load_model(materialise(MODEL))
+    return model, predict_profile(model, slower())
 
 
 def in_parts(arrangement: str) -> Plan:

@@ -33,7 +33,7 @@ _MIB = 1 << 20
 def large_profile(model: Model, values: Mapping[str, Array], random: np.random.Generator) -> Profile:
     """Predicted, with slower layers, larger weights, and calls that cost next to nothing."""
     with _few_steps(random):
-        return _enlarged(predict_profile(model, _slower(), inputs=values))
+        return _enlarged(predict_profile(model, slower(), inputs=values))
 
 
 def plain_profile(model: Model, values: Mapping[str, Array], random: np.random.Generator) -> Profile:
@@ -76,7 +76,7 @@ def _shipped() -> ResourceModel:
 
 
 @cache
-def _slower() -> ResourceModel:
+def slower() -> ResourceModel:
     shipped = _shipped()
     families = {
         name: replace(

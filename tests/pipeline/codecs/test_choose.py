@@ -24,6 +24,7 @@ from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.base import Network
 from mopar.types import InputError, Profile, TensorCoding, UsageError
+from tests.bundle import parted
 from tests.models import materialise, sample_inputs
 
 MODEL = "conv_chain"
@@ -185,13 +186,9 @@ def test_a_file_of_several_requests(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def in_parts(known: tuple[Model, Profile]) -> tuple[Model, Profile]:
+def in_parts() -> tuple[Model, Profile]:
     """The model as if it computed for much longer, so that parts pay behind a network."""
-    model, profile = known
-    layers = tuple(replace(layer, latency_ms=500 * layer.latency_ms) for layer in profile.layers)
-    return model, replace(
-        profile, layers=layers, whole=replace(profile.whole, latency_ms=500 * profile.whole.latency_ms)
-    )
+    return parted.known()
 
 
 BEHIND = PlanOptions(platform="container-http", network=Network(20.0), objective="latency", slo_ms=None)
