@@ -4,7 +4,6 @@ import collections
 import contextlib
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -183,7 +182,7 @@ def _own_loopback() -> str:
 
     The port is not bound before the first call, and until then any program could take one of the common address.
     """
-    return ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
+    return ".".join(["127", *(str(1 + byte % 254) for byte in os.urandom(3))])
 
 
 def free_ports(count: int) -> list[int]:
