@@ -237,6 +237,13 @@ def test_where_loading_packs_a_weight_that_it_walks_through_few_limits_are_tried
     assert sum(limit < machine.loading for limit in machine.limits) <= 3, "each costs all of the patience"
 
 
+def test_a_load_that_holds_no_more_than_serving_is_confirmed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(loading=150, serving=100, peak=400)
+    searched(machine, monkeypatch)
+    assert min(machine.limits) < 150, "loading failed"
+    assert machine.limits.count(machine.limits[-1]) <= 2, "found, and confirmed"
+
+
 def test_where_serving_needs_what_it_maps_hardly_any_limit_is_far_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(loading=20, serving=400, peak=900)
     searched(machine, monkeypatch)

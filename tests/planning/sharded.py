@@ -29,7 +29,7 @@ from mopar.types import (
     Share,
     TensorProfile,
 )
-from tests.planning.oracle import sizes_of
+from tests.planning.oracle import sizes_of, starts_in_time
 from tests.planning.strategies import profiles
 
 COUNTS = (2, 3)
@@ -150,12 +150,13 @@ class Everything:
                     functions = sum(piece.size.parts for piece, _ in pieces)
                     if functions <= most:
                         shape = chain_shape(self.profile, [piece for piece, _ in pieces])
-                        cost = self.evaluated(shape).cost_per_million_usd
-                        yield cost, sum(ms for _, ms in pieces), functions
+                        predicted = self.evaluated(shape)
+                        if starts_in_time(predicted, self.limits):
+                            yield predicted.cost_per_million_usd, sum(ms for _, ms in pieces), functions
 
     def _pieces_between(self, start: int, stop: int) -> list[tuple[Slice, float]]:
         """A slice in each option and size, with its latency."""
-        sizes = sizes_of(self.profile, self.book, (start, stop), self.codings)
+        sizes = sizes_of(self.profile, self.book, (start, stop), self.codings, self.limits)
         single = [Slice(start, stop, size) for size in sizes]
         found = [(piece, self._single_ms(piece)) for piece in single]
         for count in COUNTS:

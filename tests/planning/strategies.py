@@ -143,4 +143,7 @@ def limits(draw: st.DrawFn) -> PlatformLimits:
         hop_ms_per_mib=2.0 if own_hop else 0.0,
         hop_billed_share=draw(st.sampled_from([0.0, 0.5])),
         wire_billed_share=draw(st.sampled_from([0.5, 1.0])),
+        start_ms=draw(st.sampled_from([None, 40.0])),
+        start_ms_per_mib=draw(st.sampled_from([0.0, 2.5])),
+        max_start_ms=draw(st.sampled_from([None, None, 130.0, 220.0])),
     )

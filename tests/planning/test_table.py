@@ -12,7 +12,7 @@ from mopar.planning.model.table import slice_table
 from mopar.planning.model.times import elapsed_ms
 from mopar.planning.numbers import MIB
 from mopar.planning.solve.paths import cost_to_go, weigh
-from mopar.types import PlatformLimits, Profile
+from mopar.types import Graph, PlatformLimits, Profile
 from tests.planning.strategies import limits, profiles
 from tests.profiles import PAPER
 
@@ -22,7 +22,8 @@ from tests.profiles import PAPER
 def test_every_slice_as_defined(profile: Profile, limit: PlatformLimits) -> None:
     costs = call_costs(profile.runtime, limit)
     positions = [0, *(cut.index for cut in profile.cut_positions), len(profile.layers)]
-    table = slice_table(CostModel.of(profile, PAPER, limit), positions)
+    model = CostModel.of(profile, PAPER, limit)
+    table = slice_table(model, positions)
     elapsed = elapsed_ms(profile)
     overhead = {cut.index: cut.overhead_ms for cut in profile.cut_positions}
     for row, start in enumerate(positions):
@@ -34,6 +35,8 @@ def test_every_slice_as_defined(profile: Profile, limit: PlatformLimits) -> None
             assert table.memory_mib[row, column] == pytest.approx(slice_memory_mib(profile, start, stop))
             names = {name for layer in profile.layers[start:stop] for name in layer.weights}
             assert table.needs.file_bytes[row, column] == sum(w.file_bytes for w in profile.weights if w.name in names)
+            loading = model.loading.function_ms([Graph("", start, stop, (), ())], ())
+            assert table.needs.loading_ms[row, column] == pytest.approx(loading)
             body = entering / MIB * costs.consumer.inside_ms_per_mib + leaving / MIB * costs.producer.inside_ms_per_mib
             compute = elapsed[stop] - elapsed[start] + overhead.get(start, 0.0)
             cold = cold_cache_penalty(costs, compute, elapsed[-1])

@@ -43,6 +43,10 @@ def command(
     max_functions: MaxFunctions = None,
     parts: Parts = None,
     max_cpu: MaxCpu = None,
+    max_start_ms: Annotated[
+        float | None,
+        typer.Option("--max-start-ms", metavar="X", min=0, help="Most ms that a function may take to start."),
+    ] = None,
     uniform: Annotated[int | None, typer.Option(metavar="K", min=1, help="Cut into K slices of equal time.")] = None,
     cuts: Annotated[str | None, typer.Option(metavar="I,J,..", help="Cut at exactly these positions.")] = None,
     budget_usd: Annotated[
@@ -122,6 +126,7 @@ def command(
             network=network_between(bandwidth_mbit, rtt_ms),
             object_store=object_store,
             orchestration=orchestration,
+            max_start_ms=max_start_ms,
         )
         encoded = codec_request(accuracy_budget, codec, accuracy_metric, calibration, model, trained=train_codecs)
         if pareto or refine is not None:

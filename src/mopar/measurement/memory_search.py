@@ -102,9 +102,14 @@ class MemorySearch:
                 held, limit = 0, min(most, limit + math.ceil(self._policy.fine_bytes(limit)))
                 continue
             held += 1
-            if held >= (self._policy.confirmed_loads if self._loading_bound else 1):
+            if held >= (self._policy.confirmed_loads if self._loading_bound and self._loads_more(limit) else 1):
                 return limit, trial
         return limit, found
+
+    def _loads_more(self, limit: int) -> bool:
+        """Whether loading holds more than serving does, by more than what a limit is found to."""
+        more = max(run.floor_bytes - run.kept_bytes for run in self._references)
+        return more > self._policy.fine_bytes(limit)
 
     def _measured(self, limit: int, expected: int, trial: Trial) -> MemoryMeasurement:
         return MemoryMeasurement(

@@ -14,8 +14,8 @@ class MemoryPolicy:
     tolerance: float = 0.10
     """Share by which the median latency may exceed that without a limit."""
     confirmed_loads: int = 4
-    """Runs in a row that a limit must hold where only loading is bound by it: what the engine takes to load a graph of
-    its own packing differs between processes, for ConvNeXt-base from 427 to 463 MiB."""
+    """Runs in a row that a limit must hold where only loading is bound by it, and holds more than serving: what the
+    engine takes to load a graph of its own packing differs between processes, for ConvNeXt-base from 427 to 463 MiB."""
     resolution_mib: float = 2.0
     """The limit is found to this, or to the share below where that is larger."""
     resolution_share: float = 0.02

@@ -44,7 +44,8 @@ class PlanOptions:
     ``max_parts`` is of functions that compute a slice side by side, of the planner's own plans;
     ``budget_usd`` is of a million requests; ``exact`` looks at every cut position of a large model; ``max_cpu`` is of a
     function; ``network`` lies between the gateway and the functions; with ``object_store``, tensors that no message
-    holds may pass through one; ``orchestration`` names what runs the plan, whose price is then part of the plan's.
+    holds may pass through one; ``orchestration`` names what runs the plan, whose price is then part of the plan's;
+    ``max_start_ms`` is of a function.
     """
 
     platform: str = "local"
@@ -61,11 +62,13 @@ class PlanOptions:
     network: Network | None = None
     object_store: bool = False
     orchestration: str | None = None
+    max_start_ms: float | None = None
 
 
 def limits_of(options: PlanOptions) -> PlatformLimits:
     """The platform's limits and its costs of calls, the network's included. Raises UsageError."""
-    return behind(load_limits(options.platform), options.network)
+    limits = behind(load_limits(options.platform), options.network)
+    return limits if options.max_start_ms is None else replace(limits, max_start_ms=options.max_start_ms)
 
 
 def book_of(options: PlanOptions, limits: PlatformLimits) -> PriceBook:

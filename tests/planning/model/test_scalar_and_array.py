@@ -13,7 +13,7 @@ from mopar.planning import Slice, chain_shape, evaluate
 from mopar.planning.model.calls import CallCosts, CallTime, WireCosts, call_time, crossing_time
 from mopar.planning.model.memory import required_mib
 from mopar.planning.model.prices import billed_ms, bought_mib, calls_usd, with_headroom
-from mopar.planning.model.quota import cpu_bound_ms
+from mopar.planning.model.quota import cpu_bound_ms, start_ms
 from mopar.planning.numbers import Floats
 from mopar.planning.space.problem import free_problem
 from mopar.planning.space.question import make_question
@@ -42,6 +42,7 @@ FORMULAS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "bought": lambda one, two: bought_mib(COUPLED, one) + two,
     "required": lambda one, two: required_mib(30.0, one * 1e6, two - 60.0),
     "quota": lambda one, two: cpu_bound_ms(COUPLED, one, one / 2.0, two / 60.0 + 0.001, two / 60.0),
+    "start": lambda one, two: start_ms(50.0, one, two / 30.0 + 0.001, 20.0),
 }
 
 
@@ -60,6 +61,7 @@ def test_a_plan_and_the_table_of_slices(
     profile: Profile, book: PriceBook, limit: PlatformLimits, data: st.DataObject
 ) -> None:
     """A chain's cost and latency are the sums of its slices' at their sizes, and the price of what runs it."""
+    limit = replace(limit, max_start_ms=None)  # with it, some slices have no size
     question = make_question(profile, book, limit)
     positions = question.between(question.cut_positions)
     problem = free_problem(question, positions)

@@ -7,6 +7,8 @@ from typing import Generic
 from mopar.planning.model.calls import CallCosts, CallTime, call_costs, call_time, step_costs
 from mopar.planning.model.codings import NO_CODINGS, RAW, Codings, applied
 from mopar.planning.model.portable import loaded_portable
+from mopar.planning.model.quota import start_ms
+from mopar.planning.model.starts import Loading
 from mopar.planning.model.times import beside_ms, elapsed_ms, has_two_threads
 from mopar.planning.numbers import Num
 from mopar.types import CutPosition, PlatformLimits, PriceBook, Profile, TensorCoding
@@ -37,6 +39,7 @@ class CostModel:
         parts_wait: whether functions that compute a slice in parallel wait for each other inside one call each, and are
             held meanwhile; otherwise each step is a call of its own.
         codings: of the tensors that are sent encoded.
+        loading: of weights, while functions start.
     """
 
     profile: Profile
@@ -51,7 +54,7 @@ class CostModel:
     two_threads: bool
     parts_wait: bool
     codings: Codings
-    _loading_ms_per_byte: float
+    loading: Loading
 
     @classmethod
     def of(
@@ -60,8 +63,6 @@ class CostModel:
         """Make a cost model for a profile and a platform. Linear in the profile's size."""
         if limits.portable_graphs:
             profile = loaded_portable(profile)
-        file_bytes = sum(weight.file_bytes for weight in profile.weights)
-        loading_ms = max(profile.whole.init_ms - profile.runtime.init_ms, 0.0)
         return cls(
             profile=profile,
             book=book,
@@ -75,7 +76,7 @@ class CostModel:
             two_threads=has_two_threads(profile),
             parts_wait=limits.shares_memory and profile.runtime.exchange_ms is not None,
             codings=applied(profile, codings),
-            _loading_ms_per_byte=loading_ms / file_bytes if file_bytes else 0.0,
+            loading=Loading.of(profile, limits),
         )
 
     @property
@@ -100,6 +101,9 @@ class CostModel:
         two = call_time(costs, two_ms, self.two_ms[-1], crossing)
         return ThreadTimes(one.inside_ms, two.inside_ms, one.outside_ms)
 
-    def init_ms(self, file_bytes: Num) -> Num:
-        """Start-up of a function with ``file_bytes`` of weights, exec to ready: its share of loading the model."""
-        return file_bytes * self._loading_ms_per_byte + self.profile.runtime.init_ms
+    def init_ms(self, loading_ms: Num, cpu: Num) -> Num:
+        """Start-up of a function of ``cpu`` CPUs, exec to ready, that loads weights for ``loading_ms`` with one."""
+        empty_ms = self.limits.start_ms
+        if empty_ms is None:
+            empty_ms = self.profile.runtime.init_ms
+        return start_ms(empty_ms, loading_ms, cpu, self.book.quota_period_ms)

@@ -255,7 +255,7 @@ def _function(
         memory_mib=memory.memory_mib(graphs),
         latency_ms=inside_ms,
         billed_ms=billed,
-        init_ms=model.init_ms(float(memory.file_bytes(graphs))),
+        init_ms=model.init_ms(model.loading.function_ms(*memory.divided(graphs)), function.cpu),
         waiting_ms=wait_ms or 0.0,
     )
 

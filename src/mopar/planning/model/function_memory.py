@@ -12,7 +12,7 @@ from mopar.planning.model.codings import (
     part_library_mib,
     slice_code_bytes,
 )
-from mopar.planning.model.memory import WeightBytes, active_bytes, required_mib, weight_bytes
+from mopar.planning.model.memory import active_bytes, required_mib, weight_bytes
 from mopar.planning.model.overhead import RuntimeOverhead
 from mopar.types import Graph, GraphPart, PartProfile, Profile
 
@@ -48,8 +48,10 @@ class FunctionMemory:
 
     def memory_mib(self, graphs: Sequence[Graph]) -> float:
         """Predicted required memory of a function, before headroom; one of its graphs is active at a time."""
-        whole, parts = self._divided(graphs)
-        resident = self._weight_bytes(whole, "resident_bytes") + sum(part.resident_bytes for part in parts)
+        whole, shared = self.divided(graphs)
+        parts = [part for _, part in shared]
+        runs = [(graph.start, graph.stop) for graph in whole]
+        resident = weight_bytes(self._profile, runs) + sum(part.resident_bytes for part in parts)
         active = [self._active_bytes(graph.start, graph.stop) for graph in whole]
         active += [part.activation_bytes + part_code_bytes(self._codings, self._tensors, part.part) for part in parts]
         overhead_mib = max((self._overhead.of(graph.start, graph.stop) for graph in graphs), default=0.0)
@@ -58,11 +60,6 @@ class FunctionMemory:
         overhead_mib += max(libraries_mib, default=0.0)
         return required_mib(self._profile.runtime.base_mib, float(resident + max(active, default=0)), overhead_mib)
 
-    def file_bytes(self, graphs: Sequence[Graph]) -> int:
-        """Bytes of the weights in a function's built files."""
-        whole, parts = self._divided(graphs)
-        return self._weight_bytes(whole, "file_bytes") + sum(part.file_bytes for part in parts)
-
     def _active_bytes(self, start: int, stop: int) -> float:
         codes = slice_code_bytes(self._codings, self._profile.tensors, start, stop)
         return active_bytes(self._profile, start, stop) + codes
@@ -70,9 +67,8 @@ class FunctionMemory:
     def _library_mib(self, start: int, stop: int) -> float:
         return library_mib(self._codings, crossing_tensors(self._codings, self._profile.tensors, start, stop))
 
-    def _divided(self, graphs: Sequence[Graph]) -> tuple[list[Graph], list[PartProfile]]:
+    def divided(self, graphs: Sequence[Graph]) -> tuple[list[Graph], list[tuple[Graph, PartProfile]]]:
+        """Graphs of whole runs, and those of parts, each with its part's figures."""
         whole = [graph for graph in graphs if graph.part is None]
-        return whole, [self._parts[graph.start, graph.stop, graph.part] for graph in graphs if graph.part is not None]
-
-    def _weight_bytes(self, graphs: Sequence[Graph], what: WeightBytes) -> int:
-        return weight_bytes(self._profile, [(graph.start, graph.stop) for graph in graphs], what)
+        parts = ((graph, graph.part) for graph in graphs if graph.part is not None)
+        return whole, [(graph, self._parts[graph.start, graph.stop, part]) for graph, part in parts]

@@ -1,14 +1,10 @@
 """Memory of layers: weights, tensors, and the required memory that follows."""
 
 from collections.abc import Iterable
-from typing import Literal
 
 from mopar.planning.model.boundary import last_use, slice_inputs, slice_outputs
 from mopar.planning.numbers import MIB, Num
 from mopar.types import Profile
-
-WeightBytes = Literal["resident_bytes", "file_bytes"]
-"""A field of ``WeightProfile``: its bytes in memory, or in the built file."""
 
 
 def required_mib(base_mib: float, held_bytes: Num, overhead_mib: Num) -> Num:
@@ -23,10 +19,10 @@ def required_mib(base_mib: float, held_bytes: Num, overhead_mib: Num) -> Num:
     return above_mib * (above_mib > 0) + base_mib
 
 
-def weight_bytes(profile: Profile, runs: Iterable[tuple[int, int]], what: WeightBytes) -> int:
-    """Bytes of the weights that runs of layers read, each weight once; ``runs`` are start and stop (exclusive)."""
+def weight_bytes(profile: Profile, runs: Iterable[tuple[int, int]]) -> int:
+    """Resident bytes of the weights that runs of layers read, each once; ``runs`` are start and stop (exclusive)."""
     names = {name for start, stop in runs for layer in profile.layers[start:stop] for name in layer.weights}
-    return sum(int(getattr(weight, what)) for weight in profile.weights if weight.name in names)
+    return sum(weight.resident_bytes for weight in profile.weights if weight.name in names)
 
 
 def first_read_bytes(profile: Profile) -> list[float]:

@@ -74,5 +74,5 @@ def _parts(profile: Profile, read: Floats) -> Floats:
 
 def _beyond(profile: Profile, start: int, stop: int, required_mib: float) -> float:
     """Measured memory of a slice beyond what can be computed."""
-    held = weight_bytes(profile, [(start, stop)], "resident_bytes") + active_bytes(profile, start, stop)
+    held = weight_bytes(profile, [(start, stop)]) + active_bytes(profile, start, stop)
     return required_mib - profile.runtime.base_mib - held / MIB

@@ -42,6 +42,11 @@ def loaded_portable(profile: Profile) -> Profile:
     return _with_measured(profile, grown, loading_ms)
 
 
+def packed_when_loaded(profile: Profile) -> set[str]:
+    """The weights that kernels reorder or pack while a portable graph is loaded."""
+    return _read_by(profile.layers, _REORDERED | _PACKED)
+
+
 def _mib(profile: Profile, names: set[str]) -> float:
     """The size of the named weights."""
     return sum(weight.bytes for weight in profile.weights if weight.name in names) / MIB
@@ -87,10 +92,7 @@ def _with_measured(profile: Profile, grown: Profile, loading_ms: float) -> Profi
     before, after = at_largest(profile), at_largest(grown)
 
     def more_mib(start: int, stop: int) -> float:
-        held = [
-            weight_bytes(one, [(start, stop)], "resident_bytes") + active_bytes(one, start, stop)
-            for one in (before, after)
-        ]
+        held = [weight_bytes(one, [(start, stop)]) + active_bytes(one, start, stop) for one in (before, after)]
         return (held[1] - held[0]) / MIB
 
     whole_mib = more_mib(0, len(profile.layers))

@@ -55,7 +55,7 @@ def calls_usd(
         cpu: its CPUs.
         billed_ms: of all calls together.
         used_ms: CPU time of all calls together (``quota.cpu_used_ms``).
-        init_ms: from exec to ready.
+        init_ms: from exec to ready, with its CPUs.
         calls: how many.
     """
     cold_rate = book.cold_rate if book.init_billed else 0.0

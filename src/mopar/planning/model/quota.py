@@ -52,6 +52,21 @@ def cpu_bound_ms(book: PriceBook, one_ms: Num, two_ms: Num, cpu: Num, threads: N
     return one + (two_ms - one) * (threads > 1)
 
 
+def start_ms(empty_ms: float, loading_ms: Num, cpu: Num, period_ms: float) -> Num:
+    """Start of a function of ``cpu`` CPUs, over 0, from times with one CPU.
+
+    Args:
+        empty_ms: of a function without weights.
+        loading_ms: of its weights, which a second CPU halves: while one thread copies and packs them, the kernel reads
+            on (``python -m benchmarks.lambda_cold_start``).
+        cpu: of the function.
+        period_ms: of its quota.
+    """
+    over_one = (cpu - 1.0) * (cpu > 1.0)
+    cpus = 1.0 + over_one + (TWO_CPUS - 1.0 - over_one) * (over_one > TWO_CPUS - 1.0)
+    return quota_ms(empty_ms + loading_ms / cpus, cpu, period_ms)
+
+
 def cpu_used_ms(one_ms: Num, two_ms: Num, threads: Num) -> Num:
     """CPU time of a call, from times with one CPU per thread: threads that have nothing to do poll for work."""
     return one_ms + (TWO_CPUS * two_ms - one_ms) * (threads > 1)

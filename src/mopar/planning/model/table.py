@@ -5,7 +5,7 @@ are undefined. They take O(n^2) numbers and time for n positions. numpy is used 
 125,000 slices, and the search sweeps them some hundred times, which plain loops would do in minutes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -14,7 +14,7 @@ from mopar.planning.model.at_size import at_largest
 from mopar.planning.model.calls import CallTime, Side, crossing_time
 from mopar.planning.model.codings import code_bytes, library_sizes
 from mopar.planning.model.cost_model import CostModel
-from mopar.planning.model.memory import WeightBytes, required_mib
+from mopar.planning.model.memory import required_mib
 from mopar.planning.model.objects import object_usd, request_objects_usd, whole_objects_usd
 from mopar.planning.model.overhead import RuntimeOverhead
 from mopar.planning.model.slice_tensors import SliceTensors
@@ -28,6 +28,7 @@ class SliceNeeds:
 
     Attributes:
         resident_bytes, file_bytes: of the weights, in memory and in the built files.
+        loading_ms: of the weights, with one CPU.
         active_bytes: peak bytes of live tensors, at the largest sizes.
         overhead_mib: see ``RuntimeOverhead``.
         library_mib: of what codecs need.
@@ -38,6 +39,7 @@ class SliceNeeds:
 
     resident_bytes: Floats
     file_bytes: Floats
+    loading_ms: Floats
     active_bytes: Floats
     overhead_mib: Floats
     library_mib: Floats
@@ -52,6 +54,7 @@ class SliceNeeds:
         return SliceNeeds(
             resident_bytes=self.resident_bytes[one],
             file_bytes=self.file_bytes[one],
+            loading_ms=self.loading_ms[one],
             active_bytes=self.active_bytes[one],
             overhead_mib=self.overhead_mib[one],
             library_mib=self.library_mib[one],
@@ -72,7 +75,6 @@ class SliceTable:
         memory_mib: required memory, before headroom.
         inside_ms, outside_ms: a call's time inside and outside the function, with one thread.
         inside_two_ms: the time inside with two threads; with one where that is not known.
-        init_ms: from exec to ready.
     """
 
     positions: tuple[int, ...]
@@ -81,7 +83,6 @@ class SliceTable:
     inside_ms: Floats
     inside_two_ms: Floats
     outside_ms: Floats
-    init_ms: Floats
 
     def at(self, start: int, stop: int) -> "SliceTable":
         """A table of a single slice, 1 by 1; its positions are the numbers of the slice's own."""
@@ -115,8 +116,9 @@ def slice_needs(model: CostModel, positions: Sequence[int]) -> SliceNeeds:
     active = np.array([tensors.active_bytes(start, positions) for start in positions])
     live = np.array([tensors.live_bytes(start) for start in positions])
     return SliceNeeds(
-        resident_bytes=_weights(profile, points, "resident_bytes"),
-        file_bytes=_weights(profile, points, "file_bytes"),
+        resident_bytes=_over_weights(profile, points, {one.name: one.resident_bytes for one in profile.weights}),
+        file_bytes=_over_weights(profile, points, {one.name: one.file_bytes for one in profile.weights}),
+        loading_ms=_over_weights(profile, points, model.loading.weights_ms),
         # Tensors that are live at a slice's start either enter the slice or pass over it.
         active_bytes=np.maximum(active - (live[:, None] - inputs), 0.0) + (read_codes + made_codes),
         overhead_mib=RuntimeOverhead(profile).table(points),
@@ -191,31 +193,29 @@ def table_of(
         inside_ms=times.one_ms,
         inside_two_ms=times.two_ms,
         outside_ms=times.outside_ms,
-        init_ms=model.init_ms(needs.file_bytes),
     )
 
 
-def _weights(profile: Profile, points: Indices, what: WeightBytes) -> Floats:
-    """Bytes of the weights of each slice, counting once a weight that several of its layers share."""
-    sizes = {weight.name: int(getattr(weight, what)) for weight in profile.weights}
+def _over_weights(profile: Profile, points: Indices, figures: Mapping[str, float]) -> Floats:
+    """The sum of a figure over the weights of each slice, counting once a weight that several of its layers share."""
     count = len(profile.layers)
     first = np.zeros(count)
-    again: list[tuple[int, int, int]] = []
+    again: list[tuple[int, int, float]] = []
     seen: dict[str, int] = {}
     for layer in profile.layers:
         for name in set(layer.weights):
             if name in seen:
-                again.append((seen[name], layer.index, sizes[name]))
+                again.append((seen[name], layer.index, figures[name]))
             else:
-                first[layer.index] += sizes[name]
+                first[layer.index] += figures[name]
             seen[name] = layer.index
     rows = []
     for start in points:
         added = first.copy()
-        for previous, index, size in again:
+        for previous, index, figure in again:
             # Read earlier, but by no layer of a slice that starts here.
             if previous < start <= index:
-                added[index] += size
+                added[index] += figure
         total = np.concatenate(([0.0], np.cumsum(added)))
         rows.append(total[points] - total[start])
     return np.array(rows)

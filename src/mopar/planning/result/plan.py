@@ -8,7 +8,7 @@ from mopar.planning.model.function_memory import FunctionMemory
 from mopar.planning.model.orchestration import orchestrated
 from mopar.planning.model.shape import PlanShape
 from mopar.planning.result.chain import solution_shape
-from mopar.planning.result.remarks import burst_remark, one_function_remark
+from mopar.planning.result.remarks import burst_remark, one_function_remark, start_remark
 from mopar.planning.space.problem import Problem, unlimited_whole
 from mopar.planning.space.solution import Solution
 from mopar.types import CutReason, LargerRequest, Plan, TensorCoding
@@ -37,7 +37,12 @@ def written(
     shape = solution_shape(problem, solution)
     unsplit = solution_shape(unlimited_whole(question), choose_unsplit(question, slo_ms))
     predicted = predict(model, shape)
-    remarks = (burst_remark(model, shape, predicted), one_function_remark(model, shape, unsplit, predicted))
+    unsplit_figures = predict(model, unsplit)
+    remarks = (
+        burst_remark(model, shape, predicted),
+        one_function_remark(model, shape, unsplit, predicted),
+        start_remark(problem, predicted, unsplit_figures),
+    )
     codecs = _codecs(model, shape)
     return Plan(
         model=model.profile.model.name,
@@ -54,7 +59,7 @@ def written(
         code_ratios={name: one.most_ratio for name, one in codecs.items() if one.most_ratio is not None},
         outputs=shape.outputs,
         predicted=predicted,
-        unsplit=predict(model, unsplit),
+        unsplit=unsplit_figures,
         slo_ms=slo_ms,
         recipes=model.profile.recipes,
         ranges=model.profile.ranges,

@@ -1,5 +1,6 @@
 """What a plan's reason says beside the comparison with the unsplit model: what it counts on, and what would beat it."""
 
+import math
 from dataclasses import replace
 
 from mopar.planning.model.cost_model import CostModel
@@ -7,7 +8,12 @@ from mopar.planning.model.evaluate import predict
 from mopar.planning.model.quota import TWO_CPUS
 from mopar.planning.model.shape import PlanShape
 from mopar.planning.numbers import up_to
+from mopar.planning.space.feasibility import least_start_ms
+from mopar.planning.space.problem import Problem
 from mopar.types import Predicted
+
+_SOONER = 0.75
+"""A start that takes at most this share of a plan's is worth telling."""
 
 
 def burst_remark(model: CostModel, shape: PlanShape, predicted: Predicted) -> str:
@@ -47,3 +53,17 @@ def one_function_remark(model: CostModel, shape: PlanShape, unsplit: PlanShape, 
     if cost > 1 or latency > 1:
         return ""
     return f"one function of 2 CPUs is expected to take {latency:.2f}x its latency at {cost:.2f}x its cost"
+
+
+def start_remark(problem: Problem, predicted: Predicted, unsplit: Predicted) -> str:
+    """How long functions that start side by side take, and where cuts shorten that; empty where no platform says."""
+    if problem.question.model.limits.start_ms is None:
+        return ""
+    took_ms, whole_ms = (max(function.init_ms for function in one.functions) for one in (predicted, unsplit))
+    text = f"starts in {took_ms:.0f} ms"
+    if len(predicted.functions) > 1:
+        text += f", unsplit in {whole_ms:.0f}"
+    least_ms = least_start_ms(problem)
+    if problem.question.max_functions == 1 or least_ms > _SOONER * took_ms:
+        return text
+    return f"{text}; with max_start_ms, functions that start side by side take {math.ceil(least_ms)} or more"

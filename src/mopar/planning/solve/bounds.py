@@ -63,12 +63,12 @@ def limit_to_blame(candidates: Mask, limits: Sequence[SliceLimit]) -> Blamed:
         for other in others:
             rest &= other.kept
         if connected(rest):
-            return Blamed(limit, _bottleneck(limit.quantity, rest))
+            return Blamed(limit, bottleneck(limit.quantity, rest))
     raise AssertionError("slices without any limit make a path")
 
 
-def _bottleneck(quantity: Floats, allowed: Mask) -> float:
-    """The smallest possible maximum of the quantity along a path."""
+def bottleneck(quantity: Floats, allowed: Mask) -> float:
+    """The smallest possible maximum of the quantity along a path; infinite where there is none."""
     least = np.full(len(quantity), np.inf)
     least[-1] = 0.0
     usable = np.where(allowed, quantity, np.inf)

@@ -1,14 +1,17 @@
 """Whether any plan keeps all limits; if not, the error names the limit and the nearest feasible value."""
 
+import numpy as np
+
 from mopar.planning.numbers import up_to
 from mopar.planning.solve import bounds
-from mopar.planning.space.problem import Problem
+from mopar.planning.space.problem import MAX_START, Problem
 from mopar.types import InfeasibleError
 
 _WORDS = {
     "memory_mib": "a function of at least {nearest:.0f} MiB is needed, the price book's largest is {value:.0f} MiB",
     "payload_bytes": "a call of at least {nearest:.0f} encoded bytes is needed, the platform takes {value:.0f}",
     "package_bytes": "a package of at least {nearest:.0f} bytes is needed, the platform takes {value:.0f}",
+    MAX_START: "a start of at least {nearest:.0f} ms is needed, the longest allowed is {value:.0f} ms",
 }
 
 
@@ -28,6 +31,16 @@ def least_latency_ms(problem: Problem) -> float:
     return bounds.least_latency_ms(problem.chains)
 
 
+def least_start_ms(problem: Problem) -> float:
+    """The longest start of a function, in the plan where that is shortest; its slices keep all other limits."""
+    allowed = problem.candidates.copy()
+    for limit in problem.limits:
+        allowed &= limit.kept | (limit.name == MAX_START)
+    single = np.where(allowed, problem.sizes.catalog.least_start_ms(), np.inf)
+    least = np.min([single, *(group.start_ms for group in problem.groups)], axis=0)
+    return bounds.bottleneck(least, problem.candidates)
+
+
 def require_slo(least_ms: float, slo_ms: float) -> None:
     """Raise InfeasibleError where the fastest plan, of ``least_ms``, is slower than ``slo_ms``."""
     if least_ms > up_to(slo_ms):
@@ -45,9 +58,7 @@ def _blocked(problem: Problem) -> InfeasibleError:
         return InfeasibleError("the model has no cut position", limit="cut_positions", value=0, nearest=None)
     blamed = bounds.limit_to_blame(problem.candidates, problem.limits)
     name, value = blamed.limit.name, blamed.limit.value
+    nearest = least_start_ms(problem) if name == MAX_START else blamed.nearest
     return InfeasibleError(
-        f"{name}: {_WORDS[name].format(nearest=blamed.nearest, value=value)}",
-        limit=name,
-        value=value,
-        nearest=blamed.nearest,
+        f"{name}: {_WORDS[name].format(nearest=nearest, value=value)}", limit=name, value=value, nearest=nearest
     )

@@ -65,6 +65,7 @@ class GroupStages:
         sums[:, Sum.CALLS, 0] = 1.0
         sums[:, Sum.RESIDENT_BYTES, 0] = needs.resident_bytes[:stop, stop]
         sums[:, Sum.FILE_BYTES, 0] = needs.file_bytes[:stop, stop]
+        sums[:, Sum.LOADING_MS, 0] = needs.loading_ms[:stop, stop]
         sums[:, Sum.OBJECTS_USD, 0] = needs.objects_usd[:stop, stop]
         most[:, Most.ACTIVE_BYTES, 0] = needs.active_bytes[:stop, stop]
         most[:, Most.OVERHEAD_MIB, 0] = needs.overhead_mib[:stop, stop]
@@ -92,13 +93,14 @@ class GroupStages:
                 crossing = self._crossing(needs.part)
                 compute[at, one] = needs.time_share * whole_ms
                 inside_ms[at, one], outside_ms[at, one] = crossing.inside_ms, crossing.outside_ms
-                sums[at, :, one] += self._sums(needs)
+                sums[at, :, one] += self._sums(step, needs)
                 most[at, :, one] = self._most(needs, overhead_mib, most[at, Most.SUMMED, one])
         return self._stages(self.begins[numbers], compute, CallTime(inside_ms, outside_ms), sums, most)
 
-    def _sums(self, needs: PartProfile) -> list[float]:
+    def _sums(self, step: ShardStep, needs: PartProfile) -> list[float]:
         """Figures by ``Sum``."""
-        return [1.0, needs.resident_bytes, needs.file_bytes, self._objects_usd(needs.part)]
+        loading_ms = self._model.loading.part_ms(step.start, step.stop, needs)
+        return [1.0, needs.resident_bytes, needs.file_bytes, loading_ms, self._objects_usd(needs.part)]
 
     def _objects_usd(self, part: GraphPart) -> float:
         """What the tensors of a part's call cost as objects."""

@@ -60,6 +60,7 @@ class Group:
         parts: number of functions.
         memory_mib: of each, headroom included, as bought; ``cpu`` of each.
         cost_usd, latency_ms: of a slice.
+        start_ms: the longest of its functions, where all limits but that of a start are kept.
         paths: through the steps.
     """
 
@@ -68,6 +69,7 @@ class Group:
     cpu: Floats
     cost_usd: Floats
     latency_ms: Floats
+    start_ms: Floats
     paths: GroupPaths
 
     def sizes(self, start: int, stop: int) -> Sizes:
@@ -134,7 +136,8 @@ def _priced(question: Question, table: SliceTable, figures: Figures, paths: Grou
     bought = np.where(np.isfinite(memory), memory, 0.0)
     billed = billed_ms(book, figures.held_ms) if model.parts_wait else figures.held_ms
     # No part uses more CPU time than is billed: each has a whole CPU and one thread.
-    cost = calls_usd(book, bought[..., None], cpu[..., None], billed, 0.0, model.init_ms(files), calls).sum(axis=2)
+    init = model.init_ms(figures.sum(Sum.LOADING_MS), np.where(np.isfinite(memory), cpu, 1.0)[..., None])
+    cost = calls_usd(book, bought[..., None], cpu[..., None], billed, 0.0, init, calls).sum(axis=2)
     cost = cost + figures.sum(Sum.OBJECTS_USD).sum(axis=2)
     allowed = np.isfinite(figures.latency_ms) & np.isfinite(memory) & (calls > 0).all(axis=2)
     allowed &= memory <= book.memory_max_mib
@@ -145,8 +148,11 @@ def _priced(question: Question, table: SliceTable, figures: Figures, paths: Grou
         allowed &= figures.largest(Most.SUMMED).max(axis=2) < np.array(table.positions)
     if limits.package_bytes is not None:
         allowed &= (files + limits.package_base_bytes <= limits.package_bytes).all(axis=2)
+    start = np.where(allowed, init.max(axis=2), np.inf)
+    if limits.max_start_ms is not None:
+        allowed &= start <= limits.max_start_ms
     cost, latency = (np.where(allowed, values, np.inf) for values in (cost, figures.latency_ms))
-    return Group(figures.held_ms.shape[-1], memory, cpu, cost, latency, paths)
+    return Group(figures.held_ms.shape[-1], memory, cpu, cost, latency, start, paths)
 
 
 def _with_a_cpu(question: Question, floor_mib: Floats) -> tuple[Floats, Floats]:

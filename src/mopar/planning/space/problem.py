@@ -18,6 +18,8 @@ from mopar.planning.space.sizes import SizeCatalog, Sizes
 from mopar.planning.space.solution import Solution
 from mopar.types import ShardStep
 
+MAX_START = "max_start_ms"
+
 
 @dataclass(frozen=True, slots=True)
 class SliceSizes:
@@ -107,7 +109,8 @@ def fixed_problem(question: Question, positions: Sequence[int]) -> Problem:
 def unlimited_whole(question: Question) -> Problem:
     """The unsplit model without limits: its figures are known even where it is forbidden."""
     table = slice_table(question.model, question.unsplit)
-    free = replace(question, max_functions=None)
+    limits = replace(question.model.limits, max_start_ms=None)
+    free = replace(question, model=replace(question.model, limits=limits), max_functions=None)
     return _problem(free, table, np.eye(2, k=1, dtype=bool), limited=False)
 
 
@@ -156,4 +159,6 @@ def _slice_limits(question: Question, table: SliceTable, catalog: SizeCatalog) -
     if limits.package_bytes is not None:
         package = needs.file_bytes + limits.package_base_bytes
         kept.append(SliceLimit("package_bytes", limits.package_bytes, package))
+    if limits.max_start_ms is not None:
+        kept.append(SliceLimit(MAX_START, limits.max_start_ms, catalog.least_start_ms()))
     return tuple(kept)

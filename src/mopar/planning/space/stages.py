@@ -20,7 +20,8 @@ class Sum(IntEnum):
     CALLS = 0
     RESIDENT_BYTES = 1
     FILE_BYTES = 2
-    OBJECTS_USD = 3
+    LOADING_MS = 3
+    OBJECTS_USD = 4
 
 
 class Most(IntEnum):
