@@ -69,7 +69,7 @@ class Start:
         first_answer_ms: from the start of all functions.
         ready_ms: until all are initialised.
         init_ms: of each function's initialisation, by its name.
-        alone_ms: the shortest and the longest start of a function, each started when no other runs.
+        alone_ms: of each function's start, when no other runs.
         path_ms: the longest path through the calls of a first request, each made when no other runs.
         usd: billed for initialisations and calls.
     """
@@ -77,14 +77,18 @@ class Start:
     first_answer_ms: float
     ready_ms: float
     init_ms: Mapping[str, float]
-    alone_ms: tuple[float, float]
+    alone_ms: Mapping[str, float]
     path_ms: float
     usd: float
 
     @property
     def on_own_hosts_ms(self) -> float:
         """The first answer where each function has a host of its own."""
-        return self.alone_ms[1] + self.path_ms
+        return max(self.alone_ms.values()) + self.path_ms
+
+
+Found = dict[str, tuple[Plan, list[Start]]]
+"""By the names of plans, these and their starts."""
 
 
 def plans(profile: Profile) -> dict[str, tuple[Plan, str]]:
@@ -144,12 +148,12 @@ async def started(
             usd = sum(timing.bill.usd for timing in answer.timings if timing.bill is not None)
         await executor.close()
     assert all(one.equal for one in compare_all(got, want)), "the answer is another one"
-    alone_ms = [
-        await _alone_ms(bundle, replace(endpoints, functions={name: places}))
+    alone_ms = {
+        name: await _alone_ms(bundle, replace(endpoints, functions={name: places}))
         for name, places in endpoints.functions.items()
-    ]
+    }
     path_ms = await _path_ms(bundle, endpoints, values)
-    return Start(first_answer_ms, ready_ms, init_ms, (min(alone_ms), max(alone_ms)), path_ms, usd)
+    return Start(first_answer_ms, ready_ms, init_ms, alone_ms, path_ms, usd)
 
 
 def _deployed(bundle: Bundle, endpoints: Endpoints) -> EmulatedDeployment:
@@ -202,14 +206,15 @@ def main() -> None:
                 " ".join(str(function.memory_mib) for function in made.functions),
                 spread(inits).text(".0f"),
                 spread([start.first_answer_ms for start in starts]).text(".0f"),
-                *(spread([start.alone_ms[end] for start in starts]).text(".0f") for end in (0, 1)),
+                spread([max(start.alone_ms.values()) for start in starts]).text(".0f"),
                 spread([start.on_own_hosts_ms for start in starts]).text(".0f"),
                 f"{statistics.median(start.usd for start in starts) * 1e6:.1f}",
             )
         )
     print(f"{options.model}, {options.starts} starts")
-    columns = ("MB of each function", "longest init, ms", "first answer, ms", "shortest start alone", "longest")
+    columns = ("MB of each function", "longest init, ms", "first answer, ms", "longest start alone, ms")
     table(("", *columns, "first answer, own hosts", "USD per million starts"), rows)
+    table(("", "MB", "CPU", "planned start, ms", "alone", "planned / alone"), _planned(found))
     for what in (CUT, CHEAPEST, SOONEST):
         here, apart = (
             statistics.median(of(one) for one in found[what][1]) / statistics.median(of(one) for one in found[WHOLE][1])
@@ -223,12 +228,30 @@ def main() -> None:
     write_raw(options.json, "lambda_cold_start", {"starts": {what: starts for what, (_, starts) in found.items()}})
 
 
-def measured(name: str, starts: int) -> dict[str, tuple[Plan, list[Start]]]:
+def _planned(found: Found) -> list[tuple[str, ...]]:
+    """Starts as planned, and measured alone: of a plan's functions with the same ones, the first."""
+    rows: dict[tuple[str, int, int], tuple[str, ...]] = {}
+    for what, (made, starts) in found.items():
+        for function, predicted in zip(made.functions, made.predicted.functions, strict=True):
+            alone_ms = statistics.median(start.alone_ms[function.name] for start in starts)
+            row = (
+                what,
+                str(function.memory_mib),
+                f"{function.cpu:.2f}",
+                f"{predicted.init_ms:.0f}",
+                f"{alone_ms:.0f}",
+                f"{predicted.init_ms / alone_ms - 1:+.0%}",
+            )
+            rows.setdefault((what, function.memory_mib, round(predicted.init_ms)), row)
+    return list(rows.values())
+
+
+def measured(name: str, starts: int) -> Found:
     """The starts of each plan."""
     profile, model = profile_of(name), load_model(materialise(name))
     inputs = sample_inputs(name)
     want = ReferenceModel(materialise(name)).infer(inputs)
-    found: dict[str, tuple[Plan, list[Start]]] = {}
+    found: Found = {}
     with tempfile.TemporaryDirectory(prefix="mopar-lambda-start-") as home:
         for number, (what, (made, kind)) in enumerate(plans(profile).items()):
             root = Path(home) / str(number)

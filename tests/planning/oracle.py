@@ -27,7 +27,7 @@ def candidates(
     for number in range(min(len(positions), most - 1) + 1):
         for cuts in combinations(positions, number):
             spans = list(zip((0, *cuts), (*cuts, count), strict=True))
-            sizes = [sizes_of(profile, book, span, codings, limits) for span in spans]
+            sizes = [sizes_of(profile, book, span, codings) for span in spans]
             for chosen in product(*sizes):
                 shape = chain_shape(
                     profile,
@@ -44,16 +44,14 @@ def starts_in_time(predicted: Predicted, limits: PlatformLimits) -> bool:
     return most_ms is None or all(function.init_ms <= most_ms for function in predicted.functions)
 
 
-def sizes_of(
-    profile: Profile, book: PriceBook, span: tuple[int, int], codings: Codings, limits: PlatformLimits
-) -> list[Size]:
+def sizes_of(profile: Profile, book: PriceBook, span: tuple[int, int], codings: Codings = NO_CODINGS) -> list[Size]:
     need = with_headroom(slice_memory_mib(profile, *span, codings))
     everything = range(book.memory_min_mib, book.memory_max_mib + 1, book.memory_step_mib)
     enough = [size for size in everything if size >= need - 1e-6]
     most = 1 if any(layer.two_threads is None for layer in profile.layers) else 2
     if book.mib_per_vcpu is not None:
-        # Above the usable CPUs a larger size only costs more; a start uses two.
-        useful = math.ceil(book.mib_per_vcpu * (most if limits.max_start_ms is None else 2)) + book.memory_step_mib
+        # Above the usable CPUs a larger size only costs more.
+        useful = math.ceil(book.mib_per_vcpu * most) + book.memory_step_mib
         kept = [size for size in enough if size < useful] or enough[:1]
         bought = [(memory, memory / book.mib_per_vcpu) for memory in kept]
     else:

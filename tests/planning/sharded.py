@@ -156,7 +156,7 @@ class Everything:
 
     def _pieces_between(self, start: int, stop: int) -> list[tuple[Slice, float]]:
         """A slice in each option and size, with its latency."""
-        sizes = sizes_of(self.profile, self.book, (start, stop), self.codings, self.limits)
+        sizes = sizes_of(self.profile, self.book, (start, stop), self.codings)
         single = [Slice(start, stop, size) for size in sizes]
         found = [(piece, self._single_ms(piece)) for piece in single]
         for count in COUNTS:

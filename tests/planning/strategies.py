@@ -144,6 +144,7 @@ def limits(draw: st.DrawFn) -> PlatformLimits:
         hop_billed_share=draw(st.sampled_from([0.0, 0.5])),
         wire_billed_share=draw(st.sampled_from([0.5, 1.0])),
         start_ms=draw(st.sampled_from([None, 40.0])),
-        start_ms_per_mib=draw(st.sampled_from([0.0, 2.5])),
+        start_wait_ms=draw(st.sampled_from([0.0, 20.0])),
+        start_read_share=draw(st.sampled_from([0.0, 0.5])),
         max_start_ms=draw(st.sampled_from([None, None, 130.0, 220.0])),
     )

@@ -52,7 +52,7 @@ BOOKS = st.sampled_from(
 PLATFORMS = st.builds(
     lambda most, own, inside, start: replace(
         FREE, max_functions=most, shares_host=not own, hop_ms=1.0 if own else 0.0, hop_ms_per_mib=0.5 if own else 0.0,
-        hop_billed_share=inside, start_ms_per_mib=2.0, max_start_ms=start,
+        hop_billed_share=inside, start_read_share=0.5, max_start_ms=start,
     ),
     st.sampled_from([None, 2, 3]), st.booleans(), st.sampled_from([0.0, 0.5]), st.sampled_from([None, None, 170.0]),
 )  # fmt: skip

@@ -136,9 +136,10 @@ class PlatformLimits:
         store_ms, store_ms_per_mib: latency of putting an object into the store that functions share, and of getting it,
             each, and per MiB of it; ``store_ms`` is None where they have none.
         store_mib: memory of a function that does.
-        start_ms, start_ms_per_mib: start of a function without weights on one CPU, and what reading a MiB of a
-            function's files adds beyond what the profile has for loading it; ``start_ms`` is None where a start takes
-            what the profile measured.
+        start_ms, start_wait_ms: start of a function without weights, what it computes with one CPU and what it waits;
+            ``start_ms`` is None where a start takes what the profile measured.
+        start_read_share: time of reading weights from a disk, as a share of what loading them computes; a function that
+            waits for its quota of CPU reads meanwhile.
         max_start_ms: the longest start of a function.
     """
 
@@ -159,7 +160,8 @@ class PlatformLimits:
     store_ms_per_mib: float = 0.0
     store_mib: float = 0.0
     start_ms: float | None = None
-    start_ms_per_mib: float = 0.0
+    start_wait_ms: float = 0.0
+    start_read_share: float = 0.0
     max_start_ms: float | None = None
 
     @property

@@ -19,10 +19,11 @@ from mopar.planning.space.problem import free_problem
 from mopar.planning.space.question import make_question
 from mopar.types import PlatformLimits, PriceBook, Profile
 from tests.planning.strategies import books, limits, profiles
-from tests.profiles import COUPLED
+from tests.profiles import COUPLED, FREE
 
 COSTS = CallCosts(0.3, 0.2, 0.1, 0.4, 0.05, WireCosts(0.02, 0.03), WireCosts(0.05, 0.01))
 WHOLE_MS = 90.0
+READING = replace(FREE, start_wait_ms=5.0, start_read_share=0.5)
 BILLED_CPU = replace(COUPLED, vcpu_s_usd=1e-5)
 
 
@@ -42,7 +43,7 @@ FORMULAS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "bought": lambda one, two: bought_mib(COUPLED, one) + two,
     "required": lambda one, two: required_mib(30.0, one * 1e6, two - 60.0),
     "quota": lambda one, two: cpu_bound_ms(COUPLED, one, one / 2.0, two / 60.0 + 0.001, two / 60.0),
-    "start": lambda one, two: start_ms(50.0, one, two / 30.0 + 0.001, 20.0),
+    "start": lambda one, two: start_ms(READING, 50.0, one, two / 60.0 + 0.001, 20.0),
 }
 
 

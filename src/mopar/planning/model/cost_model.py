@@ -106,4 +106,4 @@ class CostModel:
         empty_ms = self.limits.start_ms
         if empty_ms is None:
             empty_ms = self.profile.runtime.init_ms
-        return start_ms(empty_ms, loading_ms, cpu, self.book.quota_period_ms)
+        return start_ms(self.limits, empty_ms, loading_ms, cpu, self.book.quota_period_ms)

@@ -22,7 +22,7 @@ _REORDERED_MS_PER_MIB, _PACKED_MS_PER_MIB = 1.4, 0.9
 
 
 def loaded_portable(profile: Profile) -> Profile:
-    """The profile with the memory, files and loading of portable graphs; times of calls are the same."""
+    """The profile with the memory and files of portable graphs; times of calls are the same."""
     reordered = _read_by(profile.layers, _REORDERED)
     packed = _read_by(profile.layers, _PACKED) - reordered
     beside = _packed_beside(profile, packed)
@@ -38,18 +38,15 @@ def loaded_portable(profile: Profile) -> Profile:
         largest=_sized(profile.largest, beside),
         beyond=_sized(profile.beyond, beside),
     )
-    loading_ms = _REORDERED_MS_PER_MIB * _mib(profile, reordered) + _PACKED_MS_PER_MIB * _mib(profile, packed)
-    return _with_measured(profile, grown, loading_ms)
+    return _with_measured(profile, grown)
 
 
-def packed_when_loaded(profile: Profile) -> set[str]:
-    """The weights that kernels reorder or pack while a portable graph is loaded."""
-    return _read_by(profile.layers, _REORDERED | _PACKED)
-
-
-def _mib(profile: Profile, names: set[str]) -> float:
-    """The size of the named weights."""
-    return sum(weight.bytes for weight in profile.weights if weight.name in names) / MIB
+def packing_times(profile: Profile) -> dict[str, float]:
+    """Of each weight that kernels reorder or pack while a portable graph is loaded, the ms with one CPU."""
+    reordered = _read_by(profile.layers, _REORDERED)
+    packed = _read_by(profile.layers, _PACKED) - reordered
+    per_mib = dict.fromkeys(reordered, _REORDERED_MS_PER_MIB) | dict.fromkeys(packed, _PACKED_MS_PER_MIB)
+    return {one.name: per_mib[one.name] * one.bytes / MIB for one in profile.weights if one.name in per_mib}
 
 
 def _read_by(layers: Iterable[LayerProfile], operators: frozenset[str]) -> set[str]:
@@ -87,7 +84,7 @@ def _sized(size: SizePoint | None, beside: list[int]) -> SizePoint | None:
     return replace(size, layer_bytes=tuple(held + more for held, more in zip(size.layer_bytes, beside, strict=True)))
 
 
-def _with_measured(profile: Profile, grown: Profile, loading_ms: float) -> Profile:
+def _with_measured(profile: Profile, grown: Profile) -> Profile:
     """The grown profile with what was measured grown alike, so that what cannot be computed stays the same."""
     before, after = at_largest(profile), at_largest(grown)
 
@@ -98,11 +95,7 @@ def _with_measured(profile: Profile, grown: Profile, loading_ms: float) -> Profi
     whole_mib = more_mib(0, len(profile.layers))
     return replace(
         grown,
-        whole=replace(
-            profile.whole,
-            memory_mib=profile.whole.memory_mib + whole_mib,
-            init_ms=profile.whole.init_ms + loading_ms,
-        ),
+        whole=replace(profile.whole, memory_mib=profile.whole.memory_mib + whole_mib),
         samples=tuple(
             replace(sample, required_mib=sample.required_mib + more_mib(sample.start, sample.stop))
             for sample in profile.samples

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mopar.planning.numbers import Floats, Num
-from mopar.types import PriceBook
+from mopar.types import PlatformLimits, PriceBook
 
 TWO_CPUS = 2.0
 
@@ -52,19 +52,20 @@ def cpu_bound_ms(book: PriceBook, one_ms: Num, two_ms: Num, cpu: Num, threads: N
     return one + (two_ms - one) * (threads > 1)
 
 
-def start_ms(empty_ms: float, loading_ms: Num, cpu: Num, period_ms: float) -> Num:
-    """Start of a function of ``cpu`` CPUs, over 0, from times with one CPU.
+def start_ms(limits: PlatformLimits, empty_ms: float, loading_ms: Num, cpu: Num, period_ms: float) -> Num:
+    """Start of a function of ``cpu`` CPUs, over 0: one thread loads it, and reads on while it waits for its quota.
 
     Args:
-        empty_ms: of a function without weights.
-        loading_ms: of its weights, which a second CPU halves: while one thread copies and packs them, the kernel reads
-            on (``python -m benchmarks.lambda_cold_start``).
+        limits: of the platform, which add waiting and reading.
+        empty_ms: what a function without weights computes with one CPU.
+        loading_ms: what loading its weights does.
         cpu: of the function.
         period_ms: of its quota.
     """
-    over_one = (cpu - 1.0) * (cpu > 1.0)
-    cpus = 1.0 + over_one + (TWO_CPUS - 1.0 - over_one) * (over_one > TWO_CPUS - 1.0)
-    return quota_ms(empty_ms + loading_ms / cpus, cpu, period_ms)
+    work_ms = empty_ms + loading_ms
+    least_ms = work_ms + limits.start_read_share * loading_ms
+    stretched_ms = quota_ms(work_ms, cpu, period_ms)
+    return limits.start_wait_ms + stretched_ms + (least_ms - stretched_ms) * (least_ms > stretched_ms)
 
 
 def cpu_used_ms(one_ms: Num, two_ms: Num, threads: Num) -> Num:

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
-from mopar.planning.model.portable import packed_when_loaded
-from mopar.planning.numbers import MIB
+from mopar.planning.model.portable import packing_times
 from mopar.types import Graph, PartProfile, PlatformLimits, Profile
 
 
@@ -24,19 +23,17 @@ class Loading:
 
     @classmethod
     def of(cls, profile: Profile, limits: PlatformLimits) -> "Loading":
-        """Each weight's share of loading the model, and what reading its file adds on the platform.
+        """Each weight's share, by its bytes, of what was measured for packed graphs; of portable ones, its packing.
 
         From a portable graph only what kernels pack is read while it loads; other weights are mapped, and read when
         the first request needs them.
         """
-        read = {weight.name for weight in profile.weights}
-        if limits.portable_graphs:
-            read &= packed_when_loaded(profile)
         files = {weight.name: weight.file_bytes for weight in profile.weights}
-        total = sum(files[name] for name in read)
-        whole_ms = max(profile.whole.init_ms - profile.runtime.init_ms, 0.0)
-        per_byte = (whole_ms / total if total else 0.0) + limits.start_ms_per_mib / MIB
-        weights_ms = {name: files[name] * per_byte if name in read else 0.0 for name in files}
+        if limits.portable_graphs:
+            weights_ms = dict.fromkeys(files, 0.0) | packing_times(profile)
+        else:
+            whole_ms, total = max(profile.whole.init_ms - profile.runtime.init_ms, 0.0), sum(files.values())
+            weights_ms = {name: whole_ms * size / total if total else 0.0 for name, size in files.items()}
         layers = tuple(frozenset(layer.weights) for layer in profile.layers)
         upto_ms = accumulate((sum(weights_ms[name] for name in names) for names in layers), initial=0.0)
         upto_bytes = accumulate((sum(files[name] for name in names) for names in layers), initial=0)

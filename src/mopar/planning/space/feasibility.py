@@ -58,7 +58,8 @@ def _blocked(problem: Problem) -> InfeasibleError:
         return InfeasibleError("the model has no cut position", limit="cut_positions", value=0, nearest=None)
     blamed = bounds.limit_to_blame(problem.candidates, problem.limits)
     name, value = blamed.limit.name, blamed.limit.value
-    nearest = least_start_ms(problem) if name == MAX_START else blamed.nearest
+    # Parts may start sooner than what was blamed, whose other limits need not be kept.
+    nearest = min(least_start_ms(problem), blamed.nearest) if name == MAX_START else blamed.nearest
     return InfeasibleError(
         f"{name}: {_WORDS[name].format(nearest=nearest, value=value)}", limit=name, value=value, nearest=nearest
     )

@@ -73,12 +73,10 @@ class Question:
         return bought_mib(self.model.book, held)
 
     def useful_mib(self, mib_per_vcpu: float) -> float:
-        """The size above which more memory makes a function no faster, nor lets it start within a limit."""
+        """The size above which more memory makes a function no faster, nor lets it start sooner."""
         book = self.model.book
         steps = (book.memory_max_mib - book.memory_min_mib) // book.memory_step_mib * book.memory_step_mib
-        starts_sooner = self.model.limits.max_start_ms is not None
-        threads = any(layer.two_threads is not None for layer in self.model.profile.layers)
-        most_cpus = TWO_CPUS if threads or starts_sooner else 1.0
+        most_cpus = TWO_CPUS if any(layer.two_threads is not None for layer in self.model.profile.layers) else 1.0
         most_cpus = min(most_cpus, self.max_cpu or inf)
         return min(float(bought_mib(book, mib_per_vcpu * most_cpus)), float(book.memory_min_mib + steps))
 
