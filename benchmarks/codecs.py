@@ -30,8 +30,7 @@ from mopar.bundle import Bundle
 from mopar.codecs import codec_names
 from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
-from mopar.platforms.base import Network
-from mopar.types import UsageError
+from mopar.types import Network, UsageError
 
 NOTHING, LOSSLESS, CHOSEN = "nothing", "lossless", "chosen"
 _GOAL_RATIO, _GOAL_LATENCY = 8.0, 0.5

@@ -26,11 +26,10 @@ from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.profile import measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions
-from mopar.platforms.base import Network
 from mopar.platforms.books import load_book
 from mopar.platforms.codes import encoded
 from mopar.runtime.lossless import Lossless
-from mopar.types import Plan, Profile, TensorSpec
+from mopar.types import Network, Plan, Profile, TensorSpec
 from tests.models import materialise
 
 MIB = 1 << 20

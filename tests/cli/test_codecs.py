@@ -11,10 +11,9 @@ from mopar.files import to_json, write_whole
 from mopar.measurement.codec_costs import costs_file
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.stages import PlanOptions, make_plan
-from mopar.platforms.base import Network
 from mopar.profiling.document import write_profile
 from mopar.runtime.variants import VARIANTS
-from mopar.types import UsageError
+from mopar.types import Network, UsageError
 from tests.cli.harness import Pipeline, mopar
 from tests.models import materialise
 from tests.pipeline.codecs.test_choose import COSTS
