@@ -164,7 +164,10 @@ def _code_bytes(fitted: Fitted, spec: TensorSpec) -> int:
 
 
 def coding_ms(subject: Subject, row: Row) -> tuple[float, float]:
-    """What encoding and decoding take in a request, in ms, as the planner counts it: the gateway's own included."""
+    """What encoding and decoding take in a request, in ms, as measured beforehand: also what the gateway does.
+
+    That it takes longer there, the planner counts besides.
+    """
     encode = decode = 0.0
     tensors = {tensor.name: tensor for tensor in subject.profile.tensors}
     outputs = dict(row.plan.outputs)
