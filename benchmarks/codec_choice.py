@@ -29,9 +29,8 @@ from mopar.pipeline.codecs.messages import MessageCodecs
 from mopar.pipeline.codecs.options import CodecOptions
 from mopar.pipeline.profile import measure_model, predict_model
 from mopar.pipeline.stages import PlanOptions
-from mopar.platforms.base import Network
 from mopar.platforms.codes import lossless
-from mopar.types import Profile
+from mopar.types import Network, Profile
 from tests.models import materialise, sample_inputs
 from tests.pipeline.codecs.oracle import Best, MeasuredOnce, best_of_all
 

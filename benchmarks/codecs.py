@@ -1,12 +1,13 @@
 """What codecs save and lose, on real inputs, over networks of several speeds.
 
     python -m benchmarks.codecs [--models efficientnet-lite0,minilm,ppocr-rec,ppocr-det] [--slices 3] [--inputs 64]
-                                [--requests 30] [--mbit 100,1000,10000] [--budget 0.5] [--json FILE]
+                                [--requests 30] [--mbit 100,1000,10000] [--budget 0.5] [--codecs lossless,int8,..]
+                                [--json FILE]
 
 A model in slices of equal time, each function behind its HTTP server, with a network emulated between gateway and
 functions: nothing encoded, what `mopar plan` does without a budget (lossless), each lossy codec forced on every
 tensor, and what the planner chooses for that network within the budget, for the same cuts. Plans that are equal are
-measured once.
+measured once. With --codecs only these are measured beside nothing and the choice.
 
 Ratios are of the bytes of all tensors that pass between functions, as they are sent of the request that is served; MB
 are all tensors', the model's own inputs and outputs too. Encoding and decoding is what the planner counts; points are
@@ -20,7 +21,7 @@ never slower than that. Where one is missed, it is said what no codec between fu
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.coded import Row, Subject, Taken, Traffic, coding_ms, measured, sliced, subject
@@ -30,8 +31,7 @@ from mopar.bundle import Bundle
 from mopar.codecs import codec_names
 from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
-from mopar.platforms.base import Network
-from mopar.types import UsageError
+from mopar.types import Network, UsageError
 
 NOTHING, LOSSLESS, CHOSEN = "nothing", "lossless", "chosen"
 _GOAL_RATIO, _GOAL_LATENCY = 8.0, 0.5
@@ -51,6 +51,7 @@ def main() -> None:
     made.add_argument("--requests", type=int, default=30, metavar="N")
     made.add_argument("--mbit", default="100,1000,10000", metavar="X,..")
     made.add_argument("--budget", type=float, default=0.5, metavar="POINTS")
+    made.add_argument("--codecs", default=",".join((LOSSLESS, *codec_names())), metavar="NAMES")
     arguments = made.parse_args()
     say_where(0)
     raw: dict[str, object] = {}
@@ -67,7 +68,7 @@ def _of_model(known: Subject, scratch: Path, arguments: argparse.Namespace) -> d
     speeds = sorted(map(float, arguments.mbit.split(",")))
     for mbit in speeds:
         options = sliced(arguments.slices, Network(mbit))
-        rows = {row.name: row for row in _rows(known, options, arguments.budget)}
+        rows = {row.name: row for row in _rows(known, options, arguments.budget, arguments.codecs.split(","))}
         taken = measured(known, rows.values(), Network(mbit), arguments.requests, bundles, scratch)
         functions = len(rows[NOTHING].plan.functions)
         print(f"{known.name}, {functions} functions, {mbit:g} Mbit/s: medians of {arguments.requests} requests")
@@ -85,11 +86,12 @@ def _of_model(known: Subject, scratch: Path, arguments: argparse.Namespace) -> d
     return raw
 
 
-def _rows(known: Subject, options: PlanOptions, budget: float) -> Iterator[Row]:
+def _rows(known: Subject, options: PlanOptions, budget: float, names: Collection[str]) -> Iterator[Row]:
     yield Row(NOTHING, PlanWithCodecs(make_plan(known.profile, options), {}, None), CodecOptions())
     metric = METRICS.get(known.name)
     asked = {LOSSLESS: CodecOptions()}
     asked |= {codec: CodecOptions(metric=metric, forced={"all": codec}) for codec in codec_names()}
+    asked = {name: codecs for name, codecs in asked.items() if name in names}
     asked[CHOSEN] = CodecOptions(budget, metric)
     for name, codecs in asked.items():
         try:

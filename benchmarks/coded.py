@@ -26,11 +26,10 @@ from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.profile import measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions
-from mopar.platforms.base import Network
 from mopar.platforms.books import load_book
 from mopar.platforms.codes import encoded
 from mopar.runtime.lossless import Lossless
-from mopar.types import Plan, Profile, TensorSpec
+from mopar.types import Network, Plan, Profile, TensorSpec
 from tests.models import materialise
 
 MIB = 1 << 20
@@ -165,7 +164,10 @@ def _code_bytes(fitted: Fitted, spec: TensorSpec) -> int:
 
 
 def coding_ms(subject: Subject, row: Row) -> tuple[float, float]:
-    """What encoding and decoding take in a request, in ms, as the planner counts it: the gateway's own included."""
+    """What encoding and decoding take in a request, in ms, as measured beforehand: also what the gateway does.
+
+    That it takes longer there, the planner counts besides.
+    """
     encode = decode = 0.0
     tensors = {tensor.name: tensor for tensor in subject.profile.tensors}
     outputs = dict(row.plan.outputs)

@@ -23,8 +23,8 @@ from benchmarks.coded import PLATFORM, Row, Subject, Taken, Traffic, measured, s
 from benchmarks.common import parser, say_where, table, write_raw
 from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.stages import PlanOptions, make_plan
-from mopar.platforms.base import Network
 from mopar.platforms.books import load_book
+from mopar.types import Network
 from tests.models import sample_inputs
 
 UNSPLIT = "unsplit"

@@ -11,10 +11,9 @@ from mopar.files import to_json, write_whole
 from mopar.measurement.codec_costs import costs_file
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.stages import PlanOptions, make_plan
-from mopar.platforms.base import Network
 from mopar.profiling.document import write_profile
 from mopar.runtime.variants import VARIANTS
-from mopar.types import UsageError
+from mopar.types import Network, UsageError
 from tests.cli.harness import Pipeline, mopar
 from tests.models import materialise
 from tests.pipeline.codecs.test_choose import COSTS
@@ -52,6 +51,7 @@ def test_codecs_from_plan_to_verification(made: Pipeline, tmp_path: Path) -> Non
     assert done.code == 0, done.stderr
     planned = done.document["coding"]["accuracy"]
     assert set(done.document["codecs"].values()) == {"int8"}
+    assert done.document["network"] == {"bandwidth_mbit": 10.0, "rtt_ms": 0.0}
     assert planned["metric"] == "relative"
     assert 0 < planned["measured"] < 5
     built = mopar("build", made.model, plan, "-o", bundle, "--json", cache=made.cache)
@@ -62,6 +62,7 @@ def test_codecs_from_plan_to_verification(made: Pipeline, tmp_path: Path) -> Non
     assert verified.code == 0, verified.stderr
     assert verified.document["equal"]
     assert verified.document["max_rel_error"] > verified.document["tolerance"]
+    assert any("behind an emulated network (10 Mbit/s" in note for note in verified.document["notes"])
     found = verified.document["accuracy"]
     assert abs(found["measured"] - planned["measured"]) < 0.05 * planned["measured"]
     assert (found["metric"], found["budget"]) == ("relative", None)

@@ -15,10 +15,10 @@ from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array, from_array, to_array
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.executor import Executor
-from mopar.platforms.base import CallTiming, Network
+from mopar.platforms.base import CallTiming
 from mopar.platforms.http import HttpTransport
 from mopar.platforms.local.http_deployment import HttpDeployment
-from mopar.types import RequestError, TensorSpec, TensorValue
+from mopar.types import Network, RequestError, TensorSpec, TensorValue
 from mopar.zoo import zoo_models
 from tests.bundle.plans import built
 from tests.bundle.steps import stepped

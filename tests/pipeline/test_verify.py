@@ -13,7 +13,7 @@ from mopar.bundle import build, open_bundle
 from mopar.graph import load_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.verify import verify
-from mopar.types import BundleError, Plan
+from mopar.types import BundleError, Network, Plan
 from mopar.types.reports import Verification
 from tests.bundle.plans import chain, some_cuts
 from tests.models import sample_inputs
@@ -93,3 +93,42 @@ def test_a_plan_without_a_prediction_is_refused(reference: Callable[[str], Path]
     bundle = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, plan=silent))
     with pytest.raises(BundleError, match="predicts nothing of f0: build the bundle again"):
         verify(bundle, ReferenceModel(path), [sample_inputs("mlp")], measure_memory=False, rounds=ROUNDS)
+
+
+RTT_MS = 40.0
+
+
+def behind(platform: str, network: Network | None) -> Callable[[Plan], Plan]:
+    """As a plan for functions of a platform behind a network, which a request crosses twice for each of two calls."""
+    return lambda plan: dataclasses.replace(
+        plan,
+        platform=platform,
+        network=network,
+        predicted=dataclasses.replace(plan.predicted, latency_ms=2 * RTT_MS),
+    )
+
+
+def test_time_behind_a_network_is_measured_behind_it(reference: Callable[[str], Path], tmp_path: Path) -> None:
+    """Latency has its round trips; functions are not held for those, but receive bodies over HTTP."""
+    path = reference("mlp")
+    found = verified(path, tmp_path / "b", path, behind("container-http", Network(rtt_ms=RTT_MS)))
+    assert found.passed
+    assert found.latency_ms.measured is not None
+    assert found.latency_ms.measured >= 2 * RTT_MS
+    assert all(function.measured_ms is not None for function in found.functions)
+    assert any("over HTTP, behind an emulated network (40 ms round trip)" in note for note in found.notes)
+    here = verified(path, tmp_path / "here", path, behind("container-http", None))
+    assert here.latency_ms.measured is not None
+    assert here.latency_ms.measured < RTT_MS
+
+
+def test_time_of_calls_that_are_not_made_here_is_not_compared(reference: Callable[[str], Path], tmp_path: Path) -> None:
+    path = reference("mlp")
+    found = verified(path, tmp_path / "b", path, behind("aws-lambda", Network(100.0)))
+    assert found.passed
+    assert found.latency_ms.measured is None
+    assert [function.measured_ms for function in found.functions] == [None, None]
+    (note,) = (note for note in found.notes if "ms" in note or "time" in note)
+    assert note.startswith("time is not compared: it is predicted for calls of aws-lambda behind a network")
+    frames = verified(path, tmp_path / "frames", path, behind("aws-lambda", None))
+    assert frames.latency_ms.measured is not None

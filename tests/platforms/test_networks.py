@@ -2,10 +2,9 @@
 
 import pytest
 
-from mopar.platforms.base import Network
 from mopar.platforms.books import load_limits
 from mopar.platforms.networks import behind
-from mopar.types import UsageError
+from mopar.types import Network, UsageError
 
 
 def test_bandwidth_and_round_trip_add_up_with_the_platform() -> None:

@@ -18,7 +18,7 @@ from mopar.platforms.http.request import HttpRequest
 from mopar.platforms.outputs import MalformedError
 from mopar.platforms.request_codes import PlanCodes, RequestCodes
 from mopar.runtime.variants import VARIANTS
-from mopar.types import REQUEST, OverloadedError, TensorSpec, TensorValue
+from mopar.types import REQUEST, DeploymentError, OverloadedError, TensorSpec, TensorValue
 from tests.runtime.http.identity import LOSSLESS
 
 PATIENCE_S = 20.0
@@ -185,18 +185,24 @@ def test_threads_encode_and_decode_at_once() -> None:
     assert not wrong
 
 
-def test_a_damaged_code_is_noticed_where_it_arrives() -> None:
-    """Before another function is sent it, whose error would not say whose it is."""
+def test_a_damaged_code_is_laid_to_the_call_that_made_it() -> None:
+    """Where it leaves the functions at once, and else where the call fails that was sent it."""
+    made, deadline = ("y", "c0"), time.monotonic() + PATIENCE_S
 
     async def main() -> None:
-        plan = PlanCodes({"y": CODEC}, frozenset())
         for count in (4096, 4 * MIB):  # checked here, and in a thread
             code = encoded(zeros(count), CODEC, count)
             assert code is not None
-            codes = codes_of(plan, [])
-            assert await codes.keep(("y", "c0"), code, time.monotonic() + PATIENCE_S) is None
             damaged = replace(code, crc32=code.crc32 ^ 1)
+            passed = codes_of(PlanCodes({"y": CODEC}, frozenset()), [])
+            assert await passed.keep(made, code, deadline) is None
+            await passed.check_sent([made, ("z", "c0")], deadline)
+            assert await passed.keep(made, damaged, deadline) is None
+            with pytest.raises(DeploymentError, match=r"what call c0 made cannot be used: .* its code is damaged"):
+                await passed.check_sent([made], deadline)
+            await passed.check_sent([made], time.monotonic() - 1.0)  # the call's own error is told
+            leaves = codes_of(PlanCodes({"y": CODEC}, frozenset({made})), [])
             with pytest.raises(MalformedError, match="its code is damaged"):
-                await codes.keep(("y", "c0"), damaged, time.monotonic() + PATIENCE_S)
+                await leaves.keep(made, damaged, deadline)
 
     uvloop.run(main())

@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from mopar.shapes import InputArg, parse_input
-from mopar.types import UsageError
+from mopar.types import Network, UsageError
 from mopar.types.ranges import StatedShape
-
-if TYPE_CHECKING:
-    from mopar.platforms.base import Network
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes on stderr.")]
@@ -75,7 +72,7 @@ RttMs = Annotated[
 ]
 
 
-def network_of(transport: str, bandwidth_mbit: float | None, rtt_ms: float | None) -> "Network | None":
+def network_of(transport: str, bandwidth_mbit: float | None, rtt_ms: float | None) -> Network | None:
     """The network to emulate; None where neither option was given. Raises UsageError."""
     from mopar.platforms.base import check_transport  # with numpy and more, which --help needs not
 
@@ -84,10 +81,8 @@ def network_of(transport: str, bandwidth_mbit: float | None, rtt_ms: float | Non
     return network
 
 
-def network_between(bandwidth_mbit: float | None, rtt_ms: float | None) -> "Network | None":
+def network_between(bandwidth_mbit: float | None, rtt_ms: float | None) -> Network | None:
     """The network that two options describe; None where neither was given."""
-    from mopar.platforms.base import Network
-
     asked = bandwidth_mbit is not None or rtt_ms is not None
     return Network(bandwidth_mbit, rtt_ms or 0.0) if asked else None
 

@@ -190,7 +190,7 @@ def plan_document(plan: Plan) -> dict[str, object]:
     """The ``--json`` document of a plan: each function with its layers, and ``text``, the one-line form.
 
     ``coding`` is in it where tensors are sent with lossy codecs, ``code_ratios`` where codes depend on values, and
-    ``orchestration`` where what runs it is named, or tensors become objects.
+    ``orchestration`` where what runs it is named, or tensors become objects, and ``network`` where one was stated.
     """
     from mopar.planning import plan_text
 
@@ -207,7 +207,8 @@ def plan_document(plan: Plan) -> dict[str, object]:
         }
         for function in plan.functions
     ]
-    left_out = {"functions"} | {name for name in ("code_ratios", "coding", "orchestration") if not getattr(plan, name)}
+    optional = ("code_ratios", "coding", "orchestration", "network")
+    left_out = {"functions"} | {name for name in optional if not getattr(plan, name)}
     fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name not in left_out}
     return {**fields, "functions": functions, "text": plan_text(plan)}
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mopar.platforms.base import Network
+from mopar.types import Network
 
 DEFAULT_PORT = 8000
 DEFAULT_QUEUE = 64

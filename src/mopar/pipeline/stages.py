@@ -19,7 +19,6 @@ from mopar.planning import (
     plan_uniform,
     stored,
 )
-from mopar.platforms.base import Network
 from mopar.platforms.books import load_book, load_limits, run_by
 from mopar.platforms.networks import behind
 from mopar.profiling import load_inputs, resized_inputs, sample_inputs
@@ -28,6 +27,7 @@ from mopar.types import (
     InfeasibleError,
     InputRange,
     InputRecipe,
+    Network,
     Plan,
     PlatformLimits,
     PriceBook,
@@ -103,6 +103,10 @@ def _made(profile: Profile, options: PlanOptions, codings: Codings) -> Plan:
     if options.max_parts is not None and (options.cuts is not None or options.uniform is not None):
         raise UsageError("--parts goes with neither --cuts nor --uniform: their slices are one function each")
     limits = limits_of(options)
+    return replace(_planned(profile, options, limits, codings), network=options.network)
+
+
+def _planned(profile: Profile, options: PlanOptions, limits: PlatformLimits, codings: Codings) -> Plan:
     book = book_of(options, limits)
     if options.cuts is not None:
         return plan_cuts(

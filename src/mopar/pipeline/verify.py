@@ -1,24 +1,20 @@
 """Does a bundle answer as its model does, under its limits, and as predicted?"""
 
 import math
-import statistics
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import uvloop
 
 from mopar.bundle import Bundle, Difference, compare_all, prepare
 from mopar.files import cache_directory
-from mopar.gateway.arrays import Array, from_array, to_array
-from mopar.gateway.executor import Executor
 from mopar.limits import why_unavailable
-from mopar.measurement.policy import LATENCY, MEMORY
+from mopar.measurement.policy import MEMORY
 from mopar.measurement.recording import Recording, record
+from mopar.pipeline.answering import Answered, Calls, Inputs, answered, calls_of, timed
 from mopar.pipeline.codecs.accuracy import loss_of
 from mopar.pipeline.limited import LimitedRun, PlannedLaunch, launches_of, measure_needs, run_under_limits
 from mopar.pipeline.reference import ReferenceModel
-from mopar.platforms import host_platform
 from mopar.profiling import Progress
 from mopar.profiling.machine_load import Watch, busy_text, is_busy
 from mopar.types import Accuracy, MachineLoad
@@ -26,8 +22,6 @@ from mopar.types.reports import PredictedMeasured, Verification, VerifiedFunctio
 
 _MISS_SHARE = 0.15
 """A prediction that is further off than this is said to have missed."""
-
-Inputs = Mapping[str, Array]
 
 
 def verify(
@@ -41,6 +35,9 @@ def verify(
     progress: Progress = lambda _stage, _share: None,
 ) -> Verification:
     """Hold a bundle against its model.
+
+    Time is measured as the plan counts calls: over HTTP where it is for functions that are called so, behind an
+    emulation of the network that it states. Where this machine makes no such calls, none is told.
 
     Args:
         bundle: what was built.
@@ -59,16 +56,17 @@ def verify(
     bundle = prepare(bundle, cache_directory(), lambda text: progress(text, None))
     recordings, differences = _compared(bundle, reference, requests, progress)
     launches, runs = _limited_runs(bundle, recordings, rounds, progress)
-    latency_ms, watch = None, None
+    calls, served, watch = calls_of(bundle.manifest.plan), None, None
     if all(run.exit_reason is None for run in runs):
         # Before memory is measured, which takes minutes, in which a machine becomes faster or slower.
         progress("measuring latency", None)
         with Watch(None) as watch:
-            latency_ms, served = uvloop.run(_serve(bundle, requests[0], rounds))
-        differences += compare_all(served, reference.infer(requests[0]))
+            served = uvloop.run(timed(bundle, requests[0], rounds, calls or Calls()))
+        differences += compare_all(served.outputs, reference.infer(requests[0]))
     accuracy = _accuracy(bundle, reference, held_apart or requests, progress)
     needs = measure_needs(launches, progress) if measure_memory else [None] * len(launches)
-    functions = tuple(map(_verified, launches, runs, needs))
+    functions = tuple(map(_verified, launches, runs, _billed_ms(runs, launches, calls, served), needs))
+    latency_ms = None if calls is None or served is None else served.latency_ms
     latency = PredictedMeasured(bundle.manifest.plan.predicted.latency_ms, latency_ms)
     worst = max(differences, key=lambda difference: (not difference.equal, difference.max_rel_error))
     return Verification(
@@ -82,6 +80,7 @@ def verify(
         accuracy=accuracy,
         notes=(
             *_about_limits(runs, measured_memory=measure_memory),
+            *_about_calls(calls, bundle.manifest.plan.platform),
             *_missed(functions, latency, 0.0 if watch is None else watch.others_busy),
         ),
     )
@@ -108,7 +107,7 @@ def _accuracy(
     if planned is None:
         return None
     progress("measuring accuracy", None)
-    got = uvloop.run(_answers(bundle, requests))
+    got = uvloop.run(answered(bundle, requests))
     metric, lost = loss_of(got, [reference.infer(request) for request in requests], planned.accuracy.metric)
     return Accuracy(metric, lost, planned.accuracy.budget)
 
@@ -131,14 +130,27 @@ def _finite(error: float) -> float | None:
     return error if math.isfinite(error) else None
 
 
-def _verified(launch: PlannedLaunch, run: LimitedRun, measured_mib: float | None) -> VerifiedFunction:
+def _billed_ms(
+    runs: Sequence[LimitedRun], launches: Sequence[PlannedLaunch], calls: Calls | None, served: Answered | None
+) -> list[float | None]:
+    """What a request takes of each function, called as its plan counts calls; None where it was not."""
+    if calls is not None and not calls.over_http:
+        return [run.billed_ms for run in runs]
+    if calls is None or served is None:
+        return [None] * len(runs)
+    return [served.held_ms.get(launch.function.name) for launch in launches]
+
+
+def _verified(
+    launch: PlannedLaunch, run: LimitedRun, measured_ms: float | None, measured_mib: float | None
+) -> VerifiedFunction:
     return VerifiedFunction(
         name=launch.function.name,
         predicted_mib=launch.predicted.memory_mib,
         measured_mib=measured_mib,
         limit_mib=launch.function.memory_mib,
         predicted_ms=launch.predicted.latency_ms,
-        measured_ms=run.billed_ms,
+        measured_ms=measured_ms,
         survived=run.survived,
         exit_reason=run.exit_reason,
     )
@@ -150,6 +162,13 @@ def _about_limits(runs: Sequence[LimitedRun], *, measured_memory: bool) -> tuple
         return ()
     peak = "; measured memory is the peak of resident memory" if measured_memory else ""
     return (f"functions ran without limits, so whether they survive theirs is not known{peak}: {why_unavailable()}",)
+
+
+def _about_calls(calls: Calls | None, platform: str) -> tuple[str, ...]:
+    """How time was measured, where that is not as this machine's platforms call functions."""
+    if calls is None:
+        return (f"time is not compared: it is predicted for calls of {platform} behind a network, which none here are",)
+    return (f"time was measured {calls}, as planned",) if calls.over_http else ()
 
 
 def _missed(functions: Sequence[VerifiedFunction], latency: PredictedMeasured, others_busy: float) -> tuple[str, ...]:
@@ -173,33 +192,3 @@ def _missed(functions: Sequence[VerifiedFunction], latency: PredictedMeasured, o
     if notes and is_busy(load):
         notes.append(f"the machine was busy meanwhile ({busy_text(load)}): verify again when nothing else runs")
     return tuple(notes)
-
-
-async def _answers(bundle: Bundle, requests: Sequence[Inputs]) -> list[dict[str, Array]]:
-    """The answers to requests, by functions without limits."""
-    found = []
-    async with host_platform().start(bundle, limits=False) as deployment:
-        executor = Executor(bundle.manifest, deployment.transport())
-        for inputs in requests:
-            values = {name: from_array(name, value) for name, value in inputs.items()}
-            async with executor.infer(values, None, LATENCY.call_s) as answer:
-                found.append({value.name: to_array(value).copy() for value in answer.outputs})
-        await executor.close()
-    return found
-
-
-async def _serve(bundle: Bundle, inputs: Inputs, rounds: int) -> tuple[float, dict[str, Array]]:
-    """Median latency of a request through all functions under their limits, and the answer."""
-    values = {name: from_array(name, value) for name, value in inputs.items()}
-    samples: list[float] = []
-    answers: dict[str, Array] = {}
-    least = LATENCY.settling_requests + rounds
-    async with host_platform().start(bundle) as deployment:
-        executor = Executor(bundle.manifest, deployment.transport())
-        while len(samples) < least or (sum(samples) < LATENCY.served_ms and len(samples) < LATENCY.served_rounds):
-            started = time.perf_counter()
-            async with executor.infer(values, None, LATENCY.call_s) as answer:
-                samples.append((time.perf_counter() - started) * 1e3)
-                answers = {value.name: to_array(value).copy() for value in answer.outputs}
-        await executor.close()
-    return statistics.median(samples[LATENCY.settling_requests :]), answers

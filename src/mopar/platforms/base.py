@@ -15,7 +15,7 @@ from mopar.bundle import Bundle
 from mopar.bundle.call_plans import CallChain, CallPlan, Made
 from mopar.limits import Cgroup
 from mopar.segments import Place
-from mopar.types import TensorValue, UsageError
+from mopar.types import Network, TensorValue, UsageError
 
 NO_HOMES: Mapping[Made, Place] = MappingProxyType({})
 
@@ -48,19 +48,6 @@ class Unbounded:
 
 TRANSPORTS = ("local", "http")
 """How functions of this machine can be called: by frames and shared memory, or by HTTP."""
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A network to emulate between gateway and functions.
-
-    Attributes:
-        bandwidth_mbit: of each direction, in 10^6 bits per second, for all functions together; None for no bound.
-        rtt_ms: round-trip time, of which half delays each body.
-    """
-
-    bandwidth_mbit: float | None = None
-    rtt_ms: float = 0.0
 
 
 def check_transport(transport: str, network: Network | None) -> None:

@@ -81,7 +81,8 @@ def encoded(value: TensorValue, text: str, most_bytes: int) -> EncodedValue | No
 
 
 def decoded(value: EncodedValue) -> TensorValue:
-    """A tensor of its code, which is intact. Raises MalformedError where it is none all the same."""
+    """A tensor of its code. Raises MalformedError where it is damaged."""
+    check_intact(value)
     place = fresh_bytes(value.nbytes)
     item_bytes, size = _item_bytes(value.dtype), len(value.data)
     try:

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
-from mopar.platforms.base import Network, check_network
-from mopar.types import PlatformLimits, UsageError
+from mopar.platforms.base import check_network
+from mopar.types import Network, PlatformLimits, UsageError
 
+OVER_HTTP = "container-http"
+"""Functions of this machine that are called over HTTP, as ``mopar serve --transport http`` runs them."""
 _MIB_BITS = 8 * (1 << 20)
 _INSIDE_SHARE = 0.5
 """Of a network's time: functions are held while a request's body arrives, and not while their answer leaves."""

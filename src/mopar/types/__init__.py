@@ -31,6 +31,7 @@ from mopar.types.manifest import (
     Manifest,
     PackedEntry,
 )
+from mopar.types.network import Network
 from mopar.types.patterns import (
     GlobalDifferences,
     LayerRun,
@@ -123,6 +124,7 @@ __all__ = [
     "ModelError",
     "ModelInfo",
     "MoparError",
+    "Network",
     "OperatorShare",
     "Orchestrated",
     "Orchestrator",

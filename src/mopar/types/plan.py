@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from mopar.types.network import Network
 from mopar.types.profile import InputRecipe
 from mopar.types.ranges import InputRange
 from mopar.types.scale import Scale
@@ -273,6 +274,7 @@ class Plan:
         coding: of lossy ``codecs``; None where there are none.
         orchestration: what runs the calls; None where nothing is named, or one call is all, and no tensor becomes an
             object.
+        network: that it was planned behind, beside the platform's own costs of calls; None where none was stated.
     """
 
     model: str
@@ -300,6 +302,7 @@ class Plan:
     scale: Scale | None = None
     coding: PlanCoding | None = None
     orchestration: Orchestrated | None = None
+    network: Network | None = None
     schema: int = PLAN_SCHEMA
 
     @property

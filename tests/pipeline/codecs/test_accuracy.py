@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mopar.gateway.arrays import Array
 from mopar.pipeline.codecs.accuracy import loss_of, metric_of, relative_error
@@ -28,10 +30,31 @@ def unit(*shape: int) -> Array:
         (unit(1, 384), "cosine"),
         (unit(1, 5, 64), "cosine"),
         (np.array([[1, 2]], np.int64), "equal"),
+        (np.zeros((1, 21, 65, 65), np.float32), "argmax"),
+        (np.zeros((1, 16, 3, 3, 3), np.float32), "argmax"),
+        (np.zeros((1, 1, 224, 224), np.float32), "relative"),
+        (np.ones((1, 1, 224, 224), np.float32), "relative"),
+        (np.zeros((1, 3, 224, 224), np.float32), "relative"),
+        (np.moveaxis(unit(1, 8, 8, 64), -1, 1), "cosine"),
+        (np.ones((1, 1), np.float32), "relative"),
+        (np.zeros((16,), np.float32), "relative"),
+        (np.zeros((), np.float32), "relative"),
     ],
 )
 def test_the_metric_that_suits(value: Array, metric: str) -> None:
     assert metric_of(answers(value), "y") == metric
+
+
+@pytest.mark.parametrize("metric", ["argmax", "cosine"])
+@given(seed=st.integers(0, 1 << 16), sizes=st.lists(st.integers(1, 5), min_size=2, max_size=3))
+def test_rows_of_a_map_are_its_channels(metric: str, seed: int, sizes: list[int]) -> None:
+    """As of the same rows one after the other, which have the last axis."""
+    random = np.random.default_rng(seed)
+    rows = [random.normal(size=(2, *sizes, 16)) for _ in ("got", "want")]
+    maps = [np.moveaxis(value, -1, 1) for value in rows]
+    listed = [value.reshape(2, -1, 16) for value in rows]
+    (_, of_maps), (_, of_rows) = (loss_of(answers(got), answers(want), metric) for got, want in (maps, listed))
+    assert of_maps == pytest.approx(of_rows)
 
 
 def test_agreement_of_the_largest() -> None:
@@ -68,3 +91,9 @@ def test_the_output_that_loses_most_counts() -> None:
 def test_a_metric_that_is_not_there_is_named() -> None:
     with pytest.raises(UsageError, match="choose from argmax, cosine, equal, relative, top1"):
         loss_of(answers(np.ones(1)), answers(np.ones(1)), "bleu")
+
+
+def test_classes_of_which_there_is_one_are_refused() -> None:
+    one = answers(np.ones((1, 1, 4, 4)))
+    with pytest.raises(UsageError, match="--accuracy-metric argmax: the model's answers have one entry a row"):
+        loss_of(one, one, "argmax")

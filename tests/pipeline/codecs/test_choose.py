@@ -22,8 +22,7 @@ from mopar.pipeline.codecs.searches import searched
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, make_plan
-from mopar.platforms.base import Network
-from mopar.types import InputError, Profile, TensorCoding, UsageError
+from mopar.types import InputError, Network, Profile, TensorCoding, UsageError
 from tests.bundle import parted
 from tests.models import materialise, sample_inputs
 

@@ -15,9 +15,8 @@ from mopar.pipeline.codecs.messages import MessageCodecs, _pieces
 from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
-from mopar.platforms.base import Network
 from mopar.runtime.variants import VARIANTS
-from mopar.types import Profile, TensorCoding, UsageError
+from mopar.types import Network, Profile, TensorCoding, UsageError
 from tests.models import materialise, sample_inputs
 from tests.pipeline.codecs.test_choose import COSTS
 from tests.runtime.http.identity import LOSSLESS

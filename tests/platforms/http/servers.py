@@ -10,9 +10,10 @@ from typing import Any
 from mopar.bundle import Bundle
 from mopar.bundle.call_plans import CallPlan, call_plans
 from mopar.gateway.arrays import Array, from_array
-from mopar.platforms.base import Budget, Network
+from mopar.platforms.base import Budget
 from mopar.platforms.http import HttpTransport
 from mopar.platforms.http.request import HttpRequest
+from mopar.types import Network
 
 PATIENCE_S = 20.0
 

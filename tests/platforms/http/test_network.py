@@ -6,8 +6,8 @@ import time
 import pytest
 import uvloop
 
-from mopar.platforms.base import Network
 from mopar.platforms.http.network import Direction
+from mopar.types import Network
 
 TRIES = 100
 

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from mopar.bundle.call_plans import CallPlan
 from mopar.gateway.budget import MemoryBudget
 from mopar.gateway.http.decode import decode
-from mopar.platforms.base import Network
 from mopar.platforms.http import HttpTransport
 from mopar.runtime.encoded import UNUSABLE
-from mopar.types import REQUEST, DeploymentError, MoparError, OverloadedError, RequestError, UsageError
+from mopar.types import REQUEST, DeploymentError, MoparError, Network, OverloadedError, RequestError, UsageError
 from tests.bundle.plans import built
 from tests.models import sample_inputs
 from tests.platforms.http.servers import (

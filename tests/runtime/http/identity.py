@@ -1,5 +1,6 @@
 """A function that answers its input, served in this process by the code that serves a socket."""
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -36,18 +37,23 @@ class _Config:
 
 
 class Identity:
-    """What ``Inferences`` needs of a function: graph ``g`` from ``x`` to ``y``, of one type."""
+    """What ``Inferences`` needs of a function: graph ``g`` from ``x``, or several inputs, to ``y``, of one type.
 
-    def __init__(self, dtype: str, lossless: Lossless | None = LOSSLESS) -> None:
+    It answers the first input, and keeps the others' bytes in ``received``.
+    """
+
+    def __init__(self, dtype: str, lossless: Lossless | None = LOSSLESS, inputs: str = "x") -> None:
         kind = dtype_of_name(dtype)
-        ports = [{"name": name, "datatype": oip_of(kind), "code": kind.code} for name in "xy"]
-        item: dict[object, object] = {"id": "g", "path": "", "flags": 0, "inputs": ports[:1], "outputs": ports[1:]}
+        *read, made = ({"name": name, "datatype": oip_of(kind), "code": kind.code} for name in (*inputs, "y"))
+        item: dict[object, object] = {"id": "g", "path": "", "flags": 0, "inputs": read, "outputs": [made]}
+        self.received: list[bytes] = []
         self.graphs = {"g": Graph(item, "")}
         self.config = _Config()
         self.lossless = lossless
 
     def run(self, _graph: str, inputs: list[tuple[int, Tensor]], _wanted: list[int]) -> _Run:
-        ((_, tensor),) = inputs
+        tensor, *others = (tensor for _, tensor in inputs)
+        self.received = [ctypes.string_at(other.address, other.nbytes) for other in others]
         return _Run([tensor], [_view_of(tensor.address, tensor.nbytes, 0x200) if tensor.nbytes else b""])
 
     def called(self) -> None:
@@ -82,12 +88,13 @@ class Served:
 
     def __init__(self, function: Identity) -> None:
         self._inferences = Inferences(cast("Function", function))
+        self.wire = _Wire(memoryview(b""))
 
     def reply(self, parts: Sequence[bytes | memoryview]) -> Reply:
         """The answer to a request's body. Raises RefusedError."""
         head = take_head(bytearray(request_head("/v2/models/g/infer", "f", parts)))
         assert head is not None
-        wire = _Wire(memoryview(b"".join(parts)))
+        wire = self.wire = _Wire(memoryview(b"".join(parts)))
         self._inferences.serve(cast("Connection", wire), head)
         lines, _, body = bytes(wire.sent).partition(b"\r\n\r\n")
         pairs = (line.decode().partition(": ") for line in lines.split(b"\r\n")[1:])

@@ -20,7 +20,7 @@ from mopar.platforms.http.connection import Reply
 from mopar.platforms.http.messages import read_outputs, request_body
 from mopar.platforms.outputs import MalformedError
 from mopar.runtime.encoded import UNUSABLE
-from mopar.runtime.lossless import LEAST_BYTES
+from mopar.runtime.lossless import LEAST_BYTES, Lossless
 from mopar.runtime.request import RefusedError
 from mopar.runtime.strings import pack_strings
 from mopar.runtime.variants import VARIANTS
@@ -121,6 +121,33 @@ def test_both_directions_are_encoded_where_that_makes_them_smaller(text: str) ->
     assert isinstance(through(noise, text), TensorValue)
     few = TensorValue("x", "uint8", (LEAST_BYTES - 1,), bytes(LEAST_BYTES - 1))
     assert encoded(few, text, few.nbytes) is None
+
+
+class _Watched(Lossless):
+    """Calls ``before`` when something is decoded."""
+
+    def __init__(self, before: Callable[[], None]) -> None:
+        super().__init__(str(codec_library()))
+        self._before = before
+
+    def decode(self, text: str, item_bytes: int, source: int, code_bytes: int, target: int, nbytes: int) -> None:
+        self._before()
+        super().decode(text, item_bytes, source, code_bytes, target, nbytes)
+
+
+def test_an_input_is_decoded_while_those_after_it_are_on_their_way() -> None:
+    """The first and the third of four are encoded; what is unread then is what comes after them."""
+    values = [
+        TensorValue(name, "float32", (64, 64), _bytes("sparse", 1 << 14, seed)) for seed, name in enumerate("abcd")
+    ]
+    codes = [encoded(values[place], TEXTS[0], 1 << 14) for place in (0, 2)]
+    first, third = (code for code in codes if code is not None)
+    unread: list[int] = []
+    function = Identity("float32", _Watched(lambda: unread.append(len(several.wire.body))), "abcd")
+    several = Served(function)
+    several.reply(request_body([first, values[1], third, values[3]]))
+    assert unread == [(1 << 14) + len(third.data) + (1 << 14), 1 << 14]
+    assert function.received == [bytes(value.data) for value in values[1:]]
 
 
 def test_a_function_without_the_library_answers_as_it_is_and_takes_no_codes() -> None:

@@ -11,14 +11,12 @@ from mopar.pipeline.codecs.options import CodecOptions
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.planning import NO_CODINGS, Codings
 from mopar.planning.model.function_memory import FunctionMemory
-from mopar.platforms.base import Network
 from mopar.platforms.books import load_limits
+from mopar.platforms.networks import OVER_HTTP
 from mopar.profiling import Progress
-from mopar.types import Plan, PlatformError, Profile
+from mopar.types import Network, Plan, PlatformError, Profile
 
 _HTTP = "http"
-_BEHIND_HTTP = "container-http"
-"""Functions of this machine that are called over HTTP, as ``mopar serve --transport http`` runs them."""
 _NOTHING_LOST = CodecOptions()
 
 
@@ -87,4 +85,4 @@ def behind_transport(options: PlanOptions, transport: str, network: Network | No
     limits = load_limits(options.platform)
     if not limits.shares_memory:
         return replace(options, network=network)
-    return replace(options, platform=_BEHIND_HTTP, prices=options.prices or limits.prices, network=network)
+    return replace(options, platform=OVER_HTTP, prices=options.prices or limits.prices, network=network)

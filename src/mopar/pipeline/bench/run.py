@@ -22,10 +22,9 @@ from mopar.pipeline.codecs.calibration import Request
 from mopar.pipeline.profile import Shapes, measure_model
 from mopar.pipeline.reference import ReferenceModel
 from mopar.pipeline.stages import PlanOptions, largest_of, requests_for
-from mopar.platforms.base import Network
 from mopar.platforms.books import book_names, load_book, load_limits
 from mopar.profiling import Progress
-from mopar.types import PriceBook, Profile, UsageError
+from mopar.types import Network, PriceBook, Profile, UsageError
 from mopar.types.reports import BenchReport, BenchRow, GatewayCost
 
 BENCH_BASELINES = {

@@ -17,8 +17,7 @@ from mopar.gateway.arrays import Array
 from mopar.gateway.client import Client
 from mopar.limits import charge_foreign, cpu_ns, detect_cgroups, process_tree, resident_memory
 from mopar.measurement.policy import LATENCY
-from mopar.platforms.base import Network
-from mopar.types import DeploymentError, PlatformError
+from mopar.types import DeploymentError, Network, PlatformError
 
 _START_S = 300.0
 _STOP_S = 60.0

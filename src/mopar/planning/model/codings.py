@@ -6,13 +6,18 @@ from types import MappingProxyType
 
 from mopar.planning.model.boundary import slice_inputs, slice_outputs
 from mopar.planning.model.shares import share_bytes
-from mopar.types import GraphPart, Profile, TensorCoding, TensorProfile
+from mopar.planning.numbers import MIB
+from mopar.types import OBJECT_STORE, GraphPart, Profile, TensorCoding, TensorProfile
 
 Codings = Mapping[str, TensorCoding]
 """Tensor -> the codec with which it is sent wherever it crosses a cut."""
 NO_CODINGS: Codings = MappingProxyType({})
 RAW = TensorCoding("", 1.0, 0.0, 0.0)
 """A tensor that is sent as it is."""
+_GATEWAY_MS, _GATEWAY_MS_PER_MIB = 0.1, 0.6
+"""What the gateway takes longer than a function to encode or decode a tensor: its memory is new to each request, where
+a function has that of the last one, and a large one is encoded in a thread. 0.57 MiB take 1.3 ms where a function takes
+0.8 (docs/decisions/codec-figures.md)."""
 
 
 def applicable(profile: Profile, codings: Codings) -> Codings:
@@ -33,20 +38,29 @@ def applied(profile: Profile, codings: Codings) -> Codings:
     if not codings:
         return NO_CODINGS
     outputs = {spec.name for spec in profile.outputs}
-    made = {tensor.name: tensor.producer >= 0 for tensor in profile.tensors}
+    tensors = {tensor.name: tensor for tensor in profile.tensors}
     found = {}
     for name, coding in applicable(profile, codings).items():
-        if made[name] and name not in outputs:
+        made = tensors[name].producer >= 0
+        if made and name not in outputs:
             found[name] = coding
         else:
-            before_ms = 0.0 if made[name] else coding.encode_ms_per_mib + coding.made_ms_per_mib
-            after_ms = coding.decode_ms_per_mib + coding.read_ms_per_mib if name in outputs else 0.0
+            longer_ms = _longer_ms_per_mib(coding, tensors[name])
+            before_ms = 0.0 if made else coding.encode_ms_per_mib + coding.made_ms_per_mib + longer_ms
+            after_ms = coding.decode_ms_per_mib + coding.read_ms_per_mib + longer_ms if name in outputs else 0.0
             found[name] = replace(
                 coding,
                 read_ms_per_mib=coding.read_ms_per_mib + before_ms,
                 made_ms_per_mib=coding.made_ms_per_mib + after_ms,
             )
     return found
+
+
+def _longer_ms_per_mib(coding: TensorCoding, tensor: TensorProfile) -> float:
+    """What the gateway takes longer than a function per MiB of a tensor; objects are neither encoded nor decoded."""
+    if coding.text == OBJECT_STORE or not tensor.bytes:
+        return 0.0
+    return _GATEWAY_MS_PER_MIB + _GATEWAY_MS / (tensor.bytes / MIB)
 
 
 def library_mib(codings: Codings, tensors: Iterable[TensorProfile]) -> float:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from mopar.platforms.base import Network
+from mopar.types import Network
 
 _CHUNK_BYTES = 1 << 16
 """Bytes sent at a time: few, so that transfers at the same time share the bandwidth."""

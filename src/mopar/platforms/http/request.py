@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from mopar.bundle.call_plans import CallChain, CallPlan, Made
+from mopar.bundle.call_plans import CallChain, CallPlan, CallShapes, Made
 from mopar.bundle.call_shapes import Shape, check_bytes
 from mopar.platforms.base import Budget, CallTiming
+from mopar.platforms.http.connection import Reply
 from mopar.platforms.http.function import RemoteFunction
 from mopar.platforms.http.replica import Replica
-from mopar.platforms.http.wire import Wire
+from mopar.platforms.http.wire import CallAnswer, Wire
 from mopar.platforms.outputs import MalformedError
 from mopar.types import REQUEST, DeploymentError, TensorValue
 
@@ -89,18 +90,27 @@ class HttpRequest:
             self._claim(length)
 
         before = self._replicas.get(function.name)
-        reply, attempts, replica = await function.call(plan.graph.id, parts, admit, deadline, before)
-        self._replicas[function.name] = replica
         try:
-            answer = await self._wire.read(plan, shapes, reply, deadline)
-        except MalformedError as cause:
-            raise replica.failed(f"its answer cannot be used: {cause}") from cause
+            reply, attempts, replica = await function.call(plan.graph.id, parts, admit, deadline, before)
+            self._replicas[function.name] = replica
+            answer = await self._read(plan, shapes, reply, replica, deadline)
+        except DeploymentError:
+            await self._wire.check_sent(plan, deadline)
+            raise
         for made, shape in zip(plan.graph.outputs, answer.shapes, strict=True):
             self._shapes[made.name, call.id] = shape
         for value in answer.values:
             self._keep(value, call.id)
         times_ns = answer.held_ns, answer.compute_ns
         self._timings.append(CallTiming(call.id, call.function, *times_ns, attempts, bill=reply.bill))
+
+    async def _read(
+        self, plan: CallPlan, shapes: CallShapes, reply: Reply, replica: Replica, deadline: float
+    ) -> CallAnswer:
+        try:
+            return await self._wire.read(plan, shapes, reply, deadline)
+        except MalformedError as cause:
+            raise replica.failed(f"its answer cannot be used: {cause}") from cause
 
     async def run_group(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mopar.bundle.call_plans import Made
-from mopar.platforms.base import NO_HOMES, Budget, Network, Unbounded
+from mopar.platforms.base import NO_HOMES, Budget, Unbounded
 from mopar.platforms.http.function import Payload, RemoteFunction
 from mopar.platforms.http.network import Direction
 from mopar.platforms.http.oip import OipWire
@@ -12,7 +12,7 @@ from mopar.platforms.http.request import HttpRequest
 from mopar.platforms.http.watch import Unwatched, Watch
 from mopar.platforms.http.wire import Wire
 from mopar.segments import Place
-from mopar.types import TensorValue
+from mopar.types import Network, TensorValue
 
 
 class HttpTransport:

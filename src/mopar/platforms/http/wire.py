@@ -83,6 +83,9 @@ class CallWire(Protocol):
             RequestError, OutOfMemoryError, DeploymentError: it is an error of the function's.
         """
 
+    async def check_sent(self, plan: CallPlan, deadline: float) -> None:
+        """Of a call that failed: raise DeploymentError where what it was sent was damaged by who made it."""
+
     def close(self) -> None:
         """Release what the request has elsewhere."""
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from mopar.bundle import Bundle
 from mopar.limits import Cgroup, Cgroups, detect_cgroups, read_files, why_unavailable
-from mopar.platforms.base import Budget, Network, Transport
+from mopar.platforms.base import Budget, Transport
 from mopar.platforms.local.cores import cores_of_parts
 from mopar.platforms.local.function import LocalFunction
 from mopar.platforms.local.library import engine_library
@@ -17,7 +17,7 @@ from mopar.platforms.local.process import GraphFile, WorkerSpec
 from mopar.platforms.local.supervisor import Supervisor
 from mopar.platforms.local.together import close_all, start_all
 from mopar.platforms.local.transport import LocalTransport
-from mopar.types import Function, PlatformError
+from mopar.types import Function, Network, PlatformError
 
 _MIB = 1 << 20
 _F = TypeVar("_F", bound=Supervisor[Any])

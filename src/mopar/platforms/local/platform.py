@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from mopar.bundle import WORKER, Bundle
-from mopar.platforms.base import Network, RecordedCall, check_transport
+from mopar.platforms.base import RecordedCall, check_transport
 from mopar.platforms.local.deployment import LocalDeployment
 from mopar.platforms.local.http_deployment import HttpDeployment
 from mopar.platforms.local.launch import WorkerLaunch
-from mopar.types import UsageError
+from mopar.types import Network, UsageError
 
 
 class LocalPlatform:

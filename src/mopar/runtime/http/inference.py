@@ -77,10 +77,17 @@ class Inferences:
             raise
 
     def _receive(self, connection: "Connection", graph: "Graph", inference: "Inference", deadline: float) -> None:
-        """Receive the inputs where the engine reads them; codes are received behind them, and decoded to there."""
+        """Receive the inputs where the engine reads them; codes are received behind them, and decoded to there.
+
+        One is decoded while those after it are on their way.
+        """
         sized = list(zip([tensor for _, tensor in inference.inputs], inference.encodings, strict=True))
         received = placed(self._room, sized, self._function.config.max_body_bytes)
-        connection.receive_into([view for _, view in received], deadline)
+        missing = []
         for (index, _), (tensor, encoding), code in zip(inference.inputs, sized, received, strict=True):
+            missing.append(code[1])
             if encoding is not None:
+                connection.receive_into(missing, deadline)
+                missing.clear()
                 decode_input(self._function.lossless, graph.inputs[index], encoding, code, tensor)
+        connection.receive_into(missing, deadline)
