@@ -48,9 +48,9 @@ def options(known: tuple[Model, Profile], mbit: float) -> PlanOptions:
 
 def test_a_budget_buys_codes_that_messages_compress(known: tuple[Model, Profile]) -> None:
     """On a slow network nothing is as quick that loses as little."""
-    found = planned(known, CodecOptions(20.0, "relative"))
+    found = planned(known, CodecOptions(1.0, "relative"))
     assert found.accuracy is not None
-    assert found.accuracy.measured <= 20.0
+    assert found.accuracy.measured <= 1.0
     (tensor,) = found.codings
     assert graph_text(found.plan.codecs[tensor]).startswith("uniform:")
     assert code_text(found.plan.codecs[tensor]).startswith("blosc2:zstd-")
