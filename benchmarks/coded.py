@@ -12,7 +12,7 @@ from onnx import version_converter
 from benchmarks.real_inputs import Arrays
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.bundle.sent_codecs import is_lossless
-from mopar.codecs import Fitted, code_bytes, codec_names, codec_of
+from mopar.codecs import Fitted, code_bytes, codec_names, codec_of, coder_models
 from mopar.gateway.arrays import Array, from_array
 from mopar.graph import Model, layers_of
 from mopar.measurement.codec_costs import codec_costs
@@ -20,7 +20,7 @@ from mopar.pipeline.bench.prices import cost_as_run, measured_functions
 from mopar.pipeline.bench.served import Samples, sample
 from mopar.pipeline.codecs.calibration import Calibration, Request, load_calibration
 from mopar.pipeline.codecs.choose import CodecPlanner
-from mopar.pipeline.codecs.engine import tensor_values
+from mopar.pipeline.codecs.engine import Session, tensor_values
 from mopar.pipeline.codecs.messages import MessageCodecs
 from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.profile import measure_model
@@ -29,7 +29,7 @@ from mopar.pipeline.stages import PlanOptions
 from mopar.platforms.books import load_book
 from mopar.platforms.codes import encoded
 from mopar.runtime.lossless import Lossless
-from mopar.types import Network, Plan, Profile, TensorSpec
+from mopar.types import Network, Plan, Profile, TensorSpec, code_text
 from tests.models import materialise
 
 MIB = 1 << 20
@@ -137,9 +137,10 @@ class Traffic:
         """Bytes of each tensor as messages carry it."""
         read = {name for graph in row.plan.graphs for name in graph.inputs}
         names = [name for name in self._tensors if name in read or name in dict(row.plan.outputs)]
-        lossless = {name for name in names if is_lossless(row.plan.codecs.get(name, ""))}
-        self._run(lossless - self._values.keys())
-        return {name: self._size(name, row, lossless) for name in names}
+        texts = {name: row.plan.codecs.get(name, "") for name in names}
+        sent = {name: text if is_lossless(text) else code_text(text) for name, text in texts.items()}
+        self._run({name for name, text in sent.items() if text} - self._values.keys())
+        return {name: self._size(name, row, sent[name]) for name in names}
 
     def _run(self, names: Iterable[str]) -> None:
         """Have the values of tensors that layers make."""
@@ -148,15 +149,18 @@ class Traffic:
         found = tensor_values(model, layers_of(model), sizes, [self._subject.request], max(sizes.values(), default=1))
         self._values.update({name: values[0] for name, values in found})
 
-    def _size(self, name: str, row: Row, lossless: Iterable[str]) -> int:
+    def _size(self, name: str, row: Row, text: str) -> int:
+        """Bytes of a tensor as it is sent; ``text`` is of the codec of messages, where there is one."""
         tensor, fitted = self._tensors[name], row.chosen.codings.get(name)
+        if not text:
+            spec = TensorSpec(name, tensor.dtype, tensor.shape)
+            return tensor.bytes if fitted is None else _code_bytes(fitted, spec)
+        value = self._values[name]
         if fitted is not None:
-            return _code_bytes(fitted, TensorSpec(name, tensor.dtype, tensor.shape))
-        if name not in lossless:
-            return tensor.bytes
-        most_bytes = Lossless.most_bytes(tensor.bytes, row.plan.code_ratios.get(name, 1.0))
-        code = encoded(from_array(name, self._values[name]), row.plan.codecs[name], most_bytes)
-        return tensor.bytes if code is None else len(code.data)
+            value = Session(coder_models(fitted)[0]).through(value)
+        most_bytes = Lossless.most_bytes(value.nbytes, row.plan.code_ratios.get(name, 1.0))
+        code = encoded(from_array(name, value), text, most_bytes)
+        return value.nbytes if code is None else len(code.data)
 
 
 def _code_bytes(fitted: Fitted, spec: TensorSpec) -> int:

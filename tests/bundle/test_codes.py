@@ -20,7 +20,7 @@ from tests.models import materialise, sample_inputs
 from tests.models.answers import change
 
 MODELS = ("skip", "conv_chain", "two_input", "symbolic", "multi_output")
-TOLERANCE = {"fp16": 2e-3, "bf16": 2e-2, "int8": 5e-2, "int8-static": 0.1, "int4": 0.2, "linear": 0.5}
+TOLERANCE = {"fp16": 2e-3, "bf16": 2e-2, "int8": 5e-2, "int8-static": 0.1, "int4": 0.2, "linear": 0.5, "uniform": 0.1}
 
 
 def samples_of(plan: Plan, recordings: Sequence[Recording]) -> dict[str, list[Array]]:

@@ -17,7 +17,7 @@ from tests.bundle.test_codes import fitted, samples_of
 from tests.models import sample_inputs
 from tests.models.answers import change
 
-ALIKE = {"fp16": 1e-3, "bf16": 8e-3, "int8": 4e-2, "int8-static": 1e-2, "int4": 0.2, "linear": 1e-2}
+ALIKE = {"fp16": 1e-3, "bf16": 8e-3, "int8": 4e-2, "int8-static": 1e-2, "int4": 0.2, "linear": 1e-2, "uniform": 1e-2}
 """One step of the codec where nearly equal values are rounded apart; more where shares have ranges of their own."""
 
 

@@ -18,7 +18,7 @@ def test_codecs_of_messages_change_no_graph(tmp_path: Path) -> None:
     first, second, _ = plan.calls
     (shared,), (other,) = first.outputs, second.outputs
     coded = replace(plan, codecs={shared: "blosc2:lz4-shuffle", other: "object-store"})
-    assert sent_codecs(coded) == {shared: "blosc2:lz4-shuffle"}
+    assert sent_codecs(coded, {}) == {shared: "blosc2:lz4-shuffle"}
     build(model, plan, tmp_path / "plain")
     build(model, coded, tmp_path / "coded")
     plain, found = (open_bundle(tmp_path / kind).manifest for kind in ("plain", "coded"))

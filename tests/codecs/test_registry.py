@@ -62,7 +62,7 @@ def test_a_package_brings_a_codec_that_works_as_ours() -> None:
         ("other", "no codec of that name"),
         ("no", "no codec of that name"),
         ("gone", "cannot be loaded"),
-        ("nothing", "choose from fp16, bf16, int8, int8-static, int4, linear, autoencoder"),
+        ("nothing", "choose from fp16, bf16, int8, int8-static, int4, uniform, linear, autoencoder"),
     ],
 )
 def test_mistakes_of_packages_are_named(name: str, why: str) -> None:
@@ -72,6 +72,6 @@ def test_mistakes_of_packages_are_named(name: str, why: str) -> None:
 
 
 def test_without_packages_there_are_ours() -> None:
-    assert codec_names() == ("fp16", "bf16", "int8", "int8-static", "int4", "linear", "autoencoder")
+    assert codec_names() == ("fp16", "bf16", "int8", "int8-static", "int4", "uniform", "linear", "autoencoder")
     with pytest.raises(UsageError, match="choose from"):
         codec_of("linear:x")

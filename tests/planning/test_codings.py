@@ -33,7 +33,7 @@ def codings_of(profile: Profile) -> st.SearchStrategy[dict[str, TensorCoding]]:
     messages = st.builds(
         TensorCoding, st.just("blosc2"), st.sampled_from([0.3, 0.6]), time, time,
         most_ratio=st.sampled_from([0.7, 1.0]), library_mib=st.sampled_from([0.0, 2.0, 10.0]), by_gateway=st.booleans(),
-        read_ms_per_mib=time, made_ms_per_mib=time,
+        read_ms_per_mib=time, made_ms_per_mib=time, graph_ratio=st.sampled_from([0.0, 0.25]),
     )  # fmt: skip
     one = graphs | messages
     return st.dictionaries(st.sampled_from(names), one, max_size=len(names))

@@ -7,12 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mopar.bundle.form import Form, FormInput, FormSource
-from mopar.bundle.sent_codecs import sent_codecs
+from mopar.bundle.sent_codecs import Codes, code_name, sent_codecs
 from mopar.planning.model.shape import call_shares
 from mopar.types import BundleError, Call, CallInput, Manifest, Plan, Share, Source
-
-Codes = Mapping[str, tuple[str, ...]]
-"""Tensor that is sent encoded -> the ends of its codes' names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,7 @@ class Sending:
 
     Attributes:
         codes: of those that graphs encode.
-        compressed: those that messages carry encoded.
+        compressed: those of names that messages carry encoded.
         shares: the share of each tensor that each call produces, by call and tensor.
     """
 
@@ -33,7 +30,7 @@ class Sending:
     def of(cls, plan: Plan, codes: Codes) -> "Sending":
         """Of a plan whose tensors have these codes."""
         graphs = {graph.id: graph for graph in plan.graphs}
-        return cls(codes, frozenset(sent_codecs(plan)), call_shares(graphs, plan.calls))
+        return cls(codes, frozenset(sent_codecs(plan, codes)), call_shares(graphs, plan.calls))
 
     def in_place(self, source: Source) -> bool:
         """Whether a contiguous source is read as it is sent: of a code, no region is."""
@@ -52,11 +49,6 @@ def part_name(tensor: str, index: int) -> str:
 def graph_name(function: str, graph: str, form: int | None) -> str:
     """Name of a function's file of a plan's graph; ``form`` numbers the variants that assemble inputs themselves."""
     return f"{function}-{graph}" + ("" if form is None else f"-form{form}")
-
-
-def code_name(tensor: str, suffix: str) -> str:
-    """Name of one of a tensor's codes."""
-    return f"{tensor}/{suffix}"
 
 
 def form_of(item: CallInput, sending: Sending = AS_THEY_ARE) -> FormInput:

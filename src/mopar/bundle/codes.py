@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from mopar.bundle.calls import code_name
-from mopar.bundle.sent_codecs import in_graphs
+from mopar.bundle.sent_codecs import code_name, in_graphs
 from mopar.codecs import Code, Fitted, codec_of
 from mopar.codecs.nodes import Nodes
 from mopar.types import BundleError, Plan, Share, TensorSpec, dtype_of_name

@@ -5,11 +5,12 @@ with the decoder, so that what runs in a function needs nothing for them. CONTRI
 """
 
 from mopar.codecs.alone import coder_models, pair_model
-from mopar.codecs.codec import Code, Fitted, GraphCodec, Samples, TrainedCodec, code_bytes
+from mopar.codecs.codec import Code, CompressedCodec, Fitted, GraphCodec, Samples, TrainedCodec, code_bytes
 from mopar.codecs.registry import codec_names, codec_of, require_training
 
 __all__ = [
     "Code",
+    "CompressedCodec",
     "Fitted",
     "GraphCodec",
     "Samples",

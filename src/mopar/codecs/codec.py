@@ -39,7 +39,7 @@ class Fitted:
     """A codec for one tensor.
 
     Attributes:
-        text: as ``Plan.codecs`` has it, such as ``int8`` or ``linear:64``.
+        text: such as ``int8`` or ``linear:64``: as ``Plan.codecs`` has it, without what compresses its codes.
         rank: of the tensor.
         axis: of the tensor's channels; None where all elements are treated alike.
         arrays: what was fitted to samples, by name.
@@ -114,6 +114,15 @@ class GraphCodec(Protocol):
 
     def of_share(self, fitted: Fitted, axis: int, start: int, stop: int) -> Fitted:
         """What was fitted, for elements ``start`` to ``stop`` (exclusive) along one of ``share_axes``."""
+
+
+@runtime_checkable
+class CompressedCodec(GraphCodec, Protocol):
+    """A codec of one code that is worth little before messages compress it: it is offered with what does so alone."""
+
+    @property
+    def compressed_by(self) -> Sequence[str]:
+        """Texts of codecs of messages, those of ``mopar.runtime.variants.VARIANTS`` that may suit it."""
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mopar.codecs.channels import channel_axis, is_moderate, ranges
 from mopar.codecs.codec import Code, Fitted, Samples
 from mopar.codecs.nodes import Nodes
+from mopar.codecs.rounding import restored, rounded
 from mopar.types import TensorSpec
 
 _STEPS = 255
@@ -63,7 +64,7 @@ class Int8:
         rank = fitted.rank
         if self.fixed:
             scale, zero = (nodes.constant(fitted.arrays[name]) for name in ("scale", "zero"))
-            return (_quantised(nodes, value, scale, zero, fitted),)
+            return (rounded(nodes, value, scale, zero, fitted.axis, rank, ir.DataType.UINT8),)
         axes = [] if fitted.axis is None else [axis for axis in range(rank) if axis != fitted.axis]
         kept = 0 if fitted.axis is None else 1
         nothing = nodes.constant(np.array(0, np.float32))
@@ -74,20 +75,15 @@ class Int8:
         scale = nodes.add("Max", width, least, rank=kept)
         zero = nodes.add("Round", nodes.add("Neg", nodes.add("Div", low, scale, rank=kept), rank=kept), rank=kept)
         zero = nodes.add("Cast", zero, dtype=ir.DataType.UINT8, rank=kept, to=int(ir.DataType.UINT8))
-        return _quantised(nodes, value, scale, zero, fitted), scale, zero
+        return rounded(nodes, value, scale, zero, fitted.axis, rank, ir.DataType.UINT8), scale, zero
 
     def decode(self, nodes: Nodes, codes: Sequence[ir.Value], fitted: Fitted) -> ir.Value:
-        """One pass; what follows it moves nothing."""
+        """One pass."""
         if self.fixed:
             scale, zero = (nodes.constant(fitted.arrays[name]) for name in ("scale", "zero"))
         else:
             scale, zero = codes[1:]
-        found = nodes.add("DequantizeLinear", codes[0], scale, zero, rank=fitted.rank, axis=fitted.axis)
-        if fitted.axis is None:
-            return found
-        # Else the engine would replace it, with a pool or a product that reads it, by a kernel that takes one scale.
-        shape = nodes.add("Shape", codes[0], dtype=ir.DataType.INT64, rank=1)
-        return nodes.add("Reshape", found, shape, rank=fitted.rank)
+        return restored(nodes, codes[0], scale, zero, fitted.axis, fitted.rank)
 
     def share_axes(self, fitted: Fitted) -> Collection[int]:
         """All: a share has ranges of its own, or where they are fixed, those of its channels."""
@@ -98,17 +94,6 @@ class Int8:
         if axis != fitted.axis:
             return fitted
         return replace(fitted, arrays={name: array[start:stop] for name, array in fitted.arrays.items()})
-
-
-def _quantised(nodes: Nodes, value: ir.Value, scale: ir.Value, zero: ir.Value, fitted: Fitted) -> ir.Value:
-    kind, rank = ir.DataType.UINT8, fitted.rank
-    if fitted.axis is None or fitted.axis < rank - 1:
-        return nodes.add("QuantizeLinear", value, scale, zero, dtype=kind, rank=rank, axis=fitted.axis)
-    # Along the last axis the engine's kernel looks up a scale for each element: forty times slower than this.
-    scaled = nodes.add("Div", value, scale, rank=rank)
-    moved = nodes.add("Add", scaled, nodes.add("Cast", zero, rank=1, to=int(ir.DataType.FLOAT)), rank=rank)
-    one, nothing = nodes.constant(np.array(1, np.float32)), nodes.constant(np.array(0, np.uint8))
-    return nodes.add("QuantizeLinear", moved, one, nothing, dtype=kind, rank=rank)
 
 
 def _scale_and_zero(

@@ -13,10 +13,12 @@ from mopar.codecs.codec import GraphCodec, TrainedCodec
 from mopar.codecs.int4 import INT4
 from mopar.codecs.int8 import INT8, INT8_STATIC
 from mopar.codecs.linear import LINEAR
-from mopar.types import OBJECT_STORE, UsageError
+from mopar.codecs.uniform import UNIFORM
+from mopar.runtime.variants import VARIANTS
+from mopar.types import OBJECT_STORE, UsageError, code_text, graph_text
 
 _GROUP = "mopar.codecs"
-_CODECS = (FP16, BF16, INT8, INT8_STATIC, INT4, LINEAR, AUTOENCODER)
+_CODECS = (FP16, BF16, INT8, INT8_STATIC, INT4, UNIFORM, LINEAR, AUTOENCODER)
 _OWN: dict[str, GraphCodec] = {codec.name: codec for codec in _CODECS}
 _TAKEN = frozenset({"all", "blosc2", "none", OBJECT_STORE})
 """By what is no codec of graphs."""
@@ -28,15 +30,17 @@ def codec_names() -> tuple[str, ...]:
 
 
 def codec_of(text: str) -> GraphCodec:
-    """The codec that a text such as ``linear:64`` names.
+    """The codec that a text such as ``linear:64`` names, whatever compresses its codes.
 
     Raises:
         UsageError: there is none, or a package's cannot be loaded.
     """
-    name, _, parameter = text.partition(":")
+    name, _, parameter = graph_text(text).partition(":")
     own = name in _OWN
     if not (own or name in _plugins()) or (parameter and not (parameter.isascii() and parameter.isdecimal())):
         raise UsageError(f"codec {text!r}: choose from {', '.join(codec_names())}")
+    if text != graph_text(text) and code_text(text) not in VARIANTS:
+        raise UsageError(f"codec {text!r}: choose what compresses its codes from {', '.join(VARIANTS)}")
     if name in _plugins() and (own or name in _TAKEN):
         raise UsageError(f"codec {name!r}: {_plugins()[name].value} brings one of a name that is taken")
     return _OWN[name] if own else _loaded(name)

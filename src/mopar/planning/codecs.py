@@ -11,7 +11,17 @@ from mopar.planning.model.at_size import at_largest
 from mopar.planning.model.calls import Side, call_costs, crossing_time
 from mopar.planning.model.codings import RAW, Codings, applied
 from mopar.planning.numbers import MIB
-from mopar.types import OBJECT_STORE, Graph, PlatformLimits, Profile, RuntimeCosts, Share, TensorCoding, UsageError
+from mopar.types import (
+    OBJECT_STORE,
+    Graph,
+    PlatformLimits,
+    Profile,
+    RuntimeCosts,
+    Share,
+    TensorCoding,
+    UsageError,
+    graph_text,
+)
 
 Offers = Mapping[str, Sequence[TensorCoding]]
 """Tensor -> the codecs that it may be sent with."""
@@ -24,6 +34,8 @@ def worthwhile(
     profile: Profile, limits: PlatformLimits, offers: Offers, *, all_of_them: bool = False
 ) -> dict[str, tuple[TensorCoding, ...]]:
     """The offered codecs of each tensor that beat sending it as it is, from the least added latency on.
+
+    Of those that differ in how messages compress the same codes, the quickest.
 
     Args:
         profile: has the tensors, and what calls cost on its machine.
@@ -46,7 +58,10 @@ def worthwhile(
         ]
         kept = [pair for pair in timed if all_of_them or must or pair[0] < raw_ms]
         if kept:
-            found[tensor] = tuple(coding for _, coding in sorted(kept, key=lambda pair: (pair[0], pair[1].text)))
+            by_codes: dict[str, TensorCoding] = {}
+            for _, coding in sorted(kept, key=lambda pair: (pair[0], pair[1].text)):
+                by_codes.setdefault(graph_text(coding.text), coding)
+            found[tensor] = tuple(by_codes.values())
     return found
 
 

@@ -90,7 +90,7 @@ def config_of(
         max_body_bytes: of a request over HTTP.
         graphs: in the order in which calls number them.
         lossless: path of the library that decodes and encodes its tensors; None where none is encoded.
-        code_ratios: the plan's.
+        code_ratios: output -> most bytes of its code per byte.
     """
     codecs = {} if lossless is None else {"lossless": lossless}
     ratios = _NO_RATIOS if lossless is None else code_ratios

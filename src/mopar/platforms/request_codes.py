@@ -14,7 +14,7 @@ from typing import TypeVar, TypeVarTuple
 
 from mopar.bundle.call_plans import CallPlan, Made
 from mopar.bundle.call_shapes import region_value
-from mopar.bundle.sent_codecs import sent_codecs
+from mopar.bundle.sent_codecs import code_ratios, sent_codecs
 from mopar.platforms.codes import EncodedValue, check_intact, decoded, encoded, lossless
 from mopar.platforms.outputs import MalformedError
 from mopar.platforms.turns import Turns
@@ -32,10 +32,10 @@ class PlanCodes:
     """Which tensors of a plan are sent encoded; one for all requests of a transport.
 
     Args:
-        codecs: tensor -> text of its codec.
+        codecs: tensor, or code that a graph makes -> text of the codec that messages carry it with.
         outputs: tensors that leave the functions.
         inputs: tensors that no function makes.
-        ratios: tensor -> most bytes of its code per byte of the tensor; 1 where it is not in it.
+        ratios: the same -> most bytes of its code per byte; 1 where it is not in it.
 
     Raises:
         PlatformError: the gateway has to encode or decode some, and lacks the library.
@@ -59,7 +59,8 @@ class PlanCodes:
     def of(cls, manifest: Manifest) -> "PlanCodes":
         """Of a bundle's plan."""
         inputs = frozenset(spec.name for spec in manifest.inputs)
-        return cls(sent_codecs(manifest.plan), frozenset(manifest.plan.outputs), inputs, manifest.plan.code_ratios)
+        plan, codes = manifest.plan, manifest.codes
+        return cls(sent_codecs(plan, codes), frozenset(plan.outputs), inputs, code_ratios(plan, codes))
 
     def most_bytes(self, tensor: str, nbytes: int) -> int:
         """Of the code of a tensor of so many bytes."""

@@ -3,7 +3,7 @@
 model -> graph -> Profile -> Plan -> Manifest (bundle) -> deployment -> answers
 """
 
-from mopar.types.codings import OBJECT_STORE, TensorCoding
+from mopar.types.codings import OBJECT_STORE, TensorCoding, code_text, graph_text, with_messages
 from mopar.types.dtypes import DTYPES, DType, dtype_of_code, dtype_of_name, dtype_of_oip, oip_of
 from mopar.types.errors import (
     BundleError,
@@ -162,12 +162,15 @@ __all__ = [
     "UsageError",
     "WeightProfile",
     "WholeProfile",
+    "code_text",
     "dtype_of_code",
     "dtype_of_name",
     "dtype_of_oip",
     "element_count",
     "format_shape",
+    "graph_text",
     "inline_bytes",
     "most_pointers",
     "oip_of",
+    "with_messages",
 ]

@@ -1,4 +1,8 @@
-"""What a codec does to a tensor that passes between functions, as the planner counts it."""
+"""What a codec does to a tensor that passes between functions, as the planner counts it.
+
+Its text in a plan names one of graphs, one of messages, or, with a plus between, one of graphs and one of messages that
+compresses its codes: ``int8``, ``blosc2:lz4-shuffle``, ``uniform:30+blosc2:zstd-shuffle``.
+"""
 
 from dataclasses import dataclass
 
@@ -6,6 +10,22 @@ from mopar.types.shards import Share
 
 OBJECT_STORE = "object-store"
 """In place of a codec: a tensor that passes through a store of objects, since no message holds it."""
+_PLUS = "+"
+
+
+def with_messages(text: str, message: str) -> str:
+    """The text of a codec of graphs whose codes one of messages compresses, if any does."""
+    return f"{text}{_PLUS}{message}" if message else text
+
+
+def graph_text(text: str) -> str:
+    """A codec's text without what compresses its codes."""
+    return text.partition(_PLUS)[0]
+
+
+def code_text(text: str) -> str:
+    """The text of the codec of messages that compresses the codes of one of graphs; empty where none does."""
+    return text.partition(_PLUS)[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +45,7 @@ class TensorCoding:
         read_ms_per_mib, made_ms_per_mib: latency beside that, of each call that reads the tensor, and of the call that
             makes it.
         share_axes: axes along which a share of the tensor can be encoded by itself; None for any.
+        graph_ratio: bytes of codes that graphs make and messages compress, per byte of the tensor; 0 where they do not.
     """
 
     text: str
@@ -37,11 +58,22 @@ class TensorCoding:
     read_ms_per_mib: float = 0.0
     made_ms_per_mib: float = 0.0
     share_axes: tuple[int, ...] | None = None
+    graph_ratio: float = 0.0
 
     @property
     def bound_ratio(self) -> float:
         """Bytes that are sent at most, per byte of the tensor."""
         return self.ratio if self.most_ratio is None else self.most_ratio
+
+    @property
+    def held_ratio(self) -> float:
+        """Bytes of codes that a function holds at most, per byte of the tensor."""
+        return self.bound_ratio + self.graph_ratio
+
+    @property
+    def most_code_ratio(self) -> float | None:
+        """Bytes that are sent at most, per byte of what messages encode; None where they encode nothing."""
+        return None if self.most_ratio is None else self.most_ratio / (self.graph_ratio or 1.0)
 
     def encodes(self, share: Share) -> bool:
         """Whether what a call produces of the tensor can be encoded; of summands the errors would add up."""

@@ -262,7 +262,8 @@ class Plan:
         outputs: the model's outputs, each as (tensor, call id or ``REQUEST``).
         codecs: tensor -> codec, or ``object-store`` where it passes through one; a tensor without an entry is
             transferred as it is.
-        code_ratios: tensor -> most bytes that are sent of it, per byte, where its codec's code depends on values.
+        code_ratios: tensor -> most bytes that are sent of it, where that depends on values, per byte of what messages
+            encode: of the tensor, or of its codes.
         predicted: figures of this plan; ``unsplit`` those of the unsplit plan.
         recipes: how the inputs of the measured request were made; latency is predicted for this request.
         ranges: the range of sizes of each input that is answered; memory is predicted for the largest sizes.

@@ -20,7 +20,7 @@ from mopar.planning import evaluate, shape_of
 from mopar.profiling import Progress
 from mopar.runtime.lossless import Lossless
 from mopar.runtime.variants import VARIANTS
-from mopar.types import Profile, TensorCoding
+from mopar.types import Profile, TensorCoding, graph_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +94,16 @@ def best_of_all(
         return evaluate(profile, book, limits, shape, codings).latency_ms
 
     raw_ms = latency_ms({})
-    lossy = boundary.offers(costs, codecs.allows) if codecs.loses else {}
+    lossy = boundary.offers(costs, codecs.allows, messages) if codecs.loses else {}
     for name in read & lossy.keys():
         fit = boundary.fitting(name, progress)
-        for one in lossy[name]:
-            fitted[name][one.text] = fit(one.text)
-            if losses.alone(plan, name, fitted[name][one.text]) <= most_alone * codecs.budget:
-                own[name].append((latency_ms({name: one}) - raw_ms, name, one))
+        timed: dict[str, tuple[float, str, TensorCoding]] = {}
+        for choice in sorted(((latency_ms({name: one}) - raw_ms, name, one) for one in lossy[name]), key=_added_ms):
+            timed.setdefault(graph_text(choice[2].text), choice)
+        for text, choice in timed.items():
+            if losses.alone(plan, name, fit(text)) <= most_alone * codecs.budget:
+                fitted[name][choice[2].text] = fit(text)
+                own[name].append(choice)
     lossless = boundary.message_offers(messages, codecs.allows)
     for name in own.keys() & lossless.keys():
         found = sorted(((latency_ms({name: one}) - raw_ms, name, one) for one in lossless[name]), key=_added_ms)

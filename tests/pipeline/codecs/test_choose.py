@@ -15,6 +15,7 @@ from mopar.pipeline.codecs.accuracy import loss_of
 from mopar.pipeline.codecs.calibration import Calibration, load_calibration
 from mopar.pipeline.codecs.choose import CodecPlanner, choose
 from mopar.pipeline.codecs.file import codecs_path, read_codecs, write_codecs
+from mopar.pipeline.codecs.messages import MessageCodecs
 from mopar.pipeline.codecs.offers import Boundary, Wanted
 from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.codecs.preferred import WORTH, preferred
@@ -31,7 +32,7 @@ SLOW = PlanOptions(platform="container-http", network=Network(20.0), cuts=(1,), 
 COSTS = CodecCosts(
     tuple(
         CodecCost(codec, parameter, rank, 0.5, 0.4, 0.01, 0.01)
-        for codec in ("fp16", "bf16", "int8", "int8-static", "int4", "linear", "autoencoder")
+        for codec in ("fp16", "bf16", "int8", "int8-static", "int4", "uniform", "linear", "autoencoder")
         for parameter in ((4, 64) if codec in {"linear", "autoencoder"} else (0,))
         for rank in (3, 4)
     )
@@ -79,9 +80,11 @@ def test_plans_for_several_networks_are_those_for_each_alone(
     looked: list[Boundary] = []
     offers = Boundary.offers
 
-    def counted(boundary: Boundary, costs: CodecCosts, wanted: Wanted) -> dict[str, list[TensorCoding]]:
+    def counted(
+        boundary: Boundary, costs: CodecCosts, wanted: Wanted, messages: MessageCodecs | None
+    ) -> dict[str, list[TensorCoding]]:
         looked.append(boundary)
-        return offers(boundary, costs, wanted)
+        return offers(boundary, costs, wanted, messages)
 
     monkeypatch.setattr(Boundary, "offers", counted)
     planner = CodecPlanner(*known, calibration, COSTS)

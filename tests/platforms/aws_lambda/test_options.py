@@ -150,12 +150,15 @@ def test_codecs_are_those_that_what_runs_the_plan_passes_on(bundle: Bundle) -> N
     own = {spec.name for spec in (*bundle.manifest.inputs, *bundle.manifest.outputs)}
     names = own | {name for call in bundle.manifest.plan.calls for name in call.outputs}
     codecs, ratios = dict.fromkeys(names, "blosc2:lz4-shuffle"), dict.fromkeys(names, 0.5)
-    plan = replace(bundle.manifest.plan, codecs={**codecs, "lossy": "int8"}, code_ratios=ratios)
-    coded = replace(bundle, manifest=replace(bundle.manifest, plan=plan))
+    lossy = {"lossy": "int8", "both": "uniform:5+blosc2:zstd-shuffle"}
+    plan = replace(bundle.manifest.plan, codecs={**codecs, **lossy}, code_ratios={**ratios, "both": 0.5})
+    coded = replace(bundle, manifest=replace(bundle.manifest, plan=plan, codes={"both": ("uniform",)}))
     for name, kept in (("gateway", names), ("entry", names - own), ("step-functions", set())):
         found = with_passed_codes(coded, LambdaOptions(orchestration=name)).manifest
-        assert found.plan.codecs.keys() - {"lossy"} == found.plan.code_ratios.keys() == kept
-        assert "lossy" in found.plan.codecs
+        assert found.plan.codecs.keys() - lossy.keys() == found.plan.code_ratios.keys() - {"both"} == kept
+        assert found.plan.codecs["lossy"] == "int8"
+        assert found.plan.codecs["both"] == ("uniform:5" if name == "step-functions" else lossy["both"])
+        assert ("both" in found.plan.code_ratios) == (name != "step-functions")
         assert bool(functions_that_encode(found)) == bool(kept)
         assert [call.read_saved > 0 for call in bytes_of_calls(found)] == [name == "gateway", bool(kept)]
 

@@ -21,7 +21,7 @@ from mopar.pipeline.codecs.searches import best_of, searched
 from mopar.pipeline.stages import PlanOptions, book_of, limits_of, make_plan
 from mopar.planning import Codings, stored, worthwhile
 from mopar.profiling import Progress
-from mopar.types import InfeasibleError, Orchestrator, Plan, Profile, TensorCoding, UsageError
+from mopar.types import InfeasibleError, Orchestrator, Plan, Profile, TensorCoding, UsageError, code_text
 
 
 class CodecPlanner:
@@ -107,9 +107,9 @@ class CodecPlanner:
     def _offered(
         self, codecs: CodecOptions, sent: Wanted, progress: Progress = lambda _stage, _share: None
     ) -> dict[str, list[TensorCoding]]:
-        """The codecs that each tensor may have; ``sent`` says which of messages."""
+        """The codecs that each tensor may have; ``sent`` says which of messages, and of those that need these."""
         lossy = self._graphs_offered(progress) if codecs.loses else {}
-        found = _only(lossy, codecs.allows)
+        found = _only(lossy, lambda tensor, text: (sent if code_text(text) else codecs.allows)(tensor, text))
         for name, codings in _only(self._messages_offered(progress), sent).items():
             found[name] = [*found.get(name, ()), *codings]
         return found
@@ -119,7 +119,7 @@ class CodecPlanner:
             return {}
         if self._lossy is None:
             progress("fitting codecs", None)
-            self._lossy = self._boundary.offers(self._costs, self._wanted)
+            self._lossy = self._boundary.offers(self._costs, self._wanted, self._messages)
         return self._lossy
 
     def _messages_offered(self, progress: Progress) -> dict[str, list[TensorCoding]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mopar.bundle.sent_codecs import in_graphs
 from mopar.codecs import Fitted, codec_of
 from mopar.files import read_bounded, write_whole
-from mopar.types import Accuracy, Plan, PlanCoding, UsageError
+from mopar.types import Accuracy, Plan, PlanCoding, UsageError, graph_text
 
 _SUFFIX = ".codecs.npz"
 _INDEX = "index"
@@ -71,7 +71,7 @@ def read_codecs(path: Path, plan: Plan) -> dict[str, Fitted]:
         found = _decoded(data)
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, msgspec.MsgspecError) as cause:
         raise UsageError(f"{path}: no file of codecs: plan again") from cause
-    fitted_codecs = {tensor: text for tensor, text in plan.codecs.items() if in_graphs(text)}
+    fitted_codecs = {tensor: graph_text(text) for tensor, text in plan.codecs.items() if in_graphs(text)}
     if {tensor: fitted.text for tensor, fitted in found.items()} != fitted_codecs:
         raise UsageError(f"{path}: it has other codecs than the plan: plan again")
     return found

@@ -4,16 +4,17 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from mopar.codecs import Fitted, TrainedCodec, code_bytes, codec_names, codec_of
+from mopar.codecs import CompressedCodec, Fitted, TrainedCodec, code_bytes, codec_names, codec_of
 from mopar.gateway.arrays import Array
 from mopar.graph import Layer, Model, tensor_shapes
 from mopar.measurement.codec_costs import CodecCosts
 from mopar.pipeline.codecs.calibration import Request
+from mopar.pipeline.codecs.compressed import compressed
 from mopar.pipeline.codecs.engine import SAMPLE_BYTES, tensor_values
 from mopar.pipeline.codecs.messages import SAMPLE_REQUESTS, MessageCodecs
 from mopar.profiling import Progress
 from mopar.runtime.variants import VARIANTS
-from mopar.types import Profile, TensorCoding, TensorSpec
+from mopar.types import Profile, TensorCoding, TensorSpec, graph_text, with_messages
 
 _MIB = 1 << 20
 _GLANCE_BYTES = 16 << 20
@@ -26,6 +27,8 @@ _IN_NUMPY = frozenset({"bool", "float16", "float32", "float64"}) | {
 
 Wanted = Callable[[str, str], bool]
 """Whether a tensor may be sent with the codec of some text."""
+_Known = tuple[CodecCosts, MessageCodecs | None]
+"""What codecs of graphs take, and what measures those of messages."""
 
 
 class Boundary:
@@ -68,10 +71,22 @@ class Boundary:
         """The tensors that some codec may apply to."""
         return frozenset(self._tensors.keys() | self._sent.keys())
 
-    def offers(self, costs: CodecCosts, wanted: Wanted) -> dict[str, list[TensorCoding]]:
-        """What each wanted codec would do for each tensor."""
+    def offers(
+        self, costs: CodecCosts, wanted: Wanted, messages: MessageCodecs | None = None
+    ) -> dict[str, list[TensorCoding]]:
+        """What each wanted codec of graphs would do for each tensor.
+
+        Args:
+            costs: of the codecs.
+            wanted: says which.
+            messages: measures what compresses codes; without it, codecs are left out that need that.
+        """
         return {
-            name: [coding for codec in codec_names() for coding in self._codings(name, codec, samples, costs, wanted)]
+            name: [
+                coding
+                for codec in codec_names()
+                for coding in self._codings(name, codec, samples, (costs, messages), wanted)
+            ]
             for name, samples in self._values(self._tensors, _GLANCE_BYTES)
         }
 
@@ -87,15 +102,16 @@ class Boundary:
 
     def fit(self, codecs: Mapping[str, str], progress: Progress = lambda _stage, _share: None) -> dict[str, Fitted]:
         """Fit each tensor's codec; what was fitted before is kept. Calls ``progress`` for what has to be trained."""
-        new = [name for name, text in codecs.items() if (name, text) not in self._fitted]
+        texts = {name: graph_text(text) for name, text in codecs.items()}
+        new = [name for name, text in texts.items() if (name, text) not in self._fitted]
         for name, samples in self._values(new):
-            self._fit(name, codecs[name], samples, progress)
-        return {name: self._fitted[name, text] for name, text in codecs.items()}
+            self._fit(name, texts[name], samples, progress)
+        return {name: self._fitted[name, text] for name, text in texts.items()}
 
     def fitting(self, name: str, progress: Progress) -> Callable[[str], Fitted]:
         """What fits codecs to one tensor, whose values are held for as long."""
         ((_, samples),) = self._values([name])
-        return lambda text: self._fit(name, text, samples, progress)
+        return lambda text: self._fit(name, graph_text(text), samples, progress)
 
     def _fit(self, name: str, text: str, samples: Sequence[Array], progress: Progress) -> Fitted:
         if (name, text) not in self._fitted:
@@ -110,20 +126,28 @@ class Boundary:
         return tensor_values(self._model, self._layers, sizes, self._requests, most_bytes)
 
     def _codings(
-        self, name: str, codec_name: str, samples: Sequence[Array], costs: CodecCosts, wanted: Wanted
+        self, name: str, codec_name: str, samples: Sequence[Array], known: _Known, wanted: Wanted
     ) -> Iterator[TensorCoding]:
         """What a codec would do for a tensor, with each parameter that it offers."""
-        tensor, codec = self._tensors[name], codec_of(codec_name)
-        if codec.least_opset > self._opset:
+        tensor, spec, codec, (costs, messages) = self._tensors[name], self._specs[name], codec_of(codec_name), known
+        by = codec.compressed_by if isinstance(codec, CompressedCodec) else ("",)
+        if codec.least_opset > self._opset or (messages is None and any(by)):
             return
-        texts = [text for text in codec.offers(self._specs[name], samples) if wanted(name, text)]
+        offered = {text: [one for one in by if wanted(name, with_messages(text, one))]
+                   for text in codec.offers(spec, samples)}  # fmt: skip
+        texts = [text for text, ways in offered.items() if ways]
         if not texts:
             return
         sized = TensorSpec(name, tensor.dtype, tensor.shape)
-        unfitted = codec.unfitted(texts[0], self._specs[name], samples)
+        unfitted = codec.unfitted(texts[0], spec, samples)
         for text in texts:
             sent = code_bytes(codec.codes(replace(unfitted, text=text), sized))
             encode_ms, decode_ms = costs.of(text, len(tensor.shape), tensor.bytes)
             mib = tensor.bytes / _MIB
             axes = tuple(codec.share_axes(replace(unfitted, text=text)))
-            yield TensorCoding(text, sent / tensor.bytes, encode_ms / mib, decode_ms / mib, share_axes=axes)
+            plain = TensorCoding(text, sent / tensor.bytes, encode_ms / mib, decode_ms / mib, share_axes=axes)
+            if messages is None or not any(by):
+                yield plain
+            else:
+                few = samples[:SAMPLE_REQUESTS]
+                yield from compressed(codec.fit(text, spec, few), plain, few, messages, offered[text])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from mopar.bundle.sent_codecs import in_graphs
 from mopar.codecs import Fitted, TrainedCodec, codec_of
-from mopar.types import Accuracy, Plan
+from mopar.types import Accuracy, Plan, graph_text
 
 ALL, NONE = "all", "none"
 FAMILY = "blosc2"
@@ -40,7 +40,7 @@ class CodecOptions:
         if not self.forced:
             return self.trained or not in_graphs(text) or not isinstance(codec_of(text), TrainedCodec)
         wanted = self.forced.get(tensor, self.forced.get(ALL, NONE))
-        return wanted in {text, text.partition(":")[0]}
+        return wanted in {text, graph_text(text), text.partition(":")[0]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def library_sizes(codings: Codings) -> tuple[float, ...]:
 def code_bytes(codings: Codings, tensor: TensorProfile) -> float:
     """Bytes of a tensor's code, which a function holds beside the tensor; 0 where it is sent as it is."""
     coding = codings.get(tensor.name)
-    return 0.0 if coding is None else tensor.bytes * coding.bound_ratio
+    return 0.0 if coding is None else tensor.bytes * coding.held_ratio
 
 
 def slice_code_bytes(codings: Codings, tensors: Sequence[TensorProfile], start: int, stop: int) -> float:
@@ -89,7 +89,7 @@ def part_code_bytes(codings: Codings, tensors: Mapping[str, TensorProfile], part
     read, made = ([share for share in shares if share.tensor in codings] for shares in (part.inputs, part.outputs))
     held = 0.0
     for share in made:
-        held += codings[share.tensor].bound_ratio * share_bytes(tensors[share.tensor], share)
+        held += codings[share.tensor].held_ratio * share_bytes(tensors[share.tensor], share)
     for share in read:
         tensor = tensors[share.tensor]
         held += code_bytes(codings, tensor) + (0.0 if share.axis is None else tensor.bytes)

@@ -56,7 +56,7 @@ def written(
         graphs=shape.graphs,
         calls=shape.calls,
         codecs={name: coding.text for name, coding in codecs.items()},
-        code_ratios={name: one.most_ratio for name, one in codecs.items() if one.most_ratio is not None},
+        code_ratios={name: most for name, one in codecs.items() if (most := one.most_code_ratio) is not None},
         outputs=shape.outputs,
         predicted=predicted,
         unsplit=unsplit_figures,

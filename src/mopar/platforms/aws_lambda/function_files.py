@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mopar.bundle import Bundle
+from mopar.bundle.sent_codecs import code_ratios
 from mopar.machine import machine_facts
 from mopar.platforms.aws_lambda.function_package import StoredFile
 from mopar.platforms.aws_lambda.runtime_files import CONFIG
@@ -89,7 +90,7 @@ def function_files(
         function.memory_mib * _MIB,
         served,
         None if codecs is None else codecs.name,
-        bundle.manifest.plan.code_ratios,
+        code_ratios(bundle.manifest.plan, bundle.manifest.codes),
     )
     total = sum(source.stat().st_size if isinstance(source, Path) else len(source) for source in files.values())
     return FunctionFiles(files, total, tuple(stored.values()))

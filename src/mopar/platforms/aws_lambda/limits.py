@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mopar.bundle.call_plans import Made, call_plans
 from mopar.bundle.call_shapes import Shape, resolve_shape, tensor_bytes
+from mopar.bundle.sent_codecs import code_ratios
 from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.options import ENTRY_MIB, LambdaOptions
 from mopar.runtime.aws_lambda.wire import MOST_BODY_BYTES, encoded_bytes
@@ -157,7 +158,7 @@ def bytes_of_calls(manifest: Manifest) -> tuple[CallBytes, ...]:
     for plan in call_plans(manifest):
         known = plan.shapes(shapes)
         read, made = _sizes(plan.graph.inputs, known.inputs), _sizes(plan.graph.outputs, known.outputs)
-        ratios = manifest.plan.code_ratios
+        ratios = code_ratios(manifest.plan, manifest.codes)
         found.append(
             CallBytes(
                 plan.call.id,

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from mopar.bundle import Bundle
 from mopar.bundle.call_plans import call_plans
-from mopar.bundle.sent_codecs import is_lossless
+from mopar.bundle.sent_codecs import code_name, is_lossless
 from mopar.platforms.aws_lambda.limits import bytes_of_calls, may_exceed
 from mopar.platforms.aws_lambda.options import LambdaOptions
-from mopar.types import Manifest
+from mopar.types import Manifest, graph_text
 
 
 def with_passed_codes(bundle: Bundle, options: LambdaOptions) -> Bundle:
@@ -21,9 +21,17 @@ def with_passed_codes(bundle: Bundle, options: LambdaOptions) -> Bundle:
     if not (options.by_entry or options.by_step_functions):
         return bundle
     raw = set(_sent_raw(manifest, stores=bool(options.bucket))) if options.by_entry else set(plan.codecs)
-    codecs = {name: text for name, text in plan.codecs.items() if name not in raw or not is_lossless(text)}
-    ratios = {name: ratio for name, ratio in plan.code_ratios.items() if name in codecs}
+    unpassed = {name for name in plan.codecs if not raw.isdisjoint(_sent(manifest, name))}
+    kept = {name: graph_text(text) if name in unpassed else text for name, text in plan.codecs.items()}
+    codecs = {name: text for name, text in kept.items() if name not in unpassed or not is_lossless(text)}
+    ratios = {name: ratio for name, ratio in plan.code_ratios.items() if name not in unpassed}
     return replace(bundle, manifest=replace(manifest, plan=replace(plan, codecs=codecs, code_ratios=ratios)))
+
+
+def _sent(manifest: Manifest, tensor: str) -> Iterator[str]:
+    """Names of a tensor, and of its codes that graphs make."""
+    yield tensor
+    yield from (code_name(tensor, suffix) for suffix in manifest.codes.get(tensor, ()))
 
 
 def _sent_raw(manifest: Manifest, *, stores: bool) -> Iterator[str]:

@@ -35,7 +35,7 @@ class DoorSpec:
         entries: of its graphs, in the same order.
         max_body_bytes: of a request.
         lossless: library that decodes and encodes its tensors; None where none is encoded.
-        code_ratios: the plan's.
+        code_ratios: output -> most bytes of its code per byte.
     """
 
     worker: WorkerSpec

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mopar.bundle.sent_codecs import functions_that_encode
+from mopar.bundle.sent_codecs import code_ratios, functions_that_encode
 from mopar.limits import Cgroup
 from mopar.machine import available_bytes
 from mopar.platforms.base import Budget
@@ -31,7 +31,7 @@ class HttpDeployment(HostDeployment[HttpFunction]):
         manifest = self.bundle.manifest
         library = codec_library() if spec.function in functions_that_encode(manifest) else None
         graphs = tuple(self.bundle.graphs_of(spec.function))
-        door = DoorSpec(spec, graphs, most, library, manifest.plan.code_ratios)
+        door = DoorSpec(spec, graphs, most, library, code_ratios(manifest.plan, manifest.codes))
         return HttpFunction(door, make_cgroup, on_restart, memory_mib)
 
     def transport(self, budget: Budget | None = None) -> HttpTransport:

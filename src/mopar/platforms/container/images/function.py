@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from mopar.bundle import Bundle
-from mopar.bundle.sent_codecs import functions_that_encode
+from mopar.bundle.sent_codecs import code_ratios, functions_that_encode
 from mopar.platforms.container.images.layers import Layer, place, settle
 from mopar.platforms.container.images.paths import CODECS, CONFIG, ENGINE, FUNCTION
 from mopar.platforms.function_process import GraphForm, ServedGraph, config_of
@@ -23,7 +23,7 @@ def function_layer(bundle: Bundle, function: Function) -> Layer:
     graphs = [_served(graph) for graph in bundle.graphs_of(function.name)]
     # A request's inputs and their copies have to fit into the function's memory; what does not is refused at once.
     codecs = CODECS if function.name in functions_that_encode(bundle.manifest) else None
-    ratios = bundle.manifest.plan.code_ratios
+    ratios = code_ratios(bundle.manifest.plan, bundle.manifest.codes)
     config = config_of(function.name, ENGINE, function.threads, function.memory_mib * _MIB, graphs, codecs, ratios)
     files = {
         f"{FUNCTION}/{form}/{entry.path}": (home / entry.path, entry)

@@ -61,7 +61,7 @@ def function_images(bundle: Bundle, base: str | None, tell: Callable[[str], None
 
 def gateway_image(bundle: Bundle, plan: GatewayPlan) -> Image:
     """The gateway's image. Raises PlatformError, OSError."""
-    codecs = (codec_layer(),) if sent_codecs(bundle.manifest.plan) else ()
+    codecs = (codec_layer(),) if sent_codecs(bundle.manifest.plan, bundle.manifest.codes) else ()
     layers = (python_layer(), serving_layer(), *codecs, gateway_layer(bundle, plan))
     comment = f"The gateway of {bundle.manifest.name}."
     return Image(GATEWAY, layers, environment({"LANG": "C.UTF-8"}, None), gateway_command(JOB), None, comment)
