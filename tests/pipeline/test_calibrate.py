@@ -2,16 +2,22 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from mopar.costmodel.resource_file import read_resources
+from mopar.machine import machine_facts
+from mopar.measurement.call_costs import runtime_costs
+from mopar.pipeline.calibration import scale as scaling
+from mopar.pipeline.calibration.scale import resources_here, shipped_resources
 
 TINY_MIN = "0.5"
 
@@ -45,6 +51,26 @@ def test_a_tiny_calibration_predicts(tmp_path: Path) -> None:
     assert asdict(model.samples) == document["samples"]
     assert model.samples.slices >= 1
     assert all(family.fixed_ms > 0 for family in model.families.values())
+
+
+@pytest.mark.native
+def test_a_machine_that_was_never_calibrated_is_benchmarked_once(
+    tmp_path: Path, new_cache: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one second of the minute that the benchmark may take."""
+    cache = new_cache(tmp_path / "cache")
+    shutil.rmtree(cache / "mopar" / "resources")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(scaling, "_SECONDS", 1.0)
+    told: list[str] = []
+    model = resources_here(lambda stage, _share: told.append(stage))
+    assert model.scaled_to == machine_facts()
+    assert model.runtime == runtime_costs()
+    assert model.families.keys() == shipped_resources().families.keys()
+    assert model.families != shipped_resources().families
+    assert [stage.partition(":")[0] for stage in told[:2]] == ["never calibrated here", "benchmark"]
+    assert resources_here(lambda _stage, _share: told.append("again")) == model
+    assert "again" not in told
 
 
 @pytest.mark.parametrize("budget", ["0", "nan", "-3"])
