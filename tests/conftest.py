@@ -1,5 +1,6 @@
 """Shared fixtures: reference models by name."""
 
+import compileall
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from mopar import runtime
 from mopar.files import cache_directory
 from tests.cgroups import require_cgroups_for
 from tests.models import materialise
@@ -25,9 +27,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_configure() -> None:
-    """Commands that tests start can be interrupted, also where a shell runs pytest in the background."""
+    """Commands that tests start can be interrupted, also where a shell runs pytest in the background.
+
+    Functions write no bytecode. Where nobody else has, each of thousands would compile what it imports when it starts.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    compileall.compile_dir(Path(runtime.__file__).parent, quiet=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
