@@ -1,6 +1,8 @@
 """Shared fixtures: reference models by name."""
 
+import compileall
 import os
+import shutil
 import signal
 import uuid
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from mopar import runtime
+from mopar.files import cache_directory
 from tests.cgroups import require_cgroups_for
 from tests.models import materialise
 from tests.platforms.aws_lambda.emulators import require_emulator_for
@@ -23,9 +27,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_configure() -> None:
-    """Commands that tests start can be interrupted, also where a shell runs pytest in the background."""
+    """Commands that tests start can be interrupted, also where a shell runs pytest in the background.
+
+    Functions write no bytecode. Where nobody else has, each of thousands would compile what it imports when it starts.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    compileall.compile_dir(Path(runtime.__file__).parent, quiet=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,6 +55,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def reference() -> Callable[[str], Path]:
     """The ONNX file of a reference model; built once for each version of its recipe and cached in ``.cache``."""
     return materialise
+
+
+@pytest.fixture(scope="session")
+def new_cache(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Makes a cache that holds what is measured of the machine once, a minute's work, and nothing else.
+
+    As the user's own cache has it, which tests of predictions in this process read too.
+    """
+    from mopar.measurement.call_costs import runtime_costs
+    from mopar.pipeline.calibration.scale import resources_here
+
+    runtime_costs()
+    resources_here()
+    kept = tmp_path_factory.mktemp("measured")
+    for name in ("runtime", "resources"):
+        ignored = shutil.ignore_patterns("codecs-*", "samples")
+        shutil.copytree(cache_directory() / name, kept / "mopar" / name, ignore=ignored)
+    return lambda folder: Path(shutil.copytree(kept, folder))
 
 
 @pytest.fixture(autouse=True)

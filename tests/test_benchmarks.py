@@ -27,9 +27,39 @@ def module(*arguments: str) -> str:
     return done.stdout
 
 
+HELPS = """
+import json, os, runpy, sys
+import numpy, onnx, onnx_ir, onnxruntime, mopar.pipeline.profile, mopar.pipeline.stages, mopar.platforms.local
+codes = {}
+for name in sys.argv[2:]:
+    if not (child := os.fork()):
+        told = os.open(os.path.join(sys.argv[1], name), os.O_WRONLY | os.O_CREAT)
+        os.dup2(told, 1)
+        os.dup2(told, 2)
+        sys.argv = [name, "--help"]
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
+        sys.exit("it does not end with its help")
+    codes[name] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(json.dumps(codes))
+"""
+"""Each in a process of its own, of which what most of them import is loaded once."""
+
+
+@pytest.fixture(scope="module")
+def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """Benchmark -> exit code and output of its ``--help``."""
+    folder = tmp_path_factory.mktemp("helps")
+    command = [sys.executable, "-c", HELPS, str(folder), *listed()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return {name: (code, (folder / name).read_text()) for name, code in json.loads(done.stdout).items()}
+
+
 @pytest.mark.parametrize("name", sorted(listed()))
-def test_each_still_finds_what_it_imports_and_writes_raw_samples(name: str) -> None:
-    assert "--json FILE" in module(f"benchmarks.{name}", "--help")
+def test_each_still_finds_what_it_imports_and_writes_raw_samples(name: str, helps: dict[str, tuple[int, str]]) -> None:
+    code, told = helps[name]
+    assert code == 0, told
+    assert "--json FILE" in told
 
 
 def test_the_list_has_a_line_for_each() -> None:

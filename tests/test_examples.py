@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,9 @@ SHOWS = {
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(tmp_path_factory: pytest.TempPathFactory, new_cache: Callable[[Path], Path]) -> Path:
     """A shared cache: three of the examples profile the same model."""
-    return tmp_path_factory.mktemp("cache")
+    return new_cache(tmp_path_factory.mktemp("examples") / "cache")
 
 
 @pytest.mark.parametrize("name", SHOWS)

@@ -1,7 +1,8 @@
 """Bundles whose tensors are sent encoded answer as the whole model does, within what each codec loses."""
 
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.bundle.codes import Codings
 from mopar.codecs import codec_of
+from mopar.files import temporary_folder
 from mopar.gateway.arrays import Array
 from mopar.graph import Model, load_model
 from mopar.measurement.recording import Recording, record
@@ -51,29 +53,58 @@ def fitted(codec: str, specs: Mapping[str, TensorSpec], samples: Mapping[str, Se
     return found
 
 
-def encoded(model: Model, plan: Plan, codec: str, folder: Path, inputs: Sequence[Mapping[str, Array]]) -> Bundle:
-    build(model, plan, folder / "plain")
-    plain = open_bundle(folder / "plain")
-    specs = {spec.name: spec for graph in plain.manifest.graphs for spec in graph.outputs}
-    codings = fitted(codec, specs, samples_of(plan, [record(plain, one) for one in inputs]))
-    build(model, replace(plan, codecs={name: one.text for name, one in codings.items()}), folder / "coded",
-          codings=codings)  # fmt: skip
-    return open_bundle(folder / "coded")
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """What a plan's functions give of a few inputs where nothing is encoded.
+
+    Attributes:
+        model, plan: as they are built.
+        specs: of all tensors that functions give.
+        recordings: one for each input.
+    """
+
+    model: Model
+    plan: Plan
+    specs: Mapping[str, TensorSpec]
+    recordings: Sequence[Recording]
+
+
+def recorded(model: Model, plan: Plan, inputs: Sequence[Mapping[str, Array]]) -> Plain:
+    with temporary_folder("mopar-plain-") as folder:
+        build(model, plan, folder / "bundle")
+        bundle = open_bundle(folder / "bundle")
+        specs = {spec.name: spec for graph in bundle.manifest.graphs for spec in graph.outputs}
+        return Plain(model, plan, specs, [record(bundle, one) for one in inputs])
+
+
+@functools.cache
+def plain_of(name: str) -> Plain:
+    """A model in three functions: the same for every codec."""
+    model = load_model(materialise(name))
+    return recorded(model, chain(model, some_cuts(model, 2)), [sample_inputs(name, seed) for seed in range(3)])
+
+
+def encoded(plain: Plain, codec: str, folder: Path) -> Bundle:
+    codings = fitted(codec, plain.specs, samples_of(plain.plan, plain.recordings))
+    plan = replace(plain.plan, codecs={name: one.text for name, one in codings.items()})
+    build(plain.model, plan, folder, codings=codings)
+    return open_bundle(folder)
+
+
+def difference(plain: Recording, coded: Recording) -> float:
+    names = list(plain.outputs)
+    return change([plain.outputs[one] for one in names], [coded.outputs[one] for one in names])
 
 
 @pytest.mark.parametrize("codec", sorted(TOLERANCE))
 @pytest.mark.parametrize("name", MODELS)
 def test_answers_are_close(name: str, codec: str, tmp_path: Path) -> None:
-    model = load_model(materialise(name))
-    plan = chain(model, some_cuts(model, 2))
-    inputs = [sample_inputs(name, seed) for seed in range(3)]
-    bundle = encoded(model, plan, codec, tmp_path, inputs)
-    plain, coded = (record(open_bundle(tmp_path / kind), inputs[0]) for kind in ("plain", "coded"))
+    plain = plain_of(name)
+    bundle = encoded(plain, codec, tmp_path / "coded")
+    first, coded = plain.recordings[0], record(bundle, sample_inputs(name, 0))
     assert bundle.manifest.codes or codec == "linear"
-    names = list(plain.outputs)
-    off = change([plain.outputs[one] for one in names], [coded.outputs[one] for one in names])
-    assert off <= TOLERANCE[codec]
-    assert coded.bytes < plain.bytes or not bundle.manifest.codes
+    assert difference(first, coded) <= TOLERANCE[codec]
+    assert coded.bytes < first.bytes or not bundle.manifest.codes
 
 
 @pytest.mark.models
@@ -81,13 +112,12 @@ def test_parts_give_encoded_shares(tmp_path: Path) -> None:
     model, profile = predict_model(materialise("resnet50"))
     plan = make_plan(profile, PlanOptions(objective="latency", max_functions=4, slo_ms=None))
     assert any(graph.part is not None for graph in plan.graphs)
-    inputs = [sample_inputs("resnet50", seed) for seed in range(2)]
-    bundle = encoded(model, plan, "int8", tmp_path, inputs)
+    plain = recorded(model, plan, [sample_inputs("resnet50", seed) for seed in range(2)])
+    bundle = encoded(plain, "int8", tmp_path / "coded")
     assert any(len(item.sources) > 1 and item.sources[0].tensor in bundle.manifest.codes
                for call in plan.calls for item in call.inputs)  # fmt: skip
-    plain, coded = (record(open_bundle(tmp_path / kind), inputs[0]) for kind in ("plain", "coded"))
-    names = list(plain.outputs)
-    assert change([plain.outputs[one] for one in names], [coded.outputs[one] for one in names]) <= TOLERANCE["int8"]
+    coded = record(bundle, sample_inputs("resnet50", 0))
+    assert difference(plain.recordings[0], coded) <= TOLERANCE["int8"]
 
 
 def test_a_codec_that_was_not_fitted_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Parts that read and make encoded tensors answer as the same slices in one function each do, with the same codecs."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from mopar.graph import tensor_shapes
 from mopar.measurement.recording import record
 from mopar.types import BundleError, Plan
 from tests.bundle.parted import ARRANGED, MODEL, in_one, in_parts, known
-from tests.bundle.test_codes import fitted, samples_of
+from tests.bundle.test_codes import Plain, fitted, recorded, samples_of
 from tests.models import sample_inputs
 from tests.models.answers import change
 
@@ -21,12 +22,17 @@ ALIKE = {"fp16": 1e-3, "bf16": 8e-3, "int8": 4e-2, "int8-static": 1e-2, "int4": 
 """One step of the codec where nearly equal values are rounded apart; more where shares have ranges of their own."""
 
 
-def codings_of(arrangement: str, codec: str, folder: Path) -> dict[str, Fitted]:
-    """Fitted to whole tensors."""
+@functools.cache
+def plain_of(arrangement: str) -> Plain:
+    """Whole tensors, which are the same for every codec."""
     model, plan = known()[0], in_one(arrangement)
-    build(model, plan, folder)
-    recordings = [record(open_bundle(folder), sample_inputs(MODEL, seed)) for seed in range(3)]
-    return dict(fitted(codec, tensor_shapes(model), samples_of(plan, recordings)))
+    return recorded(model, plan, [sample_inputs(MODEL, seed) for seed in range(3)])
+
+
+def codings_of(arrangement: str, codec: str) -> dict[str, Fitted]:
+    """Fitted to whole tensors."""
+    plain = plain_of(arrangement)
+    return dict(fitted(codec, tensor_shapes(plain.model), samples_of(plain.plan, plain.recordings)))
 
 
 def answer(plan: Plan, codings: Mapping[str, Fitted], folder: Path) -> list[Array]:
@@ -37,7 +43,7 @@ def answer(plan: Plan, codings: Mapping[str, Fitted], folder: Path) -> list[Arra
 @pytest.mark.parametrize("codec", sorted(ALIKE))
 @pytest.mark.parametrize("arrangement", sorted(ARRANGED))
 def test_answers_are_those_of_one_function(arrangement: str, codec: str, tmp_path: Path) -> None:
-    codings = codings_of(arrangement, codec, tmp_path / "plain")
+    codings = codings_of(arrangement, codec)
     assert codings
     plan = in_parts(arrangement)
     if codec == "linear" and arrangement not in {"input", "rows"}:

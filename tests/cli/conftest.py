@@ -10,10 +10,12 @@ from tests.cli.harness import Pipeline, Place, mopar, snapshot
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory, reference: Callable[[str], Path]) -> Pipeline:
+def made(
+    tmp_path_factory: pytest.TempPathFactory, reference: Callable[[str], Path], new_cache: Callable[[Path], Path]
+) -> Pipeline:
     """Two towers, profiled, cut where they are joined, and built as two functions."""
     work, model = tmp_path_factory.mktemp("verbs"), reference("towers")
-    cache = work / "cache"
+    cache = new_cache(work / "cache")
     profiled = mopar("profile", model, "-o", work / "profile.json", "--json", cache=cache)
     assert profiled.code == 0, profiled.stderr
     positions = [cut["index"] for cut in profiled.document["cut_positions"]]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,16 +37,14 @@ def test_the_list_keeps_its_contract_and_loads_no_torch(tmp_path: Path) -> None:
 
 
 @pytest.mark.models
-def test_an_exported_model_can_be_profiled(tmp_path: Path) -> None:
-    model = tmp_path / "m.onnx"
-    done = mopar("zoo", "export", "silero-vad", "-o", model, "--json", cache=tmp_path / "cache")
+def test_an_exported_model_can_be_profiled(tmp_path: Path, new_cache: Callable[[Path], Path]) -> None:
+    model, cache = tmp_path / "m.onnx", new_cache(tmp_path / "cache")
+    done = mopar("zoo", "export", "silero-vad", "-o", model, "--json", cache=cache)
     assert done.code == 0, done.stderr
     document = done.document
     assert document["model"] == str(model)
     assert set(load_inputs(Path(document["inputs"]))) == {"input", "h", "c"}
-    profiled = mopar(
-        "profile", model, "--inputs", document["inputs"], "-o", tmp_path / "p.json", cache=tmp_path / "cache"
-    )
+    profiled = mopar("profile", model, "--inputs", document["inputs"], "-o", tmp_path / "p.json", cache=cache)
     assert profiled.code == 0, profiled.stderr
 
 

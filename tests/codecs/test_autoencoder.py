@@ -1,5 +1,6 @@
 """The trained autoencoder: as PyTorch computes it, never worse than where it starts, the same each time."""
 
+import functools
 import sys
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from mopar.codecs import Fitted, codec_of, pair_model
+from mopar.codecs.autoencoder.state import State, exported, initial
 from mopar.types import Dim, UsageError
 from tests.codecs.test_graph_codecs import Floats, run, sent_and_back, spec_of
 
@@ -28,6 +30,16 @@ def fitted(name: str, kind: str, number: int = 3) -> Fitted:
     return codec_of(name).fit(f"{name}:{number}", spec, samples)
 
 
+@functools.cache
+def trained(kind: str) -> State:
+    """Trained once for all tests."""
+    from mopar.codecs.autoencoder import training
+
+    shape, axis = KINDS[kind]
+    samples = [bent(kind, seed) for seed in range(16)]
+    return training.trained(initial("autoencoder:3", spec_of(shape), samples), samples, axis)
+
+
 def squared_error(made: Fitted, values: Floats) -> float:
     return float(np.mean(np.square(run(pair_model(made), [values])[0] - values)))
 
@@ -39,12 +51,9 @@ def test_nodes_compute_what_training_did(kind: str) -> None:
     import torch
 
     from mopar.codecs.autoencoder import training
-    from mopar.codecs.autoencoder.state import exported, initial
 
-    shape, axis = KINDS[kind]
-    samples = [bent(kind, seed) for seed in range(16)]
-    state = training.trained(initial("autoencoder:3", spec_of(shape), samples), samples, axis)
-    made = replace(AUTOENCODER.unfitted("autoencoder:3", spec_of(shape), samples), arrays=exported(state))
+    (shape, axis), state = KINDS[kind], trained(kind)
+    made = replace(AUTOENCODER.unfitted("autoencoder:3", spec_of(shape), [bent(kind, 0)]), arrays=exported(state))
     values = bent(kind, 99)
     (codes,), got = sent_and_back(made, spec_of(shape), values)
     weights = {name: torch.from_numpy(array) for name, array in state.weights.items()}
@@ -61,12 +70,14 @@ def test_nodes_compute_what_training_did(kind: str) -> None:
 @pytest.mark.models
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_loses_less_than_the_linear_one_where_values_are_bent(kind: str) -> None:
-    trained, linear = fitted("autoencoder", kind), fitted("linear", kind)
+    """And the same each time."""
+    made, linear = fitted("autoencoder", kind), fitted("linear", kind)
     apart = bent(kind, 99)
-    assert squared_error(trained, apart) < 0.8 * squared_error(linear, apart)
-    again = fitted("autoencoder", kind)
-    for name, array in trained.arrays.items():
-        np.testing.assert_array_equal(array, again.arrays[name])
+    assert squared_error(made, apart) < 0.8 * squared_error(linear, apart)
+    before = exported(trained(kind))
+    assert made.arrays.keys() == before.keys()
+    for name, array in made.arrays.items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 def test_what_training_starts_from_is_the_linear_one() -> None:

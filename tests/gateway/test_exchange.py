@@ -269,7 +269,7 @@ def test_who_leaves_keeps_no_worker_waiting(bundle: Bundle, flags: Flags) -> Non
 
 def test_codes_are_exchanged_as_other_tensors_are(tmp_path: Path, flags: Flags) -> None:
     """By parts that get all their calls at once; answers are those of the calls one by one."""
-    codings = codings_of("exchanged", "int8", tmp_path / "plain")
+    codings = codings_of("exchanged", "int8")
     plan = replace(in_parts("exchanged"), codecs=dict.fromkeys(codings, "int8"))
     build(known()[0], plan, tmp_path / "coded", codings=codings)
     coded, feeds = open_bundle(tmp_path / "coded"), sample_inputs(MODEL)

@@ -31,6 +31,8 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 PATIENCE_S = 20.0
 MIB = 1 << 20
+WHOLE = {"external", "sequence", "unknown_size"}
+"""Models that are also asked as one function: weights in a file, a sequence inside, an output of unknown size."""
 
 
 class Served:
@@ -75,8 +77,14 @@ async def serving(
             await executor.close()
 
 
-@pytest.mark.parametrize("pieces", [1, 4])
-@pytest.mark.parametrize("name", small_names())
+@pytest.mark.parametrize(
+    ("name", "pieces"),
+    [
+        pytest.param(name, pieces, marks=[] if pieces > 1 or name in WHOLE else [pytest.mark.slow])
+        for name in small_names()
+        for pieces in (1, 4)
+    ],
+)
 def test_a_composed_answer_is_the_models(
     reference: Callable[[str], Path], tmp_path: Path, name: str, pieces: int
 ) -> None:

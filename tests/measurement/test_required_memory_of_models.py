@@ -34,7 +34,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         yield made
 
 
-@pytest.mark.parametrize("name", ["conv_chain", pytest.param("resnet50", marks=pytest.mark.models)])
+@pytest.mark.parametrize(
+    "name", [pytest.param("conv_chain", marks=pytest.mark.slow), pytest.param("resnet50", marks=pytest.mark.models)]
+)
 def test_libraries_of_its_own_and_shared_ones_take_the_same(
     node: Node, reference: Callable[[str], Path], name: str
 ) -> None:

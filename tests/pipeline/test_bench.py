@@ -1,6 +1,8 @@
 """A benchmark of a tiny model, from its file to its report, with every baseline."""
 
 import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,10 @@ from rich.console import Console
 
 from mopar.cli.bench import render_bench
 from mopar.limits import detect_cgroups
+from mopar.measurement.call_costs import init_ms
 from mopar.pipeline.bench import BenchOptions, bench
 from mopar.pipeline.stages import PlanOptions
+from mopar.profiling import FunctionMemory
 from tests.models.builder import Builder
 
 pytestmark = pytest.mark.models
@@ -38,13 +42,17 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def _enough_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """512 MiB for every function, 537.6 with headroom: measuring required memory takes minutes."""
+def _enough_memory(tmp_path: Path, new_cache: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """512 MiB for every function, 537.6 with headroom: measuring required memory takes minutes. Each starts once."""
 
     class Enough:
         required_mib = 512.0
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(new_cache(tmp_path / "cache")))
+    memory = FunctionMemory(512.0, 100.0, ())
+    monkeypatch.setattr("mopar.pipeline.profile.function_memory", lambda *_: memory)
     monkeypatch.setattr("mopar.pipeline.bench.needs.required_memory", lambda _launch, cpu: Enough())  # noqa: ARG005
+    monkeypatch.setattr("mopar.pipeline.bench.needs.init_ms", partial(init_ms, rounds=1))
 
 
 @pytest.mark.usefixtures("_enough_memory")

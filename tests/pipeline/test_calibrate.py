@@ -2,18 +2,33 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from mopar.costmodel.resource_file import read_resources
+from mopar.machine import machine_facts
+from mopar.measurement.call_costs import runtime_costs
+from mopar.pipeline.calibration import scale as scaling
+from mopar.pipeline.calibration.scale import resources_here, shipped_resources
 
 TINY_MIN = "0.5"
+REFUSED = """
+import sys
+from mopar.cli.app import run_app
+for budget in sys.argv[1:]:
+    try:
+        run_app(["calibrate", f"--budget-min={budget}"])
+    except SystemExit as ended:
+        print(ended.code)
+"""
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -47,11 +62,30 @@ def test_a_tiny_calibration_predicts(tmp_path: Path) -> None:
     assert all(family.fixed_ms > 0 for family in model.families.values())
 
 
-@pytest.mark.parametrize("budget", ["0", "nan", "-3"])
-def test_a_budget_that_measures_nothing_is_refused(budget: str, tmp_path: Path) -> None:
+@pytest.mark.native
+def test_a_machine_that_was_never_calibrated_is_benchmarked_once(
+    tmp_path: Path, new_cache: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one second of the minute that the benchmark may take."""
+    cache = new_cache(tmp_path / "cache")
+    shutil.rmtree(cache / "mopar" / "resources")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(scaling, "_SECONDS", 1.0)
+    told: list[str] = []
+    model = resources_here(lambda stage, _share: told.append(stage))
+    assert model.scaled_to == machine_facts()
+    assert model.runtime == runtime_costs()
+    assert model.families.keys() == shipped_resources().families.keys()
+    assert model.families != shipped_resources().families
+    assert [stage.partition(":")[0] for stage in told[:2]] == ["never calibrated here", "benchmark"]
+    assert resources_here(lambda _stage, _share: told.append("again")) == model
+    assert "again" not in told
+
+
+def test_a_budget_that_measures_nothing_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "mopar", "calibrate", f"--budget-min={budget}"],
+        [sys.executable, "-c", REFUSED, "0", "nan", "-3"],
         env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.returncode == 2
-    assert "--budget-min" in done.stderr
+    assert done.stdout.split() == ["2", "2", "2"], done.stderr
+    assert done.stderr.count("error: --budget-min ") == 3

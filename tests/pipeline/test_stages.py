@@ -99,11 +99,6 @@ def test_a_damaged_or_hindered_cache_is_none(measurements: list[RuntimeCosts]) -
     assert runtime_costs() == measurements[2]
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 class Messages:
     """Messages of a run of ``prepare``."""
 
@@ -123,9 +118,12 @@ class Messages:
 
 
 def test_up_does_again_only_what_changed(
-    reference: Callable[[str], Path], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    reference: Callable[[str], Path],
+    tmp_path: Path,
+    new_cache: Callable[[Path], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(new_cache(tmp_path / "cache")))
     path = tmp_path / "model.onnx"
     path.write_bytes(reference("mlp").read_bytes())
     place = workplace_of(path, None)

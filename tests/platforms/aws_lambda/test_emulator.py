@@ -311,6 +311,7 @@ def test_weights_and_tensors_pass_through_a_bucket(
         assert_close(found, want[name])
 
 
+@pytest.mark.slow
 @pytest.mark.container
 def test_a_container_of_the_image_answers_as_an_archive(
     bundle: Bundle, packages: tuple[FunctionPackage, ...], tmp_path: Path

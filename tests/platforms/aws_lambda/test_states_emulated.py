@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mopar.bundle import Bundle
 from mopar.platforms.aws_lambda import states
 from mopar.platforms.aws_lambda.emulator import EmulatedFunction
+from mopar.platforms.aws_lambda.function_package import FunctionPackage
 from mopar.platforms.aws_lambda.packages import PackageSettings, make_packages
 from tests.bundle.plans import built
 from tests.graph.composed import run_file
@@ -25,11 +27,23 @@ from tests.platforms.local.leftovers import nothing_left
 __all__ = ["nothing_left"]
 
 
+@pytest.fixture(scope="module")
+def bundle(reference: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return built(reference("skip"), tmp_path_factory.mktemp("bundle") / "bundle", 3)
+
+
+@pytest.fixture(scope="module")
+def packages(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[FunctionPackage, ...]:
+    return make_packages(bundle, PackageSettings(), tmp_path_factory.mktemp("packages"), lambda _: None)
+
+
 @pytest.mark.aws
 @pytest.mark.native
 @pytest.mark.parametrize("inline_bytes", [None, 0], ids=["in the state", "in the bucket"])
 def test_packaged_functions_answer_as_the_model_does(
     inline_bytes: int | None,
+    bundle: Bundle,
+    packages: tuple[FunctionPackage, ...],
     reference: Callable[[str], Path],
     tmp_path: Path,
     aws: Aws,
@@ -38,8 +52,7 @@ def test_packaged_functions_answer_as_the_model_does(
 ) -> None:
     if inline_bytes is not None:
         monkeypatch.setattr(states, "_MOST_INLINE_BYTES", inline_bytes)
-    bundle, given = built(reference("skip"), tmp_path / "bundle", 3), sample_inputs("skip")["x"]
-    packages = make_packages(bundle, PackageSettings(), tmp_path / "packages", lambda _: None)
+    given = sample_inputs("skip")["x"]
     with serving() as s3, contextlib.ExitStack() as stack:
         s3.put("given", given.tobytes())
         functions = {}

@@ -24,10 +24,11 @@ TOO_SMALL_MIB = 6
     params=[
         "local",
         "local-http",
-        pytest.param("container-socket", marks=pytest.mark.container),
-        pytest.param("container-http", marks=[pytest.mark.container, pytest.mark.slow]),
-        "openfaas",
         pytest.param("aws-lambda", marks=pytest.mark.aws),
+        # Their own test_deploying.py shows the same, with image layers that stay and shorter deadlines.
+        pytest.param("container-socket", marks=[pytest.mark.container, pytest.mark.slow]),
+        pytest.param("container-http", marks=[pytest.mark.container, pytest.mark.slow]),
+        pytest.param("openfaas", marks=pytest.mark.slow),
     ]
 )
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:

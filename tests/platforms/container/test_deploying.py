@@ -109,6 +109,8 @@ def test_a_deployment_answers_under_its_limits_until_it_is_removed(
     assert leftovers(NAME) == []
     with pytest.raises(UsageError, match=NAME):
         PLATFORM.status(NAME, chosen)
+    with pytest.raises(UsageError, match=NAME):
+        PLATFORM.remove(NAME, chosen, lambda _stage: None)
 
 
 def limit_of(pid: int) -> int:
@@ -138,6 +140,14 @@ def test_an_update_keeps_the_address_and_a_failed_one_what_ran(
         deploy(too_small, options())
     assert set(leftovers(NAME)) == before
     check_answer(second, reference)
+
+
+def test_a_first_deployment_that_does_not_start_leaves_nothing(
+    reference: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(PlatformError, match=r"function f\d.*memory.*6 MiB"):
+        deploy(of_memory(reference, tmp_path, TOO_SMALL_MIB), options())
+    assert leftovers(NAME) == []
 
 
 def test_requests_need_the_token_that_is_given(bundle: Bundle, tmp_path: Path) -> None:
