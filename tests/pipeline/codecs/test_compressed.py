@@ -18,8 +18,7 @@ from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.profile import predict_model
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.planning import worthwhile
-from mopar.platforms.base import Network
-from mopar.types import Profile, TensorCoding, code_text, graph_text
+from mopar.types import Network, Profile, TensorCoding, code_text, graph_text
 from tests.models import materialise, sample_inputs
 from tests.pipeline.codecs.test_choose import COSTS
 from tests.platforms.local.test_http_codecs import served
