@@ -195,6 +195,18 @@ def test_what_no_message_holds_is_worth_any_codec_with_which_one_does() -> None:
     assert not worthwhile(small, LIMITED, {"t0": [slow]})
 
 
+def test_codes_that_messages_compress_are_held_beside_what_is_sent() -> None:
+    """Of 8 MiB a quarter as the graph makes it, and 0.12 as it is sent at most."""
+    profile = chain(2, activation=8 * MIB)
+    both = TensorCoding("int8+blosc2", 0.1, 0.0, 0.0, most_ratio=0.12, library_mib=2.0, graph_ratio=0.25)
+    found = plan_cuts(profile, ROOMY, WIRE, [1], slo_ms=None, codings={"t0": both})
+    raw = evaluate(profile, ROOMY, WIRE, shape_of(found))
+    for before, after in zip(raw.functions, found.predicted.functions, strict=True):
+        assert after.memory_mib - before.memory_mib == pytest.approx(8 * (0.25 + 0.12) + 2.0)
+    assert raw.latency_ms - found.predicted.latency_ms == pytest.approx(2 * 8 * 40.0 * (1.0 - 0.1))
+    assert found.code_ratios == {"t0": pytest.approx(0.12 / 0.25)}
+
+
 def test_a_store_takes_what_no_message_holds() -> None:
     """8 MiB are put in 180 ms and got in 180, in place of 2 x 320 ms of wire, by the gateway the model's own."""
     profile = chain(2, activation=8 * MIB)

@@ -101,7 +101,7 @@ def best_of_all(
         for choice in sorted(((latency_ms({name: one}) - raw_ms, name, one) for one in lossy[name]), key=_added_ms):
             timed.setdefault(graph_text(choice[2].text), choice)
         for text, choice in timed.items():
-            if losses.alone(plan, name, fit(text)) <= most_alone * codecs.budget:
+            if losses.alone(plan, name, fit(text)).order <= most_alone * codecs.budget:
                 fitted[name][choice[2].text] = fit(text)
                 own[name].append(choice)
     lossless = boundary.message_offers(messages, codecs.allows)

@@ -1,24 +1,30 @@
 """Codes of graphs that messages compress: chosen, built, served and counted as both together."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import uvloop
 
 from mopar.bundle import build, open_bundle
 from mopar.bundle.sent_codecs import code_ratios, functions_that_encode, sent_codecs
-from mopar.graph import Model
+from mopar.codecs import Fitted
+from mopar.graph import Model, layers_of
 from mopar.measurement.recording import record
 from mopar.pipeline.codecs.calibration import Calibration
 from mopar.pipeline.codecs.choose import choose
 from mopar.pipeline.codecs.file import codecs_path, read_codecs, write_codecs
-from mopar.pipeline.codecs.messages import LIBRARY_MIB, MessageCodecs
+from mopar.pipeline.codecs.losses import Alone, Losses
+from mopar.pipeline.codecs.messages import MessageCodecs
+from mopar.pipeline.codecs.offers import Boundary
 from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
+from mopar.pipeline.codecs.search import Search
 from mopar.pipeline.profile import predict_model
-from mopar.pipeline.stages import PlanOptions, make_plan
+from mopar.pipeline.stages import PlanOptions, limits_of, make_plan
 from mopar.planning import worthwhile
-from mopar.types import Network, Profile, TensorCoding, code_text, graph_text
+from mopar.types import Network, Plan, Profile, TensorCoding, code_text, graph_text
 from tests.models import materialise, sample_inputs
 from tests.pipeline.codecs.test_choose import COSTS
 from tests.platforms.local.test_http_codecs import served
@@ -96,23 +102,7 @@ def test_functions_answer_as_without_compression_and_send_fewer_bytes(
         assert less > 2 * (size / 4) * (1.0 - ratio) - 400
 
 
-def test_what_is_planned_is_what_both_take(known: tuple[Model, Profile]) -> None:
-    """The message's bytes, the time of both, and in memory both codes."""
-    found = planned(known, CodecOptions(forced={"all": "uniform:30+blosc2:zstd-shuffle"}))
-    ((tensor, text),) = found.plan.codecs.items()
-    assert text == "uniform:30+blosc2:zstd-shuffle"
-    (size,) = (one.bytes for one in known[1].tensors if one.name == tensor)
-    most = found.plan.code_ratios[tensor]
-    assert 0.1 < most < 1.0
-    raw = make_plan(known[1], options(known, 20.0))
-    for one, other in zip(found.plan.predicted.functions, raw.predicted.functions, strict=True):
-        codes_mib = size * 0.25 * (1.0 + most) / 2**20
-        assert one.memory_mib - other.memory_mib == pytest.approx(LIBRARY_MIB + codes_mib, abs=1.5)
-
-
 def test_of_ways_to_compress_the_same_codes_the_quickest_is_kept(known: tuple[Model, Profile]) -> None:
-    from mopar.pipeline.stages import limits_of
-
     _, profile = known
     tensor = next(one.name for one in profile.tensors if one.producer >= 0 and one.consumers)
     slow = TensorCoding("uniform:5+blosc2:zstd-bitshuffle", 0.1, 2.0, 2.0, most_ratio=0.12, graph_ratio=0.25)
@@ -120,3 +110,35 @@ def test_of_ways_to_compress_the_same_codes_the_quickest_is_kept(known: tuple[Mo
     other = replace(slow, text="uniform:2+blosc2:zstd-shuffle", ratio=0.2)
     found = worthwhile(profile, limits_of(options(known, 20.0)), {tensor: [slow, other, quick]})
     assert found == {tensor: (quick, other)}
+
+
+class Together:
+    """Measures of coarse codes that lose no point by themselves, and three where two tensors have them; none may be
+    coarser."""
+
+    def alone(self, _plan: Plan, _tensor: str, fitted: Fitted) -> Alone:
+        return Alone(50.0 * (fitted.parameter > 45), fitted.parameter / 1e3)
+
+    def of(self, _plan: Plan, fitted: Mapping[str, Fitted]) -> tuple[str, float]:
+        steps = [one.parameter for one in fitted.values()]
+        return "top1", 50.0 * (max(steps) > 45) + 3.0 * (sum(step == 45 for step in steps) > 1)
+
+
+def test_where_coarse_codes_lose_together_one_tensor_has_a_finer_one(known: tuple[Model, Profile]) -> None:
+    """Not none at all, as where finer codes are not looked at since the coarse one loses nothing alone."""
+    model, profile = known
+    requests = tuple(sample_inputs(MODEL, seed) for seed in range(2))
+    cuts = [cut.index for cut in profile.cut_positions]
+    asked = replace(options(known, 20.0), cuts=(cuts[len(cuts) // 3], cuts[2 * len(cuts) // 3]))
+    names = {name for graph in make_plan(profile, asked).graphs[1:] for name in graph.inputs}
+    coarse = TensorCoding("uniform:45", 0.1, 0.1, 0.1)
+    steps = [*range(60, 45, -1), 45, 10]
+    codings = [replace(coarse, text=f"uniform:{step}", ratio=0.2 - step / 1e3) for step in steps]
+    choices = dict.fromkeys(names, codings)
+    boundary, losses = Boundary(model, layers_of(model), profile, requests), cast("Losses", Together())
+    found = Search(profile, asked, CodecOptions(0.5), boundary, choices, lambda: losses).run(
+        lambda _stage, _share: None
+    )
+    assert found is not None
+    assert len(names) == 2
+    assert sorted(found.plan.codecs.values()) == ["uniform:10", "uniform:45"]

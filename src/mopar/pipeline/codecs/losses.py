@@ -1,6 +1,7 @@
 """What plans lose, measured on requests held apart, slice by slice."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from mopar.codecs import Fitted
 from mopar.graph import Model, extract, layers_of
@@ -12,6 +13,23 @@ from mopar.types import Plan
 
 _TIE = 1e-3
 """What a relative error counts beside points lost: it orders tensors that lose the same by themselves."""
+
+
+class Alone(NamedTuple):
+    """What a plan loses where one tensor alone is encoded.
+
+    Attributes:
+        points: lost.
+        error: of the answers, relative to them.
+    """
+
+    points: float
+    error: float
+
+    @property
+    def order(self) -> float:
+        """Points, and a little for what they do not show."""
+        return self.points + _TIE * self.error
 
 
 class Losses:
@@ -32,7 +50,7 @@ class Losses:
         self._sliced = SlicedModel(model, layers)
         whole = session_of(extract(model, 0, len(layers), layers))
         self._want = [whole.run(request) for request in self._held]
-        self._alone: dict[tuple[object, ...], float] = {}
+        self._alone: dict[tuple[object, ...], Alone] = {}
         self._whole: dict[object, tuple[str, float]] = {}
 
     def of(self, plan: Plan, fitted: Mapping[str, Fitted]) -> tuple[str, float]:
@@ -49,13 +67,13 @@ class Losses:
             self._whole[key] = loss_of(self._sliced.answers(plan, fitted, self._held), self._want, self._metric)
         return self._whole[key]
 
-    def alone(self, plan: Plan, tensor: str, fitted: Fitted) -> float:
-        """Points that a plan loses where this tensor alone is encoded, and a little for what points do not show."""
+    def alone(self, plan: Plan, tensor: str, fitted: Fitted) -> Alone:
+        """What a plan loses where this tensor alone is encoded."""
         crossed = [graph for graph in plan.graphs if tensor in {*graph.inputs, *graph.outputs}]
         key = (tensor, fitted.text, *((graph.start, graph.stop, graph.part) for graph in crossed))
         if key not in self._alone:
             self._sliced.cut(plan)
             got = self._sliced.answers(plan, {tensor: fitted}, self._held)
             _, lost = loss_of(got, self._want, self._metric)
-            self._alone[key] = lost + _TIE * relative_error(got, self._want)
+            self._alone[key] = Alone(lost, relative_error(got, self._want))
         return self._alone[key]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from mopar.bundle.sent_codecs import in_graphs
 from mopar.codecs import Fitted
 from mopar.pipeline.codecs.combinations import Combination, Option, combinations
-from mopar.pipeline.codecs.losses import Losses
+from mopar.pipeline.codecs.losses import Alone, Losses
 from mopar.pipeline.codecs.offers import Boundary
 from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
 from mopar.pipeline.codecs.preferred import preferred
@@ -26,11 +26,16 @@ from mopar.types import Accuracy, InfeasibleError, Plan, Profile, TensorCoding
 _MOST_ROUNDS = 8
 """Plans after which cuts are taken as they are."""
 _NEGLIGIBLE = 0.02
-"""Of the budget: where a codec loses no more, none that gains less than it could be better."""
+"""Of the budget: where a codec loses no more, and changes answers by at most ``_SLIGHT``, none that gains less could be
+better."""
+_SLIGHT = 0.01
+"""Relative error of answers: larger ones of several tensors may lose points together where none does alone."""
 _OVER = 3.0
 """Budgets that losses may add up to: together tensors may lose less than that, or another much more."""
 _BEYOND = 3
 """Combinations that are tried beyond the first that loses too much: losses do not quite add up."""
+
+_NOTHING = Alone(0.0, 0.0)
 
 
 def _unfitted(text: str) -> Fitted:
@@ -118,7 +123,7 @@ class Search:
 
         As many as it takes for the others together to keep the budget, by what each loses alone; at least one.
         """
-        alone = {tensor: self._losses().alone(plan, tensor, one) for tensor, one in fitted.items()}
+        alone = {tensor: self._losses().alone(plan, tensor, one).order for tensor, one in fitted.items()}
         order = sorted(fitted, key=lambda tensor: alone[tensor] / self._saved_ms(tensor), reverse=True)
         left = sum(alone.values())
         for number, tensor in enumerate(order):
@@ -170,9 +175,9 @@ class Search:
             gain = raw - self._figure(plan, {tensor: coding})
             if gain <= enough:
                 continue
-            lost = self._losses().alone(plan, tensor, fit(coding.text)) if in_graphs(coding.text) else 0.0
-            yield Option(coding, gain, lost)
-            if lost <= _NEGLIGIBLE * self._codecs.budget:
+            lost = self._losses().alone(plan, tensor, fit(coding.text)) if in_graphs(coding.text) else _NOTHING
+            yield Option(coding, gain, lost.order)
+            if lost.points <= _NEGLIGIBLE * self._codecs.budget and lost.error <= _SLIGHT:
                 enough = gain
 
     def _figure(self, plan: Plan, codings: Codings) -> float:
