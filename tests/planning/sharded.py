@@ -231,6 +231,11 @@ class Everything:
                 total += calls_usd(self.book, memory_mib, function.cpu, billed_ms, 0.0, init_ms, float(calls))
         return total
 
+    def start_ms(self, piece: Slice) -> float:
+        """The longest start of a group's functions."""
+        figures = self.evaluated(self._around(piece)).functions
+        return max(one.init_ms for one in figures if "_" in one.name)
+
     def _around(self, piece: Slice) -> PlanShape:
         """The slice, with the layers before and after it as one function each."""
         one, count = Size(1, 1.0, 1), len(self.profile.layers)

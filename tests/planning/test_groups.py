@@ -91,6 +91,11 @@ def test_every_slice_is_the_quickest_way_and_what_it_says(
             if sized is None:
                 assert not np.isfinite(group.latency_ms[one, other])
                 continue
+            start_ms = everything.start_ms(sized)
+            assert group.start_ms[one, other] == pytest.approx(start_ms)
+            if limit.max_start_ms is not None and start_ms > limit.max_start_ms:
+                assert not np.isfinite(group.latency_ms[one, other])
+                continue
             assert group.latency_ms[one, other] == pytest.approx(everything.group_ms(quickest))
             assert group.path(one, other) == quickest.steps
             assert group.memory_mib[one, other] == sized.size.memory_mib
