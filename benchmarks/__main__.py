@@ -13,8 +13,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 SHARED = {
-    "__main__", "attack_requests", "buffers", "coded", "common", "deployed", "layers", "load", "paper_tables",
-    "real_inputs", "zoo_torch",
+    "__main__", "attack_requests", "buffers", "calls_in_turn", "coded", "common", "deployed", "layers", "load",
+    "paper_tables", "real_inputs", "zoo_torch",
 }  # fmt: skip
 
 
