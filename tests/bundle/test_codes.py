@@ -10,11 +10,12 @@ import pytest
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.bundle.codes import Codings
 from mopar.codecs import codec_of
+from mopar.costmodel.predict import predict_profile
 from mopar.files import temporary_folder
 from mopar.gateway.arrays import Array
 from mopar.graph import Model, load_model
 from mopar.measurement.recording import Recording, record
-from mopar.pipeline.profile import predict_model
+from mopar.pipeline.calibration.scale import shipped_resources
 from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.types import REQUEST, BundleError, Plan, TensorSpec
 from tests.bundle.plans import chain, some_cuts
@@ -109,7 +110,9 @@ def test_answers_are_close(name: str, codec: str, tmp_path: Path) -> None:
 
 @pytest.mark.models
 def test_parts_give_encoded_shares(tmp_path: Path) -> None:
-    model, profile = predict_model(materialise("resnet50"))
+    # As on one machine everywhere: on where the cuts are depends what the codec loses.
+    model = load_model(materialise("resnet50"))
+    profile = predict_profile(model, shipped_resources())
     plan = make_plan(profile, PlanOptions(objective="latency", max_functions=4, slo_ms=None))
     assert any(graph.part is not None for graph in plan.graphs)
     plain = recorded(model, plan, [sample_inputs("resnet50", seed) for seed in range(2)])
