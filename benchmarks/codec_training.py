@@ -8,23 +8,18 @@ of its channels. Lost is the squared error over the variance around each channel
 """
 
 import argparse
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.coded import predicted_slices
 from benchmarks.common import parser, say_where, table, write_raw
 from benchmarks.real_inputs import INPUTS
 from mopar.codecs import Fitted, codec_of, pair_model
 from mopar.gateway.arrays import Array
 from mopar.graph import layers_of, tensor_shapes
-from mopar.pipeline.codecs.calibration import load_calibration
 from mopar.pipeline.codecs.engine import Session, tensor_values
-from mopar.pipeline.profile import predict_model
-from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.types import TensorSpec
-from tests.models import materialise
 
 _AXIS_OF_PICTURES, _RANK_OF_PICTURES = 1, 4
 
@@ -47,19 +42,8 @@ def main() -> None:
 
 
 def _of_model(name: str, arguments: argparse.Namespace) -> list[tuple[str, ...]]:
-    with tempfile.TemporaryDirectory() as scratch:
-        path, first, inputs = Path(scratch) / "inputs.npz", Path(scratch) / "first.npz", INPUTS[name](arguments.inputs)
-        np.savez(path, allow_pickle=False, **inputs)
-        np.savez(first, allow_pickle=False, **{key: value[:1] for key, value in inputs.items()})
-        model, profile = predict_model(materialise(name), inputs=first)
-        calibration = load_calibration(path, model.inputs)
-    plan = make_plan(profile, PlanOptions("container-http", uniform=arguments.slices, slo_ms=None))
-    read = {tensor for graph in plan.graphs for tensor in graph.inputs}
-    sizes = {
-        tensor.name: tensor.bytes
-        for tensor in profile.tensors
-        if tensor.name in read and tensor.producer >= 0 and tensor.dtype == "float32" and tensor.bytes
-    }
+    found = predicted_slices(name, arguments.slices, arguments.inputs)
+    model, calibration, sizes = found.model, found.calibration, found.sizes
     layers, specs = layers_of(model), tensor_shapes(model)
     apart = dict(tensor_values(model, layers, sizes, calibration.held_apart))
     rows = []

@@ -12,25 +12,21 @@ answers, both on inputs held apart from those that codes are fitted to.
 """
 
 import argparse
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.coded import predicted_slices
 from benchmarks.common import parser, say_where, table, write_raw
-from benchmarks.real_inputs import INPUTS, METRICS
+from benchmarks.real_inputs import METRICS
 from mopar.codecs import codec_of, coder_models
 from mopar.gateway.arrays import Array, from_array
 from mopar.graph import extract, layers_of, tensor_shapes
 from mopar.pipeline.codecs.accuracy import loss_of
-from mopar.pipeline.codecs.calibration import Request, load_calibration
+from mopar.pipeline.codecs.calibration import Request
 from mopar.pipeline.codecs.engine import Session, session_of, tensor_values
-from mopar.pipeline.profile import predict_model
-from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.codes import encoded
 from mopar.types import TensorSpec
-from tests.models import materialise
 
 _ZSTD, _LARGEST, _MARGIN = "blosc2:zstd-shuffle", 127, 1.1
 _AXIS_OF_PICTURES, _RANK_OF_PICTURES = 1, 4
@@ -54,16 +50,9 @@ def main() -> None:
 
 
 def _of_model(name: str, arguments: argparse.Namespace) -> Iterator[tuple[str, ...]]:
-    with tempfile.TemporaryDirectory() as scratch:
-        path, first, inputs = Path(scratch) / "inputs.npz", Path(scratch) / "first.npz", INPUTS[name](arguments.inputs)
-        np.savez(path, allow_pickle=False, **inputs)
-        np.savez(first, allow_pickle=False, **{key: value[:1] for key, value in inputs.items()})
-        model, profile = predict_model(materialise(name), inputs=first)
-        calibration = load_calibration(path, model.inputs)
-    plan = make_plan(profile, PlanOptions("container-http", uniform=arguments.slices, slo_ms=None))
-    read = {tensor for graph in plan.graphs for tensor in graph.inputs}
-    crossing = (one for one in profile.tensors if one.name in read and one.producer >= 0 and one.dtype == "float32")
-    sizes, layers, specs = {one.name: one.bytes for one in crossing}, layers_of(model), tensor_shapes(model)
+    found = predicted_slices(name, arguments.slices, arguments.inputs)
+    model, plan, calibration, sizes = found.model, found.plan, found.calibration, found.sizes
+    layers, specs = layers_of(model), tensor_shapes(model)
     fitted = dict(tensor_values(model, layers, sizes, calibration.fitted))
     apart = dict(tensor_values(model, layers, sizes, calibration.held_apart))
     slices = [session_of(extract(model, graph.start, graph.stop, layers)) for graph in plan.graphs]

@@ -1,6 +1,7 @@
 """Shared by the benchmarks of codecs: a model with its requests, what its plans send, and what they take, measured."""
 
 import statistics
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import version_converter
 
-from benchmarks.real_inputs import Arrays
+from benchmarks.real_inputs import INPUTS, Arrays
 from mopar.bundle import Bundle, build, open_bundle
 from mopar.bundle.sent_codecs import is_lossless
 from mopar.codecs import Fitted, code_bytes, codec_names, codec_of, coder_models
@@ -23,9 +24,9 @@ from mopar.pipeline.codecs.choose import CodecPlanner
 from mopar.pipeline.codecs.engine import Session, tensor_values
 from mopar.pipeline.codecs.messages import MessageCodecs
 from mopar.pipeline.codecs.options import CodecOptions, PlanWithCodecs
-from mopar.pipeline.profile import measure_model
+from mopar.pipeline.profile import measure_model, predict_model
 from mopar.pipeline.reference import ReferenceModel
-from mopar.pipeline.stages import PlanOptions
+from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.books import load_book
 from mopar.platforms.codes import encoded
 from mopar.runtime.lossless import Lossless
@@ -56,14 +57,47 @@ class Subject:
 
 def subject(name: str, inputs: Arrays, scratch: Path) -> Subject:
     """Measure a model, for requests along the first axis of ``inputs``."""
-    path, first = scratch / f"{name}.npz", scratch / f"{name}-first.npz"
-    np.savez(path, allow_pickle=False, **inputs)
-    np.savez(first, allow_pickle=False, **{key: value[:1] for key, value in inputs.items()})
+    path, first = _request_files(name, inputs, scratch)
     file = _current(materialise(name), scratch)
     model, profile = measure_model(file, inputs=first)
     calibration = load_calibration(path, model.inputs)
     planner = CodecPlanner(model, profile, calibration, codec_costs(), MessageCodecs.here())
     return Subject(name, file, model, profile, calibration, planner)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedSlices:
+    """A model in slices of equal predicted time.
+
+    Attributes:
+        calibration: its real inputs.
+        sizes: of the floats that cross, in bytes.
+    """
+
+    model: Model
+    plan: Plan
+    calibration: Calibration
+    sizes: dict[str, int]
+
+
+def predicted_slices(name: str, slices: int, count: int) -> PredictedSlices:
+    """A model in so many slices, with so many real inputs, half of them held apart."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path, first = _request_files(name, INPUTS[name](count), Path(scratch))
+        model, profile = predict_model(materialise(name), inputs=first)
+        calibration = load_calibration(path, model.inputs)
+    plan = make_plan(profile, PlanOptions(PLATFORM, uniform=slices, slo_ms=None))
+    read = {tensor for graph in plan.graphs for tensor in graph.inputs}
+    crossing = (one for one in profile.tensors if one.name in read and one.producer >= 0 and one.dtype == "float32")
+    return PredictedSlices(model, plan, calibration, {one.name: one.bytes for one in crossing if one.bytes})
+
+
+def _request_files(name: str, inputs: Arrays, scratch: Path) -> tuple[Path, Path]:
+    """Files of all requests, and of the first."""
+    path, first = scratch / f"{name}.npz", scratch / f"{name}-first.npz"
+    np.savez(path, allow_pickle=False, **inputs)
+    np.savez(first, allow_pickle=False, **{key: value[:1] for key, value in inputs.items()})
+    return path, first
 
 
 def _current(path: Path, scratch: Path) -> Path:
