@@ -30,7 +30,7 @@ help:
 	@echo "make fuzz    the tests that draw examples, with new ones"
 	@echo "make check   what CI runs: format, lint, types, import contract, tests"
 	@echo "make slow    the tests that take minutes each"
-	@echo "make avx2    the tests that the CPU decides, on an emulated one without AVX-512 (half an hour; needs qemu-user)"
+	@echo "make avx2    the tests that the CPU decides, as on one without AVX-512 (needs binutils)"
 	@echo "make bench   the benchmarks, with their figures"
 	@echo "make format  format the code and fix what the linter can"
 	@echo "make lock    requirements.lock from what is installed now"
@@ -62,8 +62,7 @@ slow: .venv/.dev .venv/.sam
 	$(BIN)/python -m pytest -m slow $(TESTS)
 
 avx2: .venv/.dev
-	$(BIN)/python tools/emulated.py .venv/emulated
-	.venv/emulated/bin/python -m pytest -m "not slow and not models and not native" $(or $(TESTS),$(BY_CPU))
+	$(BIN)/python tools/without_avx512.py $(BIN)/python -m pytest -m "not slow and not models and not native" $(or $(TESTS),$(BY_CPU))
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks --run $(BENCHMARKS)
