@@ -54,6 +54,13 @@ def test_a_predicted_profile_plans_and_builds(name: str, reference: Callable[[st
     assert open_bundle(tmp_path / "bundle").manifest.plan == plan
 
 
+def test_a_convolution_reads_blocks_of_the_size_that_this_cpu_has(tmp_path: Path) -> None:
+    """24 channels are three blocks of 8, and two of 16 once they are padded."""
+    one = subject(blocked_chain(tmp_path / "blocks.onnx", channels=24))
+    families = [work.work.family for work in one.described.works if work.work.family.startswith("conv")]
+    assert families == ["conv_first", "conv_direct", "conv_direct"]
+
+
 def test_what_enters_or_leaves_in_blocks_is_held_twice(tmp_path: Path) -> None:
     """For the second convolution alone: tensors are in shared memory, and their blocked copies in the function."""
     one = subject(blocked_chain(tmp_path / "blocks.onnx"))
@@ -63,18 +70,21 @@ def test_what_enters_or_leaves_in_blocks_is_held_twice(tmp_path: Path) -> None:
     assert facts.active_mib == 4 * tensor_mib
 
 
-def test_a_machine_twice_as_slow_is_predicted_twice_as_slow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more_of_small", [2.0, 6.0])
+def test_a_machine_twice_as_slow_is_predicted_twice_as_slow(tmp_path: Path, more_of_small: float) -> None:
+    """Also where the many small kernels, which hardly count, are slower still: calls and timers differ, not rates."""
     reference = shipped_resources()
     one = subject(synthetic.write("transformer-0", tmp_path / "model.onnx"))
     works = [work.work for work in one.described.works]
-    times = reference.kernel_times(works, one.described.working_bytes)
+    times = [time.one_ms for time in reference.kernel_times(works, one.described.working_bytes)]
+    small = float(np.quantile(times, 0.6))
     kernels = tuple(
-        KernelSample(number, 0, work, 2 * time.one_ms, None)
+        KernelSample(number, 0, work, (2.0 if time > small else more_of_small) * time, None)
         for number, (work, time) in enumerate(zip(works, times, strict=True))
     )
     slow = ModelSamples("slow", 1, one.described.working_bytes, kernels, Timings("slow", (), 1.0, None))
     scaled = scale(reference, [slow]).kernel_times(works, one.described.working_bytes)
-    assert sum(t.one_ms for t in scaled) == pytest.approx(2 * sum(t.one_ms for t in times), rel=0.01)
+    assert sum(time.one_ms for time in scaled) == pytest.approx(2 * sum(times), rel=0.05)
 
 
 def test_a_symbolic_model_is_predicted_at_its_point(reference: Callable[[str], Path]) -> None:

@@ -5,14 +5,17 @@ one tensor in blocks and one that is plain, the engine converts the first and co
 otherwise be part of the convolution before it.
 """
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from mopar.nodes import is_weight
+from mopar.runtime.cpu import own_cpu_kind
 
-_BLOCK = 16
-"""Channels of a block, of the widest layout: others divide it."""
+_WIDEST_BLOCK = 16
+_AVX2_BLOCK = 8
 _IMAGE_RANK = 4
 _WINDOWS = {"Conv", "MaxPool", "AveragePool"}
 _POINTWISE = {"Add", "BatchNormalization", "Clip", "HardSigmoid", "LeakyRelu", "Mul", "Relu", "Sigmoid", "Sum", "Tanh"}
@@ -21,12 +24,19 @@ _MOST_NODES = 8
 """How far back a tensor is followed to the convolution whose layout it has."""
 
 
+@functools.cache
+def own_block() -> int:
+    """Channels of a block on this CPU (MlasNchwcGetBlockSize): 8 with AVX2, 16 with AVX-512 and NEON."""
+    features = own_cpu_kind().split("-")
+    return _AVX2_BLOCK if features[0] == "x86_64" and "avx512" not in features else _WIDEST_BLOCK
+
+
 def image_shape(value: ir.Value) -> tuple[int, int | None, int | None] | None:
-    """Channels, height and width of a tensor that can be in blocks; None for others."""
+    """Channels, height and width of a tensor that can be in blocks on any CPU; None for others."""
     if value.shape is None or len(value.shape) != _IMAGE_RANK or value.dtype != ir.DataType.FLOAT:
         return None
     _, channels, height, width = (dim if isinstance(dim, int) else None for dim in value.shape)
-    return (channels, height, width) if channels and channels % _BLOCK == 0 else None
+    return (channels, height, width) if channels and channels % _WIDEST_BLOCK == 0 else None
 
 
 def sums_in_blocks(node: ir.Node, value: ir.Value) -> bool:

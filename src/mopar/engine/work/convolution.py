@@ -1,16 +1,17 @@
 """Convolutions: blocked (NCHWc) and plain, by the kernel that the engine takes for them.
 
-The blocked kernels of ONNX Runtime compute up to four blocks of 16 filters and six pixels of a row at once
-(onnxruntime/core/mlas/lib/snchwc.cpp); what does not fill them is wasted.
+The blocked kernels of ONNX Runtime compute up to four blocks of filters and six pixels of a row at once
+(onnxruntime/core/mlas/lib/snchwc.cpp); what does not fill them is wasted. A block has as many filters as the CPU's
+layout has channels.
 """
 
 import math
 
+from mopar.engine.blocked import own_block
 from mopar.engine.work.common import Work, filled, log2p, product, shape_of, traffic
 from mopar.engine.work.facts import NodeFacts
 
 NCHWC = "com.microsoft.nchwc"
-BLOCK = 16
 _FILTER_BLOCKS, _ROW_PIXELS = 4, 6
 _COSTLY_ACTIVATIONS = {"HardSigmoid", "Sigmoid", "Tanh"}
 
@@ -26,7 +27,7 @@ def conv_work(node: NodeFacts) -> Work:
     family = _family(node, depth=depth, group=group, channels_out=channels_out, area=area)
     strides = node.ints("strides", (1,))
     activation = str(node.attributes.get("activation", ""))
-    blocks = math.ceil(channels_out / group / BLOCK)
+    blocks = math.ceil(channels_out / group / own_block())
     row = pixels if area == 1 and max(strides) == 1 else width
     features = (
         log2p(depth),
@@ -51,11 +52,11 @@ def conv_work(node: NodeFacts) -> Work:
 def _family(node: NodeFacts, *, depth: int, group: int, channels_out: int, area: int) -> str:
     if node.domain != NCHWC:
         return "conv_plain_depthwise" if depth == 1 and group > 1 else "conv_plain"
-    if group > 1 and depth == 1 and group >= channels_out - BLOCK:
+    if group > 1 and depth == 1 and group >= channels_out - own_block():
         return "conv_depthwise"
     if group > 1:
         return "conv_grouped"
-    if depth % BLOCK:
+    if depth % own_block():
         return "conv_first"
     return "conv_pointwise" if area == 1 else "conv_direct"
 
