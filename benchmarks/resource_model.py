@@ -1,7 +1,7 @@
 """Accuracy of the resource model on models that it was not fitted to: latency and memory, unsplit and by slices.
 
     python -m benchmarks.resource_model [--quick] [--models NAME,..] [--no-memory] [--json FILE]
-                                      [--fit FILE]
+                                        [--fit FILE] [--keep FILE] [--fit-to FILE]
 
 Each tested model is left out of the fit with all of its family, as benchmarks/architectures/families.py states them
 ("family out": calibration models and all other tested models; "synthetic": the calibration models alone, which is what
@@ -11,6 +11,10 @@ between random cut positions. The latency of slices is compared with the layers'
 whole model with a run without the profiler; memory with required memory as `verify` measures it. Measurements are
 cached in .cache/resource-model by model, options and machine; remove that folder to measure again. With --fit, a model
 fitted to all of them is written too, which is how src/mopar/costmodel/reference.json was made.
+
+How good predictions are on a machine that was never calibrated: --keep on one machine writes all that was measured to a
+file; --fit-to with that file on another makes each fit of it, and scales the fit by the short benchmark that `mopar
+profile --predict` runs there. tools/without_avx512.py stands in for a machine with AVX2 alone.
 """
 
 import itertools
@@ -29,12 +33,13 @@ from mopar.costmodel.networks import synthetic
 from mopar.costmodel.resource_file import encoded
 from mopar.costmodel.resource_model import ResourceModel
 from mopar.costmodel.samples import ModelSamples
-from mopar.files import write_whole
+from mopar.files import read_json, to_json, write_whole
 from mopar.measurement.call_costs import runtime_costs
 from mopar.pipeline.calibration.calibrate import fitted
 from mopar.pipeline.calibration.corpus import Effort, measured_samples
+from mopar.pipeline.calibration.scale import scale, short_benchmark
 from mopar.profiling.inputs import Array
-from mopar.types import MoparError, RuntimeCosts
+from mopar.types import MoparError, RuntimeCosts, UsageError
 from tests import models as zoo
 
 CACHE = Path(__file__).parents[1] / ".cache" / "resource-model"
@@ -47,6 +52,14 @@ SYNTHETIC, SYNTHETIC_MEMORY = 114, 38
 LATENCY_GOALS, MEMORY_GOALS = (0.10, 0.25), (0.08, 0.15)
 LEAST_MS = 0.02
 """A slice that takes less is within the profiler's resolution: left out, and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Samples of the tested models, and of the calibration models."""
+
+    tested: tuple[ModelSamples, ...]
+    calibration: tuple[ModelSamples, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +107,27 @@ def tested(names: Sequence[str]) -> Iterator[tuple[str, Path, Mapping[str, Array
             print(f"{name} is left out: {error}")
 
 
-def measured(
-    names: Sequence[str], runtime: RuntimeCosts, *, memory: bool, quick: bool
-) -> tuple[list[ModelSamples], list[ModelSamples]]:
-    """Samples of the tested models, and of the calibration models."""
+def measured(names: Sequence[str], runtime: RuntimeCosts, *, memory: bool) -> Iterator[ModelSamples]:
+    """Samples of the tested models; one that cannot be measured is left out, with a message."""
     effort = Effort(uniform=4 if memory else 0, random=2 if memory else 0)
-    found = []
     for name, path, inputs in tested(names):
         try:
             one = measured_samples(path, effort, base_mib=runtime.base_mib, inputs=inputs, cache=CACHE, say=say)
         except MoparError as error:
             print(f"{name} is left out: {error}")
             continue
-        found.append(replace(one, family=family_of(name)))
         say(f"{name}: {len(one.kernels)} kernels, {one.unmatched} unmatched, {len(one.memory)} slices")
+        yield replace(one, family=family_of(name))
+
+
+def calibration(runtime: RuntimeCosts, *, memory: bool, quick: bool) -> Iterator[ModelSamples]:
+    """Samples of the calibration models."""
     count, slices = (24, 8) if quick else (SYNTHETIC, SYNTHETIC_MEMORY)
-    made = []
     for number, name in enumerate(itertools.islice(synthetic.names(), count)):
         own = Effort(uniform=2, random=1) if memory and number < slices else Effort(uniform=0, random=0)
         with tempfile.TemporaryDirectory(prefix="mopar-benchmark-") as folder:
             path = synthetic.write(name, Path(folder) / f"{name}.onnx")
-            made.append(measured_samples(path, own, base_mib=runtime.base_mib, cache=CACHE, say=say))
-    return found, made
+            yield measured_samples(path, own, base_mib=runtime.base_mib, cache=CACHE, say=say)
 
 
 def predictions(model: ModelSamples, fit: str, resources: ResourceModel) -> Iterator[Prediction]:
@@ -194,13 +206,13 @@ def misses(found: Sequence[Prediction]) -> list[tuple[str, ...]]:
 
 
 def leave_families_out(
-    models: Sequence[ModelSamples], made: Sequence[ModelSamples], fit: Callable[[list[ModelSamples]], ResourceModel]
+    models: Sequence[ModelSamples], samples: Measured, fit: Callable[[list[ModelSamples]], ResourceModel]
 ) -> Iterator[Prediction]:
     """Predict each model from a fit that excludes its family, and from one to calibration models alone."""
-    alone = fit(list(made))
+    alone = fit([*samples.calibration])
     for family in dict.fromkeys(model.family for model in models):
         say(f"fitting without {family}")
-        without = fit([*made, *(other for other in models if other.family != family)])
+        without = fit([*samples.calibration, *(other for other in samples.tested if other.family != family)])
         for model in models:
             if model.family == family:
                 yield from predictions(model, "family out", without)
@@ -213,21 +225,30 @@ def main() -> None:
     arguments.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}, fewer calibration models")
     arguments.add_argument("--no-memory", action="store_true", help="latency alone")
     arguments.add_argument("--fit", type=Path, metavar="FILE", help="write the model fitted to everything")
+    arguments.add_argument("--keep", type=Path, metavar="FILE", help="write what was measured, for --fit-to elsewhere")
+    arguments.add_argument("--fit-to", type=Path, metavar="FILE", help="kept on another machine; fits are scaled here")
     options = arguments.parse_args()
     say_where(0, "scikit-learn")
     every = [name for name in ZOO if name in zoo.MODELS] + list(architectures.FULL)
     names = options.models.split(",") if options.models else list(QUICK) if options.quick else every
+    elsewhere = read_json(options.fit_to, Measured, error=UsageError) if options.fit_to else None
     runtime = runtime_costs(progress=say)
-    models, made = measured(names, runtime, memory=not options.no_memory, quick=options.quick)
-
+    memory = not options.no_memory
+    models = tuple(measured(names, runtime, memory=memory))
+    samples = elsewhere or Measured(models, tuple(calibration(runtime, memory=memory, quick=options.quick)))
+    short = short_benchmark(lambda stage, _share: say(stage)) if elsewhere is not None else None
+    if options.keep is not None:
+        write_whole(options.keep, to_json(samples))
     if options.fit is not None:
-        write_whole(options.fit, encoded(fitted([*made, *models], [*made, *models], runtime)))
+        everything = [*samples.calibration, *samples.tested]
+        write_whole(options.fit, encoded(fitted(everything, everything, runtime)))
         say(f"written to {options.fit}")
 
-    def fit(samples: list[ModelSamples]) -> ResourceModel:
-        return fitted(samples, samples, runtime, errors=False)
+    def fit(chosen: list[ModelSamples]) -> ResourceModel:
+        own = fitted(chosen, chosen, runtime, errors=False)
+        return own if short is None else scale(own, short)
 
-    found = list(leave_families_out(models, made, fit))
+    found = list(leave_families_out(models, samples, fit))
     columns = (
         "model",
         *(f"{fit}: {what}" for fit in ("family out", "synthetic") for what in ("1 thread", "2 threads", "memory")),
@@ -239,8 +260,8 @@ def main() -> None:
     if missed:
         print("off by more than the goal for p95:\n")
         table(("what", "fit", "model", "layers", "predicted", "measured", "error"), missed)
-    document = {"predictions": found, "tested": [m.timings for m in models], "calibration": [m.timings for m in made]}
-    write_raw(options.json, "resource_model", document)
+    timings = {"tested": [m.timings for m in models], "calibration": [m.timings for m in samples.calibration]}
+    write_raw(options.json, "resource_model", {"predictions": found, **timings})
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The shipped resource model on a machine that was never calibrated: scaled by a short benchmark."""
 
+import bisect
 import contextlib
 import itertools
 import math
-import statistics
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def resources_here(progress: Progress = lambda _stage, _share: None) -> Resource
             return read_resources(scaled)
     reference = shipped_resources()
     progress("never calibrated here: scaling by a short benchmark", 0.0)
-    model = scale(reference, _benchmark(progress))
+    model = scale(reference, short_benchmark(progress))
     model = replace(model, runtime=runtime_costs(progress=lambda line: progress(line, None)))
     with contextlib.suppress(OSError):  # a cache that cannot be written is none
         write_whole(scaled, encoded(model))
@@ -71,25 +72,26 @@ def shipped_resources() -> ResourceModel:
 def scale(reference: ResourceModel, measured: list[ModelSamples]) -> ResourceModel:
     """The same laws at this machine's speed.
 
-    Each family's rates are multiplied by the ratio of measured to predicted time of its kernels (the median over
-    kernels), drawn towards the ratio of all kernels where the benchmark spends little time in the family.
+    Each family's rates are multiplied by the ratio of measured to predicted time of its kernels, drawn towards the
+    ratio of all kernels where the benchmark spends little time in the family. The ratio is a median in which a kernel
+    counts by the square root of its time: most kernels take microseconds, which say little of the rates.
 
     Args:
         reference: fitted on another machine.
         measured: a few models on this one.
     """
-    ratios: dict[str, list[float]] = {}
+    ratios: dict[str, list[_Ratio]] = {}
     spent_ms: dict[str, float] = {}
     for model in measured:
         predicted = reference.kernel_times([kernel.work for kernel in model.kernels], model.working_bytes)
         for kernel, time_of in zip(model.kernels, predicted, strict=True):
-            ratios.setdefault(kernel.work.family, []).append(_log_ratio(kernel, time_of.one_ms))
+            ratios.setdefault(kernel.work.family, []).append(_ratio(kernel, time_of.one_ms))
             spent_ms[kernel.work.family] = spent_ms.get(kernel.work.family, 0.0) + kernel.one_ms
-    overall = statistics.median(itertools.chain.from_iterable(ratios.values())) if ratios else 0.0
+    overall = _median([*itertools.chain.from_iterable(ratios.values())]) if ratios else 0.0
     families = {}
     for name, family in reference.families.items():
         trust = spent_ms.get(name, 0.0) / (spent_ms.get(name, 0.0) + _SHRINK_MS)
-        own = statistics.median(ratios[name]) if name in ratios else overall
+        own = _median(ratios[name]) if name in ratios else overall
         factor = math.exp(trust * own + (1.0 - trust) * overall)
         families[name] = replace(
             family,
@@ -106,12 +108,27 @@ def scale(reference: ResourceModel, measured: list[ModelSamples]) -> ResourceMod
     )
 
 
-def _log_ratio(kernel: KernelSample, predicted_ms: float) -> float:
-    return math.log(max(kernel.one_ms, 1e-4) / max(predicted_ms, 1e-4))
+@dataclass(frozen=True, slots=True, order=True)
+class _Ratio:
+    """The logarithm of a kernel's measured over its predicted time, and how much it counts."""
+
+    log: float
+    weight: float
 
 
-def _benchmark(progress: Progress) -> list[ModelSamples]:
-    """Calibration models of every kind, one after the other, for two thirds of a minute at most."""
+def _ratio(kernel: KernelSample, predicted_ms: float) -> _Ratio:
+    return _Ratio(math.log(max(kernel.one_ms, 1e-4) / max(predicted_ms, 1e-4)), math.sqrt(kernel.one_ms))
+
+
+def _median(ratios: Sequence[_Ratio]) -> float:
+    """The logarithm below which half of the weight is."""
+    ordered = sorted(ratios)
+    below = [*itertools.accumulate(ratio.weight for ratio in ordered)]
+    return ordered[bisect.bisect_left(below, below[-1] / 2)].log
+
+
+def short_benchmark(progress: Progress = lambda _stage, _share: None) -> list[ModelSamples]:
+    """Calibration models of every kind, timed one after the other, for two thirds of a minute at most."""
     until = time.monotonic() + _SECONDS
     found: list[ModelSamples] = []
     for number, name in enumerate(itertools.islice(synthetic.names(), len(synthetic.RECIPES))):
