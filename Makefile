@@ -62,7 +62,7 @@ slow: .venv/.dev .venv/.sam
 	$(BIN)/python -m pytest -m slow $(TESTS)
 
 avx2: .venv/.dev
-	$(BIN)/python tools/without_avx512.py $(BIN)/python -m pytest -m "not slow and not models and not native" $(or $(TESTS),$(BY_CPU))
+	$(BIN)/python tools/without_avx512.py $(BIN)/python -m pytest -m "not slow and not models" $(or $(TESTS),$(BY_CPU))
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks --run $(BENCHMARKS)

@@ -37,7 +37,8 @@ def test_the_sum_reads_the_input_through_a_convolution(operator: str, skip_first
     inputs = {"x": np.array([-0.0, np.inf, 1e-38, *range(16 * 63 - 3)], np.float32).reshape(1, 16, 9, 7)}
     found = rewritten(model)
     assert [node.op_type for node in found.graph.node].count("Conv") == 2
-    np.testing.assert_array_equal(run(found, inputs)["y"], run(model, inputs)["y"])
+    # The engine may add within the convolution then, and in another order.
+    np.testing.assert_allclose(run(found, inputs)["y"], run(model, inputs)["y"], rtol=1e-6)
 
 
 def test_what_fills_no_block_or_is_not_converted_stays() -> None:

@@ -33,7 +33,6 @@ def large(tmp_path: Path) -> Path:
     return built(tmp_path / "large.onnx", tmp_path / "bundle", pieces=2).root
 
 
-@pytest.mark.native
 def test_a_gateway_holds_little(large: Path, tmp_path: Path) -> None:
     x = np.linspace(-1, 1, FLOATS, dtype=np.float32)
     with served(large, tmp_path / "cache") as (process, url), Client(url) as client:

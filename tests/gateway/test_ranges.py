@@ -64,7 +64,6 @@ async def answers(bundle: Bundle, counts: list[int], expect: Callable[[int], str
         await executor.close()
 
 
-@pytest.mark.native
 @pytest.mark.cgroup
 def test_every_size_of_a_stated_range_is_answered(wide: Path, tmp_path: Path) -> None:
     bundle = built(wide, tmp_path / "b", f"1..{SMALL}..{LARGE}x32")
@@ -78,7 +77,6 @@ def test_every_size_of_a_stated_range_is_answered(wide: Path, tmp_path: Path) ->
     uvloop.run(answers(bundle, [1, SMALL, LARGE, LARGE + 1, 7], expect, wide))
 
 
-@pytest.mark.native
 @pytest.mark.cgroup
 def test_sizes_beyond_a_point_are_refused_with_what_widens_it(wide: Path, tmp_path: Path) -> None:
     bundle = built(wide, tmp_path / "b", f"{SMALL}x32")

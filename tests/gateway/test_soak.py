@@ -17,7 +17,6 @@ def test_mixed_sizes_at_once(model: str, kind: str) -> None:
     assert holds(scenario, tally), (row(scenario, tally), tally.errors)
 
 
-@pytest.mark.native
 @pytest.mark.models
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_few_mixed_sizes_at_once(kind: str) -> None:

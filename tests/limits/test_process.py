@@ -33,7 +33,6 @@ def start(code: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-@pytest.mark.native
 def test_cpu_time_includes_threads_that_have_ended() -> None:
     with start(BURN) as process:
         assert process.stdout is not None

@@ -8,7 +8,6 @@ from mopar.machine import machine_facts
 from mopar.measurement.call_costs import runtime_costs
 
 
-@pytest.mark.native
 def test_constants_are_of_functions_that_do_next_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tests take what was measured before; nothing here depends on how fast the machine is."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

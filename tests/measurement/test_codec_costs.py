@@ -29,7 +29,6 @@ def test_a_line_through_what_was_measured() -> None:
         costs.of("zip", 4, MIB)
 
 
-@pytest.mark.native
 def test_every_codec_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured, "cache_directory", lambda: tmp_path)
     told: list[str] = []

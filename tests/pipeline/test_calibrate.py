@@ -62,7 +62,6 @@ def test_a_tiny_calibration_predicts(tmp_path: Path) -> None:
     assert all(family.fixed_ms > 0 for family in model.families.values())
 
 
-@pytest.mark.native
 def test_a_machine_that_was_never_calibrated_is_benchmarked_once(
     tmp_path: Path, new_cache: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

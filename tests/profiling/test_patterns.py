@@ -110,7 +110,6 @@ def test_runs_are_found_where_time_or_memory_changes() -> None:
     assert found[2].mean_ms == pytest.approx(3.0, rel=0.05)
 
 
-@pytest.mark.native
 def test_a_thousand_layers_take_less_than_a_third_of_a_second() -> None:
     noise = np.random.default_rng(0).normal(1.0, 0.2, (2, 1000)).clip(0.1)
     _layers([1.0], [1.0], [1.0])  # imports

@@ -64,7 +64,6 @@ def test_nothing_is_dropped_where_the_system_does_not_tell_what_was_written(
     assert dropped(made_up) == []
 
 
-@pytest.mark.native
 def test_this_process_would_drop_something() -> None:
     assert mapped._unwritten_segments()
 
@@ -77,7 +76,6 @@ def present(start: int, count: int) -> set[int]:
     return {number for number, entry in enumerate(entries) if entry >> 63}
 
 
-@pytest.mark.native
 @pytest.mark.parametrize("alone", [[0], [5], [5, 6, 9], [62, 63]])
 def test_a_page_of_its_own_is_mapped_without_those_around_it(tmp_path: Path, alone: list[int]) -> None:
     path = tmp_path / "library"
@@ -105,7 +103,6 @@ def library_kib(pid: int) -> int:
     return total
 
 
-@pytest.mark.native
 def test_a_worker_keeps_the_library_pages_that_its_calls_use(reference: Callable[[str], Path], tmp_path: Path) -> None:
     bundle = built(reference("conv_chain"), tmp_path / "bundle", pieces=1)
     calls = record(bundle, sample_inputs("conv_chain")).calls["f0"]
@@ -117,7 +114,6 @@ def test_a_worker_keeps_the_library_pages_that_its_calls_use(reference: Callable
         assert library_kib(worker.pid) < first / 2
 
 
-@pytest.mark.native
 def test_rows_of_a_table_are_not_read_ahead(tmp_path: Path) -> None:
     bundle = built(lookups_of(tmp_path / "lookups.onnx"), tmp_path / "bundle", pieces=1)
     inputs = {"x": np.zeros((1, WIDTH), np.float32), "row": np.array([7])}

@@ -31,7 +31,7 @@ from tests.platforms.aws_lambda.s3 import BUCKET, S3, serving
 from tests.platforms.aws_lambda.test_emulator import processes_of
 from tests.platforms.local import graphs
 
-pytestmark = [pytest.mark.aws, pytest.mark.native]
+pytestmark = pytest.mark.aws
 OPTIONS = LambdaOptions(emulate=True)
 NAME = "emulated"
 PATIENCE_S = 20.0

@@ -39,7 +39,7 @@ from tests.platforms.local import graphs
 from tests.platforms.local.leftovers import is_dead, nothing_left, workers_of
 from tests.runtime.running import save
 
-pytestmark = [pytest.mark.aws, pytest.mark.native, pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.aws, pytest.mark.usefixtures("nothing_left")]
 __all__ = ["nothing_left"]
 
 Values = dict[tuple[str, str], TensorValue | StoredValue]

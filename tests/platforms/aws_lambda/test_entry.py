@@ -271,7 +271,6 @@ def test_what_fails_is_named(bundle: Bundle, unpacked: Path, tmp_path: Path, mon
 
 
 @pytest.mark.aws
-@pytest.mark.native
 def test_the_packages_answer_in_emulators(
     bundle: Bundle,
     tmp_path: Path,

@@ -161,7 +161,6 @@ def test_threads_are_those_of_the_memory_unless_the_plan_is_for_lambda(bundle: B
     assert found == [0, 1]
 
 
-@pytest.mark.native
 def test_an_image_is_run_by_its_entry_point_from_the_same_folder(bundle: Bundle, tmp_path: Path) -> None:
     first, second = make_packages(bundle, PackageSettings(kind="image"), tmp_path, lambda _: None)
     text = (first.path / "Containerfile").read_text()

@@ -38,7 +38,6 @@ def packages(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 @pytest.mark.aws
-@pytest.mark.native
 @pytest.mark.parametrize("inline_bytes", [None, 0], ids=["in the state", "in the bucket"])
 def test_packaged_functions_answer_as_the_model_does(
     inline_bytes: int | None,

@@ -31,7 +31,7 @@ from tests.models import sample_inputs
 from tests.models.answers import answers
 from tests.platforms.container.engines import containers, engine, leftovers, options, process_of, removed_afterwards
 
-pytestmark = [pytest.mark.container, pytest.mark.native]
+pytestmark = pytest.mark.container
 
 NAME, OTHER = "tested", "another"
 BASE = "localhost/mopar/base-of-tests:1"

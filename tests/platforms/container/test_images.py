@@ -25,8 +25,6 @@ from mopar.runtime.config import read_config
 from mopar.types import UsageError
 from tests.bundle.plans import built
 
-pytestmark = pytest.mark.native  # images hold the Python that runs here
-
 MIB = 1 << 20
 MOST_MIB = 95
 """Of a function's image without its graphs. 87 with the Python here; they differ."""

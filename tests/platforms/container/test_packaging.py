@@ -15,8 +15,6 @@ from mopar.platforms.container.platform import PLATFORM
 from mopar.types import UsageError
 from tests.bundle.plans import MEMORY_MIB, built
 
-pytestmark = pytest.mark.native  # images hold the Python that runs here
-
 NAME = "packaged"
 
 

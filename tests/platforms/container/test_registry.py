@@ -25,7 +25,7 @@ from tests.models import sample_inputs
 from tests.models.answers import answers
 from tests.platforms.container.engines import engine, leftovers, registry_program, removed_afterwards, runtime
 
-pytestmark = [pytest.mark.container, pytest.mark.native]
+pytestmark = pytest.mark.container
 
 NAME, MODEL = "pushed", "skip"
 LIMIT_MIB = 64

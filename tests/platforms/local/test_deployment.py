@@ -129,7 +129,6 @@ def test_a_worker_is_pinned_to_the_cores_that_it_was_given(spec: WorkerSpec) -> 
         WorkerProcess(dataclasses.replace(spec, cores=(4000,)))
 
 
-@pytest.mark.native
 def test_a_worker_takes_little_memory(spec: WorkerSpec) -> None:
     """Python, ctypes and ONNX Runtime with a small graph took 13 MiB of anonymous memory, with numpy 28."""
     with WorkerProcess(spec) as worker:

@@ -30,7 +30,6 @@ def test_cores_count_from_one_and_the_caller_is_left_out() -> None:
     assert entries["session.intra_op_thread_affinities"] == "2,5;3"
 
 
-@pytest.mark.native
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core alone")
 def test_a_worker_of_two_threads_keeps_them_apart(tmp_path: Path) -> None:
     path = graphs.allocate(tmp_path / "graph.onnx")

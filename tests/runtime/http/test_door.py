@@ -378,7 +378,6 @@ def test_it_holds_these_modules_and_no_others(mlp: Path) -> None:
     assert own - {"atexit"} <= MODULES | {"_json", "select"}
 
 
-@pytest.mark.native
 def test_it_takes_little_more_memory_than_a_worker(mlp: Path, reference: Callable[[str], Path]) -> None:
     """The difference was 0.7 MiB when it was measured (docs/architecture.md)."""
     with WorkerProcess(WorkerSpec("f0", (GraphFile(reference("mlp"), EngineOptions(), ("x",), ("y",)),))) as worker:
