@@ -28,7 +28,10 @@ def instructions(library: Path) -> list[int]:
     command = ["objdump", "--disassemble", "--no-show-raw-insn", "--section=.text", str(library)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as dump:
         assert dump.stdout is not None
-        return [int(line.split(":", 1)[0], 16) for line in dump.stdout if "xgetbv" in line]
+        found = [int(line.split(":", 1)[0], 16) for line in dump.stdout if "xgetbv" in line]
+    if dump.returncode:
+        sys.exit(f"{library}: objdump cannot read it")
+    return found
 
 
 def text_begins(library: Path) -> int:
