@@ -80,6 +80,16 @@ def spread(samples: Sequence[float]) -> Spread:
     return Spread(len(samples), cuts[0], cuts[4], statistics.median(samples), cuts[14], cuts[18])
 
 
+def error_cells(errors: Sequence[float], goals: tuple[float, float]) -> tuple[str, str]:
+    """Median and p95 of relative errors, whatever their sign, each with its goal and whether it is met."""
+    found = spread([abs(error) for error in errors])
+    middle, tail = (
+        f"{value:.1%} (goal {goal:.0%}: {met(value <= goal)})"
+        for value, goal in zip((found.p50, found.p95), goals, strict=True)
+    )
+    return middle, tail
+
+
 def code_digest(*more: Path) -> str:
     """Digest of mopar's sources and ``more`` files: what kept results depend on."""
     found = hashlib.sha256()
