@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from benchmarks.__main__ import listed
 from benchmarks.architectures import FULL, SUITE, Architecture
 from benchmarks.architectures.families import FAMILIES
 from benchmarks.architectures.trial import Served, Trial, Tried
+from benchmarks.handover import small
+from benchmarks.held_time import requests_of
 from benchmarks.resource_model import ZOO
 from mopar.shapes import parse_shapes
 
@@ -112,3 +115,9 @@ def test_a_step_is_measured_on_one_machine(tmp_path: Path) -> None:
     samples = json.loads(raw.read_text())["samples_ms"]
     assert {name: len(found) for name, found in samples.items()} == dict.fromkeys(samples, 2)
     assert all(value > 0 for name, found in samples.items() if name.startswith("engine") for value in found)
+
+
+def test_a_caller_times_a_chain_that_its_functions_pass_on(tmp_path: Path) -> None:
+    bundle, feeds = small(tmp_path)
+    (request,) = uvloop.run(requests_of(bundle, feeds, 1))
+    assert request.asked_ms >= request.held_ms > 0
