@@ -8,6 +8,8 @@ three requests. Layers are timed immediately before, even where a profile exists
 within minutes. `verify` takes its time of twenty requests in a row, half a second in which a shared host may be busy
 with something else: each plan is verified --repeat times, in turns with the model's other plans, and the medians count.
 
+--models takes architectures of benchmarks/architectures too, in full size.
+
 With --advice, models of the zoo instead, each with the plan of `mopar plan` for this machine and the paper's prices.
 Goals: the median error of latency within 5%, that of memory within 10%; plans and functions beyond them are listed.
 """
@@ -22,6 +24,7 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks.architectures.named import named
 from benchmarks.common import error_cells, met, parser, say_where, table, write_raw
 from benchmarks.layers import retimed
 from mopar.bundle import build, open_bundle
@@ -31,7 +34,6 @@ from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.pipeline.verify import verify
 from mopar.types import InfeasibleError, Plan, Profile
 from mopar.types.reports import Verification
-from tests.models import MODELS, materialise, sample_inputs
 
 NAMES = ("resnet50", "minilm", "ppocr-rec", "bilstm", "two_input")
 REQUESTS = 3
@@ -113,8 +115,8 @@ def verified(name: str, wanted: Callable[[Profile], Iterator[tuple[str, Plan]]],
     def say(line: str) -> None:
         print(f"  {name}: {line}", file=sys.stderr, flush=True)
 
-    path = materialise(name)
-    requests = [sample_inputs(name, seed) for seed in range(REQUESTS)]
+    path, inputs_of = named(name)
+    requests = [inputs_of(seed) for seed in range(REQUESTS)]
     with tempfile.TemporaryDirectory(prefix="mopar-prediction-") as folder:
         inputs = Path(folder) / "inputs.npz"
         np.savez(inputs, allow_pickle=False, **requests[0])
@@ -189,7 +191,7 @@ def advice_summary(all_of_them: list[Verified]) -> None:
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--models", help=f"of {', '.join(MODELS)}")
+    arguments.add_argument("--models", help="of the zoo, or architectures in full size, separated by commas")
     arguments.add_argument("--advice", action="store_true", help="the advised plan alone, of models of the zoo")
     arguments.add_argument("--repeat", type=int, default=3, help="verifications of each plan")
     options = arguments.parse_args()

@@ -28,6 +28,7 @@ import numpy as np
 
 from benchmarks import architectures
 from benchmarks.architectures.families import family_of
+from benchmarks.architectures.named import named
 from benchmarks.common import error_cells, parser, say_where, table, write_raw
 from mopar.costmodel.networks import synthetic
 from mopar.costmodel.resource_file import encoded
@@ -98,12 +99,9 @@ def tested(names: Sequence[str]) -> Iterator[tuple[str, Path, Mapping[str, Array
     """Each model's file and inputs; one that cannot be made is left out, with a message."""
     for name in names:
         try:
-            if name in zoo.MODELS:
-                yield name, zoo.materialise(name), zoo.sample_inputs(name)
-            else:
-                item = architectures.FULL[name]
-                yield name, architectures.materialise(item), item.request()
-        except (MoparError, RuntimeError, OSError, KeyError) as error:
+            path, inputs = named(name)
+            yield name, path, inputs(0)
+        except (MoparError, RuntimeError, OSError) as error:
             print(f"{name} is left out: {error}")
 
 
