@@ -136,7 +136,8 @@ def test_parts_that_exchange_answer_right(tmp_path: Path, flags: Flags, parts: i
     uvloop.run(main())
 
 
-def test_sizes_that_are_not_known_beforehand_go_through_the_gateway(tmp_path: Path, flags: Flags) -> None:
+def test_sizes_that_are_not_foreseen_go_through_the_gateway(tmp_path: Path, flags: Flags) -> None:
+    """In the first request; the next ones have the same shapes."""
     unknown = TensorSpec("", "float32", ("n", WIDTH))
     bundle = stepped(tmp_path / "b", write, GIVEN, unknown, steps=STEPS)
 
@@ -146,7 +147,7 @@ def test_sizes_that_are_not_known_beforehand_go_through_the_gateway(tmp_path: Pa
                 feeds = sample(seed)
                 assert_right(await served.ask(feeds), feeds)
             assert len(served.timings) == 3 * len(bundle.manifest.calls)
-            assert flags.found == []
+            assert len(flags.found) == 2
 
     uvloop.run(main())
 

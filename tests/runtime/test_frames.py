@@ -13,12 +13,12 @@ PATHS = st.binary(max_size=30).map(lambda path: path.decode("utf-8", "surrogatee
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=30) | PATHS
 NUMBERS = st.integers(0, 2**64 - 1)
 SHAPES = st.lists(st.integers(0, 2**63 - 1), max_size=12).map(tuple) | st.just((1,) * 255)
-REFS = st.builds(TensorRef, st.integers(0, 255), SHAPES, st.integers(0, 2**32 - 1), NUMBERS, NUMBERS)
+REFS = st.builds(TensorRef, st.integers(0, 255), SHAPES, st.integers(0, 2**32 - 1), NUMBERS, NUMBERS, st.booleans())
 MANY = st.lists(REFS, max_size=6)
 
 
 def fields_of(ref: TensorRef) -> tuple[object, ...]:
-    return ref.code, ref.shape, ref.segment, ref.offset, ref.nbytes
+    return ref.code, ref.shape, ref.segment, ref.offset, ref.nbytes, ref.foreseen
 
 
 def all_told(refs: list[TensorRef]) -> list[tuple[object, ...]]:

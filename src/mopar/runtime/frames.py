@@ -7,10 +7,10 @@ Frames contain no tensors, only their places in shared memory. All numbers are l
     READY   worker -> gateway   one for INIT, one for each LOAD
     ATTACH  gateway -> worker   a shared memory segment (its descriptor travels with the frame)
     DETACH  gateway -> worker   forget a segment
-    RUN     gateway -> worker   run a graph on these inputs; where outputs of known size go
+    RUN     gateway -> worker   run a graph on these inputs; where outputs go whose size is known, or foreseen
     CHAIN   gateway or worker -> worker   a RUN, and what to send to which peer after it: a RUN or a CHAIN
     PEER    gateway -> worker   what the gateway sends to another worker by (its descriptor travels with the frame)
-    FETCH   gateway -> worker   where the outputs of unknown size go
+    FETCH   gateway -> worker   where the outputs go that have no place
     DONE    worker -> gateway   how long it took, outputs that have no place, whether it was passed on; answers RUN,
                                 CHAIN and FETCH
     FAILED  worker -> gateway   one line of text, and whether inputs were refused; answers any of the gateway's
@@ -39,7 +39,7 @@ NOWHERE = 0
 OPTIMIZE, PREPACK, ARENA, MEMORY_PATTERN = 1, 2, 4, 8
 
 _HEAD = struct.Struct("<BxHI")
-_TENSOR = struct.Struct("<BBxxIQQ")
+_TENSOR = struct.Struct("<BB?xIQQ")
 _TIMES = struct.Struct("<QQ")
 _SEGMENT = struct.Struct("<IxxxxQ")
 _TEXT = struct.Struct("<I")
@@ -49,12 +49,18 @@ CHAIN_BYTES = _HEAD.size + _SEGMENT.size
 
 
 class TensorRef:
-    """A tensor's type, shape and place: ``nbytes`` at ``offset`` of a shared memory segment."""
+    """A tensor's type, shape and place: ``nbytes`` at ``offset`` of a shared memory segment.
 
-    __slots__ = ("code", "nbytes", "offset", "segment", "shape")
+    ``foreseen`` where an output may turn out to have another shape; all of a call that are foreseen then have no place.
+    """
 
-    def __init__(self, code: int, shape: tuple[int, ...], segment: int, offset: int, nbytes: int) -> None:
+    __slots__ = ("code", "foreseen", "nbytes", "offset", "segment", "shape")
+
+    def __init__(
+        self, code: int, shape: tuple[int, ...], segment: int, offset: int, nbytes: int, foreseen: bool = False
+    ) -> None:
         self.code = code
+        self.foreseen = foreseen
         self.shape = shape
         self.segment = segment
         self.offset = offset
@@ -222,9 +228,10 @@ def _unpack_texts(frame: memoryview, position: int) -> list[str]:
 def _pack_tensors(tensors: "Sequence[TensorRef]") -> bytes:
     return b"".join(
         struct.pack(
-            f"<BBxxIQQ{len(tensor.shape)}q",
+            f"<BB?xIQQ{len(tensor.shape)}q",
             tensor.code,
             len(tensor.shape),
+            tensor.foreseen,
             tensor.segment,
             tensor.offset,
             tensor.nbytes,
@@ -237,9 +244,9 @@ def _pack_tensors(tensors: "Sequence[TensorRef]") -> bytes:
 def _unpack_tensors(frame: memoryview, position: int) -> list[TensorRef]:
     tensors = []
     while position < len(frame):
-        code, rank, segment, offset, nbytes = _TENSOR.unpack_from(frame, position)
+        code, rank, foreseen, segment, offset, nbytes = _TENSOR.unpack_from(frame, position)
         position += _TENSOR.size
         shape = struct.unpack_from(f"<{rank}q", frame, position)
         position += 8 * rank
-        tensors.append(TensorRef(code, shape, segment, offset, nbytes))
+        tensors.append(TensorRef(code, shape, segment, offset, nbytes, foreseen))
     return tensors

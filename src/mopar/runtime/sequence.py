@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 ABORT = 0
 """The flag that ends all sequences of a group: their outputs are not needed any more, or cannot be computed."""
 
-ENDED, STOPPED, REFUSED = range(3)
-"""Outcome of a sequence: all runs ended; it stopped before, at ABORT or the deadline; the engine refused a run."""
+ENDED, STOPPED, REFUSED, MISFIT = range(4)
+"""Outcome of a sequence: all runs ended; it stopped before, at ABORT or the deadline; the engine refused a run; an output
+has not the size that was foreseen."""
 
 MAX_FLAGS = 1 << 16
 
@@ -54,7 +55,7 @@ class Step:
 def pack_sequence(steps: list[Step], segment: int, offset: int, deadline_ns: int) -> bytes:
     """RUN_SEQUENCE: runs in order; the place of their flags; when waiting ends, on the clock of ``monotonic_ns``.
 
-    Every output must have a place.
+    Every output must have a place, of known or foreseen size.
 
     Raises:
         ValueError: the runs are too many for a frame.

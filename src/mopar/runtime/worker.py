@@ -58,6 +58,7 @@ class Worker:
         self._segments: dict[int, tuple[mmap.mmap, int]] = {}
         self._kept: dict[bytes, AnyBound] = {}
         self._passing: AnyBound | None = None
+        self._foreseen: dict[int, TensorRef] = {}
         self._peers: dict[int, int] = {}
         self._ran = False
 
@@ -162,9 +163,12 @@ class Worker:
                 raise
             raise RefusedError(str(error)) from error
         compute_ns = perf_counter_ns() - started_ns
+        self._place_foreseen(bound)
         made = [_described(bound.describe(i)) for i in bound.pending]
+        if not made:
+            self._forget()
         held_ns = perf_counter_ns() - arrived_ns  # not what follows: the peer may run on this core from then on
-        passed = chain is not None and self._pass_on(*chain[1:])
+        passed = chain is not None and not made and self._pass_on(*chain[1:])
         return frames.pack_done(held_ns, compute_ns, made, passed=passed)
 
     def _pass_on(self, peer: int, following: memoryview, segment: int, abort: int) -> bool:
@@ -184,8 +188,9 @@ class Worker:
         if bound is not None:
             return bound
         graph, inputs, outputs = frames.unpack_run(memoryview(frame))
-        places = [None if ref.segment == frames.NOWHERE else self._place(ref) for ref in outputs]
+        places = [None if ref.foreseen or ref.segment == frames.NOWHERE else self._place(ref) for ref in outputs]
         bound = self._sessions[graph].bind([self._place(ref) for ref in inputs], places)
+        self._foreseen = {i: ref for i, ref in enumerate(outputs) if ref.foreseen}
         if not bound.lasting:
             self._passing = bound
             return bound
@@ -193,6 +198,20 @@ class Worker:
             self._kept.pop(next(iter(self._kept))).close()
         self._kept[frame] = bound
         return bound
+
+    def _place_foreseen(self, bound: "AnyBound") -> bool:
+        """After a run: copy outputs to the places that were foreseen; none where one of them has another shape.
+
+        They are not bound to these places before, since the engine fails in the middle of a run where they do not fit.
+        """
+        for i, ref in self._foreseen.items():
+            found = bound.describe(i)
+            if (found.code, found.shape, found.nbytes) != (ref.code, ref.shape, ref.nbytes):
+                return False
+        for i, ref in self._foreseen.items():
+            bound.copy(i, self._place(ref).address)
+            bound.pending.remove(i)
+        return True
 
     def _run_sequence(self, frame: memoryview, began_ns: int) -> bytes:
         steps, segment, offset, deadline_ns = sequence.unpack_sequence(frame)
@@ -213,7 +232,11 @@ class Worker:
                     flags.raise_flag(sequence.ABORT)
                     return sequence.pack_sequence_done(sequence.REFUSED, times, str(error))
                 ended_ns = perf_counter_ns()
+                if not self._place_foreseen(bound):
+                    flags.raise_flag(sequence.ABORT)
+                    return sequence.pack_sequence_done(sequence.MISFIT, times)
                 flags.raise_flag(step.flag)
+                self._forget()
             now_ns = perf_counter_ns()
             times.append((now_ns - began_ns, ended_ns - started_ns, started_ns - ready_ns))
             began_ns = now_ns
@@ -245,6 +268,7 @@ class Worker:
 
     def _forget(self) -> None:
         """Release the last call's tensors, if they are not kept."""
+        self._foreseen.clear()
         if self._passing is not None:
             self._passing.close()
             self._passing = None

@@ -13,7 +13,7 @@ import uvloop
 from mopar.gateway.arrays import Array
 from mopar.platforms.local import Arena, LocalFunction, SequenceResult, WorkerSpec
 from mopar.runtime.frames import TensorRef, pack_run
-from mopar.runtime.sequence import ABORT, Step, pack_sequence
+from mopar.runtime.sequence import ABORT, ENDED, STOPPED, Step, pack_sequence
 from mopar.types import DeploymentError, RequestError
 from tests.graph.composed import run_file
 from tests.models import sample_inputs
@@ -110,7 +110,7 @@ def test_a_run_begins_when_the_flags_that_it_waits_for_are_raised(mlp: tuple[Wor
             whole_ns = time.perf_counter_ns() - started_ns
             for answer in group.answers():
                 assert_close(answer, want)
-            assert (result.complete, result.attempts, group.flag(ABORT + 2)) == (True, 1, 1)
+            assert (result.outcome, result.attempts, group.flag(ABORT + 2)) == (ENDED, 1, 1)
             assert all(held_ns >= compute_ns + waiting_ns > 0 for held_ns, compute_ns, waiting_ns in result.times_ns)
             assert whole_ns - 20_000_000 < sum(held_ns for held_ns, _, _ in result.times_ns) < whole_ns
             assert sum(waiting_ns for _, _, waiting_ns in result.times_ns) > 190_000_000
@@ -129,7 +129,7 @@ def test_a_worker_killed_while_it_waits_runs_only_what_was_not_made(mlp: tuple[W
             kill(calls)
             group.raise_flag(OTHERS)
             result = await task
-            assert (result.complete, result.attempts, result.times_ns[0][1]) == (True, 2, 0)
+            assert (result.outcome, result.attempts, result.times_ns[0][1]) == (ENDED, 2, 0)
             assert group.answers()[0] == bytes(len(want))
             assert_close(group.answers()[1], want)
 
@@ -149,7 +149,7 @@ def test_waiting_ends_with_an_abort_or_the_deadline(mlp: tuple[WorkerSpec, Group
             if aborted:
                 group.raise_flag(ABORT)
             result = await task
-            assert (result.complete, len(result.times_ns)) == (False, 1)
+            assert (result.outcome, len(result.times_ns)) == (STOPPED, 1)
             assert (calls.function.pid, calls.restarts) == (pid, [])
 
     uvloop.run(main())

@@ -34,6 +34,7 @@ class Chain:
 
     Attributes:
         times_ns: held and compute time of each call that has ended, in order; 0 where they were lost with the worker.
+        misfit: whether the next call has run too, and an output has another size than was foreseen.
 
     Args:
         functions: all free, in the chain's order.
@@ -43,6 +44,7 @@ class Chain:
 
     def __init__(self, functions: Sequence[LocalFunction], deadline: float, abort: Callable[[], None]) -> None:
         self.times_ns: list[tuple[int, int]] = []
+        self.misfit = False
         self._functions = functions
         self._deadline = deadline
         self._abort = abort
@@ -52,7 +54,7 @@ class Chain:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, frame: bytes, peers: Sequence[int], arena: Arena) -> bool:
-        """Run the calls; not all of them where a worker did not pass on.
+        """Run the calls; not all of them where a worker did not pass on, or an output has not the size foreseen.
 
         Args:
             frame: the first function's.
@@ -123,7 +125,10 @@ class Chain:
                 while len(self.times_ns) < begun:
                     self._end(0, 0)
                 continue
-            held_ns, compute_ns, _ = frames.unpack_done(reply)
+            held_ns, compute_ns, misfits = frames.unpack_done(reply)
+            if misfits:
+                self.misfit = True
+                return
             self._end(held_ns, compute_ns)
             passed = frames.was_passed(reply)
 

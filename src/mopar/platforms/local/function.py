@@ -12,7 +12,7 @@ from mopar.platforms.local.worker import WorkerConnection, WorkerProcess
 from mopar.platforms.turns import Turns, loop_time, twice
 from mopar.runtime import frames
 from mopar.runtime.frames import TensorRef
-from mopar.runtime.sequence import ENDED, REFUSED, unpack_sequence_done
+from mopar.runtime.sequence import REFUSED, unpack_sequence_done
 from mopar.segments import live_segments
 from mopar.types import DeploymentError, PlatformError, RequestError
 
@@ -25,7 +25,10 @@ _NUMBERS = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """Result of a call: places of the outputs of unknown size, in the graph's order, and its time."""
+    """Result of a call: places of the outputs that had none, in the graph's order, and its time.
+
+    Where the size of one was not as foreseen, all foreseen ones had none.
+    """
 
     placed: tuple[TensorRef, ...]
     held_ns: int
@@ -35,13 +38,13 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class SequenceResult:
-    """Result of a sequence: held, compute and waiting time of each run that ended, in ns, and whether all did.
+    """Result of a sequence: held, compute and waiting time of each run that ended, in ns, and how it ended.
 
     A run that ended before its worker died is not repeated; its time is lost, and 0 here.
     """
 
     times_ns: tuple[tuple[int, int, int], ...]
-    complete: bool
+    outcome: int
     attempts: int
 
 
@@ -79,7 +82,7 @@ class LocalFunction(Supervisor[WorkerConnection]):
         """Run a graph on tensors of ``arena``; if the worker dies during it, it is tried once more.
 
         Args:
-            frame: RUN, with places in ``arena``; outputs at NOWHERE are placed there after the run.
+            frame: RUN, with places in ``arena``; outputs that have none after the run are placed there.
             arena: the request's memory.
             deadline: on the clock of ``time.monotonic``.
             tried: how often the worker died during it before.
@@ -104,7 +107,8 @@ class LocalFunction(Supervisor[WorkerConnection]):
             deadline: on the clock of ``time.monotonic``; the same as in ``frame``.
 
         Returns:
-            Not all runs where the flag ABORT was raised, or the deadline passed while one waited for others.
+            Not all runs where the flag ABORT was raised, the deadline passed while one waited for others, or an output
+            has another size than was foreseen.
 
         Raises:
             RequestError: a graph refused its inputs.
@@ -112,8 +116,8 @@ class LocalFunction(Supervisor[WorkerConnection]):
             OutOfMemoryError: a run took more memory than the function has.
             DeploymentError: the worker died twice, did not answer in time, or is being stopped.
         """
-        (times_ns, complete), attempts = await twice(lambda: self._run_sequence(frame, arena, deadline))
-        return SequenceResult(times_ns, complete, attempts)
+        (times_ns, outcome), attempts = await twice(lambda: self._run_sequence(frame, arena, deadline))
+        return SequenceResult(times_ns, outcome, attempts)
 
     def introduce(self, worker: WorkerConnection, number: int, peer: WorkerConnection) -> None:
         """Let the worker send frames to another function's. Raises PlatformError: it has died."""
@@ -173,14 +177,14 @@ class LocalFunction(Supervisor[WorkerConnection]):
 
     async def _run_sequence(
         self, frame: bytes, arena: Arena, deadline: float
-    ) -> tuple[tuple[tuple[int, int, int], ...], bool]:
+    ) -> tuple[tuple[tuple[int, int, int], ...], int]:
         await self.until_ready(deadline)
         worker = self.shared(arena)
         reply = await self._ask(worker, frame, deadline + _GRACE_S)
         outcome, times_ns, text = unpack_sequence_done(reply)
         if outcome == REFUSED:
             raise _refused(text)
-        return tuple(times_ns), outcome == ENDED
+        return tuple(times_ns), outcome
 
     def _share(self, worker: WorkerConnection, arena: Arena) -> None:
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mopar.bundle.call_plans import CallChain, CallPlan, CallShapes, Made
 from mopar.bundle.call_shapes import Shape, check_bytes, tensor_bytes
 from mopar.platforms.local.arena import Arena
+from mopar.platforms.local.foreseen import Foreseen, ForeseenShapes
 from mopar.runtime.frames import CHAIN_BYTES, MAX_FRAME, NOWHERE, TensorRef, pack_chain, pack_run, unpack_chain
 from mopar.runtime.sequence import ABORT, MAX_FLAGS, Step, pack_sequence
 from mopar.segments import Place
@@ -26,7 +27,7 @@ _FOREVER_S = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Places of a call's outputs (NOWHERE for those of unknown size), and its RUN frame."""
+    """Places of a call's outputs (NOWHERE for those whose size is not foreseen), and its RUN frame."""
 
     outputs: Sequence[TensorRef]
     frame: bytes
@@ -34,7 +35,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class PreparedChain:
-    """The calls of a chain that workers can pass on: as many as have outputs of known sizes, and fit into a frame.
+    """The calls of a chain that workers can pass on: as many as have outputs of foreseen sizes, and fit into a frame.
 
     Attributes:
         count: how many they are, from the first on; 0 where they are fewer than two.
@@ -62,18 +63,24 @@ class PreparedChain:
 class Places:
     """A request's tensors by (tensor, producing call), all in one arena.
 
-    Tensors of known size get their places before the call that produces them runs, and frames of upcoming calls are
-    made while their producers run, when the gateway is idle.
+    Tensors whose size follows from the request's shapes, or is foreseen from requests of the same shapes, get their
+    places before the call that produces them runs, and frames of upcoming calls are made while their producers run,
+    when the gateway is idle. Where a tensor turns out to have another size than was foreseen, no more frames of this
+    request are made ahead: those that were may have shapes that follow from it.
 
     Args:
         arena: where they are.
         peers: function -> the number by which workers know it.
+        foreseen: from other requests of the same functions.
     """
 
-    def __init__(self, arena: Arena, peers: Mapping[str, int]) -> None:
+    def __init__(self, arena: Arena, peers: Mapping[str, int], foreseen: ForeseenShapes) -> None:
         self.arena = arena
         self.tensors: dict[Made, TensorRef] = {}
         self._peers = peers
+        self._all_foreseen = foreseen
+        self._foreseen = Foreseen(set())
+        self._looks_ahead = True
         self._homes: dict[Made, Place] = {}
         self._ahead: dict[str, bytes] = {}
         self._flags: list[TensorRef] = []
@@ -95,6 +102,7 @@ class Places:
             OverloadedError, DeploymentError: there is no room for ``nbytes``.
         """
         self.arena.reserve(nbytes)
+        self._foreseen = self._all_foreseen.of(values)
         self._homes = dict(homes)
         for home in homes.values():
             self.arena.borrow(home)
@@ -118,14 +126,38 @@ class Places:
         return TensorValue(name, dtype, ref.shape, b"" if place else self.arena.view(ref), place)
 
     def placed_after(self, plan: CallPlan, outputs: Sequence[TensorRef]) -> None:
-        """Note the places of a call's outputs that had none before it ran."""
-        rest = iter(outputs)
-        for name in plan.call.outputs:
-            if (name, plan.call.id) not in self.tensors:
-                self.tensors[name, plan.call.id] = next(rest)
+        """Note the places of a call's outputs that had none before it ran; also those foreseen, where one misfits."""
+        placed = [made for made in plan.made if made not in self.tensors]
+        if len(outputs) > len(placed):
+            placed = [made for made in plan.made if made not in self.tensors or self.tensors[made].foreseen]
+            self._look_no_further()
+        for made, ref in zip(placed, outputs, strict=True):
+            self.tensors[made] = ref
+            self._foreseen.note(made, ref.shape)
+
+    def misfit(self, plans: Sequence[CallPlan], among: Sequence[CallPlan]) -> None:
+        """An output has another size than was foreseen: forget the places of what is made by calls, to run them again.
+
+        Args:
+            plans: the calls.
+            among: those whose outputs are not foreseen any more.
+        """
+        self._look_no_further()
+        for plan in among:
+            for made in plan.made:
+                if made in self.tensors and self.tensors[made].foreseen:
+                    self._foreseen.vary(made)
+        for plan in plans:
+            for made in plan.made:
+                self.tensors.pop(made, None)
+
+    def _look_no_further(self) -> None:
+        self._looks_ahead = False
+        self._ahead.clear()
 
     def abort(self) -> None:
         """Make no more frames ahead; have workers wait for nothing more, and pass on nothing more."""
+        self._looks_ahead = False
         self._aborted = True
         for flags in self._flags:
             self.arena.view(flags)[ABORT] = 1
@@ -143,7 +175,7 @@ class Places:
         """Make frames of calls whose inputs have places already."""
         for plan in plans:
             known = all(made in self.tensors for made in plan.sources)
-            if known and plan.call.id not in self._ahead and not self._aborted:
+            if known and plan.call.id not in self._ahead and self._looks_ahead:
                 try:
                     self._ahead[plan.call.id] = self.frame(plan)
                 except MoparError:
@@ -160,7 +192,7 @@ class Places:
             deadline: when waiting ends, on the clock of ``time.monotonic``.
 
         Returns:
-            None where an output's size is not known in advance, or the calls are too many for a frame.
+            None where an output's size is not foreseen, or the calls are too many for a frame.
 
         Raises:
             RequestError, DeploymentError: as from ``frame``.
@@ -198,7 +230,10 @@ class Places:
         ahead = tuple(self._ahead.get(plan.call.id) for plan in chain.plans) if self._ahead else ()
         sources = tuple(self.tensors[made] for made in chain.sources)
         homes = self._known_homes(self._homes)
-        prepared = self.arena.remember((chain, sources, ahead, abort, homes), lambda: self._prepare_chain(chain, abort))
+        prepared = self.arena.remember(
+            (chain, sources, ahead, abort, homes, self._foreseen, self._foreseen.changes),
+            lambda: self._prepare_chain(chain, abort),
+        )
         self.tensors.update(prepared.outputs)
         self._ahead.update(prepared.excluded)
         return prepared
@@ -243,10 +278,14 @@ class Places:
         """Places and frame of a call: those of an earlier request whose inputs had the same places, or new ones."""
         sources = tuple(self.tensors[made] for made in plan.sources)
         homes = self._known_homes(plan.made) if self._homes else ()
-        prepared = self.arena.remember((plan.call.id, sources, homes), lambda: self._prepare(plan, sources))
+        prepared = self.arena.remember(
+            (plan.call.id, sources, homes, self._foreseen, self._foreseen.changes), lambda: self._prepare(plan, sources)
+        )
         for made, ref in zip(plan.made, prepared.outputs, strict=True):
             if ref.segment != NOWHERE:
                 self.tensors[made] = ref
+            else:
+                self.tensors.pop(made, None)
         return prepared
 
     def _known_homes(self, among: Iterable[Made]) -> tuple[tuple[Made, int, int, int], ...]:
@@ -266,6 +305,8 @@ class Places:
     def _outputs(self, plan: CallPlan, shapes: CallShapes) -> list[TensorRef]:
         return [
             self._place(spec, shape, self._homes.get(made))
+            if shape is not None
+            else self._place_foreseen(spec, self._foreseen.shape(made), self._homes.get(made))
             for made, spec, shape in zip(plan.made, plan.graph.outputs, shapes.outputs, strict=True)
         ]
 
@@ -277,6 +318,10 @@ class Places:
         if home is not None and nbytes <= home.nbytes:
             return self.arena.lent(home, code, shape, nbytes)
         return self.arena.place(code, shape, nbytes)
+
+    def _place_foreseen(self, spec: TensorSpec, shape: Shape | None, home: Place | None) -> TensorRef:
+        ref = self._place(spec, shape, home)
+        return TensorRef(ref.code, ref.shape, ref.segment, ref.offset, ref.nbytes, ref.segment != NOWHERE)
 
 
 def _flag(place: int) -> int:

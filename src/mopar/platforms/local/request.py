@@ -10,6 +10,7 @@ from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.chain import Chain
 from mopar.platforms.local.function import LocalFunction, SequenceResult
 from mopar.platforms.local.places import Places
+from mopar.runtime.sequence import ENDED, MISFIT
 from mopar.segments import Place
 from mopar.types import DeploymentError, TensorValue
 
@@ -98,7 +99,10 @@ class LocalRequest:
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
-        if not all(result.complete for result in results.values()) and not self._abandoned:
+        if any(result.outcome == MISFIT for result in results.values()):
+            self.places.misfit(plans, among=plans)
+            return False
+        if not all(result.outcome == ENDED for result in results.values()) and not self._abandoned:
             raise DeploymentError(f"functions {', '.join(names)} did not answer before the deadline")
         return True
 
@@ -110,7 +114,7 @@ class LocalRequest:
             raise
 
     async def run_chain(self, chain: CallChain, upcoming: Sequence[CallPlan], deadline: float) -> int:
-        """Run calls that workers pass on to each other: as many as have known sizes and fit into a frame."""
+        """Run calls that workers pass on to each other: as many as have foreseen sizes and fit into a frame."""
         functions = [self._functions[plan.call.function] for plan in chain.plans]
         if self._abandoned or not all(function.free() for function in functions):
             return 0
@@ -125,7 +129,9 @@ class LocalRequest:
         finally:
             self._record_chain(chain, running)
         ended = len(running.times_ns)
-        if ended < prepared.count:
+        if running.misfit:
+            self.places.misfit(chain.plans[ended:], among=chain.plans[ended : ended + 1])
+        elif ended < prepared.count:
             self.places.divide(chain, prepared)
         if not died:
             return ended

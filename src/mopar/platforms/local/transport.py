@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mopar.bundle.call_plans import Made
 from mopar.platforms.base import NO_HOMES, Budget, Unbounded
 from mopar.platforms.local.arena import Arena
+from mopar.platforms.local.foreseen import ForeseenShapes
 from mopar.platforms.local.function import LocalFunction
 from mopar.platforms.local.places import Places
 from mopar.platforms.local.request import LocalRequest
@@ -31,6 +32,7 @@ class LocalTransport:
         self._functions = functions
         self._peers = {name: number for number, name in enumerate(functions)}
         self._budget: Budget = budget if budget is not None else Unbounded()
+        self._foreseen = ForeseenShapes()
         self._arenas: list[tuple[Arena, float]] = []  # with the time of its last use, in that order
 
     @property
@@ -57,7 +59,7 @@ class LocalTransport:
     ) -> LocalRequest:
         """Begin a request: its inputs are copied into shared memory, unless they are in the client's."""
         arena = self._arenas.pop()[0] if self._arenas else Arena(self._budget)
-        request = LocalRequest(self._functions, Places(arena, self._peers), self._returned)
+        request = LocalRequest(self._functions, Places(arena, self._peers, self._foreseen), self._returned)
         try:
             request.accept(inputs, nbytes, homes)
         except BaseException:  # an interrupt too: its memory is given back

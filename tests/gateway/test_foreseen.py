@@ -1,0 +1,170 @@
+"""Sizes that inference does not know are foreseen from requests of the same shapes, and answers right where they vary."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uvloop
+
+from mopar.bundle import Bundle
+from mopar.gateway.arrays import Array
+from mopar.platforms.local.arena import Arena
+from mopar.platforms.local.chain import Chain
+from mopar.platforms.local.request import LocalRequest
+from mopar.runtime import frames
+from mopar.types import TensorSpec
+from tests.bundle.plans import built
+from tests.bundle.steps import stepped
+from tests.gateway.test_executor import serving
+from tests.graph.composed import assert_equal, run_file
+from tests.models.builder import Builder
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+WIDTH, STEPS, FUNCTIONS = 4, 3, 4
+
+
+class Seen:
+    """What requests took: outputs fetched in a second frame, calls that ended in chains, and groups that did."""
+
+    def __init__(self) -> None:
+        self.fetched = 0
+        self.chained: list[int] = []
+        self.grouped: list[bool] = []
+
+    def since(self) -> tuple[int, list[int], list[bool]]:
+        found = self.fetched, self.chained, self.grouped
+        self.fetched, self.chained, self.grouped = 0, [], []
+        return found
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
+    found = Seen()
+    pack_fetch, run_chain, run_group = frames.pack_fetch, Chain.run, LocalRequest.run_group
+
+    def fetch(outputs: Sequence[frames.TensorRef]) -> bytes:
+        found.fetched += len(outputs)
+        return pack_fetch(outputs)
+
+    async def chain(self: Chain, frame: bytes, peers: Sequence[int], arena: Arena) -> bool:
+        died = await run_chain(self, frame, peers, arena)
+        found.chained.append(len(self.times_ns))
+        return died
+
+    async def group(self: LocalRequest, *what: object) -> bool:
+        ended = await run_group(self, *what)  # type: ignore[arg-type]
+        found.grouped.append(ended)
+        return ended
+
+    monkeypatch.setattr(frames, "pack_fetch", fetch)
+    monkeypatch.setattr(Chain, "run", chain)
+    monkeypatch.setattr(LocalRequest, "run_group", group)
+    return found
+
+
+def rows(count: int, positive: int, seed: int = 0) -> dict[str, Array]:
+    """Rows, of which so many begin with a positive number."""
+    x = np.random.default_rng(seed).standard_normal((count, WIDTH)).astype(np.float32)
+    x[:, 0] = -np.abs(x[:, 0]) - 0.1
+    x[:positive, 0] *= -1
+    return {"x": x}
+
+
+def write_chain(path: Path) -> Path:
+    """Products of matrices: all rows, up to a number that inference does not follow; then those that begin positive."""
+    g = Builder("chain")
+    x = g.input("x", ["rows", WIDTH])
+    most = g.add("Min", g.add("Shape", x, start=0, end=1), g.ints(1000))
+    some = g.add("Slice", g.add("MatMul", x, g.value(np.eye(WIDTH, dtype=np.float32))), g.ints(0), most, g.ints(0))
+    first = g.add("Gather", some, g.value(np.int64(0)), axis=1)
+    kept = g.add("Compress", some, g.add("Greater", first, g.value(np.float32(0))), axis=0)
+    more = g.add("MatMul", kept, g.weight(WIDTH, WIDTH))
+    third = g.add("MatMul", g.add("Tanh", more), g.weight(WIDTH, WIDTH))
+    g.add("MatMul", third, g.weight(WIDTH, WIDTH), output="y")
+    g.output("y", ["found", WIDTH])
+    g.save(path)
+    return path
+
+
+def write_step(path: Path, step: int, part: int, names: Sequence[str], gift: str) -> None:
+    """All rows that it reads, times a number; in the first step, of them those that begin positive."""
+    g = Builder("step")
+    taken = [g.input(name, [None, WIDTH]) for name in names]
+    joined = g.add("Concat", *taken, axis=0)
+    if step == 0:
+        first = g.add("Gather", joined, g.value(np.int64(0)), axis=1)
+        joined = g.add("Compress", joined, g.add("Greater", first, g.value(np.float32(0))), axis=0)
+    g.add("Mul", joined, g.value(np.float32(1 + step + part / 2)), output=gift)
+    g.output(gift, [None, WIDTH])
+    g.save(path)
+
+
+def steps_of(x: Array) -> dict[str, Array]:
+    """The last step's outputs, by numpy."""
+    before: list[Array] = []
+    for step in range(STEPS):
+        joined = np.concatenate([x, *before])
+        joined = joined[joined[:, 0] > 0] if step == 0 else joined
+        before = [joined * np.float32(1 + step + part / 2) for part in range(2)]
+    return {f"t{STEPS - 1}_{part}": array for part, array in enumerate(before)}
+
+
+def test_a_chain_is_passed_on_from_the_second_request_of_its_shapes_on(tmp_path: Path, seen: Seen) -> None:
+    """Until as many rows as before are kept no more: that tensor, and what is made of it, is then fetched for good."""
+    path = write_chain(tmp_path / "chain.onnx")
+    bundle = built(path, tmp_path / "b", FUNCTIONS)
+
+    async def main() -> None:
+        async with serving(bundle) as served:
+
+            async def asked(count: int, positive: int, seed: int = 0) -> tuple[int, list[int], list[bool]]:
+                feeds = rows(count, positive, seed)
+                assert_equal(await served.ask(feeds), run_file(path, feeds), f"{positive} of {count}")
+                return seen.since()
+
+            first, chained, _ = await asked(5, 3)
+            assert (first > FUNCTIONS // 2, chained) == (True, [])
+            for seed in range(1, 4):
+                assert await asked(5, 3, seed) == (0, [FUNCTIONS], [])
+            assert (await asked(7, 3))[0] == first
+            assert await asked(7, 3) == (0, [FUNCTIONS], [])
+            misfits, chained, _ = await asked(5, 2)
+            assert misfits > 0
+            assert chained[0] < FUNCTIONS
+            for positive in (2, 5, 0, 3):
+                again, chained, _ = await asked(5, positive)
+                assert 0 < again < first
+                assert all(ended >= 2 for ended in chained)
+
+    uvloop.run(main())
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Bundle:
+    given = (TensorSpec("x", "float32", ("rows", WIDTH)),)
+    return stepped(tmp_path / "b", write_step, given, TensorSpec("", "float32", (None, WIDTH)), steps=STEPS)
+
+
+def test_parts_exchange_from_the_second_request_of_their_shapes_on(steps: Bundle, seen: Seen) -> None:
+    """Until sizes vary: then they are fetched for good, and none is wrong."""
+
+    async def main() -> None:
+        async with serving(steps) as served:
+
+            async def asked(count: int, positive: int, seed: int = 0) -> tuple[int, list[int], list[bool]]:
+                feeds = rows(count, positive, seed)
+                got, want = await served.ask(feeds), steps_of(feeds["x"])
+                for name, array in want.items():
+                    np.testing.assert_array_equal(got[name], array)
+                return seen.since()
+
+            assert await asked(5, 3) == (2 * STEPS, [], [False])
+            for seed in range(1, 4):
+                assert await asked(5, 3, seed) == (0, [], [True])
+            assert await asked(5, 4) == (2 * STEPS, [], [False])
+            assert await asked(5, 4) == (2 * STEPS, [], [False])
+            assert await asked(9, 0) == (2 * STEPS, [], [False])
+
+    uvloop.run(main())
