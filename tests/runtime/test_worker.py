@@ -119,6 +119,36 @@ def test_what_waits_to_be_fetched_outlives_segments_of_other_requests(worker: Wo
     other.close()
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_call_is_passed_on_where_its_output_is_as_foreseen(worker: WorkerProcess, rows: int) -> None:
+    """It has one row. Otherwise what follows would read a place that nothing was written to."""
+    worker.load(PATIENCE_S)
+    arena = Arena()
+    given, made, abort = arena.place(1, (1, 16), 64), arena.place(1, (rows, 8), 32 * rows), arena.place(2, (1,), 1)
+    worker.attach(arena.segments[0])
+    arena.view(given)[:] = np.ones(16, np.float32).tobytes()
+    made.foreseen = True
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.setblocking(False)
+        socket.send_fds(worker.socket, [frames.pack_number(frames.PEER, 4)], [theirs.fileno()])
+        run = frames.pack_run(0, [given], [made])
+        done = worker.ask(frames.pack_chain(run, 4, b"next", abort.segment, abort.offset), PATIENCE_S)
+        written = bytes(arena.view(made))
+        if rows == 1:
+            assert (frames.was_passed(done), frames.unpack_done(done)[2], ours.recv(9)) == (True, [], b"next")
+        else:
+            (pending,) = frames.unpack_done(done)[2]
+            assert (frames.was_passed(done), pending.shape, any(written)) == (False, (1, 8), False)
+            with pytest.raises(BlockingIOError):
+                ours.recv(9)
+            fetched = arena.place(1, (1, 8), 32)
+            worker.ask(frames.pack_fetch([fetched]), PATIENCE_S)
+            written = bytes(arena.view(fetched))
+        assert any(written)
+    arena.close()
+
+
 def test_a_peer_takes_the_place_of_the_one_that_had_its_number(worker: WorkerProcess) -> None:
     """As after each death of a function that others pass on to: no descriptor is left of the one before."""
     worker.load(PATIENCE_S)

@@ -135,21 +135,16 @@ class Places:
             self.tensors[made] = ref
             self._foreseen.note(made, ref.shape)
 
-    def misfit(self, plans: Sequence[CallPlan], among: Sequence[CallPlan]) -> None:
-        """An output has another size than was foreseen: forget the places of what is made by calls, to run them again.
+    def misfit(self, plans: Iterable[CallPlan]) -> None:
+        """An output of one of these calls has another size than was foreseen: foresee none of them any more.
 
-        Args:
-            plans: the calls.
-            among: those whose outputs are not foreseen any more.
+        The calls, and those after them, need new frames.
         """
         self._look_no_further()
-        for plan in among:
-            for made in plan.made:
-                if made in self.tensors and self.tensors[made].foreseen:
-                    self._foreseen.vary(made)
         for plan in plans:
             for made in plan.made:
-                self.tensors.pop(made, None)
+                if self.tensors[made].foreseen:
+                    self._foreseen.vary(made)
 
     def _look_no_further(self) -> None:
         self._looks_ahead = False

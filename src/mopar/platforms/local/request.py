@@ -100,7 +100,7 @@ class LocalRequest:
             if isinstance(outcome, BaseException):
                 raise outcome
         if any(result.outcome == MISFIT for result in results.values()):
-            self.places.misfit(plans, among=plans)
+            self.places.misfit(plans)
             return False
         if not all(result.outcome == ENDED for result in results.values()) and not self._abandoned:
             raise DeploymentError(f"functions {', '.join(names)} did not answer before the deadline")
@@ -130,7 +130,7 @@ class LocalRequest:
             self._record_chain(chain, running)
         ended = len(running.times_ns)
         if running.misfit:
-            self.places.misfit(chain.plans[ended:], among=chain.plans[ended : ended + 1])
+            self.places.misfit([chain.plans[ended]])
         elif ended < prepared.count:
             self.places.divide(chain, prepared)
         if not died:
