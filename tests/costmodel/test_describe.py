@@ -8,6 +8,7 @@ import pytest
 
 from mopar.bundle import build, open_bundle
 from mopar.costmodel.function_memory import memory_facts
+from mopar.costmodel.inference import infer
 from mopar.costmodel.networks import synthetic
 from mopar.costmodel.predict import predict_profile
 from mopar.costmodel.samples import KernelSample, ModelSamples, Timings
@@ -19,8 +20,10 @@ from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.profiling import RunBudget, sample_inputs
 from mopar.profiling.engine_runs import scratch_directory
 from mopar.profiling.measure import measure
+from tests.graph.composed import run_file
 from tests.models import sample_inputs as model_inputs
 from tests.models import small_names
+from tests.models.builder import Builder
 from tests.profiling.blocked import blocked_chain
 
 ONCE = RunBudget(seconds=0.0, min_runs=1, max_runs=1, warm_runs=0)
@@ -52,6 +55,26 @@ def test_a_predicted_profile_plans_and_builds(name: str, reference: Callable[[st
     plan = make_plan(profile, PlanOptions(slo_ms=None, max_functions=2))
     build(model, plan, tmp_path / "bundle")
     assert open_bundle(tmp_path / "bundle").manifest.plan == plan
+
+
+def test_sizes_that_are_computed_from_sizes_are_known(tmp_path: Path) -> None:
+    """Positions up to the length, and a shape that is put together, as in Transformers; onnx's inference knows neither."""
+    g = Builder("lengths")
+    x = g.input("x", ["batch", "length", 16])
+    batch, length = (g.add("Shape", x, start=axis, end=axis + 1) for axis in range(2))
+    g.add("Slice", g.weight(1, 64, 16), g.ints(0), g.add("Min", length, g.ints(64)), g.ints(1), output="positions")
+    g.add("Add", x, "positions", output="placed")
+    g.add("Reshape", "placed", g.add("Concat", batch, length, g.ints(4, 4), axis=0), output="heads")
+    g.add("MatMul", g.add("Tanh", "heads"), g.weight(4, 8), output="y")
+    for name, rank in {"positions": 3, "placed": 3, "heads": 4, "y": 4}.items():
+        g.output(name, [None] * rank)
+    g.save(tmp_path / "lengths.onnx")
+    feeds = {"x": np.zeros((2, 7, 16), np.float32)}
+    found = infer(load_model(tmp_path / "lengths.onnx"), {"x": (2, 7, 16)})
+    assert found is not None
+    assert found.assumed == ()
+    for name, array in run_file(tmp_path / "lengths.onnx", feeds).items():
+        assert found.points[name].shape == array.shape
 
 
 def test_a_convolution_reads_blocks_of_the_size_that_this_cpu_has(tmp_path: Path) -> None:

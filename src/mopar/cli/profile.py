@@ -1,5 +1,6 @@
 """``mopar profile``: measures a model's layers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from mopar.cli.patterns import render_patterns
 from mopar.cli.sizes import growth_rows
 from mopar.types import Profile
 
-_SHOWN = 12
+_SHOWN, _NAMED = 12, 5
 _MIB = 1 << 20
 
 
@@ -72,6 +73,12 @@ def command(
     run(as_json, verb, quiet=quiet)
 
 
+def _few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def _render(console: Console, profile: Profile, path: Path) -> None:
     whole = profile.whole
     console.print(
@@ -85,8 +92,10 @@ def _render(console: Console, profile: Profile, path: Path) -> None:
             f"predicted, not measured: half of such predictions are within {whole.spread_ms / 2:.2f} ms",
             highlight=False,
         )
-    for name in profile.assumed:
-        console.print(f"the size of {name} depends on values: an upper bound is assumed", highlight=False)
+    if profile.assumed:
+        console.print(
+            f"upper bounds are assumed where sizes depend on values: {_few(profile.assumed)}", highlight=False
+        )
     slowest = sorted(profile.layers, key=lambda layer: -layer.latency_ms)[:_SHOWN]
     rows = [
         (

@@ -1,21 +1,20 @@
 """Every tensor's shape at a point of the inputs, by inference: nothing runs, and no weight is read."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import onnx
 import onnx_ir as ir
 
-from mopar.engine.session import optimised_form, skeleton_proto
+from mopar.engine.session import optimised_form
 from mopar.graph import Model
+from mopar.graph.canonical import folding_rounds
 from mopar.graph.model import spec_of
 from mopar.nodes import is_weight, reads_of
 from mopar.profiling.points import Point
 from mopar.types import TensorSpec, dtype_of_name, element_count
 
 _STRING_BYTES = 16
-_INFERENCE_ERRORS = (onnx.shape_inference.InferenceError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +47,13 @@ def infer(model: Model, point: Mapping[str, tuple[int, ...]]) -> Inferred | None
     if any(isinstance(dim, str) or dim is None for spec in model.inputs for dim in spec.shape or (None,)):
         fixed = _fixed(model.ir, point)
         special = optimised_form(fixed)
-        _note_inferred(shapes, fixed)
         if special is not None:
-            _note(shapes, special)
-    _note(shapes, optimised)
-    _note(shapes, model.ir)
+            _note(shapes, _made(special))
+        for _ in folding_rounds(fixed):  # what is computed from sizes alone is a constant at this point
+            folded = fixed.graph.initializers.keys() - model.ir.graph.initializers.keys()
+            _note(shapes, [*_made(fixed), *(fixed.graph.initializers[name] for name in folded)])
+    _note(shapes, _made(optimised))
+    _note(shapes, _made(model.ir))
     points, assumed = _points(model, shapes)
     return Inferred(optimised, shapes, points, assumed)
 
@@ -68,22 +69,17 @@ def _fixed(model: ir.Model, point: Mapping[str, tuple[int, ...]]) -> ir.Model:
     return copy
 
 
-def _note_inferred(shapes: dict[str, tuple[int, ...]], model: ir.Model) -> None:
-    try:
-        proto = onnx.shape_inference.infer_shapes(skeleton_proto(model), data_prop=True)
-    except _INFERENCE_ERRORS:
-        return
-    _note(shapes, ir.from_proto(proto))
+def _made(model: ir.Model) -> list[ir.Value]:
+    return [value for node in model.graph for value in node.outputs if value.name]
 
 
-def _note(shapes: dict[str, tuple[int, ...]], model: ir.Model) -> None:
+def _note(shapes: dict[str, tuple[int, ...]], values: Iterable[ir.Value]) -> None:
     """Add what is known to the last dimension; what stands already stays."""
-    for node in model.graph:
-        for value in node.outputs:
-            spec = spec_of(value) if value.name else None
-            sizes = _sizes(spec)
-            if spec is not None and sizes is not None:
-                shapes.setdefault(spec.name, sizes)
+    for value in values:
+        spec = spec_of(value)
+        sizes = _sizes(spec)
+        if spec is not None and sizes is not None:
+            shapes.setdefault(spec.name, sizes)
 
 
 def _sizes(spec: TensorSpec | None) -> tuple[int, ...] | None:

@@ -1,5 +1,7 @@
 """The canonical form: an equivalent model in which equal computations are written in the same way."""
 
+from collections.abc import Iterator
+
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import (
@@ -40,10 +42,7 @@ def canonicalise(model: ir.Model, what: str) -> None:
     _sort(model, what)
     RemoveUnusedNodesPass()(model)
     _forget_shapes(model)
-    for _ in range(_ROUNDS):
-        infer_shapes(model)
-        if not fold_constants(model):
-            break
+    for _ in folding_rounds(model):
         RemoveUnusedNodesPass()(model)
     check_constants(model.graph, what)
     RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]
@@ -111,6 +110,16 @@ def _forget_shapes(model: ir.Model) -> None:
         for value in node.outputs:
             if value not in outputs:
                 value.shape = None
+
+
+def folding_rounds(model: ir.Model) -> Iterator[None]:
+    """Infer shapes and fold constants in place; each makes the other know more, so again until nothing is folded."""
+    folded = True
+    for _ in range(_ROUNDS):
+        if folded:
+            infer_shapes(model)
+            folded = fold_constants(model)
+            yield
 
 
 def infer_shapes(model: ir.Model) -> None:
