@@ -6,8 +6,7 @@ Each model's cheapest plan that is a chain, and its fastest plan, on this machin
 For each request, the time from sending a frame to a function to receiving its answer is added up over the functions,
 and compared with what they report: held time, of it waiting for the other parts of a slice. A chain whose functions
 pass calls on to each other counts as one time, from the first frame to the last answer. What lies between is the way of
-frames and waking up, which a function cannot see; where a model's sizes vary, a call has two frames (the second fetches
-outputs whose size is not known before). Goal: reported is within 3% of the caller's.
+frames and waking up, which a function cannot see. Goal: reported is within 3% of the caller's.
 """
 
 import statistics

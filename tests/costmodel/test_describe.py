@@ -58,7 +58,7 @@ def test_a_predicted_profile_plans_and_builds(name: str, reference: Callable[[st
 
 
 def test_sizes_that_are_computed_from_sizes_are_known(tmp_path: Path) -> None:
-    """Positions up to the length, and a shape that is put together, as in Transformers; onnx's inference knows neither."""
+    """Positions up to the length, and a shape that is put together, as in Transformers; ONNX infers neither."""
     g = Builder("lengths")
     x = g.input("x", ["batch", "length", 16])
     batch, length = (g.add("Shape", x, start=axis, end=axis + 1) for axis in range(2))
@@ -67,7 +67,7 @@ def test_sizes_that_are_computed_from_sizes_are_known(tmp_path: Path) -> None:
     g.add("Reshape", "placed", g.add("Concat", batch, length, g.ints(4, 4), axis=0), output="heads")
     g.add("MatMul", g.add("Tanh", "heads"), g.weight(4, 8), output="y")
     for name, rank in {"positions": 3, "placed": 3, "heads": 4, "y": 4}.items():
-        g.output(name, [None] * rank)
+        g.output(name, [f"{name}{axis}" for axis in range(rank)])
     g.save(tmp_path / "lengths.onnx")
     feeds = {"x": np.zeros((2, 7, 16), np.float32)}
     found = infer(load_model(tmp_path / "lengths.onnx"), {"x": (2, 7, 16)})

@@ -1,6 +1,6 @@
-"""Sizes that inference does not know are foreseen from requests of the same shapes, and answers right where they vary."""
+"""Sizes that inference does not know are foreseen from requests of the same shapes; where they vary, answers hold."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ class Seen:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     found = Seen()
     pack_fetch, run_chain, run_group = frames.pack_fetch, Chain.run, LocalRequest.run_group
 
@@ -91,13 +91,13 @@ def write_chain(path: Path) -> Path:
 def write_step(path: Path, step: int, part: int, names: Sequence[str], gift: str) -> None:
     """All rows that it reads, times a number; in the first step, of them those that begin positive."""
     g = Builder("step")
-    taken = [g.input(name, [None, WIDTH]) for name in names]
+    taken = [g.input(name, [f"{name}_rows", WIDTH]) for name in names]
     joined = g.add("Concat", *taken, axis=0)
     if step == 0:
         first = g.add("Gather", joined, g.value(np.int64(0)), axis=1)
         joined = g.add("Compress", joined, g.add("Greater", first, g.value(np.float32(0))), axis=0)
     g.add("Mul", joined, g.value(np.float32(1 + step + part / 2)), output=gift)
-    g.output(gift, [None, WIDTH])
+    g.output(gift, ["rows", WIDTH])
     g.save(path)
 
 

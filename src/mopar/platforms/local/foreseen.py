@@ -11,7 +11,7 @@ from mopar.bundle.call_plans import Made
 from mopar.bundle.call_shapes import Shape
 from mopar.types import TensorValue
 
-_MOST_KEPT = 4096
+_MOST_KEPT = 8192
 """Shapes of tensors, some 0.2 KB each."""
 
 

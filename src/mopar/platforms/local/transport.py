@@ -26,13 +26,19 @@ class LocalTransport:
     Args:
         functions: by name.
         budget: bounds the memory of requests; by default nothing does.
+        foreseen: shapes that earlier requests have shown; by default none yet.
     """
 
-    def __init__(self, functions: Mapping[str, LocalFunction], budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        functions: Mapping[str, LocalFunction],
+        budget: Budget | None = None,
+        foreseen: ForeseenShapes | None = None,
+    ) -> None:
         self._functions = functions
         self._peers = {name: number for number, name in enumerate(functions)}
         self._budget: Budget = budget if budget is not None else Unbounded()
-        self._foreseen = ForeseenShapes()
+        self._foreseen = ForeseenShapes() if foreseen is None else foreseen
         self._arenas: list[tuple[Arena, float]] = []  # with the time of its last use, in that order
 
     @property
