@@ -28,10 +28,15 @@ class OneAtATime:
         return self._transport.ready()
 
     def open(
-        self, inputs: Mapping[str, TensorValue], nbytes: int, homes: Mapping[Made, Place] = NO_HOMES
+        self,
+        inputs: Mapping[str, TensorValue],
+        nbytes: int,
+        homes: Mapping[Made, Place] = NO_HOMES,
+        *,
+        foresee: bool = True,
     ) -> OpenRequest:
         """As the transport, with calls in turn."""
-        return _InTurn(self._transport.open(inputs, nbytes, homes), self)
+        return _InTurn(self._transport.open(inputs, nbytes, homes, foresee=foresee), self)
 
     async def close(self) -> None:
         """As the transport."""
@@ -55,6 +60,10 @@ class _InTurn:
     @property
     def timings(self) -> Sequence[CallTiming]:
         return self._request.timings
+
+    @property
+    def foresees(self) -> bool:
+        return self._request.foresees
 
     @property
     def abandoned(self) -> bool:

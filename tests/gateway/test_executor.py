@@ -1,6 +1,7 @@
 """The composed functions of a plan compute the reference model's outputs, whatever worker dies or client leaves."""
 
 import asyncio
+import collections
 import contextlib
 import gc
 import os
@@ -118,7 +119,10 @@ def test_a_composed_answer_is_the_models(
             for seed in range(3):
                 feeds = sample_inputs(name, seed)
                 assert_equal(await served.ask(feeds), run_file(path, feeds), f"{name} in {pieces}")
-            assert len(served.timings) == 3 * len(bundle.manifest.calls)
+            counts = collections.Counter(timing.call for timing in served.timings)
+            # Where a size was foreseen that depends on values, a request has run some calls again.
+            assert counts.keys() == {call.id for call in bundle.manifest.calls}
+            assert counts.total() == 3 * len(counts) or name == "unknown_size"
 
     uvloop.run(main())
 

@@ -17,7 +17,7 @@ from mopar.gateway.options import ServeOptions
 from mopar.gateway.starving import Starving
 from mopar.pipeline.serve import memory_budget
 from mopar.platforms.local import Arena, LocalDeployment
-from mopar.platforms.local.foreseen import ForeseenShapes
+from mopar.platforms.local.foreseen import Foreseen
 from mopar.platforms.local.places import Places
 from mopar.types import OutOfMemoryError, RequestError, TensorValue
 from tests.bundle.plans import built
@@ -35,7 +35,7 @@ def test_it_is_what_the_places_take(reference: Callable[[str], Path], tmp_path: 
     plans = call_plans(manifest)
     values = {key: from_array(key, value) for key, value in sample_inputs(name).items()}
     arena, needed = Arena(), Footprint(plans).bytes_of(values)
-    places = Places(arena, {}, ForeseenShapes())
+    places = Places(arena, {}, Foreseen(set()))
     places.accept(values, needed, {})
     for plan in plans:
         places.frame(plan)

@@ -63,9 +63,10 @@ def test_fetch_and_done(held_ns: int, compute_ns: int, outputs: list[TensorRef])
     assert (*got[:2], all_told(got[2])) == (held_ns, compute_ns, all_told(outputs))
 
 
-@given(st.booleans())
-def test_done_says_whether_it_was_passed_on(passed: bool) -> None:
-    assert frames.was_passed(memoryview(frames.pack_done(1, 2, [], passed=passed))) == passed
+@pytest.mark.parametrize("how", [0, frames.PASSED, frames.MISFIT])
+def test_done_says_whether_it_was_passed_on_or_misfits(how: int) -> None:
+    done = memoryview(frames.pack_done(1, 2, [], how=how))
+    assert (frames.was_passed(done), frames.misfits(done)) == (how == frames.PASSED, how == frames.MISFIT)
 
 
 @given(st.integers(0, 2**16 - 1), MANY, st.integers(0, 2**32 - 1), NUMBERS)

@@ -1,10 +1,11 @@
-"""Every tensor's shape at a point of the inputs, by inference: nothing runs, and no weight is read."""
+"""Every tensor's shape at a point of the inputs, by inference: of the model, only what makes constants runs."""
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from mopar.engine.session import optimised_form
 from mopar.graph import Model
@@ -52,6 +53,7 @@ def infer(model: Model, point: Mapping[str, tuple[int, ...]]) -> Inferred | None
         for _ in folding_rounds(fixed):  # what is computed from sizes alone is a constant at this point
             folded = fixed.graph.initializers.keys() - model.ir.graph.initializers.keys()
             _note(shapes, [*_made(fixed), *(fixed.graph.initializers[name] for name in folded)])
+            RemoveUnusedNodesPass()(fixed)
     _note(shapes, _made(optimised))
     _note(shapes, _made(model.ir))
     points, assumed = _points(model, shapes)

@@ -15,7 +15,7 @@ from mopar.gateway.footprint import Footprint
 from mopar.gateway.options import DEFAULT_QUEUE
 from mopar.gateway.schedule import Schedule, Unit
 from mopar.gateway.starving import Starving
-from mopar.platforms.base import CallTiming, OpenRequest, Transport
+from mopar.platforms.base import CallTiming, MisforeseenError, OpenRequest, Transport
 from mopar.segments import Place
 from mopar.types import (
     REQUEST,
@@ -144,27 +144,21 @@ class Executor:
             self._budget.check(needed)
         deadline = time.monotonic() + deadline_s
         await self._take_slot(deadline)
+        running: _Running | None = None
         try:
-            request = self._transport.open(inputs, needed, self._made_at(homes))
-        except BaseException:  # whatever it was, nobody else gives the slot back
-            self._slots.release()
-            raise
-        task = asyncio.ensure_future(self._follow(request, self._schedule, deadline))
-        try:
-            try:
-                await asyncio.shield(task)
-            except OutOfMemoryError as error:
-                self._starving.note(inputs, str(error))
-                raise
+            running = self._start(inputs, needed, homes, deadline)
+            if not await self._ran_as_foreseen(running, inputs):
+                misforeseen, running = running, None
+                self._close(misforeseen.request)
+                running = self._start(inputs, needed, homes, deadline, foresee=False)
+                await self._ran_as_foreseen(running, inputs)
+            request = running.request
             yield Answer([request.value(*item) for item in wanted], request.timings)
         finally:
-            if task.done():
-                self._ended(task, request)
+            if running is None:
+                self._slots.release()
             else:
-                # Cancelled: functions may still use the request's tensors, so tensors and slot are kept until then.
-                request.abandon()
-                self._stragglers.add(task)
-                task.add_done_callback(lambda _task: self._ended(task, request))
+                self._leave(running)
 
     async def close(self) -> None:
         """Wait for the running calls of cancelled requests, then release the memory."""
@@ -182,6 +176,34 @@ class Executor:
     def _made_at(self, homes: Mapping[str, Place]) -> Mapping[Made, Place]:
         """The places by what is made there; outputs that are inputs are made nowhere."""
         return {(name, self._makers[name]): home for name, home in homes.items() if self._makers[name] != REQUEST}
+
+    def _start(
+        self,
+        inputs: Mapping[str, TensorValue],
+        needed: int,
+        homes: Mapping[str, Place],
+        deadline: float,
+        *,
+        foresee: bool = True,
+    ) -> "_Running":
+        request = self._transport.open(inputs, needed, self._made_at(homes), foresee=foresee)
+        return _Running(request, asyncio.ensure_future(self._follow(request, self._schedule, deadline)))
+
+    async def _ran_as_foreseen(self, running: "_Running", inputs: Mapping[str, TensorValue]) -> bool:
+        """Wait for the calls; False where they have ended, but are to be run again with nothing foreseen.
+
+        Refusals may be due to what was foreseen too: sizes that do not fit together, or too much memory.
+        """
+        try:
+            await asyncio.shield(running.task)
+        except OutOfMemoryError as error:
+            self._starving.note(inputs, str(error))
+            raise
+        except (MisforeseenError, OverloadedError, RequestError):
+            if not running.request.foresees:
+                raise
+            return False
+        return True
 
     async def _take_slot(self, deadline: float) -> None:
         if self._slots.locked() and self._waiting >= self._queue:
@@ -231,15 +253,36 @@ class Executor:
         elif not await request.run_group(unit.calls, unit.waits, upcoming, deadline):
             await self._follow(request, unit.singly, deadline)
 
-    def _ended(self, task: asyncio.Task[None], request: OpenRequest) -> None:
+    def _leave(self, running: "_Running") -> None:
+        """Nobody waits for the request any more, nor reads its outputs."""
+        if running.task.done():
+            self._ended(running)
+        else:
+            # Cancelled: functions may still use the request's tensors, so tensors and slot are kept until then.
+            running.request.abandon()
+            self._stragglers.add(running.task)
+            running.task.add_done_callback(lambda _task: self._ended(running))
+
+    def _ended(self, running: "_Running") -> None:
         """Nothing uses the request's tensors any more."""
-        self._stragglers.discard(task)
-        if not task.cancelled():
-            task.exception()  # marks it as retrieved: the caller, unless it was cancelled, has received it
+        self._stragglers.discard(running.task)
+        if not running.task.cancelled():
+            running.task.exception()  # marks it as retrieved: the caller, unless it was cancelled, has received it
+        self._close(running.request)
+        self._slots.release()
+
+    def _close(self, request: OpenRequest) -> None:
         for timing in request.timings:
             self._observe(timing)
         request.close()
-        self._slots.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A request in flight, and what runs its calls."""
+
+    request: OpenRequest
+    task: asyncio.Task[None]
 
 
 async def _run_in_order(request: OpenRequest, unit: Unit, upcoming: Sequence[CallPlan], deadline: float) -> None:

@@ -114,6 +114,10 @@ class CallTiming:
     bill: Bill | None = None
 
 
+class MisforeseenError(Exception):
+    """A tensor has another size than was foreseen: the request is to be run again, with nothing foreseen."""
+
+
 class OpenRequest(Protocol):
     """One request in flight, with its tensors in the form in which the transport keeps them.
 
@@ -128,6 +132,10 @@ class OpenRequest(Protocol):
     def abandoned(self) -> bool:
         """Whether ``abandon`` was called."""
 
+    @property
+    def foresees(self) -> bool:
+        """Whether sizes of tensors are foreseen, so that errors may be due to them and not to the request."""
+
     async def run(self, plan: CallPlan, upcoming: Sequence[CallPlan], deadline: float) -> None:
         """Run one call.
 
@@ -141,6 +149,7 @@ class OpenRequest(Protocol):
             OverloadedError: the deadline passed before the function was free.
             OutOfMemoryError: the call took more memory than its function has.
             DeploymentError: the function failed twice, or did not answer in time.
+            MisforeseenError: an output has another size than was foreseen.
         """
 
     async def run_group(
@@ -210,7 +219,12 @@ class Transport(Protocol):
         """Whether every function would answer now."""
 
     def open(
-        self, inputs: Mapping[str, TensorValue], nbytes: int, homes: Mapping[Made, Place] = NO_HOMES
+        self,
+        inputs: Mapping[str, TensorValue],
+        nbytes: int,
+        homes: Mapping[Made, Place] = NO_HOMES,
+        *,
+        foresee: bool = True,
     ) -> OpenRequest:
         """Begin a request.
 
@@ -219,6 +233,7 @@ class Transport(Protocol):
             nbytes: of all its tensors whose size follows from the inputs' shapes.
             homes: places in the client's memory where outputs are to be made, as far as their size is known before and
                 fits; the values of such have the place. None of them overlaps another or an input.
+            foresee: whether sizes of tensors may be taken from earlier requests.
 
         Raises:
             RequestError: the bytes of a value do not match its shape, or the request needs too much memory.

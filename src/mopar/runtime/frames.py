@@ -11,8 +11,8 @@ Frames contain no tensors, only their places in shared memory. All numbers are l
     CHAIN   gateway or worker -> worker   a RUN, and what to send to which peer after it: a RUN or a CHAIN
     PEER    gateway -> worker   what the gateway sends to another worker by (its descriptor travels with the frame)
     FETCH   gateway -> worker   where the outputs go that have no place
-    DONE    worker -> gateway   how long it took, outputs that have no place, whether it was passed on; answers RUN,
-                                CHAIN and FETCH
+    DONE    worker -> gateway   how long it took, outputs that have no place, whether it was passed on, or an output was
+                                not as foreseen; answers RUN, CHAIN and FETCH
     FAILED  worker -> gateway   one line of text, and whether inputs were refused; answers any of the gateway's
     RUN_SEQUENCE   gateway -> worker   several runs, and what each waits for (``mopar.runtime.sequence``)
     SEQUENCE_DONE  worker -> gateway   how they went; answers RUN_SEQUENCE
@@ -38,6 +38,8 @@ NOWHERE = 0
 
 OPTIMIZE, PREPACK, ARENA, MEMORY_PATTERN = 1, 2, 4, 8
 
+PASSED, MISFIT = 1, 2
+
 _HEAD = struct.Struct("<BxHI")
 _TENSOR = struct.Struct("<BB?xIQQ")
 _TIMES = struct.Struct("<QQ")
@@ -51,7 +53,7 @@ CHAIN_BYTES = _HEAD.size + _SEGMENT.size
 class TensorRef:
     """A tensor's type, shape and place: ``nbytes`` at ``offset`` of a shared memory segment.
 
-    ``foreseen`` where an output may turn out to have another shape; all of a call that are foreseen then have no place.
+    ``foreseen`` where an output may turn out to have another shape: then it is not written.
     """
 
     __slots__ = ("code", "foreseen", "nbytes", "offset", "segment", "shape")
@@ -168,12 +170,12 @@ def unpack_fetch(frame: memoryview) -> list[TensorRef]:
     return _unpack_tensors(frame, _HEAD.size)
 
 
-def pack_done(held_ns: int, compute_ns: int, outputs: list[TensorRef], *, passed: bool = False) -> bytes:
+def pack_done(held_ns: int, compute_ns: int, outputs: list[TensorRef], *, how: int = 0) -> bytes:
     """DONE: time from the frame's arrival to now, time inside the engine, outputs that have no place yet.
 
-    ``passed`` where what follows in a chain was sent to the peer.
+    ``how`` is PASSED where what follows in a chain was sent to the peer, MISFIT where an output is not as foreseen.
     """
-    return _HEAD.pack(DONE, passed, 0) + _TIMES.pack(held_ns, compute_ns) + _pack_tensors(outputs)
+    return _HEAD.pack(DONE, how, 0) + _TIMES.pack(held_ns, compute_ns) + _pack_tensors(outputs)
 
 
 def unpack_done(frame: memoryview) -> tuple[int, int, list[TensorRef]]:
@@ -184,8 +186,14 @@ def unpack_done(frame: memoryview) -> tuple[int, int, list[TensorRef]]:
 
 def was_passed(frame: memoryview) -> bool:
     """Whether the worker that sent DONE has passed on what follows in the chain."""
-    _, passed, _ = _HEAD.unpack_from(frame)
-    return bool(passed)
+    _, how, _ = _HEAD.unpack_from(frame)
+    return bool(how == PASSED)
+
+
+def misfits(frame: memoryview) -> bool:
+    """Whether an output is not as foreseen, in the run that DONE answers."""
+    _, how, _ = _HEAD.unpack_from(frame)
+    return bool(how == MISFIT)
 
 
 def pack_failed(text: str, *, refused: bool = False) -> bytes:

@@ -24,8 +24,8 @@ ABORT = 0
 """The flag that ends all sequences of a group: their outputs are not needed any more, or cannot be computed."""
 
 ENDED, STOPPED, REFUSED, MISFIT = range(4)
-"""Outcome of a sequence: all runs ended; it stopped before, at ABORT or the deadline; the engine refused a run; an
-output has not the size that was foreseen."""
+"""Outcome of a sequence: all runs ended; it stopped before, at ABORT or the deadline; the engine refused a run, or an
+output of one is not as foreseen."""
 
 MAX_FLAGS = 1 << 16
 

@@ -163,13 +163,15 @@ class Worker:
                 raise
             raise RefusedError(str(error)) from error
         compute_ns = perf_counter_ns() - started_ns
-        self._place_foreseen(bound)
+        if not self._place_foreseen(bound):
+            self._forget()
+            return frames.pack_done(perf_counter_ns() - arrived_ns, compute_ns, [], how=frames.MISFIT)
         made = [_described(bound.describe(i)) for i in bound.pending]
         if not made:
             self._forget()
         held_ns = perf_counter_ns() - arrived_ns  # not what follows: the peer may run on this core from then on
-        passed = chain is not None and not made and self._pass_on(*chain[1:])
-        return frames.pack_done(held_ns, compute_ns, made, passed=passed)
+        passed = chain is not None and self._pass_on(*chain[1:])
+        return frames.pack_done(held_ns, compute_ns, made, how=frames.PASSED if passed else 0)
 
     def _pass_on(self, peer: int, following: memoryview, segment: int, abort: int) -> bool:
         """Send a chain's next frame, before the gateway hears of the end: what it hears as passed has been sent."""
@@ -233,6 +235,7 @@ class Worker:
                     return sequence.pack_sequence_done(sequence.REFUSED, times, str(error))
                 ended_ns = perf_counter_ns()
                 if not self._place_foreseen(bound):
+                    self._forget()
                     flags.raise_flag(sequence.ABORT)
                     return sequence.pack_sequence_done(sequence.MISFIT, times)
                 flags.raise_flag(step.flag)

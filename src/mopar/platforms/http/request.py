@@ -39,6 +39,11 @@ class HttpRequest:
         return self._timings
 
     @property
+    def foresees(self) -> bool:
+        """False: nothing has to be."""
+        return False
+
+    @property
     def abandoned(self) -> bool:
         """Whether no further call may start."""
         return self._abandoned

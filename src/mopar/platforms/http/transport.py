@@ -82,6 +82,8 @@ class HttpTransport:
         inputs: Mapping[str, TensorValue],
         nbytes: int,
         homes: Mapping[Made, Place] = NO_HOMES,  # noqa: ARG002 - never any
+        *,
+        foresee: bool = True,  # noqa: ARG002 - bodies have any size
     ) -> HttpRequest:
         """Begin a request; its inputs are not copied."""
         request = HttpRequest(self._functions, self._budget, self._wire)

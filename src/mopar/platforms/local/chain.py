@@ -34,7 +34,7 @@ class Chain:
 
     Attributes:
         times_ns: held and compute time of each call that has ended, in order; 0 where they were lost with the worker.
-        misfit: whether the next call has run too, and an output has another size than was foreseen.
+        misfit: whether the next call has run too, and an output is not as foreseen.
 
     Args:
         functions: all free, in the chain's order.
@@ -54,7 +54,7 @@ class Chain:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, frame: bytes, peers: Sequence[int], arena: Arena) -> bool:
-        """Run the calls; not all of them where a worker did not pass on, or an output has not the size foreseen.
+        """Run the calls; not all of them where a worker did not pass on, or an output is not as foreseen.
 
         Args:
             frame: the first function's.
@@ -125,10 +125,10 @@ class Chain:
                 while len(self.times_ns) < begun:
                     self._end(0, 0)
                 continue
-            held_ns, compute_ns, misfits = frames.unpack_done(reply)
-            if misfits:
+            if frames.misfits(reply):
                 self.misfit = True
                 return
+            held_ns, compute_ns, _ = frames.unpack_done(reply)
             self._end(held_ns, compute_ns)
             passed = frames.was_passed(reply)
 

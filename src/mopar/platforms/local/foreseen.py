@@ -5,14 +5,14 @@ shape in all requests whose inputs have the same shapes. What depends on values 
 another one sooner or later, and is not foreseen again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mopar.bundle.call_plans import Made
 from mopar.bundle.call_shapes import Shape
 from mopar.types import TensorValue
 
-_MOST_KEPT = 8192
-"""Shapes of tensors, some 0.2 KB each."""
+_MOST_KEPT = 512
+"""Combinations of the inputs' shapes; each takes 0.25 KB for every tensor of unknown shape that leaves a function."""
 
 
 class Foreseen:
@@ -37,16 +37,17 @@ class Foreseen:
     def note(self, made: Made, shape: Shape) -> None:
         """A tensor has this shape in a request; it varies where it had another one."""
         known = self._shapes.get(made)
-        if known is None and made not in self._varying:
+        if known is not None and known != shape:
+            self.vary([made])
+        elif known is None and made not in self._varying:
             self._shapes[made] = shape
             self.changes += 1
-        elif known not in {None, shape}:
-            self.vary(made)
 
-    def vary(self, made: Made) -> None:
-        """A tensor has different shapes in such requests: foresee it in none any more."""
-        self._varying.add(made)
-        self._shapes.pop(made, None)
+    def vary(self, tensors: Iterable[Made]) -> None:
+        """Tensors have different shapes in such requests: foresee them in none any more."""
+        for made in tensors:
+            self._varying.add(made)
+            self._shapes.pop(made, None)
         self.changes += 1
 
 
@@ -62,7 +63,7 @@ class ForeseenShapes:
         key = tuple((name, value.shape) for name, value in values.items())
         found = self._known.get(key)
         if found is None:
-            if len(self._known) + sum(map(len, self._known.values())) >= _MOST_KEPT:
+            if len(self._known) >= _MOST_KEPT:
                 self._known.clear()
             found = self._known[key] = Foreseen(self._varying)
         return found

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mopar.limits import Cgroup
+from mopar.platforms.base import MisforeseenError
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.process import WorkerSpec
 from mopar.platforms.local.supervisor import Supervisor
@@ -25,10 +26,7 @@ _NUMBERS = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """Result of a call: places of the outputs that had none, in the graph's order, and its time.
-
-    Where the size of one was not as foreseen, all foreseen ones had none.
-    """
+    """Result of a call: places of the outputs that had none, in the graph's order, and its time."""
 
     placed: tuple[TensorRef, ...]
     held_ns: int
@@ -82,7 +80,7 @@ class LocalFunction(Supervisor[WorkerConnection]):
         """Run a graph on tensors of ``arena``; if the worker dies during it, it is tried once more.
 
         Args:
-            frame: RUN, with places in ``arena``; outputs that have none after the run are placed there.
+            frame: RUN, with places in ``arena``; outputs at NOWHERE are placed there after the run.
             arena: the request's memory.
             deadline: on the clock of ``time.monotonic``.
             tried: how often the worker died during it before.
@@ -93,6 +91,7 @@ class LocalFunction(Supervisor[WorkerConnection]):
             OutOfMemoryError: the call took more memory than the function has.
             DeploymentError: the worker died twice, did not answer in time, or answered that it failed, or is being
                 stopped.
+            MisforeseenError: an output is not as foreseen.
         """
         async with self.turns.take(deadline):
             (outputs, held_ns, compute_ns), attempts = await twice(lambda: self._run(frame, arena, deadline), tried)
@@ -108,7 +107,7 @@ class LocalFunction(Supervisor[WorkerConnection]):
 
         Returns:
             Not all runs where the flag ABORT was raised, the deadline passed while one waited for others, or an output
-            has another size than was foreseen.
+            is not as foreseen.
 
         Raises:
             RequestError: a graph refused its inputs.
@@ -168,6 +167,8 @@ class LocalFunction(Supervisor[WorkerConnection]):
         worker = self.shared(arena)
         reply = await self._ask(worker, frame, deadline)
         held_ns, compute_ns, pending = frames.unpack_done(reply)
+        if frames.misfits(reply):
+            raise MisforeseenError
         placed = tuple(arena.place(ref.code, ref.shape, ref.nbytes) for ref in pending)
         if placed:
             self._share(worker, arena)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mopar.bundle.call_plans import CallChain, CallPlan, CallShapes, Made
 from mopar.bundle.call_shapes import Shape, check_bytes, tensor_bytes
 from mopar.platforms.local.arena import Arena
-from mopar.platforms.local.foreseen import Foreseen, ForeseenShapes
+from mopar.platforms.local.foreseen import Foreseen
 from mopar.runtime.frames import CHAIN_BYTES, MAX_FRAME, NOWHERE, TensorRef, pack_chain, pack_run, unpack_chain
 from mopar.runtime.sequence import ABORT, MAX_FLAGS, Step, pack_sequence
 from mopar.segments import Place
@@ -65,22 +65,25 @@ class Places:
 
     Tensors whose size follows from the request's shapes, or is foreseen from requests of the same shapes, get their
     places before the call that produces them runs, and frames of upcoming calls are made while their producers run,
-    when the gateway is idle. Where a tensor turns out to have another size than was foreseen, no more frames of this
-    request are made ahead: those that were may have shapes that follow from it.
+    when the gateway is idle. Where a tensor turns out to have another size than was foreseen, places and frames of what
+    follows may be wrong: the request cannot go on.
 
     Args:
         arena: where they are.
         peers: function -> the number by which workers know it.
-        foreseen: from other requests of the same functions.
+        foreseen: from requests of the same shapes.
+        foresee: whether to use that.
+
+    Attributes:
+        foresees: whether any tensor's size may be foreseen.
     """
 
-    def __init__(self, arena: Arena, peers: Mapping[str, int], foreseen: ForeseenShapes) -> None:
+    def __init__(self, arena: Arena, peers: Mapping[str, int], foreseen: Foreseen, *, foresee: bool = True) -> None:
         self.arena = arena
         self.tensors: dict[Made, TensorRef] = {}
+        self.foresees = foresee and len(foreseen) > 0
         self._peers = peers
-        self._all_foreseen = foreseen
-        self._foreseen = Foreseen(set())
-        self._looks_ahead = True
+        self._foreseen = foreseen
         self._homes: dict[Made, Place] = {}
         self._ahead: dict[str, bytes] = {}
         self._flags: list[TensorRef] = []
@@ -102,7 +105,6 @@ class Places:
             OverloadedError, DeploymentError: there is no room for ``nbytes``.
         """
         self.arena.reserve(nbytes)
-        self._foreseen = self._all_foreseen.of(values)
         self._homes = dict(homes)
         for home in homes.values():
             self.arena.borrow(home)
@@ -126,33 +128,18 @@ class Places:
         return TensorValue(name, dtype, ref.shape, b"" if place else self.arena.view(ref), place)
 
     def placed_after(self, plan: CallPlan, outputs: Sequence[TensorRef]) -> None:
-        """Note the places of a call's outputs that had none before it ran; also those foreseen, where one misfits."""
+        """Note the places of a call's outputs that had none before it ran."""
         placed = [made for made in plan.made if made not in self.tensors]
-        if len(outputs) > len(placed):
-            placed = [made for made in plan.made if made not in self.tensors or self.tensors[made].foreseen]
-            self._look_no_further()
         for made, ref in zip(placed, outputs, strict=True):
             self.tensors[made] = ref
             self._foreseen.note(made, ref.shape)
 
-    def misfit(self, plans: Iterable[CallPlan]) -> None:
-        """An output of one of these calls has another size than was foreseen: foresee none of them any more.
-
-        The calls, and those after them, need new frames.
-        """
-        self._look_no_further()
-        for plan in plans:
-            for made in plan.made:
-                if self.tensors[made].foreseen:
-                    self._foreseen.vary(made)
-
-    def _look_no_further(self) -> None:
-        self._looks_ahead = False
-        self._ahead.clear()
+    def misfit(self, plan: CallPlan) -> None:
+        """An output of a call has another size than was foreseen: foresee none of its outputs any more."""
+        self._foreseen.vary(made for made in plan.made if self.tensors[made].foreseen)
 
     def abort(self) -> None:
         """Make no more frames ahead; have workers wait for nothing more, and pass on nothing more."""
-        self._looks_ahead = False
         self._aborted = True
         for flags in self._flags:
             self.arena.view(flags)[ABORT] = 1
@@ -170,7 +157,7 @@ class Places:
         """Make frames of calls whose inputs have places already."""
         for plan in plans:
             known = all(made in self.tensors for made in plan.sources)
-            if known and plan.call.id not in self._ahead and self._looks_ahead:
+            if known and plan.call.id not in self._ahead and not self._aborted:
                 try:
                     self._ahead[plan.call.id] = self.frame(plan)
                 except MoparError:
@@ -226,7 +213,7 @@ class Places:
         sources = tuple(self.tensors[made] for made in chain.sources)
         homes = self._known_homes(self._homes)
         prepared = self.arena.remember(
-            (chain, sources, ahead, abort, homes, self._foreseen, self._foreseen.changes),
+            (chain, sources, ahead, abort, homes, *self._known_by()),
             lambda: self._prepare_chain(chain, abort),
         )
         self.tensors.update(prepared.outputs)
@@ -245,6 +232,10 @@ class Places:
         if self._aborted:
             self.abort()
         return ref
+
+    def _known_by(self) -> tuple[Foreseen, int, bool]:
+        """What sizes of outputs depend on, beside those of inputs."""
+        return self._foreseen, self._foreseen.changes, self.foresees
 
     def _prepare_chain(self, chain: CallChain, abort: TensorRef) -> PreparedChain:
         runs: list[bytes] = []
@@ -274,13 +265,11 @@ class Places:
         sources = tuple(self.tensors[made] for made in plan.sources)
         homes = self._known_homes(plan.made) if self._homes else ()
         prepared = self.arena.remember(
-            (plan.call.id, sources, homes, self._foreseen, self._foreseen.changes), lambda: self._prepare(plan, sources)
+            (plan.call.id, sources, homes, *self._known_by()), lambda: self._prepare(plan, sources)
         )
         for made, ref in zip(plan.made, prepared.outputs, strict=True):
             if ref.segment != NOWHERE:
                 self.tensors[made] = ref
-            else:
-                self.tensors.pop(made, None)
         return prepared
 
     def _known_homes(self, among: Iterable[Made]) -> tuple[tuple[Made, int, int, int], ...]:
@@ -299,9 +288,7 @@ class Places:
 
     def _outputs(self, plan: CallPlan, shapes: CallShapes) -> list[TensorRef]:
         return [
-            self._place(spec, shape, self._homes.get(made))
-            if shape is not None
-            else self._place_foreseen(spec, self._foreseen.shape(made), self._homes.get(made))
+            self._place(spec, shape, self._homes.get(made)) if shape is not None else self._place_foreseen(made, spec)
             for made, spec, shape in zip(plan.made, plan.graph.outputs, shapes.outputs, strict=True)
         ]
 
@@ -314,8 +301,9 @@ class Places:
             return self.arena.lent(home, code, shape, nbytes)
         return self.arena.place(code, shape, nbytes)
 
-    def _place_foreseen(self, spec: TensorSpec, shape: Shape | None, home: Place | None) -> TensorRef:
-        ref = self._place(spec, shape, home)
+    def _place_foreseen(self, made: Made, spec: TensorSpec) -> TensorRef:
+        shape = self._foreseen.shape(made) if self.foresees else None
+        ref = self._place(spec, shape, self._homes.get(made))
         return TensorRef(ref.code, ref.shape, ref.segment, ref.offset, ref.nbytes, ref.segment != NOWHERE)
 
 

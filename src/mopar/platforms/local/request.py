@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 from mopar.bundle.call_plans import CallChain, CallPlan, Made
-from mopar.platforms.base import CallTiming
+from mopar.platforms.base import CallTiming, MisforeseenError
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.chain import Chain
 from mopar.platforms.local.function import LocalFunction, SequenceResult
@@ -40,6 +40,11 @@ class LocalRequest:
         return self._timings
 
     @property
+    def foresees(self) -> bool:
+        """Whether tensors have places that were assigned by the sizes of earlier requests."""
+        return self.places.foresees
+
+    @property
     def abandoned(self) -> bool:
         """Whether no further call may start."""
         return self._abandoned
@@ -70,7 +75,11 @@ class LocalRequest:
 
     async def _call(self, plan: CallPlan, frame: bytes, deadline: float, tried: int = 0) -> None:
         call = plan.call
-        result = await self._functions[call.function].call(frame, self._arena, deadline, tried)
+        try:
+            result = await self._functions[call.function].call(frame, self._arena, deadline, tried)
+        except MisforeseenError:
+            self.places.misfit(plan)
+            raise
         self.places.placed_after(plan, result.placed)
         self._timings.append(CallTiming(call.id, call.function, result.held_ns, result.compute_ns, result.attempts))
 
@@ -99,9 +108,7 @@ class LocalRequest:
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
-        if any(result.outcome == MISFIT for result in results.values()):
-            self.places.misfit(plans)
-            return False
+        self._check_sequences(plans, results)
         if not all(result.outcome == ENDED for result in results.values()) and not self._abandoned:
             raise DeploymentError(f"functions {', '.join(names)} did not answer before the deadline")
         return True
@@ -130,8 +137,9 @@ class LocalRequest:
             self._record_chain(chain, running)
         ended = len(running.times_ns)
         if running.misfit:
-            self.places.misfit([chain.plans[ended]])
-        elif ended < prepared.count:
+            self.places.misfit(chain.plans[ended])
+            raise MisforeseenError
+        if ended < prepared.count:
             self.places.divide(chain, prepared)
         if not died:
             return ended
@@ -148,6 +156,13 @@ class LocalRequest:
         """Make frames in the next turn of the event loop, when the current call has been sent."""
         if plans:
             asyncio.get_running_loop().call_soon(self.places.look_ahead, plans)
+
+    def _check_sequences(self, plans: Sequence[CallPlan], results: Mapping[str, SequenceResult]) -> None:
+        """Raise MisforeseenError where an output of the last run of a sequence is not as foreseen."""
+        for name, result in results.items():
+            if result.outcome == MISFIT:
+                self.places.misfit([plan for plan in plans if plan.call.function == name][len(result.times_ns)])
+                raise MisforeseenError
 
     def _record_sequences(self, plans: Sequence[CallPlan], results: Mapping[str, SequenceResult]) -> None:
         """Record the times of calls that ran in sequences, one for each function."""

@@ -61,11 +61,17 @@ class LocalTransport:
         return all(function.ready() for function in self._functions.values())
 
     def open(
-        self, inputs: Mapping[str, TensorValue], nbytes: int, homes: Mapping[Made, Place] = NO_HOMES
+        self,
+        inputs: Mapping[str, TensorValue],
+        nbytes: int,
+        homes: Mapping[Made, Place] = NO_HOMES,
+        *,
+        foresee: bool = True,
     ) -> LocalRequest:
         """Begin a request: its inputs are copied into shared memory, unless they are in the client's."""
         arena = self._arenas.pop()[0] if self._arenas else Arena(self._budget)
-        request = LocalRequest(self._functions, Places(arena, self._peers, self._foreseen), self._returned)
+        places = Places(arena, self._peers, self._foreseen.of(inputs), foresee=foresee)
+        request = LocalRequest(self._functions, places, self._returned)
         try:
             request.accept(inputs, nbytes, homes)
         except BaseException:  # an interrupt too: its memory is given back
