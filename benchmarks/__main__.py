@@ -14,7 +14,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 SHARED = {
     "__main__", "attack_requests", "buffers", "calls_in_turn", "coded", "common", "deployed", "layers", "load",
-    "paper_tables", "real_inputs", "zoo_torch",
+    "paper_tables", "real_inputs", "two_plans", "zoo_torch",
 }  # fmt: skip
 
 

@@ -8,27 +8,21 @@ turns, and which way goes first changes each round. The gain is the median of th
 of a round. Goal: no plan is slower.
 """
 
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import uvloop
 
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
-from mopar.bundle import Bundle, build, open_bundle
+from benchmarks.two_plans import two_plans
+from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array, from_array
 from mopar.gateway.executor import Executor
-from mopar.pipeline.profile import measure_model
-from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.local import LocalDeployment, LocalTransport
 from mopar.platforms.local.foreseen import Foreseen, ForeseenShapes
-from mopar.types import TensorValue
-from tests.models import materialise, sample_inputs
+from mopar.types import Plan, TensorValue
 
 MODELS = ("minilm", "ppocr-rec")
-PLANS = {"cheapest chain": PlanOptions(max_parts=1), "fastest": PlanOptions(objective="latency")}
 WAYS = ("fetched", "foreseen")
 WARM = 30
 _DEADLINE_S = 60.0
@@ -69,29 +63,13 @@ async def in_turns(bundle: Bundle, inputs: Mapping[str, Array], count: int) -> d
     return {way: latencies[WARM:] for way, latencies in found.items()}
 
 
-def measured(name: str, count: int) -> Iterator[tuple[str, int, int, dict[str, list[float]]]]:
-    """Each plan of a model: its kind, its numbers of functions and calls, and latencies."""
-    inputs = sample_inputs(name)
-    with tempfile.TemporaryDirectory(prefix="mopar-foreseen-") as folder:
-        file = Path(folder) / "inputs.npz"
-        np.savez(file, allow_pickle=False, **inputs)
-        model, profile = measure_model(materialise(name), inputs=file)
-        for kind, options in PLANS.items():
-            plan = make_plan(profile, options)
-            build(model, plan, Path(folder) / kind)
-            bundle = open_bundle(Path(folder) / kind, check=False)
-            yield kind, len(plan.functions), len(plan.calls), uvloop.run(in_turns(bundle, inputs, count))
-
-
-def row(name: str, kind: str, functions: int, calls: int, found: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
-    """A plan's row of the table."""
+def row(plan: Plan, found: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
+    """A plan's cells of the table."""
     gains = [fetched - foreseen for fetched, foreseen in zip(found["fetched"], found["foreseen"], strict=True)]
     gain, before = spread(gains), spread(found["fetched"])
     return (
-        name,
-        kind,
-        f"{functions}",
-        f"{calls}",
+        str(len(plan.functions)),
+        str(len(plan.calls)),
         *(spread(found[way]).text(".2f") for way in WAYS),
         f"{gain.text('.2f')} ms, {gain.p50 / before.p50:.1%}: {met(gain.p50 >= 0)}",
     )
@@ -105,8 +83,9 @@ def main() -> None:
     say_where(0)
     rows, raw = [], []
     for name in options.models.split(","):
-        for kind, functions, calls, found in measured(name, options.requests):
-            rows.append(row(name, kind, functions, calls, found))
+        for kind, bundle, inputs in two_plans(name):
+            found = uvloop.run(in_turns(bundle, inputs, options.requests))
+            rows.append((name, kind, *row(bundle.manifest.plan, found)))
             raw.append({"model": name, "plan": kind, "latency_ms": found})
     table(("model", "plan", "functions", "calls", "fetched, ms", "foreseen, ms", "gain"), rows)
     print(f"{options.requests} requests in each way, taking turns; p50 [p25, p75]")

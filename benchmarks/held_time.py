@@ -10,34 +10,28 @@ frames and waking up, which a function cannot see. Goal: reported is within 3% o
 """
 
 import statistics
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import uvloop
 
 from benchmarks.common import met, parser, say_where, spread, table, write_raw
-from mopar.bundle import Bundle, build, open_bundle
+from benchmarks.two_plans import two_plans
+from mopar.bundle import Bundle
 from mopar.gateway.arrays import Array, from_array
 from mopar.gateway.executor import Executor
 from mopar.limits import Cgroup
 from mopar.measurement.policy import LATENCY
-from mopar.pipeline.profile import measure_model
-from mopar.pipeline.stages import PlanOptions, make_plan
 from mopar.platforms.local.arena import Arena
 from mopar.platforms.local.chain import Chain
 from mopar.platforms.local.deployment import LocalDeployment
 from mopar.platforms.local.function import LocalFunction
 from mopar.platforms.local.process import WorkerSpec
 from mopar.platforms.local.worker import WorkerConnection
-from tests.models import materialise, sample_inputs
 
 MODELS = ("resnet50", "minilm", "convnext-base")
-PLANS = {"cheapest chain": PlanOptions(max_parts=1), "fastest": PlanOptions(objective="latency")}
 GOAL = 0.03
 _DEADLINE_S = 60.0
 
@@ -115,20 +109,6 @@ async def requests_of(bundle: Bundle, inputs: Mapping[str, Array], count: int) -
     return found[LATENCY.settling_requests :]
 
 
-def measured(name: str, count: int) -> Iterator[tuple[str, int, list[Request]]]:
-    """Each plan of a model: its kind, number of functions, and requests."""
-    inputs = sample_inputs(name)
-    with tempfile.TemporaryDirectory(prefix="mopar-held-") as folder:
-        file = Path(folder) / "inputs.npz"
-        np.savez(file, allow_pickle=False, **inputs)
-        model, profile = measure_model(materialise(name), inputs=file)
-        for kind, options in PLANS.items():
-            plan = make_plan(profile, options)
-            build(model, plan, Path(folder) / kind)
-            bundle = open_bundle(Path(folder) / kind, check=False)
-            yield kind, len(plan.functions), uvloop.run(requests_of(bundle, inputs, count))
-
-
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--models", default=",".join(MODELS), help="of the zoo, separated by commas")
@@ -137,12 +117,20 @@ def main() -> None:
     say_where(0)
     rows, raw = [], {}
     for name in options.models.split(","):
-        for kind, functions, found in measured(name, options.requests):
+        for kind, bundle, inputs in two_plans(name):
+            found = uvloop.run(requests_of(bundle, inputs, options.requests))
             asked, held, waiting = (
                 spread([getattr(one, figure) for one in found]) for figure in ("asked_ms", "held_ms", "waiting_ms")
             )
             ratio = statistics.median(one.held_ms / one.asked_ms for one in found)
-            row = (name, kind, str(functions), asked.text(".2f"), held.text(".2f"), waiting.text(".2f"))
+            row = (
+                name,
+                kind,
+                str(len(bundle.manifest.plan.functions)),
+                asked.text(".2f"),
+                held.text(".2f"),
+                waiting.text(".2f"),
+            )
             rows.append((*row, f"{ratio - 1:+.1%}", met(abs(ratio - 1) <= GOAL)))
             raw[f"{name} {kind}"] = found
     table(("model", "plan", "functions", "by the caller, ms", "held, ms", "of it waiting, ms", "off by", ""), rows)
