@@ -80,10 +80,17 @@ def opened(path: Path, before: str = "", *arguments: str) -> Iterator[Door]:
         )
         try:
             yield Door(process, listener.getsockname()[1])
-        finally:
-            process.kill()
-            _, said = process.communicate(timeout=PATIENCE_S)
-    assert said == b""
+        except BaseException as error:
+            error.add_note(f"standard error of the server: {_ended(process)}")
+            raise
+        said = _ended(process)
+    assert said == ""
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> str:
+    """Kill a process; what it wrote to its standard error."""
+    process.kill()
+    return process.communicate(timeout=PATIENCE_S)[1].decode()
 
 
 @dataclass(frozen=True)
