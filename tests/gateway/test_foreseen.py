@@ -1,5 +1,6 @@
 """Sizes that inference does not know are foreseen from requests of the same shapes; where they vary, answers hold."""
 
+import asyncio
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -172,6 +173,34 @@ def test_parts_exchange_from_the_second_request_of_their_shapes_on(steps: Bundle
             assert await asked(5, 4) == (2 * STEPS, [], [False])
             assert await asked(5, 4) == (2 * STEPS, [], [False])
             assert await asked(9, 0) == (2 * STEPS, [], [False])
+
+    uvloop.run(main())
+
+
+def test_an_output_varies_after_another_one_of_its_call(tmp_path: Path) -> None:
+    """Of two filters in one function, requests at once show that one varies, and a later request that the other does."""
+    g = Builder("filters")
+    x = g.input("x", ["rows", WIDTH])
+    for number in range(2):
+        column = g.add("Gather", x, g.value(np.int64(number)), axis=1)
+        kept = g.add("Compress", x, g.add("Greater", column, g.value(np.float32(0))), axis=0)
+        g.add("Tanh", g.add("MatMul", kept, g.weight(WIDTH, WIDTH)), output=f"y{number}")
+        g.output(f"y{number}", [f"found{number}", WIDTH])
+    g.save(tmp_path / "filters.onnx")
+    model = load_model(tmp_path / "filters.onnx")
+    build(model, chain(model), tmp_path / "b")
+
+    async def main() -> None:
+        async with serving(open_bundle(tmp_path / "b")) as served:
+
+            async def ask(first: int, second: int) -> None:
+                feeds = rows(5, first)
+                feeds["x"][:, 1] = [1] * second + [-1] * (5 - second)
+                assert_equal(await served.ask(feeds), run_file(model.path, feeds), f"{first} and {second}")
+
+            await asyncio.gather(ask(3, 3), ask(2, 3))
+            for first, second in [(2, 3), (4, 2), (2, 2)]:
+                await ask(first, second)
 
     uvloop.run(main())
 

@@ -136,7 +136,7 @@ class Places:
 
     def misfit(self, plan: CallPlan) -> None:
         """An output of a call has another size than was foreseen: foresee none of its outputs any more."""
-        self._foreseen.vary(made for made in plan.made if self.tensors[made].foreseen)
+        self._foreseen.vary(made for made in plan.made if made in self.tensors and self.tensors[made].foreseen)
 
     def abort(self) -> None:
         """Make no more frames ahead; have workers wait for nothing more, and pass on nothing more."""
