@@ -114,12 +114,12 @@ def _forget_shapes(model: ir.Model) -> None:
 
 def folding_rounds(model: ir.Model) -> Iterator[None]:
     """Infer shapes and fold constants in place; each makes the other know more, so again until nothing is folded."""
-    folded = True
     for _ in range(_ROUNDS):
-        if folded:
-            infer_shapes(model)
-            folded = fold_constants(model)
-            yield
+        infer_shapes(model)
+        folded = fold_constants(model)
+        yield
+        if not folded:
+            return
 
 
 def infer_shapes(model: ir.Model) -> None:
