@@ -178,7 +178,7 @@ def test_parts_exchange_from_the_second_request_of_their_shapes_on(steps: Bundle
 
 
 def test_an_output_varies_after_another_one_of_its_call(tmp_path: Path) -> None:
-    """Of two filters in one function, requests at once show that one varies, and a later request that the other does."""
+    """Of two filters in one function, requests at once show that one varies, and later ones that the other does."""
     g = Builder("filters")
     x = g.input("x", ["rows", WIDTH])
     for number in range(2):
